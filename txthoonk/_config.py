@@ -1,0 +1,70 @@
+"""Checks of a feed's configuration, before anything is sent.
+
+``type``, ``max_length`` and ``serializer`` mean something to txthoonk; all other
+values are kept for those who put them there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Union
+
+from txthoonk.errors import InvalidInput, InvalidType
+from txthoonk.serializers import get_serializer
+
+__all__ = ["Config", "config_fields"]
+
+#: What a caller may give as the configuration of a feed.
+Config = Mapping[str, Union[str, int, float]]
+
+
+def config_fields(config: Config | None) -> list[str]:
+    """Give the configuration as field, value, field, value, ... in Redis' text.
+
+    :raises InvalidInput: for a value of the wrong kind; it names field and value.
+    """
+    if not isinstance(config or {}, Mapping):
+        raise InvalidType(
+            f"a configuration must be a dict, not {type(config).__name__}: {config!r}"
+        )
+    fields: list[str] = []
+    for field, value in (config or {}).items():
+        fields += [_field(field), _value(field, value)]
+    return fields
+
+
+def _field(field: object) -> str:
+    if not isinstance(field, str) or not field:
+        raise InvalidType(f"a configuration's names must be str and not empty: {field!r}")
+    return field
+
+
+def _value(field: str, value: object) -> str:
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        raise InvalidType(
+            f"configuration {field!r} must be a str or a number, "
+            f"not {type(value).__name__}: {value!r}"
+        )
+    text = str(value)
+    if field in _CHECKS:
+        _CHECKS[field](text)
+    return text
+
+
+def _check_type(text: str) -> None:
+    if not text:
+        raise InvalidInput("configuration 'type' must not be empty")
+
+
+def _check_max_length(text: str) -> None:
+    if not (text.isascii() and text.isdigit()):
+        raise InvalidInput(
+            f"configuration 'max_length' must be a whole number, 0 for no limit: {text!r}"
+        )
+
+
+_CHECKS: dict[str, Callable[[str], object]] = {
+    "type": _check_type,
+    "max_length": _check_max_length,
+    "serializer": get_serializer,
+}

@@ -1,0 +1,114 @@
+"""The one place that builds key and channel names, and checks what goes into them.
+
+The names are the wire contract's; so are the rules: a feed's name and an item's
+id are text without NUL, because NUL separates the parts of a message.
+"""
+
+from __future__ import annotations
+
+import os
+
+from txthoonk.errors import InvalidInput, InvalidType
+
+__all__ = [
+    "CONFFEED",
+    "DELFEED",
+    "FEEDS",
+    "NEWFEED",
+    "SEPARATOR",
+    "check_id",
+    "check_name",
+    "feed_channel",
+    "feed_key",
+    "feed_keys",
+    "new_id",
+]
+
+SEPARATOR = "\0"
+
+#: The set of all feed names.
+FEEDS = "feeds"
+
+#: Channels that tell of feeds created, deleted and configured.
+NEWFEED = "newfeed"
+DELFEED = "delfeed"
+CONFFEED = "conffeed"
+
+# Every key that a feed of any type may own, in the contract's order, then
+# txthoonk's own.  delete_feed removes them all.
+_PARTS = (
+    "config",
+    "ids",
+    "items",
+    "publishes",
+    "idincr",
+    "published",
+    "claimed",
+    "cancelled",
+    "stalled",
+    "finishes",
+    "transit",
+    "delivering",
+    "results",
+    "revision",
+    "history",
+)
+
+
+def feed_key(part: str, feed: str) -> str:
+    """Build one key of a feed, such as ``feed.ids:news``."""
+    return f"feed.{part}:{feed}"
+
+
+def feed_channel(event: str, feed: str) -> str:
+    """Build one channel of a feed, such as ``feed.publish:news``."""
+    return f"feed.{event}:{feed}"
+
+
+def feed_keys(feed: str) -> tuple[str, ...]:
+    """Build every key that a feed of any type may own, ``feed.config`` first."""
+    return tuple([feed_key(part, feed) for part in _PARTS])
+
+
+def check_name(name: object) -> str:
+    """Give back *name* if it can be the name of a feed.
+
+    :raises InvalidType: if it is not a ``str``.
+    :raises InvalidInput: if it is empty or contains NUL.
+    """
+    if not isinstance(name, str):
+        raise InvalidType(f"a feed's name must be a str, not {type(name).__name__}: {name!r}")
+    if not name:
+        raise InvalidInput("a feed's name must not be empty")
+    return _without_nul(name, "a feed's name")
+
+
+def check_id(id_: object) -> str:
+    """Give back *id_* as a ``str`` if it can be an item's id.
+
+    An ``int`` is accepted and turned into its digits, as txthoonk 0.1 did.
+
+    :raises InvalidType: if it is neither ``str`` nor ``int``.
+    :raises InvalidInput: if it contains NUL.
+    """
+    if type(id_) is int:
+        return str(id_)
+    if not isinstance(id_, str):
+        raise InvalidType(f"an item's id must be a str, not {type(id_).__name__}: {id_!r}")
+    return _without_nul(id_, "an item's id")
+
+
+def _without_nul(text: str, what: str) -> str:
+    if SEPARATOR in text:
+        raise InvalidInput(
+            f"{what} must not contain NUL (it separates the parts of a message): {text!r}"
+        )
+    return text
+
+
+def new_id() -> str:
+    """Make a random id: a version 4 UUID in hex."""
+    # uuid.uuid4().hex gives the same from the same source of randomness, but
+    # makes two objects on the way and takes three times as long.
+    random = os.urandom(16).hex()
+    return f"{random[:12]}4{random[13:16]}{'89ab'[ord(random[16]) & 3]}{random[17:]}"

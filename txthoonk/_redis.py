@@ -1,0 +1,343 @@
+"""Requests and replies over one connection, with hiredis doing the parsing.
+
+Redis answers in the order of the requests, so the waiting Deferreds stand in one
+queue and each reply goes to the one at its head.  A Deferred that was cancelled
+stays in the queue: its reply is swallowed there, and the others keep in step.
+"""
+
+from __future__ import annotations
+
+import codecs
+import numbers
+from collections import deque
+from collections.abc import Callable
+from typing import Any, NamedTuple, cast
+
+import hiredis
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.interfaces import ITCPTransport, ITransport
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from txthoonk._scripts import Script
+from txthoonk.errors import (
+    ConnectionLost,
+    InvalidData,
+    InvalidResponse,
+    NoScript,
+    from_reply,
+)
+
+__all__ = ["RAW", "TEXT", "Encoding", "RedisProtocol", "encode"]
+
+
+class Encoding(NamedTuple):
+    """How hiredis decodes the strings of a reply; no charset means bytes."""
+
+    charset: str | None
+    errors: str
+
+
+#: What feeds read: any bytes survive the way through ``str`` and back.
+TEXT = Encoding("utf-8", "surrogateescape")
+RAW = Encoding(None, "strict")
+
+_NOT_YET = object()
+_UNUSUAL = (Exception, hiredis.PushNotification)
+_NEVER_CONNECTED = "not connected to Redis yet"
+
+
+class _Waiting(Deferred[Any]):
+    """A Deferred in the reply queue, and what its reply needs.
+
+    :cvar encoding: how to decode the reply; None: as the connection does.
+    :cvar script: the script that the request calls, if it calls one.
+    :cvar command: that request, in case it must be sent again.
+    """
+
+    encoding: Encoding | None = None
+    script: Script | None = None
+    command: tuple[Any, ...] = ()
+
+
+class RedisProtocol(Protocol):
+    """The reply queue.
+
+    The constructor's arguments are txredis', with *username* added.
+
+    :param db: the number of the database to select; None or 0 selects none.
+    :param password: sent with AUTH before anything else, if given.
+    :param charset: how ``str`` is encoded and replies are decoded; None: replies
+        are bytes.
+    :param errors: the codec error handler that goes with *charset*.
+    :param username: the ACL user that the password belongs to.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        db: int | None = None,
+        password: str | None = None,
+        charset: str | None = "utf8",
+        errors: str = "strict",
+        username: str | None = None,
+    ) -> None:
+        self.db = db if db is not None else 0
+        self.password = password
+        self.username = username
+        self._pending: deque[_Waiting] = deque()
+        self._reader = hiredis.Reader(
+            protocolError=InvalidResponse,
+            replyError=from_reply,
+            notEnoughData=_NOT_YET,
+        )
+        self._current = RAW
+        self.set_encoding(charset, errors)
+        self._lost: ConnectionLost | None = ConnectionLost(_NEVER_CONNECTED)
+        self._last_words: BaseException | None = None
+        self._open = False
+        self._write: Callable[[bytes], object]
+        self._loaded: set[str] = set()
+        self._closing: list[Deferred[None]] = []
+
+    def set_encoding(self, charset: str | None, errors: str = "strict") -> None:
+        """Change how ``str`` is encoded and how the replies to come are decoded."""
+        self.charset = charset
+        self.errors = errors
+        self._own = Encoding(charset and codecs.lookup(charset).name, errors)
+
+    # -- requests ---------------------------------------------------------
+
+    def send(self, command: str | bytes, *args: Any) -> Deferred[Any]:
+        """Send any command.
+
+        :param command: the command's name.
+        :param args: ``str``, ``bytes``, ``int`` or ``float``.
+        :return: fires the reply as it came; fails with
+            :class:`~txthoonk.errors.ResponseError` if it is an error, with
+            :class:`~txthoonk.errors.ConnectionLost` if there is none, and with
+            :class:`~txthoonk.errors.InvalidData` if an argument cannot be sent.
+        """
+        return self.request((command, *args))
+
+    def request(self, command: tuple[Any, ...], encoding: Encoding | None = None) -> Deferred[Any]:
+        """Send *command*, and decode its reply with *encoding*.
+
+        :param encoding: None: as the connection does.
+        """
+        try:
+            packed = self._pack(command, encoding)
+        except InvalidData:
+            return fail()
+        if self._lost is not None:
+            return fail(self._lost)
+        waiting = _Waiting()
+        waiting.encoding = encoding
+        self._pending.append(waiting)
+        self._write(packed)
+        return waiting
+
+    def call(self, script: Script, command: tuple[Any, ...], encoding: Encoding) -> Deferred[Any]:
+        """Call a script, which is loaded first if this connection has not yet done so.
+
+        :param command: ``EVALSHA`` with all that follows it.
+        :param encoding: how to decode the reply.
+        """
+        try:
+            packed = self._pack(command, encoding)
+        except InvalidData:
+            return fail()
+        if self._lost is not None:
+            return fail(self._lost)
+        if script.sha not in self._loaded:
+            self._loaded.add(script.sha)
+            # A refusal is not lost: the EVALSHA behind it is answered NOSCRIPT.
+            self.request(("SCRIPT", "LOAD", script.source), TEXT).addErrback(lambda _: None)
+        waiting = _Waiting()
+        waiting.encoding = encoding
+        waiting.script = script
+        waiting.command = command
+        self._pending.append(waiting)
+        self._write(packed)
+        return waiting
+
+    def _call_with_source(self, waiting: _Waiting, script: Script) -> None:
+        # The rare case: somebody flushed the scripts under way. EVAL cannot meet
+        # NOSCRIPT again, and it loads the script for the calls that follow.
+        command = ("EVAL", script.source, *waiting.command[2:])
+        self._pending.append(waiting)
+        self._write(self._pack(command, waiting.encoding))
+
+    def _pack(self, command: tuple[Any, ...], encoding: Encoding | None) -> bytes:
+        encoding = encoding or self._own
+        if encoding.charset is None:
+            encoding = TEXT
+        if encoding.charset == "utf-8":
+            try:
+                packed: bytes = hiredis.pack_command(command)
+                return packed
+            except (TypeError, UnicodeEncodeError):
+                pass  # the slow way below takes more types, or names what is wrong
+        words: tuple[Any, ...] = tuple([encode(word, encoding) for word in command])
+        packed = hiredis.pack_command(words)
+        return packed
+
+    # -- replies ----------------------------------------------------------
+
+    def dataReceived(self, data: bytes) -> None:
+        """Hand each complete reply to the Deferred that waits for it."""
+        if self._lost is not None:
+            return
+        reader = self._reader
+        reader.feed(data)
+        pending = self._pending
+        while True:
+            encoding = (pending[0].encoding if pending else None) or self._own
+            if encoding is not self._current:
+                self._current = encoding
+                reader.set_encoding(*encoding)
+            try:
+                reply = reader.gets()
+            except UnicodeDecodeError as error:
+                reply = InvalidData(f"a reply is not {encoding.charset}: {error}")
+            except InvalidResponse as error:
+                self._abort(error)
+                return
+            if reply is _NOT_YET:
+                return
+            self._replyReceived(reply)
+
+    def _replyReceived(self, reply: Any) -> None:
+        if isinstance(reply, _UNUSUAL) or not self._pending:
+            self._unusualReceived(reply)
+        else:
+            self._pending.popleft().callback(reply)
+
+    def _unusualReceived(self, reply: Any) -> None:
+        """Deal with an error, a push message, or a reply that nobody waits for."""
+        if isinstance(reply, hiredis.PushNotification):
+            self.pushReceived(reply)
+        elif not self._pending:
+            self._unasked(reply)
+        else:
+            waiting = self._pending.popleft()
+            if isinstance(reply, NoScript) and waiting.script and not waiting.called:
+                script, waiting.script = waiting.script, None
+                self._call_with_source(waiting, script)
+            else:
+                waiting.errback(reply)
+
+    def pushReceived(self, message: list[Any]) -> None:
+        """Take an out-of-band message of RESP3; override it to use ``HELLO 3``."""
+        self._log.debug("push message ignored: {message!r}", message=message)
+
+    def _unasked(self, reply: Any) -> None:
+        # "max number of clients reached" and the like come before the server
+        # hangs up: the reason is wanted when the connection is lost.
+        if isinstance(reply, Exception):
+            self._last_words = reply
+        self._log.warn("a reply that nobody waits for: {reply!r}", reply=reply)
+
+    # -- the connection ---------------------------------------------------
+
+    def connectionMade(self) -> None:
+        """Send AUTH and SELECT; what is sent meanwhile is held until they succeed.
+
+        Were it sent behind them at once, a SELECT that fails would let it run on
+        the wrong database.
+        """
+        self._open = True
+        self._lost = None
+        self._write = _present(self.transport).write
+        replies = [self.request(command) for command in self._greeting()]
+        if replies:
+            held: list[bytes] = []
+            self._write = held.append
+            for reply in replies:
+                reply.addErrback(self._refused)
+            replies[-1].addCallback(self._release, held)
+
+    def _greeting(self) -> list[tuple[Any, ...]]:
+        greeting: list[tuple[Any, ...]] = []
+        if self.password is not None:
+            user = () if self.username is None else (self.username,)
+            greeting.append(("AUTH", *user, self.password))
+        if self.db:
+            greeting.append(("SELECT", self.db))
+        return greeting
+
+    def _release(self, _: object, held: list[bytes]) -> None:
+        if self._lost is None:
+            self._write = _present(self.transport).write
+            if held:
+                self._write(b"".join(held))
+
+    def _refused(self, reason: Failure) -> None:
+        self._abort(cast(BaseException, reason.value))
+
+    def _abort(self, error: BaseException) -> None:
+        """Give the connection up because of *error*."""
+        self._last_words = self._last_words or error
+        self._fail_all(error)
+        _present(self.transport).loseConnection()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Fail every Deferred that waits, and all later ones."""
+        self._open = False
+        why = self._last_words or reason.getErrorMessage()
+        unanswered = len(self._pending)
+        message = f"the connection to Redis was lost: {why}"
+        if unanswered:
+            message += f" ({unanswered} unanswered: each may or may not have been done)"
+        self._fail_all(ConnectionLost(message))
+        closing, self._closing = self._closing, []
+        for waiting in closing:
+            waiting.callback(None)
+
+    def _fail_all(self, error: BaseException) -> None:
+        self._lost = error if isinstance(error, ConnectionLost) else ConnectionLost(str(error))
+        waiting = list(self._pending)
+        self._pending.clear()
+        for deferred in waiting:
+            deferred.errback(error)
+
+    def close(self) -> Deferred[None]:
+        """Close the connection; calls that wait for a reply fail.
+
+        :return: fires None once it is closed, at once if it is not open.
+            Cancelling it drops the connection without waiting for the peer.
+        """
+        if not self._open:
+            return succeed(None)
+        transport = _present(self.transport)
+        closed: Deferred[None] = Deferred(lambda _: transport.abortConnection())
+        self._closing.append(closed)
+        transport.loseConnection()
+        return closed
+
+
+def _present(transport: ITransport | None) -> ITCPTransport:
+    if transport is None:
+        raise ConnectionLost(_NEVER_CONNECTED)
+    return cast(ITCPTransport, transport)
+
+
+def encode(argument: object, encoding: Encoding) -> bytes:
+    """Turn one word of a command into bytes.
+
+    :raises InvalidData: if it is not text that *encoding* has, bytes or a number.
+    """
+    if isinstance(argument, str):
+        try:
+            return argument.encode(encoding.charset or "utf-8", encoding.errors)
+        except UnicodeEncodeError as error:
+            raise InvalidData(f"a str cannot be sent as {encoding.charset}: {error}") from None
+    if isinstance(argument, (bytes, bytearray, memoryview)):
+        return bytes(argument)
+    if isinstance(argument, numbers.Number):
+        return str(argument).encode("ascii")
+    raise InvalidData(
+        f"Redis takes str, bytes and numbers, not {type(argument).__name__}: {argument!r}"
+    )

@@ -1,0 +1,160 @@
+"""Every error that txthoonk raises, under one root.
+
+The branches say whose fault it is: the caller's (:class:`InvalidInput`), the
+state of a feed (:class:`FeedError`), the server's answer (:class:`ResponseError`)
+or the connection (:class:`ConnectionError`).  Names that txredis 2.4 had in
+``txredis.exceptions`` are kept.
+"""
+
+from __future__ import annotations
+
+from twisted.internet import error
+
+__all__ = [
+    "AuthenticationError",
+    "ConfigNotReadable",
+    "ConnectionError",
+    "ConnectionLost",
+    "FeedDoesNotExist",
+    "FeedError",
+    "FeedExists",
+    "FeedTypeMismatch",
+    "InvalidCommand",
+    "InvalidData",
+    "InvalidInput",
+    "InvalidItem",
+    "InvalidResponse",
+    "InvalidType",
+    "NoScript",
+    "NotBusy",
+    "OrderExhausted",
+    "RedisError",
+    "ResponseError",
+    "ThoonkError",
+    "from_reply",
+]
+
+
+class ThoonkError(Exception):
+    """The root of all errors of txthoonk."""
+
+    def __str__(self) -> str:
+        # Some classes below also inherit from errors that put their docstring
+        # into the text; the message alone is what we want to show.
+        return Exception.__str__(self)
+
+
+class InvalidInput(ThoonkError, ValueError):
+    """An argument cannot be used; nothing was sent to Redis."""
+
+
+class InvalidType(InvalidInput, TypeError):
+    """An argument is of the wrong type; nothing was sent to Redis."""
+
+
+class FeedError(ThoonkError):
+    """The feed is not in a state that allows the call; nothing was changed."""
+
+
+class FeedExists(FeedError):
+    """The feed to be created exists already."""
+
+
+class FeedDoesNotExist(FeedError):
+    """The feed was never created, or was deleted."""
+
+
+class FeedTypeMismatch(FeedError):
+    """The feed exists, but as another type."""
+
+
+class ConfigNotReadable(FeedError):
+    """``feed.config:[feed]`` is not a hash (thoonk.js 0.2 kept a JSON string)."""
+
+
+class OrderExhausted(FeedError):
+    """The feed holds an infinite score: no new item can be placed after it."""
+
+
+class InvalidItem(FeedError, ValueError):
+    """A stored item is not what the feed's serializer can read."""
+
+
+class RedisError(ThoonkError):
+    """The root of the errors that txredis had."""
+
+
+class ConnectionError(RedisError):
+    """There is no usable connection to Redis."""
+
+
+class ConnectionLost(ConnectionError, error.ConnectionLost):
+    """The connection ended, or was never there, before Redis answered.
+
+    A call that was already sent may or may not have been carried out.
+    """
+
+
+class ResponseError(RedisError):
+    """Redis answered with an error.
+
+    :ivar code: the first word of the answer, such as ``"ERR"`` or ``"WRONGTYPE"``.
+    """
+
+    code = "ERR"
+
+
+class AuthenticationError(ResponseError):
+    """The password is missing or wrong (NOAUTH, WRONGPASS)."""
+
+
+class NoScript(ResponseError):
+    """EVALSHA named a script that the server does not hold."""
+
+
+class NotBusy(ResponseError):
+    """SCRIPT KILL found no script running."""
+
+
+class InvalidResponse(RedisError):
+    """The peer sent something that is not the Redis protocol."""
+
+
+class InvalidData(RedisError, ValueError):
+    """A value cannot be encoded for Redis, or a reply cannot be decoded."""
+
+
+class InvalidCommand(RedisError, ValueError):
+    """The arguments do not make a command."""
+
+
+_SERVER_CODES: dict[str, type[ResponseError]] = {
+    "ERR": ResponseError,
+    "NOAUTH": AuthenticationError,
+    "NOSCRIPT": NoScript,
+    "NOTBUSY": NotBusy,
+    "WRONGPASS": AuthenticationError,
+}
+
+# What our own Lua scripts answer: see "Errors" in their headers.
+_SCRIPT_CODES: dict[str, type[FeedError]] = {
+    "CONFIGNOTHASH": ConfigNotReadable,
+    "FEEDEXISTS": FeedExists,
+    "NOFEED": FeedDoesNotExist,
+    "SCOREINFINITE": OrderExhausted,
+    "WRONGFEEDTYPE": FeedTypeMismatch,
+}
+
+
+def from_reply(text: str) -> ThoonkError:
+    """Make the exception for an error reply.
+
+    :param text: the reply without its leading ``-``.
+    """
+    code, _, message = text.partition(" ")
+    if code in _SCRIPT_CODES:
+        return _SCRIPT_CODES[code](message)
+    known = _SERVER_CODES.get(code)
+    exception = known(message) if known else ResponseError(text)
+    exception.code = code
+    return exception

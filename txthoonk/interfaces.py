@@ -1,0 +1,44 @@
+"""What users of txthoonk may implement."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from txthoonk.client import ThoonkPub
+
+__all__ = ["FeedType", "Serializer"]
+
+
+class Serializer(Protocol):
+    """Turns items into what Redis stores, and back.
+
+    Register one with :func:`txthoonk.serializers.register_serializer`; a feed
+    names it in its configuration as ``serializer``.
+    """
+
+    @property
+    def binary(self) -> bool:
+        """Whether *loads* wants ``bytes``; else it gets ``str``."""
+
+    def dumps(self, item: Any) -> str | bytes:
+        """Encode an item.
+
+        :raises InvalidInput: if it is not an item that this serializer takes.
+        """
+
+    def loads(self, data: Any) -> Any:
+        """Decode what Redis holds; it comes from others and must not be trusted.
+
+        :raises ValueError: if it is not what *dumps* makes.
+        """
+
+
+class FeedType(Protocol):
+    """A class of feeds, as :meth:`txthoonk.client.ThoonkPub.register_feedtype` takes it.
+
+    Its feeds keep to the contract's keys, so that ``delete_feed`` finds them all.
+    """
+
+    def __call__(self, pub: ThoonkPub, name: str, serializer: str = "text") -> Any:
+        """Make the object for the feed *name*; nothing is sent to Redis."""

@@ -1,0 +1,40 @@
+"""The interface of txredis 2.4 on Python 3: :class:`Redis` and :class:`RedisSubscriber`.
+
+Both are Twisted protocols; connect them with any client endpoint::
+
+    factory = Factory.forProtocol(Redis)
+    redis = await clientFromString(reactor, "tcp:localhost:6379").connect(factory)
+    await redis.set("answer", 42)
+"""
+
+from __future__ import annotations
+
+from txthoonk._commands import Redis
+from txthoonk._subscriber import RedisSubscriber
+from txthoonk.errors import (
+    AuthenticationError,
+    ConnectionError,
+    ConnectionLost,
+    InvalidCommand,
+    InvalidData,
+    InvalidResponse,
+    NoScript,
+    NotBusy,
+    RedisError,
+    ResponseError,
+)
+
+__all__ = [
+    "AuthenticationError",
+    "ConnectionError",
+    "ConnectionLost",
+    "InvalidCommand",
+    "InvalidData",
+    "InvalidResponse",
+    "NoScript",
+    "NotBusy",
+    "Redis",
+    "RedisError",
+    "RedisSubscriber",
+    "ResponseError",
+]

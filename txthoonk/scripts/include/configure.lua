@@ -1,0 +1,15 @@
+-- Stores configuration values and says so: nothing, or the error to answer with,
+-- after which nothing is changed.
+local function configure(feeds, config, name, conffeed, instance, fields)
+  if #fields == 0 then
+    return
+  end
+  -- The name is there already: this only meets what would refuse the write below
+  -- (a replica, no memory), before anybody is told.
+  redis.call('SADD', feeds, name)
+  local sent = redis.pcall('PUBLISH', conffeed, name .. '\0' .. instance)
+  if type(sent) == 'table' then
+    return sent
+  end
+  redis.call('HSET', config, unpack(fields))
+end

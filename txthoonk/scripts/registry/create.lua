@@ -1,0 +1,25 @@
+-- Create a feed.
+--
+-- KEYS
+--   1 feeds                 set   the registry
+--   2 feed.config:[feed]    hash
+-- ARGV
+--   1 name of the feed
+--   2 channel newfeed
+--   3 instance uuid of the caller
+--   4.. configuration: field, value, field, value, ...
+-- Reply: 1
+-- Errors: FEEDEXISTS, CONFIGNOTHASH
+-- Events: newfeed
+-- Cost: O(1)
+
+--- include config_value
+--- include announce_created
+local feeds, config = KEYS[1], KEYS[2]
+local name, newfeed, instance = ARGV[1], ARGV[2], ARGV[3]
+
+if redis.call('SISMEMBER', feeds, name) == 1 then
+  return redis.error_reply("FEEDEXISTS feed '" .. name .. "' exists already: open it, or delete it first")
+end
+local _, failure = config_value(config, 'type')
+return failure or announce_created(feeds, config, name, newfeed, instance, {unpack(ARGV, 4)}) or 1

@@ -1,0 +1,38 @@
+-- Open a feed: create it if it is missing, configure it if a configuration is given.
+--
+-- KEYS
+--   1 feeds                 set   the registry
+--   2 feed.config:[feed]    hash
+-- ARGV
+--   1 name of the feed
+--   2 channel newfeed
+--   3 instance uuid of the caller
+--   4 channel conffeed
+--   5 the type that the feed must have
+--   6.. configuration: field, value, field, value, ...
+-- Reply: the configuration: field, value, field, value, ...
+-- Errors: WRONGFEEDTYPE, CONFIGNOTHASH
+-- Events: newfeed if it was missing, else conffeed if a configuration is given
+-- Cost: O(1)
+
+--- include config_value
+--- include type_mismatch
+--- include announce_created
+--- include configure
+local feeds, config = KEYS[1], KEYS[2]
+local name, newfeed, instance, conffeed, wanted = unpack(ARGV, 1, 5)
+local fields = {unpack(ARGV, 6)}
+
+local failure
+if redis.call('SISMEMBER', feeds, name) == 1 then
+  failure = type_mismatch(config, name, wanted)
+    or configure(feeds, config, name, conffeed, instance, fields)
+else
+  failure = select(2, config_value(config, 'type'))
+  if not failure then
+    fields[#fields + 1] = 'type'
+    fields[#fields + 1] = wanted
+    failure = announce_created(feeds, config, name, newfeed, instance, fields)
+  end
+end
+return failure or redis.call('HGETALL', config)

@@ -1,0 +1,32 @@
+-- Change the configuration of a feed; values that are not given stay.
+--
+-- KEYS
+--   1 feeds                 set   the registry
+--   2 feed.config:[feed]    hash
+-- ARGV
+--   1 name of the feed
+--   2 channel conffeed
+--   3 instance uuid of the caller
+--   4 the type in the new configuration, empty if it has none
+--   5.. configuration: field, value, field, value, ...
+-- Reply: 1
+-- Errors: NOFEED, WRONGFEEDTYPE, CONFIGNOTHASH
+-- Events: conffeed if a configuration is given
+-- Cost: O(1)
+
+--- include feed_missing
+--- include config_value
+--- include type_mismatch
+--- include configure
+local feeds, config = KEYS[1], KEYS[2]
+local name, conffeed, instance, wanted = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+
+local failure = feed_missing(feeds, name)
+if not failure then
+  local stored
+  stored, failure = config_value(config, 'type')
+  if stored and wanted ~= '' then
+    failure = type_mismatch(config, name, wanted)
+  end
+end
+return failure or configure(feeds, config, name, conffeed, instance, {unpack(ARGV, 5)}) or 1

@@ -1,0 +1,99 @@
+"""How items become bytes in Redis and back: ``text``, ``bytes`` and ``json``.
+
+A feed names its serializer in its configuration.  None of them runs code that
+comes with the data.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from txthoonk.errors import InvalidInput, InvalidType
+from txthoonk.interfaces import Serializer
+
+__all__ = ["get_serializer", "register_serializer"]
+
+_registry: dict[str, Serializer] = {}
+
+
+def register_serializer(name: str, serializer: Serializer) -> None:
+    """Make *serializer* available to feeds whose configuration names it.
+
+    Every program that reads such a feed must know the name.
+
+    :raises InvalidInput: if the name is taken.
+    """
+    if name in _registry:
+        raise InvalidInput(f"there is a serializer {name!r} already")
+    _registry[name] = serializer
+
+
+def get_serializer(name: str) -> Serializer:
+    """Give the serializer that a configuration names.
+
+    :raises InvalidInput: if there is none of that name.
+    """
+    try:
+        return _registry[name]
+    except KeyError:
+        known = ", ".join(sorted(_registry))
+        raise InvalidInput(f"unknown serializer {name!r}: known are {known}") from None
+
+
+class _Text:
+    """``str`` or ``bytes`` in, ``str`` out: UTF-8, with surrogateescape."""
+
+    binary = False
+
+    def dumps(self, item: Any) -> str | bytes:
+        if isinstance(item, (str, bytes)):
+            return item
+        raise InvalidType(
+            f"an item of a text feed must be str or bytes, not {type(item).__name__}: {item!r} "
+            "(for other values configure the feed with serializer='json')"
+        )
+
+    def loads(self, data: str) -> str:
+        return data
+
+
+class _Bytes:
+    """``bytes`` in and out, as they are."""
+
+    binary = True
+
+    def dumps(self, item: Any) -> bytes:
+        if isinstance(item, (bytes, bytearray, memoryview)):
+            return bytes(item)
+        raise InvalidType(
+            f"an item of a bytes feed must be bytes, not {type(item).__name__}: {item!r}"
+        )
+
+    def loads(self, data: bytes) -> bytes:
+        return data
+
+
+class _Json:
+    """Values that JSON can express, as compact JSON text in ASCII."""
+
+    binary = True
+
+    def dumps(self, item: Any) -> str:
+        try:
+            return json.dumps(item, separators=(",", ":"), allow_nan=False)
+        except TypeError as error:
+            raise InvalidType(f"an item of a json feed must be a JSON value: {error}") from None
+        except (ValueError, RecursionError) as error:
+            raise InvalidInput(f"an item of a json feed must be a JSON value: {error}") from None
+
+    def loads(self, data: bytes) -> Any:
+        try:
+            return json.loads(data)
+        except RecursionError as error:
+            raise ValueError(str(error)) from None
+
+
+register_serializer("text", _Text())
+register_serializer("bytes", _Bytes())
+register_serializer("json", _Json())
