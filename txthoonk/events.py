@@ -4,24 +4,47 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import attr
+
 from txthoonk._keys import CONFFEED, DELFEED, NEWFEED, SEPARATOR, feed_channel
 
-__all__ = ["CHANNELS", "channel_for", "message_parser"]
+__all__ = ["CHANNELS", "ITEM_KINDS", "Event", "channel_for", "message_parser", "parse"]
 
-#: Event name -> channel, for what happens to a whole feed.
+#: Kind of event -> channel, for what happens to a whole feed.
 CHANNELS = {"create": NEWFEED, "delete": DELFEED, "config": CONFFEED}
 
-# Prefix of a channel of one feed -> how many parts its messages have.
-_PARTS = {
-    feed_channel("publish", ""): 2,
-    feed_channel("edit", ""): 2,
-    feed_channel("position", ""): 2,
-    feed_channel("retract", ""): 1,
+#: Kinds of events that happen to an item, each on a channel of its feed, with the
+#: names of the parts of its message.
+ITEM_KINDS = {
+    "publish": ("id", "item"),
+    "edit": ("id", "item"),
+    "retract": ("id",),
+    "position": ("id", "position"),
 }
+
+_FEED_KINDS = {channel: kind for kind, channel in CHANNELS.items()}
+
+
+@attr.frozen
+class Event:
+    """Something that happened to a feed.
+
+    :ivar kind: a key of :data:`CHANNELS` or of :data:`ITEM_KINDS`.
+    :ivar feed: the feed's name.
+    :ivar id: the item's id, if it happened to an item.
+    :ivar item: of a publish and an edit: the item as it is stored.
+    :ivar position: of a position: such as ``:end`` or ``42:``.
+    """
+
+    kind: str
+    feed: str
+    id: str | None = None
+    item: str | None = None
+    position: str | None = None
 
 
 def channel_for(event: str) -> str:
-    """Give the channel for the name of an event; any other text is a channel already."""
+    """Give the channel for the kind of an event; any other text is a channel already."""
     return CHANNELS.get(event, event)
 
 
@@ -32,14 +55,35 @@ def message_parser(channel: str) -> Callable[[str], list[str] | None]:
     those of a channel that the contract does not know are split at every one.  The
     function gives None for a message that the contract does not allow.
     """
-    parts = next((n for prefix, n in _PARTS.items() if channel.startswith(prefix)), None)
-    if parts is None:
+    kind, _ = _kind_of(channel)
+    if kind not in ITEM_KINDS:
         return lambda message: message.split(SEPARATOR)
-    if parts == 1:
-        return lambda message: None if SEPARATOR in message else [message]
+    parts = len(ITEM_KINDS[kind])
 
     def split(message: str) -> list[str] | None:
         found = message.split(SEPARATOR, 1)
         return found if len(found) == parts else None
 
     return split
+
+
+def parse(channel: str, message: str) -> Event | None:
+    """Make the event of a message; None if the contract does not allow it."""
+    kind, feed = _kind_of(channel)
+    if kind in CHANNELS:
+        return Event(kind, feed=message.partition(SEPARATOR)[0])
+    parts = message_parser(channel)(message)
+    if kind not in ITEM_KINDS or parts is None:
+        return None
+    return Event(kind, feed, **dict(zip(ITEM_KINDS[kind], parts, strict=True)))
+
+
+def _kind_of(channel: str) -> tuple[str, str]:
+    """Give the kind of the events on a channel, empty if unknown, and the feed."""
+    if channel in _FEED_KINDS:
+        return _FEED_KINDS[channel], ""
+    for kind in ITEM_KINDS:
+        prefix = feed_channel(kind, "")
+        if channel.startswith(prefix):
+            return kind, channel[len(prefix) :]
+    return "", ""

@@ -1,0 +1,29 @@
+# Everything runs in a virtual environment of its own, made on demand.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+
+.PHONY: demo test lint bench clean
+
+demo: $(VENV)/.examples ## live events from a real file, on a private redis-server
+	$(BIN)/python examples/demo.py
+
+test: $(VENV)/.test ## all tests, with their coverage
+	$(BIN)/coverage run -m twisted.trial tests
+	$(BIN)/coverage report
+
+lint: $(VENV)/.lint ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.test ## publishes per second, beside the limits of the same run
+	$(BIN)/python benchmarks/publish.py
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .coverage _trial_temp*
+
+$(VENV)/.%: setup.py
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable ".[$*]"
+	touch $@

@@ -1,0 +1,93 @@
+"""``thoonk publish`` from standard input: one item a line, never too many under way."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.threads import blockingCallFromThread
+from twisted.python.failure import Failure
+
+__all__ = ["LineLoad"]
+
+CHUNK = 65536  # bytes read at a time
+IN_FLIGHT = 2000  # calls under way, above which reading waits
+
+
+class LineLoad:
+    """Calls *publish* for each line of a file descriptor.
+
+    :ivar count: lines that Redis has taken so far.
+    """
+
+    def __init__(self, publish: Callable[[bytes], Deferred[Any]], reactor: Any) -> None:
+        self.count = 0
+        self._publish = publish
+        self._reactor = reactor
+        self._in_flight = 0
+        self._rest = b""
+        self._at_end = False
+        self._room: Deferred[None] | None = None
+        self._done: Deferred[int] = Deferred()
+
+    def run(self, descriptor: int) -> Deferred[int]:
+        """Read to the end.
+
+        :return: fires the number of lines once all are published; fails with the
+            first failure, after which nothing more is read.
+        """
+        # A thread of our own: one of the reactor's pool would keep the process
+        # from ending while it waits for input.
+        threading.Thread(target=self._read, args=(descriptor,), daemon=True).start()
+        return self._done
+
+    def _read(self, descriptor: int) -> None:
+        try:
+            while not self._done.called:
+                chunk = os.read(descriptor, CHUNK)
+                blockingCallFromThread(self._reactor, self._take, chunk)
+                if not chunk:
+                    return
+        except OSError as error:
+            self._reactor.callFromThread(self._fail, Failure(error))
+
+    def _take(self, chunk: bytes) -> Deferred[None] | None:
+        """Publish the lines that are whole; what it returns fires when there is room."""
+        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        if not chunk:
+            self._at_end = True
+            if self._rest:
+                lines.append(self._rest)
+        for line in lines:
+            self._in_flight += 1
+            self._publish(line).addCallbacks(self._published, self._fail)
+        self._finish_if_done()
+        if self._in_flight <= IN_FLIGHT or self._done.called:
+            return None
+        self._room = Deferred()
+        return self._room
+
+    def _published(self, _: object) -> None:
+        self.count += 1
+        self._in_flight -= 1
+        if self._in_flight <= IN_FLIGHT // 2:
+            self._make_room()
+        self._finish_if_done()
+
+    def _make_room(self) -> None:
+        room, self._room = self._room, None
+        if room is not None:
+            room.callback(None)
+
+    def _finish_if_done(self) -> None:
+        if self._at_end and not self._in_flight and not self._done.called:
+            self._done.callback(self.count)
+
+    def _fail(self, failure: Failure) -> None:
+        self._in_flight -= 1
+        if not self._done.called:
+            self._done.errback(failure)
+        self._make_room()
