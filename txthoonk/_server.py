@@ -155,7 +155,7 @@ class _Run(ProcessProtocol):
 
     def kill(self) -> None:
         """Have the watchdog kill redis-server."""
-        if self.status is None:
+        if self.status is None and not self.released:
             with contextlib.suppress(BrokenPipeError):  # it has just ended
                 self._control.write(_watchdog.KILL)
 

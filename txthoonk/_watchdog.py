@@ -186,8 +186,8 @@ def _refuse_older_server(folder: str, executable: str) -> None:
     """
     if not os.path.isdir(os.path.join(folder, "appendonlydir")):
         return
-    version = subprocess.run([executable, "--version"], check=False, stdout=subprocess.PIPE).stdout
-    major = version.partition(b"v=")[2].partition(b".")[0]
+    asked = subprocess.run([executable, "--version"], check=False, stdout=subprocess.PIPE)
+    major = asked.stdout.partition(b"v=")[2].partition(b".")[0]
     if major.isdigit() and int(major) < 7:
         sys.exit(
             f"the data in {folder} were written by Redis 7 or newer, and {executable} is "
@@ -229,19 +229,18 @@ def _signal_pipe() -> int:
     return read_end
 
 
-@contextlib.contextmanager
-def _state_file(options: Options, pid: int) -> Iterator[None]:
-    """Have :data:`STATE_FILE` in the folder, whole at any time."""
+def _write_state(options: Options, pid: int) -> None:
+    """Say how to reach the server, in a file that is whole at any time."""
     path = os.path.join(options.folder, STATE_FILE)
     state = State(options.token, pid, options.socket, options.port)
     with open(path + ".new", "w", encoding="ascii") as file:
         json.dump(state._asdict(), file)
     os.replace(path + ".new", path)
-    try:
-        yield
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)
+
+
+def _remove_state(folder: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(os.path.join(folder, STATE_FILE))
 
 
 @contextlib.contextmanager
@@ -264,8 +263,9 @@ class _Supervisor:
     :ivar abandoned: the program that wanted the server let go of it.
     """
 
-    def __init__(self, child: subprocess.Popen[bytes], signals: int) -> None:
+    def __init__(self, folder: str, child: subprocess.Popen[bytes], signals: int) -> None:
         self.abandoned = False
+        self._folder = folder
         self._child = child
         self._signals = signals
         self._files = [_CONTROL, signals]
@@ -306,6 +306,8 @@ class _Supervisor:
 
     def _terminate(self) -> None:
         if self._deadline is None:
+            # First, so that nobody joins a server that is about to go.
+            _remove_state(self._folder)
             self._child.terminate()
             self._deadline = time.monotonic() + STOP_TIMEOUT
 
@@ -324,11 +326,12 @@ def _supervise(options: Options, command: list[str], lock: int) -> int:
         )
     except OSError as error:
         sys.exit(f"cannot run {command[0]}: {error}")
-    supervisor = _Supervisor(child, signals)
+    supervisor = _Supervisor(options.folder, child, signals)
     try:
-        with _state_file(options, child.pid):
-            status = supervisor.run()
+        _write_state(options, child.pid)
+        status = supervisor.run()
     finally:
+        _remove_state(options.folder)
         child.kill()
         child.wait()
     if supervisor.abandoned and options.temporary:
@@ -350,6 +353,7 @@ def main(arguments: list[str]) -> int:
     lock = _locked(options.folder)
     if lock is None:
         return LOCKED
+    _remove_state(options.folder)  # of a watchdog that was killed
     if not options.temporary:
         _refuse_older_server(options.folder, executable)
     if options.port == ANY_PORT:

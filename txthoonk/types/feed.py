@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -122,13 +123,15 @@ class Feed(BaseFeed):
         command = (*self._get_range, start, stop)
         return self.pub.redis.call(_GET_RANGE, command, self._encoding).addCallback(self._pairs)
 
-    def _pairs(self, reply: list[list[Any]]) -> list[tuple[str, Any]]:
+    def _pairs(self, reply: Sequence[Sequence[Any]]) -> list[tuple[str, Any]]:
         ids, items = reply
         if self._encoding is RAW:
             ids = list(map(_to_text, ids))
-        # An id without an item is what a writer left that died between two writes.
-        pairs = [pair for pair in zip(ids, map(self._load, items, ids), strict=True)]
-        return [pair for pair, item in zip(pairs, items, strict=True) if item is not None]
+        if None in items:
+            # An id without an item is what a writer left that died between two writes.
+            whole = [pair for pair in zip(ids, items, strict=True) if pair[1] is not None]
+            ids, items = zip(*whole, strict=True) if whole else ((), ())
+        return list(zip(ids, map(self._load, items, ids), strict=True))
 
     @deferring
     def has_id(self, id_: str) -> Deferred[bool]:

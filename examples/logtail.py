@@ -1,0 +1,269 @@
+"""A service that publishes the lines of a growing log file.
+
+::
+
+    PYTHONPATH=examples twist thoonk-logtail --file app.log
+
+It needs no Redis, because it starts one of its own, and logs where that is: subscribe
+there, ``thoonk --url ... watch log``, and add lines to ``app.log``.  With a Redis of
+yours, and all that the file holds already:
+
+::
+
+    PYTHONPATH=examples twist thoonk-logtail --file app.log --from-start --feed log --url redis://localhost:6379/0
+
+(``twistd -n thoonk-logtail ...`` does the same.)  Each line becomes one item, in order.
+The id of an item is made when its line is read: if the connection is lost before Redis
+has answered, the line is published again *with the same id*, so that it is neither lost
+nor there twice.  The file may be rotated (renamed, with a new one in its place) or
+truncated; a last line without its end waits until it is complete.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import FileIO
+from itertools import islice
+from typing import Any
+from uuid import uuid4
+
+from example_tools import DEFAULT_URL, URL_HELP, RedisAt, open_feed, parse_url
+from twisted.application.internet import ClientService
+from twisted.application.service import MultiService, Service
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from twisted.python import usage
+from twisted.python.failure import Failure
+
+from txthoonk import InvalidInput, ThoonkError, ThoonkPubFactory
+
+BATCH = 100  # lines that are published at once
+MOST_WAITING = 10_000  # lines that wait for Redis, above which no more are read
+CHUNK = 65536  # bytes read at a time
+LONGEST = 1024 * 1024  # bytes of a line; what is longer becomes several items
+
+
+class Lines:
+    """The lines that a file gains, from one rotation to the next.
+
+    A file that is rotated or truncated twice between two reads, or that has grown beyond
+    its old size again after it was truncated, cannot be told from one that was not.
+
+    :param from_start: whether to give also what the file holds at the first read.
+    """
+
+    log = Logger()
+
+    def __init__(self, path: str, from_start: bool = False) -> None:
+        self._path = path
+        self._skip = not from_start
+        self._files: deque[FileIO] = deque()  # oldest first; the last one has the name
+        self._rest = b""  # the last line, as long as its end is missing
+
+    def read(self, limit: int) -> list[bytes]:
+        """Read lines until there are *limit* or somewhat more, or no more in the file.
+
+        A file that has taken the name is opened even if *limit* is 0.
+        """
+        lines: list[bytes] = []
+        # First: what the old file got before the new one is in what is read after that.
+        with self._errors_logged():
+            self._look_for_successor()
+        with self._errors_logged():
+            while len(lines) < limit and self._read_some(lines):
+                pass
+        return lines
+
+    @contextmanager
+    def _errors_logged(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self.log.warn("{error}", error=error)
+
+    def close(self) -> None:
+        while self._files:
+            self._files.popleft().close()
+
+    def _look_for_successor(self) -> None:
+        """Open the file that has the name now, if it is another one with something in it."""
+        try:
+            found = os.stat(self._path)
+        except FileNotFoundError:
+            self._skip = False  # what appears later is new from its start
+            return
+        if not self._files:
+            self._files.append(FileIO(self._path))
+            if self._skip:
+                self._skip_lines(self._files[0])
+        elif found.st_size and not os.path.samestat(found, os.fstat(self._files[-1].fileno())):
+            self._files.append(FileIO(self._path))
+
+    def _skip_lines(self, file: FileIO) -> None:
+        """Go to the end, but keep the last line if it is not complete."""
+        size = file.seek(0, os.SEEK_END)
+        start = file.seek(max(0, size - CHUNK))
+        self._rest = file.read(size - start).rpartition(b"\n")[2]
+
+    def _read_some(self, lines: list[bytes]) -> bool:
+        """Add a chunk's lines, or turn to where more are; False if there is no more."""
+        if not self._files:
+            return False
+        file = self._files[0]
+        chunk = file.read(CHUNK)
+        if chunk:
+            *whole, self._rest = (self._rest + chunk).split(b"\n")
+            lines += whole
+            if len(self._rest) > LONGEST:
+                self._give_rest_to(lines)
+        elif len(self._files) > 1:
+            self._give_rest_to(lines)
+            self._files.popleft().close()
+        elif os.fstat(file.fileno()).st_size < file.tell():
+            self._give_rest_to(lines)
+            file.seek(0)
+        else:
+            return False
+        return True
+
+    def _give_rest_to(self, lines: list[bytes]) -> None:
+        """Wait no more for the end of the last line."""
+        if self._rest:
+            lines.append(self._rest)
+            self._rest = b""
+
+
+class Follower(Service):
+    """Publishes the lines of a file, over the connection of *client*.
+
+    :param interval: seconds between two looks at the file.
+    :param max_length: how many lines the feed keeps; 0 for all.
+    :ivar waiting: (id, line), oldest first, of each line that Redis has not confirmed.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        lines: Lines,
+        feed: str,
+        client: ClientService,
+        clock: Any,
+        interval: float = 0.5,
+        max_length: int = 1000,
+    ) -> None:
+        self.waiting: deque[tuple[str, bytes]] = deque()
+        self._lines = lines
+        self._feed = feed
+        self._max_length = max_length
+        self._client = client
+        self._interval = interval
+        self._looking = LoopingCall(self.look)
+        self._looking.clock = clock
+        self._sending: Deferred[None] | None = None
+
+    def startService(self) -> None:
+        super().startService()
+        self._looking.start(self._interval)
+
+    def stopService(self) -> None:
+        super().stopService()
+        if self._looking.running:
+            self._looking.stop()
+        self._lines.close()
+        if self._sending is not None:
+            self._sending.cancel()
+
+    def look(self) -> None:
+        """Read what is new, and see to it that what waits is being published."""
+        lines = self._lines.read(MOST_WAITING - len(self.waiting))
+        self.waiting.extend((uuid4().hex, line) for line in lines)
+        if self.waiting and self._sending is None:
+            self._sending = Deferred.fromCoroutine(self._send())
+            self._sending.addErrback(self._not_sent).addBoth(self._sent)
+
+    async def _send(self) -> None:
+        """Publish all that waits."""
+        pub = await self._client.whenConnected()
+        feed = await open_feed(pub, self._feed, max_length=self._max_length)
+        while self.waiting:
+            batch = islice(self.waiting, BATCH)
+            published = [feed.publish(line, id_) for id_, line in batch]
+            # If one fails, all from there on are published again, those that did not
+            # fail too: this keeps their order.
+            for success, result in await DeferredList(published, consumeErrors=True):
+                if not success:
+                    result.raiseException()
+                self.waiting.popleft()
+
+    def _not_sent(self, failure: Failure) -> None:
+        """Leave it to the next look, unless the service was stopped."""
+        if failure.trap(ThoonkError, CancelledError) is ThoonkError:
+            self.log.warn(
+                "{count} lines wait: {error}", count=len(self.waiting), error=failure.value
+            )
+
+    def _sent(self, result: Any) -> Any:
+        self._sending = None
+        return result
+
+
+class LogTail(MultiService):
+    """The connection and the follower; and the private server, if the URL wants one."""
+
+    log = Logger()
+
+    def __init__(self, lines: Lines, feed: str, redis: RedisAt, reactor: Any, **how: Any) -> None:
+        super().__init__()
+        self._redis = redis
+        factory = ThoonkPubFactory(**redis.credentials)
+        self.client = ClientService(redis, factory, clock=reactor)
+        self.client.setServiceParent(self)
+        Follower(lines, feed, self.client, reactor, **how).setServiceParent(self)
+
+    def startService(self) -> None:
+        super().startService()
+        first = self.client.whenConnected(failAfterFailures=1)
+        first.addCallbacks(self._connected, self._not_connected)
+
+    def _connected(self, _: object) -> None:
+        self.log.info("connected to {url}", url=self._redis.url)
+
+    def _not_connected(self, failure: Failure) -> None:
+        if not failure.check(CancelledError):
+            self.log.warn("will try to connect again: {error}", error=failure.value)
+
+    def stopService(self) -> Deferred[Any]:
+        return super().stopService().addCallback(lambda _: self._redis.stop())
+
+
+class Options(usage.Options):
+    optParameters = [
+        ["file", None, None, "The log file; it need not exist yet."],
+        ["feed", None, "log", "The name of the feed."],
+        ["url", None, DEFAULT_URL, URL_HELP],
+        ["max-length", None, 1000, "How many lines the feed keeps; 0 for all.", int],
+        ["interval", None, 0.5, "Seconds between two looks at the file.", float],
+    ]
+    optFlags = [["from-start", None, "Publish also what the file holds already."]]
+
+    def postOptions(self) -> None:
+        if not self["file"]:
+            raise usage.UsageError("which --file?")
+        try:
+            parse_url(self["url"])
+        except InvalidInput as error:
+            raise usage.UsageError(str(error)) from None
+
+
+def makeService(options: Options) -> LogTail:
+    from twisted.internet import reactor
+
+    redis = RedisAt(options["url"], reactor)
+    lines = Lines(os.path.abspath(options["file"]), bool(options["from-start"]))
+    how = {"interval": options["interval"], "max_length": options["max-length"]}
+    return LogTail(lines, options["feed"], redis, reactor, **how)

@@ -1,0 +1,153 @@
+"""Keep a feed in step with an Atom or RSS file.
+
+::
+
+    python examples/news_feed.py examples/news.atom
+
+It imports the file into the feed "news", and whenever the file changes it publishes
+what is new, edits what is different and retracts what is gone, until Ctrl-C.  The feed
+holds the newest entries of the file (``--max-length``) and nothing else.  It needs no
+Redis, because it starts one of its own; the first line says how to watch.  To import
+into yours once, and exit:
+
+::
+
+    python examples/news_feed.py --url redis://localhost:6379/0 --once examples/news.atom
+
+What is in the feed already is not published again, not even after a restart.
+"""
+
+from __future__ import annotations
+
+import argparse
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+from xml.sax import SAXException
+
+import feedparser
+from example_tools import RedisAt, open_feed, parser, run
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+
+from txthoonk import Feed, ThoonkError
+
+log = Logger(namespace="news_feed")
+
+Item = dict[str, str]  # title, link, summary, updated
+
+
+class NotAFeed(Exception):
+    """The file cannot be read as Atom or RSS: it may be half written."""
+
+
+def read_entries(data: bytes) -> dict[str, Item]:
+    """Parse a file; its entries as id -> item, oldest first."""
+    document = feedparser.parse(BytesIO(data))
+    problem = document.get("bozo_exception")
+    # A file that ends too early has some of its entries: to take it for the whole would
+    # retract all others.  Problems of other kinds, such as a wrong charset, do no harm.
+    if isinstance(problem, SAXException) or (problem and not document.entries):
+        raise NotAFeed(f"not well-formed: {problem}")
+    if not document.get("version"):
+        raise NotAFeed("neither Atom nor RSS")
+    # The usual order is newest first, which is all we know of entries without a date.
+    entries = sorted(reversed(document.entries), key=_date)
+    named = [(entry.get("id") or entry.get("link"), _item(entry)) for entry in entries]
+    return {id_: item for id_, item in named if id_}
+
+
+def _date(entry: Any) -> tuple[int, ...]:
+    field = "updated_parsed" if "updated_parsed" in entry else "published_parsed"
+    return tuple(entry.get(field) or ())
+
+
+def _item(entry: Any) -> Item:
+    updated = entry.get("updated" if "updated" in entry else "published", "")
+    fields = {field: entry.get(field, "") for field in ("title", "link", "summary")}
+    return {**fields, "updated": updated}
+
+
+class NewsFeed:
+    """A feed that holds what a file holds, as far back as its ``max_length`` allows."""
+
+    def __init__(self, feed: Feed, path: Path) -> None:
+        self.feed = feed
+        self.path = path
+        self._seen: tuple[int, ...] | None = None
+
+    async def watch(self, interval: float, clock: Any) -> None:
+        """Look at the file now and *interval* seconds after each look, until cancelled."""
+        while True:
+            await self.look()
+            await deferLater(clock, interval)
+
+    async def look(self) -> None:
+        """Update the feed if the file has changed since the last look; log what goes wrong."""
+        signature = self._signature()
+        if signature == self._seen:
+            return
+        try:
+            await self.update()
+        except ThoonkError as error:
+            self._seen = None  # so that the next look tries again
+            log.warn("{path}: not imported: {error}", path=self.path, error=error)
+        except (OSError, NotAFeed) as error:
+            self._seen = signature  # the next look does not complain again
+            log.warn("{path}: the feed stays as it is: {error}", path=self.path, error=error)
+        else:
+            self._seen = signature
+
+    def _signature(self) -> tuple[int, ...]:
+        """Tell versions of the file apart without reading it."""
+        try:
+            stat = self.path.stat()
+        except OSError:
+            return ()
+        return (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+
+    async def update(self) -> None:
+        """Make the feed hold what the file holds; fails if either cannot be read."""
+        entries = read_entries(self.path.read_bytes())
+        size = int((await self.feed.get_config()).get("max_length", 0))
+        newest = dict(list(entries.items())[-size:])  # [-0:] is all
+        stored = await self.feed.get_all()
+        # Room first: in a full feed each publish would drop the oldest item, and that
+        # need not be one of those which are too old to stay.
+        for id_ in stored:
+            if id_ not in newest:
+                await self.feed.retract(id_)
+                log.info("retracted {id}", id=id_)
+        for id_, item in newest.items():
+            if stored.get(id_) != item:
+                await self.feed.publish(item, id_)  # a known id edits
+                verb = "edited" if id_ in stored else "published"
+                log.info("{verb} {id}: {title}", verb=verb, id=id_, title=item["title"])
+
+
+async def main(reactor: Any, options: argparse.Namespace) -> None:
+    async with RedisAt(options.url, reactor) as redis:
+        pub = await redis.lasting_publisher()
+        print(f"watch it with: thoonk --url '{redis.url}' watch {options.feed}", flush=True)
+        config = {"max_length": options.max_length, "serializer": "json"}
+        news = NewsFeed(await open_feed(pub, options.feed, **config), options.file)
+        if not options.once:
+            await news.watch(options.interval, reactor)
+        try:
+            await news.update()
+        except NotAFeed as error:
+            raise SystemExit(f"error: {options.file}: {error}") from None
+
+
+def arguments() -> argparse.ArgumentParser:
+    made = parser(__doc__)
+    made.add_argument("file", type=Path, help="an Atom or RSS file")
+    made.add_argument("--feed", default="news", help="the feed's name (default: news)")
+    made.add_argument("--max-length", type=int, default=100, help="newest entries to keep, 0: all")
+    made.add_argument("--interval", type=float, default=1.0, help="seconds between two looks")
+    made.add_argument("--once", action="store_true", help="import the file and exit")
+    return made
+
+
+if __name__ == "__main__":
+    run(main, arguments().parse_args(), talkative=("news_feed",))

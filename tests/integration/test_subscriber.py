@@ -1,0 +1,483 @@
+"""ThoonkSub: handlers come and go, each hears every message, none harms another."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred, fail, gatherResults, succeed
+from twisted.logger import LogEvent, LogLevel, globalLogPublisher
+
+from tests.support import Recorder, RedisTestCase
+from txthoonk.client import ThoonkSub
+from txthoonk.types import Feed
+
+CHANNEL = "feed.publish:x"
+
+
+class SubscriberTestCase(RedisTestCase):
+    timeout = 20
+
+    async def setUp(self) -> None:
+        await super().setUp()
+        self.pub_ = await self.pub()
+        self.sub_: ThoonkSub = await self.sub()
+        self.feed: Feed = await self.pub_.feed("x")
+
+    async def counted(self, channel: str) -> int:
+        """Count the subscribers of a channel."""
+        reply = await self.raw.send("PUBSUB", "NUMSUB", channel)
+        return int(reply[1])
+
+    async def settle(self) -> None:
+        """Wait until the subscriber has been called for all that was published before."""
+        done = Recorder()
+        id_ = await self.sub_.register_handler("settled", done)
+        await self.raw.publish("settled", "")
+        await done.wait(1)
+        self.sub_.remove_handler(id_)
+
+    def complaints(self) -> list[LogEvent]:
+        """Collect what is logged as a warning or worse until the end of the test."""
+        events: list[LogEvent] = []
+
+        def observe(event: LogEvent) -> None:
+            if event.get("log_level", LogLevel.info) >= LogLevel.warn:
+                events.append(event)
+
+        globalLogPublisher.addObserver(observe)
+        self.addCleanup(globalLogPublisher.removeObserver, observe)
+        return events
+
+
+class HandlerTests(SubscriberTestCase):
+    async def test_events_of_feeds(self) -> None:
+        """create, delete and config are newfeed, delfeed and conffeed."""
+        heard = await self.record(
+            self.sub_, "create", "newfeed", "delete", "delfeed", "config", "conffeed"
+        )
+        await self.pub_.create_feed("y")
+        await self.pub_.set_config("y", {"title": "t"})
+        await self.pub_.delete_feed("y")
+        await self.settle()
+        kinds = {
+            kind: [call for call in heard.calls if call[0] == kind]
+            for kind in ("create", "newfeed", "delete", "delfeed", "config", "conffeed")
+        }
+        for kind, calls in kinds.items():
+            self.assertEqual([call[1] for call in calls], ["y"], kind)
+
+    async def test_events_of_items(self) -> None:
+        """A handler gets the id, and the item as text."""
+        heard = await self.record(
+            self.sub_, "feed.publish:x", "feed.edit:x", "feed.retract:x", "feed.position:x"
+        )
+        await self.feed.publish("a\0b\0", "1")
+        await self.feed.publish(b"\xff\0", "1")
+        await self.feed.publish("", "2")
+        await self.feed.retract("1")
+        await self.raw.publish("feed.position:x", "2\0:end")
+        self.assertEqual(
+            await heard.wait(5),
+            [
+                ("feed.publish:x", "1", "a\0b\0"),
+                ("feed.edit:x", "1", "\udcff\0"),
+                ("feed.publish:x", "2", ""),
+                ("feed.retract:x", "1"),
+                ("feed.position:x", "2", ":end"),
+            ],
+        )
+
+    async def test_other_channels(self) -> None:
+        """A channel of an application: its messages are taken apart at every NUL."""
+        heard = await self.record(self.sub_, "own channel", "é*[x]?")
+        parts = ("a", "", "é", "\udcff")
+        await self.pub_.publish_channel("own channel", "a", "", "é", b"\xff")
+        await self.pub_.publish_channel("é*[x]?", "whole")
+        await self.pub_.publish_channel("ézx", "not this one")
+        await self.settle()
+        expected = [("own channel", *parts), ("é*[x]?", "whole")]
+        self.assertEqual(heard.calls, expected)
+
+    async def test_only_what_it_asked_for(self) -> None:
+        """A handler hears its own channel, from its registration on."""
+        await self.feed.publish("before")
+        heard = await self.record(self.sub_, CHANNEL)
+        other = await self.pub_.feed("y")
+        await other.publish("of another feed")
+        await self.feed.publish("after", "1")
+        await self.settle()
+        self.assertEqual(heard.calls, [(CHANNEL, "1", "after")])
+
+    async def test_several_per_channel(self) -> None:
+        """All handlers of a channel get each message, under ids of their own."""
+        heard = Recorder()
+        names = [f"h{number}" for number in range(5)]
+        ids = [await self.sub_.register_handler(CHANNEL, heard.named(name)) for name in names]
+        self.assertEqual(len(set(ids)), 5)
+        await self.feed.publish("i", "1")
+        await self.feed.publish("j", "2")
+        calls = await heard.wait(10)
+        for name in names:
+            mine = [call for call in calls if call[0] == name]
+            self.assertEqual(mine, [(name, "1", "i"), (name, "2", "j")])
+        self.assertEqual(await self.counted(CHANNEL), 1)
+
+    async def test_same_handler_twice(self) -> None:
+        """A function that is registered twice is called twice, and can go once."""
+        heard = Recorder()
+        first = await self.sub_.register_handler(CHANNEL, heard)
+        second = await self.sub_.register_handler(CHANNEL, heard)
+        self.assertNotEqual(first, second)
+        await self.feed.publish("i", "1")
+        self.assertEqual(await heard.wait(2), [("1", "i")] * 2)
+        self.sub_.remove_handler(first)
+        await self.feed.publish("j", "2")
+        await self.settle()
+        self.assertEqual(heard.calls, [("1", "i"), ("1", "i"), ("2", "j")])
+
+    async def test_confirmed(self) -> None:
+        """The id is fired once Redis has confirmed: nothing published later is missed."""
+        for number in range(50):
+            heard = Recorder()
+            channel = f"feed.publish:{number}"
+            await self.sub_.register_handler(channel, heard)
+            self.assertEqual(await self.raw.publish(channel, "1\0i"), 1)
+            self.assertEqual(await heard.wait(1), [("1", "i")])
+
+    async def test_waiting_handlers(self) -> None:
+        """A handler that waits holds up neither the others nor its own next call."""
+        heard, gate = Recorder(), Deferred[None]()
+
+        async def coroutine(id_: str, item: str) -> None:
+            heard("begun", id_)
+            await gate
+            heard("done", id_)
+
+        def deferred(id_: str, item: str) -> Deferred[Any]:
+            waiting: Deferred[Any] = Deferred()
+            gate.addCallback(lambda _: waiting.callback(heard("fired", id_)))
+            return waiting
+
+        await self.sub_.register_handler(CHANNEL, coroutine)
+        await self.sub_.register_handler(CHANNEL, deferred)
+        await self.sub_.register_handler(CHANNEL, heard.named("plain"))
+        await self.feed.publish("i", "1")
+        await self.feed.publish("j", "2")
+        await heard.wait(4)
+        expected = {("begun", "1"), ("begun", "2"), ("plain", "1", "i"), ("plain", "2", "j")}
+        self.assertEqual(set(heard.calls), expected)
+        gate.callback(None)
+        await heard.wait(8)
+        expected |= {("done", "1"), ("done", "2"), ("fired", "1"), ("fired", "2")}
+        self.assertEqual(set(heard.calls), expected)
+
+    async def test_failing_handlers(self) -> None:
+        """Each failure is logged; the other handlers hear everything, before and after."""
+        heard = Recorder()
+
+        def raises(*call: str) -> None:
+            raise ZeroDivisionError
+
+        def fails(*call: str) -> Deferred[None]:
+            return fail(KeyError())
+
+        async def coroutine(*call: str) -> None:
+            await succeed(None)
+            raise IndexError
+
+        def wrong(only_one: str) -> None:
+            heard("never")
+
+        await self.sub_.register_handler(CHANNEL, heard.named("first"))
+        for handler in (raises, fails, coroutine, wrong):
+            await self.sub_.register_handler(CHANNEL, handler)
+        await self.sub_.register_handler(CHANNEL, heard.named("last"))
+        await self.feed.publish("i", "1")
+        await self.feed.publish("j", "2")
+        await self.settle()
+        for name in ("first", "last"):
+            mine = [call for call in heard.calls if call[0] == name]
+            self.assertEqual(mine, [(name, "1", "i"), (name, "2", "j")])
+        self.assertEqual(len(heard.calls), 4)
+        for error in (ZeroDivisionError, KeyError, IndexError, TypeError):
+            self.assertEqual(len(self.flushLoggedErrors(error)), 2, error)
+
+    async def test_late_failure(self) -> None:
+        """A coroutine that fails later is logged, and harms nothing."""
+        heard, gate = Recorder(), Deferred[None]()
+
+        async def coroutine(*call: str) -> None:
+            await gate
+
+        await self.sub_.register_handler(CHANNEL, coroutine)
+        await self.sub_.register_handler(CHANNEL, heard)
+        await self.feed.publish("i", "1")
+        await heard.wait(1)
+        gate.errback(ZeroDivisionError())
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        await self.feed.publish("j", "2")
+        self.assertEqual((await heard.wait(2))[-1], ("2", "j"))
+
+    async def test_malformed_messages(self) -> None:
+        """A message that the contract does not allow is logged once, and is no call."""
+        heard = Recorder()
+        channels = (CHANNEL, "feed.edit:x", "feed.position:x")
+        for channel in channels:
+            for name in ("first", "second"):
+                await self.sub_.register_handler(channel, heard.named(name))
+        for channel in channels:
+            for message in ("", "no nul", b"\xff\xfe"):
+                complaints = self.complaints()
+                await self.raw.publish(channel, message)
+                await self.settle()
+                self.assertEqual(len(complaints), 1, (channel, message))
+                self.assertIn(channel, str(complaints), "the log does not say where")
+        self.assertEqual(heard.calls, [])
+        self.flushLoggedErrors()
+        await self.feed.publish("i", "1")
+        expected = {("first", "1", "i"), ("second", "1", "i")}
+        self.assertEqual(set(await heard.wait(2)), expected)
+
+    async def test_odd_messages_are_messages(self) -> None:
+        """Empty ids and items, and any bytes, are no reason to complain."""
+        complaints = self.complaints()
+        heard = await self.record(self.sub_, CHANNEL)
+        for message in (b"\0", b"1\0", b"\xff\0\xfe\0"):
+            await self.raw.publish(CHANNEL, message)
+        expected = [(CHANNEL, "", ""), (CHANNEL, "1", ""), (CHANNEL, "\udcff", "\udcfe\0")]
+        self.assertEqual(await heard.wait(3), expected)
+        self.assertEqual(complaints, [])
+
+    async def test_order(self) -> None:
+        """The events of one feed are heard in the order of the changes."""
+        await self.feed.set_config({"max_length": 3})
+        spied = await self.spy()
+        heard = await self.record(self.sub_, CHANNEL, "feed.edit:x", "feed.retract:x")
+        calls: list[Deferred[Any]] = []
+        for number in range(500):
+            calls.append(self.feed.publish(f"i{number}", str(number * 7 % 5)))
+            if number % 3 == 0:
+                calls.append(self.feed.retract(str(number % 5)))
+        await gatherResults(calls)
+        await self.settle()
+        told = [
+            (channel.decode(), *message.decode().split("\0"))
+            for channel, message in await spied.messages()
+            if channel.startswith(b"feed.")
+        ]
+        self.assertGreater(len(told), 600)
+        self.assertEqual(heard.calls, told)
+
+
+class RegistrationTests(SubscriberTestCase):
+    async def test_last_one_unsubscribes(self) -> None:
+        """The channel is left with its last handler, not before."""
+        heard = Recorder()
+        ids = [await self.sub_.register_handler(CHANNEL, heard) for _ in range(3)]
+        other = await self.sub_.register_handler("feed.edit:x", heard)
+        for id_ in ids[:2]:
+            self.assertIsNone(self.sub_.remove_handler(id_))
+        await self.feed.publish("i", "1")
+        self.assertEqual(await heard.wait(1), [("1", "i")])
+        self.assertEqual(await self.counted(CHANNEL), 1)
+        self.sub_.remove_handler(ids[2])
+        await self.numsub(CHANNEL, 0)
+        self.assertEqual(await self.counted("feed.edit:x"), 1)
+        self.sub_.remove_handler(other)
+        await self.numsub("feed.edit:x", 0)
+        await self.feed.publish("j", "2")
+        await self.settle()
+        self.assertEqual(heard.calls, [("1", "i")])
+
+    async def test_removed_twice(self) -> None:
+        """Removing again, or what never was, does nothing."""
+        heard = Recorder()
+        first = await self.sub_.register_handler(CHANNEL, heard)
+        await self.sub_.register_handler(CHANNEL, heard)
+        for id_ in (first, first, 10**6, -1, None):
+            self.sub_.remove_handler(id_)  # type: ignore[arg-type]
+        await self.feed.publish("i", "1")
+        await self.settle()
+        self.assertEqual(heard.calls, [("1", "i")])
+
+    async def test_removal_is_immediate(self) -> None:
+        """After remove_handler returns the handler is not called, whatever is on its way."""
+        heard = Recorder()
+        id_ = await self.sub_.register_handler(CHANNEL, heard)
+        await self.sub_.register_handler("feed.edit:x", lambda *call: None)
+        await self.raw.publish(CHANNEL, "1\0i")
+        await self.settle()
+        self.sub_.remove_handler(id_)
+        self.sub_.messageReceived(CHANNEL, "2\0j")
+        self.assertEqual(heard.calls, [("1", "i")])
+
+    async def test_removal_inside_a_handler(self) -> None:
+        """A handler may remove itself, and one that it removed is not called any more."""
+        heard, ids = Recorder(), {}
+
+        def once(*call: str) -> None:
+            heard("once", *call)
+            self.sub_.remove_handler(ids["once"])
+
+        def rival(name: str, other: str) -> Any:
+            def handler(*call: str) -> None:
+                heard(name, *call)
+                self.sub_.remove_handler(ids[other])
+
+            return handler
+
+        ids["once"] = await self.sub_.register_handler(CHANNEL, once)
+        ids["a"] = await self.sub_.register_handler(CHANNEL, rival("a", "b"))
+        ids["b"] = await self.sub_.register_handler(CHANNEL, rival("b", "a"))
+        await self.sub_.register_handler(CHANNEL, heard.named("stays"))
+        await self.feed.publish("i", "1")
+        await self.feed.publish("j", "2")
+        await self.settle()
+        names = [call[0] for call in heard.calls]
+        self.assertEqual(names.count("once"), 1)
+        self.assertEqual(names.count("stays"), 2)
+        self.assertIn((names.count("a"), names.count("b")), {(2, 0), (0, 2)})
+
+    async def test_last_one_removes_itself(self) -> None:
+        """The only handler removes itself: the channel is left, and can be taken up again."""
+        heard, ids = Recorder(), []
+
+        def once(*call: str) -> None:
+            heard(*call)
+            self.sub_.remove_handler(ids[-1])
+
+        for number in range(3):
+            ids.append(await self.sub_.register_handler(CHANNEL, once))
+            await self.feed.publish("i", str(number))
+            await self.feed.publish("not heard")
+            await heard.wait(number + 1)
+            await self.numsub(CHANNEL, 0)
+        self.assertEqual(heard.calls, [("0", "i"), ("1", "i"), ("2", "i")])
+
+    async def test_registration_inside_a_handler(self) -> None:
+        """A handler may register another, which hears what comes after."""
+        heard, registered = Recorder(), []
+
+        def first(*call: str) -> None:
+            if not registered:
+                registered.append(self.sub_.register_handler(CHANNEL, heard.named("second")))
+            heard("first", *call)
+
+        await self.sub_.register_handler(CHANNEL, first)
+        await self.feed.publish("i", "1")
+        await heard.wait(1)
+        await registered[0]
+        await self.feed.publish("j", "2")
+        await self.settle()
+        self.assertIn(("second", "2", "j"), heard.calls)
+        self.assertEqual(heard.calls.count(("first", "2", "j")), 1)
+
+    async def test_registered_again_at_once(self) -> None:
+        """A registration right after the last removal is subscribed, and hears each once."""
+        heard = Recorder()
+        id_ = await self.sub_.register_handler(CHANNEL, heard)
+        for number in range(20):
+            await self.raw.ping()  # so that what follows does not run inside the confirmation
+            self.sub_.remove_handler(id_)
+            id_ = await self.sub_.register_handler(CHANNEL, heard)
+            self.assertEqual(await self.counted(CHANNEL), 1)
+            await self.feed.publish("i", str(number))
+            await heard.wait(number + 1)
+        await self.settle()
+        self.assertEqual(heard.calls, [(str(number), "i") for number in range(20)])
+
+    async def test_registered_again_inside_the_confirmation(self) -> None:
+        """The same in the very call that fires the first registration."""
+        heard = Recorder()
+        for number in range(20):
+            removed = await self.sub_.register_handler(CHANNEL, heard.named("removed"))
+            self.sub_.remove_handler(removed)
+            id_ = await self.sub_.register_handler(CHANNEL, heard)
+            await self.feed.publish("i", str(number))
+            await heard.wait(number + 1)
+            self.sub_.remove_handler(id_)
+        self.assertEqual(heard.calls, [(str(number), "i") for number in range(20)])
+        await self.numsub(CHANNEL, 0)
+
+    async def test_removed_and_registered_many_times_at_once(self) -> None:
+        """Many changes in one turn of the reactor: what is left is what counts."""
+        heard = Recorder()
+        id_ = await self.sub_.register_handler(CHANNEL, heard.named("old"))
+        for _ in range(10):
+            pending = self.sub_.register_handler(CHANNEL, heard.named("between"))
+            self.sub_.remove_handler(id_)
+            id_ = await pending
+        last = self.sub_.register_handler(CHANNEL, heard.named("last"))
+        self.sub_.remove_handler(id_)
+        await last
+        await self.feed.publish("i", "1")
+        await self.settle()
+        self.assertEqual(heard.calls, [("last", "1", "i")])
+        self.assertEqual(await self.counted(CHANNEL), 1)
+
+    async def test_many_at_once(self) -> None:
+        """200 registrations on 200 channels and 200 on one, all in flight together."""
+        heard = Recorder()
+        channels = [f"feed.publish:{number}" for number in range(200)]
+        register = self.sub_.register_handler
+        calls = [register(channel, heard.named(channel)) for channel in channels]
+        calls += [register(CHANNEL, heard.named(str(number))) for number in range(200)]
+        ids = await gatherResults(calls)
+        self.assertEqual(len(set(ids)), 400)
+        for channel in channels:
+            self.assertEqual(await self.raw.publish(channel, "1\0i"), 1)
+        self.assertEqual(await self.raw.publish(CHANNEL, "1\0i"), 1)
+        await heard.wait(400)
+        expected = [(channel, "1", "i") for channel in channels]
+        expected += [(str(number), "1", "i") for number in range(200)]
+        self.assertEqual(sorted(heard.calls), sorted(expected))
+        for id_ in ids:
+            self.sub_.remove_handler(id_)
+        for channel in (*channels, CHANNEL):
+            await self.numsub(channel, 0)
+
+    async def test_cancelled(self) -> None:
+        """A cancelled registration is gone; the others of its channel stay."""
+        heard = Recorder()
+        pending = self.sub_.register_handler(CHANNEL, heard.named("cancelled"))
+        other = self.sub_.register_handler("feed.edit:x", heard.named("cancelled"))
+        stays = self.sub_.register_handler(CHANNEL, heard.named("stays"))
+        for deferred in (pending, other):
+            deferred.cancel()
+            await self.assertFailure(deferred, CancelledError)
+        await stays
+        await self.feed.publish("i", "1")
+        await self.feed.publish("i", "1")
+        await self.settle()
+        self.assertEqual(heard.calls, [("stays", "1", "i")])
+        await self.numsub("feed.edit:x", 0)
+        self.assertEqual(await self.counted(CHANNEL), 1)
+
+    async def test_cancelled_and_registered_again(self) -> None:
+        """A channel whose only registration was cancelled can be taken up again."""
+        heard = Recorder()
+        for _ in range(10):
+            pending = self.sub_.register_handler(CHANNEL, heard.named("cancelled"))
+            pending.cancel()
+            await self.assertFailure(pending, CancelledError)
+        await self.sub_.register_handler(CHANNEL, heard.named("stays"))
+        self.assertEqual(await self.counted(CHANNEL), 1)
+        await self.feed.publish("i", "1")
+        await self.settle()
+        self.assertEqual(heard.calls, [("stays", "1", "i")])
+
+    async def test_refused(self) -> None:
+        """A channel that Redis refuses fails its registration, and no other."""
+        await self.raw.send(
+            *("ACL", "SETUSER", "deaf", "on", ">secret", "allkeys", "allcommands"),
+            *("resetchannels", "&allowed", "&settled"),
+        )
+        self.addCleanup(self.raw.send, "ACL", "DELUSER", "deaf")
+        deaf = await self.sub(username="deaf", password="secret")
+        heard = Recorder()
+        refused = deaf.register_handler(CHANNEL, heard.named("refused"))
+        allowed = deaf.register_handler("allowed", heard.named("allowed"))
+        await self.assertFailure(refused, Exception)
+        await allowed
+        await self.raw.publish("allowed", "m")
+        self.assertEqual(await heard.wait(1), [("allowed", "m")])

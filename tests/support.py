@@ -1,0 +1,215 @@
+"""What the integration tests share: one redis-server per run, and waiting for events.
+
+``TXTHOONK_TEST_URL`` names a server that is already listening, such as
+``redis://localhost:6381/15``; that database is emptied before each test.  Without
+it a private server is started for the run (``TXTHOONK_REDIS_SERVER`` is its path).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.protocol import Factory
+from twisted.trial.unittest import TestCase
+
+from txthoonk._url import Target, parse_url
+from txthoonk.client import ThoonkPub, ThoonkPubFactory, ThoonkSub, ThoonkSubFactory
+from txthoonk.protocol import Redis, RedisSubscriber
+from txthoonk.testing import RedisServer
+
+# What the contract leaves to each implementation (DESIGN 3): no part of it.
+OWN_KEYS = re.compile(rb"feed\.(transit|delivering|results|revision|history):")
+OWN_CHANNELS = re.compile(rb"feed\.event:")
+
+# Redis type -> how to read all of it, and how to compare it.
+READERS: dict[bytes, tuple[str, tuple[Any, ...], Callable[[Any], Any]]] = {
+    b"string": ("GET", (), lambda reply: reply),
+    b"hash": ("HGETALL", (), lambda reply: dict(pairs(reply))),
+    b"set": ("SMEMBERS", (), set),
+    b"list": ("LRANGE", (0, -1), list),
+    b"zset": (
+        "ZRANGE",
+        (0, -1, "WITHSCORES"),
+        lambda reply: [(member, float(score)) for member, score in pairs(reply)],
+    ),
+    b"stream": ("XRANGE", ("-", "+"), list),
+}
+
+_private: RedisServer | None = None
+
+
+async def target() -> Target:
+    """Give the server of this run, started if it is the first test that asks."""
+    global _private
+    url = os.environ.get("TXTHOONK_TEST_URL")
+    if url is None:
+        if _private is None:
+            _private = RedisServer()
+        await _private.start()
+        url = _private.url
+    return parse_url(url)
+
+
+class Recorder:
+    """A handler that keeps what it is called with, and tells when there is enough."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[Any, ...]] = []
+        self._waiting: list[tuple[int, Deferred[list[tuple[Any, ...]]]]] = []
+
+    def __call__(self, *call: Any) -> None:
+        self.calls.append(call)
+        self._tell()
+
+    def named(self, name: str) -> Any:
+        """Make a handler whose calls are recorded with *name* before them."""
+        return lambda *call: self(name, *call)
+
+    def wait(self, count: int) -> Deferred[list[tuple[Any, ...]]]:
+        """Fire all calls once there are *count* of them."""
+        waiting: Deferred[list[tuple[Any, ...]]] = Deferred()
+        self._waiting.append((count, waiting))
+        self._tell()
+        return waiting
+
+    def _tell(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for count, deferred in waiting:
+            if len(self.calls) >= count:
+                deferred.callback(self.calls)
+            else:
+                self._waiting.append((count, deferred))
+
+
+def pairs(flat: Any) -> list[tuple[Any, Any]]:
+    """Make pairs of what Redis sends one after the other."""
+    return list(zip(flat[::2], flat[1::2], strict=True))
+
+
+class Spy(RedisSubscriber):
+    """An observer beside txthoonk: every message of every channel, as bytes."""
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(charset=None, **arguments)
+        self.ready: Deferred[None] = Deferred()
+        self._heard: list[tuple[bytes, bytes]] = []
+        self._marker: Deferred[None] | None = None
+        self.publish: Callable[[str, str], Any]
+
+    def connectionMade(self) -> None:
+        super().connectionMade()
+        self.psubscribe("*")
+
+    def channelPatternSubscribed(self, channel: Any, numSubscriptions: int) -> None:
+        self.ready.callback(None)
+
+    def patternMessageReceived(self, pattern: Any, channel: Any, message: Any) -> None:
+        if channel == b"spy-marker":
+            marker, self._marker = self._marker, None
+            assert marker is not None
+            marker.callback(None)
+        else:
+            self._heard.append((channel, message))
+
+    async def messages(self, own: bool = False) -> list[tuple[bytes, bytes]]:
+        """Give the messages since the last call, all that Redis has sent up to now.
+
+        :param own: with those that are no part of the contract.
+        """
+        self._marker = Deferred()
+        marker = self._marker
+        await self.publish("spy-marker", "")
+        await marker
+        heard, self._heard = self._heard, []
+        return [one for one in heard if own or not OWN_CHANNELS.match(one[0])]
+
+
+class RedisTestCase(TestCase):
+    """A test against a real redis-server, with an empty database."""
+
+    timeout = 60
+
+    async def setUp(self) -> None:
+        self.target = await target()
+        self.raw = await self.redis(charset=None)
+        await self.raw.flushdb()
+
+    async def connect(self, factory: Factory) -> Any:
+        """Connect, and see to it that the connection is closed after the test."""
+        connected = await self.target.endpoint(reactor).connect(factory)
+        self.addCleanup(getattr(connected, "redis", connected).close)
+        return connected
+
+    def arguments(self, **arguments: Any) -> dict[str, Any]:
+        return {**self.target.credentials, **arguments}
+
+    async def redis(self, **arguments: Any) -> Redis:
+        """Connect a plain client to the test's database."""
+        factory = Factory.forProtocol(lambda: Redis(**self.arguments(**arguments)))
+        redis: Redis = await self.connect(factory)
+        return redis
+
+    async def subscriber(self, **arguments: Any) -> RedisSubscriber:
+        """Connect a plain subscriber."""
+        factory = Factory.forProtocol(lambda: RedisSubscriber(**self.arguments(**arguments)))
+        subscriber: RedisSubscriber = await self.connect(factory)
+        return subscriber
+
+    async def spy(self) -> Spy:
+        """Listen to every channel from now on."""
+        spy: Spy = await self.connect(Factory.forProtocol(lambda: Spy(**self.arguments())))
+        spy.publish = self.raw.publish
+        await spy.ready
+        return spy
+
+    async def state(self, own: bool = True) -> dict[bytes, Any]:
+        """Read the whole database: key -> bytes, dict, set, list, or (member, score) pairs.
+
+        :param own: with the keys that are no part of the contract.
+        """
+        found = {}
+        for key in await self.raw.send("KEYS", "*"):
+            if own or not OWN_KEYS.match(key):
+                found[key] = await self.value(key)
+        return found
+
+    async def value(self, key: str | bytes) -> Any:
+        """Read one key of any type; None if there is none."""
+        type_ = await self.raw.send("TYPE", key)
+        type_ = type_ if isinstance(type_, bytes) else type_.encode()
+        if type_ == b"none":
+            return None
+        command, rest, convert = READERS[type_]
+        return convert(await self.raw.send(command, key, *rest))
+
+    async def numsub(self, channel: str, expected: int) -> None:
+        """Wait until Redis counts *expected* subscribers of a channel."""
+        while (await self.raw.send("PUBSUB", "NUMSUB", channel))[1] != expected:
+            pass
+
+    async def client_id(self, *kind: str) -> int:
+        """Give Redis' number of the newest client of a kind, such as ``TYPE pubsub``."""
+        listed = await self.raw.send("CLIENT", "LIST", *kind)
+        return max(int(number) for number in re.findall(rb"(?m)^id=(\d+)", listed))
+
+    async def pub(self, **arguments: Any) -> ThoonkPub:
+        """Connect a publisher to the test's database."""
+        pub: ThoonkPub = await self.connect(ThoonkPubFactory(**self.arguments(**arguments)))
+        return pub
+
+    async def sub(self, **arguments: Any) -> ThoonkSub:
+        """Connect a subscriber."""
+        sub: ThoonkSub = await self.connect(ThoonkSubFactory(**self.arguments(**arguments)))
+        return sub
+
+    async def record(self, sub: ThoonkSub, *events: str) -> Recorder:
+        """Record the messages of channels, each with its event's name before it."""
+        recorder = Recorder()
+        for event in events:
+            await sub.register_handler(event, recorder.named(event))
+        return recorder

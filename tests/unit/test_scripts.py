@@ -1,0 +1,335 @@
+"""The Lua scripts: how they are put together, and that they are what their headers say."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
+
+import txthoonk
+from tests.unit.wire import commands, plug
+from txthoonk import _scripts
+from txthoonk._scripts import ScriptError, assemble, load
+from txthoonk.client import ThoonkPub
+from txthoonk.errors import _SCRIPT_CODES, ThoonkError
+from txthoonk.protocol import Redis
+from txthoonk.types import Feed
+
+FOLDER = Path(txthoonk.__file__).parent / "scripts"
+NAMES = sorted(
+    f"{path.parent.name}/{path.stem}"
+    for path in FOLDER.glob("*/*.lua")
+    if path.parent.name != "include"
+)
+INCLUDES = sorted(path.stem for path in (FOLDER / "include").glob("*.lua"))
+SECTIONS = ("KEYS", "ARGV", "Reply", "Errors", "Events", "Cost")
+HEADER = "-- Do it.\n--\n-- KEYS\n--   1 feeds    set\n--   2 feed.ids:[feed]   list\n"
+
+
+def text(part: str) -> str:
+    return (FOLDER / f"{part}.lua").read_text("utf-8")
+
+
+def code(source: str) -> str:
+    """Give a script without its comments."""
+    return re.sub(r"--.*", "", source)
+
+
+def header(source: str) -> str:
+    """Give the comments at the top of a script."""
+    return "\n".join(takewhile(lambda line: line.startswith("--"), source.splitlines()))
+
+
+def section(source: str, name: str) -> str:
+    """Give what the header has under a name."""
+    found = re.search(rf"^-- {name}:? ?(.*(?:\n--   .*)*)", header(source), re.MULTILINE)
+    return found[1] if found else ""
+
+
+def error_codes(source: str) -> set[str]:
+    """List the codes that a source answers with."""
+    answers = re.findall(r"""error_reply\(\s*["']([A-Z]+) """, source)
+    assert len(answers) == code(source).count("error_reply("), source
+    return set(answers)
+
+
+class LoaderTests(SynchronousTestCase):
+    """The loader refuses what is not put together as it should be."""
+
+    def put(self, **parts: str) -> Any:
+        """Make a reader of parts; ``__`` in a name stands for a slash."""
+        texts = {name.replace("__", "/"): part for name, part in parts.items()}
+
+        def read(part: str) -> str:
+            try:
+                return texts[part]
+            except KeyError:
+                raise FileNotFoundError(part) from None
+
+        return read
+
+    def refused(self, *words: str, **parts: str) -> None:
+        with self.assertRaises(ScriptError) as raised:
+            assemble("x/y", self.put(**parts))
+        for word in ("x/y", *words):
+            self.assertIn(word, str(raised.exception))
+
+    def test_includes(self) -> None:
+        """The text of an include stands in its line's place, its own includes too."""
+        read = self.put(
+            x__y="a\n--- include one\n--- include two\nb\n",
+            include__one="1\n--- include three\n",
+            include__two="2\n",
+            include__three="3\n",
+        )
+        self.assertEqual(assemble("x/y", read), "a\n1\n3\n2\nb\n")
+
+    def test_missing(self) -> None:
+        """An include that is not there is named, with the part that wants it."""
+        self.refused("one", "missing", x__y="--- include one\n")
+        self.refused(
+            "one", "two", "missing", x__y="--- include one\n", include__one="--- include two\n"
+        )
+
+    def test_circular(self) -> None:
+        """Includes that include each other are refused."""
+        self.refused("one", x__y="--- include one\n", include__one="--- include one\n")
+        self.refused(
+            "one",
+            x__y="--- include one\n",
+            include__one="--- include two\n",
+            include__two="--- include one\n",
+        )
+
+    def test_repeated(self) -> None:
+        """A function is in a script once."""
+        self.refused("one", x__y="--- include one\n--- include one\n", include__one="1\n")
+        self.refused(
+            "one",
+            "two",
+            x__y="--- include one\n--- include two\n",
+            include__one="1\n",
+            include__two="--- include one\n",
+        )
+
+    def make(self, source: str) -> Any:
+        """Load a script from a folder of its own."""
+        folder = Path(self.mktemp())
+        (folder / "scripts" / "x").mkdir(parents=True)
+        (folder / "scripts" / "x" / "y.lua").write_text(source, "utf-8")
+        self.patch(_scripts, "files", lambda package: folder)
+        return load("x/y")
+
+    def test_header_without_keys(self) -> None:
+        """A script must say what its KEYS are."""
+        for source in (
+            "return 1\n",
+            "-- Do it.\n-- ARGV\n--   1 id\nreturn 1\n",
+            "-- KEYS\nreturn 1\n",
+            "-- KEYS\n--\n--   1 feeds\nreturn 1\n",
+        ):
+            with self.assertRaises(ScriptError) as raised:
+                self.make(source)
+            self.assertIn("x/y", str(raised.exception))
+            self.assertIn("KEYS", str(raised.exception))
+
+    def test_keys(self) -> None:
+        """The header's KEYS are counted, ARGV are not."""
+        script = self.make(HEADER + "-- ARGV\n--   1 id\n--   2 item\n--   3 x\nreturn 1\n")
+        self.assertEqual((script.name, script.keys, script.more_keys), ("x/y", 2, False))
+        script = self.make(HEADER.replace("2 ", "2.. ") + "return 1\n")
+        self.assertEqual((script.keys, script.more_keys), (2, True))
+
+    def test_wrong_number_of_keys(self) -> None:
+        """A call that does not give the declared KEYS is refused, with both numbers."""
+        script = self.make(HEADER + "return 1\n")
+        self.assertEqual(script.prefix(("a", "b"), "c"), ("EVALSHA", script.sha, 2, "a", "b", "c"))
+        for keys in ((), ("a",), ("a", "b", "c")):
+            with self.assertRaises(ScriptError) as raised:
+                script.prefix(keys, "d")
+            self.assertIn("x/y takes 2 keys", str(raised.exception))
+            self.assertIn(f"not {len(keys)}", str(raised.exception))
+
+    def test_any_number_of_keys(self) -> None:
+        """The last of KEYS may stand for one or more."""
+        script = self.make(HEADER.replace("2 ", "2.. ") + "return 1\n")
+        for keys in (("a", "b"), ("a", "b", "c", "d")):
+            self.assertEqual(script.prefix(keys)[2:], (len(keys), *keys))
+        with self.assertRaises(ScriptError):
+            script.prefix(("a",))
+
+    def test_digest(self) -> None:
+        """The digest is that of the bytes that Redis gets."""
+        script = self.make(HEADER + "return 'ä'\n")
+        self.assertEqual(script.sha, hashlib.sha1(script.source.encode()).hexdigest())
+
+    def test_script_that_is_not_there(self) -> None:
+        """A name without a file is an error at import, not at the call."""
+        with self.assertRaises(FileNotFoundError):
+            load("feed/nothing")
+
+    def test_error(self) -> None:
+        """What the loader raises is under the root of all errors."""
+        self.assertTrue(issubclass(ScriptError, ThoonkError))
+
+
+class ShippedTests(SynchronousTestCase):
+    """Every script that is shipped is what STYLE asks of it."""
+
+    def test_all_load(self) -> None:
+        """Every script can be put together."""
+        self.assertIn("feed/publish", NAMES)
+        for name in NAMES:
+            script = load(name)
+            self.assertEqual(script.name, name)
+            self.assertNotIn("--- include", script.source)
+
+    def test_sections(self) -> None:
+        """The header has one sentence, and all its sections in order."""
+        for name in NAMES:
+            head = header(text(name))
+            self.assertRegex(head, r"\A-- [A-Z](.|\n-- )+\.\n--\n", name)
+            found = re.findall(r"^-- ([A-Z]\w+)(?::|$)", head, re.MULTILINE)
+            self.assertEqual(found, list(SECTIONS), name)
+            for each in SECTIONS:
+                self.assertTrue(section(head, each).strip(), (name, each))
+
+    def test_numbering(self) -> None:
+        """KEYS and ARGV are numbered without gaps; only the last may stand for more."""
+        for name in NAMES:
+            for each in ("KEYS", "ARGV"):
+                numbers = re.findall(r"^--   (\d+(?:\.\.)?) ", section(text(name), each), re.M)
+                plain = [number.removesuffix("..") for number in numbers]
+                self.assertEqual(plain, [str(n) for n in range(1, len(numbers) + 1)], name)
+                self.assertEqual(numbers[:-1], plain[:-1], name)
+
+    def test_length(self) -> None:
+        """A script has at most 60 lines of code."""
+        for part in (*NAMES, *(f"include/{name}" for name in INCLUDES)):
+            lines = [line for line in code(text(part)).splitlines() if line.strip()]
+            self.assertLessEqual(len(lines), 60, part)
+
+    def test_includes_are_used(self) -> None:
+        """A declared include is called, and what is called is declared before."""
+        functions = "|".join(INCLUDES)
+        for name in NAMES:
+            declared = re.findall(r"^--- include (.*)$", text(name), re.MULTILINE)
+            source = code(load(name).source)
+            for include in declared:
+                calls = re.findall(rf"\b{include}\(", source)
+                self.assertGreater(len(calls), 1, f"{name} does not call {include}")
+            for call in re.finditer(rf"\b({functions})\(", source):
+                before = source[: call.start()]
+                defined = f"local function {call[1]}("
+                self.assertTrue(
+                    defined in before or before.endswith("local function "), (name, call[1])
+                )
+
+    def test_includes_are_one_function_each(self) -> None:
+        """A file in include/ defines the function of its name, and some script uses it."""
+        everything = "".join(map(text, NAMES))
+        for include in INCLUDES:
+            source = text(f"include/{include}")
+            self.assertEqual(re.findall(r"^local function (\w+)", source, re.M), [include])
+            self.assertTrue(source.startswith("-- "), include)
+            self.assertIn(f"--- include {include}\n", everything)
+
+    def test_error_codes(self) -> None:
+        """The header lists the codes that can be answered, those of includes too."""
+        for name in NAMES:
+            declared = set(re.findall(r"[A-Z]{3,}", section(text(name), "Errors")))
+            self.assertEqual(error_codes(load(name).source), declared, name)
+
+    def test_error_codes_have_exceptions(self) -> None:
+        """Every code has its exception, and every exception's code is answered somewhere."""
+        parts = (*NAMES, *(f"include/{name}" for name in INCLUDES))
+        answered = set().union(*(error_codes(text(part)) for part in parts))
+        self.assertEqual(answered, set(_SCRIPT_CODES))
+
+    def test_no_key_or_channel_inside(self) -> None:
+        """Names of keys and channels come from outside."""
+        names = re.compile(r"feeds$|feed\.|job\.|(new|del|conf)feed|:")
+        for part in (*NAMES, *(f"include/{name}" for name in INCLUDES)):
+            for _, literal in re.findall(r"""(["'])(.*?)\1""", code(text(part))):
+                self.assertIsNone(names.match(literal), (part, literal))
+
+    def test_keys_and_arguments_are_all_used(self) -> None:
+        """What is declared is read by the script."""
+        for name in NAMES:
+            source = code(text(name))
+            for each in ("KEYS", "ARGV"):
+                used = {int(number) for number in re.findall(rf"{each}\[(\d+)\]", source)}
+                for first, last in re.findall(
+                    rf"unpack\({each}(?:, (\d+))?(?:, (\d+))?\)", source
+                ):
+                    used |= set(range(int(first or 1), int(last or 99) + 1))
+                numbers = re.findall(r"^--   (\d+)", section(text(name), each), re.MULTILINE)
+                self.assertLessEqual(set(map(int, numbers)), used, (name, each))
+
+
+class CallerTests(SynchronousTestCase):
+    """Who calls a script gives the keys and channels that its header says."""
+
+    def called(self, call: Any) -> tuple[str, list[str], list[str]]:
+        """Give the script's name, KEYS and ARGV of what a call sends."""
+        redis, transport = plug(Redis())
+        pub = ThoonkPub(redis)
+        call(pub, Feed(pub, "cats")).addErrback(lambda _: None)
+        words = commands(transport.value())[-1]
+        self.assertEqual(words[0], b"EVALSHA")
+        (name,) = (name for name in NAMES if load(name).sha == words[1].decode())
+        rest = [word.decode() for word in words[3:]]
+        return name, rest[: int(words[2])], rest[int(words[2]) :]
+
+    def check(self, name: str, call: Any) -> None:
+        script, keys, arguments = self.called(call)
+        self.assertEqual(script, name)
+        declared = re.findall(r"^--   (\d+) (\S+)", section(text(name), "KEYS"), re.MULTILINE)
+        for number, pattern in declared:
+            self.assertEqual(keys[int(number) - 1], pattern.replace("[feed]", "cats"), name)
+        said = re.findall(r"^--   (\d+) (.*)", section(text(name), "ARGV"), re.MULTILINE)
+        for number, meaning in said:
+            argument = arguments[int(number) - 1]
+            if meaning.startswith("channel "):
+                self.assertEqual(f"channel {argument}", meaning.replace("[feed]", "cats"), name)
+            if meaning.startswith("name of the feed"):
+                self.assertEqual(argument, "cats")
+            if meaning.startswith("instance"):
+                self.assertRegex(argument, r"\A[0-9a-f]{32}\Z")
+
+    CALLS: dict[str, Any] = {
+        "feed/get_range": lambda pub, feed: feed.get_all(),
+        "feed/publish": lambda pub, feed: feed.publish("item", "id"),
+        "feed/retract": lambda pub, feed: feed.retract("id"),
+        "registry/create": lambda pub, feed: pub.create_feed("cats", {"a": "b"}),
+        "registry/delete": lambda pub, feed: pub.delete_feed("cats"),
+        "registry/get_config": lambda pub, feed: feed.get_config(),
+        "registry/open": lambda pub, feed: pub.feed("cats", {"a": "b"}),
+        "registry/set_config": lambda pub, feed: feed.set_config({"a": "b"}),
+    }
+
+    def test_callers(self) -> None:
+        """Each script is called with what it declares."""
+        self.assertEqual(sorted(self.CALLS), NAMES)
+        for name, call in self.CALLS.items():
+            self.check(name, call)
+
+    def test_delete_names_every_key(self) -> None:
+        """A feed is deleted with all the keys that any script of a feed declares."""
+        _, keys, _ = self.called(self.CALLS["registry/delete"])
+        for name in NAMES:
+            for pattern in re.findall(r"^--   \d+ (feed\.\S+)", section(text(name), "KEYS"), re.M):
+                self.assertIn(pattern.replace("[feed]", "cats"), keys)
+        self.assertEqual(len(set(keys)), len(keys))
+
+    def test_deferred(self) -> None:
+        """Each call gives a Deferred."""
+        redis, _ = plug(Redis())
+        pub = ThoonkPub(redis)
+        for call in self.CALLS.values():
+            self.assertIsInstance(call(pub, Feed(pub, "cats")), Deferred)
