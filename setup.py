@@ -38,7 +38,7 @@ setup(
     packages=find_packages(include=["txthoonk", "txthoonk.*"]),
     package_data={"txthoonk": ["py.typed", "scripts/*/*.lua"]},
     python_requires=">=3.10",
-    install_requires=["Twisted >= 24.7", "hiredis >= 3.0", "attrs"],
+    install_requires=["Twisted >= 24.7", "hiredis >= 3.2", "attrs"],
     extras_require={
         "embedded": EMBEDDED,
         "examples": [*EMBEDDED, "feedparser >= 6.0"],

@@ -43,8 +43,8 @@ READERS: dict[bytes, tuple[str, tuple[Any, ...], Callable[[Any], Any]]] = {
 _private: RedisServer | None = None
 
 
-async def target() -> Target:
-    """Give the server of this run, started if it is the first test that asks."""
+async def server_url() -> str:
+    """Give the URL of this run's server, started if it is the first test that asks."""
     global _private
     url = os.environ.get("TXTHOONK_TEST_URL")
     if url is None:
@@ -52,7 +52,12 @@ async def target() -> Target:
             _private = RedisServer()
         await _private.start()
         url = _private.url
-    return parse_url(url)
+    return url
+
+
+async def target() -> Target:
+    """Give the server of this run, taken apart."""
+    return parse_url(await server_url())
 
 
 class Recorder:

@@ -7,7 +7,9 @@ through :meth:`txthoonk.protocol.Redis.send`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from inspect import Parameter, Signature, signature
 from itertools import chain
 from typing import Any, Concatenate, ParamSpec
 
@@ -35,16 +37,32 @@ def command(
             words = shape(*args, **kwargs)
         except InvalidCommand:
             return fail()
-        replied = self.request(words)
-        return replied if reply is None else replied.addCallback(_convert, reply)
+        return _ask(self, words, reply)
 
-    method.__wrapped__ = shape  # type: ignore[attr-defined]  # help() shows its arguments
+    parameters = signature(shape).parameters.values()
+    itself = Parameter("self", Parameter.POSITIONAL_ONLY)
+    method.__signature__ = Signature([itself, *parameters])  # type: ignore[attr-defined]
     return method
 
 
-def _convert(reply: Any, converter: Callable[[Any], Any]) -> Any:
+def _ask(
+    redis: RedisProtocol, words: Words, reply: Callable[[Any], Any] | None = None
+) -> Deferred[Any]:
+    """Send a command and convert what comes back."""
+    if words[0] in _TRANSACTION:
+        redis.transaction = _TRANSACTION[words[0]]
+    queued = redis.transaction
+    replied = redis.request(words)
+    return replied if reply is None else replied.addCallback(_convert, reply, queued)
+
+
+def _convert(reply: Any, converter: Callable[[Any], Any], queued: bool) -> Any:
     # Between MULTI and EXEC the server only says that it has taken the command.
-    return reply if reply in ("QUEUED", b"QUEUED") else converter(reply)
+    return reply if queued and reply in ("QUEUED", b"QUEUED") else converter(reply)
+
+
+# What begins a transaction and what ends it.
+_TRANSACTION = {"MULTI": True, "EXEC": False, "DISCARD": False}
 
 
 # -- converters -----------------------------------------------------------
@@ -66,11 +84,14 @@ def _type(reply: Any) -> Any:
     return None if reply in ("none", b"none") else reply
 
 
+_DIGITS = re.compile("[0-9]+")
+
+
 def _info(reply: str | bytes) -> dict[str, int | str]:
     text = reply if isinstance(reply, str) else reply.decode("utf-8", "surrogateescape")
     lines = [line for line in text.splitlines() if line and not line.startswith("#")]
     fields = [line.partition(":") for line in lines]
-    return {name: int(value) if value.isdigit() else value for name, _, value in fields}
+    return {name: int(value) if _DIGITS.fullmatch(value) else value for name, _, value in fields}
 
 
 _set = set  # the table below has a method of this name
@@ -142,6 +163,8 @@ def _sort(
     if start is not None and num is not None:
         words += ["LIMIT", start, num]
     patterns = [get] if isinstance(get, (str, bytes)) else get or ()
+    if not isinstance(patterns, Iterable):
+        raise InvalidCommand(f"sort takes one pattern or a list of them as get, not {get!r}")
     for pattern in patterns:
         words += ["GET", pattern]
     words += ["DESC"] * desc + ["ALPHA"] * alpha
@@ -311,13 +334,13 @@ class Redis(RedisProtocol):
             a single field that is not there.
         """
         if isinstance(field, (str, bytes)):
-            replied = self.request(("HGET", key, field))
-            return replied.addCallback(
-                _convert, lambda value: None if value is None else {field: value}
+            return _ask(
+                self, ("HGET", key, field), lambda value: None if value is None else {field: value}
             )
         fields = list(field)
-        replied = self.request(("HMGET", key, *fields))
-        return replied.addCallback(_convert, lambda values: dict(zip(fields, values, strict=True)))
+        return _ask(
+            self, ("HMGET", key, *fields), lambda values: dict(zip(fields, values, strict=True))
+        )
 
     hmget = hget
 
@@ -391,8 +414,8 @@ class Redis(RedisProtocol):
 
     def _scored_range(self, words: Words, withscores: bool) -> Deferred[Any]:
         if not withscores:
-            return self.request(words)
-        return self.request((*words, "WITHSCORES")).addCallback(_convert, _scored)
+            return _ask(self, words)
+        return _ask(self, (*words, "WITHSCORES"), _scored)
 
     # pub/sub and scripts
     publish = command(lambda channel, message: ("PUBLISH", channel, message))
@@ -405,7 +428,7 @@ class Redis(RedisProtocol):
 
 
 for _name, _method in vars(Redis).items():
-    if hasattr(_method, "__wrapped__"):
+    if hasattr(_method, "__signature__"):
         _method.__name__ = _name
         _method.__qualname__ = f"Redis.{_name}"
         _method.__doc__ = f"Send the command of this method; txredis' ``{_name}``."

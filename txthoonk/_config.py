@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Union
 
-from txthoonk.errors import InvalidInput, InvalidType
+from txthoonk.errors import InvalidInput, InvalidType, shown
 from txthoonk.serializers import get_serializer
 
 __all__ = ["Config", "config_fields"]
@@ -25,7 +25,7 @@ def config_fields(config: Config | None) -> list[str]:
     """
     if not isinstance(config or {}, Mapping):
         raise InvalidType(
-            f"a configuration must be a dict, not {type(config).__name__}: {config!r}"
+            f"a configuration must be a dict, not {type(config).__name__}: {shown(config)}"
         )
     fields: list[str] = []
     for field, value in (config or {}).items():
@@ -35,7 +35,7 @@ def config_fields(config: Config | None) -> list[str]:
 
 def _field(field: object) -> str:
     if not isinstance(field, str) or not field:
-        raise InvalidType(f"a configuration's names must be str and not empty: {field!r}")
+        raise InvalidType(f"a configuration's names must be str and not empty: {shown(field)}")
     return field
 
 
@@ -43,7 +43,7 @@ def _value(field: str, value: object) -> str:
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         raise InvalidType(
             f"configuration {field!r} must be a str or a number, "
-            f"not {type(value).__name__}: {value!r}"
+            f"not {type(value).__name__}: {shown(value)}"
         )
     text = str(value)
     if field in _CHECKS:
@@ -59,7 +59,7 @@ def _check_type(text: str) -> None:
 def _check_max_length(text: str) -> None:
     if not (text.isascii() and text.isdigit()):
         raise InvalidInput(
-            f"configuration 'max_length' must be a whole number, 0 for no limit: {text!r}"
+            f"configuration 'max_length' must be a whole number, 0 for no limit: {shown(text)}"
         )
 
 

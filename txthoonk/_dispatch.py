@@ -96,8 +96,9 @@ class Dispatcher:
         if channel.subscribed and self._redis is not None:
             channel.subscribed = False
             self._redis.unsubscribe(channel.name)
-        if not channel.unconfirmed:
-            self._channels.pop(channel.name, None)
+        # Somebody fired or failed meanwhile may have made a new one of that name.
+        if not channel.unconfirmed and self._channels.get(channel.name) is channel:
+            del self._channels[channel.name]
 
     # -- what the connection does -------------------------------------------
 
@@ -148,8 +149,8 @@ class Dispatcher:
     def _fail_waiting(self, channel: _Channel, error: BaseException) -> None:
         waiting, channel.waiting = channel.waiting, {}
         for id_, (added, _) in waiting.items():
-            del self._by_id[id_]
-            added.errback(error)
+            if self._by_id.pop(id_, None):  # not cancelled by one that was failed before it
+                added.errback(error)
 
     def message(self, name: str, message: str) -> None:
         """Call the handlers of a channel with the parts of a message."""

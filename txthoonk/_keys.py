@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from txthoonk.errors import InvalidInput, InvalidType
+from txthoonk.errors import InvalidInput, InvalidType, shown
 
 __all__ = [
     "CONFFEED",
@@ -77,7 +77,7 @@ def check_name(name: object) -> str:
     :raises InvalidInput: if it is empty or contains NUL.
     """
     if not isinstance(name, str):
-        raise InvalidType(f"a feed's name must be a str, not {type(name).__name__}: {name!r}")
+        raise InvalidType(f"a feed's name must be a str, not {type(name).__name__}: {shown(name)}")
     if not name:
         raise InvalidInput("a feed's name must not be empty")
     return _without_nul(name, "a feed's name")
@@ -94,14 +94,14 @@ def check_id(id_: object) -> str:
     if type(id_) is int:
         return str(id_)
     if not isinstance(id_, str):
-        raise InvalidType(f"an item's id must be a str, not {type(id_).__name__}: {id_!r}")
+        raise InvalidType(f"an item's id must be a str, not {type(id_).__name__}: {shown(id_)}")
     return _without_nul(id_, "an item's id")
 
 
 def _without_nul(text: str, what: str) -> str:
     if SEPARATOR in text:
         raise InvalidInput(
-            f"{what} must not contain NUL (it separates the parts of a message): {text!r}"
+            f"{what} must not contain NUL (it separates the parts of a message): {shown(text)}"
         )
     return text
 

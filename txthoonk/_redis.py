@@ -25,11 +25,13 @@ from txthoonk.errors import (
     ConnectionLost,
     InvalidData,
     InvalidResponse,
+    InvalidType,
     NoScript,
     from_reply,
+    shown,
 )
 
-__all__ = ["RAW", "TEXT", "Encoding", "RedisProtocol", "encode"]
+__all__ = ["RAW", "TEXT", "Encoding", "RedisProtocol", "Waiting", "encode"]
 
 
 class Encoding(NamedTuple):
@@ -48,17 +50,19 @@ _UNUSUAL = (Exception, hiredis.PushNotification)
 _NEVER_CONNECTED = "not connected to Redis yet"
 
 
-class _Waiting(Deferred[Any]):
+class Waiting(Deferred[Any]):
     """A Deferred in the reply queue, and what its reply needs.
 
     :cvar encoding: how to decode the reply; None: as the connection does.
     :cvar script: the script that the request calls, if it calls one.
     :cvar command: that request, in case it must be sent again.
+    :cvar confirmations: how many a SUBSCRIBE or the like still waits for.
     """
 
     encoding: Encoding | None = None
     script: Script | None = None
     command: tuple[Any, ...] = ()
+    confirmations: int = 0
 
 
 class RedisProtocol(Protocol):
@@ -72,6 +76,8 @@ class RedisProtocol(Protocol):
         are bytes.
     :param errors: the codec error handler that goes with *charset*.
     :param username: the ACL user that the password belongs to.
+    :raises LookupError: for a *charset* or *errors* that Python does not know.
+    :raises InvalidType: for a password or user that is not text.
     """
 
     _log = Logger()
@@ -84,10 +90,14 @@ class RedisProtocol(Protocol):
         errors: str = "strict",
         username: str | None = None,
     ) -> None:
+        for name, value in (("password", password), ("username", username)):
+            if value is not None and not isinstance(value, (str, bytes)):
+                # What it is must not be shown: it may hold the secret.
+                raise InvalidType(f"the {name} must be a str, not {type(value).__name__}")
         self.db = db if db is not None else 0
         self.password = password
         self.username = username
-        self._pending: deque[_Waiting] = deque()
+        self._pending: deque[Waiting] = deque()
         self._reader = hiredis.Reader(
             protocolError=InvalidResponse,
             replyError=from_reply,
@@ -100,12 +110,15 @@ class RedisProtocol(Protocol):
         self._open = False
         self._write: Callable[[bytes], object]
         self._loaded: set[str] = set()
+        #: Whether MULTI was sent, and neither EXEC nor DISCARD behind it.
+        self.transaction = False
         self._closing: list[Deferred[None]] = []
 
     def set_encoding(self, charset: str | None, errors: str = "strict") -> None:
         """Change how ``str`` is encoded and how the replies to come are decoded."""
         self.charset = charset
         self.errors = errors
+        codecs.lookup_error(errors)
         self._own = Encoding(charset and codecs.lookup(charset).name, errors)
 
     # -- requests ---------------------------------------------------------
@@ -127,13 +140,16 @@ class RedisProtocol(Protocol):
 
         :param encoding: None: as the connection does.
         """
+        if memoryview in map(type, command):
+            # hiredis takes the memory behind it, without heed of steps.
+            command = tuple([bytes(w) if type(w) is memoryview else w for w in command])
         try:
             packed = self._pack(command, encoding)
         except InvalidData:
             return fail()
         if self._lost is not None:
             return fail(self._lost)
-        waiting = _Waiting()
+        waiting = Waiting()
         waiting.encoding = encoding
         self._pending.append(waiting)
         self._write(packed)
@@ -155,7 +171,7 @@ class RedisProtocol(Protocol):
             self._loaded.add(script.sha)
             # A refusal is not lost: the EVALSHA behind it is answered NOSCRIPT.
             self.request(("SCRIPT", "LOAD", script.source), TEXT).addErrback(lambda _: None)
-        waiting = _Waiting()
+        waiting = Waiting()
         waiting.encoding = encoding
         waiting.script = script
         waiting.command = command
@@ -163,7 +179,7 @@ class RedisProtocol(Protocol):
         self._write(packed)
         return waiting
 
-    def _call_with_source(self, waiting: _Waiting, script: Script) -> None:
+    def _call_with_source(self, waiting: Waiting, script: Script) -> None:
         # The rare case: somebody flushed the scripts under way. EVAL cannot meet
         # NOSCRIPT again, and it loads the script for the calls that follow.
         command = ("EVAL", script.source, *waiting.command[2:])
@@ -204,6 +220,9 @@ class RedisProtocol(Protocol):
                 reply = InvalidData(f"a reply is not {encoding.charset}: {error}")
             except InvalidResponse as error:
                 self._abort(error)
+                return
+            except TypeError as error:
+                self._abort(InvalidResponse(f"a reply that Python cannot hold: {error}"))
                 return
             if reply is _NOT_YET:
                 return
@@ -261,9 +280,10 @@ class RedisProtocol(Protocol):
 
     def _greeting(self) -> list[tuple[Any, ...]]:
         greeting: list[tuple[Any, ...]] = []
-        if self.password is not None:
-            user = () if self.username is None else (self.username,)
-            greeting.append(("AUTH", *user, self.password))
+        if self.username:
+            greeting.append(("AUTH", self.username, self.password or ""))
+        elif self.password:
+            greeting.append(("AUTH", self.password))
         if self.db:
             greeting.append(("SELECT", self.db))
         return greeting
@@ -312,7 +332,14 @@ class RedisProtocol(Protocol):
         if not self._open:
             return succeed(None)
         transport = _present(self.transport)
-        closed: Deferred[None] = Deferred(lambda _: transport.abortConnection())
+
+        def drop(closed: Deferred[None]) -> None:
+            # The transport may end at once, and fire it, or later.
+            transport.abortConnection()
+            if closed in self._closing:
+                self._closing.remove(closed)
+
+        closed: Deferred[None] = Deferred(drop)
         self._closing.append(closed)
         transport.loseConnection()
         return closed
@@ -333,11 +360,13 @@ def encode(argument: object, encoding: Encoding) -> bytes:
         try:
             return argument.encode(encoding.charset or "utf-8", encoding.errors)
         except UnicodeEncodeError as error:
-            raise InvalidData(f"a str cannot be sent as {encoding.charset}: {error}") from None
+            raise InvalidData(
+                f"{shown(argument)} cannot be sent as {encoding.charset}: {error.reason}"
+            ) from None
     if isinstance(argument, (bytes, bytearray, memoryview)):
         return bytes(argument)
     if isinstance(argument, numbers.Number):
         return str(argument).encode("ascii")
     raise InvalidData(
-        f"Redis takes str, bytes and numbers, not {type(argument).__name__}: {argument!r}"
+        f"Redis takes str, bytes and numbers, not {type(argument).__name__}: {shown(argument)}"
     )

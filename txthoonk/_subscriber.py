@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections import deque
 from typing import Any, cast
 
 from twisted.python.failure import Failure
 
-from txthoonk._redis import RedisProtocol
-from txthoonk.errors import ConnectionLost
+from txthoonk._redis import RedisProtocol, Waiting
+from txthoonk.errors import ConnectionLost, InvalidData
 
 __all__ = ["RedisSubscriber"]
+
+_ALL = -1  # confirmations of a request that ends all, until it is its turn
 
 
 class RedisSubscriber(RedisProtocol):
@@ -21,55 +22,37 @@ class RedisSubscriber(RedisProtocol):
     stops nothing.  Strings are decoded as the constructor's *charset* says.
     """
 
-    # The requests whose confirmations have not all come, oldest first, each as the
-    # number that is still missing: one request is answered once for every name.
-    _unconfirmed: deque[int]
-
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._unconfirmed = deque()
+        # What the server has confirmed, as it names it.
         self._channels: set[Any] = set()
         self._patterns: set[Any] = set()
 
     def subscribe(self, *channels: str | bytes) -> None:
         """Send SUBSCRIBE; :meth:`channelSubscribed` is called for each channel."""
-        self._channels.update(channels)
-        self._ask("SUBSCRIBE", channels, len(channels))
+        self._ask("SUBSCRIBE", channels)
 
     def unsubscribe(self, *channels: str | bytes) -> None:
         """Send UNSUBSCRIBE, without arguments for all channels."""
-        self._leave("UNSUBSCRIBE", channels, self._channels)
+        self._ask("UNSUBSCRIBE", channels)
 
     def psubscribe(self, *patterns: str | bytes) -> None:
         """Send PSUBSCRIBE; :meth:`channelPatternSubscribed` is called for each pattern."""
-        self._patterns.update(patterns)
-        self._ask("PSUBSCRIBE", patterns, len(patterns))
+        self._ask("PSUBSCRIBE", patterns)
 
     def punsubscribe(self, *patterns: str | bytes) -> None:
         """Send PUNSUBSCRIBE, without arguments for all patterns."""
-        self._leave("PUNSUBSCRIBE", patterns, self._patterns)
+        self._ask("PUNSUBSCRIBE", patterns)
 
-    def _leave(self, word: str, names: tuple[str | bytes, ...], known: set[Any]) -> None:
-        # Where nothing is subscribed the server confirms once all the same.
-        confirmations = len(names) or len(known) or 1
-        known.difference_update(names or tuple(known))
-        self._ask(word, names, confirmations)
+    def _ask(self, word: str, names: tuple[str | bytes, ...]) -> None:
+        asked = cast(Waiting, self.request((word, *names)))
+        asked.confirmations = len(names) or _ALL
+        asked.addErrback(self._declined, names, sent=not asked.called)
 
-    def _ask(self, word: str, names: tuple[str | bytes, ...], confirmations: int) -> None:
-        asked = self.request((word, *names))
-        if asked.called:  # nothing was sent
-            asked.addErrback(self._declined, names)
-        else:
-            self._unconfirmed.append(confirmations)
-            asked.addErrback(self._refusedToSubscribe, names)
-
-    def _refusedToSubscribe(self, reason: Failure, names: tuple[str | bytes, ...]) -> None:
-        self._unconfirmed.popleft()
-        if not isinstance(reason.value, ConnectionLost):
-            self._declined(reason, names)
-
-    def _declined(self, reason: Failure, names: tuple[str | bytes, ...]) -> None:
-        self.subscriptionFailed(names, cast(BaseException, reason.value))
+    def _declined(self, reason: Failure, names: tuple[str | bytes, ...], sent: bool) -> None:
+        # Whoever lost the connection is told of that, not of each request.
+        if not (sent and isinstance(reason.value, ConnectionLost)):
+            self.subscriptionFailed(names, cast(BaseException, reason.value))
 
     def _replyReceived(self, reply: Any) -> None:
         kind = reply[0] if reply.__class__ is list and reply else None
@@ -78,20 +61,36 @@ class RedisSubscriber(RedisProtocol):
                 self.messageReceived(reply[1], reply[2])
             elif kind == "pmessage" or kind == b"pmessage":
                 self.patternMessageReceived(reply[1], reply[2], reply[3])
-            elif kind in _CONFIRMATIONS:
-                self._confirmed(_CONFIRMATIONS[kind], reply[1], reply[2])
+            elif isinstance(kind, (str, bytes)) and kind in _CONFIRMATIONS:
+                self._confirmed(*_CONFIRMATIONS[kind], reply[1], reply[2])
+            elif isinstance(reply, InvalidData) and self._subscribes():
+                self._log.error("message ignored: {error}", error=reply)
             else:
                 super()._replyReceived(reply)
         except Exception:
             self._log.failure("error while dealing with {what!r}", what=reply[:2])
 
-    def _confirmed(self, method: str, name: Any, subscriptions: int) -> None:
-        if self._unconfirmed:
-            self._unconfirmed[0] -= 1
-            if self._unconfirmed[0] == 0:
-                self._unconfirmed.popleft()
+    def _subscribes(self) -> bool:
+        """Tell whether messages may come, so that not all that comes answers a request."""
+        asked = any(waiting.confirmations for waiting in self._pending)
+        return asked or bool(self._channels or self._patterns)
+
+    def _confirmed(
+        self, hook: str, known: str, subscribed: bool, name: Any, subscriptions: int
+    ) -> None:
+        """Take one confirmation; a request is answered with one for each of its names."""
+        names: set[Any] = getattr(self, known)
+        head = self._pending[0] if self._pending else None
+        if head is not None and head.confirmations:
+            if head.confirmations == _ALL:
+                # All before it is answered: we know what it ends. The server
+                # confirms once where that is nothing.
+                head.confirmations = len(names) or 1
+            head.confirmations -= 1
+            if not head.confirmations:
                 self._pending.popleft()
-        getattr(self, method)(name, subscriptions)
+        (names.add if subscribed else names.discard)(name)
+        getattr(self, hook)(name, subscriptions)
 
     def messageReceived(self, channel: Any, message: Any) -> None:
         """Take a message that was published on a subscribed channel."""
@@ -123,10 +122,11 @@ class RedisSubscriber(RedisProtocol):
         self._log.error("not subscribed to {names!r}: {error}", names=names, error=error)
 
 
-_CONFIRMATIONS: dict[str | bytes | None, str] = {
-    "subscribe": "channelSubscribed",
-    "unsubscribe": "channelUnsubscribed",
-    "psubscribe": "channelPatternSubscribed",
-    "punsubscribe": "channelPatternUnsubscribed",
+# Kind of confirmation -> the hook, the set of names, and whether it has them now.
+_CONFIRMATIONS: dict[str | bytes, tuple[str, str, bool]] = {
+    "subscribe": ("channelSubscribed", "_channels", True),
+    "unsubscribe": ("channelUnsubscribed", "_channels", False),
+    "psubscribe": ("channelPatternSubscribed", "_patterns", True),
+    "punsubscribe": ("channelPatternUnsubscribed", "_patterns", False),
 }
-_CONFIRMATIONS.update({str(kind).encode(): name for kind, name in list(_CONFIRMATIONS.items())})
+_CONFIRMATIONS.update({str(kind).encode(): row for kind, row in list(_CONFIRMATIONS.items())})

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 import attr
 from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint
@@ -14,6 +15,9 @@ from txthoonk.errors import InvalidInput
 __all__ = ["Target", "parse_url"]
 
 DEFAULT_PORT = 6379
+
+# What would end the user and password of a URL (RFC 3986, 3.2.1), or is not ASCII.
+_MUST_BE_QUOTED = re.compile(r"[/?#@\[\]]|[^\x21-\x7e]")
 
 
 @attr.frozen
@@ -58,30 +62,48 @@ def parse_url(url: str) -> Target:
     scheme, colon, rest = url.partition(":")
     if scheme == "embedded" and colon:
         return Target(url, path=rest.removeprefix("//"), embedded=True)
-    parts = urlsplit(url)
-    userinfo, _, place = parts.netloc.rpartition("@")
-    shown = parts._replace(netloc=f"***@{place}").geturl() if userinfo else url
-    if scheme == "redis":
-        db = parts.path.strip("/")
-    elif scheme == "unix":
-        db = parse_qs(parts.query).get("db", [""])[0]
-    else:
+    secret, at, place = rest.rpartition("@")
+    shown = f"{scheme}://***@{place}" if at else url
+    if scheme not in ("redis", "unix") or not colon:
         raise InvalidInput(
             f"not a URL of Redis: {shown!r} (known are redis://, unix:// and embedded:)"
         )
+    userinfo = secret.removeprefix("//")
+    if _MUST_BE_QUOTED.search(userinfo):
+        raise InvalidInput(
+            f"{shown!r}: quote the special characters of user and password (/ is %2F, @ is %40)"
+        )
     user, _, password = userinfo.partition(":")
     try:
-        return Target(
-            shown,
-            host=parts.hostname or "localhost",
-            port=parts.port or DEFAULT_PORT,
-            path=unquote(parts.path) if scheme == "unix" else "",
-            db=_database(db),
-            username=unquote(user) or None,
-            password=unquote(password) if password else None,
-        )
+        parts = urlsplit(f"{scheme}://{place}" if at else url)
+        where = _socket(parts) if scheme == "unix" else _host(parts)
     except ValueError as error:
         raise InvalidInput(f"{shown!r}: {error}") from None
+    return Target(
+        shown,
+        username=unquote(user) or None,
+        password=unquote(password) or None,
+        **where,
+    )
+
+
+def _host(parts: SplitResult) -> dict[str, Any]:
+    if parts.query or parts.fragment:
+        raise ValueError("the database goes behind the host, as in redis://host:6379/1")
+    return {
+        "host": parts.hostname or "localhost",
+        "port": DEFAULT_PORT if parts.port is None else parts.port,
+        "db": _database(parts.path.strip("/")),
+    }
+
+
+def _socket(parts: SplitResult) -> dict[str, Any]:
+    query = parse_qs(parts.query, keep_blank_values=True)
+    if parts.netloc or parts.path in ("", "/"):
+        raise ValueError("the socket is named by its whole path, as in unix:///run/redis.sock")
+    if set(query) - {"db"} or parts.fragment:
+        raise ValueError("the database goes behind the socket, as in unix:///run/redis.sock?db=1")
+    return {"path": unquote(parts.path), "db": _database(query.get("db", [""])[-1])}
 
 
 def _database(text: str) -> int:

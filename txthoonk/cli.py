@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, NoReturn, cast
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectError, DNSLookupError
 from twisted.internet.protocol import Factory
 from twisted.internet.task import LoopingCall, react
@@ -49,18 +49,25 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     options = _parser().parse_args(arguments)
     # Items may be any bytes: they leave as they are, unless a terminal shows them.
     sys.stdout.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]
-    finished: list[int] = []
+    statuses: list[int] = []
 
     def run(reactor: Any) -> Deferred[None]:
-        status = Deferred.fromCoroutine(_run(reactor, options))
-        return status.addCallback(finished.append)
+        running = Deferred.fromCoroutine(_run(reactor, options))
+        ended = running.addCallback(statuses.append)
+
+        def stop() -> Deferred[None]:
+            ended.cancel()
+            return ended
+
+        # A signal stops the reactor; the command ends in an orderly way before.
+        reactor.addSystemEventTrigger("before", "shutdown", stop)
+        return ended
 
     try:
         react(run, [])
     except SystemExit as end:
-        if not finished:  # the reactor was stopped by a signal
-            sys.exit(end.code or (0 if options.command is _watch else INTERRUPTED))
-    sys.exit(finished[0])
+        sys.exit(statuses[0] if statuses else end.code)
+    sys.exit(1)  # react always exits
 
 
 async def _run(reactor: Any, options: argparse.Namespace) -> int:
@@ -69,6 +76,8 @@ async def _run(reactor: Any, options: argparse.Namespace) -> int:
         async with _redis(options.url, reactor) as target:
             await options.command(reactor, target, options)
         sys.stdout.flush()
+    except CancelledError:
+        return 0 if options.command is _watch else INTERRUPTED
     except BrokenPipeError:
         # Python would complain once more when it closes the stream at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -101,9 +110,14 @@ async def _redis(url: str, reactor: Any) -> AsyncIterator[Target]:
 # -- the commands -----------------------------------------------------------
 
 
-async def _connect(reactor: Any, target: Target) -> ThoonkPub:
+@asynccontextmanager
+async def _publisher(reactor: Any, target: Target) -> AsyncIterator[ThoonkPub]:
     factory = ThoonkPubFactory(**target.credentials)
-    return cast(ThoonkPub, await target.endpoint(reactor).connect(factory))
+    pub = cast(ThoonkPub, await target.endpoint(reactor).connect(factory))
+    try:
+        yield pub
+    finally:
+        await pub.close()
 
 
 async def _existing(pub: ThoonkPub, name: str) -> Feed:
@@ -115,32 +129,32 @@ async def _existing(pub: ThoonkPub, name: str) -> Feed:
 
 
 async def _feeds(reactor: Any, target: Target, options: argparse.Namespace) -> None:
-    pub = await _connect(reactor, target)
-    for name in sorted(await pub.get_feed_names()):
-        _show(name)
+    async with _publisher(reactor, target) as pub:
+        for name in sorted(await pub.get_feed_names()):
+            _show(name)
 
 
 async def _create(reactor: Any, target: Target, options: argparse.Namespace) -> None:
-    pub = await _connect(reactor, target)
-    await pub.create_feed(options.feed, {"type": "feed", **_settings(options.settings)})
+    async with _publisher(reactor, target) as pub:
+        await pub.create_feed(options.feed, {"type": "feed", **_settings(options.settings)})
 
 
 async def _delete(reactor: Any, target: Target, options: argparse.Namespace) -> None:
-    pub = await _connect(reactor, target)
-    await pub.delete_feed(options.feed)
+    async with _publisher(reactor, target) as pub:
+        await pub.delete_feed(options.feed)
 
 
 async def _config(reactor: Any, target: Target, options: argparse.Namespace) -> None:
-    pub = await _connect(reactor, target)
-    if options.settings:
-        await pub.set_config(options.feed, _settings(options.settings))
-        return
-    config = await pub.get_config(options.feed)
-    if options.json:
-        _show(json.dumps(config))
-    else:
-        for field, value in sorted(config.items()):
-            _show(f"{field}={value}")
+    async with _publisher(reactor, target) as pub:
+        if options.settings:
+            await pub.set_config(options.feed, _settings(options.settings))
+            return
+        config = await pub.get_config(options.feed)
+        if options.json:
+            _show(json.dumps(config))
+        else:
+            for field, value in sorted(config.items()):
+                _show(f"{field}={value}")
 
 
 def _settings(words: list[str]) -> dict[str, str]:
@@ -151,16 +165,16 @@ def _settings(words: list[str]) -> dict[str, str]:
 
 
 async def _publish(reactor: Any, target: Target, options: argparse.Namespace) -> None:
-    pub = await _connect(reactor, target)
-    feed = await pub.feed(options.feed)
-    if options.item is not None:
-        _show(await feed.publish(_item(feed, os.fsencode(options.item)), options.id))
-    elif options.id is not None:
-        raise CommandError(
-            "--id goes with an ITEM: lines from standard input get ids of their own"
-        )
-    else:
-        await _publish_lines(reactor, feed)
+    async with _publisher(reactor, target) as pub:
+        feed = await pub.feed(options.feed)
+        if options.item is not None:
+            _show(await feed.publish(_item(feed, os.fsencode(options.item)), options.id))
+        elif options.id is not None:
+            raise CommandError(
+                "--id goes with an ITEM: lines from standard input get ids of their own"
+            )
+        else:
+            await _publish_lines(reactor, feed)
 
 
 async def _publish_lines(reactor: Any, feed: Feed) -> None:
@@ -203,27 +217,29 @@ def _show_progress(count: int, begin: float, end: str) -> None:
 
 
 async def _items(reactor: Any, target: Target, options: argparse.Namespace) -> None:
-    pub = await _connect(reactor, target)
-    feed = await _existing(pub, options.feed)
-    for id_, item in (await feed.get_all()).items():
-        _show(json.dumps({"id": id_, "item": item}) if options.json else f"{id_}\t{item}")
+    async with _publisher(reactor, target) as pub:
+        feed = await _existing(pub, options.feed)
+        for id_, item in (await feed.get_all()).items():
+            _show(json.dumps({"id": id_, "item": item}) if options.json else f"{id_}\t{item}")
 
 
 async def _item_command(reactor: Any, target: Target, options: argparse.Namespace) -> None:
-    pub = await _connect(reactor, target)
-    feed = await _existing(pub, options.feed)
-    item = await feed.get_item(options.id)
-    if item is None:
-        raise CommandError(f"feed {options.feed!r} has no item {options.id!r}")
-    _show(item)
+    async with _publisher(reactor, target) as pub:
+        feed = await _existing(pub, options.feed)
+        item = await feed.get_item(options.id)
+        if item is None:
+            raise CommandError(f"feed {options.feed!r} has no item {options.id!r}")
+        _show(item)
 
 
 async def _retract(reactor: Any, target: Target, options: argparse.Namespace) -> None:
-    pub = await _connect(reactor, target)
-    feed = await _existing(pub, options.feed)
-    missing = [id_ for id_ in options.ids if not await feed.retract(id_)]
-    if missing:
-        raise CommandError(f"feed {options.feed!r} has no item {', '.join(map(repr, missing))}")
+    async with _publisher(reactor, target) as pub:
+        feed = await _existing(pub, options.feed)
+        missing = [id_ for id_ in options.ids if not await feed.retract(id_)]
+        if missing:
+            raise CommandError(
+                f"feed {options.feed!r} has no item {', '.join(map(repr, missing))}"
+            )
 
 
 async def _watch(reactor: Any, target: Target, options: argparse.Namespace) -> None:
@@ -239,7 +255,10 @@ async def _watch(reactor: Any, target: Target, options: argparse.Namespace) -> N
     watcher.ready.addCallback(
         lambda _: print(f"watching {' '.join(options.patterns)}", file=sys.stderr)
     )
-    await watcher.ended
+    try:
+        await watcher.ended
+    finally:
+        await watcher.close()
 
 
 def _show(text: str) -> None:

@@ -43,6 +43,7 @@ from txthoonk.errors import (
     FeedTypeMismatch,
     InvalidInput,
     InvalidType,
+    shown,
 )
 from txthoonk.events import channel_for
 from txthoonk.interfaces import FeedType
@@ -86,6 +87,7 @@ class ThoonkBase(Generic[AnyRedis]):
         self._uuid = uuid.uuid4().hex
         self._closed = False
         self.factory: _Factory | None = None
+        self.transport: ITransport | None = None
         self.set_redis(redis)
 
     def set_redis(self, redis: AnyRedis) -> None:
@@ -94,6 +96,7 @@ class ThoonkBase(Generic[AnyRedis]):
 
     def makeConnection(self, transport: ITransport) -> None:
         """Take the transport of a new connection."""
+        self.transport = transport  # ClientService of Twisted 24 closes it by this name
         self.redis.makeConnection(transport)  # type: ignore[no-untyped-call]
 
     def connectionMade(self) -> None:
@@ -250,7 +253,7 @@ class ThoonkPub(ThoonkBase[Redis]):
         """
         for part in parts:
             if not isinstance(part, (str, bytes)):
-                raise InvalidType(f"a part of a message must be str or bytes, not {part!r}")
+                raise InvalidType(f"a part of a message must be str or bytes, not {shown(part)}")
         encoded = [encode(part, TEXT) if isinstance(part, str) else part for part in parts]
         message = SEPARATOR.encode().join(encoded)
         return self.redis.request(("PUBLISH", channel, message), TEXT)
@@ -312,9 +315,9 @@ class ThoonkSub(ThoonkBase[RedisSubscriber]):
             Cancelling it removes the handler.
         """
         if not isinstance(event, str) or not event:
-            raise InvalidType(f"an event must be a str and not empty: {event!r}")
+            raise InvalidType(f"an event must be a str and not empty: {shown(event)}")
         if not callable(handler):
-            raise InvalidType(f"a handler must be callable: {handler!r}")
+            raise InvalidType(f"a handler must be callable: {shown(handler)}")
         return self._dispatcher.add(channel_for(event), handler)
 
     def remove_handler(self, id_: int) -> None:

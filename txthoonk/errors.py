@@ -9,6 +9,7 @@ or the connection (:class:`ConnectionError`).  Names that txredis 2.4 had in
 from __future__ import annotations
 
 from twisted.internet import error
+from twisted.python.reflect import safe_repr
 
 __all__ = [
     "AuthenticationError",
@@ -32,7 +33,10 @@ __all__ = [
     "ResponseError",
     "ThoonkError",
     "from_reply",
+    "shown",
 ]
+
+SHOWN_LENGTH = 200  # characters of a value that a message shows
 
 
 class ThoonkError(Exception):
@@ -144,6 +148,12 @@ _SCRIPT_CODES: dict[str, type[FeedError]] = {
     "SCOREINFINITE": OrderExhausted,
     "WRONGFEEDTYPE": FeedTypeMismatch,
 }
+
+
+def shown(value: object) -> str:
+    """Give the text that stands for a caller's value in a message: not too long of it."""
+    text = safe_repr(value)
+    return text if len(text) <= SHOWN_LENGTH else f"{text[:SHOWN_LENGTH]}... ({len(text)} long)"
 
 
 def from_reply(text: str) -> ThoonkError:

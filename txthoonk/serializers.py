@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from txthoonk.errors import InvalidInput, InvalidType
+from txthoonk.errors import InvalidInput, InvalidType, shown
 from txthoonk.interfaces import Serializer
 
 __all__ = ["get_serializer", "register_serializer"]
@@ -50,7 +50,7 @@ class _Text:
         if isinstance(item, (str, bytes)):
             return item
         raise InvalidType(
-            f"an item of a text feed must be str or bytes, not {type(item).__name__}: {item!r} "
+            f"an item of a text feed must be str or bytes, not {shown(item)} "
             "(for other values configure the feed with serializer='json')"
         )
 
@@ -67,11 +67,15 @@ class _Bytes:
         if isinstance(item, (bytes, bytearray, memoryview)):
             return bytes(item)
         raise InvalidType(
-            f"an item of a bytes feed must be bytes, not {type(item).__name__}: {item!r}"
+            f"an item of a bytes feed must be bytes, not {type(item).__name__}: {shown(item)}"
         )
 
     def loads(self, data: bytes) -> bytes:
         return data
+
+
+def _not_json(item: object, error: Exception) -> str:
+    return f"an item of a json feed must be a JSON value: {error}: {shown(item)}"
 
 
 class _Json:
@@ -83,9 +87,9 @@ class _Json:
         try:
             return json.dumps(item, separators=(",", ":"), allow_nan=False)
         except TypeError as error:
-            raise InvalidType(f"an item of a json feed must be a JSON value: {error}") from None
+            raise InvalidType(_not_json(item, error)) from None
         except (ValueError, RecursionError) as error:
-            raise InvalidInput(f"an item of a json feed must be a JSON value: {error}") from None
+            raise InvalidInput(_not_json(item, error)) from None
 
     def loads(self, data: bytes) -> Any:
         try:

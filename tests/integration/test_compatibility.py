@@ -86,6 +86,7 @@ class OldProgramTests(RedisTestCase):
         self.assertEqual(self.seen[0][1].split("\0")[0], "feed1")
         yield self.assertFailure(self.pub_.create_feed("feed1"), FeedExists)
         self.sub_.remove_handler(id_)
+        yield Deferred.fromCoroutine(self.numsub("newfeed", 0))
         yield self.pub_.create_feed("feed2")
         received = self.received
         yield self.pub_.delete_feed("feed2")

@@ -9,7 +9,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.unit.wire import OK, Abrupt, commands, lose, outcome, plug, redis, resp, sent
+from tests.unit.wire import OK, Abrupt, Transport, commands, lose, outcome, plug, redis, resp, sent
 from txthoonk._redis import RAW, TEXT
 from txthoonk._scripts import Script
 from txthoonk.errors import ConnectionLost, InvalidData, NoScript, ResponseError
@@ -165,6 +165,17 @@ class ReentranceTests(SynchronousTestCase):
             client.dataReceived(b"ee\r\n")
             for (reason,) in others:
                 self.assertIsInstance(reason, ConnectionLost)
+
+    def test_reply_within_the_write(self) -> None:
+        """A transport in memory may answer before the call has returned."""
+
+        class Prompt(Transport):
+            def write(self, data: bytes) -> None:
+                assert self.protocol is not None
+                self.protocol.dataReceived(b":7\r\n")
+
+        client, _ = plug(Redis(), Prompt)
+        self.assertEqual(self.successResultOf(client.send("A")), 7)
 
     def test_garbage_behind_a_callback(self) -> None:
         """Calls made by a callback just before garbage fail with the others."""

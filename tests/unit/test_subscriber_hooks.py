@@ -40,6 +40,22 @@ class RefusalTests(SubscriberTestCase):
         self.assertEqual(last, ("channelPatternSubscribed", "d*", 2))
         self.assertEqual(fired, ["PONG"])
 
+    def test_refused_after_unsubscribing_from_all(self) -> None:
+        """The refusal belongs to its own request, after each channel's confirmation."""
+        subscriber, _ = self.connect()
+        subscriber.subscribe("a", "b")
+        subscriber.dataReceived(resp(["subscribe", "a", 1]) + resp(["subscribe", "b", 2]))
+        self.seen()
+        subscriber.unsubscribe()
+        subscriber.subscribe("c")
+        subscriber.dataReceived(
+            resp(["unsubscribe", "a", 1]) + resp(["unsubscribe", "b", 0]) + NOPERM
+        )
+        *ended, (hook, names, _) = self.seen()
+        self.assertEqual(len(ended), 2)
+        self.assertEqual((hook, names), ("subscriptionFailed", ("c",)))
+        self.in_step(subscriber)
+
     def test_unsubscribe_from_all_after_a_refusal(self) -> None:
         """Channels that were refused are not waited for when all are ended."""
         subscriber, _ = self.connect()

@@ -12,7 +12,7 @@ from txthoonk._deferring import deferring
 from txthoonk._keys import FEEDS, check_id, feed_channel, new_id
 from txthoonk._redis import RAW, TEXT
 from txthoonk._scripts import load
-from txthoonk.errors import InvalidType
+from txthoonk.errors import InvalidType, shown
 from txthoonk.types._base import BaseFeed
 
 if TYPE_CHECKING:
@@ -119,7 +119,9 @@ class Feed(BaseFeed):
         """
         for rank in (start, stop):
             if type(rank) is not int:
-                raise InvalidType(f"a rank must be an int, not {type(rank).__name__}: {rank!r}")
+                raise InvalidType(
+                    f"a rank must be an int, not {type(rank).__name__}: {shown(rank)}"
+                )
         command = (*self._get_range, start, stop)
         return self.pub.redis.call(_GET_RANGE, command, self._encoding).addCallback(self._pairs)
 
