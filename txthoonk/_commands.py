@@ -39,18 +39,26 @@ def command(
             return fail()
         return _ask(self, words, reply)
 
-    parameters = signature(shape).parameters.values()
-    itself = Parameter("self", Parameter.POSITIONAL_ONLY)
-    method.__signature__ = Signature([itself, *parameters])  # type: ignore[attr-defined]
+    method.__signature__ = _signature(shape)  # type: ignore[attr-defined]
     return method
+
+
+def _signature(shape: Callable[..., Words]) -> Signature:
+    """Give the signature of the method, for help() and the like."""
+    parameters = [
+        parameter.replace(annotation=Any) if parameter.annotation is Parameter.empty else parameter
+        for parameter in signature(shape).parameters.values()
+    ]
+    itself = Parameter("self", Parameter.POSITIONAL_ONLY)
+    return Signature([itself, *parameters], return_annotation=Deferred[Any])
 
 
 def _ask(
     redis: RedisProtocol, words: Words, reply: Callable[[Any], Any] | None = None
 ) -> Deferred[Any]:
     """Send a command and convert what comes back."""
-    if words[0] in _TRANSACTION:
-        redis.transaction = _TRANSACTION[words[0]]
+    if isinstance(words[0], (str, bytes)):
+        redis.transaction = _TRANSACTION.get(words[0].upper(), redis.transaction)
     queued = redis.transaction
     replied = redis.request(words)
     return replied if reply is None else replied.addCallback(_convert, reply, queued)
@@ -62,7 +70,8 @@ def _convert(reply: Any, converter: Callable[[Any], Any], queued: bool) -> Any:
 
 
 # What begins a transaction and what ends it.
-_TRANSACTION = {"MULTI": True, "EXEC": False, "DISCARD": False}
+_TRANSACTION: dict[str | bytes, bool] = {"MULTI": True, "EXEC": False, "DISCARD": False}
+_TRANSACTION.update({str(word).encode(): begins for word, begins in list(_TRANSACTION.items())})
 
 
 # -- converters -----------------------------------------------------------
@@ -202,6 +211,10 @@ class Redis(RedisProtocol):
     :class:`~txthoonk.errors.ResponseError` if Redis answers with an error and with
     :class:`~txthoonk.errors.ConnectionLost` if it does not answer.
     """
+
+    def send(self, command: str | bytes, *args: Any) -> Deferred[Any]:
+        """Send any command; see :meth:`txthoonk._redis.RedisProtocol.send`."""
+        return _ask(self, (command, *args))
 
     # connection and server
     auth = command(lambda passwd: ("AUTH", passwd))

@@ -21,6 +21,7 @@ __all__ = [
     "feed_channel",
     "feed_key",
     "feed_keys",
+    "kept_result_key",
     "new_id",
 ]
 
@@ -68,6 +69,11 @@ def feed_channel(event: str, feed: str) -> str:
 def feed_keys(feed: str) -> tuple[str, ...]:
     """Build every key that a feed of any type may own, ``feed.config`` first."""
     return tuple([feed_key(part, feed) for part in _PARTS])
+
+
+def kept_result_key(feed: str, id_: str) -> str:
+    """Build the key of the result that a finished job left."""
+    return f"feed.jobfinished:{feed}{SEPARATOR}{id_}"
 
 
 def check_name(name: object) -> str:

@@ -7,9 +7,11 @@ from typing import Any, cast
 from twisted.python.failure import Failure
 
 from txthoonk._redis import RedisProtocol, Waiting
-from txthoonk.errors import ConnectionLost, InvalidData
+from txthoonk.errors import ConnectionLost, InvalidData, shown
 
 __all__ = ["RedisSubscriber"]
+
+_MESSAGES = ("message", b"message", "pmessage", b"pmessage")
 
 _ALL = -1  # confirmations of a request that ends all, until it is its turn
 
@@ -54,26 +56,37 @@ class RedisSubscriber(RedisProtocol):
         if not (sent and isinstance(reason.value, ConnectionLost)):
             self.subscriptionFailed(names, cast(BaseException, reason.value))
 
+    def set_encoding(self, charset: str | None, errors: str = "strict") -> None:
+        """Change how names are encoded and how what is to come is decoded."""
+        super().set_encoding(charset, errors)
+        # A message that cannot be decoded must not be taken for the reply that a
+        # request waits for: so nothing fails in the parser, and we look again.
+        self._strict = errors == "strict" and charset is not None
+        if self._strict:
+            self._own = self._own._replace(errors="surrogateescape")
+
     def _replyReceived(self, reply: Any) -> None:
         kind = reply[0] if reply.__class__ is list and reply else None
         try:
-            if kind == "message" or kind == b"message":
-                self.messageReceived(reply[1], reply[2])
-            elif kind == "pmessage" or kind == b"pmessage":
-                self.patternMessageReceived(reply[1], reply[2], reply[3])
+            if kind in _MESSAGES:
+                self._messageReceived(reply)
             elif isinstance(kind, (str, bytes)) and kind in _CONFIRMATIONS:
                 self._confirmed(*_CONFIRMATIONS[kind], reply[1], reply[2])
-            elif isinstance(reply, InvalidData) and self._subscribes():
-                self._log.error("message ignored: {error}", error=reply)
+            elif self._strict and not _is_text(reply):
+                reason = f"a reply is not {self.charset}: {shown(reply)}"
+                super()._replyReceived(InvalidData(reason))
             else:
                 super()._replyReceived(reply)
         except Exception:
             self._log.failure("error while dealing with {what!r}", what=reply[:2])
 
-    def _subscribes(self) -> bool:
-        """Tell whether messages may come, so that not all that comes answers a request."""
-        asked = any(waiting.confirmations for waiting in self._pending)
-        return asked or bool(self._channels or self._patterns)
+    def _messageReceived(self, reply: list[Any]) -> None:
+        if self._strict and not _is_text(reply):
+            self._log.error("message ignored, not {c}: {m}", c=self.charset, m=shown(reply))
+        elif len(reply) == 3:
+            self.messageReceived(reply[1], reply[2])
+        else:
+            self.patternMessageReceived(reply[1], reply[2], reply[3])
 
     def _confirmed(
         self, hook: str, known: str, subscribed: bool, name: Any, subscriptions: int
@@ -120,6 +133,17 @@ class RedisSubscriber(RedisProtocol):
         :param names: all channels or patterns of the request that was refused.
         """
         self._log.error("not subscribed to {names!r}: {error}", names=names, error=error)
+
+
+def _is_text(reply: Any) -> bool:
+    """Tell whether all that was decoded was what its charset allows."""
+    for text in reply if isinstance(reply, list) else (reply,):
+        if isinstance(text, str) and not text.isascii():
+            try:
+                text.encode("utf-8")
+            except UnicodeEncodeError:
+                return False
+    return True
 
 
 # Kind of confirmation -> the hook, the set of names, and whether it has them now.

@@ -62,7 +62,8 @@ def parse_url(url: str) -> Target:
     scheme, colon, rest = url.partition(":")
     if scheme == "embedded" and colon:
         return Target(url, path=rest.removeprefix("//"), embedded=True)
-    secret, at, place = rest.rpartition("@")
+    # The last @ of all: a password that is not quoted must not be shown either.
+    secret, at, place = rest.rpartition("@") if not rest.startswith("///") else ("", "", rest)
     shown = f"{scheme}://***@{place}" if at else url
     if scheme not in ("redis", "unix") or not colon:
         raise InvalidInput(

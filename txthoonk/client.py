@@ -33,6 +33,7 @@ from txthoonk._keys import (
     check_name,
     feed_key,
     feed_keys,
+    kept_result_key,
 )
 from txthoonk._redis import TEXT, RedisProtocol, encode
 from txthoonk._scripts import load
@@ -203,8 +204,17 @@ class ThoonkPub(ThoonkBase[Redis]):
         :return: fires True; fails with
             :class:`~txthoonk.errors.FeedDoesNotExist`.
         """
-        prefix = _DELETE.prefix((FEEDS, *feed_keys(check_name(name))), name, DELFEED)
-        return self.redis.call(_DELETE, (*prefix, self._uuid), TEXT).addCallback(bool)
+        return self._delete(check_name(name), [])
+
+    def _delete(self, name: str, kept: list[str]) -> Deferred[bool]:
+        """Delete a feed and the results of the jobs *kept*; again if there are others."""
+        index = feed_key("results", name)
+        others = [key for key in feed_keys(name) if key != index]
+        results = [kept_result_key(name, id_) for id_ in kept]
+        keys = (FEEDS, index, *others, *results)
+        command = (*_DELETE.prefix(keys, name, DELFEED), self._uuid, *kept)
+        asked = self.redis.call(_DELETE, command, TEXT)
+        return asked.addCallback(lambda reply: reply == 1 or self._delete(name, reply))
 
     @deferring
     def feed_exists(self, name: str) -> Deferred[bool]:

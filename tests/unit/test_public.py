@@ -97,6 +97,10 @@ class PublicTests(SynchronousTestCase):
         wrapped = getattr(function, "__wrapped__", None)
         if wrapped is not None and wrapped.__name__ == function.__name__:
             function = wrapped  # a decorator took its name and its types
+        if hasattr(function, "__signature__"):
+            # A command of the table: what it shows is the command's, its types are its own.
+            self.assertIn("return", function.__annotations__, name)
+            return
         signature = inspect.signature(function, follow_wrapped=False)
         for position, parameter in enumerate(signature.parameters.values()):
             if position or parameter.name not in ("self", "cls"):

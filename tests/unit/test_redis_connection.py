@@ -13,8 +13,8 @@ from txthoonk.errors import (
     AuthenticationError,
     ConnectionError,
     ConnectionLost,
-    InvalidData,
     InvalidResponse,
+    InvalidType,
     RedisError,
     ResponseError,
 )
@@ -192,6 +192,12 @@ class HandshakeTests(SynchronousTestCase):
         _, transport = redis(password="")
         self.assertEqual(transport.value(), b"")
 
+    def test_user_without_a_password(self) -> None:
+        """A user who needs no password is still that user, not the default one."""
+        for password in (None, ""):
+            _, transport = redis(username="me", password=password)
+            self.assertEqual(transport.value(), sent("AUTH", "me", ""))
+
     def test_held_until_it_succeeds(self) -> None:
         """Calls made meanwhile go out behind the last OK, in one write and in order."""
         client, transport = redis(db=2, password="pw")
@@ -301,11 +307,11 @@ class HandshakeTests(SynchronousTestCase):
             self.assertNotIn(SECRET, text)
 
     def test_password_of_a_wrong_type_is_not_shown(self) -> None:
-        """Not even where it cannot be sent."""
-        client, _ = redis(password=[SECRET])
-        reason = self.failureResultOf(client.ping()).value
-        self.assertNotIn(SECRET, str(reason))
-        self.assertIsInstance(reason, (ConnectionLost, InvalidData))
+        """It is refused at once, and the message does not repeat it."""
+        for arguments in ({"password": [SECRET]}, {"username": {SECRET: 1}}):
+            with self.assertRaises(InvalidType) as raised:
+                Redis(**arguments)
+            self.assertNotIn(SECRET, str(raised.exception))
 
 
 class CloseTests(SynchronousTestCase):

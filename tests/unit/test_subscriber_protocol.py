@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.unit.wire import OK, SubscriberTestCase, outcome, resp, sent
+from txthoonk.errors import InvalidData
 
 
 class MessageTests(SubscriberTestCase):
@@ -101,9 +102,35 @@ class MessageTests(SubscriberTestCase):
     def test_ping_beside_a_message_that_is_not_text(self) -> None:
         """Such a message is nobody's reply."""
         subscriber, _ = self.connect()
+        subscriber.subscribe("b")
+        subscriber.dataReceived(resp(["subscribe", "b", 1]))
         fired = outcome(subscriber.send("PING"))
         subscriber.dataReceived(resp(["message", "b", b"\xff"]) + resp(["pong", ""]))
         self.assertEqual(fired, [["pong", ""]])
+
+    def test_channel_that_is_not_text(self) -> None:
+        """A confirmation whose name cannot be decoded still ends its request."""
+        subscriber, _ = self.connect()
+        subscriber.subscribe(b"\xff", "a")
+        subscriber.dataReceived(resp(["subscribe", b"\xff", 1]) + resp(["subscribe", "a", 2]))
+        self.assertIn(("channelSubscribed", "a", 2), self.seen())
+        self.in_step(subscriber)
+        subscriber.unsubscribe()
+        subscriber.dataReceived(resp(["unsubscribe", "a", 1]) + resp(["unsubscribe", b"\xff", 0]))
+        self.in_step(subscriber)
+
+    def test_reply_that_is_not_text(self) -> None:
+        """A request whose own reply cannot be decoded fails, subscribed or not."""
+        subscriber, _ = self.connect()
+        fired = [outcome(subscriber.send("PING", b"\xff"))]
+        subscriber.dataReceived(resp(b"\xff"))
+        subscriber.subscribe("a")
+        subscriber.dataReceived(resp(["subscribe", "a", 1]))
+        fired.append(outcome(subscriber.send("PING", b"\xff")))
+        subscriber.dataReceived(resp(["pong", b"\xff"]))
+        self.in_step(subscriber)
+        for (reason,) in fired:
+            self.assertIsInstance(reason, InvalidData)
 
 
 class ConfirmationTests(SubscriberTestCase):

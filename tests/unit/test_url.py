@@ -30,7 +30,6 @@ class FormsTests(SynchronousTestCase):
         ("redis://me:pw@h:1/3", {"port": 1, "db": 3, "username": "me", "password": "pw"}),
         ("redis://:p%40%2F%3A%25@h", {"host": "h", "password": "p@/:%"}),
         ("redis://:p:w@h", {"host": "h", "password": "p:w"}),
-        ("redis://:p@w@h", {"host": "h", "password": "p@w"}),
         ("redis://m%40e:p%C3%A4@h", {"host": "h", "username": "m@e", "password": "pä"}),
         ("unix:///run/redis.sock", {"path": "/run/redis.sock"}),
         ("unix:///run/redis.sock?db=4", {"path": "/run/redis.sock", "db": 4}),
@@ -52,6 +51,11 @@ class FormsTests(SynchronousTestCase):
                 if name not in expected:
                     self.assertEqual(getattr(target, name), default, url)
             self.assertEqual(target.embedded, "embedded" in expected, url)
+
+    def test_socket_with_an_at_in_its_path(self) -> None:
+        """Where the path follows the scheme there is no user in the URL."""
+        target = parse_url("unix:///run/redis@1.sock?db=2")
+        self.assertEqual((target.path, target.db, target.username), ("/run/redis@1.sock", 2, None))
 
     def test_credentials(self) -> None:
         """They are the arguments of a Redis."""
@@ -181,7 +185,7 @@ class RefusedTests(SynchronousTestCase):
 
     def test_password_with_characters_that_must_be_quoted(self) -> None:
         """Not even a password that breaks the URL is shown."""
-        for character in "/#?\u2100":
+        for character in "/#?@\u2100":
             for end in ("h", "h:x", "h/1"):
                 text = self.refuse(f"redis://me:{SECRET}{character}{SECRET}@{end}")
                 self.assertNotIn(SECRET, text)

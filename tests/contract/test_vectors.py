@@ -1,0 +1,229 @@
+"""Run ``vectors.json``: its own ``about`` says what everything in it means."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import uuid
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+from tests.support import Recorder, RedisTestCase
+from txthoonk.client import ThoonkPub
+from txthoonk.types import Feed
+
+DOCUMENT = json.loads(Path(__file__).with_name("vectors.json").read_text("utf-8"))
+ESCAPE = re.compile(rb"\\(?:x([0-9a-f]{2})|(\\)|)")
+UUID = re.compile(rb"[0-9a-f]{32}")
+
+
+def unescape(string: str) -> bytes:
+    """Give the bytes that a string of the file stands for."""
+
+    def replace(match: re.Match[bytes]) -> bytes:
+        if match[1] is None and match[2] is None:
+            raise ValueError(f"an escape that 'about' does not know in {string!r}")
+        return match[2] or bytes([int(match[1], 16)])
+
+    return ESCAPE.sub(replace, string.encode())
+
+
+def text(string: str) -> str:
+    """Give it as txthoonk takes and gives text."""
+    return unescape(string).decode("utf-8", "surrogateescape")
+
+
+def value(written: Any) -> Any:
+    """Give the Python value of an argument, or of what is fired."""
+    if isinstance(written, str):
+        return text(written)
+    if isinstance(written, list):
+        return [value(one) for one in written]
+    if isinstance(written, dict):
+        return {text(key): value(one) for key, one in written.items()}
+    return written
+
+
+class Matcher:
+    """Compares what a vector writes with what there is; remembers the UUIDs it saw."""
+
+    def __init__(self) -> None:
+        self.uuids: dict[str, bytes] = {}
+        self.clock = (0.0, 0.0)
+
+    def bytes(self, written: str | list[Any], found: bytes) -> bool:
+        """Match a string, or a list of pieces."""
+        for piece in [written] if isinstance(written, str) else written:
+            if isinstance(piece, str):
+                expected = unescape(piece)
+            else:
+                expected = self.uuids.setdefault(piece["uuid"], found[:32])
+                if not UUID.fullmatch(expected) or uuid.UUID(expected.decode()).version != 4:
+                    return False
+            if not found.startswith(expected):
+                return False
+            found = found[len(expected) :]
+        return not found
+
+    def score(self, written: Any, found: float) -> bool:
+        if not isinstance(written, dict):
+            return float(written) == found
+        if "clock" in written:
+            return self.clock[0] <= found <= self.clock[1]
+        if "next" in written:
+            return found == math.nextafter(written["next"], math.inf)
+        return bool(written["above"] < found < written["below"])
+
+    def all(self, match: Callable[[Any, Any], bool], written: Any, found: Any) -> bool:
+        """Match as many, one after the other."""
+        return len(written) == len(found) and all(map(match, written, found))
+
+    def anyhow(self, match: Callable[[Any, Any], bool], written: Any, found: Any) -> bool:
+        """Match as many, in any order."""
+        left = list(found)
+        for one in written:
+            matching = [other for other in left if match(one, other)]
+            if len(matching) != 1:
+                return False
+            left.remove(matching[0])
+        return not left
+
+    def pair(self, written: Any, found: Any) -> bool:
+        return self.bytes(written[0], found[0]) and self.bytes(written[1], found[1])
+
+    def scored(self, written: Any, found: Any) -> bool:
+        return self.bytes(written[0], found[0]) and self.score(written[1], found[1])
+
+    def content(self, written: dict[str, Any], found: Any) -> bool:
+        """Match all of a key."""
+        ((type_, content),) = written.items()
+        if type_ == "string":
+            return isinstance(found, bytes) and self.bytes(content, found)
+        if type_ == "set":
+            return isinstance(found, set) and self.anyhow(self.bytes, content, found)
+        if type_ == "hash":
+            return isinstance(found, dict) and self.anyhow(self.pair, content, found.items())
+        if not isinstance(found, list):
+            return False
+        return self.all(self.bytes if type_ == "list" else self.scored, content, found)
+
+
+class VectorTestCase(RedisTestCase):
+    async def commands(self, commands: list[list[str]]) -> None:
+        for command in commands:
+            await self.raw.send(*map(unescape, command))
+
+    async def verb(self, pub: ThoonkPub, call: dict[str, Any]) -> Any:
+        """Call a verb; an error is what it gives."""
+        on: Any = Feed(pub, text(call["feed"])) if "feed" in call else pub
+        result = getattr(on, call["verb"])(*value(call.get("arguments", [])))
+        return await result.addErrback(lambda reason: reason.value)
+
+    def assertFired(self, vector: dict[str, Any], matcher: Matcher, fired: Any) -> None:
+        if "fails" in vector:
+            self.assertEqual(type(fired).__name__, vector["fails"], fired)
+            return
+        self.assertNotIsInstance(fired, Exception)
+        if "fires" not in vector:
+            return
+        written = vector["fires"]
+        if isinstance(written, list) and isinstance(fired, str):
+            self.assertTrue(matcher.bytes(written, fired.encode()), fired)
+        elif isinstance(written, list) and isinstance(fired, dict):
+            self.assertEqual([list(pair) for pair in fired.items()], value(written))
+        elif isinstance(written, list):
+            plain = [list(one) if isinstance(one, tuple) else one for one in fired]
+            self.assertEqual(plain, value(written))
+        else:
+            self.assertEqual(fired, value(written))
+
+    async def now(self) -> float:
+        seconds, microseconds = await self.raw.send("TIME")
+        return int(seconds) * 1000 + int(microseconds) / 1000
+
+    async def contract(self) -> dict[bytes, Any]:
+        """Read the keys that the contract knows."""
+        ignored = tuple(map(unescape, DOCUMENT["ignore"]["keys"]))
+        state = await self.state()
+        return {key: found for key, found in state.items() if not key.startswith(ignored)}
+
+    async def run_writes(self, vector: dict[str, Any]) -> None:
+        """One verb: the database and the messages are exactly those of the vector."""
+        pub, spied, matcher = await self.pub(), await self.spy(), Matcher()
+        await self.commands(vector["given"])
+        before = await self.contract()
+        await spied.messages()
+        started = await self.now()
+        fired = await self.verb(pub, vector["when"])
+        matcher.clock = (started, await self.now())
+        self.assertFired(vector, matcher, fired)
+        ignored = tuple(map(unescape, DOCUMENT["ignore"]["channels"]))
+        told = [one for one in await spied.messages(own=True) if not one[0].startswith(ignored)]
+        self.assertTrue(matcher.all(matcher.pair, vector["messages"], told), told)
+        after = await self.contract()
+        if vector["keys"] == "unchanged":
+            self.assertEqual(after, before)
+            return
+        written = {unescape(key): content for key, content in vector["keys"].items()}
+        self.assertEqual(set(after), set(written))
+        for key, content in written.items():
+            self.assertTrue(matcher.content(content, after[key]), (key, content, after[key]))
+
+    async def run_reads(self, vector: dict[str, Any]) -> None:
+        """What others did is heard by the handlers, and read by the verbs."""
+        pub, sub, heard = await self.pub(), await self.sub(), Recorder()
+        await self.commands(vector["given"])
+        for event in vector["handlers"]:
+            await sub.register_handler(text(event), heard.named(text(event)))
+        await sub.register_handler("done", heard.named("done"))
+        await self.commands([*vector["peer"], ["PUBLISH", "done", ""]])
+        for call in vector["reads"]:
+            self.assertFired(call, Matcher(), await self.verb(pub, call))
+        await heard.wait(len(vector["heard"]) + 1)
+        self.assertEqual(heard.calls.pop(), ("done", ""))
+        self.assertEqual(heard.calls, [tuple(value(call)) for call in vector["heard"]])
+
+
+class WritesTests(VectorTestCase):
+    """A test for each vector of ``writes``; they are added below."""
+
+
+class ReadsTests(VectorTestCase):
+    """A test for each vector of ``reads``; they are added below."""
+
+
+class DocumentTests(RedisTestCase):
+    def test_complete(self) -> None:
+        """Every vector is run, has a name of its own, and says what it shows."""
+        vectors = DOCUMENT["writes"] + DOCUMENT["reads"]
+        self.assertEqual(len({vector["name"] for vector in vectors}), len(vectors))
+        self.assertTrue(all(vector["section"] for vector in vectors))
+        added = [name for case in (WritesTests, ReadsTests) for name in vars(case)]
+        added = [name for name in added if name.startswith("test_")]
+        self.assertEqual(len(added), len(vectors))
+
+    def test_escapes(self) -> None:
+        """An escape that is not described is an error."""
+        self.assertEqual(unescape("a\\x00\\\\x00\\xffä"), b"a\0\\x00\xff\xc3\xa4")
+        for wrong in ("\\", "\\n", "\\x0", "\\X00", "\\xFF"):
+            self.assertRaises(ValueError, unescape, wrong)
+
+
+def method(run: Callable[..., Coroutine[Any, Any, None]], vector: dict[str, Any]) -> Any:
+    async def test(self: VectorTestCase) -> None:
+        await run(self, vector)
+
+    test.__doc__ = f"{vector['name']} ({vector['section']})"
+    return test
+
+
+def add_tests(case: type[VectorTestCase], kind: str, run: Any) -> None:
+    for vector in DOCUMENT[kind]:
+        slug = re.sub(r"\W+", "_", vector["name"].lower())
+        setattr(case, f"test_{slug}", method(run, vector))
+
+
+add_tests(WritesTests, "writes", VectorTestCase.run_writes)
+add_tests(ReadsTests, "reads", VectorTestCase.run_reads)
