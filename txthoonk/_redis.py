@@ -119,6 +119,8 @@ class RedisProtocol(Protocol):
         self.charset = charset
         self.errors = errors
         codecs.lookup_error(errors)
+        if charset is not None and "PING".encode(charset) != b"PING":
+            raise LookupError(f"{charset} cannot write the names of commands: use utf-8")
         self._own = Encoding(charset and codecs.lookup(charset).name, errors)
 
     # -- requests ---------------------------------------------------------
@@ -249,7 +251,7 @@ class RedisProtocol(Protocol):
                 waiting.errback(reply)
 
     def pushReceived(self, message: list[Any]) -> None:
-        """Take an out-of-band message of RESP3; override it to use ``HELLO 3``."""
+        """Take an out-of-band message of RESP3, which answers no request."""
         self._log.debug("push message ignored: {message!r}", message=message)
 
     def _unasked(self, reply: Any) -> None:

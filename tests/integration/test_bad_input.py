@@ -38,7 +38,19 @@ BAD_CONFIGS = (
     *(("title", value) for value in (None, ["x"], {"x": "y"}, THING, "\ud800")),
     *((key, "value") for key in (5, None, b"\xff", ("x",), "\ud800")),
 )
-NO_CONFIGS = ("max_length", 5, ["max_length"], [("max_length", "5")], THING, b"x", True)
+NO_CONFIGS = (
+    "max_length",
+    5,
+    ["max_length"],
+    [("max_length", "5")],
+    THING,
+    b"x",
+    True,
+    "",
+    0,
+    [],
+    False,
+)
 BAD_ITEMS = {
     "text": (None, 5, 1.5, ["x"], {"x": "y"}, THING, "\ud800", "a\ud800\0"),
     "bytes": (None, 5, 1.5, ["x"], {"x": "y"}, THING, "text"),
@@ -62,8 +74,10 @@ class BadInputTests(PublisherTestCase):
     async def refused(self, what: str, value: Any, call: Call) -> None:
         """The Deferred fails, the error names the value, nothing is changed or told."""
         problem = await self.problem(value, call)
-        if problem is None and await self.state() != self.before:
-            problem = "something was written"
+        if await self.state() != self.before:
+            problem = problem or "something was written"
+            await self.raw.send("SREM", "feeds", "new")
+            await self.raw.send("DEL", "feed.config:new")
             self.before = await self.state()
         told = await self.spied.messages(own=True)
         if problem is None and told:

@@ -141,6 +141,10 @@ class WrongTypeTests(FeedTestCase):
         ):
             result = await self.assertAllOrNothing(what, call)
             self.assertIsInstance(result, ThoonkError, what)
+        await self.raw.flushdb()
+        await self.raw.send("SADD", "feeds", "x")
+        result = await self.assertAllOrNothing("first publish", lambda: feed.publish("i", "1"))
+        self.assertIsInstance(result, ThoonkError)
 
     async def test_full_memory(self) -> None:
         """On a server without memory a publish fails and tells nobody."""
@@ -152,6 +156,48 @@ class WrongTypeTests(FeedTestCase):
                 self.assertIsInstance(result, ThoonkError, verb)
         finally:
             await self.raw.send("CONFIG", "SET", "maxmemory", limit)
+
+
+class LeftoverTests(FeedTestCase):
+    async def test_feed_that_is_not_registered(self) -> None:
+        """A key in the way of a feed that is to be created: all or nothing."""
+        for key in ("feeds", "feed.config:y"):
+            for type_, (command, *arguments) in MAKERS.items():
+                for verb in (self.pub_.feed, self.pub_.create_feed):
+                    await self.raw.flushdb()
+                    await self.raw.send(command, key, *arguments)
+                    before = await self.state()
+                    await self.spied.messages()
+                    result: Any = await verb("y", {"title": "t"}).addErrback(
+                        lambda reason: reason.value
+                    )
+                    if not isinstance(result, Exception):
+                        self.assertEqual(type_, KEYS[key.replace("y", "x")])
+                        continue
+                    self.assertIsInstance(result, ThoonkError)
+                    self.assertEqual(await self.state(), before, (key, type_))
+                    self.assertEqual(await self.spied.messages(own=True), [], (key, type_))
+
+    async def test_configurations_of_any_size(self) -> None:
+        """A configuration that is too big for a script is refused as a whole."""
+        for count in (100, *range(3985, 4005), 10_000):
+            config = {f"k{number}": "v" for number in range(count)}
+            for verb in (self.pub_.create_feed, self.pub_.feed, self.pub_.set_config):
+                await self.raw.flushdb()
+                await self.raw.send("SADD", "feeds", "x")
+                name = "x" if verb == self.pub_.set_config else "y"
+                before = await self.state()
+                await self.spied.messages()
+                result: Any = await verb(name, config).addErrback(lambda reason: reason.value)
+                told = await self.spied.messages()
+                what = f"{verb.__name__} with {count} values"
+                if isinstance(result, Exception):
+                    self.assertEqual(await self.state(), before, what)
+                    self.assertEqual(told, [], what)
+                else:
+                    stored = await self.pub_.get_config(name)
+                    self.assertEqual({**stored, **config}, stored, what)
+                    self.assertEqual(len(told), 1, what)
 
 
 class JsonConfigTests(FeedTestCase):

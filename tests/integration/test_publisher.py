@@ -350,6 +350,39 @@ class ChannelTests(PublisherTestCase):
         self.assertEqual(await self.spied.messages(), expected)
 
 
+class ScriptTests(PublisherTestCase):
+    async def test_scripts_forgotten(self) -> None:
+        """A server that forgot its scripts is taught them again by every verb."""
+        for _ in range(2):
+            for call in (
+                lambda: self.pub_.feed("x", {"max_length": 5}),
+                lambda: self.pub_.set_config("x", {"title": "t"}),
+                lambda: self.pub_.get_config("x"),
+                lambda: Feed(self.pub_, "x").publish("i", "1"),
+                lambda: Feed(self.pub_, "x").get_range(0, -1),
+                lambda: Feed(self.pub_, "x").retract("1"),
+                lambda: self.pub_.delete_feed("x"),
+                lambda: self.pub_.create_feed("x"),
+            ):
+                await self.raw.send("SCRIPT", "FLUSH")
+                await call()
+
+    async def test_scripts_forgotten_in_a_burst(self) -> None:
+        """Publishes in flight meanwhile are each carried out once."""
+        feed = await self.pub_.feed("x")
+        ids = [str(number) for number in range(2000)]
+        calls = [feed.publish("i", id_) for id_ in ids[:1000]]
+        await self.raw.send("SCRIPT", "FLUSH")
+        calls += [feed.publish("i", id_) for id_ in ids[1000:]]
+        await self.raw.send("SCRIPT", "FLUSH")
+        self.assertEqual(await gatherResults(calls), ids)
+        told = await self.spied.messages()
+        published = [message for channel, message in told if channel == b"feed.publish:x"]
+        self.assertEqual(sorted(published), sorted(id_.encode() + b"\0i" for id_ in ids))
+        self.assertEqual(len(told), 1 + len(ids))
+        self.assertEqual(await self.value("feed.publishes:x"), b"2000")
+
+
 class LossTests(PublisherTestCase):
     async def test_killed(self) -> None:
         """Every call that waits for an answer fails when the connection is lost."""
