@@ -119,8 +119,6 @@ class RedisProtocol(Protocol):
         self.charset = charset
         self.errors = errors
         codecs.lookup_error(errors)
-        if charset is not None and "PING".encode(charset) != b"PING":
-            raise LookupError(f"{charset} cannot write the names of commands: use utf-8")
         self._own = Encoding(charset and codecs.lookup(charset).name, errors)
 
     # -- requests ---------------------------------------------------------
