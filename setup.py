@@ -43,7 +43,7 @@ setup(
         "embedded": EMBEDDED,
         "examples": [*EMBEDDED, "feedparser >= 6.0"],
         "test": [*EMBEDDED, "feedparser >= 6.0", "coverage >= 7.6", "hypothesis"],
-        "lint": ["ruff >= 0.6", "mypy >= 1.11", "types-setuptools", "build", "twine"],
+        "lint": ["ruff >= 0.6", "mypy >= 1.11", "mypy-zope", "types-setuptools", "build", "twine"],
     },
     entry_points={"console_scripts": ["thoonk = txthoonk.cli:main"]},
     zip_safe=False,

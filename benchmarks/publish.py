@@ -33,7 +33,6 @@ from twisted.internet.utils import getProcessOutput
 
 from txthoonk.client import ThoonkPubFactory
 from txthoonk.testing import RedisServer
-from txthoonk.types.feed import _PUBLISH
 
 ITEM = "x" * 100
 
