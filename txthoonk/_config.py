@@ -23,12 +23,14 @@ def config_fields(config: Config | None) -> list[str]:
 
     :raises InvalidInput: for a value of the wrong kind; it names field and value.
     """
-    if not isinstance(config or {}, Mapping):
+    if config is None:
+        return []
+    if not isinstance(config, Mapping):
         raise InvalidType(
             f"a configuration must be a dict, not {type(config).__name__}: {shown(config)}"
         )
     fields: list[str] = []
-    for field, value in (config or {}).items():
+    for field, value in config.items():
         fields += [_field(field), _value(field, value)]
     return fields
 

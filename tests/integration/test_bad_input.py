@@ -35,7 +35,7 @@ BAD_CONFIGS = (
     ),
     *(("serializer", value) for value in ("pickle", "nope", "", "TEXT", None, 5, THING)),
     *(("type", value) for value in (None, THING, ["feed"])),
-    *(("title", value) for value in (None, ["x"], {"x": "y"}, THING, "\ud800")),
+    *(("title", value) for value in (None, True, ["x"], {"x": "y"}, THING, "\ud800")),
     *((key, "value") for key in (5, None, b"\xff", ("x",), "\ud800")),
 )
 NO_CONFIGS = (

@@ -167,6 +167,20 @@ class ResubscriptionTests(ReconnectTestCase):
         self.assertEqual(factory.clock.getDelayedCalls(), [])
         await self.assertFailure(sub.register_handler(CHANNEL, self.heard), ConnectionLost)
 
+    async def test_closed_object_stays_closed(self) -> None:
+        """A factory does not give a new connection to what was closed."""
+        factory = ThoonkSubFactory(**self.arguments())
+        endpoint = self.target.endpoint(reactor)
+        closed = await endpoint.connect(factory)
+        await closed.register_handler(CHANNEL, self.heard)
+        await closed.close()
+        other = await endpoint.connect(factory)
+        self.addCleanup(other.close)
+        self.assertIsNot(other, closed)
+        await other.register_handler("other", self.heard)
+        await self.numsub("other", 1)
+        await self.numsub(CHANNEL, 0)
+
 
 class PendingTests(ReconnectTestCase):
     async def test_registrations(self) -> None:

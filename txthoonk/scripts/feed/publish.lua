@@ -59,10 +59,10 @@ events[#events + 1] = id .. '\0' .. item
 
 -- The first write comes before the events: it is what a replica or a full memory
 -- refuses. The others come after them, because the events may be refused too.
-redis.call('INCR', publishes)
+local first = redis.call('INCR', publishes) == 1
 failure = announce(events)
 if failure then
-  redis.call('DECR', publishes)
+  redis.call(first and 'DEL' or 'DECR', publishes)
   return failure
 end
 remove_items(ids, items, gone)

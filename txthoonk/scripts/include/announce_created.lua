@@ -7,7 +7,5 @@ local function announce_created(feeds, config, name, newfeed, instance, fields)
     redis.call('SREM', feeds, name)
     return sent
   end
-  if #fields > 0 then
-    redis.call('HSET', config, unpack(fields))
-  end
+  store_fields(config, fields)
 end

@@ -11,5 +11,5 @@ local function configure(feeds, config, name, conffeed, instance, fields)
   if type(sent) == 'table' then
     return sent
   end
-  redis.call('HSET', config, unpack(fields))
+  store_fields(config, fields)
 end

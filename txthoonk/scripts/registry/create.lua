@@ -14,6 +14,8 @@
 -- Cost: O(1)
 
 --- include config_value
+--- include fields_from
+--- include store_fields
 --- include announce_created
 local feeds, config = KEYS[1], KEYS[2]
 local name, newfeed, instance = ARGV[1], ARGV[2], ARGV[3]
@@ -22,4 +24,4 @@ if redis.call('SISMEMBER', feeds, name) == 1 then
   return redis.error_reply("FEEDEXISTS feed '" .. name .. "' exists already: open it, or delete it first")
 end
 local _, failure = config_value(config, 'type')
-return failure or announce_created(feeds, config, name, newfeed, instance, {unpack(ARGV, 4)}) or 1
+return failure or announce_created(feeds, config, name, newfeed, instance, fields_from(4)) or 1

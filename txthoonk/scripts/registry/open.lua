@@ -16,12 +16,14 @@
 -- Cost: O(1)
 
 --- include config_value
+--- include fields_from
+--- include store_fields
 --- include type_mismatch
 --- include announce_created
 --- include configure
 local feeds, config = KEYS[1], KEYS[2]
 local name, newfeed, instance, conffeed, wanted = unpack(ARGV, 1, 5)
-local fields = {unpack(ARGV, 6)}
+local fields = fields_from(6)
 
 local failure
 if redis.call('SISMEMBER', feeds, name) == 1 then

@@ -16,6 +16,8 @@
 
 --- include feed_missing
 --- include config_value
+--- include fields_from
+--- include store_fields
 --- include type_mismatch
 --- include configure
 local feeds, config = KEYS[1], KEYS[2]
@@ -29,4 +31,4 @@ if not failure then
     failure = type_mismatch(config, name, wanted)
   end
 end
-return failure or configure(feeds, config, name, conffeed, instance, {unpack(ARGV, 5)}) or 1
+return failure or configure(feeds, config, name, conffeed, instance, fields_from(5)) or 1

@@ -1,0 +1,8 @@
+-- Lists what ARGV has from an index on.
+local function fields_from(first)
+  local fields = {}
+  for index = first, #ARGV do
+    fields[#fields + 1] = ARGV[index]
+  end
+  return fields
+end
