@@ -268,7 +268,8 @@ class ShippedTests(SynchronousTestCase):
                     rf"unpack\({each}(?:, (\d+))?(?:, (\d+))?\)", source
                 ):
                     used |= set(range(int(first or 1), int(last or 99) + 1))
-                loops = f"#{each}" in source  # over what the last number stands for
+                # Whether it goes over what the last number stands for.
+                loops = f"#{each}" in source or (each == "ARGV" and "fields_from(" in source)
                 numbers = re.findall(
                     r"^--   (\d+)" + " " * loops, section(text(name), each), re.MULTILINE
                 )
