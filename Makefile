@@ -9,7 +9,9 @@ demo: $(VENV)/.examples ## live events from a real file, on a private redis-serv
 	$(BIN)/python examples/demo.py
 
 test: $(VENV)/.test ## all tests, with their coverage
+	$(BIN)/coverage erase
 	$(BIN)/coverage run -m twisted.trial tests
+	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
 lint: $(VENV)/.lint ## style and types

@@ -42,7 +42,7 @@ setup(
     extras_require={
         "embedded": EMBEDDED,
         "examples": [*EMBEDDED, "feedparser >= 6.0"],
-        "test": [*EMBEDDED, "feedparser >= 6.0", "coverage >= 7.6", "hypothesis"],
+        "test": [*EMBEDDED, "feedparser >= 6.0", "coverage >= 7.10", "hypothesis"],
         "lint": ["ruff >= 0.6", "mypy >= 1.11", "mypy-zope", "types-setuptools", "build", "twine"],
     },
     entry_points={"console_scripts": ["thoonk = txthoonk.cli:main"]},

@@ -83,12 +83,12 @@ class Dispatcher:
             self._leave_if_unwanted(channel)
 
     def _subscribe(self, *channels: _Channel) -> None:
-        unasked = [channel for channel in channels if not channel.subscribed]
-        for channel in unasked:
-            channel.subscribed = True
-            channel.unconfirmed += 1
-        if unasked and self._redis is not None:
-            self._redis.subscribe(*[channel.name for channel in unasked])
+        for channel in channels:
+            if self._redis is not None and not channel.subscribed:
+                channel.subscribed = True
+                channel.unconfirmed += 1
+                # Each by itself: Redis refuses a request as a whole.
+                self._redis.subscribe(channel.name)
 
     def _leave_if_unwanted(self, channel: _Channel) -> None:
         if channel.handlers or channel.waiting:
@@ -105,7 +105,7 @@ class Dispatcher:
     def connected(self, redis: RedisSubscriber) -> None:
         """Take up all channels on a new connection."""
         self._redis = redis
-        self._subscribe(*self._channels.values())
+        self._subscribe(*list(self._channels.values()))
 
     def disconnected(self, error: BaseException) -> None:
         """Forget what the connection had confirmed, and fail who waits for it."""

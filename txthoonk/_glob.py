@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
-__all__ = ["glob_to_regex"]
+__all__ = ["glob_matcher"]
 
-_TOKEN = re.compile(
-    r"\\(?P<escaped>.)|\[(?P<negated>\^?)(?P<set>(?:\\.|[^\]\\])*)\]?|.", re.DOTALL
-)
+# A member of a set is an escaped byte, a range or a byte.  As in Redis, a range ends
+# with whatever stands behind the hyphen, and a set with the pattern at the latest.
+_SET = r"\[(?P<negated>\^?)(?P<set>(?:\\.|[^]\\]-.|[^]\\]|\\\Z)*)\]?"
+_TOKEN = re.compile(r"\\(?P<escaped>.)|" + _SET + r"|.", re.DOTALL)
+_MEMBER = re.compile(r"\\(?P<escaped>.)|(?P<low>.)-(?P<high>.)|.", re.DOTALL)
 
 
-def glob_to_regex(pattern: str) -> re.Pattern[str]:
-    """Translate a pattern of PSUBSCRIBE or KEYS; use the result with ``fullmatch``.
+def glob_matcher(pattern: str) -> Callable[[str], bool]:
+    """Make the function that tells whether a name matches a pattern of PSUBSCRIBE or KEYS.
 
-    ``*`` and ``?`` are any text and any one character, ``[a-z]`` and ``[^a-z]`` sets
-    of characters, and a backslash takes the next character literally.
+    ``*`` and ``?`` are any bytes and any one byte, ``[a-z]`` and ``[^a-z]`` sets of
+    bytes, and a backslash takes the next byte literally.
     """
-    return re.compile("".join(map(_translate, _TOKEN.finditer(pattern))), re.DOTALL)
+    tokens = _TOKEN.finditer(_bytewise(pattern))
+    regex = re.compile("".join(map(_translate, tokens)), re.DOTALL)
+    return lambda name: regex.fullmatch(_bytewise(name)) is not None
+
+
+def _bytewise(text: str) -> str:
+    """Give a text with one character for each byte: Redis matches bytes."""
+    return text.encode("utf-8", "surrogateescape").decode("latin-1")
 
 
 def _translate(token: re.Match[str]) -> str:
@@ -31,9 +41,9 @@ def _translate(token: re.Match[str]) -> str:
 def _translate_set(members: str, negated: bool) -> str:
     if not members:
         return "." if negated else "(?!)"
-    ranges = re.findall(r"\\?(.)-\\?(.)|\\(.)|(.)", members, re.DOTALL)
     parts = []
-    for low, high, escaped, single in ranges:
-        low, high = sorted((low, high)) if low else (escaped or single,) * 2
+    for member in _MEMBER.finditer(members):
+        single = member["escaped"] or member[0]
+        low, high = sorted((member["low"] or single, member["high"] or single))
         parts.append(f"{re.escape(low)}-{re.escape(high)}")
     return f"[{'^' if negated else ''}{''.join(parts)}]"

@@ -13,7 +13,7 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
 from txthoonk import events
-from txthoonk._glob import glob_to_regex
+from txthoonk._glob import glob_matcher
 from txthoonk._keys import feed_channel
 from txthoonk._redis import TEXT
 from txthoonk.errors import ConnectionLost
@@ -37,11 +37,11 @@ class Watcher(RedisSubscriber):
         self.ready: Deferred[None] = Deferred()
         self.ended: Deferred[None] = Deferred()
         self._show = show
-        self._regexes = {pattern: glob_to_regex(pattern) for pattern in patterns}
+        self._matchers = {pattern: glob_matcher(pattern) for pattern in patterns}
         # The pattern that Redis matches -> the one that the user gave.
         self._asked = {
             feed_channel(kind, pattern): pattern
-            for pattern in self._regexes
+            for pattern in self._matchers
             for kind in events.ITEM_KINDS
         }
 
@@ -70,7 +70,7 @@ class Watcher(RedisSubscriber):
             self._take(event, channel)
 
     def _first_match(self, feed: str) -> str | None:
-        matching = (text for text, regex in self._regexes.items() if regex.fullmatch(feed))
+        matching = (text for text, matches in self._matchers.items() if matches(feed))
         return next(matching, None)
 
     def _take(self, event: events.Event | None, channel: str) -> None:
