@@ -35,6 +35,7 @@ setup(
         "Topic :: Software Development :: Libraries :: Python Modules",
         "Typing :: Typed",
     ],
+    package_dir={"": "."},  # an editable install then has tests/ on its path, for trial
     packages=find_packages(include=["txthoonk", "txthoonk.*"]),
     package_data={"txthoonk": ["py.typed", "scripts/*/*.lua"]},
     python_requires=">=3.10",
