@@ -224,12 +224,13 @@ class ServerTests(CommandTestCase):
     async def test_another_database(self) -> None:
         """The constructor's database is the one that commands run on, from the first one on."""
         key = f"test-{uuid.uuid4().hex}"
-        client = await self.redis(db=self.target.db + 1)
+        other = self.target.db - 1 if self.target.db else 1
+        client = await self.redis(db=other)
         self.assertEqual(await client.set(key, "x", expire=60), "OK")
         self.assertEqual(await self.raw.exists(key), 0)
         self.assertEqual(await client.select(self.target.db), "OK")
         self.assertEqual(await client.exists(key), 0)
-        await client.select(self.target.db + 1)
+        await client.select(other)
         self.assertEqual(await client.move(key, self.target.db), 1)
         self.assertEqual(await self.raw.get(key), b"x")
         self.assertEqual(await client.move(key, self.target.db), 0)
