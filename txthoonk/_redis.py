@@ -23,6 +23,7 @@ from twisted.python.failure import Failure
 from txthoonk._scripts import Script
 from txthoonk.errors import (
     ConnectionLost,
+    InvalidCommand,
     InvalidData,
     InvalidResponse,
     InvalidType,
@@ -48,6 +49,8 @@ RAW = Encoding(None, "strict")
 _NOT_YET = object()
 _UNUSUAL = (Exception, hiredis.PushNotification)
 _NEVER_CONNECTED = "not connected to Redis yet"
+# The reply would be QUEUED, and would be taken for an id or an item.
+_IN_TRANSACTION = "feeds cannot be used between MULTI and EXEC on their own connection"
 
 
 class Waiting(Deferred[Any]):
@@ -140,6 +143,8 @@ class RedisProtocol(Protocol):
 
         :param encoding: None: as the connection does.
         """
+        if encoding is not None and self.transaction:
+            return fail(InvalidCommand(_IN_TRANSACTION))
         if memoryview in map(type, command):
             # hiredis takes the memory behind it, without heed of steps.
             command = tuple([bytes(w) if type(w) is memoryview else w for w in command])
@@ -161,6 +166,8 @@ class RedisProtocol(Protocol):
         :param command: ``EVALSHA`` with all that follows it.
         :param encoding: how to decode the reply.
         """
+        if self.transaction:
+            return fail(InvalidCommand(_IN_TRANSACTION))
         try:
             packed = self._pack(command, encoding)
         except InvalidData:

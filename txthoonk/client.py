@@ -259,6 +259,8 @@ class ThoonkPub(ThoonkBase[Redis]):
     def publish_channel(self, channel: str, *parts: str | bytes) -> Deferred[int]:
         """Publish a message made of *parts*, with NUL between them (PUBLISH).
 
+        Unlike a feed's verbs it may stand between MULTI and EXEC.
+
         :return: fires the number of subscribers that got it.
         """
         for part in parts:
@@ -266,7 +268,7 @@ class ThoonkPub(ThoonkBase[Redis]):
                 raise InvalidType(f"a part of a message must be str or bytes, not {shown(part)}")
         encoded = [encode(part, TEXT) if isinstance(part, str) else part for part in parts]
         message = SEPARATOR.encode().join(encoded)
-        return self.redis.request(("PUBLISH", channel, message), TEXT)
+        return self.redis.request(("PUBLISH", encode(channel, TEXT), message))
 
 
 class ThoonkSub(ThoonkBase[RedisSubscriber]):
