@@ -16,24 +16,39 @@ What the names of the wire are, and who else speaks them, is in ``docs/contract.
 from txthoonk.client import ThoonkPub, ThoonkPubFactory, ThoonkSub, ThoonkSubFactory
 from txthoonk.errors import (
     ConnectionLost,
+    Empty,
     FeedDoesNotExist,
     FeedExists,
     FeedTypeMismatch,
     InvalidInput,
     InvalidItem,
+    ItemDoesNotExist,
+    JobExists,
+    JobNotClaimed,
+    JobNotStalled,
     ThoonkError,
 )
 from txthoonk.serializers import register_serializer
-from txthoonk.types import Feed
+from txthoonk.types import Claim, Feed, Job, PythonQueue, Queue, SortedFeed
 
 __all__ = [
+    "Claim",
     "ConnectionLost",
+    "Empty",
     "Feed",
     "FeedDoesNotExist",
     "FeedExists",
     "FeedTypeMismatch",
     "InvalidInput",
     "InvalidItem",
+    "ItemDoesNotExist",
+    "Job",
+    "JobExists",
+    "JobNotClaimed",
+    "JobNotStalled",
+    "PythonQueue",
+    "Queue",
+    "SortedFeed",
     "ThoonkError",
     "ThoonkPub",
     "ThoonkPubFactory",

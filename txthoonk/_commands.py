@@ -216,12 +216,20 @@ class Redis(RedisProtocol):
         """Send any command; see :meth:`txthoonk._redis.RedisProtocol.send`."""
         return _ask(self, (command, *args))
 
+    def select(self, db: int) -> Deferred[Any]:
+        """Send SELECT; connections that a publisher opens later follow."""
+
+        def selected(reply: Any) -> Any:
+            self.db = int(db)
+            return reply
+
+        return _ask(self, ("SELECT", db), selected)
+
     # connection and server
     auth = command(lambda passwd: ("AUTH", passwd))
     ping = command(lambda: ("PING",))
     echo = command(lambda msg: ("ECHO", msg))
     quit = command(lambda: ("QUIT",))
-    select = command(lambda db: ("SELECT", db))
     shutdown = command(lambda: ("SHUTDOWN",))
     slaveof = command(lambda host, port: ("SLAVEOF", host, port))
     get_config = command(lambda pattern: ("CONFIG", "GET", pattern), _pairs)

@@ -21,6 +21,7 @@ __all__ = [
     "feed_channel",
     "feed_key",
     "feed_keys",
+    "job_finish_channel",
     "kept_result_key",
     "new_id",
 ]
@@ -64,6 +65,11 @@ def feed_key(part: str, feed: str) -> str:
 def feed_channel(event: str, feed: str) -> str:
     """Build one channel of a feed, such as ``feed.publish:news``."""
     return f"feed.{event}:{feed}"
+
+
+def job_finish_channel(feed: str) -> str:
+    """Build the channel that tells of the results of a feed's jobs."""
+    return f"job.finish:{feed}"
 
 
 def feed_keys(feed: str) -> tuple[str, ...]:

@@ -117,6 +117,11 @@ class RedisProtocol(Protocol):
         self.transaction = False
         self._closing: list[Deferred[None]] = []
 
+    @property
+    def usable(self) -> bool:
+        """Whether calls can be sent."""
+        return self._lost is None
+
     def set_encoding(self, charset: str | None, errors: str = "strict") -> None:
         """Change how ``str`` is encoded and how the replies to come are decoded."""
         self.charset = charset

@@ -16,6 +16,7 @@ __all__ = [
     "ConfigNotReadable",
     "ConnectionError",
     "ConnectionLost",
+    "Empty",
     "FeedDoesNotExist",
     "FeedError",
     "FeedExists",
@@ -26,6 +27,10 @@ __all__ = [
     "InvalidItem",
     "InvalidResponse",
     "InvalidType",
+    "ItemDoesNotExist",
+    "JobExists",
+    "JobNotClaimed",
+    "JobNotStalled",
     "NoScript",
     "NotBusy",
     "OrderExhausted",
@@ -81,7 +86,36 @@ class OrderExhausted(FeedError):
 
 
 class InvalidItem(FeedError, ValueError):
-    """A stored item is not what the feed's serializer can read."""
+    """A stored item is not what the feed's serializer can read.
+
+    :ivar id: the item's id.
+    :ivar data: the item as it is stored, ``bytes`` or ``str``.
+    """
+
+    def __init__(self, message: str, id_: str, data: str | bytes) -> None:
+        super().__init__(message)
+        self.id = id_
+        self.data = data
+
+
+class ItemDoesNotExist(FeedError):
+    """The feed has no item of that id."""
+
+
+class Empty(FeedError):
+    """There was nothing to get: no item within the time given, or no result."""
+
+
+class JobExists(FeedError):
+    """The feed has a job of that id, in whatever state."""
+
+
+class JobNotClaimed(FeedError):
+    """The feed has no claimed job of that id."""
+
+
+class JobNotStalled(FeedError):
+    """The feed has no stalled job of that id."""
 
 
 class RedisError(ThoonkError):
@@ -144,7 +178,11 @@ _SERVER_CODES: dict[str, type[ResponseError]] = {
 _SCRIPT_CODES: dict[str, type[FeedError]] = {
     "CONFIGNOTHASH": ConfigNotReadable,
     "FEEDEXISTS": FeedExists,
+    "JOBEXISTS": JobExists,
     "NOFEED": FeedDoesNotExist,
+    "NOITEM": ItemDoesNotExist,
+    "NOTCLAIMED": JobNotClaimed,
+    "NOTSTALLED": JobNotStalled,
     "SCOREINFINITE": OrderExhausted,
     "WRONGFEEDTYPE": FeedTypeMismatch,
 }

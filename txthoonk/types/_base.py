@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 
 from txthoonk._config import Config
-from txthoonk._keys import check_name, feed_key
+from txthoonk._deferring import deferring
+from txthoonk._keys import check_id, check_name, feed_key
 from txthoonk._redis import RAW, TEXT
 from txthoonk.errors import InvalidItem
 from txthoonk.serializers import get_serializer
@@ -15,7 +17,10 @@ from txthoonk.serializers import get_serializer
 if TYPE_CHECKING:
     from txthoonk.client import ThoonkPub
 
-__all__ = ["BaseFeed"]
+__all__ = ["BaseFeed", "to_text"]
+
+#: What hiredis makes of bytes where it decodes them as TEXT.
+to_text = partial(str, encoding="utf-8", errors="surrogateescape")
 
 
 class BaseFeed:
@@ -62,8 +67,32 @@ class BaseFeed:
             return self._loads(data)
         except ValueError as error:
             raise InvalidItem(
-                f"item {id_!r} of feed {self.name!r} is not {self.serializer}: {error}"
+                f"item {id_!r} of feed {self.name!r} is not {self.serializer}: {error}", id_, data
             ) from error
+
+    def _load_bytes(self, data: bytes, id_: str) -> Any:
+        """Turn what Redis holds into an item."""
+        return self._load(data if self._encoding is RAW else to_text(data), id_)
+
+    @deferring
+    def get_item(self, id_: str) -> Deferred[Any]:
+        """Read one item (HGET).
+
+        :return: fires the item, or None if it is not there; fails with
+            :class:`~txthoonk.errors.InvalidItem` if the serializer cannot read it.
+        """
+        id_ = check_id(id_)
+        read = self.pub.redis.request(("HGET", self.feed_items, id_), self._encoding)
+        return read.addCallback(self._load, id_)
+
+    @deferring
+    def has_id(self, id_: str) -> Deferred[bool]:
+        """Tell whether the feed has an item of that id (HEXISTS).
+
+        :return: fires a bool.
+        """
+        command = ("HEXISTS", self.feed_items, check_id(id_))
+        return self.pub.redis.request(command, TEXT).addCallback(bool)
 
     def get_config(self) -> Deferred[dict[str, str]]:
         """Read the configuration.

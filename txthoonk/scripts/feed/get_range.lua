@@ -11,14 +11,6 @@
 -- Events: none
 -- Cost: O(log n + m) for m items in the range
 
+--- include items_of
 local ids = redis.call('ZRANGE', KEYS[1], ARGV[1], ARGV[2])
-local items = {}
--- Lua's stack takes some 8,000 arguments at a time.
-for first = 1, #ids, 5000 do
-  local last = math.min(first + 4999, #ids)
-  local some = redis.call('HMGET', KEYS[2], unpack(ids, first, last))
-  for index = 1, #some do
-    items[first + index - 1] = some[index]
-  end
-end
-return {ids, items}
+return {ids, items_of(KEYS[2], ids)}

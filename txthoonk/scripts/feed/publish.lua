@@ -23,8 +23,10 @@
 
 --- include feed_missing
 --- include config_value
+--- include now
 --- include next_score
 --- include oldest_over
+--- include undo_count
 --- include announce
 --- include remove_items
 local feeds, config, ids, items, publishes = unpack(KEYS)
@@ -59,10 +61,10 @@ events[#events + 1] = id .. '\0' .. item
 
 -- The first write comes before the events: it is what a replica or a full memory
 -- refuses. The others come after them, because the events may be refused too.
-local first = redis.call('INCR', publishes) == 1
+redis.call('INCR', publishes)
 failure = announce(events)
 if failure then
-  redis.call(first and 'DEL' or 'DECR', publishes)
+  undo_count(publishes, 1)
   return failure
 end
 remove_items(ids, items, gone)

@@ -2,8 +2,7 @@
 -- milliseconds with its microseconds as the fraction, but above the last score
 -- whatever the clock says. False if no number is above it.
 local function next_score(ids)
-  local now = redis.call('TIME')
-  local score = now[1] * 1000 + now[2] / 1000
+  local score = now()
   local last = tonumber(redis.call('ZREVRANGE', ids, 0, 0, 'WITHSCORES')[2])
   if last and score <= last then
     score = last + 0.001

@@ -1,0 +1,149 @@
+"""One pass over a queue or a job feed that puts right what others left behind.
+
+Redis does nothing for a long time at once: every step is a script over one slice, and
+between two of them others get their turn.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from twisted.logger import Logger
+
+from txthoonk._keys import FEEDS
+from txthoonk._redis import TEXT
+from txthoonk._scripts import Script, load
+
+if TYPE_CHECKING:
+    from txthoonk.types._taken import TakenFeed
+    from txthoonk.types.job import Job
+
+__all__ = ["JobMaintenance", "Maintenance"]
+
+PATIENCE = 30_000  # milliseconds that an id may be on its way, or in no state
+SLICE = 500  # ids in one call
+
+_DATE_TRANSIT = load("queue/date_transit")
+_RESTORE = load("queue/restore")
+_SCAN = load("queue/scan")
+_DATE_LOST = load("queue/date_lost")
+_EXPIRE_CLAIMS = load("job/expire_claims")
+
+
+class Maintenance:
+    """One pass over a feed.
+
+    :param restore: LPUSH or RPUSH: where to put back what was lost.
+    """
+
+    _log = Logger()
+
+    def __init__(self, feed: TakenFeed, restore: str) -> None:
+        self._feed = feed
+        self._restore_to = restore
+        self._counts = {"dated": 0, "restored": 0, "dropped": 0}
+
+    async def run(self) -> dict[str, int]:
+        """Make the pass; what was done, by kind."""
+        await self._feed.get_config()  # fails if there is no such feed
+        await self._steps()
+        if any(self._counts.values()):
+            self._log.info(
+                "maintenance of feed {name!r}: {counts}", name=self._feed.name, counts=self._counts
+            )
+        return self._counts
+
+    async def _steps(self) -> None:
+        await self._date_transit()
+        await self._restore()
+        await self._date_lost(await self._suspects())
+
+    async def _call(self, script: Script, keys: tuple[str, ...], *words: str | int) -> list[int]:
+        redis = self._feed.pub.redis
+        reply: list[int] = await redis.call(script, (*script.prefix(keys), *words), TEXT)
+        return reply
+
+    def _keys(self) -> tuple[str, ...]:
+        feed = self._feed
+        return (
+            feed.feed_ids,
+            feed.feed_items,
+            feed.feed_transit,
+            feed.feed_delivering,
+            feed.feed_claimed,
+            feed.feed_stalled,
+        )
+
+    async def _date_transit(self) -> None:
+        keys = (self._feed.feed_transit, self._feed.feed_delivering)
+        dated = SLICE
+        while dated == SLICE:
+            command = (*_DATE_TRANSIT.prefix(keys), SLICE)
+            dated = await self._feed.pub.redis.call(_DATE_TRANSIT, command, TEXT)
+            self._counts["dated"] += dated
+
+    async def _restore(self) -> None:
+        looked = 1
+        while looked:
+            looked, restored, dropped = await self._call(
+                _RESTORE, self._keys(), PATIENCE, self._restore_to
+            )
+            self._counts["restored"] += restored
+            self._counts["dropped"] += dropped
+
+    async def _suspects(self) -> set[str]:
+        """List the ids of items that are in no state, as far as slices can tell."""
+        feed = self._feed
+        keys = (feed.feed_items, feed.feed_delivering, feed.feed_claimed, feed.feed_stalled)
+        found: set[str] = set()
+        cursor = ""
+        while cursor != "0":
+            command = (*_SCAN.prefix(keys), cursor or "0", SLICE)
+            cursor, ids = await feed.pub.redis.call(_SCAN, command, TEXT)
+            found.update(ids)
+        first, line = 0, [""]
+        while found and line:
+            command = ("LRANGE", feed.feed_ids, first, first + SLICE - 1)
+            line = await feed.pub.redis.request(command, TEXT)
+            found.difference_update(line)
+            first += SLICE
+        return found
+
+    async def _date_lost(self, suspects: set[str]) -> None:
+        left = sorted(suspects)
+        while left:
+            looked, dated = await self._call(_DATE_LOST, self._keys(), *left[:SLICE])
+            self._counts["dated"] += dated
+            del left[:looked]
+
+
+class JobMaintenance(Maintenance):
+    """One pass over a job feed: old claims as well."""
+
+    def __init__(self, feed: Job, restore: str) -> None:
+        super().__init__(feed, restore)
+        self._job = feed
+        self._counts.update(cancelled=0, stalled=0)
+
+    async def _steps(self) -> None:
+        await self._expire_claims()
+        await super()._steps()
+
+    async def _expire_claims(self) -> None:
+        job = self._job
+        keys = (
+            FEEDS,
+            job.feed_config,
+            job.feed_ids,
+            job.feed_items,
+            job.feed_published,
+            job.feed_claimed,
+            job.feed_cancelled,
+            job.feed_stalled,
+        )
+        words = (job.channel_cancel, job.channel_stall, SLICE)
+        looked = SLICE
+        while looked == SLICE:
+            looked, *done = await self._call(_EXPIRE_CLAIMS, keys, *words)
+            for kind, count in zip(("cancelled", "stalled", "dropped"), done, strict=True):
+                self._counts[kind] += count

@@ -1,0 +1,53 @@
+"""Calls of a script that are made again until they are answered."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from txthoonk._redis import TEXT
+from txthoonk._scripts import Script
+from txthoonk.errors import ConnectionLost
+
+if TYPE_CHECKING:
+    from txthoonk._waiting import WaitingRoom
+
+__all__ = ["Repeated"]
+
+MOST = 1000  # words in one call
+
+
+class Repeated:
+    """Words for a script that may be called with them more than once.
+
+    What was not answered is said again with the next words, and by :meth:`send`.
+    """
+
+    _log = Logger()
+
+    def __init__(self, room: WaitingRoom, script: Script, prefix: tuple[str | int, ...]) -> None:
+        self._room = room
+        self._script = script
+        self._prefix = prefix
+        self._due: list[bytes] = []
+
+    def add(self, words: list[bytes]) -> None:
+        """Say *words*, an even number of them, for which nobody waits."""
+        self._due += words
+        self.send()
+
+    def send(self) -> None:
+        """Say what was not said yet, or not answered."""
+        due, self._due = self._due, []
+        for first in range(0, len(due), MOST):
+            some = due[first : first + MOST]
+            called = self._room.pub.redis.call(self._script, (*self._prefix, *some), TEXT)
+            called.addErrback(self._not_answered, some)
+
+    def _not_answered(self, reason: Failure, words: list[bytes]) -> None:
+        self._due += words
+        self._room.unanswered.add(self)
+        if not reason.check(ConnectionLost):
+            self._log.failure("{script} will be called again", reason, script=self._script.name)

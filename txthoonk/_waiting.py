@@ -1,0 +1,199 @@
+"""What a publisher has beside its own connection, in order to wait.
+
+Commands that block would hold up everything behind them, so gets wait on connections of
+their own (one for each feed, see :mod:`txthoonk._line`), and results are waited for on
+one subscriber (see :mod:`txthoonk._results`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar, Union
+from weakref import WeakValueDictionary
+
+from twisted.internet.address import UNIXAddress
+from twisted.internet.defer import CancelledError, DeferredLock, gatherResults
+from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint, connectProtocol
+from twisted.internet.interfaces import ISSLTransport, IStreamClientEndpoint
+
+from txthoonk._line import Line
+from txthoonk._redis import TEXT
+from txthoonk._repeated import Repeated
+from txthoonk._results import Results, ResultSub
+from txthoonk.errors import ConnectionLost, ThoonkError
+from txthoonk.protocol import Redis, RedisSubscriber
+
+if TYPE_CHECKING:
+    from txthoonk._thoonk_pub import ThoonkPub
+
+__all__ = ["WaitingRoom"]
+
+SPARE = 4  # connections that are kept for the next one who waits
+
+Connection = TypeVar("Connection", "WaitingConnection", ResultSub)
+AnyConnection = Union[ResultSub, "WaitingConnection"]
+
+
+class WaitingConnection(Redis):
+    """A connection for one blocking command at a time.
+
+    :ivar client_id: the server's number of it, for CLIENT UNBLOCK.
+    """
+
+    client_id = 0
+
+
+class WaitingRoom:
+    """Further connections to a publisher's Redis, and who waits on them.
+
+    :ivar pub: the publisher.
+    """
+
+    def __init__(
+        self, pub: ThoonkPub, reactor: Any, endpoint: IStreamClientEndpoint | None
+    ) -> None:
+        self.pub = pub
+        self._given_reactor = reactor
+        self._given_endpoint = endpoint
+        self._open: list[AnyConnection] = []
+        self._spare: list[WaitingConnection] = []
+        #: Lines and results where somebody waits.
+        self.active: set[Line | Results] = set()
+        #: Calls that were not answered.
+        self.unanswered: set[Repeated] = set()
+        self._lines: WeakValueDictionary[tuple[str, str], Line] = WeakValueDictionary()
+        self._results: WeakValueDictionary[str, Results] = WeakValueDictionary()
+        self._subscriber: ResultSub | None = None
+        self._connecting = DeferredLock()
+
+    @property
+    def reactor(self) -> Any:
+        """The reactor that the publisher was given, or the one that is installed."""
+        if self._given_reactor is None:
+            from twisted.internet import reactor
+
+            self._given_reactor = reactor
+        return self._given_reactor
+
+    # -- who waits ----------------------------------------------------------
+
+    def line(self, kind: str, name: str, make: Callable[[WaitingRoom], Line]) -> Line:
+        """Give the line of a feed, which all objects of that feed share."""
+        line = self._lines.get((kind, name))
+        if line is None:
+            line = self._lines[kind, name] = make(self)
+        return line
+
+    def results(self, name: str, make: Callable[[WaitingRoom], Results]) -> Results:
+        """Give the results of a feed, which all objects of that feed share."""
+        results = self._results.get(name)
+        if results is None:
+            results = self._results[name] = make(self)
+        return results
+
+    # -- connections ---------------------------------------------------------
+
+    async def borrow(self) -> WaitingConnection:
+        """Give a connection to wait on, until it is given back."""
+        while self._spare:
+            redis = self._spare.pop()
+            if redis.usable and redis.db == self.pub.redis.db:
+                return redis
+            self.forget(redis)
+        redis = await self._connect(WaitingConnection)
+        try:
+            redis.client_id = await redis.request(("CLIENT", "ID"), TEXT)
+        except BaseException:
+            self.forget(redis)
+            raise
+        return redis
+
+    def give_back(self, redis: WaitingConnection) -> None:
+        """Take back a connection on which nobody waits any more."""
+        if len(self._spare) < SPARE:
+            self._spare.append(redis)
+        else:
+            self.forget(redis)
+
+    async def _connect(self, make: Callable[..., Connection]) -> Connection:
+        """Open a connection with the credentials of the publisher's own one.
+
+        :param make: gets the credentials.
+        """
+        redis = self.pub.redis
+        made = make(db=redis.db, password=redis.password, username=redis.username)
+        try:
+            await connectProtocol(self._endpoint(), made)
+        except (CancelledError, ThoonkError):
+            raise
+        except Exception as error:
+            raise ConnectionLost(f"no connection to wait on: {error}") from error
+        self._open.append(made)
+        return made
+
+    def forget(self, connection: AnyConnection) -> None:
+        """Drop a connection that is of no use any more."""
+        if connection in self._open:
+            self._open.remove(connection)
+            connection.close().cancel()
+
+    def _endpoint(self) -> IStreamClientEndpoint:
+        if self._given_endpoint is not None:
+            return self._given_endpoint
+        transport = self.pub.transport
+        if transport is None:
+            raise ConnectionLost("not connected to Redis yet")
+        if ISSLTransport.providedBy(transport):
+            raise ConnectionLost(
+                "waiting needs a connection of its own, and this one is encrypted: "
+                "give the publisher's factory the endpoint to connect to (endpoint=...)"
+            )
+        peer: Any = transport.getPeer()
+        if isinstance(peer, UNIXAddress):
+            return UNIXClientEndpoint(self.reactor, peer.name)
+        return HostnameEndpoint(self.reactor, peer.host, peer.port)
+
+    async def subscriber(self) -> ResultSub:
+        """Give the subscriber that all results of the publisher share, once connected."""
+        await self._connecting.acquire()
+        try:
+            if self._subscriber is None:
+                self._subscriber = await self._connect(self._make_subscriber)
+            return self._subscriber
+        finally:
+            self._connecting.release()
+
+    def _make_subscriber(self, **credentials: Any) -> ResultSub:
+        return ResultSub(RedisSubscriber(**credentials), self._subscriber_lost)
+
+    def _subscriber_lost(self, sub: ResultSub, error: ConnectionLost) -> None:
+        self.forget(sub)
+        if self._subscriber is sub:
+            self._subscriber = None
+            for results in list(self._results.values()):
+                results.drop(error)
+
+    # -- the publisher's own connection -------------------------------------
+
+    def resume(self) -> None:
+        """Say on a new connection what was not answered on the one before."""
+        unanswered, self.unanswered = self.unanswered, set()
+        for calls in unanswered:
+            calls.send()
+
+    def drop(self, error: ConnectionLost) -> None:
+        """Fail all who wait, and drop the connections."""
+        active, self.active = self.active, set()
+        for one in active:
+            one.drop(error)
+        self._subscriber = None
+        self._spare.clear()
+        while self._open:
+            self.forget(self._open[-1])
+
+    async def close(self) -> None:
+        """Fail all who wait, give back what was taken for them, close the connections."""
+        error = ConnectionLost("the publisher was closed")
+        await gatherResults([one.close(error) for one in list(self.active)])
+        await gatherResults([connection.close() for connection in list(self._open)])
+        self.drop(error)

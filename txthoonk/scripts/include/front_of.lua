@@ -1,0 +1,24 @@
+-- Looks at the front of a line, which is a list's right end. Gives up to count ids
+-- that have an item and are not held by somebody, their items, and how many entries of
+-- the list must go with them: those in between are of no use.
+local function front_of(ids, items, held, count)
+  local found, contents, seen, looked = {}, {}, {}, 0
+  while #found < count and looked < 1000 do
+    local some = redis.call('LRANGE', ids, #found - looked - count, -looked - 1)
+    if #some == 0 then
+      break
+    end
+    local theirs = redis.call('HMGET', items, unpack(some))
+    local scores = redis.call('ZMSCORE', held, unpack(some))
+    for index = #some, 1, -1 do
+      local id = some[index]
+      if theirs[index] and not scores[index] and not seen[id] then
+        seen[id] = true
+        found[#found + 1] = id
+        contents[#contents + 1] = theirs[index]
+      end
+    end
+    looked = looked + #some
+  end
+  return found, contents, looked
+end

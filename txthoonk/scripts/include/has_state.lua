@@ -1,0 +1,8 @@
+-- Tells whether an id is where a worker or a consumer finds it: in line, on the way out
+-- of it, claimed or stalled.
+local function has_state(ids, transit, claimed, stalled, id)
+  return redis.call('ZSCORE', claimed, id)
+    or redis.call('SISMEMBER', stalled, id) == 1
+    or redis.call('LPOS', transit, id)
+    or redis.call('LPOS', ids, id)
+end

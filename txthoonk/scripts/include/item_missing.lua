@@ -1,0 +1,6 @@
+-- Gives the error to answer with if the feed has no item of that id, else nothing.
+local function item_missing(items, name, id)
+  if redis.call('HEXISTS', items, id) == 0 then
+    return redis.error_reply("NOITEM feed '" .. name .. "' has no item '" .. id .. "'")
+  end
+end

@@ -1,0 +1,6 @@
+-- Takes back what INCR or INCRBY added to a counter.
+local function undo_count(counter, by)
+  if redis.call('DECRBY', counter, by) == 0 then
+    redis.call('DEL', counter)
+  end
+end

@@ -1,0 +1,79 @@
+-- Finish a claimed job: it is gone then. Its result, if it has one, is published, and
+-- kept for a time if asked to.
+--
+-- KEYS
+--   1 feeds                          set          the registry
+--   2 feed.items:[feed]              hash
+--   3 feed.claimed:[feed]            sorted set
+--   4 feed.cancelled:[feed]          hash
+--   5 feed.published:[feed]          sorted set
+--   6 feed.finishes:[feed]           string
+--   7 feed.results:[feed]            sorted set
+--   8 feed.jobfinished:[feed]\0[id]  list
+-- ARGV
+--   1 name of the feed
+--   2 channel job.finish:[feed]
+--   3 channel feed.finishes:[feed]
+--   4 id
+--   5 how long to keep the result, in milliseconds, 0 for not at all
+--   6.. the result, if there is one
+-- Reply: 1
+-- Errors: NOFEED, NOTCLAIMED
+-- Events: job.finish if there is a result, feed.finishes
+-- Cost: O(log n)
+
+--- include feed_missing
+--- include not_claimed
+--- include now
+--- include first_write
+--- include undo_count
+--- include announce
+local feeds, items, claimed, cancelled, published, finishes, results, kept = unpack(KEYS)
+local name, finish, finished, id, keep = unpack(ARGV, 1, 5)
+local result = ARGV[6]
+
+local failure = feed_missing(feeds, name) or not_claimed(claimed, name, id)
+if failure then
+  return failure
+end
+local query = redis.call('HGET', items, id) or ''
+redis.call('HLEN', cancelled)
+redis.call('ZCARD', published)
+local earlier = redis.call('ZSCORE', results, id)
+
+first_write(feeds)
+local count = redis.pcall('INCR', finishes)
+if type(count) == 'table' then
+  return count
+end
+local events = {}
+if #ARGV > 5 then
+  events = {finish, id .. '\0' .. result}
+end
+events[#events + 1] = finished
+events[#events + 1] = id
+failure = announce(events)
+if failure then
+  undo_count(finishes, 1)
+  return failure
+end
+redis.call('ZREM', claimed, id)
+redis.call('HDEL', cancelled, id)
+redis.call('ZREM', published, id)
+redis.call('HDEL', items, id)
+if earlier then
+  redis.call('ZREM', results, id)
+  redis.call('DEL', kept)
+end
+if #ARGV > 5 and tonumber(keep) > 0 then
+  local time = now()
+  -- The index forgets what has expired, some at a time.
+  for _, old in ipairs(redis.call('ZRANGEBYSCORE', results, '-inf', string.format('%.17g', time), 'LIMIT', 0, 10)) do
+    redis.call('ZREM', results, old)
+  end
+  redis.call('DEL', kept)
+  redis.call('RPUSH', kept, result, query)
+  redis.call('PEXPIRE', kept, keep)
+  redis.call('ZADD', results, string.format('%.17g', time + keep), id)
+end
+return 1

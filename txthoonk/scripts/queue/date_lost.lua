@@ -1,0 +1,32 @@
+-- Put ids that are in no state under observation, from now on.
+--
+-- KEYS
+--   1 feed.ids:[feed]          list
+--   2 feed.items:[feed]        hash
+--   3 feed.transit:[feed]      list
+--   4 feed.delivering:[feed]   sorted set
+--   5 feed.claimed:[feed]      sorted set   of a job feed
+--   6 feed.stalled:[feed]      set          of a job feed
+-- ARGV
+--   1.. ids that may be in no state
+-- Reply: how many of them were looked at, and how many are under observation from now on
+-- Errors: none
+-- Events: none
+-- Cost: O(n) for each that is looked at, so only a few are if the line is long
+
+--- include now
+--- include searches
+--- include has_state
+local ids, items, transit, delivering, claimed, stalled = unpack(KEYS)
+
+local time = string.format('%.17g', now())
+local looked, dated = math.min(#ARGV, searches(ids)), 0
+for index = 1, looked do
+  local id = ARGV[index]
+  if redis.call('HEXISTS', items, id) == 1
+    and not has_state(ids, transit, claimed, stalled, id)
+  then
+    dated = dated + redis.call('ZADD', delivering, 'NX', time, id)
+  end
+end
+return {looked, dated}

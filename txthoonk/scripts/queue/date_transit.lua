@@ -1,0 +1,23 @@
+-- Put ids that are in transit under observation, from now on.
+--
+-- KEYS
+--   1 feed.transit:[feed]      list
+--   2 feed.delivering:[feed]   sorted set
+-- ARGV
+--   1 how many at the most
+-- Reply: how many
+-- Errors: none
+-- Events: none
+-- Cost: O(log n) for each
+
+--- include now
+local transit, delivering = unpack(KEYS)
+
+local time = string.format('%.17g', now())
+redis.call('ZCARD', delivering)
+-- Shortening comes first: a full memory does not refuse it, nor then the rest.
+local ids = redis.call('RPOP', transit, ARGV[1]) or {}
+for _, id in ipairs(ids) do
+  redis.call('ZADD', delivering, 'NX', time, id)
+end
+return #ids

@@ -1,0 +1,55 @@
+-- Take items out of the line, for delivery.
+--
+-- KEYS
+--   1 feeds                    set          the registry
+--   2 feed.ids:[feed]          list
+--   3 feed.items:[feed]        hash
+--   4 feed.transit:[feed]      list
+--   5 feed.delivering:[feed]   sorted set
+-- ARGV
+--   1 name of the feed
+--   2 how many items at the most
+--   3 the id that BLMOVE has brought to feed.transit, empty if there is none: it comes
+--     first, and counts
+-- Reply: the time of the taking in milliseconds, id, item, id, item, ...
+-- Errors: NOFEED
+-- Events: none
+-- Cost: O(log n) for each item
+
+--- include feed_missing
+--- include now
+--- include front_of
+--- include arrived
+local feeds, ids, items, transit, delivering = unpack(KEYS)
+local name, count, moved = ARGV[1], tonumber(ARGV[2]), ARGV[3]
+
+local failure = feed_missing(feeds, name)
+if failure then
+  return failure
+end
+local time = string.format('%.17g', now())
+local reply, held = {time}, {}
+local first = moved ~= '' and arrived(items, transit, delivering, moved)
+local found, contents, looked = front_of(ids, items, delivering, first and count - 1 or count)
+if first then
+  table.insert(found, 1, moved)
+  table.insert(contents, 1, first)
+end
+for index, id in ipairs(found) do
+  reply[#reply + 1] = id
+  reply[#reply + 1] = contents[index]
+  held[#held + 1] = time
+  held[#held + 1] = id
+end
+
+-- Shortening comes first: a full memory does not refuse it, nor then the rest.
+if looked > 0 then
+  redis.call('LTRIM', ids, 0, -looked - 1)
+end
+if moved ~= '' then
+  redis.call('LREM', transit, 1, moved)
+end
+if #found > 0 then
+  redis.call('ZADD', delivering, unpack(held))
+end
+return reply

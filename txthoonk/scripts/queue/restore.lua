@@ -1,0 +1,45 @@
+-- Put back into the line what has been under observation, or in delivery, for too long.
+--
+-- KEYS
+--   1 feed.ids:[feed]          list
+--   2 feed.items:[feed]        hash
+--   3 feed.transit:[feed]      list
+--   4 feed.delivering:[feed]   sorted set
+--   5 feed.claimed:[feed]      sorted set   of a job feed
+--   6 feed.stalled:[feed]      set          of a job feed
+-- ARGV
+--   1 how long is too long, in milliseconds
+--   2 LPUSH: to the end of the line, RPUSH: to its front
+-- Reply: how many were looked at, how many of them were put back, and how many are
+--   dropped because they have no item; the others have a state again
+-- Errors: none
+-- Events: none
+-- Cost: O(n) for each that is looked at, so only a few are if the line is long
+
+--- include now
+--- include searches
+--- include has_state
+local ids, items, transit, delivering, claimed, stalled = unpack(KEYS)
+local age, push = tonumber(ARGV[1]), ARGV[2]
+
+local before = string.format('%.17g', now() - age)
+local old = redis.call('ZRANGEBYSCORE', delivering, '-inf', before, 'LIMIT', 0, searches(ids))
+redis.call('HLEN', items)
+redis.call('LLEN', transit)
+redis.call('ZCARD', claimed)
+redis.call('SCARD', stalled)
+local restored, dropped = 0, 0
+-- The oldest shall be taken first: in front of the others, it is pushed last.
+local front = push == 'RPUSH'
+for index = front and #old or 1, front and 1 or #old, front and -1 or 1 do
+  local id = old[index]
+  -- Removing comes first: a full memory does not refuse it, nor then the rest.
+  redis.call('ZREM', delivering, id)
+  if redis.call('HEXISTS', items, id) == 0 then
+    dropped = dropped + 1
+  elseif not has_state(ids, transit, claimed, stalled, id) then
+    redis.call(push, ids, id)
+    restored = restored + 1
+  end
+end
+return {#old, restored, dropped}

@@ -1,0 +1,36 @@
+-- List some of the ids that have an item, but are neither being delivered nor claimed
+-- nor stalled.
+--
+-- KEYS
+--   1 feed.items:[feed]        hash
+--   2 feed.delivering:[feed]   sorted set
+--   3 feed.claimed:[feed]      sorted set   of a job feed
+--   4 feed.stalled:[feed]      set          of a job feed
+-- ARGV
+--   1 cursor of HSCAN: 0 to begin with
+--   2 about how many items to look at
+-- Reply: the next cursor, 0 at the end, and an array of ids
+-- Errors: none
+-- Events: none
+-- Cost: O(m) for m items to look at
+
+local items, delivering, claimed, stalled = unpack(KEYS)
+
+local cursor, flat = unpack(redis.call('HSCAN', items, ARGV[1], 'COUNT', ARGV[2]))
+local ids, open = {}, {}
+for index = 1, #flat, 2 do
+  ids[#ids + 1] = flat[index]
+end
+-- Lua's stack takes some 8,000 arguments at a time.
+for first = 1, #ids, 5000 do
+  local last = math.min(first + 4999, #ids)
+  local delivery = redis.call('ZMSCORE', delivering, unpack(ids, first, last))
+  local claim = redis.call('ZMSCORE', claimed, unpack(ids, first, last))
+  local stall = redis.call('SMISMEMBER', stalled, unpack(ids, first, last))
+  for index = 1, #claim do
+    if not delivery[index] and not claim[index] and stall[index] == 0 then
+      open[#open + 1] = ids[first + index - 1]
+    end
+  end
+end
+return {cursor, open}

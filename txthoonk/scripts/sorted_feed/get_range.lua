@@ -1,0 +1,16 @@
+-- Read ids and items of one moment, by rank.
+--
+-- KEYS
+--   1 feed.ids:[feed]         list
+--   2 feed.items:[feed]       hash
+-- ARGV
+--   1 first rank; negative ranks count from the end
+--   2 last rank, included
+-- Reply: two arrays, the ids and their items in the same order
+-- Errors: none
+-- Events: none
+-- Cost: O(s + m) for m items in the range, which begins s items from the nearer end
+
+--- include items_of
+local ids = redis.call('LRANGE', KEYS[1], ARGV[1], ARGV[2])
+return {ids, items_of(KEYS[2], ids)}

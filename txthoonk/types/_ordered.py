@@ -1,0 +1,87 @@
+"""What feeds have in common whose items stay, in an order: Feed and SortedFeed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred
+
+from txthoonk._deferring import deferring
+from txthoonk._keys import FEEDS, check_id, feed_channel
+from txthoonk._redis import RAW, TEXT
+from txthoonk._scripts import Script
+from txthoonk.errors import InvalidType, shown
+from txthoonk.types._base import BaseFeed, to_text
+
+if TYPE_CHECKING:
+    from txthoonk.client import ThoonkPub
+
+__all__ = ["OrderedFeed"]
+
+
+class OrderedFeed(BaseFeed):
+    """Items that are read by id or by rank, and removed by id.
+
+    :ivar channel_publish: channel that tells of new items.
+    :ivar channel_retract: channel that tells of removed items.
+    """
+
+    _RETRACT: Script
+    _GET_RANGE: Script
+
+    get_id = BaseFeed.get_item
+
+    def __init__(self, pub: ThoonkPub, name: str, serializer: str = "text") -> None:
+        super().__init__(pub, name, serializer)
+        self.channel_publish = feed_channel("publish", name)
+        self.channel_retract = feed_channel("retract", name)
+        self._retract = self._RETRACT.prefix(
+            (FEEDS, self.feed_ids, self.feed_items), name, self.channel_retract
+        )
+        self._get_range = self._GET_RANGE.prefix((self.feed_ids, self.feed_items))
+
+    @deferring
+    def retract(self, id_: str) -> Deferred[bool]:
+        """Remove an item.
+
+        :return: fires True if it was there; fails with
+            :class:`~txthoonk.errors.FeedDoesNotExist`.
+        """
+        command = (*self._retract, check_id(id_))
+        return self.pub.redis.call(self._RETRACT, command, TEXT).addCallback(bool)
+
+    def get_all(self) -> Deferred[dict[str, Any]]:
+        """Read all items, of one moment, in their order: O(n) for n items.
+
+        :return: fires a dict id -> item; fails like :meth:`get_item`.
+        """
+        return self.get_range(0, -1).addCallback(dict)
+
+    @deferring
+    def get_range(self, start: int, stop: int) -> Deferred[list[tuple[str, Any]]]:
+        """Read items of one moment by their rank, 0 being the first.
+
+        :param start: the first rank; a negative one counts from the end.
+        :param stop: the last rank, included; a negative one counts from the end.
+        :return: fires a list of (id, item), in their order; fails like
+            :meth:`get_item`.
+        """
+        for rank in (start, stop):
+            if type(rank) is not int:
+                raise InvalidType(
+                    f"a rank must be an int, not {type(rank).__name__}: {shown(rank)}"
+                )
+        command = (*self._get_range, start, stop)
+        read = self.pub.redis.call(self._GET_RANGE, command, self._encoding)
+        return read.addCallback(self._pairs)
+
+    def _pairs(self, reply: Sequence[Sequence[Any]]) -> list[tuple[str, Any]]:
+        ids, items = reply
+        if self._encoding is RAW:
+            ids = list(map(to_text, ids))
+        if None in items:
+            # An id without an item is what a writer left that died between two writes.
+            whole = [pair for pair in zip(ids, items, strict=True) if pair[1] is not None]
+            ids, items = zip(*whole, strict=True) if whole else ((), ())
+        return list(zip(ids, map(self._load, items, ids), strict=True))

@@ -1,0 +1,44 @@
+"""The queue of Python objects, as thoonk.py has it: items are pickles."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+from txthoonk.errors import InvalidInput, shown
+from txthoonk.types.queue import Queue
+
+__all__ = ["PythonQueue"]
+
+PROTOCOL = 2  # the last one that Python 2 reads: thoonk.py runs there
+
+
+class PythonQueue(Queue):
+    """A :class:`~txthoonk.types.queue.Queue` of any objects that can be pickled.
+
+    Whoever may write to the feed can run code in every process that reads it.  Only
+    this class unpickles; no configuration makes another one do so.
+    """
+
+    def _use_serializer(self, name: str) -> None:
+        super()._use_serializer("bytes")
+        self.serializer = "a pickle"
+        self._dumps = _dumps
+        self._loads = _loads
+
+
+def _dumps(item: Any) -> bytes:
+    try:
+        return pickle.dumps(item, PROTOCOL)
+    except Exception as error:  # objects may raise anything while they are pickled
+        raise InvalidInput(f"cannot be pickled: {error}: {shown(item)}") from error
+
+
+def _loads(data: bytes) -> Any:
+    try:
+        # Text that Python 2 has pickled is bytes there.
+        return pickle.loads(  # noqa: S301  (asked for by name: see the class)
+            data, encoding="utf-8", errors="surrogateescape"
+        )
+    except Exception as error:  # a broken pickle may raise anything
+        raise ValueError(f"{type(error).__name__}: {error}") from error

@@ -1,0 +1,89 @@
+"""The queue: each item goes to one consumer (contract: Queue)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred
+
+from txthoonk._deferring import deferring
+from txthoonk._keys import FEEDS, new_id
+from txthoonk._line import Scripts
+from txthoonk._redis import TEXT
+from txthoonk._scripts import load
+from txthoonk.types._base import to_text
+from txthoonk.types._taken import TakenFeed
+
+if TYPE_CHECKING:
+    from txthoonk.client import ThoonkPub
+
+__all__ = ["Queue"]
+
+_PUT = load("queue/put")
+_GET = load("queue/get")
+_DELIVERED = load("queue/delivered")
+
+
+class Queue(TakenFeed):
+    """A line of items: what is put first is got first, high priority before all.
+
+    An item is deleted once it is delivered, that is, when the Deferred of a
+    :meth:`get` has fired it.
+    """
+
+    _KIND = "queue"
+    _RESTORE = "RPUSH"
+
+    def __init__(self, pub: ThoonkPub, name: str, serializer: str = "text") -> None:
+        super().__init__(pub, name, serializer)
+        self._put = _PUT.prefix((FEEDS, self.feed_ids, self.feed_items, self.feed_publishes), name)
+
+    def _scripts(self) -> Scripts:
+        keys = (self.feed_ids, self.feed_items, self.feed_transit, self.feed_delivering)
+        return Scripts(
+            get=(_GET, _GET.prefix((FEEDS, *keys), self.name)),
+            width=2,
+            put_back=self._put_back(),
+            delivered=(_DELIVERED, _DELIVERED.prefix(keys)),
+        )
+
+    @deferring
+    def put(self, item: Any, priority: int = TakenFeed.NORMAL) -> Deferred[str]:
+        """Put an item into the line.
+
+        :param item: what the feed's serializer takes.
+        :param priority: ``Queue.NORMAL``: to the end, or ``Queue.HIGH``: to the front.
+        :return: fires the item's id; fails with
+            :class:`~txthoonk.errors.InvalidInput` or
+            :class:`~txthoonk.errors.FeedDoesNotExist`.
+        """
+        command = (*self._put, self._push(priority), new_id(), self._dumps(item))
+        return self.pub.redis.call(_PUT, command, TEXT)
+
+    publish = put
+
+    def get(self, timeout: float = 0) -> Deferred[Any]:
+        """Take the next item; wait for one if there is none.
+
+        Gets are served in the order of their calls.  All that wait for this feed on
+        this publisher share one connection, beside the publisher's own.
+
+        :param timeout: seconds to wait, fractions allowed; 0: for ever.
+        :return: fires the item; fails with
+            :class:`~txthoonk.errors.Empty` after *timeout*,
+            :class:`~txthoonk.errors.InvalidItem` if the serializer cannot read the item,
+            which is delivered by that, :class:`~txthoonk.errors.InvalidInput`, or
+            :class:`~txthoonk.errors.FeedDoesNotExist`.  Cancelling it takes nothing.
+        """
+        return self._get(timeout)
+
+    def _receive(self, *parts: bytes) -> Any:
+        id_, item = parts
+        return self._load_bytes(item, to_text(id_))
+
+    def get_ids(self) -> Deferred[list[str]]:
+        """Read the ids in the line, next to be delivered last: O(n) (LRANGE).
+
+        :return: fires a list of ids.
+        """
+        return self.pub.redis.request(("LRANGE", self.feed_ids, 0, -1), TEXT)

@@ -1,0 +1,195 @@
+"""The sorted feed: items in an order of the users' own (contract: Sorted Feed)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred
+
+from txthoonk._deferring import deferring
+from txthoonk._keys import FEEDS, check_id, feed_channel, feed_key
+from txthoonk._redis import TEXT
+from txthoonk._scripts import load
+from txthoonk.errors import InvalidInput, InvalidType, shown
+from txthoonk.types._ordered import OrderedFeed
+
+if TYPE_CHECKING:
+    from txthoonk.client import ThoonkPub
+
+__all__ = ["SortedFeed"]
+
+_PUBLISH = load("sorted_feed/publish")
+_EDIT = load("sorted_feed/edit")
+_MOVE = load("sorted_feed/move")
+
+BEGIN = "begin:"
+END = ":end"
+
+
+def _place(position: object) -> tuple[str, str, str]:
+    """Give a position, where it is, and the relative that it is before or after."""
+    if not isinstance(position, str):
+        raise InvalidType(f"a position must be a str, not {type(position).__name__}: {position!r}")
+    if position == BEGIN:
+        return position, "begin", ""
+    if position == END:
+        return position, "end", ""
+    before, after = position.startswith(":"), position.endswith(":")
+    relative = position.strip(":") if before is not after else ""
+    malformed = not relative or relative != (position[1:] if before else position[:-1])
+    if malformed or position in (":begin", "end:"):
+        raise InvalidInput(
+            f"malformed position {shown(position)}: it is ':ID' (before that item), 'ID:' "
+            "(after it), 'begin:' or ':end'"
+        )
+    return position, "before" if before else "after", check_id(relative)
+
+
+def _before(id_: object) -> tuple[str, str, str]:
+    return _beside(f":{check_id(id_)}")
+
+
+def _after(id_: object) -> tuple[str, str, str]:
+    return _beside(f"{check_id(id_)}:")
+
+
+def _beside(position: str) -> tuple[str, str, str]:
+    if position in (BEGIN, END):
+        raise InvalidInput(
+            f"{position!r} is an end of the feed, so there is no position beside such an id"
+        )
+    return _place(position)
+
+
+class SortedFeed(OrderedFeed):
+    """A collection of items in an order of your own; ids are numbers in text.
+
+    Every change is told on the feed's channels.  A new item is told on
+    ``channel_publish``, then its position; so is the new version of an item, without a
+    position.
+
+    :ivar feed_id_incr: key of the counter that ids come from.
+    :ivar channel_publish: channel that tells of new and of replaced items.
+    :ivar channel_position: channel that tells where an item was put, as ``begin:``,
+        ``:end``, ``:ID`` (before that item) or ``ID:`` (after it).
+    :ivar channel_retract: channel that tells of removed items.
+    """
+
+    _RETRACT = load("sorted_feed/retract")
+    _GET_RANGE = load("sorted_feed/get_range")
+
+    def __init__(self, pub: ThoonkPub, name: str, serializer: str = "text") -> None:
+        super().__init__(pub, name, serializer)
+        self.feed_id_incr = feed_key("idincr", name)
+        self.channel_position = feed_channel("position", name)
+        self._publish = _PUBLISH.prefix(
+            (FEEDS, self.feed_ids, self.feed_items, self.feed_publishes, self.feed_id_incr),
+            name,
+            self.channel_publish,
+            self.channel_position,
+        )
+        self._edit = _EDIT.prefix(
+            (FEEDS, self.feed_items, self.feed_publishes), name, self.channel_publish
+        )
+        self._move = _MOVE.prefix(
+            (FEEDS, self.feed_ids, self.feed_items), name, self.channel_position
+        )
+
+    def append(self, item: Any) -> Deferred[str]:
+        """Publish a new item at the end.
+
+        :param item: what the feed's serializer takes.
+        :return: fires the new id; fails with
+            :class:`~txthoonk.errors.InvalidInput` or
+            :class:`~txthoonk.errors.FeedDoesNotExist`.
+        """
+        return self._publish_at(_place(END), item)
+
+    publish = append
+
+    def prepend(self, item: Any) -> Deferred[str]:
+        """Publish a new item at the beginning; see :meth:`append`."""
+        return self._publish_at(_place(BEGIN), item)
+
+    @deferring
+    def publish_before(self, before_id: str, item: Any) -> Deferred[str]:
+        """Publish a new item before another one: O(n) for n items.
+
+        :return: fires the new id; fails with
+            :class:`~txthoonk.errors.ItemDoesNotExist` if there is no *before_id*, and
+            like :meth:`append`.
+        """
+        return self._publish_at(_before(before_id), item)
+
+    @deferring
+    def publish_after(self, after_id: str, item: Any) -> Deferred[str]:
+        """Publish a new item after another one; see :meth:`publish_before`."""
+        return self._publish_at(_after(after_id), item)
+
+    @deferring
+    def _publish_at(self, place: tuple[str, str, str], item: Any) -> Deferred[str]:
+        command = (*self._publish, self._dumps(item), *place)
+        return self.pub.redis.call(_PUBLISH, command, TEXT)
+
+    @deferring
+    def edit(self, id_: str, item: Any) -> Deferred[None]:
+        """Replace an item; its place stays.
+
+        :return: fires None; fails with
+            :class:`~txthoonk.errors.ItemDoesNotExist`,
+            :class:`~txthoonk.errors.InvalidInput` or
+            :class:`~txthoonk.errors.FeedDoesNotExist`.
+        """
+        command = (*self._edit, check_id(id_), self._dumps(item))
+        return self.pub.redis.call(_EDIT, command, TEXT).addCallback(lambda _: None)
+
+    @deferring
+    def move(self, position: str, id_: str) -> Deferred[None]:
+        """Move an item: O(n) for n items.  Beside itself it stays, and nothing is told.
+
+        :param position: ``:ID`` (before that item), ``ID:`` (after it), ``begin:`` or
+            ``:end``.
+        :return: fires None; fails with
+            :class:`~txthoonk.errors.ItemDoesNotExist`,
+            :class:`~txthoonk.errors.InvalidInput` for a malformed position, or
+            :class:`~txthoonk.errors.FeedDoesNotExist`.
+        """
+        return self._move_to(_place(position), id_)
+
+    @deferring
+    def move_before(self, rel_id: str, id_: str) -> Deferred[None]:
+        """Move an item before another one; see :meth:`move`."""
+        return self._move_to(_before(rel_id), id_)
+
+    @deferring
+    def move_after(self, rel_id: str, id_: str) -> Deferred[None]:
+        """Move an item after another one; see :meth:`move`."""
+        return self._move_to(_after(rel_id), id_)
+
+    def move_first(self, id_: str) -> Deferred[None]:
+        """Move an item to the beginning; see :meth:`move`."""
+        return self.move(BEGIN, id_)
+
+    def move_last(self, id_: str) -> Deferred[None]:
+        """Move an item to the end; see :meth:`move`."""
+        return self.move(END, id_)
+
+    def _move_to(self, place: tuple[str, str, str], id_: str) -> Deferred[None]:
+        command = (*self._move, check_id(id_), *place)
+        return self.pub.redis.call(_MOVE, command, TEXT).addCallback(lambda _: None)
+
+    get_items = OrderedFeed.get_all
+
+    def get_ids(self) -> Deferred[list[str]]:
+        """Read the ids, in the feed's order: O(n) for n items (LRANGE).
+
+        :return: fires a list of ids.
+        """
+        return self.pub.redis.request(("LRANGE", self.feed_ids, 0, -1), TEXT)
+
+    def length(self) -> Deferred[int]:
+        """Count the items (LLEN).
+
+        :return: fires an int.
+        """
+        return self.pub.redis.request(("LLEN", self.feed_ids), TEXT)
