@@ -1,14 +1,16 @@
 """Checks of a feed's configuration, before anything is sent.
 
-``type``, ``max_length`` and ``serializer`` mean something to txthoonk; all other
-values are kept for those who put them there.
+``type``, ``max_length``, ``max_failures``, ``timeout`` and ``serializer`` mean something
+to txthoonk; all other values are kept for those who put them there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Union
 
+from txthoonk._timeouts import check_seconds
 from txthoonk.errors import InvalidInput, InvalidType, shown
 from txthoonk.serializers import get_serializer
 
@@ -58,15 +60,27 @@ def _check_type(text: str) -> None:
         raise InvalidInput("configuration 'type' must not be empty")
 
 
-def _check_max_length(text: str) -> None:
+def _check_limit(field: str, text: str) -> None:
     if not (text.isascii() and text.isdigit()):
         raise InvalidInput(
-            f"configuration 'max_length' must be a whole number, 0 for no limit: {shown(text)}"
+            f"configuration {field!r} must be a whole number, 0 for no limit: {shown(text)}"
         )
+
+
+def _check_timeout(text: str) -> None:
+    try:
+        # Lua, which reads it, knows no underscores in numbers.
+        check_seconds(float(text.replace("_", "?")), "configuration 'timeout'")
+    except ValueError:
+        raise InvalidInput(
+            f"configuration 'timeout' must be a number of seconds, 0 for no limit: {shown(text)}"
+        ) from None
 
 
 _CHECKS: dict[str, Callable[[str], object]] = {
     "type": _check_type,
-    "max_length": _check_max_length,
+    "max_failures": partial(_check_limit, "max_failures"),
+    "max_length": partial(_check_limit, "max_length"),
+    "timeout": _check_timeout,
     "serializer": get_serializer,
 }

@@ -14,7 +14,6 @@ from twisted.python.failure import Failure
 
 from txthoonk import events
 from txthoonk._glob import glob_matcher
-from txthoonk._keys import feed_channel
 from txthoonk._redis import TEXT
 from txthoonk.errors import ConnectionLost
 from txthoonk.protocol import RedisSubscriber
@@ -40,7 +39,7 @@ class Watcher(RedisSubscriber):
         self._matchers = {pattern: glob_matcher(pattern) for pattern in patterns}
         # The pattern that Redis matches -> the one that the user gave.
         self._asked = {
-            feed_channel(kind, pattern): pattern
+            events.item_channel(kind, pattern): pattern
             for pattern in self._matchers
             for kind in events.ITEM_KINDS
         }

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
-import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, NoReturn, cast
@@ -15,30 +13,21 @@ from typing import Any, NoReturn, cast
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectError, DNSLookupError
 from twisted.internet.protocol import Factory
-from twisted.internet.task import LoopingCall, react
+from twisted.internet.task import react
 
-from txthoonk import __version__
-from txthoonk._deferring import deferring
-from txthoonk._lines import LineLoad
+from txthoonk import __version__, _cli_feeds, _cli_jobs
+from txthoonk._cli_tools import Command, CommandError, show
 from txthoonk._url import Target, parse_url
 from txthoonk._watch import Watcher, as_json, as_text
-from txthoonk.client import ThoonkPub, ThoonkPubFactory
-from txthoonk.errors import FeedTypeMismatch, InvalidInput, ThoonkError
+from txthoonk.errors import ThoonkError
 from txthoonk.events import Event
 from txthoonk.testing import RedisServer
-from txthoonk.types import Feed
+from txthoonk.types import Job
 
 __all__ = ["main"]
 
 DEFAULT_URL = "redis://localhost:6379/0"
-PROGRESS_INTERVAL = 0.2  # seconds between two updates of the progress display
 INTERRUPTED = 130  # the exit status that shells expect after Ctrl-C
-
-Command = Callable[[Any, Target, argparse.Namespace], Coroutine[Any, Any, None]]
-
-
-class CommandError(Exception):
-    """The command cannot do what it is asked to; the text is shown to the user."""
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -107,148 +96,16 @@ async def _redis(url: str, reactor: Any) -> AsyncIterator[Target]:
         yield parse_url(server.url)
 
 
-# -- the commands -----------------------------------------------------------
-
-
-@asynccontextmanager
-async def _publisher(reactor: Any, target: Target) -> AsyncIterator[ThoonkPub]:
-    factory = ThoonkPubFactory(**target.credentials)
-    pub = cast(ThoonkPub, await target.endpoint(reactor).connect(factory))
-    try:
-        yield pub
-    finally:
-        await pub.close()
-
-
-async def _existing(pub: ThoonkPub, name: str) -> Feed:
-    """Give an existing feed; its items as they are stored, whatever the serializer."""
-    config = await pub.get_config(name)
-    if config.get("type", "feed") != "feed":
-        raise FeedTypeMismatch(f"feed {name!r} is of type {config['type']!r}, not 'feed'")
-    return Feed(pub, name)
-
-
-async def _feeds(reactor: Any, target: Target, options: argparse.Namespace) -> None:
-    async with _publisher(reactor, target) as pub:
-        for name in sorted(await pub.get_feed_names()):
-            _show(name)
-
-
-async def _create(reactor: Any, target: Target, options: argparse.Namespace) -> None:
-    async with _publisher(reactor, target) as pub:
-        await pub.create_feed(options.feed, {"type": "feed", **_settings(options.settings)})
-
-
-async def _delete(reactor: Any, target: Target, options: argparse.Namespace) -> None:
-    async with _publisher(reactor, target) as pub:
-        await pub.delete_feed(options.feed)
-
-
-async def _config(reactor: Any, target: Target, options: argparse.Namespace) -> None:
-    async with _publisher(reactor, target) as pub:
-        if options.settings:
-            await pub.set_config(options.feed, _settings(options.settings))
-            return
-        config = await pub.get_config(options.feed)
-        if options.json:
-            _show(json.dumps(config))
-        else:
-            for field, value in sorted(config.items()):
-                _show(f"{field}={value}")
-
-
-def _settings(words: list[str]) -> dict[str, str]:
-    settings = dict(word.partition("=")[::2] for word in words if "=" in word)
-    if len(settings) < len(words):
-        raise CommandError(f"settings are given once each, as NAME=VALUE: {' '.join(words)}")
-    return settings
-
-
-async def _publish(reactor: Any, target: Target, options: argparse.Namespace) -> None:
-    async with _publisher(reactor, target) as pub:
-        feed = await pub.feed(options.feed)
-        if options.item is not None:
-            _show(await feed.publish(_item(feed, os.fsencode(options.item)), options.id))
-        elif options.id is not None:
-            raise CommandError(
-                "--id goes with an ITEM: lines from standard input get ids of their own"
-            )
-        else:
-            await _publish_lines(reactor, feed)
-
-
-async def _publish_lines(reactor: Any, feed: Feed) -> None:
-    load = LineLoad(lambda line: _publish_line(feed, line), reactor)
-    begin = time.monotonic()
-    progress = LoopingCall(lambda: _show_progress(load.count, begin, end="\r"))
-    if sys.stderr.isatty():
-        progress.start(PROGRESS_INTERVAL)
-    try:
-        await load.run(sys.stdin.fileno())
-    finally:
-        if progress.running:
-            progress.stop()
-        _show_progress(load.count, begin, end="\n")
-
-
-@deferring
-def _publish_line(feed: Feed, line: bytes) -> Deferred[str]:
-    return feed.publish(_item(feed, line))
-
-
-def _item(feed: Feed, data: bytes) -> Any:
-    """Read an item of a feed from the bytes that the user gave."""
-    if feed.serializer != "json":
-        return data
-    try:
-        return json.loads(data)
-    except ValueError as error:
-        raise InvalidInput(
-            f"{data!r} is not JSON, which feed {feed.name!r} takes: {error}"
-        ) from None
-
-
-def _show_progress(count: int, begin: float, end: str) -> None:
-    seconds = time.monotonic() - begin
-    text = (
-        f"published {count:,} items in {seconds:.1f} s ({count / max(seconds, 1e-9):,.0f} items/s)"
-    )
-    print(text, end=end, file=sys.stderr, flush=True)
-
-
-async def _items(reactor: Any, target: Target, options: argparse.Namespace) -> None:
-    async with _publisher(reactor, target) as pub:
-        feed = await _existing(pub, options.feed)
-        for id_, item in (await feed.get_all()).items():
-            _show(json.dumps({"id": id_, "item": item}) if options.json else f"{id_}\t{item}")
-
-
-async def _item_command(reactor: Any, target: Target, options: argparse.Namespace) -> None:
-    async with _publisher(reactor, target) as pub:
-        feed = await _existing(pub, options.feed)
-        item = await feed.get_item(options.id)
-        if item is None:
-            raise CommandError(f"feed {options.feed!r} has no item {options.id!r}")
-        _show(item)
-
-
-async def _retract(reactor: Any, target: Target, options: argparse.Namespace) -> None:
-    async with _publisher(reactor, target) as pub:
-        feed = await _existing(pub, options.feed)
-        missing = [id_ for id_ in options.ids if not await feed.retract(id_)]
-        if missing:
-            raise CommandError(
-                f"feed {options.feed!r} has no item {', '.join(map(repr, missing))}"
-            )
+# -- watching ----------------------------------------------------------------
 
 
 async def _watch(reactor: Any, target: Target, options: argparse.Namespace) -> None:
-    def show(event: Event) -> None:
-        _show(as_json(event) if options.json else as_text(event, datetime.now()))
+    def show_event(event: Event) -> None:
+        show(as_json(event) if options.json else as_text(event, datetime.now()))
         sys.stdout.flush()
 
     def build() -> Watcher:
-        return Watcher(options.patterns, show, **target.credentials)
+        return Watcher(options.patterns, show_event, **target.credentials)
 
     factory = Factory.forProtocol(build)
     watcher = cast(Watcher, await target.endpoint(reactor).connect(factory))
@@ -259,13 +116,6 @@ async def _watch(reactor: Any, target: Target, options: argparse.Namespace) -> N
         await watcher.ended
     finally:
         await watcher.close()
-
-
-def _show(text: str) -> None:
-    if sys.stdout.isatty():
-        # What others stored must not steer the terminal.
-        text = "".join(c if c.isprintable() or c == "\t" else ascii(c)[1:-1] for c in text)
-    print(text)
 
 
 # -- the command line --------------------------------------------------------
@@ -294,21 +144,64 @@ def _parser() -> argparse.ArgumentParser:
             sub.add_argument(word, metavar=word.upper())
         return sub
 
-    add("feeds", _feeds, "list the names of all feeds")
-    settings: dict[str, Any] = {"nargs": "*", "metavar": "NAME=VALUE"}
-    add("create", _create, "create a feed", "feed").add_argument("settings", **settings)
-    add("delete", _delete, "delete a feed with all that is in it", "feed")
-    config = add("config", _config, "show or change a feed's configuration", "feed")
-    config.add_argument("settings", **settings)
-    publish = add("publish", _publish, "publish an item, or each line of standard input", "feed")
-    publish.add_argument("item", metavar="ITEM", nargs="?")
-    publish.add_argument("--id", help="the item's id: a known one replaces its item")
-    items = add("items", _items, "show all items with their ids, oldest first", "feed")
-    add("item", _item_command, "show one item", "feed", "id")
-    retract = add("retract", _retract, "remove items", "feed")
-    retract.add_argument("ids", metavar="ID", nargs="+")
+    json: list[argparse.ArgumentParser] = []
+    _add_feeds(add, json)
+    _add_jobs(add, json)
     watch = add("watch", _watch, "show what happens to feeds, as it happens")
     watch.add_argument("patterns", metavar="FEED_OR_PATTERN", nargs="+")
-    for sub in (config, items, watch):
+    for sub in (*json, watch):
         sub.add_argument("--json", action="store_true", help="print JSON, one value a line")
     return parser
+
+
+Add = Callable[..., argparse.ArgumentParser]
+
+
+def _add_feeds(add: Add, json: list[argparse.ArgumentParser]) -> None:
+    """Add the commands for all feeds, and list those that can print JSON."""
+    add("feeds", _cli_feeds.feeds, "list the names of all feeds")
+    settings: dict[str, Any] = {"nargs": "*", "metavar": "NAME=VALUE"}
+    create = add("create", _cli_feeds.create, "create a feed (type=sorted_feed for one)", "feed")
+    create.add_argument("settings", **settings)
+    add("delete", _cli_feeds.delete, "delete a feed with all that is in it", "feed")
+    config = add("config", _cli_feeds.config, "show or change a feed's configuration", "feed")
+    config.add_argument("settings", **settings)
+    publish = add(
+        "publish", _cli_feeds.publish, "publish an item, or each line of standard input", "feed"
+    )
+    publish.add_argument("item", metavar="ITEM", nargs="?")
+    publish.add_argument("--id", help="the item's id: a known one replaces its item")
+    items = add("items", _cli_feeds.items, "show all items with their ids, in order", "feed")
+    add("item", _cli_feeds.item, "show one item", "feed", "id")
+    retract = add("retract", _cli_feeds.retract, "remove items or jobs", "feed")
+    retract.add_argument("ids", metavar="ID", nargs="+")
+    json += [config, items]
+
+
+def _add_jobs(add: Add, json: list[argparse.ArgumentParser]) -> None:
+    """Add the commands for queues and jobs, and list those that can print JSON."""
+    seconds: dict[str, Any] = {"metavar": "SECONDS", "type": float}
+    put = add("put", _cli_jobs.put, "put an item or job, or each line of standard input", "feed")
+    put.add_argument("item", metavar="ITEM", nargs="?")
+    put.add_argument("--high", action="store_true", help="put it in front of all others")
+    put.add_argument("--id", help="the job's id")
+    get = add("get", _cli_jobs.get, "take the next item, or claim the next job", "feed")
+    jobs = add("jobs", _cli_jobs.jobs, "count the jobs, and show their ids by state", "feed")
+    finish = add("finish", _cli_jobs.finish, "finish a claimed job", "feed", "id")
+    finish.add_argument("result", metavar="RESULT", nargs="?")
+    finish.add_argument("--keep", help="keep the result for so long", **seconds)
+    for verb, text in (
+        (Job.cancel, "give claimed jobs back, as failed once more"),
+        (Job.stall, "take claimed jobs out of the running"),
+        (Job.retry, "put stalled jobs back into the line"),
+    ):
+        change = add(verb.__name__, _cli_jobs.on_each(verb), text, "feed")
+        change.add_argument("ids", metavar="ID", nargs="+")
+    result = add(
+        "result", _cli_jobs.result, "show a job's result, once there is one", "feed", "id"
+    )
+    for sub in (get, result):
+        sub.add_argument("--timeout", help="wait no longer", default=0, **seconds)
+    maintain = add("maintain", _cli_jobs.maintain, "put right what others left behind")
+    maintain.add_argument("feeds", metavar="FEED", nargs="*", help="none: all that need it")
+    json += [get, jobs, result, maintain]

@@ -6,20 +6,53 @@ from collections.abc import Callable
 
 import attr
 
-from txthoonk._keys import CONFFEED, DELFEED, NEWFEED, SEPARATOR, feed_channel
+from txthoonk._keys import (
+    CONFFEED,
+    DELFEED,
+    NEWFEED,
+    SEPARATOR,
+    feed_channel,
+    job_finish_channel,
+)
 
-__all__ = ["CHANNELS", "ITEM_KINDS", "Event", "channel_for", "message_parser", "parse"]
+__all__ = [
+    "CHANNELS",
+    "ITEM_KINDS",
+    "Event",
+    "channel_for",
+    "item_channel",
+    "message_parser",
+    "parse",
+]
 
 #: Kind of event -> channel, for what happens to a whole feed.
 CHANNELS = {"create": NEWFEED, "delete": DELFEED, "config": CONFFEED}
 
-#: Kinds of events that happen to an item, each on a channel of its feed, with the
-#: names of the parts of its message.
+#: Kinds of events that happen to an item or a job, each on a channel of its feed, with
+#: the names of the parts of its message.  Every finish is ``finished``, and before that
+#: ``finish`` if it has a result.
 ITEM_KINDS = {
     "publish": ("id", "item"),
     "edit": ("id", "item"),
     "retract": ("id",),
     "position": ("id", "position"),
+    "put": ("id", "item"),
+    "claim": ("id",),
+    "cancel": ("id",),
+    "stall": ("id",),
+    "retry": ("id",),
+    "finish": ("id", "item"),
+    "finished": ("id",),
+}
+
+# What the channels of jobs are called where that is not the name of the kind.
+_JOB_CHANNELS = {
+    "put": "publishes",
+    "claim": "claimed",
+    "cancel": "cancelled",
+    "stall": "stalled",
+    "retry": "retried",
+    "finished": "finishes",
 }
 
 _FEED_KINDS = {channel: kind for kind, channel in CHANNELS.items()}
@@ -32,7 +65,8 @@ class Event:
     :ivar kind: a key of :data:`CHANNELS` or of :data:`ITEM_KINDS`.
     :ivar feed: the feed's name.
     :ivar id: the item's id, if it happened to an item.
-    :ivar item: of a publish and an edit: the item as it is stored.
+    :ivar item: of a publish, an edit and a put: the item as it is stored; of a finish:
+        the result.
     :ivar position: of a position: such as ``:end`` or ``42:``.
     """
 
@@ -46,6 +80,16 @@ class Event:
 def channel_for(event: str) -> str:
     """Give the channel for the kind of an event; any other text is a channel already."""
     return CHANNELS.get(event, event)
+
+
+def item_channel(kind: str, feed: str) -> str:
+    """Give the channel on which one of :data:`ITEM_KINDS` is told."""
+    if kind == "finish":
+        return job_finish_channel(feed)
+    return feed_channel(_JOB_CHANNELS.get(kind, kind), feed)
+
+
+_PREFIXES = {item_channel(kind, ""): kind for kind in ITEM_KINDS}
 
 
 def message_parser(channel: str) -> Callable[[str], list[str] | None]:
@@ -82,8 +126,7 @@ def _kind_of(channel: str) -> tuple[str, str]:
     """Give the kind of the events on a channel, empty if unknown, and the feed."""
     if channel in _FEED_KINDS:
         return _FEED_KINDS[channel], ""
-    for kind in ITEM_KINDS:
-        prefix = feed_channel(kind, "")
+    for prefix, kind in _PREFIXES.items():
         if channel.startswith(prefix):
             return kind, channel[len(prefix) :]
     return "", ""
