@@ -19,8 +19,9 @@ lint: $(VENV)/.lint ## style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(VENV)/.test ## publishes per second, beside the limits of the same run
+bench: $(VENV)/.test ## calls per second, beside the limits of the same run
 	$(BIN)/python benchmarks/publish.py
+	$(BIN)/python benchmarks/queues.py
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .coverage _trial_temp*

@@ -1,24 +1,46 @@
-"""The README's program runs as written."""
+"""The README's programs run as written."""
 
 from __future__ import annotations
 
 import os
 import re
 import sys
+import textwrap
 from pathlib import Path
 
 from twisted.internet import reactor
 from twisted.internet.utils import getProcessOutputAndValue
-from twisted.trial.unittest import TestCase
+
+from tests.support import RedisTestCase
 
 README = Path(__file__).parents[2] / "README.rst"
 
 
-class ReadmeTests(TestCase):
+def blocks() -> list[str]:
+    """Give the Python blocks, each as a text of its own."""
+    found = re.findall(r"\.\. code-block:: python\n\n((?:    .*\n|\n)+)", README.read_text())
+    return [textwrap.dedent(block).strip() for block in found]
+
+
+class ReadmeTests(RedisTestCase):
+    async def test_fragments(self) -> None:
+        """Every fragment for a publisher prints what its comments say."""
+        fragments = [block for block in blocks() if "async def main" not in block]
+        self.assertEqual(len(fragments), 3)
+        for fragment in fragments:
+            printed: list[str] = []
+            names = {"pub": await self.pub(), "print": printed.append}
+            exec(  # noqa: S102  (our own README)
+                "async def run():\n" + textwrap.indent(fragment, "    "), names
+            )
+            await names["run"]()
+            expected = re.findall(r"print\(.*\)  # (.*)", fragment)
+            self.assertGreater(len(expected), 0)
+            self.assertEqual([str(one) for one in printed], expected)
+
     async def test_program(self) -> None:
         """It prints the event of its item, and the item with its id."""
-        block = re.search(r"\.\. code-block:: python\n\n((?:    .*\n|\n)+)", README.read_text())
-        program = re.sub("^    ", "", block[1], flags=re.MULTILINE)
+        program = blocks()[0]
         out, err, status = await getProcessOutputAndValue(
             sys.executable, ["-c", program], env=os.environ, reactor=reactor
         )
