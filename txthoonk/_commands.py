@@ -225,8 +225,16 @@ class Redis(RedisProtocol):
 
         return _ask(self, ("SELECT", db), selected)
 
+    def auth(self, passwd: str) -> Deferred[Any]:
+        """Send AUTH; connections that a publisher opens later follow."""
+
+        def authenticated(reply: Any) -> Any:
+            self.username, self.password = None, passwd
+            return reply
+
+        return _ask(self, ("AUTH", passwd), authenticated)
+
     # connection and server
-    auth = command(lambda passwd: ("AUTH", passwd))
     ping = command(lambda: ("PING",))
     echo = command(lambda msg: ("ECHO", msg))
     quit = command(lambda: ("QUIT",))

@@ -88,7 +88,7 @@ class Line:
         self._waiting: Deferred[None] | None = None
         self._redis: WaitingConnection | None = None
         self._blocked = False
-        self._closing: Deferred[None] | None = None
+        self._closing: list[Deferred[None]] = []
 
     # -- who waits ------------------------------------------------------------
 
@@ -190,9 +190,9 @@ class Line:
     def _rest(self) -> None:
         self._busy = False
         self._room.active.discard(self)
-        closing, self._closing = self._closing, None
-        if closing is not None:
-            closing.callback(None)
+        closing, self._closing = self._closing, []
+        for waiter in closing:
+            waiter.callback(None)
 
     # -- waiting --------------------------------------------------------------
 
@@ -275,8 +275,9 @@ class Line:
         self._end_wait(TRIES)
         if not self._busy:
             return succeed(None)
-        self._closing = Deferred()
-        return self._closing
+        waiter: Deferred[None] = Deferred()
+        self._closing.append(waiter)
+        return waiter
 
 
 def _fail(gets: list[_Get], reason: Failure | Exception) -> None:

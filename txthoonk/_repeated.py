@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -44,10 +45,17 @@ class Repeated:
         for first in range(0, len(due), MOST):
             some = due[first : first + MOST]
             called = self._room.pub.redis.call(self._script, (*self._prefix, *some), TEXT)
+            self._room.under_way.add(called)
             called.addErrback(self._not_answered, some)
+            called.addBoth(self._over, called)
+
+    def _over(self, _: object, called: Deferred[Any]) -> None:
+        self._room.under_way.discard(called)
 
     def _not_answered(self, reason: Failure, words: list[bytes]) -> None:
+        if not reason.check(ConnectionLost):
+            self._log.failure("{script} failed", reason, script=self._script.name)
+        if getattr(reason.value, "code", "") == "WRONGTYPE":
+            return  # the feed is gone, and something else is in its place
         self._due += words
         self._room.unanswered.add(self)
-        if not reason.check(ConnectionLost):
-            self._log.failure("{script} will be called again", reason, script=self._script.name)

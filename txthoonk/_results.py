@@ -122,19 +122,19 @@ class Results:
     # -- what there is to know ------------------------------------------------
 
     async def _search(self, id_: str, wait: _Wait) -> None:
-        await self._read(id_, wait)
-        if not wait.called:
-            await self._listen()
-        if not wait.called:
-            # It may have been finished before anybody was listening.
-            await self._read(id_, wait)
-
-    async def _read(self, id_: str, wait: _Wait) -> None:
-        """Take what is stored of a job: its item if it is not finished, else its result."""
         found = await self._look(id_)
-        if len(found) == 1:
+        if len(found) == 1 and not wait.called:
             wait.query = found[0]
-        elif found:
+            sub = await self._listen()
+            # It may have been finished before anybody was listening.
+            found = await self._look(id_)
+            if not found and not wait.called:
+                # Or since then: the answer may be ahead of the message, but not of one
+                # on the connection that the message comes on.
+                await sub.redis.send("PING")
+        if wait.called or len(found) == 1:
+            return
+        if found:
             self._fire(id_, wait, found[1], found[0])
         else:
             error = Empty(f"feed {self._name!r} has no job {id_!r}, and keeps no result of it")
@@ -168,24 +168,28 @@ class Results:
 
     # -- listening ------------------------------------------------------------
 
-    async def _listen(self) -> None:
+    async def _listen(self) -> ResultSub:
         """Subscribe to the feed's channels, if that was not done already."""
         await self._subscribing.acquire()
         try:
             if not self._handlers:
-                sub = await self._room.subscriber()
-                for channel, handler in (
-                    (job_finish_channel(self._name), self.finished),
-                    (feed_channel("finishes", self._name), self.gone),
-                ):
-                    self._handlers.append((sub, await sub.register_handler(channel, handler)))
-        except BaseException:
-            self._stop_listening()
-            raise
+                await self._subscribe(await self._room.subscriber())
+            sub = self._handlers[0][0]
         finally:
             self._subscribing.release()
-        if not self._waits:
-            self._stop_listening()
+            if not self._waits:
+                self._stop_listening()
+        return sub
+
+    async def _subscribe(self, sub: ResultSub) -> None:
+        handlers = (
+            (job_finish_channel(self._name), self.finished),
+            (feed_channel("finishes", self._name), self.gone),
+        )
+        added = []
+        for channel, handler in handlers:
+            added.append((sub, await sub.register_handler(channel, handler)))
+        self._handlers = added
 
     def _stop_listening(self) -> None:
         handlers, self._handlers = self._handlers, []

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, Union
 from weakref import WeakValueDictionary
 
 from twisted.internet.address import UNIXAddress
-from twisted.internet.defer import CancelledError, DeferredLock, gatherResults
+from twisted.internet.defer import CancelledError, Deferred, DeferredLock, gatherResults
 from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint, connectProtocol
 from twisted.internet.interfaces import ISSLTransport, IStreamClientEndpoint
 
@@ -59,7 +59,9 @@ class WaitingRoom:
         self._spare: list[WaitingConnection] = []
         #: Lines and results where somebody waits.
         self.active: set[Line | Results] = set()
-        #: Calls that were not answered.
+        #: Calls that nobody waits for, but that must not be cut off.
+        self.under_way: set[Deferred[Any]] = set()
+        #: Those that were not answered.
         self.unanswered: set[Repeated] = set()
         self._lines: WeakValueDictionary[tuple[str, str], Line] = WeakValueDictionary()
         self._results: WeakValueDictionary[str, Results] = WeakValueDictionary()
@@ -195,5 +197,6 @@ class WaitingRoom:
         """Fail all who wait, give back what was taken for them, close the connections."""
         error = ConnectionLost("the publisher was closed")
         await gatherResults([one.close(error) for one in list(self.active)])
+        await gatherResults(list(self.under_way))
         await gatherResults([connection.close() for connection in list(self._open)])
         self.drop(error)

@@ -206,7 +206,7 @@ class Job(TakenFeed):
 
     def _receive(self, *parts: bytes) -> Claim:
         id_ = to_text(parts[0])
-        return Claim(id_, self._load_bytes(parts[1], id_), int(parts[2] or 0))
+        return Claim(id_, self._load_bytes(parts[1], id_), int(parts[2]))
 
     @deferring
     def finish(
@@ -224,11 +224,11 @@ class Job(TakenFeed):
             :class:`~txthoonk.errors.FeedDoesNotExist`.
         """
         id_ = check_id(id_)
-        keep = math.ceil(check_seconds(timeout or 0, "the timeout of a result") * 1000)
+        seconds = check_seconds(0 if timeout is None else timeout, "the time to keep a result")
         words = () if result is NO_RESULT else (self._dumps(result),)
         keys = (*self._finish, self.feed_results, kept_result_key(self.name, id_))
         prefix = _FINISH.prefix(keys, self.name, self.channel_finish, self.channel_finished, id_)
-        finished = self.pub.redis.call(_FINISH, (*prefix, keep, *words), TEXT)
+        finished = self.pub.redis.call(_FINISH, (*prefix, math.ceil(seconds * 1000), *words), TEXT)
         return finished.addCallback(self._finished, id_, *words)
 
     def _finished(self, _: object, id_: str, *result: str | bytes) -> None:

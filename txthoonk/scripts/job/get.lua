@@ -15,7 +15,7 @@
 --   4 the id that BLMOVE has brought to feed.transit, empty if there is none: it comes
 --     first, and counts
 -- Reply: the time of the claim in milliseconds, then for each job its id, item, and how
---   often it was cancelled (or nothing)
+--   often it was cancelled
 -- Errors: NOFEED
 -- Events: feed.claimed for each job
 -- Cost: O(log n) for each job
@@ -34,7 +34,9 @@ if failure then
   return failure
 end
 local time = string.format('%.17g', now())
-local first = moved ~= '' and arrived(items, transit, delivering, moved)
+local first = moved ~= ''
+  and not redis.call('ZSCORE', claimed, moved)
+  and arrived(items, transit, delivering, moved)
 local found, contents, looked = front_of(ids, items, claimed, first and count - 1 or count)
 if first then
   table.insert(found, 1, moved)
@@ -43,9 +45,9 @@ end
 local times = #found > 0 and redis.call('HMGET', cancelled, unpack(found))
 local reply, claims, events = {time}, {}, {}
 for index, id in ipairs(found) do
-  for _, part in ipairs({id, contents[index], times[index]}) do
-    reply[#reply + 1] = part
-  end
+  reply[#reply + 1] = id
+  reply[#reply + 1] = contents[index]
+  reply[#reply + 1] = tonumber(times[index]) or 0
   claims[#claims + 1] = time
   claims[#claims + 1] = id
   events[#events + 1] = channel
