@@ -335,6 +335,11 @@ class RedisProtocol(Protocol):
         for deferred in waiting:
             deferred.errback(error)
 
+    def abort(self) -> None:
+        """Drop the connection without waiting for the peer; calls that wait fail."""
+        if self._open:
+            _present(self.transport).abortConnection()
+
     def close(self) -> Deferred[None]:
         """Close the connection; calls that wait for a reply fail.
 

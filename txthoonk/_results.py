@@ -41,11 +41,6 @@ class ResultSub(ThoonkSub):
             self, ConnectionLost(f"the connection to Redis was lost: {reason.getErrorMessage()}")
         )
 
-    def close(self) -> Deferred[None]:
-        """Close the connection."""
-        self._lost = lambda sub, error: None
-        return super().close()
-
 
 class _Wait(Deferred[Any]):
     """Somebody who waits for one result.

@@ -100,7 +100,7 @@ class ThoonkPub(ThoonkBase[Redis]):
             await self.waiting_room.close()
         except CancelledError:
             self.waiting_room.drop(ConnectionLost("the publisher was closed"))
-            self.redis.close().cancel()
+            self.redis.abort()
             raise
         await self.redis.close()
 

@@ -137,7 +137,8 @@ class WaitingRoom:
         """Drop a connection that is of no use any more."""
         if connection in self._open:
             self._open.remove(connection)
-            connection.close().cancel()
+            redis = connection.redis if isinstance(connection, ResultSub) else connection
+            redis.abort()
 
     def _endpoint(self) -> IStreamClientEndpoint:
         if self._given_endpoint is not None:
