@@ -8,7 +8,7 @@ An id for which nobody is left goes back to the front of the feed.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -80,7 +80,7 @@ class Line:
         self._width = scripts.width
         self._put_back = Repeated(room, *scripts.put_back)
         self._delivered = scripts.delivered and Repeated(room, *scripts.delivered)
-        self._gets: dict[_Get, None] = {}  # in the order of their calls
+        self._gets: OrderedDict[_Get, None] = OrderedDict()  # in the order of their calls
         self._busy = False  # whether it asks or waits
         self._taken: deque[list[bytes]] = deque()
         self._time = b""
