@@ -4,16 +4,29 @@ from __future__ import annotations
 
 import json
 import math
+import operator
 import re
 import uuid
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from pathlib import Path
 from typing import Any
 
+from twisted.internet.defer import Deferred
+
 from tests.support import Recorder, RedisTestCase
 from txthoonk.client import ThoonkPub
-from txthoonk.types import Feed
+from txthoonk.types import Feed, Job, PythonQueue, Queue, SortedFeed
 
+# What a vector calls the type of a feed.
+TYPES: dict[str, Any] = {
+    "feed": Feed,
+    "sorted_feed": SortedFeed,
+    "queue": Queue,
+    "pyqueue": PythonQueue,
+    "job": Job,
+}
+# What every type has, and the publisher's vectors show.
+EVERYWHERE = {"get_config", "set_config", "delete_feed"}
 DOCUMENT = json.loads(Path(__file__).with_name("vectors.json").read_text("utf-8"))
 ESCAPE = re.compile(rb"\\(?:x([0-9a-f]{2})|(\\)|)")
 UUID = re.compile(rb"[0-9a-f]{32}")
@@ -59,9 +72,10 @@ class Matcher:
             if isinstance(piece, str):
                 expected = unescape(piece)
             else:
-                expected = self.uuids.setdefault(piece["uuid"], found[:32])
+                expected = self.uuids.get(piece["uuid"], found[:32])
                 if not UUID.fullmatch(expected) or uuid.UUID(expected.decode()).version != 4:
                     return False
+                self.uuids[piece["uuid"]] = expected
             if not found.startswith(expected):
                 return False
             found = found[len(expected) :]
@@ -70,6 +84,8 @@ class Matcher:
     def score(self, written: Any, found: float) -> bool:
         if not isinstance(written, dict):
             return float(written) == found
+        if written.get("clock") == "ms":
+            return math.floor(self.clock[0]) <= found <= self.clock[1]
         if "clock" in written:
             return self.clock[0] <= found <= self.clock[1]
         if "next" in written:
@@ -115,11 +131,37 @@ class VectorTestCase(RedisTestCase):
         for command in commands:
             await self.raw.send(*map(unescape, command))
 
-    async def verb(self, pub: ThoonkPub, call: dict[str, Any]) -> Any:
+    def call(self, pub: ThoonkPub, call: dict[str, Any]) -> Deferred[Any]:
         """Call a verb; an error is what it gives."""
-        on: Any = Feed(pub, text(call["feed"])) if "feed" in call else pub
-        result = getattr(on, call["verb"])(*value(call.get("arguments", [])))
-        return await result.addErrback(lambda reason: reason.value)
+        on: Any = pub
+        if "feed" in call:
+            serializer = call.get("serializer", "text")
+            on = TYPES[call.get("type", "feed")](pub, text(call["feed"]), serializer)
+        result: Deferred[Any] = getattr(on, call["verb"])(*value(call.get("arguments", [])))
+        return result.addErrback(lambda reason: reason.value)
+
+    async def settled(self, pub: ThoonkPub, fires: Deferred[Any]) -> Any:
+        """Wait for a verb, and for what it does after it has given its result."""
+        fired = await fires
+        await pub.redis.ping()
+        return fired
+
+    async def waiting(self, until: dict[str, Any]) -> list[int]:
+        """Count what Redis knows of that waits: clients that block, or subscribers."""
+        if "blocked" in until:
+            information = await self.raw.send("INFO", "clients")
+            return [int(count) for count in re.findall(rb"blocked_clients:(\d+)", information)]
+        channels = [unescape(channel) for channel in until.get("subscribed", [])]
+        return [(await self.raw.send("PUBSUB", "NUMSUB", channel))[1] for channel in channels]
+
+    async def wait_for(self, pub: ThoonkPub, call: dict[str, Any]) -> Deferred[Any]:
+        """Call a verb that waits, and see that it does."""
+        until = call.get("until", {})
+        enough = [count + until.get("blocked", 1) for count in await self.waiting(until)]
+        fires = self.call(pub, call)
+        while any(map(operator.lt, await self.waiting(until), enough)):
+            self.assertFalse(fires.called, call)
+        return fires
 
     def assertFired(self, vector: dict[str, Any], matcher: Matcher, fired: Any) -> None:
         if "fails" in vector:
@@ -129,7 +171,9 @@ class VectorTestCase(RedisTestCase):
         if "fires" not in vector:
             return
         written = vector["fires"]
-        if isinstance(written, list) and isinstance(fired, str):
+        if isinstance(written, dict) and "unordered" in written:
+            self.assertEqual(sorted(fired), sorted(value(written["unordered"])))
+        elif isinstance(written, list) and isinstance(fired, str):
             self.assertTrue(matcher.bytes(written, fired.encode()), fired)
         elif isinstance(written, list) and isinstance(fired, dict):
             self.assertEqual([list(pair) for pair in fired.items()], value(written))
@@ -149,6 +193,21 @@ class VectorTestCase(RedisTestCase):
         state = await self.state()
         return {key: found for key, found in state.items() if not key.startswith(ignored)}
 
+    async def lifetimes(self, keys: Iterable[bytes]) -> dict[bytes, int]:
+        """Give the milliseconds that keys have left, of those that expire."""
+        left = {key: await self.raw.send("PTTL", key) for key in keys}
+        return {key: milliseconds for key, milliseconds in left.items() if milliseconds != -1}
+
+    async def assertExpires(self, vector: dict[str, Any], started: float) -> None:
+        """Exactly these keys expire, and were told to while the verb ran."""
+        left = await self.lifetimes(await self.contract())
+        passed = await self.now() - started
+        written = vector.get("expires", {})
+        self.assertEqual(set(left), set(map(unescape, written)))
+        for key, milliseconds in written.items():
+            found = left[unescape(key)]
+            self.assertTrue(milliseconds - passed - 1 <= found <= milliseconds, (key, found))
+
     async def run_writes(self, vector: dict[str, Any]) -> None:
         """One verb: the database and the messages are exactly those of the vector."""
         pub, spied, matcher = await self.pub(), await self.spy(), Matcher()
@@ -156,13 +215,14 @@ class VectorTestCase(RedisTestCase):
         before = await self.contract()
         await spied.messages()
         started = await self.now()
-        fired = await self.verb(pub, vector["when"])
+        fired = await self.settled(pub, self.call(pub, vector["when"]))
         matcher.clock = (started, await self.now())
         self.assertFired(vector, matcher, fired)
         ignored = tuple(map(unescape, DOCUMENT["ignore"]["channels"]))
         told = [one for one in await spied.messages(own=True) if not one[0].startswith(ignored)]
         self.assertTrue(matcher.all(matcher.pair, vector["messages"], told), told)
         after = await self.contract()
+        await self.assertExpires(vector, started)
         if vector["keys"] == "unchanged":
             self.assertEqual(after, before)
             return
@@ -178,12 +238,15 @@ class VectorTestCase(RedisTestCase):
         for event in vector["handlers"]:
             await sub.register_handler(text(event), heard.named(text(event)))
         await sub.register_handler("done", heard.named("done"))
+        waits = [(call, await self.wait_for(pub, call)) for call in vector.get("waits", [])]
         await self.commands([*vector["peer"], ["PUBLISH", "done", ""]])
+        for call, fires in waits:
+            self.assertFired(call, Matcher(), await self.settled(pub, fires))
         for call in vector["reads"]:
-            self.assertFired(call, Matcher(), await self.verb(pub, call))
-        await heard.wait(len(vector["heard"]) + 1)
-        self.assertEqual(heard.calls.pop(), ("done", ""))
-        self.assertEqual(heard.calls, [tuple(value(call)) for call in vector["heard"]])
+            self.assertFired(call, Matcher(), await self.settled(pub, self.call(pub, call)))
+        expected = [*(tuple(value(call)) for call in vector["heard"]), ("done", "")]
+        calls = await heard.wait(len(expected))
+        self.assertEqual(calls[: len(expected)], expected)
 
 
 class WritesTests(VectorTestCase):
@@ -203,6 +266,18 @@ class DocumentTests(RedisTestCase):
         added = [name for case in (WritesTests, ReadsTests) for name in vars(case)]
         added = [name for name in added if name.startswith("test_")]
         self.assertEqual(len(added), len(vectors))
+
+    def test_every_verb(self) -> None:
+        """There is a vector for each verb of each type of feed."""
+        calls = [vector["when"] for vector in DOCUMENT["writes"]]
+        for vector in DOCUMENT["reads"]:
+            calls += [*vector.get("waits", []), *vector["reads"]]
+        shown = {(call.get("type", "feed"), call["verb"]) for call in calls if "feed" in call}
+        for type_ in ("feed", "sorted_feed", "queue", "job"):
+            verbs = {name for name in dir(TYPES[type_]) if callable(getattr(TYPES[type_], name))}
+            missing = {verb for verb in verbs - EVERYWHERE if (type_, verb) not in shown}
+            missing = {verb for verb in missing if not verb.startswith("_")}
+            self.assertEqual(missing, set(), type_)
 
     def test_escapes(self) -> None:
         """An escape that is not described is an error."""
