@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, Union
 from weakref import WeakValueDictionary
 
 from twisted.internet.address import UNIXAddress
-from twisted.internet.defer import CancelledError, Deferred, DeferredLock, gatherResults
+from twisted.internet.defer import CancelledError, Deferred, DeferredLock
 from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint, connectProtocol
 from twisted.internet.interfaces import ISSLTransport, IStreamClientEndpoint
 
@@ -197,7 +197,10 @@ class WaitingRoom:
     async def close(self) -> None:
         """Fail all who wait, give back what was taken for them, close the connections."""
         error = ConnectionLost("the publisher was closed")
-        await gatherResults([one.close(error) for one in list(self.active)])
-        await gatherResults(list(self.under_way))
-        await gatherResults([connection.close() for connection in list(self._open)])
+        for ended in [one.close(error) for one in list(self.active)]:
+            await ended
+        for answered in list(self.under_way):
+            await answered
+        for closed in [connection.close() for connection in self._open]:
+            await closed
         self.drop(error)

@@ -1,0 +1,418 @@
+"""The gets that wait, driven byte by byte: what no luck brings about on a real server."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+
+from tests.unit.wire import Transport, commands, lose, resp
+from txthoonk._line import MOST, TRIES
+from txthoonk._scripts import load
+from txthoonk.client import ThoonkPub
+from txthoonk.errors import ConnectionLost, Empty
+from txthoonk.protocol import Redis
+from txthoonk.types import Queue
+
+NAMES = {
+    load(name).sha.encode(): name.encode()
+    for name in ("queue/get", "queue/put_back", "queue/delivered")
+}
+
+
+class Connection:
+    """One connection of the publisher, seen from the server."""
+
+    def __init__(self, protocol: Any) -> None:
+        self.protocol = protocol
+        self.transport = Transport()
+        protocol.makeConnection(self.transport)
+
+    def sent(self) -> list[list[bytes]]:
+        """Give what was sent since the last time; scripts by name, without their KEYS."""
+        words = commands(self.transport.value())
+        self.transport.clear()
+        return [self.short(command) for command in words if command[0] != b"SCRIPT"]
+
+    def short(self, command: list[bytes]) -> list[bytes]:
+        # A script that is loaded for the first time is answered by the way.
+        if command[0] != b"EVALSHA":
+            return command
+        return [NAMES[command[1]], *command[3 + int(command[2]) :]]
+
+    def answer(self, *replies: Any) -> None:
+        for reply in replies:
+            error = b"-%s\r\n" % str(reply).encode()
+            self.protocol.dataReceived(error if isinstance(reply, Exception) else resp(reply))
+
+
+@implementer(IStreamClientEndpoint)
+class Endpoint:
+    """Where the publisher opens its waiting connections."""
+
+    def __init__(self) -> None:
+        self.connections: list[Connection] = []
+
+    def connect(self, factory: Any) -> Deferred[Any]:
+        connection = Connection(factory.buildProtocol(None))
+        self.connections.append(connection)
+        return succeed(connection.protocol)
+
+
+class LineTestCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.endpoint = Endpoint()
+        self.pub = ThoonkPub(Redis(), reactor=self.clock, endpoint=self.endpoint)
+        self.main = Connection(self.pub)
+        self.queue = Queue(self.pub, "q")
+        for name in ("queue/get", "queue/put_back", "queue/delivered"):
+            self.pub.redis._loaded.add(load(name).sha)
+
+    def asked(self, *counts: int) -> None:
+        """Check that items were asked for, and nothing else."""
+        expected = [[b"queue/get", b"q", b"%d" % count, b""] for count in counts]
+        self.assertEqual(self.main.sent(), expected)
+
+    def waiting(self) -> Connection:
+        """Bring the line to wait, and give the connection that it waits on."""
+        self.main.sent()
+        self.main.answer([b"5.5"])
+        (connection,) = self.endpoint.connections
+        if connection.sent() == [[b"CLIENT", b"ID"]]:
+            connection.answer(77)
+            self.assertEqual(connection.sent(), [BLMOVE])
+        return connection
+
+
+BLMOVE = [b"BLMOVE", b"feed.ids:q", b"feed.transit:q", b"RIGHT", b"LEFT", b"0"]
+UNBLOCK = [b"CLIENT", b"UNBLOCK", b"77"]
+
+
+class AskingTests(LineTestCase):
+    def test_many(self) -> None:
+        """All who came meanwhile are asked for at once, but not too many."""
+        gets = [self.queue.get() for _ in range(MOST + 20)]
+        self.asked(1)
+        self.main.answer([b"5.5", b"0", b"item 0"])
+        self.assertEqual(self.successResultOf(gets.pop(0)), "item 0")
+        self.assertEqual(self.main.sent()[1:], [[b"queue/get", b"q", b"%d" % MOST, b""]])
+
+    def test_order(self) -> None:
+        """Items go to the gets in the order of their calls; then they are told delivered."""
+        first, second, third = (self.queue.get() for _ in range(3))
+        self.asked(1)
+        self.main.answer([b"5.5", b"a", b"A"])
+        self.assertEqual(self.successResultOf(first), "A")
+        self.assertEqual(
+            self.main.sent(), [[b"queue/delivered", b"a"], [b"queue/get", b"q", b"2", b""]]
+        )
+        self.main.answer(1, [b"5.6", b"b", b"B", b"c", b"C"])
+        self.assertEqual(self.successResultOf(second), "B")
+        self.assertEqual(self.successResultOf(third), "C")
+        self.assertEqual(self.main.sent(), [[b"queue/delivered", b"b", b"c"]])
+
+    def test_timeout_just_before_the_item(self) -> None:
+        """An item that comes for a get whose time is up goes back to the front."""
+        get = self.queue.get(5)
+        self.clock.advance(5)
+        self.failureResultOf(get, Empty)
+        self.asked(1)
+        self.main.answer([b"5.5", b"a", b"A"])
+        self.assertEqual(self.main.sent(), [[b"queue/put_back", b"a", b"5.5"]])
+
+    def test_cancelled_just_before_the_item(self) -> None:
+        """So does one that comes for a get that was cancelled."""
+        get = self.queue.get()
+        get.cancel()
+        self.failureResultOf(get, CancelledError)
+        self.main.sent()
+        self.main.answer([b"5.5", b"a", b"A"])
+        self.assertEqual(self.main.sent(), [[b"queue/put_back", b"a", b"5.5"]])
+
+    def test_several_go_back(self) -> None:
+        """What goes back has its order: the one to be taken first is told last."""
+        first, second, third = (self.queue.get() for _ in range(3))
+        self.main.answer([b"5.5", b"a", b"A"])
+        self.main.sent()
+        second.cancel()
+        third.cancel()
+        self.failureResultOf(second, CancelledError)
+        self.failureResultOf(third, CancelledError)
+        self.main.answer(1, [b"6.5", b"b", b"B", b"c", b"C"])
+        self.assertEqual(self.main.sent(), [[b"queue/put_back", b"c", b"6.5", b"b", b"6.5"]])
+        self.assertEqual(self.successResultOf(first), "A")
+
+    def test_late_item_goes_to_the_next(self) -> None:
+        """An item that comes too late for one get is for the next one."""
+        first, second = self.queue.get(5), self.queue.get()
+        self.clock.advance(5)
+        self.failureResultOf(first, Empty)
+        self.main.sent()
+        self.main.answer([b"5.5", b"a", b"A"])
+        self.assertEqual(self.successResultOf(second), "A")
+        self.assertEqual(self.main.sent(), [[b"queue/delivered", b"a"]])
+
+    def test_cancelled_by_the_one_before(self) -> None:
+        """A callback may cancel the get behind it: its item goes back."""
+        first, second, third = (self.queue.get() for _ in range(3))
+        self.main.answer([b"5.5"])
+        first.cancel()
+        self.failureResultOf(first, CancelledError)
+        second.addCallback(lambda _: third.cancel())
+        waiting = self.waiting_after_cancel()
+        waiting.answer(b"b")
+        self.assertEqual(self.main.sent(), [[b"queue/get", b"q", b"2", b"b"]])
+        self.main.answer([b"6.5", b"b", b"B", b"c", b"C"])
+        self.successResultOf(second)
+        self.failureResultOf(third, CancelledError)
+        self.assertEqual(
+            self.main.sent(),
+            [[b"queue/delivered", b"b"], [b"queue/put_back", b"c", b"6.5"]],
+        )
+
+    def waiting_after_cancel(self) -> Connection:
+        (waiting,) = self.endpoint.connections
+        waiting.answer(77)
+        waiting.sent()
+        self.main.sent()
+        return waiting
+
+    def test_get_within_a_callback(self) -> None:
+        """A get from within a get's callback takes what is left, and asks once."""
+        again: list[Any] = []
+        first, second = self.queue.get(), self.queue.get()
+        self.main.answer([b"5.5", b"a", b"A"])
+        self.main.sent()
+        second.addCallback(lambda _: again.append(self.queue.get()))
+        self.main.answer(1, [b"6.5", b"b", b"B"])
+        self.successResultOf(first)
+        self.successResultOf(second)
+        self.assertEqual(
+            self.main.sent(), [[b"queue/delivered", b"b"], [b"queue/get", b"q", b"1", b""]]
+        )
+        self.assertNoResult(again[0])
+
+    def test_refused(self) -> None:
+        """An error of the script fails all who wait, and the next get asks again."""
+        gets = [self.queue.get(), self.queue.get(7)]
+        self.main.sent()
+        self.main.answer(Exception("NOFEED feed 'q' does not exist"))
+        for get in gets:
+            self.assertIn("'q' does not exist", str(self.failureResultOf(get).value))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.queue.get()
+        self.asked(1)
+
+
+class WaitingTests(LineTestCase):
+    def test_item(self) -> None:
+        """What BLMOVE brings is taken by the script, with more for others who wait."""
+        first, second = self.queue.get(), self.queue.get()
+        waiting = self.waiting()
+        waiting.answer(b"a")
+        self.assertEqual(self.main.sent(), [[b"queue/get", b"q", b"2", b"a"]])
+        self.main.answer([b"5.5", b"a", b"A", b"b", b"B"])
+        self.assertEqual(self.successResultOf(first), "A")
+        self.assertEqual(self.successResultOf(second), "B")
+        self.assertEqual(waiting.sent(), [])
+
+    def test_connection_is_used_again(self) -> None:
+        """The next one who waits gets the same connection."""
+        for _ in range(2):
+            get = self.queue.get()
+            waiting = self.waiting()
+            waiting.answer(b"a")
+            self.main.answer([b"5.5", b"a", b"A"])
+            self.successResultOf(get)
+            self.main.answer(1)
+            waiting.sent()
+        self.assertEqual(len(self.endpoint.connections), 1)
+
+    def test_nobody_left(self) -> None:
+        """When the last one leaves, the wait is ended; an id that came meanwhile goes back."""
+        get = self.queue.get(5)
+        waiting = self.waiting()
+        self.clock.advance(5)
+        self.failureResultOf(get, Empty)
+        self.assertEqual(self.main.sent(), [UNBLOCK])
+        waiting.answer(b"a")
+        self.assertEqual(self.main.sent(), [[b"queue/put_back", b"a", b""]])
+        self.main.answer(0, 1)
+        self.assertEqual(self.main.sent(), [])
+
+    def test_somebody_new(self) -> None:
+        """Who comes before the wait has ended waits on, and gets what comes."""
+        get = self.queue.get()
+        waiting = self.waiting()
+        get.cancel()
+        self.failureResultOf(get, CancelledError)
+        self.assertEqual(self.main.sent(), [UNBLOCK])
+        get = self.queue.get()
+        self.main.answer(1)
+        waiting.answer(None)
+        self.asked(1)
+        self.assertNoResult(get)
+
+    def test_unblocked_too_early(self) -> None:
+        """The server may see UNBLOCK before BLMOVE: it is said again."""
+        get = self.queue.get()
+        waiting = self.waiting()
+        get.cancel()
+        self.failureResultOf(get, CancelledError)
+        for _ in range(3):
+            self.assertEqual(self.main.sent(), [UNBLOCK])
+            self.main.answer(0)
+        self.assertEqual(self.main.sent(), [UNBLOCK])
+        self.main.answer(1)
+        waiting.answer(None)
+        self.assertEqual(self.main.sent(), [])
+
+    def test_never_unblocked(self) -> None:
+        """A wait that cannot be ended loses its connection."""
+        get = self.queue.get()
+        waiting = self.waiting()
+        get.cancel()
+        self.failureResultOf(get, CancelledError)
+        for _ in range(TRIES):
+            self.assertEqual(self.main.sent(), [UNBLOCK])
+            self.main.answer(0)
+        self.assertEqual(self.main.sent(), [])
+        self.assertTrue(waiting.transport.disconnected)
+
+    def test_may_not_unblock(self) -> None:
+        """So does one whose end the server refuses."""
+        get = self.queue.get()
+        waiting = self.waiting()
+        get.cancel()
+        self.failureResultOf(get, CancelledError)
+        self.main.answer(Exception("NOPERM this user has no permissions"))
+        self.assertTrue(waiting.transport.disconnected)
+
+    def test_waiting_connection_lost(self) -> None:
+        """Who waits on a connection that is lost is told so; the next get opens another."""
+        get = self.queue.get()
+        waiting = self.waiting()
+        lose(waiting.protocol)
+        self.failureResultOf(get, ConnectionLost)
+        self.queue.get()
+        self.asked(1)
+        self.main.answer([b"5.5"])
+        self.assertEqual(len(self.endpoint.connections), 2)
+
+    def test_main_connection_lost(self) -> None:
+        """Without its own connection a publisher does not go on waiting."""
+        get = self.queue.get()
+        waiting = self.waiting()
+        lose(self.pub)
+        self.failureResultOf(get, ConnectionLost)
+        self.assertTrue(waiting.transport.disconnected)
+
+    def test_get_when_all_is_lost(self) -> None:
+        """A get from within the failure of another one fails as well, and ends."""
+        get = self.queue.get()
+        again = get.addErrback(lambda _: self.queue.get())
+        self.waiting()
+        lose(self.pub)
+        self.failureResultOf(again, ConnectionLost)
+
+
+class ClosingTests(LineTestCase):
+    def test_while_asking(self) -> None:
+        """close() waits for what was asked for, and gives it back before it closes."""
+        get = self.queue.get()
+        closed = [self.pub.close(), self.pub.close()]
+        self.failureResultOf(get, ConnectionLost)
+        self.asked(1)
+        self.main.answer([b"5.5", b"a", b"A"])
+        self.assertEqual(self.main.sent(), [[b"queue/put_back", b"a", b"5.5"]])
+        self.assertFalse(self.main.transport.disconnecting)
+        self.main.answer(1)
+        self.assertTrue(self.main.transport.disconnecting)
+        lose(self.pub)
+        for each in closed:
+            self.assertIsNone(self.successResultOf(each))
+
+    def test_while_waiting(self) -> None:
+        """close() ends the wait, and gives back what came meanwhile."""
+        get = self.queue.get()
+        waiting = self.waiting()
+        closed = self.pub.close()
+        self.failureResultOf(get, ConnectionLost)
+        self.assertEqual(self.main.sent(), [UNBLOCK])
+        waiting.answer(b"a")
+        self.assertEqual(self.main.sent(), [[b"queue/put_back", b"a", b""]])
+        self.main.answer(0, 1)
+        self.assertTrue(waiting.transport.disconnecting)
+        lose(waiting.protocol)
+        self.assertTrue(self.main.transport.disconnecting)
+        lose(self.pub)
+        self.assertIsNone(self.successResultOf(closed))
+
+    def test_within_a_callback(self) -> None:
+        """What was handed over before close() is told; the rest goes back."""
+        first, second, third = (self.queue.get() for _ in range(3))
+        self.main.answer([b"5.5", b"a", b"A"])
+        self.main.sent()
+        second.addCallback(lambda _: self.pub.close() and None)
+        self.main.answer(1, [b"6.5", b"b", b"B", b"c", b"C"])
+        self.successResultOf(first)
+        self.successResultOf(second)
+        self.failureResultOf(third, ConnectionLost)
+        self.assertEqual(
+            self.main.sent(),
+            [[b"queue/delivered", b"b"], [b"queue/put_back", b"c", b"6.5"]],
+        )
+
+    def test_cancelled(self) -> None:
+        """Cancelling close() drops the connections at once."""
+        get = self.queue.get()
+        waiting = self.waiting()
+        closed = self.pub.close()
+        self.failureResultOf(get, ConnectionLost)
+        closed.cancel()
+        self.failureResultOf(closed, CancelledError)
+        self.assertTrue(waiting.transport.disconnected)
+        self.assertTrue(self.main.transport.disconnected)
+
+
+class RepeatedTests(LineTestCase):
+    def deliver(self, id_: bytes) -> None:
+        get = self.queue.get()
+        self.main.answer([b"5.5", id_, b"item"])
+        self.successResultOf(get)
+
+    def test_reconnected(self) -> None:
+        """What was not answered is said again on the next connection."""
+        self.deliver(b"a")
+        self.main.sent()
+        lose(self.pub)
+        self.pub.set_redis(Redis())
+        again = Connection(self.pub)
+        self.assertEqual(again.sent(), [[b"queue/delivered", b"a"]])
+        again.answer(b"sha", 1)
+        lose(self.pub)
+        self.pub.set_redis(Redis())
+        self.assertEqual(Connection(self.pub).sent(), [])
+
+    def test_refused(self) -> None:
+        """What was refused is logged, and said again with the next."""
+        self.deliver(b"a")
+        self.main.answer(Exception("READONLY You can't write against a read only replica."))
+        self.assertEqual(len(self.flushLoggedErrors()), 1)
+        self.main.sent()
+        self.deliver(b"b")
+        self.assertEqual(self.main.sent()[1:], [[b"queue/delivered", b"a", b"b"]])
+
+    def test_something_else_there(self) -> None:
+        """What can never succeed is not said again."""
+        self.deliver(b"a")
+        self.main.answer(Exception("WRONGTYPE Operation against a key"))
+        self.assertEqual(len(self.flushLoggedErrors()), 1)
+        self.main.sent()
+        self.deliver(b"b")
+        self.assertEqual(self.main.sent()[1:], [[b"queue/delivered", b"b"]])
