@@ -201,6 +201,6 @@ class WaitingRoom:
             await ended
         for answered in list(self.under_way):
             await answered
-        for closed in [connection.close() for connection in self._open]:
+        for closed in [connection.close() for connection in list(self._open)]:
             await closed
         self.drop(error)
