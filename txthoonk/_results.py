@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 __all__ = ["ResultSub", "Results"]
 
 
+_GONE = [b"gone"]
+
+
 class ResultSub(ThoonkSub):
     """The subscriber of those who wait; it tells when its connection is lost."""
 
@@ -71,11 +74,11 @@ class Results:
 
     # -- who waits ------------------------------------------------------------
 
-    def wait(self, id_: str, timeout: float) -> Deferred[tuple[bytes, bytes]]:
+    def wait(self, id_: str, timeout: float) -> Deferred[tuple[bytes | None, bytes]]:
         """Wait for the result of a job.
 
         :param timeout: seconds; 0: for ever.
-        :return: fires item and result, as they are stored.
+        :return: fires item (if it is known) and result, as they are stored.
         """
         wait = _Wait(lambda _: self._leave(id_, wait))
         if timeout:
@@ -109,7 +112,7 @@ class Results:
             self._leave(id_, wait)
             wait.errback(reason)
 
-    def _fire(self, id_: str, wait: _Wait, query: bytes, result: bytes) -> None:
+    def _fire(self, id_: str, wait: _Wait, query: bytes | None, result: bytes) -> None:
         if not wait.called:
             self._leave(id_, wait)
             wait.callback((query, result))
@@ -117,21 +120,19 @@ class Results:
     # -- what there is to know ------------------------------------------------
 
     async def _search(self, id_: str, wait: _Wait) -> None:
-        found = await self._look(id_)
-        if len(found) == 1 and not wait.called:
-            wait.query = found[0]
+        state, *data = await self._look(id_) or _GONE
+        if state == b"active" and not wait.called:
+            wait.query = data[0]
             sub = await self._listen()
             # It may have been finished before anybody was listening.
-            found = await self._look(id_)
-            if not found and not wait.called:
+            state, *data = await self._look(id_) or _GONE
+            if state == b"gone" and not wait.called:
                 # Or since then: the answer may be ahead of the message, but not of one
                 # on the connection that the message comes on.
                 await sub.redis.send("PING")
-        if wait.called or len(found) == 1:
-            return
-        if found:
-            self._fire(id_, wait, found[1], found[0])
-        else:
+        if state == b"kept":
+            self._fire(id_, wait, data[1], data[0])
+        elif state == b"gone":
             error = Empty(f"feed {self._name!r} has no job {id_!r}, and keeps no result of it")
             self._fail(error, id_, wait)
 

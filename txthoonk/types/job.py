@@ -242,10 +242,12 @@ class Job(TakenFeed):
         """Read the result of a job, or wait until it is finished.
 
         Reading does not consume.  All who wait on this publisher share one connection.
-        A job that another publisher retracts is waited for in vain.
+        Nothing tells of a job that another publisher retracts, or that thoonk.py finishes
+        without a result: that is waited for in vain.
 
         :param timeout: seconds to wait, fractions allowed; 0: for ever.
-        :return: fires (item, result); fails with
+        :return: fires (item, result), the item None if an implementation of old did not
+            keep it; fails with
             :class:`~txthoonk.errors.Empty` after *timeout*, or at once if the job ends
             without a result, or is gone and no result was kept; with
             :class:`~txthoonk.errors.InvalidItem` if the serializer cannot read them, or
@@ -253,9 +255,11 @@ class Job(TakenFeed):
         """
         id_ = check_id(id_)
         waiting = self._results.wait(id_, check_seconds(timeout, "a timeout"))
-        return waiting.addCallback(
-            lambda found: tuple([self._load_bytes(data, id_) for data in found])
-        )
+        return waiting.addCallback(self._load_result, id_)
+
+    def _load_result(self, found: tuple[bytes | None, bytes], id_: str) -> tuple[Any, Any]:
+        item, result = found
+        return None if item is None else self._load_bytes(item, id_), self._load_bytes(result, id_)
 
     def _look(self, id_: str) -> Deferred[list[bytes]]:
         prefix = _RESULT.prefix((self.feed_items, kept_result_key(self.name, id_)), id_)

@@ -61,9 +61,9 @@ redis.call('ZREM', claimed, id)
 redis.call('HDEL', cancelled, id)
 redis.call('ZREM', published, id)
 redis.call('HDEL', items, id)
+redis.call('DEL', kept)
 if earlier then
   redis.call('ZREM', results, id)
-  redis.call('DEL', kept)
 end
 if #ARGV > 5 and tonumber(keep) > 0 then
   local time = now()
@@ -71,7 +71,6 @@ if #ARGV > 5 and tonumber(keep) > 0 then
   for _, old in ipairs(redis.call('ZRANGEBYSCORE', results, '-inf', string.format('%.17g', time), 'LIMIT', 0, 10)) do
     redis.call('ZREM', results, old)
   end
-  redis.call('DEL', kept)
   redis.call('RPUSH', kept, result, query)
   redis.call('PEXPIRE', kept, keep)
   redis.call('ZADD', results, string.format('%.17g', time + keep), id)

@@ -37,12 +37,12 @@ redis.call('HLEN', items)
 redis.call('INCR', publishes)
 local id, counted = nil, 0
 repeat
-  id = redis.pcall('INCR', idincr)
-  if type(id) == 'table' then
+  local count = redis.pcall('INCR', idincr)
+  if type(count) == 'table' then
     undo_count(publishes, 1)
-    return id
+    return count
   end
-  id, counted = string.format('%.0f', id), counted + 1
+  id, counted = redis.call('GET', idincr), counted + 1
   -- Somebody may have used the number without counting: his item must stay.
 until redis.call('HEXISTS', items, id) == 0
 
