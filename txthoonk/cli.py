@@ -161,7 +161,9 @@ def _add_feeds(add: Add, json: list[argparse.ArgumentParser]) -> None:
     """Add the commands for all feeds, and list those that can print JSON."""
     add("feeds", _cli_feeds.feeds, "list the names of all feeds")
     settings: dict[str, Any] = {"nargs": "*", "metavar": "NAME=VALUE"}
-    create = add("create", _cli_feeds.create, "create a feed (type=sorted_feed for one)", "feed")
+    create = add(
+        "create", _cli_feeds.create, "create a feed (or type=sorted_feed, queue, job)", "feed"
+    )
     create.add_argument("settings", **settings)
     add("delete", _cli_feeds.delete, "delete a feed with all that is in it", "feed")
     config = add("config", _cli_feeds.config, "show or change a feed's configuration", "feed")
