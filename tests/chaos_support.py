@@ -1,0 +1,59 @@
+"""What the tests share that cut connections at random: publishers that come back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IAddress
+from twisted.internet.task import deferLater
+
+from txthoonk._url import Target
+from txthoonk.client import ThoonkPub, ThoonkPubFactory
+from txthoonk.errors import ConnectionLost, Empty, JobNotClaimed
+
+PATIENCE = 0.5  # seconds that one get waits
+RECONNECTING = 0.02  # seconds until the next try after a connection was lost
+
+
+class ReturningFactory(ThoonkPubFactory):
+    """Fires its publisher once it is built; connects it again at once when cut."""
+
+    initialDelay = 0.01
+    maxDelay = 0.05
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.built: Deferred[ThoonkPub] = Deferred()
+
+    def buildProtocol(self, addr: IAddress | None) -> ThoonkPub:
+        pub: ThoonkPub = super().buildProtocol(addr)
+        if not self.built.called:
+            self.built.callback(pub)
+        return pub
+
+
+async def returning(reactor: Any, target: Target) -> ThoonkPub:
+    """Give a publisher that connects again whenever it is cut off."""
+    factory = ReturningFactory(**target.credentials)
+    if target.path:
+        reactor.connectUNIX(target.path, factory)
+    else:
+        reactor.connectTCP(target.host, target.port, factory)
+    pub = await factory.built
+    await deferLater(reactor, 0)  # it is built, and gets its transport in this turn
+    return pub
+
+
+async def again_and_again(
+    reactor: Any, step: Callable[[], Coroutine[Any, Any, None]], going_on: Callable[[], bool]
+) -> None:
+    """Make steps as long as *going_on* says so, whatever happens to connections."""
+    while going_on():
+        try:
+            await step()
+        except ConnectionLost:
+            await deferLater(reactor, RECONNECTING)
+        except (Empty, JobNotClaimed):
+            pass
