@@ -82,10 +82,7 @@ class ThoonkFactory(ReconnectingClientFactory):
     """Builds the object anew, or gives the connection to one that lost its own."""
 
     protocol: Callable[..., Any]
-
-    def protocol_wrapper(self, redis: Any) -> ThoonkBase[Any]:
-        """Make the object for a first connection."""
-        raise NotImplementedError
+    protocol_wrapper: Callable[..., Any]
 
     def __init__(
         self,
@@ -97,6 +94,7 @@ class ThoonkFactory(ReconnectingClientFactory):
     ) -> None:
         """Take the arguments of :class:`~txthoonk.protocol.Redis`."""
         self._arguments = (db, password, charset, errors, username)
+        self._options: dict[str, Any] = {}
         self._lost: deque[ThoonkBase[Any]] = deque()
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
@@ -111,7 +109,7 @@ class ThoonkFactory(ReconnectingClientFactory):
             wrapper = self._lost.popleft()
             wrapper.set_redis(redis)
         else:
-            wrapper = self.protocol_wrapper(redis)
+            wrapper = self.protocol_wrapper(redis, **self._options)
             wrapper.factory = self
         return wrapper
 

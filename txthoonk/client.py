@@ -35,6 +35,7 @@ class ThoonkPubFactory(ThoonkFactory):
     """Builds :class:`ThoonkPub` objects, for any client endpoint or ``connectTCP``."""
 
     protocol = Redis
+    protocol_wrapper = ThoonkPub
 
     def __init__(
         self,
@@ -53,19 +54,13 @@ class ThoonkPubFactory(ThoonkFactory):
         :param endpoint: as :class:`ThoonkPub` takes it.
         """
         super().__init__(db, password, charset, errors, username)
-        self._reactor = reactor
-        self._endpoint = endpoint
-
-    def protocol_wrapper(self, redis: Redis) -> ThoonkPub:
-        """Make the publisher for a first connection."""
-        return ThoonkPub(redis, reactor=self._reactor, endpoint=self._endpoint)
+        options = {"reactor": reactor, "endpoint": endpoint}
+        # A class of your own in the place of ThoonkPub need not know them.
+        self._options = {name: value for name, value in options.items() if value is not None}
 
 
 class ThoonkSubFactory(ThoonkFactory):
     """Builds :class:`ThoonkSub` objects, for any client endpoint or ``connectTCP``."""
 
     protocol = RedisSubscriber
-
-    def protocol_wrapper(self, redis: RedisSubscriber) -> ThoonkSub:
-        """Make the subscriber for a first connection."""
-        return ThoonkSub(redis)
+    protocol_wrapper = ThoonkSub
