@@ -4,63 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred, succeed
-from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.defer import CancelledError
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
-from zope.interface import implementer
 
-from tests.unit.wire import Transport, commands, lose, resp
+from tests.unit.wire import Connection, Endpoint, lose
 from txthoonk._line import MOST, TRIES
-from txthoonk._scripts import load
 from txthoonk.client import ThoonkPub
 from txthoonk.errors import ConnectionLost, Empty
 from txthoonk.protocol import Redis
 from txthoonk.types import Queue
-
-NAMES = {
-    load(name).sha.encode(): name.encode()
-    for name in ("queue/get", "queue/put_back", "queue/delivered")
-}
-
-
-class Connection:
-    """One connection of the publisher, seen from the server."""
-
-    def __init__(self, protocol: Any) -> None:
-        self.protocol = protocol
-        self.transport = Transport()
-        protocol.makeConnection(self.transport)
-
-    def sent(self) -> list[list[bytes]]:
-        """Give what was sent since the last time; scripts by name, without their KEYS."""
-        words = commands(self.transport.value())
-        self.transport.clear()
-        return [self.short(command) for command in words if command[0] != b"SCRIPT"]
-
-    def short(self, command: list[bytes]) -> list[bytes]:
-        # A script that is loaded for the first time is answered by the way.
-        if command[0] != b"EVALSHA":
-            return command
-        return [NAMES[command[1]], *command[3 + int(command[2]) :]]
-
-    def answer(self, *replies: Any) -> None:
-        for reply in replies:
-            error = b"-%s\r\n" % str(reply).encode()
-            self.protocol.dataReceived(error if isinstance(reply, Exception) else resp(reply))
-
-
-@implementer(IStreamClientEndpoint)
-class Endpoint:
-    """Where the publisher opens its waiting connections."""
-
-    def __init__(self) -> None:
-        self.connections: list[Connection] = []
-
-    def connect(self, factory: Any) -> Deferred[Any]:
-        connection = Connection(factory.buildProtocol(None))
-        self.connections.append(connection)
-        return succeed(connection.protocol)
 
 
 class LineTestCase(SynchronousTestCase):
@@ -70,8 +23,7 @@ class LineTestCase(SynchronousTestCase):
         self.pub = ThoonkPub(Redis(), reactor=self.clock, endpoint=self.endpoint)
         self.main = Connection(self.pub)
         self.queue = Queue(self.pub, "q")
-        for name in ("queue/get", "queue/put_back", "queue/delivered"):
-            self.pub.redis._loaded.add(load(name).sha)
+        self.main.know_scripts()
 
     def asked(self, *counts: int) -> None:
         """Check that items were asked for, and nothing else."""

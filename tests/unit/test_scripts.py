@@ -11,8 +11,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-import txthoonk
-from tests.unit.wire import commands, plug
+from tests.unit.wire import FOLDER, NAMES, commands, plug
 from txthoonk import _scripts
 from txthoonk._maintenance import JobMaintenance, Maintenance
 from txthoonk._scripts import ScriptError, assemble, load
@@ -21,12 +20,6 @@ from txthoonk.errors import _SCRIPT_CODES, ThoonkError
 from txthoonk.protocol import Redis
 from txthoonk.types import Feed, Job, Queue, SortedFeed
 
-FOLDER = Path(txthoonk.__file__).parent / "scripts"
-NAMES = sorted(
-    f"{path.parent.name}/{path.stem}"
-    for path in FOLDER.glob("*/*.lua")
-    if path.parent.name != "include"
-)
 INCLUDES = sorted(path.stem for path in (FOLDER / "include").glob("*.lua"))
 SECTIONS = ("KEYS", "ARGV", "Reply", "Errors", "Events", "Cost")
 HEADER = "-- Do it.\n--\n-- KEYS\n--   1 feeds    set\n--   2 feed.ids:[feed]   list\n"

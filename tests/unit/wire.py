@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, TypeVar
 
 import hiredis
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
 
+import txthoonk
 from txthoonk._redis import RedisProtocol
+from txthoonk._scripts import load
 from txthoonk.protocol import Redis, RedisSubscriber
 
 AnyRedis = TypeVar("AnyRedis", bound=RedisProtocol)
 
+FOLDER = Path(txthoonk.__file__).parent / "scripts"
+NAMES = sorted(
+    f"{path.parent.name}/{path.stem}"
+    for path in FOLDER.glob("*/*.lua")
+    if path.parent.name != "include"
+)
+SCRIPTS = {load(name).sha.encode(): name.encode() for name in NAMES}
 OK = b"+OK\r\n"
 HOOKS = (
     "messageReceived",
@@ -124,3 +137,45 @@ class SubscriberTestCase(SynchronousTestCase):
         subscriber.dataReceived(resp(["pong", ""]))
         self.assertEqual(fired, [["pong", ""]])
         self.assertEqual(len(subscriber._pending), 0)
+
+
+class Connection:
+    """One connection of the publisher, seen from the server."""
+
+    def __init__(self, protocol: Any) -> None:
+        self.protocol = protocol
+        self.transport = Transport()
+        protocol.makeConnection(self.transport)
+
+    def know_scripts(self) -> None:
+        """Take all scripts for loaded."""
+        self.protocol.redis._loaded.update(sha.decode() for sha in SCRIPTS)
+
+    def sent(self) -> list[list[bytes]]:
+        """Give what was sent since the last time; scripts by name, without their KEYS."""
+        words = commands(self.transport.value())
+        self.transport.clear()
+        return [self._short(command) for command in words if command[0] != b"SCRIPT"]
+
+    def _short(self, command: list[bytes]) -> list[bytes]:
+        if command[0] != b"EVALSHA":
+            return command
+        return [SCRIPTS[command[1]], *command[3 + int(command[2]) :]]
+
+    def answer(self, *replies: Any) -> None:
+        for reply in replies:
+            error = b"-%s\r\n" % str(reply).encode()
+            self.protocol.dataReceived(error if isinstance(reply, Exception) else resp(reply))
+
+
+@implementer(IStreamClientEndpoint)
+class Endpoint:
+    """Where the publisher opens its waiting connections."""
+
+    def __init__(self) -> None:
+        self.connections: list[Connection] = []
+
+    def connect(self, factory: Any) -> Deferred[Any]:
+        connection = Connection(factory.buildProtocol(None))
+        self.connections.append(connection)
+        return succeed(connection.protocol)

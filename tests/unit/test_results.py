@@ -1,0 +1,219 @@
+"""Results that are waited for, driven byte by byte: the races between two connections."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.unit.wire import Connection, Endpoint, lose
+from txthoonk.client import ThoonkPub
+from txthoonk.errors import ConnectionLost, Empty, ResponseError
+from txthoonk.protocol import Redis
+from txthoonk.types import Job
+
+FINISH, FINISHES = b"job.finish:j", b"feed.finishes:j"
+
+
+class ResultTestCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.endpoint = Endpoint()
+        self.pub = ThoonkPub(Redis(), reactor=self.clock, endpoint=self.endpoint)
+        self.main = Connection(self.pub)
+        self.main.know_scripts()
+        self.job = Job(self.pub, "j")
+
+    def looked(self, *ids: bytes) -> None:
+        """Check that these jobs were looked at, and nothing else was sent."""
+        self.assertEqual(self.main.sent(), [[b"job/result", id_] for id_ in ids])
+
+    def subscribe(self) -> Connection:
+        """Confirm the subscriptions, which are asked for one after the other."""
+        sub = self.endpoint.connections[-1]
+        for number, channel in enumerate((FINISH, FINISHES), 1):
+            self.assertEqual(sub.sent(), [[b"SUBSCRIBE", channel]])
+            sub.answer([b"subscribe", channel, number])
+        return sub
+
+    def wait(self, id_: str = "a") -> tuple[Deferred[Any], Connection]:
+        """Wait for the result of an active job, up to where it listens."""
+        result = self.job.get_result(id_)
+        self.main.sent()
+        self.main.answer([b"active", b"item"])
+        sub = self.subscribe()
+        self.looked(id_.encode())
+        return result, sub
+
+
+class LookingTests(ResultTestCase):
+    def test_kept(self) -> None:
+        """A result that is kept is read, without another connection."""
+        result = self.job.get_result("a")
+        self.looked(b"a")
+        self.main.answer([b"kept", b"result", b""])
+        self.assertEqual(self.successResultOf(result), ("", "result"))
+        self.assertEqual(self.endpoint.connections, [])
+
+    def test_kept_by_others_without_the_item(self) -> None:
+        """An implementation of old did not keep the item."""
+        result = self.job.get_result("a")
+        self.main.answer([b"kept", b"result", None])
+        self.assertEqual(self.successResultOf(result), (None, "result"))
+
+    def test_gone(self) -> None:
+        """A job that is not there, and has no result, is told at once."""
+        result = self.job.get_result("a")
+        self.main.answer([])
+        error = self.failureResultOf(result, Empty).value
+        self.assertIn("feed 'j' has no job 'a'", str(error))
+
+    def test_refused(self) -> None:
+        """What Redis refuses fails the wait."""
+        result = self.job.get_result("a")
+        self.main.answer(Exception("WRONGTYPE Operation against a key"))
+        self.failureResultOf(result, ResponseError)
+
+    def test_time_is_up_before_the_answer(self) -> None:
+        """The time counts from the call on; an answer that comes later does no harm."""
+        result = self.job.get_result("a", 5)
+        self.clock.advance(5)
+        self.failureResultOf(result, Empty)
+        self.main.answer([b"active", b"item"])
+        self.assertEqual(self.endpoint.connections, [])
+
+
+class ListeningTests(ResultTestCase):
+    def test_told(self) -> None:
+        """The message brings the result; then nobody listens any more."""
+        result, sub = self.wait()
+        self.main.answer([b"active", b"item"])
+        self.assertNoResult(result)
+        sub.answer([b"message", FINISH, b"a\0the\0result"], [b"message", FINISHES, b"a"])
+        self.assertEqual(self.successResultOf(result), ("item", "the\0result"))
+        self.assertEqual(sub.sent(), [[b"UNSUBSCRIBE", FINISH], [b"UNSUBSCRIBE", FINISHES]])
+
+    def test_others(self) -> None:
+        """What happens to other jobs is not for us."""
+        result, sub = self.wait()
+        sub.answer([b"message", FINISH, b"b\0result"], [b"message", FINISHES, b"b"])
+        self.assertNoResult(result)
+
+    def test_finished_before_anybody_listened(self) -> None:
+        """A kept result is found by looking again."""
+        result, _ = self.wait()
+        self.main.answer([b"kept", b"result", b"item"])
+        self.assertEqual(self.successResultOf(result), ("item", "result"))
+
+    def test_message_behind_the_answer(self) -> None:
+        """A job that is gone may have told its result on the other connection meanwhile."""
+        result, sub = self.wait()
+        self.main.answer([])
+        self.assertNoResult(result)
+        self.assertEqual(sub.sent(), [[b"PING"]])
+        sub.answer([b"message", FINISH, b"a\0result"], [b"pong", b""])
+        self.assertEqual(self.successResultOf(result), ("item", "result"))
+
+    def test_no_message_behind_the_answer(self) -> None:
+        """If it has not, there is no result."""
+        result, sub = self.wait()
+        self.main.answer([])
+        sub.answer([b"pong", b""])
+        self.failureResultOf(result, Empty)
+
+    def test_ended_without_a_result(self) -> None:
+        """A finish without a result ends the wait."""
+        result, sub = self.wait()
+        sub.answer([b"message", FINISHES, b"a"])
+        error = self.failureResultOf(result, Empty).value
+        self.assertIn("job 'a' of feed 'j' ended without a result", str(error))
+
+    def test_finished_here(self) -> None:
+        """Who waits on the publisher that finishes the job does not need the message."""
+        result = self.job.get_result("a")
+        self.main.answer([b"active", b"item"])
+        self.job.finish("a", "result")
+        self.main.answer(1)
+        self.assertEqual(self.successResultOf(result), ("item", "result"))
+
+    def test_retracted_here(self) -> None:
+        """Who waits on the publisher that retracts the job is told."""
+        result, _ = self.wait()
+        self.main.answer([b"active", b"item"])
+        self.job.retract("a")
+        self.main.answer(1)
+        self.failureResultOf(result, Empty)
+
+    def test_two_jobs(self) -> None:
+        """All who wait share the subscriptions, to the last one."""
+        first, sub = self.wait()
+        second = self.job.get_result("b")
+        self.main.answer([b"active", b"item"], [b"active", b"item"])
+        self.assertEqual(len(self.endpoint.connections), 1)
+        self.assertEqual(sub.sent(), [])
+        first.cancel()
+        self.failureResultOf(first, CancelledError)
+        self.assertEqual(sub.sent(), [])
+        sub.answer([b"message", FINISH, b"b\0result"])
+        self.assertEqual(self.successResultOf(second), ("item", "result"))
+        self.assertEqual(len(sub.sent()), 2)
+
+    def test_two_at_a_time(self) -> None:
+        """Two who begin to wait at the same time subscribe once."""
+        both = [self.job.get_result("a"), self.job.get_result("a")]
+        self.main.answer([b"active", b"item"], [b"active", b"item"])
+        sub = self.subscribe()
+        self.assertEqual(sub.sent(), [])
+        sub.answer([b"message", FINISH, b"a\0result"])
+        for result in both:
+            self.assertEqual(self.successResultOf(result), ("item", "result"))
+
+    def test_cancelled_while_subscribing(self) -> None:
+        """Who leaves before the confirmation leaves nothing behind."""
+        result = self.job.get_result("a")
+        self.main.answer([b"active", b"item"])
+        result.cancel()
+        self.failureResultOf(result, CancelledError)
+        sub = self.subscribe()
+        self.assertEqual(sub.sent(), [[b"UNSUBSCRIBE", FINISH], [b"UNSUBSCRIBE", FINISHES]])
+
+    def test_refused(self) -> None:
+        """A subscription that Redis refuses fails who waits, and the next one asks again."""
+        result = self.job.get_result("a")
+        self.main.answer([b"active", b"item"])
+        (sub,) = self.endpoint.connections
+        sub.answer(Exception("NOPERM no access to one of the channels"))
+        self.failureResultOf(result, ResponseError)
+        sub.sent()
+        self.wait()
+
+
+class LosingTests(ResultTestCase):
+    def test_subscriber_lost(self) -> None:
+        """Without the subscriber nobody can wait; the next one opens another."""
+        result, sub = self.wait()
+        lose(sub.protocol)
+        self.failureResultOf(result, ConnectionLost)
+        self.main.answer([b"active", b"item"])
+        self.wait()
+        self.assertEqual(len(self.endpoint.connections), 2)
+
+    def test_publisher_lost(self) -> None:
+        """Nor without the publisher's own connection."""
+        result, sub = self.wait()
+        lose(self.pub)
+        self.failureResultOf(result, ConnectionLost)
+        self.assertTrue(sub.transport.disconnected)
+
+    def test_closed(self) -> None:
+        """close() fails who waits, and closes the subscriber."""
+        result, sub = self.wait()
+        self.main.answer([b"active", b"item"])
+        closed = self.pub.close()
+        self.failureResultOf(result, ConnectionLost)
+        self.assertTrue(sub.transport.disconnecting)
+        lose(sub.protocol)
+        lose(self.pub)
+        self.assertIsNone(self.successResultOf(closed))
