@@ -112,7 +112,7 @@ class Maintenance:
     async def _date_lost(self, suspects: set[str]) -> None:
         left = sorted(suspects)
         while left:
-            looked, dated = await self._call(_DATE_LOST, self._keys(), *left[:SLICE])
+            looked, dated = await self._call(_DATE_LOST, (FEEDS, *self._keys()), *left[:SLICE])
             self._counts["dated"] += dated
             del left[:looked]
 

@@ -55,7 +55,8 @@ class Repeated:
     def _not_answered(self, reason: Failure, words: list[bytes]) -> None:
         if not reason.check(ConnectionLost):
             self._log.failure("{script} failed", reason, script=self._script.name)
-        if getattr(reason.value, "code", "") == "WRONGTYPE":
+        # Redis 6 has the code of a command that failed in a script in the text only.
+        if "WRONGTYPE" in f"{getattr(reason.value, 'code', '')} {reason.value}":
             return  # the feed is gone, and something else is in its place
         self._due += words
         self._room.unanswered.add(self)

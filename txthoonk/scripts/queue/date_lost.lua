@@ -1,12 +1,13 @@
 -- Put ids that are in no state under observation, from now on.
 --
 -- KEYS
---   1 feed.ids:[feed]          list
---   2 feed.items:[feed]        hash
---   3 feed.transit:[feed]      list
---   4 feed.delivering:[feed]   sorted set
---   5 feed.claimed:[feed]      sorted set   of a job feed
---   6 feed.stalled:[feed]      set          of a job feed
+--   1 feeds                    set          the registry
+--   2 feed.ids:[feed]          list
+--   3 feed.items:[feed]        hash
+--   4 feed.transit:[feed]      list
+--   5 feed.delivering:[feed]   sorted set
+--   6 feed.claimed:[feed]      sorted set   of a job feed
+--   7 feed.stalled:[feed]      set          of a job feed
 -- ARGV
 --   1.. ids that may be in no state
 -- Reply: how many of them were looked at, and how many are under observation from now on
@@ -17,9 +18,11 @@
 --- include now
 --- include searches
 --- include has_state
-local ids, items, transit, delivering, claimed, stalled = unpack(KEYS)
+--- include first_write
+local feeds, ids, items, transit, delivering, claimed, stalled = unpack(KEYS)
 
 local time = string.format('%.17g', now())
+first_write(feeds)
 local looked, dated = math.min(#ARGV, searches(ids)), 0
 for index = 1, looked do
   local id = ARGV[index]
