@@ -8,7 +8,14 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from twisted.application.internet import ClientService
-from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.defer import (
+    CancelledError,
+    Deferred,
+    DeferredList,
+    FirstError,
+    gatherResults,
+    succeed,
+)
 from twisted.internet.error import ConnectError, DNSLookupError
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.task import deferLater, react
@@ -113,6 +120,22 @@ async def open_feed(pub: ThoonkPub, name: str, **config: str | int) -> Feed:
         stored = {}
     changes = {field: value for field, value in config.items() if stored.get(field) != str(value)}
     return await pub.feed(name, changes)
+
+
+async def together(*coroutines: Coroutine[Any, Any, Any]) -> None:
+    """Run coroutines side by side, to the end of all or the failure of one.
+
+    Cancelling it, and a failure, cancels those that still run, and waits for their ends.
+    """
+    running = [Deferred.fromCoroutine(coroutine) for coroutine in coroutines]
+    try:
+        await gatherResults(running, consumeErrors=True)
+    except FirstError as error:
+        error.subFailure.raiseException()
+    finally:
+        for one in running:
+            one.cancel()
+        await DeferredList(running, consumeErrors=True)
 
 
 def parser(text: str | None) -> argparse.ArgumentParser:

@@ -27,7 +27,15 @@ from txthoonk._url import parse_url
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = ROOT / "examples"
-PROGRAMS = ("demo.py", "logtail.py", "news_feed.py", "pubsub.py")
+PROGRAMS = (
+    "demo.py",
+    "file_hashes.py",
+    "handoff.py",
+    "logtail.py",
+    "news_feed.py",
+    "pubsub.py",
+    "todo.py",
+)
 URL = r"(unix:[^\s\"]+db=0)"
 ITEM_EVENTS = ("publish", "edit", "retract")
 
@@ -65,6 +73,15 @@ class Child(ProcessProtocol):
         if words[0] == "twist":
             return ["-m", "twisted", *words[1:]]
         return ["-c", "from twisted.scripts.twistd import run; run()", *words[1:]]
+
+    def type(self, line: str) -> None:
+        """Type a line."""
+        self.transport.write(f"{line}\n".encode())
+
+    def kill(self) -> Deferred[tuple[int | None, int | None]]:
+        """End it without warning; fires exit status and signal."""
+        self.process.signalProcess("KILL")
+        return self.ended
 
     def outReceived(self, data: bytes) -> None:
         self.out += data.decode()

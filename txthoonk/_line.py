@@ -242,11 +242,12 @@ class Line:
 
     def _cannot_unblock(self, reason: Failure) -> None:
         # It must not go on waiting for nobody: what it gets would be stuck.
-        self._log.warn(
-            "dropping the connection that waits for {name!r}: {error}",
-            name=self._name,
-            error=reason.getErrorMessage(),
-        )
+        if not reason.check(ConnectionLost):
+            self._log.warn(
+                "dropping the connection that waits for {name!r}: {error}",
+                name=self._name,
+                error=reason.getErrorMessage(),
+            )
         self._forget_connection()
 
     def _forget_connection(self) -> None:

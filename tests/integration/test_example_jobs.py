@@ -1,0 +1,213 @@
+"""The examples of jobs, queues and sorted feeds, as programs."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
+from twisted.internet.protocol import Protocol
+
+from tests.examples_support import ROOT, Child, ProgramTestCase, commands
+from txthoonk import ThoonkPubFactory
+from txthoonk.testing import RedisServer
+
+
+def summed(*paths: Path) -> set[str]:
+    """Give what sha256sum prints."""
+    return {f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path}" for path in paths}
+
+
+class ExampleTestCase(ProgramTestCase):
+    async def serve(self) -> str:
+        """Start a server for several programs; its URL."""
+        server = RedisServer()
+        self.addCleanup(server.stop)
+        await server.start()
+        self.pub: Any = await server.endpoint().connect(ThoonkPubFactory())
+        self.addCleanup(self.pub.close)
+        return server.url
+
+    def start(self, program: str, *words: str) -> Child:
+        return self.run_example(f"python {ROOT}/examples/{program}", *words)
+
+
+class FileHashesTests(ExampleTestCase):
+    def files(self, count: int) -> list[Path]:
+        """Make files; one of them is big enough to take a while."""
+        folder = self.folder()
+        paths = [folder / f"file {number}" for number in range(count)]
+        for number, path in enumerate(paths):
+            path.write_bytes(b"%d" % number)
+        paths[-1].write_bytes(b"x" * 50_000_000)
+        return paths
+
+    async def test_all_in_one(self) -> None:
+        """The command of the docstring prints the sum of each file, and ends."""
+        command, paths = commands("file_hashes.py")[0], self.files(30)
+        self.assertTrue(command.endswith(" examples"))
+        child = self.run_example(command.removesuffix(" examples"), str(paths[0].parent))
+        self.assertEqual(await child.ended, (0, None))
+        self.assertEqual(set(child.out.splitlines()), summed(*paths))
+        self.assertNotIn("Traceback", child.err)
+
+    async def test_worker_killed(self) -> None:
+        """The jobs of a worker that was killed are done by another one."""
+        url, paths = await self.serve(), self.files(20)
+        job = await self.pub.job("file-hashes", {"serializer": "json"})
+        put = self.start("file_hashes.py", "--url", url, "put", str(paths[0].parent))
+        while not await job.length():
+            pass
+        claims = [await job.get() for _ in range(2)]  # we are the one who dies
+        for claim in claims:
+            await self.pub.redis.send("ZADD", job.feed_claimed, 1, claim.id)
+        self.start("file_hashes.py", "--url", url, "work")
+        self.assertEqual(await put.ended, (0, None))
+        self.assertEqual(set(put.out.splitlines()), summed(*paths))
+        self.assertEqual((await job.stats())["claimed"], 0)
+
+    async def test_worker_interrupted(self) -> None:
+        """A worker that is told to end gives back what it has not finished."""
+        url, paths = await self.serve(), self.files(1)
+        job = await self.pub.job("file-hashes", {"serializer": "json"})
+        worker = self.start("file_hashes.py", "--url", url, "work")
+        await job.put({"path": str(paths[0])}, id_="big")
+        while not await job.get_ids("claimed"):
+            pass
+        self.assertEqual(await worker.interrupt(), (0, None))
+        stats = await job.stats()
+        self.assertEqual((stats["claimed"], stats["available"] + stats["finishes"]), (0, 1))
+        self.assertNotIn("Traceback", worker.err)
+
+    async def test_unreadable(self) -> None:
+        """What cannot be read, or is given up, is said instead of a sum."""
+        url, paths = await self.serve(), self.files(3)
+        job = await self.pub.job("file-hashes", {"serializer": "json"})
+        put = self.start("file_hashes.py", "--url", url, "put", str(paths[0].parent))
+        while await job.length() < 3:
+            pass
+        claim = await job.get()
+        paths[1].unlink()
+        self.start("file_hashes.py", "--url", url, "work")
+        await put.seen("No such file")
+        await job.stall(claim.id)
+        self.assertEqual(await put.ended, (0, None))
+        self.assertIn(f"{paths[0]}: given up", put.err)
+        self.assertEqual(set(put.out.splitlines()), summed(paths[2]))
+
+
+class TodoTests(ExampleTestCase):
+    async def shown(self, child: Child, *items: str) -> None:
+        """Wait until a terminal shows a list, as the last one."""
+        lines = [f"  {number}  {item}\n" for number, item in enumerate(items, 1)]
+        await child.seen(re.escape("-- to do --\n" + "".join(lines)) + r"\Z")
+
+    async def test_two_terminals(self) -> None:
+        """What is typed in one terminal shows in both."""
+        (command,) = commands("todo.py")
+        command = command.replace("/tmp/todo", str(self.folder()))
+        one = self.run_example(command)
+        await self.shown(one)
+        two = self.run_example(command)
+        await self.shown(two)
+        for typing, line, items in (
+            (one, "add bread", ["bread"]),
+            (two, "add milk", ["bread", "milk"]),
+            (one, "top \x1b[2Jeggs", [r"\x1b[2Jeggs", "bread", "milk"]),
+            (two, "move 3 1", ["milk", r"\x1b[2Jeggs", "bread"]),
+            (one, "move 1 2", [r"\x1b[2Jeggs", "milk", "bread"]),
+            (two, "edit 1 six eggs", ["six eggs", "milk", "bread"]),
+            (one, "done 2", ["six eggs", "bread"]),
+        ):
+            typing.type(line)
+            for child in (one, two):
+                await self.shown(child, *items)
+        for wrong in ("done 3", "done 0", "edit 1", "move 1", "fly", "add"):
+            two.out = ""
+            two.type(wrong)
+            await two.seen(r"add TEXT \| top TEXT")
+        two.type("quit")
+        self.assertEqual(await two.ended, (0, None))
+        self.assertEqual(await one.interrupt(), (0, None))
+        self.assertEqual(one.err + two.err, "")
+
+
+class Sender(Protocol):
+    """Sends lines, and waits for the answers."""
+
+    def __init__(self) -> None:
+        self.answers = b""
+        self._waiting: tuple[int, Deferred[None]] | None = None
+
+    def send(self, *lines: str) -> Deferred[None]:
+        self.transport.write("".join(f"{line}\n" for line in lines).encode())
+        waiting: Deferred[None] = Deferred()
+        self._waiting = (len(lines), waiting)
+        self.answers = b""
+        return waiting
+
+    def dataReceived(self, data: bytes) -> None:
+        self.answers += data
+        if self._waiting and self.answers.count(b"\n") >= self._waiting[0]:
+            self._waiting[1].callback(None)
+
+
+class HandoffTests(ExampleTestCase):
+    async def sender(self, url: str) -> Sender:
+        receiver = self.start("handoff.py", "--url", url, "receive", "--port", "0")
+        port = int((await receiver.seen(r"receiving on port (\d+)"))[1])
+        endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", port)
+        sender = await connectProtocol(endpoint, Sender())
+        self.addCleanup(sender.transport.loseConnection)
+        return sender
+
+    async def written(self, path: Path, *lines: str) -> None:
+        """Wait until a file has these lines."""
+        while path.read_text() != "".join(f"{line}\n" for line in lines):
+            await self.pub.redis.ping()
+
+    async def test_hand_over(self) -> None:
+        """Lines arrive in their order, also those that came while the consumer was down."""
+        url, path = await self.serve(), self.folder() / "lines.txt"
+        sender = await self.sender(url)
+        consumer = self.start("handoff.py", "--url", url, "deliver", str(path))
+        await consumer.seen("delivering")
+        await sender.send("one", "two")
+        self.assertEqual(sender.answers, b"ok\nok\n")
+        await self.written(path, "one", "two")
+        self.assertEqual(await consumer.interrupt(), (0, None))
+        await sender.send("three", "four")
+        consumer = self.start("handoff.py", "--url", url, "deliver", str(path))
+        await self.written(path, "one", "two", "three", "four")
+        self.assertEqual(await consumer.interrupt(), (0, None))
+        self.assertEqual(consumer.err, "")
+        self.assertEqual(await self.pub.redis.exists("feed.items:handoff"), 0)
+
+    async def test_connections_cut(self) -> None:
+        """Both sides come back when Redis cuts them off."""
+        url, path = await self.serve(), self.folder() / "lines.txt"
+        sender = await self.sender(url)
+        consumer = self.start("handoff.py", "--url", url, "deliver", str(path))
+        await consumer.seen("delivering")
+        await self.pub.redis.send("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        await consumer.seen("waiting for Redis")
+        answer = b""
+        while answer != b"ok\n":
+            await sender.send("one")
+            answer = sender.answers
+        await self.written(path, "one")
+
+    async def test_docstring(self) -> None:
+        """The commands of the docstring are those that are tested here."""
+        url = "--url redis://localhost:6379/0"
+        self.assertEqual(
+            commands("handoff.py"),
+            [
+                f"python examples/handoff.py {url} receive --port 8007",
+                f"python examples/handoff.py {url} deliver lines.txt",
+            ],
+        )
