@@ -103,7 +103,7 @@ def rows(pub: ThoonkPub, minimal: Minimal) -> list[Row]:
             lambda number: j.put(ITEM, id_=str(number)),
             lambda number: minimal.send(*j._put, "LPUSH", str(number), ITEM),
             nothing,
-            (*j._put, "LPUSH", "__rand_int__", ITEM),
+            (*j._put, "LPUSH", "__rand_int__" * 2, ITEM),
         ),
         Row("job get + finish", get_finish, least_get_finish, jobs),
     ]
