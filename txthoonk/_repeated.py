@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -53,7 +53,7 @@ class Repeated:
         self._room.under_way.discard(called)
 
     def _not_answered(self, reason: Failure, words: list[bytes]) -> None:
-        if not reason.check(ConnectionLost):
+        if not reason.check(ConnectionLost, CancelledError):
             self._log.failure("{script} failed", reason, script=self._script.name)
         # Redis 6 has the code of a command that failed in a script in the text only.
         if "WRONGTYPE" in f"{getattr(reason.value, 'code', '')} {reason.value}":

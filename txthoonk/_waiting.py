@@ -20,7 +20,7 @@ from txthoonk._line import Line
 from txthoonk._redis import TEXT
 from txthoonk._repeated import Repeated
 from txthoonk._results import Results, ResultSub
-from txthoonk.errors import ConnectionLost, ThoonkError
+from txthoonk.errors import ConnectionError, ConnectionLost, ThoonkError
 from txthoonk.protocol import Redis, RedisSubscriber
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ class WaitingRoom:
         if transport is None:
             raise ConnectionLost("not connected to Redis yet")
         if ISSLTransport.providedBy(transport):
-            raise ConnectionLost(
+            raise ConnectionError(
                 "waiting needs a connection of its own, and this one is encrypted: "
                 "give the publisher's factory the endpoint to connect to (endpoint=...)"
             )

@@ -13,7 +13,7 @@ from typing import Any
 
 from twisted.internet.interfaces import IStreamClientEndpoint
 
-from txthoonk._thoonk_base import ThoonkFactory
+from txthoonk._thoonk_base import ThoonkBase, ThoonkFactory
 from txthoonk._thoonk_pub import ThoonkPub
 from txthoonk._thoonk_sub import ThoonkSub
 from txthoonk.errors import FeedDoesNotExist, FeedExists
@@ -24,6 +24,7 @@ __all__ = [
     "FeedExists",
     "Redis",
     "RedisSubscriber",
+    "ThoonkBase",
     "ThoonkPub",
     "ThoonkPubFactory",
     "ThoonkSub",

@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.defer import CancelledError
+from twisted.internet.interfaces import ISSLTransport
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import directlyProvides
 
 from tests.unit.wire import Connection, Endpoint, lose
 from txthoonk._line import MOST, TRIES
+from txthoonk._waiting import SPARE
 from txthoonk.client import ThoonkPub
-from txthoonk.errors import ConnectionLost, Empty
+from txthoonk.errors import ConnectionError, ConnectionLost, Empty, ResponseError
 from txthoonk.protocol import Redis
 from txthoonk.types import Queue
 
@@ -271,6 +274,60 @@ class WaitingTests(LineTestCase):
         self.waiting()
         lose(self.pub)
         self.failureResultOf(again, ConnectionLost)
+
+    def test_cannot_connect(self) -> None:
+        """A connection that cannot be had fails who waits, with the reason."""
+        self.endpoint.error = OSError("too many open files")
+        gets = [self.queue.get(), self.queue.get()]
+        self.main.answer([b"5.5"])
+        for get in gets:
+            error = self.failureResultOf(get, ConnectionLost).value
+            self.assertIn("too many open files", str(error))
+
+    def test_refused_by_the_server(self) -> None:
+        """So does a server that refuses to say who we are."""
+        get = self.queue.get()
+        self.main.answer([b"5.5"])
+        (waiting,) = self.endpoint.connections
+        waiting.answer(Exception("NOPERM this user has no permissions"))
+        self.failureResultOf(get, ResponseError)
+        self.assertTrue(waiting.transport.disconnected)
+
+    def test_encrypted(self) -> None:
+        """From an encrypted connection nobody can tell how to open another: it says so."""
+        pub = ThoonkPub(Redis(), reactor=self.clock)
+        main = Connection(pub)
+        main.know_scripts()
+        get = Queue(pub, "q").get()
+        directlyProvides(main.transport, ISSLTransport)
+        main.answer([b"5.5"])
+        error = self.failureResultOf(get, ConnectionError).value
+        self.assertNotIsInstance(error, ConnectionLost)
+        self.assertIn("endpoint=", str(error))
+
+    def test_other_database(self) -> None:
+        """Waiting follows SELECT and AUTH."""
+        self.pub.redis.auth("secret")
+        self.pub.redis.select(7)
+        self.main.answer(b"OK", b"OK")
+        self.queue.get()
+        self.main.answer([b"5.5"])
+        (waiting,) = self.endpoint.connections
+        self.assertEqual(waiting.sent(), [[b"AUTH", b"secret"], [b"SELECT", b"7"]])
+
+    def test_few_are_kept(self) -> None:
+        """Of many connections a few are kept for the next who wait."""
+        gets = [Queue(self.pub, str(number)).get() for number in range(SPARE + 3)]
+        self.main.answer(*[[b"5.5"] for _ in gets])
+        for number, connection in enumerate(self.endpoint.connections):
+            connection.answer(number)
+        for get in gets:
+            get.cancel()
+            self.failureResultOf(get, CancelledError)
+        for connection in self.endpoint.connections:
+            connection.answer(None)
+        dropped = [each.transport.disconnected for each in self.endpoint.connections]
+        self.assertEqual(dropped.count(False), SPARE)
 
 
 class ClosingTests(LineTestCase):

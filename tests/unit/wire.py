@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import hiredis
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.testing import StringTransport
@@ -174,8 +174,11 @@ class Endpoint:
 
     def __init__(self) -> None:
         self.connections: list[Connection] = []
+        self.error: Exception | None = None
 
     def connect(self, factory: Any) -> Deferred[Any]:
+        if self.error is not None:
+            return fail(self.error)
         connection = Connection(factory.buildProtocol(None))
         self.connections.append(connection)
         return succeed(connection.protocol)
