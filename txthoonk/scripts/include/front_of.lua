@@ -1,8 +1,12 @@
 -- Looks at the front of a line, which is a list's right end. Gives up to count ids
 -- that have an item and are not held by somebody, their items, and how many entries of
--- the list must go with them: those in between are of no use.
-local function front_of(ids, items, held, count)
+-- the list must go with them: those in between are of no use. An id that has arrived
+-- with its item comes first, and counts.
+local function front_of(ids, items, held, count, arrival, item)
   local found, contents, seen, looked = {}, {}, {}, 0
+  if item then
+    found[1], contents[1], seen[arrival] = arrival, item, true
+  end
   while #found < count and looked < 1000 do
     local some = redis.call('LRANGE', ids, #found - looked - count, -looked - 1)
     if #some == 0 then

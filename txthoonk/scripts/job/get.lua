@@ -34,14 +34,10 @@ if failure then
   return failure
 end
 local time = string.format('%.17g', now())
-local first = moved ~= ''
+local item = moved ~= ''
   and not redis.call('ZSCORE', claimed, moved)
   and arrived(items, transit, delivering, moved)
-local found, contents, looked = front_of(ids, items, claimed, first and count - 1 or count)
-if first then
-  table.insert(found, 1, moved)
-  table.insert(contents, 1, first)
-end
+local found, contents, looked = front_of(ids, items, claimed, count, moved, item)
 local times = #found > 0 and redis.call('HMGET', cancelled, unpack(found))
 local reply, claims, events = {time}, {}, {}
 for index, id in ipairs(found) do

@@ -31,12 +31,8 @@ end
 redis.call('LLEN', transit)
 local time = string.format('%.17g', now())
 local reply, held = {time}, {}
-local first = moved ~= '' and arrived(items, transit, delivering, moved)
-local found, contents, looked = front_of(ids, items, delivering, first and count - 1 or count)
-if first then
-  table.insert(found, 1, moved)
-  table.insert(contents, 1, first)
-end
+local item = moved ~= '' and arrived(items, transit, delivering, moved)
+local found, contents, looked = front_of(ids, items, delivering, count, moved, item)
 for index, id in ipairs(found) do
   reply[#reply + 1] = id
   reply[#reply + 1] = contents[index]
