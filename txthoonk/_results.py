@@ -2,7 +2,8 @@
 
 A result that is kept can be read.  For the others somebody must listen when the job is
 finished: all who wait on one publisher share one subscriber, which listens to the two
-channels of a feed while anybody waits for a job of that feed.
+channels of a feed while anybody waits for a job of that feed.  Until it does, a note in
+``feed.results`` makes a finish keep the result.
 """
 
 from __future__ import annotations
@@ -49,9 +50,11 @@ class _Wait(Deferred[Any]):
     """Somebody who waits for one result.
 
     :cvar query: the job's item, once it is known that the job is not finished.
+    :cvar noted: what is noted in Redis, as long as it is.
     """
 
     query: bytes | None = None
+    noted: bytes = b""
     timer: IDelayedCall | None = None
 
 
@@ -59,11 +62,12 @@ class Results:
     """Everybody on one publisher who waits for the result of a job of one feed.
 
     :param name: the feed's name.
-    :param look: reads the result of a job: see ``scripts/job/result.lua``.
+    :param look: reads the result of a job, and notes that it is wanted, or takes a note
+        back: see ``scripts/job/result.lua``.
     """
 
     def __init__(
-        self, room: WaitingRoom, name: str, look: Callable[[str], Deferred[list[bytes]]]
+        self, room: WaitingRoom, name: str, look: Callable[[str, bytes], Deferred[list[bytes]]]
     ) -> None:
         self._room = room
         self._name = name
@@ -100,6 +104,7 @@ class Results:
         if wait.timer is not None:
             wait.timer.cancel()
             wait.timer = None
+        self._take_back(id_, wait)
         if not waits:
             self._waits.pop(id_, None)
         if not self._waits:
@@ -120,21 +125,37 @@ class Results:
     # -- what there is to know ------------------------------------------------
 
     async def _search(self, id_: str, wait: _Wait) -> None:
-        state, *data = await self._look(id_) or _GONE
-        if state == b"active" and not wait.called:
-            wait.query = data[0]
+        state, *data = await self._look(id_, b"") or _GONE
+        if state == b"active":
+            wait.query, wait.noted = data
+            if wait.called:
+                self._take_back(id_, wait)
+                return
             sub = await self._listen()
-            # It may have been finished before anybody was listening.
-            state, *data = await self._look(id_) or _GONE
+            if wait.called:
+                return
+            # If it was finished before anybody was listening, the result is kept for us.
+            noted, wait.noted = wait.noted, b""
+            state, *data = await self._look(id_, noted) or _GONE
             if state == b"gone" and not wait.called:
-                # Or since then: the answer may be ahead of the message, but not of one
-                # on the connection that the message comes on.
+                # Others keep nothing. Their message may be behind the answer, but not
+                # behind one on the connection that it comes on.
                 await sub.redis.send("PING")
         if state == b"kept":
             self._fire(id_, wait, data[1], data[0])
         elif state == b"gone":
             error = Empty(f"feed {self._name!r} has no job {id_!r}, and keeps no result of it")
             self._fail(error, id_, wait)
+
+    def _take_back(self, id_: str, wait: _Wait) -> None:
+        noted, wait.noted = wait.noted, b""
+        if noted:
+            # If that fails, the note is over soon by itself.
+            self._look(id_, noted).addErrback(lambda _: None)
+
+    def wanted(self, id_: str) -> bool:
+        """Tell whether somebody waits for the result of a job."""
+        return id_ in self._waits
 
     def finished(self, id_: str, result: str | bytes) -> None:
         """Take the result of a job that was finished just now."""

@@ -26,9 +26,9 @@ class ResultTestCase(SynchronousTestCase):
         self.main.know_scripts()
         self.job = Job(self.pub, "j")
 
-    def looked(self, *ids: bytes) -> None:
-        """Check that these jobs were looked at, and nothing else was sent."""
-        self.assertEqual(self.main.sent(), [[b"job/result", id_] for id_ in ids])
+    def looked(self, id_: bytes, noted: bytes = b"") -> None:
+        """Check that a job was looked at, and nothing else was sent."""
+        self.assertEqual(self.main.sent(), [[b"job/result", id_, b"10000", noted]])
 
     def subscribe(self) -> Connection:
         """Confirm the subscriptions, which are asked for one after the other."""
@@ -42,9 +42,9 @@ class ResultTestCase(SynchronousTestCase):
         """Wait for the result of an active job, up to where it listens."""
         result = self.job.get_result(id_)
         self.main.sent()
-        self.main.answer([b"active", b"item"])
+        self.main.answer([b"active", b"item", b"9.5"])
         sub = self.subscribe()
-        self.looked(id_.encode())
+        self.looked(id_.encode(), b"9.5")
         return result, sub
 
 
@@ -81,7 +81,9 @@ class LookingTests(ResultTestCase):
         result = self.job.get_result("a", 5)
         self.clock.advance(5)
         self.failureResultOf(result, Empty)
-        self.main.answer([b"active", b"item"])
+        self.main.sent()
+        self.main.answer([b"active", b"item", b"9.5"])
+        self.looked(b"a", b"9.5")
         self.assertEqual(self.endpoint.connections, [])
 
 
@@ -89,7 +91,7 @@ class ListeningTests(ResultTestCase):
     def test_told(self) -> None:
         """The message brings the result; then nobody listens any more."""
         result, sub = self.wait()
-        self.main.answer([b"active", b"item"])
+        self.main.answer([b"active", b"item", b"9.5"])
         self.assertNoResult(result)
         sub.answer([b"message", FINISH, b"a\0the\0result"], [b"message", FINISHES, b"a"])
         self.assertEqual(self.successResultOf(result), ("item", "the\0result"))
@@ -102,7 +104,7 @@ class ListeningTests(ResultTestCase):
         self.assertNoResult(result)
 
     def test_finished_before_anybody_listened(self) -> None:
-        """A kept result is found by looking again."""
+        """A result that was kept for us is found by looking again."""
         result, _ = self.wait()
         self.main.answer([b"kept", b"result", b"item"])
         self.assertEqual(self.successResultOf(result), ("item", "result"))
@@ -133,7 +135,7 @@ class ListeningTests(ResultTestCase):
     def test_finished_here(self) -> None:
         """Who waits on the publisher that finishes the job does not need the message."""
         result = self.job.get_result("a")
-        self.main.answer([b"active", b"item"])
+        self.main.answer([b"active", b"item", b"9.5"])
         self.job.finish("a", "result")
         self.main.answer(1)
         self.assertEqual(self.successResultOf(result), ("item", "result"))
@@ -141,7 +143,7 @@ class ListeningTests(ResultTestCase):
     def test_retracted_here(self) -> None:
         """Who waits on the publisher that retracts the job is told."""
         result, _ = self.wait()
-        self.main.answer([b"active", b"item"])
+        self.main.answer([b"active", b"item", b"9.5"])
         self.job.retract("a")
         self.main.answer(1)
         self.failureResultOf(result, Empty)
@@ -150,7 +152,7 @@ class ListeningTests(ResultTestCase):
         """All who wait share the subscriptions, to the last one."""
         first, sub = self.wait()
         second = self.job.get_result("b")
-        self.main.answer([b"active", b"item"], [b"active", b"item"])
+        self.main.answer([b"active", b"item", b"9.5"], [b"active", b"item", b"9.5"])
         self.assertEqual(len(self.endpoint.connections), 1)
         self.assertEqual(sub.sent(), [])
         first.cancel()
@@ -163,7 +165,7 @@ class ListeningTests(ResultTestCase):
     def test_two_at_a_time(self) -> None:
         """Two who begin to wait at the same time subscribe once."""
         both = [self.job.get_result("a"), self.job.get_result("a")]
-        self.main.answer([b"active", b"item"], [b"active", b"item"])
+        self.main.answer([b"active", b"item", b"9.5"], [b"active", b"item", b"9.5"])
         sub = self.subscribe()
         self.assertEqual(sub.sent(), [])
         sub.answer([b"message", FINISH, b"a\0result"])
@@ -173,7 +175,7 @@ class ListeningTests(ResultTestCase):
     def test_cancelled_while_subscribing(self) -> None:
         """Who leaves before the confirmation leaves nothing behind."""
         result = self.job.get_result("a")
-        self.main.answer([b"active", b"item"])
+        self.main.answer([b"active", b"item", b"9.5"])
         result.cancel()
         self.failureResultOf(result, CancelledError)
         sub = self.subscribe()
@@ -182,11 +184,14 @@ class ListeningTests(ResultTestCase):
     def test_refused(self) -> None:
         """A subscription that Redis refuses fails who waits, and the next one asks again."""
         result = self.job.get_result("a")
-        self.main.answer([b"active", b"item"])
+        self.main.answer([b"active", b"item", b"9.5"])
+        self.main.sent()
         (sub,) = self.endpoint.connections
         sub.answer(Exception("NOPERM no access to one of the channels"))
         self.failureResultOf(result, ResponseError)
         sub.sent()
+        self.looked(b"a", b"9.5")  # what was noted is taken back
+        self.main.answer([b"active", b"item", b"9.5"])
         self.wait()
 
 
@@ -196,7 +201,7 @@ class LosingTests(ResultTestCase):
         result, sub = self.wait()
         lose(sub.protocol)
         self.failureResultOf(result, ConnectionLost)
-        self.main.answer([b"active", b"item"])
+        self.main.answer([b"active", b"item", b"9.5"])
         self.wait()
         self.assertEqual(len(self.endpoint.connections), 2)
 
@@ -210,7 +215,7 @@ class LosingTests(ResultTestCase):
     def test_closed(self) -> None:
         """close() fails who waits, and closes the subscriber."""
         result, sub = self.wait()
-        self.main.answer([b"active", b"item"])
+        self.main.answer([b"active", b"item", b"9.5"])
         closed = self.pub.close()
         self.failureResultOf(result, ConnectionLost)
         self.assertTrue(sub.transport.disconnecting)

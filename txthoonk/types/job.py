@@ -44,6 +44,8 @@ _RETRACT = load("job/retract")
 _RENEW = load("job/renew")
 _STATS = load("job/stats")
 
+WANTED = 10_000  # milliseconds that it may take to listen for a result
+
 _COUNTS = ("available", "claimed", "stalled", "publishes", "finishes")
 
 
@@ -228,7 +230,8 @@ class Job(TakenFeed):
         words = () if result is NO_RESULT else (self._dumps(result),)
         keys = (*self._finish, self.feed_results, kept_result_key(self.name, id_))
         prefix = _FINISH.prefix(keys, self.name, self.channel_finish, self.channel_finished, id_)
-        finished = self.pub.redis.call(_FINISH, (*prefix, math.ceil(seconds * 1000), *words), TEXT)
+        command = (*prefix, math.ceil(seconds * 1000), int(self._results.wanted(id_)), *words)
+        finished = self.pub.redis.call(_FINISH, command, TEXT)
         return finished.addCallback(self._finished, id_, *words)
 
     def _finished(self, _: object, id_: str, *result: str | bytes) -> None:
@@ -261,9 +264,9 @@ class Job(TakenFeed):
         item, result = found
         return None if item is None else self._load_bytes(item, id_), self._load_bytes(result, id_)
 
-    def _look(self, id_: str) -> Deferred[list[bytes]]:
-        prefix = _RESULT.prefix((self.feed_items, kept_result_key(self.name, id_)), id_)
-        return self.pub.redis.call(_RESULT, prefix, RAW)
+    def _look(self, id_: str, noted: bytes) -> Deferred[list[bytes]]:
+        keys = (self.feed_items, self.feed_results, kept_result_key(self.name, id_))
+        return self.pub.redis.call(_RESULT, (*_RESULT.prefix(keys, id_), WANTED, noted), RAW)
 
     def cancel(self, id_: str) -> Deferred[None]:
         """Give a claimed job back: it goes to the end of the line, with one failure more.

@@ -16,7 +16,8 @@
 --   3 channel feed.finishes:[feed]
 --   4 id
 --   5 how long to keep the result, in milliseconds, 0 for not at all
---   6.. the result, if there is one
+--   6 1 if the caller tells those who want it, else 0: it is kept for them then
+--   7.. the result, if there is one
 -- Reply: 1
 -- Errors: NOFEED, NOTCLAIMED
 -- Events: job.finish if there is a result, feed.finishes
@@ -29,8 +30,8 @@
 --- include undo_count
 --- include announce
 local feeds, items, claimed, cancelled, published, finishes, results, kept = unpack(KEYS)
-local name, finish, finished, id, keep = unpack(ARGV, 1, 5)
-local result = ARGV[6]
+local name, finish, finished, id, keep, told = unpack(ARGV, 1, 6)
+local result = ARGV[7]
 
 local failure = feed_missing(feeds, name) or not_claimed(claimed, name, id)
 if failure then
@@ -39,7 +40,10 @@ end
 local query = redis.call('HGET', items, id) or ''
 redis.call('HLEN', cancelled)
 redis.call('ZCARD', published)
-local earlier = redis.call('ZSCORE', results, id)
+-- While the job was not finished, this is until when its result is wanted; unless a
+-- result of an earlier job of that id is kept still.
+local wanted = redis.call('ZSCORE', results, id)
+local stale = wanted and redis.call('EXISTS', kept) == 1
 
 first_write(feeds)
 local count = redis.pcall('INCR', finishes)
@@ -47,7 +51,7 @@ if type(count) == 'table' then
   return count
 end
 local events = {}
-if #ARGV > 5 then
+if #ARGV > 6 then
   events = {finish, id .. '\0' .. result}
 end
 events[#events + 1] = finished
@@ -62,17 +66,19 @@ redis.call('HDEL', cancelled, id)
 redis.call('ZREM', published, id)
 redis.call('HDEL', items, id)
 redis.call('DEL', kept)
-if earlier then
+if wanted then
   redis.call('ZREM', results, id)
 end
-if #ARGV > 5 and tonumber(keep) > 0 then
-  local time = now()
+local time = now()
+local until_ = tonumber(keep) > 0 and time + keep
+  or told == '0' and not stale and tonumber(wanted or 0)
+if #ARGV > 6 and until_ and until_ > time then
   -- The index forgets what has expired, some at a time.
   for _, old in ipairs(redis.call('ZRANGEBYSCORE', results, '-inf', string.format('%.17g', time), 'LIMIT', 0, 10)) do
     redis.call('ZREM', results, old)
   end
   redis.call('RPUSH', kept, result, query)
-  redis.call('PEXPIRE', kept, keep)
-  redis.call('ZADD', results, string.format('%.17g', time + keep), id)
+  redis.call('PEXPIRE', kept, math.ceil(until_ - time))
+  redis.call('ZADD', results, string.format('%.17g', until_), id)
 end
 return 1

@@ -1,20 +1,43 @@
--- Read the result of a job.
+-- Read the result of a job; if it is not finished, note that it is wanted: a finish
+-- that comes before the caller listens keeps it until then.
 --
 -- KEYS
 --   1 feed.items:[feed]              hash
---   2 feed.jobfinished:[feed]\0[id]  list
+--   2 feed.results:[feed]            sorted set
+--   3 feed.jobfinished:[feed]\0[id]  list
 -- ARGV
 --   1 id
--- Reply: 'active' and the item if the job is not finished; 'kept', the result and the
---   item if the result is kept (implementations of old did not keep the item); nothing
---   if there is neither
+--   2 for how long it is wanted, in milliseconds
+--   3 what an earlier call has noted: the caller listens now, and takes it back; else
+--     empty
+-- Reply: 'active', the item and what is noted, if the job is not finished; 'kept', the
+--   result and the item, if the result is kept (implementations of old did not keep the
+--   item); nothing if there is neither
 -- Errors: none
 -- Events: none
--- Cost: O(1)
+-- Cost: O(log n)
 
-local item = redis.call('HGET', KEYS[1], ARGV[1])
-if item then
-  return {'active', item}
+--- include now
+local items, results, kept = unpack(KEYS)
+local id, wanted, noted = unpack(ARGV)
+
+local item = redis.call('HGET', items, id)
+local mine = noted ~= '' and tonumber(redis.call('ZSCORE', results, id) or nil) == tonumber(noted)
+if item and noted == '' then
+  -- Whatever is kept is of an earlier job. (A full memory does not refuse this, nor then
+  -- the rest.)
+  redis.call('ZCARD', results)
+  redis.call('DEL', kept)
+  noted = string.format('%.17g', now() + wanted)
+  redis.call('ZADD', results, noted, id)
+  return {'active', item, noted}
 end
-local kept = redis.call('LRANGE', KEYS[2], 0, 1)
-return kept[1] and {'kept', kept[1], kept[2] or false} or {}
+local result = item and {'active', item, noted} or redis.call('LRANGE', kept, 0, 1)
+if mine then
+  redis.call('ZREM', results, id)
+  redis.call('DEL', kept)
+end
+if item then
+  return result
+end
+return result[1] and {'kept', result[1], result[2] or false} or {}

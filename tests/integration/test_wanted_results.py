@@ -1,0 +1,134 @@
+"""Results: whoever asked before the finish gets them, and nothing is kept but what must be."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import CancelledError, gatherResults
+
+from tests.support import RedisTestCase
+from txthoonk.errors import Empty
+from txthoonk.types import Job
+
+KEPT = b"feed.jobfinished:x\0a"
+
+
+class WantedTests(RedisTestCase):
+    async def setUp(self) -> None:
+        await super().setUp()
+        self.job: Job = await (await self.pub()).job("x")
+        self.worker = Job(await self.pub(), "x")
+
+    async def claimed(self) -> None:
+        await self.job.put("item", id_="a")
+        await self.worker.get()
+
+    async def left(self) -> dict[bytes, Any]:
+        """Give what is left of results."""
+        state = await self.state()
+        return {key: state[key] for key in state if key in (KEPT, b"feed.results:x")}
+
+    async def test_finished_at_the_same_time(self) -> None:
+        """Whoever asked before the finish gets the result, whenever they begin to listen."""
+        for _ in range(100):
+            await self.claimed()
+            result = self.job.get_result("a")
+            # The question is in Redis, and an answer may be; nobody listens yet.
+            while not await self.raw.send("ZCARD", "feed.results:x"):
+                pass
+            await gatherResults([self.worker.finish("a", "done"), result])
+            self.assertEqual(await result, ("item", "done"))
+            await self.assertFailure(self.job.get_result("a"), Empty)
+            self.assertEqual(await self.left(), {})
+
+    async def test_finished_by_the_same_publisher(self) -> None:
+        """The same on one connection, without a word in between."""
+        await self.claimed()
+        result = self.job.get_result("a")
+        finished = self.job.finish("a", "done")
+        self.assertEqual(await result, ("item", "done"))
+        await finished
+        self.assertEqual(await self.left(), {})
+        await self.assertFailure(self.job.get_result("a"), Empty)
+
+    async def test_several(self) -> None:
+        """All get it: on several publishers, several times on one."""
+        others = [Job(await self.pub(), "x") for _ in range(3)]
+        for _ in range(20):
+            await self.claimed()
+            waiting = [job.get_result("a") for job in (*others, *others)]
+            while not await self.raw.send("ZCARD", "feed.results:x"):
+                pass
+            await self.worker.renew("a")
+            for job in others:
+                await job.pub.redis.ping()
+            await self.worker.finish("a", "done")
+            self.assertEqual(await gatherResults(waiting), [("item", "done")] * 6)
+
+    async def test_kept_for_long(self) -> None:
+        """A result that is kept stays, however many have waited for it."""
+        await self.claimed()
+        result = self.job.get_result("a")
+        while not await self.raw.send("ZCARD", "feed.results:x"):
+            pass
+        await self.worker.finish("a", "done", 60)
+        self.assertEqual(await result, ("item", "done"))
+        self.assertEqual((await self.value(KEPT)), [b"done", b"item"])
+        self.assertGreater(await self.raw.send("PTTL", KEPT), 50_000)
+        self.assertEqual(await self.job.get_result("a"), ("item", "done"))
+
+    async def test_nobody_wants_it(self) -> None:
+        """A result that nobody waits for is published, and not kept."""
+        await self.claimed()
+        await self.worker.finish("a", "done")
+        self.assertEqual(await self.left(), {})
+
+    async def test_without_a_result(self) -> None:
+        """A finish without a result leaves nothing, and ends the wait."""
+        await self.claimed()
+        result = self.job.get_result("a")
+        while not await self.raw.send("ZCARD", "feed.results:x"):
+            pass
+        await self.worker.finish("a")
+        await self.assertFailure(result, Empty)
+        self.assertEqual(await self.left(), {})
+
+    async def test_result_of_an_earlier_job(self) -> None:
+        """A job that is put again under its id is waited for; its old result goes."""
+        await self.claimed()
+        await self.worker.finish("a", "old", 60)
+        await self.claimed()
+        result = self.job.get_result("a")
+        while await self.value(KEPT) is not None:
+            pass
+        await self.worker.finish("a", "new")
+        self.assertEqual(await result, ("item", "new"))
+        self.assertEqual(await self.left(), {})
+
+    async def test_old_result_that_nobody_asked_for(self) -> None:
+        """A finish without keeping removes what was kept of an earlier job."""
+        await self.claimed()
+        await self.worker.finish("a", "old", 60)
+        await self.claimed()
+        await self.worker.finish("a", "new")
+        self.assertEqual(await self.left(), {})
+
+    async def test_note_that_nobody_took_back(self) -> None:
+        """The note of a process that died is over soon."""
+        await self.claimed()
+        await self.raw.send("ZADD", "feed.results:x", 1, "a")
+        await self.worker.finish("a", "done")
+        self.assertEqual(await self.left(), {})
+
+    async def test_left_before(self) -> None:
+        """Who leaves takes back that the result is wanted."""
+        await self.claimed()
+        result = self.job.get_result("a")
+        while not await self.raw.send("ZCARD", "feed.results:x"):
+            pass
+        result.cancel()
+        await self.assertFailure(result, CancelledError)
+        await self.job.pub.redis.ping()
+        self.assertEqual(await self.left(), {})
+        await self.worker.finish("a", "done")
+        self.assertEqual(await self.left(), {})
