@@ -51,6 +51,9 @@ class ThoonkPub(ThoonkBase[Redis]):
     :class:`~txthoonk.errors.ConnectionLost` if Redis does not answer, and with
     :class:`~txthoonk.errors.InvalidInput`, before anything is sent, for a bad name
     or configuration.
+
+    :ivar waiting_room: the connections on which gets and results are waited for; the
+        types of feeds use it.
     """
 
     def __init__(
