@@ -22,6 +22,7 @@ __all__ = ["JobMaintenance", "Maintenance"]
 
 PATIENCE = 30_000  # milliseconds that an id may be on its way, or in no state
 SLICE = 500  # ids in one call
+LINE_SLICE = 5000  # ids in one reading of the line
 
 _DATE_TRANSIT = load("queue/date_transit")
 _RESTORE = load("queue/restore")
@@ -101,13 +102,15 @@ class Maintenance:
             command = (*_SCAN.prefix(keys), cursor or "0", SLICE)
             cursor, ids = await feed.pub.redis.call(_SCAN, command, TEXT)
             found.update(ids)
-        first, line = 0, [""]
-        while found and line:
-            command = ("LRANGE", feed.feed_ids, first, first + SLICE - 1)
+        length = await feed.length()
+        # What is put meanwhile moves the others on: we see some twice, but miss none.
+        for first in range(0, 2 * length + LINE_SLICE, LINE_SLICE):
+            command = ("LRANGE", feed.feed_ids, first, first + LINE_SLICE - 1)
             line = await feed.pub.redis.request(command, TEXT)
             found.difference_update(line)
-            first += SLICE
-        return found
+            if not line or not found:
+                return found
+        return set()  # the line grows faster than it can be read: another time
 
     async def _date_lost(self, suspects: set[str]) -> None:
         left = sorted(suspects)
