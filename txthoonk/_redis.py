@@ -122,6 +122,11 @@ class RedisProtocol(Protocol):
         """Whether calls can be sent."""
         return self._lost is None
 
+    @property
+    def oldest(self) -> Waiting | None:
+        """The call whose reply comes next; None if nothing waits for one."""
+        return self._pending[0] if self._pending else None
+
     def set_encoding(self, charset: str | None, errors: str = "strict") -> None:
         """Change how ``str`` is encoded and how the replies to come are decoded."""
         self.charset = charset
@@ -335,9 +340,13 @@ class RedisProtocol(Protocol):
         for deferred in waiting:
             deferred.errback(error)
 
-    def abort(self) -> None:
-        """Drop the connection without waiting for the peer; calls that wait fail."""
+    def abort(self, error: BaseException | None = None) -> None:
+        """Drop the connection without waiting for the peer; calls that wait fail.
+
+        :param error: why; it is named in the error that the calls fail with.
+        """
         if self._open:
+            self._last_words = error or self._last_words
             _present(self.transport).abortConnection()
 
     def close(self) -> Deferred[None]:

@@ -33,6 +33,7 @@ __all__ = [
     "JobNotStalled",
     "NoScript",
     "NotBusy",
+    "NotSent",
     "OrderExhausted",
     "RedisError",
     "ResponseError",
@@ -131,6 +132,10 @@ class ConnectionLost(ConnectionError, error.ConnectionLost):
 
     A call that was already sent may or may not have been carried out.
     """
+
+
+class NotSent(ConnectionLost):
+    """There was no connection for too long, so the call was never sent."""
 
 
 class ResponseError(RedisError):
