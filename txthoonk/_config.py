@@ -1,7 +1,7 @@
 """Checks of a feed's configuration, before anything is sent.
 
-``type``, ``max_length``, ``max_failures``, ``timeout`` and ``serializer`` mean something
-to txthoonk; all other values are kept for those who put them there.
+``type``, ``max_length``, ``history``, ``max_failures``, ``timeout`` and ``serializer``
+mean something to txthoonk; all other values are kept for those who put them there.
 """
 
 from __future__ import annotations
@@ -79,6 +79,7 @@ def _check_timeout(text: str) -> None:
 
 _CHECKS: dict[str, Callable[[str], object]] = {
     "type": _check_type,
+    "history": partial(_check_limit, "history"),
     "max_failures": partial(_check_limit, "max_failures"),
     "max_length": partial(_check_limit, "max_length"),
     "timeout": _check_timeout,

@@ -135,16 +135,14 @@ class JobMaintenance(Maintenance):
     async def _expire_claims(self) -> None:
         job = self._job
         keys = (
-            FEEDS,
-            job.feed_config,
+            *job._keys,
             job.feed_ids,
-            job.feed_items,
             job.feed_published,
             job.feed_claimed,
             job.feed_cancelled,
             job.feed_stalled,
         )
-        words = (job.channel_cancel, job.channel_stall, SLICE)
+        words = (*job._words, job.channel_cancel, job.channel_stall, SLICE)
         looked = SLICE
         while looked == SLICE:
             looked, *done = await self._call(_EXPIRE_CLAIMS, keys, *words)

@@ -11,6 +11,7 @@ from twisted.python.failure import Failure
 
 from txthoonk._config import Config, config_fields
 from txthoonk._deferring import deferring
+from txthoonk._history import history_keys
 from txthoonk._keys import (
     CONFFEED,
     DELFEED,
@@ -167,7 +168,7 @@ class ThoonkPub(ThoonkBase[Redis]):
             raise FeedTypeMismatch(
                 f"a feed of type {type_!r} cannot be configured as {config['type']!r}"
             )
-        prefix = _OPEN.prefix((FEEDS, feed_key("config", check_name(name))), name, NEWFEED)
+        prefix = _OPEN.prefix(history_keys(check_name(name))[:4], name, NEWFEED)
         command = (*prefix, self._uuid, CONFFEED, type_, *fields)
         opened = self.redis.call(_OPEN, command, TEXT).addCallback(_dict)
         return opened.addCallback(lambda stored: cls(self, name, stored.get("serializer", "text")))
@@ -182,7 +183,7 @@ class ThoonkPub(ThoonkBase[Redis]):
         :return: fires None; fails with :class:`~txthoonk.errors.FeedExists`.
         """
         fields = config_fields(config)
-        prefix = _CREATE.prefix((FEEDS, feed_key("config", check_name(name))), name, NEWFEED)
+        prefix = _CREATE.prefix(history_keys(check_name(name))[:4], name, NEWFEED)
         created = self.redis.call(_CREATE, (*prefix, self._uuid, *fields), TEXT)
         return created.addCallback(lambda _: None)
 
@@ -230,7 +231,7 @@ class ThoonkPub(ThoonkBase[Redis]):
             the feed has.
         """
         fields = config_fields(config)
-        prefix = _SET_CONFIG.prefix((FEEDS, feed_key("config", check_name(name))), name, CONFFEED)
+        prefix = _SET_CONFIG.prefix(history_keys(check_name(name))[:4], name, CONFFEED)
         command = (*prefix, self._uuid, (config or {}).get("type", ""), *fields)
         return self.redis.call(_SET_CONFIG, command, TEXT).addCallback(lambda _: None)
 

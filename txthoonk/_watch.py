@@ -7,7 +7,6 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-import attr
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
@@ -97,7 +96,8 @@ class Watcher(RedisSubscriber):
 
 def as_json(event: events.Event) -> str:
     """Write an event as one line of JSON, without what it does not have."""
-    return json.dumps(attr.asdict(event, filter=lambda _, value: value is not None))
+    fields = event._asdict().items()
+    return json.dumps({name: value for name, value in fields if value not in (None, False)})
 
 
 def as_text(event: events.Event, now: datetime) -> str:

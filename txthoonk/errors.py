@@ -14,6 +14,7 @@ from twisted.python.reflect import safe_repr
 __all__ = [
     "AuthenticationError",
     "ConfigNotReadable",
+    "Conflict",
     "ConnectionError",
     "ConnectionLost",
     "Empty",
@@ -31,6 +32,7 @@ __all__ = [
     "JobExists",
     "JobNotClaimed",
     "JobNotStalled",
+    "NoHistory",
     "NoScript",
     "NotBusy",
     "NotSent",
@@ -115,6 +117,23 @@ class JobNotClaimed(FeedError):
     """The feed has no claimed job of that id."""
 
 
+class NoHistory(FeedError):
+    """The feed keeps no history, so it has no revisions; or not that far back."""
+
+
+class Conflict(FeedError):
+    """The item is not the one that the caller expected: somebody has changed it.
+
+    :ivar item: the present item, None if it is not there.
+    :ivar revision: its revision, 0 if it is not there.
+    """
+
+    def __init__(self, message: str, item: object = None, revision: int = 0) -> None:
+        super().__init__(message)
+        self.item = item
+        self.revision = revision
+
+
 class JobNotStalled(FeedError):
     """The feed has no stalled job of that id."""
 
@@ -185,6 +204,7 @@ _SCRIPT_CODES: dict[str, type[FeedError]] = {
     "FEEDEXISTS": FeedExists,
     "JOBEXISTS": JobExists,
     "NOFEED": FeedDoesNotExist,
+    "NOHISTORY": NoHistory,
     "NOITEM": ItemDoesNotExist,
     "NOTCLAIMED": JobNotClaimed,
     "NOTSTALLED": JobNotStalled,

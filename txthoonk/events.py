@@ -1,10 +1,9 @@
-"""What the channels of the contract carry, taken apart (pure functions)."""
+"""What happens to feeds, and the messages that tell of it, taken apart (pure functions)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-import attr
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 from txthoonk._keys import (
     CONFFEED,
@@ -14,6 +13,7 @@ from txthoonk._keys import (
     feed_channel,
     job_finish_channel,
 )
+from txthoonk.errors import InvalidInput, InvalidType, shown
 
 __all__ = [
     "CHANNELS",
@@ -23,6 +23,9 @@ __all__ = [
     "item_channel",
     "message_parser",
     "parse",
+    "parse_cursor",
+    "parse_entry",
+    "parse_event",
 ]
 
 #: Kind of event -> channel, for what happens to a whole feed.
@@ -58,23 +61,37 @@ _JOB_CHANNELS = {
 _FEED_KINDS = {channel: kind for kind, channel in CHANNELS.items()}
 
 
-@attr.frozen
-class Event:
-    """Something that happened to a feed.
+class Event(NamedTuple):
+    """Something that happened to a feed, or that a subscription has to say of it.
 
-    :ivar kind: a key of :data:`CHANNELS` or of :data:`ITEM_KINDS`.
+    :ivar kind: a key of :data:`CHANNELS` or of :data:`ITEM_KINDS`; or ``snapshot``: a
+        slice of the feed's state; or ``resync``: changes may be missing here.
     :ivar feed: the feed's name.
     :ivar id: the item's id, if it happened to an item.
-    :ivar item: of a publish, an edit and a put: the item as it is stored; of a finish:
-        the result.
+    :ivar item: of a publish, an edit and a put: the item; of a finish: the result; of a
+        snapshot: a list of (id, item), in order.
     :ivar position: of a position: such as ``:end`` or ``42:``.
+    :ivar revision: the feed's revision since this event; of a snapshot: the state's.
+        None where the feed keeps no history.
+    :ivar epoch: to which the revision belongs.
+    :ivar more: of a snapshot: whether further slices follow.
+    :ivar reason: of a resync: why.
     """
 
     kind: str
     feed: str
     id: str | None = None
-    item: str | None = None
+    item: Any = None
     position: str | None = None
+    revision: int | None = None
+    epoch: str | None = None
+    more: bool = False
+    reason: str | None = None
+
+    @property
+    def cursor(self) -> str | None:
+        """What to give as ``since`` in order to go on behind this event."""
+        return None if self.revision is None else f"{self.epoch}:{self.revision}"
 
 
 def channel_for(event: str) -> str:
@@ -119,7 +136,8 @@ def parse(channel: str, message: str) -> Event | None:
     parts = message_parser(channel)(message)
     if kind not in ITEM_KINDS or parts is None:
         return None
-    return Event(kind, feed, **dict(zip(ITEM_KINDS[kind], parts, strict=True)))
+    named: dict[str, Any] = dict(zip(ITEM_KINDS[kind], parts, strict=True))
+    return Event(kind, feed, **named)
 
 
 def _kind_of(channel: str) -> tuple[str, str]:
@@ -130,3 +148,53 @@ def _kind_of(channel: str) -> tuple[str, str]:
         if channel.startswith(prefix):
             return kind, channel[len(prefix) :]
     return "", ""
+
+
+def parse_event(feed: str, message: str) -> tuple[Event, str] | None:
+    """Make the event of a message on ``feed.event:[feed]``.
+
+    :return: with it, the message on the contract's own channel that comes behind it, if
+        there is one; None if it is malformed.
+    """
+    try:
+        epoch, revision, kind, twin = message.split(SEPARATOR, 3)
+        names = ITEM_KINDS[kind]
+        parts: dict[str, Any] = dict(
+            zip(names, twin.split(SEPARATOR, len(names) - 1), strict=True)
+        )
+        return Event(kind, feed, revision=int(revision), epoch=epoch, **parts), twin
+    except (ValueError, KeyError):
+        return None
+
+
+def parse_entry(feed: str, epoch: str, entry: Sequence[Any]) -> Event:
+    """Make the event of an entry of ``feed.history:[feed]``.
+
+    :param entry: the revision, and field, value, field, value, ...
+    """
+    fields = dict(zip(entry[1][::2], entry[1][1::2], strict=False))
+    return Event(
+        fields.get("kind", ""),
+        feed,
+        fields.get("id"),
+        fields.get("item"),
+        fields.get("position"),
+        int(entry[0]),
+        epoch,
+    )
+
+
+def parse_cursor(since: object) -> tuple[str, int]:
+    """Take a position apart: its epoch, empty for whatever is the present one, and revision.
+
+    :param since: a cursor, or a revision.
+    :raises InvalidInput: for anything else.
+    """
+    if isinstance(since, bool) or not isinstance(since, (int, str)):
+        raise InvalidType(f"a position must be a cursor or a revision, not {shown(since)}")
+    epoch, _, revision = str(since).rpartition(":")
+    if not (revision.isascii() and revision.isdigit() and (epoch.isalnum() or not epoch)):
+        raise InvalidInput(
+            f"a position is a cursor of an event, or a revision from 0: {shown(since)}"
+        )
+    return epoch, int(revision)

@@ -124,7 +124,7 @@ class MissingFeedTests(RefusalTestCase):
     async def test_missing_feed(self) -> None:
         """Every verb on a feed that does not exist fails so, and writes nothing."""
         async for name, call in self.each():
-            await self.raw.send("DEL", "feeds")
+            await self.raw.send("DEL", "feeds", "feed.config:q", "feed.config:j")
             await self.refused(name, call, FeedDoesNotExist)
 
 

@@ -35,8 +35,8 @@ ADDING = ("append", "publish", "prepend", "publish_before", "publish_after")
 MOVING = ("move", "move_before", "move_after", "move_first", "move_last")
 # The keys that a verb cannot do without.
 NEEDED = {
-    **dict.fromkeys(ADDING, ("feeds", *list(KEYS)[2:])),
-    "edit": ("feeds", "feed.items:x", "feed.publishes:x"),
+    **dict.fromkeys(ADDING, list(KEYS)[2:]),
+    "edit": ("feed.items:x", "feed.publishes:x"),
     **dict.fromkeys(MOVING, ("feeds", "feed.items:x", "feed.ids:x")),
     "retract": ("feeds", "feed.items:x", "feed.ids:x"),
 }

@@ -13,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.unit.wire import FOLDER, NAMES, commands, plug
 from txthoonk import _scripts
+from txthoonk._history import read_items, read_snapshot
 from txthoonk._maintenance import JobMaintenance, Maintenance
 from txthoonk._scripts import ScriptError, assemble, load
 from txthoonk.client import ThoonkPub
@@ -318,6 +319,10 @@ class CallerTests(SynchronousTestCase):
         "feed/get_range": lambda pub: Feed(pub, "cats").get_all(),
         "feed/publish": lambda pub: Feed(pub, "cats").publish("item", "id"),
         "feed/retract": lambda pub: Feed(pub, "cats").retract("id"),
+        "history/item": lambda pub: Feed(pub, "cats").get_item("id", with_revision=True),
+        "history/items": lambda pub: read_items(pub.redis, "cats", ["id"], "mine", "0"),
+        "history/look": lambda pub: Feed(pub, "cats").revision(),
+        "history/snapshot": lambda pub: read_snapshot(pub.redis, "cats", 9, "mine", "0"),
         "job/cancel": lambda pub: Job(pub, "cats").cancel("id"),
         "job/expire_claims": lambda pub: JobMaintenance(Job(pub, "cats"), "")._expire_claims(),
         "job/finish": lambda pub: Job(pub, "cats").finish("id", "result", 1),

@@ -9,15 +9,25 @@ from twisted.internet.defer import Deferred
 
 from txthoonk._config import Config
 from txthoonk._deferring import deferring
-from txthoonk._keys import check_id, check_name, feed_key
+from txthoonk._history import Look, history_keys, look, read_item
+from txthoonk._keys import check_id, check_name, feed_channel, feed_key
 from txthoonk._redis import RAW, TEXT
-from txthoonk.errors import InvalidItem
+from txthoonk.errors import (
+    Conflict,
+    InvalidInput,
+    InvalidItem,
+    NoHistory,
+    shown,
+)
+from txthoonk.events import Event, parse_cursor, parse_entry
 from txthoonk.serializers import get_serializer
 
 if TYPE_CHECKING:
     from txthoonk.client import ThoonkPub
 
 __all__ = ["BaseFeed", "to_text"]
+
+SLICE = 1000  # events that are read in one call
 
 #: What hiredis makes of bytes where it decodes them as TEXT.
 to_text = partial(str, encoding="utf-8", errors="surrogateescape")
@@ -32,6 +42,10 @@ class BaseFeed:
     :ivar feed_items: key of the hash id -> item.
     :ivar feed_publishes: key of the counter of publishes and edits.
     :ivar feed_config: key of the configuration.
+    :ivar feed_revision: key of where the feed's history stands.
+    :ivar feed_history: key of the feed's history, a stream.
+    :ivar channel_event: channel that tells of every change of a feed that keeps a
+        history, with its revision.
     """
 
     def __init__(self, pub: ThoonkPub, name: str, serializer: str = "text") -> None:
@@ -47,6 +61,12 @@ class BaseFeed:
         self.feed_items = feed_key("items", name)
         self.feed_publishes = feed_key("publishes", name)
         self.feed_config = feed_key("config", name)
+        self.feed_revision = feed_key("revision", name)
+        self.feed_history = feed_key("history", name)
+        self.channel_event = feed_channel("event", name)
+        # The KEYS and ARGV that every change needs, those first.
+        self._keys = history_keys(name)
+        self._words = (name, self.channel_event)
         self._use_serializer(serializer)
 
     def __repr__(self) -> str:
@@ -70,18 +90,31 @@ class BaseFeed:
                 f"item {id_!r} of feed {self.name!r} is not {self.serializer}: {error}", id_, data
             ) from error
 
+    def _load_text(self, data: str | None, id_: str | None) -> Any:
+        """Turn what Redis holds, read as text, into an item."""
+        if data is not None and self._encoding is RAW:
+            return self._load(data.encode("utf-8", "surrogateescape"), id_ or "")
+        return self._load(data, id_ or "")
+
     def _load_bytes(self, data: bytes, id_: str) -> Any:
         """Turn what Redis holds into an item."""
         return self._load(data if self._encoding is RAW else to_text(data), id_)
 
     @deferring
-    def get_item(self, id_: str) -> Deferred[Any]:
+    def get_item(self, id_: str, with_revision: bool = False) -> Deferred[Any]:
         """Read one item (HGET).
 
-        :return: fires the item, or None if it is not there; fails with
-            :class:`~txthoonk.errors.InvalidItem` if the serializer cannot read it.
+        :param with_revision: read its revision too, for the ``expect`` of a change.
+        :return: fires the item, or None if it is not there; with *with_revision*: the
+            item and its revision, (None, 0) if it is not there.  Fails with
+            :class:`~txthoonk.errors.InvalidItem` if the serializer cannot read it; with
+            *with_revision* also with :class:`~txthoonk.errors.NoHistory` and
+            :class:`~txthoonk.errors.FeedDoesNotExist`.
         """
         id_ = check_id(id_)
+        if with_revision:
+            both = read_item(self.pub.redis, self.name, id_)
+            return both.addCallback(lambda both: (self._load_text(both[0], id_), both[1]))
         read = self.pub.redis.request(("HGET", self.feed_items, id_), self._encoding)
         return read.addCallback(self._load, id_)
 
@@ -93,6 +126,84 @@ class BaseFeed:
         """
         command = ("HEXISTS", self.feed_items, check_id(id_))
         return self.pub.redis.request(command, TEXT).addCallback(bool)
+
+    def revision(self) -> Deferred[int]:
+        """Read the feed's revision: how many events its history has had.
+
+        :return: fires an int; fails with :class:`~txthoonk.errors.NoHistory` or
+            :class:`~txthoonk.errors.FeedDoesNotExist`.
+        """
+        looked = look(self.pub.redis, self.name, "", None, 0)
+        return looked.addCallback(lambda found: self._having_history(found).top)
+
+    @deferring
+    def get_history(
+        self, since: int | str | None = None, count: int | None = None
+    ) -> Deferred[list[Event]]:
+        """Read the events that the feed keeps.
+
+        :param since: a revision, or the ``cursor`` of an event: those behind it are read;
+            None: from the oldest one that is kept.
+        :param count: how many at the most; None: all.
+        :return: fires a list of :class:`~txthoonk.events.Event`, oldest first; an item
+            that the serializer cannot read is the
+            :class:`~txthoonk.errors.InvalidItem` itself.  Fails with
+            :class:`~txthoonk.errors.NoHistory`, also where the events behind *since* are
+            not kept any more, and with :class:`~txthoonk.errors.FeedDoesNotExist`.
+        """
+        epoch, revision = ("", None) if since is None else parse_cursor(since)
+        if count is not None and (type(count) is not int or count < 0):
+            raise InvalidInput(f"a count must be a whole number from 0: {shown(count)}")
+        return Deferred.fromCoroutine(self._get_history(epoch, revision, count))
+
+    async def _get_history(self, epoch: str, since: int | None, count: int | None) -> list[Event]:
+        events: list[Event] = []
+        while True:
+            most = SLICE if count is None else min(SLICE, count - len(events))
+            found = self._having_history(await look(self.pub.redis, self.name, epoch, since, most))
+            events += [self._event(parse_entry(self.name, found.epoch, e)) for e in found.entries]
+            if not found.entries or len(found.entries) < most or len(events) == count:
+                return events
+            epoch, since = found.epoch, events[-1].revision
+
+    def _having_history(self, found: Look) -> Look:
+        if found.verdict == "off":
+            raise NoHistory(
+                f"feed {self.name!r} keeps no history, so it knows no revisions: set its "
+                "configuration 'history' first"
+            )
+        if found.verdict != "ok":
+            raise NoHistory(f"feed {self.name!r} has not what is behind it: {found.reason}")
+        return found
+
+    def _event(self, event: Event) -> Event:
+        """Give an event with its item as the serializer makes it."""
+        try:
+            return event._replace(item=self._load_text(event.item, event.id))
+        except InvalidItem as error:
+            return event._replace(item=error)
+
+    def _expectation(self, expect: int | None) -> str | int:
+        """Give the word for the revision that an item must have."""
+        if expect is None:
+            return ""
+        if type(expect) is not int or expect < 0:
+            raise InvalidInput(
+                f"the expected revision must be a whole number, 0 for no item: {shown(expect)}"
+            )
+        return expect
+
+    def _unless_conflict(self, reply: Any, id_: str) -> Any:
+        """Give a reply, unless it is that the item was changed."""
+        if reply.__class__ is not list:
+            return reply
+        _, revision, item = reply
+        now = f"it is at revision {revision}" if revision else "there is no such item"
+        raise Conflict(
+            f"item {id_!r} of feed {self.name!r} is not the expected one: {now}",
+            self._load_text(item, id_),
+            revision,
+        )
 
     def get_config(self) -> Deferred[dict[str, str]]:
         """Read the configuration.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred
 
 from txthoonk._deferring import deferring
-from txthoonk._keys import FEEDS, check_id, feed_channel
+from txthoonk._keys import check_id, feed_channel
 from txthoonk._redis import RAW, TEXT
 from txthoonk._scripts import Script
 from txthoonk.errors import InvalidType, shown
@@ -37,19 +37,28 @@ class OrderedFeed(BaseFeed):
         self.channel_publish = feed_channel("publish", name)
         self.channel_retract = feed_channel("retract", name)
         self._retract = self._RETRACT.prefix(
-            (FEEDS, self.feed_ids, self.feed_items), name, self.channel_retract
+            (*self._keys, self.feed_ids), *self._words, self.channel_retract
         )
         self._get_range = self._GET_RANGE.prefix((self.feed_ids, self.feed_items))
 
     @deferring
-    def retract(self, id_: str) -> Deferred[bool]:
+    def retract(self, id_: str, expect: int | None = None) -> Deferred[bool]:
         """Remove an item.
 
+        :param expect: the revision that the item must have; None: any.  See
+            :meth:`get_item`.
         :return: fires True if it was there; fails with
-            :class:`~txthoonk.errors.FeedDoesNotExist`.
+            :class:`~txthoonk.errors.FeedDoesNotExist`, and with *expect* with
+            :class:`~txthoonk.errors.Conflict` if the item has changed or is gone, or
+            :class:`~txthoonk.errors.NoHistory`.
         """
-        command = (*self._retract, check_id(id_))
-        return self.pub.redis.call(self._RETRACT, command, TEXT).addCallback(bool)
+        id_ = check_id(id_)
+        command = (*self._retract, id_, self._expectation(expect))
+        retracted = self.pub.redis.call(self._RETRACT, command, TEXT)
+        return retracted.addCallback(self._retracted, id_)
+
+    def _retracted(self, reply: Any, id_: str) -> bool:
+        return bool(self._unless_conflict(reply, id_))
 
     def get_all(self) -> Deferred[dict[str, Any]]:
         """Read all items, of one moment, in their order: O(n) for n items.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred
 
 from txthoonk._deferring import deferring
-from txthoonk._keys import FEEDS, check_id, feed_channel, new_id
+from txthoonk._keys import check_id, feed_channel, new_id
 from txthoonk._redis import TEXT
 from txthoonk._scripts import load
 from txthoonk.types._ordered import OrderedFeed
@@ -38,28 +38,39 @@ class Feed(OrderedFeed):
         super().__init__(pub, name, serializer)
         self.channel_edit = feed_channel("edit", name)
         self._publish = _PUBLISH.prefix(
-            (FEEDS, self.feed_config, self.feed_ids, self.feed_items, self.feed_publishes),
-            name,
+            (*self._keys, self.feed_ids),
+            *self._words,
             self.channel_publish,
             self.channel_edit,
             self.channel_retract,
         )
 
     @deferring
-    def publish(self, item: Any, id_: str | None = None) -> Deferred[str]:
+    def publish(
+        self, item: Any, id_: str | None = None, expect: int | None = None
+    ) -> Deferred[str]:
         """Publish an item, or replace the one that has the id and move it to the end.
 
         Where the feed is full, the oldest items are retracted.
 
         :param item: what the feed's serializer takes.
         :param id_: text without NUL; None makes a random one.
+        :param expect: the revision that the item must have, 0: it must not be there yet;
+            None: any.  See :meth:`get_item`.
         :return: fires the id; fails with
             :class:`~txthoonk.errors.InvalidInput` or
-            :class:`~txthoonk.errors.FeedDoesNotExist`.
+            :class:`~txthoonk.errors.FeedDoesNotExist`, and with *expect* with
+            :class:`~txthoonk.errors.Conflict` if the item has changed, or
+            :class:`~txthoonk.errors.NoHistory`.
         """
         id_ = new_id() if id_ is None else check_id(id_)
-        command = (*self._publish, id_, self._dumps(item))
-        return self.pub.redis.call(_PUBLISH, command, TEXT)
+        if expect is None:
+            return self.pub.redis.call(
+                _PUBLISH, (*self._publish, id_, self._dumps(item), ""), TEXT
+            )
+        command = (*self._publish, id_, self._dumps(item), self._expectation(expect))
+        published = self.pub.redis.call(_PUBLISH, command, TEXT)
+        return published.addCallback(self._unless_conflict, id_)
 
     def get_ids(self) -> Deferred[list[str]]:
         """Read the ids, in publish order: O(n) for n items (ZRANGE).

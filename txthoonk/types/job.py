@@ -110,34 +110,34 @@ class Job(TakenFeed):
         self.channel_retry = feed_channel("retried", name)
         self.channel_finish = job_finish_channel(name)
         self.channel_finished = feed_channel("finishes", name)
+        keys, words = self._keys, self._words
         self._put = _PUT.prefix(
-            (FEEDS, self.feed_ids, self.feed_items, self.feed_publishes, self.feed_published),
-            name,
-            self.channel_put,
+            (*keys, self.feed_ids, self.feed_published), *words, self.channel_put
         )
-        keys = (self.feed_claimed, self.feed_cancelled)
-        self._finish = (FEEDS, self.feed_items, *keys, self.feed_published, self.feed_finishes)
-        self._cancel = _CANCEL.prefix((FEEDS, self.feed_ids, *keys), name, self.channel_cancel)
+        failures = (self.feed_claimed, self.feed_cancelled)
+        self._finish = (*keys, *failures, self.feed_published, self.feed_finishes)
+        self._cancel = _CANCEL.prefix(
+            (*keys, self.feed_ids, *failures), *words, self.channel_cancel
+        )
         self._stall = _STALL.prefix(
-            (FEEDS, *keys, self.feed_stalled, self.feed_published), name, self.channel_stall
+            (*keys, *failures, self.feed_stalled, self.feed_published), *words, self.channel_stall
         )
         self._retry = _RETRY.prefix(
-            (FEEDS, self.feed_ids, self.feed_stalled, self.feed_published),
-            name,
+            (*keys, self.feed_ids, self.feed_stalled, self.feed_published),
+            *words,
             self.channel_retry,
         )
         self._retract = _RETRACT.prefix(
             (
-                FEEDS,
-                self.feed_ids,
-                self.feed_items,
-                self.feed_published,
                 *keys,
+                self.feed_ids,
+                self.feed_published,
+                *failures,
                 self.feed_stalled,
                 self.feed_transit,
                 self.feed_delivering,
             ),
-            name,
+            *words,
         )
         self._renew = _RENEW.prefix((FEEDS, self.feed_claimed), name)
         self._stats = _STATS.prefix(
@@ -156,16 +156,15 @@ class Job(TakenFeed):
 
     def _scripts(self) -> Scripts:
         keys = (
-            FEEDS,
+            *self._keys,
             self.feed_ids,
-            self.feed_items,
             self.feed_transit,
             self.feed_delivering,
             self.feed_claimed,
             self.feed_cancelled,
         )
         return Scripts(
-            get=(_GET, _GET.prefix(keys, self.name, self.channel_claim)),
+            get=(_GET, _GET.prefix(keys, *self._words, self.channel_claim)),
             width=3,
             put_back=self._put_back(),
         )
@@ -229,8 +228,8 @@ class Job(TakenFeed):
         seconds = check_seconds(0 if timeout is None else timeout, "the time to keep a result")
         words = () if result is NO_RESULT else (self._dumps(result),)
         keys = (*self._finish, self.feed_results, kept_result_key(self.name, id_))
-        prefix = _FINISH.prefix(keys, self.name, self.channel_finish, self.channel_finished, id_)
-        command = (*prefix, math.ceil(seconds * 1000), int(self._results.wanted(id_)), *words)
+        prefix = _FINISH.prefix(keys, *self._words, self.channel_finish, self.channel_finished)
+        command = (*prefix, id_, math.ceil(seconds * 1000), int(self._results.wanted(id_)), *words)
         finished = self.pub.redis.call(_FINISH, command, TEXT)
         return finished.addCallback(self._finished, id_, *words)
 

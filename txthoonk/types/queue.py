@@ -36,7 +36,7 @@ class Queue(TakenFeed):
 
     def __init__(self, pub: ThoonkPub, name: str, serializer: str = "text") -> None:
         super().__init__(pub, name, serializer)
-        self._put = _PUT.prefix((FEEDS, self.feed_ids, self.feed_items, self.feed_publishes), name)
+        self._put = _PUT.prefix((*self._keys, self.feed_ids), *self._words)
 
     def _scripts(self) -> Scripts:
         keys = (self.feed_ids, self.feed_items, self.feed_transit, self.feed_delivering)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred
 
 from txthoonk._deferring import deferring
-from txthoonk._keys import FEEDS, check_id, feed_channel, feed_key
+from txthoonk._keys import check_id, feed_channel, feed_key
 from txthoonk._redis import TEXT
 from txthoonk._scripts import load
 from txthoonk.errors import InvalidInput, InvalidType, shown
@@ -83,16 +83,14 @@ class SortedFeed(OrderedFeed):
         self.feed_id_incr = feed_key("idincr", name)
         self.channel_position = feed_channel("position", name)
         self._publish = _PUBLISH.prefix(
-            (FEEDS, self.feed_ids, self.feed_items, self.feed_publishes, self.feed_id_incr),
-            name,
+            (*self._keys, self.feed_ids, self.feed_id_incr),
+            *self._words,
             self.channel_publish,
             self.channel_position,
         )
-        self._edit = _EDIT.prefix(
-            (FEEDS, self.feed_items, self.feed_publishes), name, self.channel_publish
-        )
+        self._edit = _EDIT.prefix(self._keys, *self._words, self.channel_publish)
         self._move = _MOVE.prefix(
-            (FEEDS, self.feed_ids, self.feed_items), name, self.channel_position
+            (*self._keys, self.feed_ids), *self._words, self.channel_position
         )
 
     def append(self, item: Any) -> Deferred[str]:
@@ -132,16 +130,25 @@ class SortedFeed(OrderedFeed):
         return self.pub.redis.call(_PUBLISH, command, TEXT)
 
     @deferring
-    def edit(self, id_: str, item: Any) -> Deferred[None]:
+    def edit(self, id_: str, item: Any, expect: int | None = None) -> Deferred[None]:
         """Replace an item; its place stays.
 
+        :param expect: the revision that the item must have; None: any.  See
+            :meth:`get_item`.
         :return: fires None; fails with
             :class:`~txthoonk.errors.ItemDoesNotExist`,
             :class:`~txthoonk.errors.InvalidInput` or
-            :class:`~txthoonk.errors.FeedDoesNotExist`.
+            :class:`~txthoonk.errors.FeedDoesNotExist`, and with *expect* with
+            :class:`~txthoonk.errors.Conflict` if the item has changed, or
+            :class:`~txthoonk.errors.NoHistory`.
         """
-        command = (*self._edit, check_id(id_), self._dumps(item))
-        return self.pub.redis.call(_EDIT, command, TEXT).addCallback(lambda _: None)
+        id_ = check_id(id_)
+        command = (*self._edit, id_, self._dumps(item), self._expectation(expect))
+        edited = self.pub.redis.call(_EDIT, command, TEXT)
+        return edited.addCallback(self._edited, id_)
+
+    def _edited(self, reply: Any, id_: str) -> None:
+        self._unless_conflict(reply, id_)
 
     @deferring
     def move(self, position: str, id_: str) -> Deferred[None]:

@@ -2,32 +2,48 @@
 --
 -- KEYS
 --   1 feeds                   set          the registry
---   2 feed.ids:[feed]         sorted set
---   3 feed.items:[feed]       hash
+--   2 feed.config:[feed]      hash
+--   3 feed.revision:[feed]    hash
+--   4 feed.history:[feed]     stream
+--   5 feed.publishes:[feed]   string
+--   6 feed.items:[feed]       hash
+--   7 feed.ids:[feed]         sorted set
 -- ARGV
 --   1 name of the feed
---   2 channel feed.retract:[feed]
---   3 id
--- Reply: 1, or 0 if it was not there
--- Errors: NOFEED
+--   2 channel feed.event:[feed]
+--   3 channel feed.retract:[feed]
+--   4 id
+--   5 the revision that the item must have; empty for any
+-- Reply: 1, or 0 if it was not there; or CONFLICT, the revision of the present item and
+--   that item, if it is another one
+-- Errors: NOFEED, NOHISTORY
 -- Events: feed.retract if it was there
 -- Cost: O(log n)
 
 --- include feed_missing
+--- include open_feed
+--- include open_history
+--- include no_history
+--- include conflict
 --- include announce
-local feeds, ids, items = unpack(KEYS)
-local name, retract, id = unpack(ARGV)
+--- include keep_history
+local feeds, config, revision, history, publishes, items, ids = unpack(KEYS)
+local name, event, retract, id, expect = unpack(ARGV)
 
-local failure = feed_missing(feeds, name)
+local failure, limit = open_feed(feeds, config, name)
 if failure then
   return failure
 end
 local score = redis.call('ZSCORE', ids, id)
-if redis.call('HEXISTS', items, id) == 0 and not score then
-  return 0
+local there = redis.call('HEXISTS', items, id) == 1 or score
+local log = open_history(limit, event, revision, history, publishes, items, id)
+failure = conflict(log, name, expect, items, id)
+if failure or not there then
+  return failure or 0
 end
+local events = {'retract', retract, id, false}
 redis.call('ZREM', ids, id)
-failure = announce({retract, id})
+failure = announce(events, log)
 if failure then
   if score then
     redis.call('ZADD', ids, score, id)
@@ -35,4 +51,5 @@ if failure then
   return failure
 end
 redis.call('HDEL', items, id)
+keep_history(log, events)
 return 1

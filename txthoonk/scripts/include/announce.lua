@@ -1,9 +1,24 @@
--- Publishes messages in order, given as channel, message, channel, message, ...:
--- nothing, or the error of the first that the server refuses (an ACL may).
-local function announce(messages)
-  for index = 1, #messages, 2 do
-    local sent = redis.pcall('PUBLISH', messages[index], messages[index + 1])
+-- Publishes events in order, given as kind, channel, id, rest, ...: false where there is
+-- no channel of the contract, or no rest. Gives nothing, or the error of the first that
+-- the server refuses (an ACL may).
+local function announce(events, log)
+  for index = 1, #events, 4 do
+    local kind, channel, id, rest = unpack(events, index, index + 3)
+    local message = rest and id .. '\0' .. rest or id
+    local sent
+    if log then
+      log.top = log.top + 1
+      sent = redis.pcall('PUBLISH', log.event, table.concat(
+        {log.epoch, string.format('%.0f', log.top), kind, message}, '\0'))
+    end
+    if type(sent) ~= 'table' and channel then
+      sent = redis.pcall('PUBLISH', channel, message)
+    end
     if type(sent) == 'table' then
+      if log then
+        -- Somebody may have heard of a revision that there will not be.
+        redis.call('HSET', log.revision, '\0epoch', '')
+      end
       return sent
     end
   end

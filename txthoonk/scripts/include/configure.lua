@@ -1,6 +1,6 @@
 -- Stores configuration values and says so: nothing, or the error to answer with,
 -- after which nothing is changed.
-local function configure(feeds, config, name, conffeed, instance, fields)
+local function configure(feeds, config, revision, history, name, conffeed, instance, fields)
   if #fields == 0 then
     return
   end
@@ -12,4 +12,8 @@ local function configure(feeds, config, name, conffeed, instance, fields)
     return sent
   end
   store_fields(config, fields)
+  local kept = tonumber(redis.call('HGET', config, 'history') or nil) or 0
+  if not (kept > 0) then
+    redis.call('UNLINK', revision, history)
+  end
 end

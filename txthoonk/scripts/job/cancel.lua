@@ -2,36 +2,48 @@
 --
 -- KEYS
 --   1 feeds                   set          the registry
---   2 feed.ids:[feed]         list
---   3 feed.claimed:[feed]     sorted set
---   4 feed.cancelled:[feed]   hash
+--   2 feed.config:[feed]      hash
+--   3 feed.revision:[feed]    hash
+--   4 feed.history:[feed]     stream
+--   5 feed.publishes:[feed]   string
+--   6 feed.items:[feed]       hash
+--   7 feed.ids:[feed]         list
+--   8 feed.claimed:[feed]     sorted set
+--   9 feed.cancelled:[feed]   hash
 -- ARGV
 --   1 name of the feed
---   2 channel feed.cancelled:[feed]
---   3 id
+--   2 channel feed.event:[feed]
+--   3 channel feed.cancelled:[feed]
+--   4 id
 -- Reply: 1
 -- Errors: NOFEED, NOTCLAIMED
 -- Events: feed.cancelled
 -- Cost: O(log n)
 
 --- include feed_missing
+--- include open_feed
+--- include open_history
 --- include not_claimed
 --- include first_write
 --- include announce
-local feeds, ids, claimed, cancelled = unpack(KEYS)
-local name, channel, id = unpack(ARGV)
+--- include keep_history
+local feeds, config, revision, history, publishes, items, ids, claimed, cancelled = unpack(KEYS)
+local name, event, channel, id = unpack(ARGV)
 
-local failure = feed_missing(feeds, name) or not_claimed(claimed, name, id)
+local failure, limit = open_feed(feeds, config, name)
+failure = failure or not_claimed(claimed, name, id)
 if failure then
   return failure
 end
 redis.call('LLEN', ids)
+local log = open_history(limit, event, revision, history, publishes, items)
+local events = {'cancel', channel, id, false}
 first_write(feeds)
 local count = redis.pcall('HINCRBY', cancelled, id, 1)
 if type(count) == 'table' then
   return count
 end
-failure = announce({channel, id})
+failure = announce(events, log)
 if failure then
   if redis.call('HINCRBY', cancelled, id, -1) == 0 then
     redis.call('HDEL', cancelled, id)
@@ -40,4 +52,5 @@ if failure then
 end
 redis.call('ZREM', claimed, id)
 redis.call('LPUSH', ids, id)
+keep_history(log, events)
 return 1

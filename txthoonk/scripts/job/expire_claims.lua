@@ -4,30 +4,43 @@
 -- KEYS
 --   1 feeds                   set          the registry
 --   2 feed.config:[feed]      hash
---   3 feed.ids:[feed]         list
---   4 feed.items:[feed]       hash
---   5 feed.published:[feed]   sorted set
---   6 feed.claimed:[feed]     sorted set
---   7 feed.cancelled:[feed]   hash
---   8 feed.stalled:[feed]     set
+--   3 feed.revision:[feed]    hash
+--   4 feed.history:[feed]     stream
+--   5 feed.publishes:[feed]   string
+--   6 feed.items:[feed]       hash
+--   7 feed.ids:[feed]         list
+--   8 feed.published:[feed]   sorted set
+--   9 feed.claimed:[feed]     sorted set
+--   10 feed.cancelled:[feed]  hash
+--   11 feed.stalled:[feed]    set
 -- ARGV
---   1 channel feed.cancelled:[feed]
---   2 channel feed.stalled:[feed]
---   3 how many at the most
+--   1 name of the feed
+--   2 channel feed.event:[feed]
+--   3 channel feed.cancelled:[feed]
+--   4 channel feed.stalled:[feed]
+--   5 how many at the most
 -- Reply: how many were looked at, how many of them were cancelled, how many stalled, and
 --   how many dropped because they have no item
--- Errors: CONFIGNOTHASH
+-- Errors: NOFEED, CONFIGNOTHASH
 -- Events: feed.cancelled or feed.stalled for each
 -- Cost: O(log n) for each
 
+--- include feed_missing
 --- include config_value
+--- include open_feed
+--- include open_history
 --- include now
 --- include first_write
 --- include announce
-local feeds, config, ids, items, published, claimed, cancelled, stalled = unpack(KEYS)
-local cancel_channel, stall_channel, limit = unpack(ARGV)
+--- include keep_history
+local feeds, config, revision, history, publishes, items = unpack(KEYS, 1, 6)
+local ids, published, claimed, cancelled, stalled = unpack(KEYS, 7)
+local name, event, cancel_channel, stall_channel, most = unpack(ARGV)
 
-local timeout, failure = config_value(config, 'timeout')
+local failure, limit, timeout = open_feed(feeds, config, name, 'timeout')
+if timeout == nil and not failure then
+  failure = select(2, config_value(config, 'timeout'))
+end
 if failure then
   return failure
 end
@@ -37,10 +50,11 @@ if not (timeout > 0) then
 end
 local max = tonumber(config_value(config, 'max_failures')) or 0
 local before = string.format('%.17g', now() - timeout * 1000)
-local old = redis.call('ZRANGEBYSCORE', claimed, '-inf', before, 'LIMIT', 0, limit)
+local old = redis.call('ZRANGEBYSCORE', claimed, '-inf', before, 'LIMIT', 0, most)
 redis.call('LLEN', ids)
 redis.call('ZCARD', published)
 redis.call('SCARD', stalled)
+local log = open_history(limit, event, revision, history, publishes, items)
 first_write(feeds)
 
 local cancels, stalls, drops = 0, 0, 0
@@ -48,7 +62,8 @@ for _, id in ipairs(old) do
   local failures = (tonumber(redis.call('HGET', cancelled, id)) or 0) + 1
   local known = redis.call('HEXISTS', items, id) == 1
   local stall = max > 0 and failures >= max
-  failure = known and announce({stall and stall_channel or cancel_channel, id})
+  local events = {stall and 'stall' or 'cancel', stall and stall_channel or cancel_channel, id, false}
+  failure = known and announce(events, log)
   if failure then
     return failure
   end
@@ -65,6 +80,9 @@ for _, id in ipairs(old) do
     redis.call('HSET', cancelled, id, failures)
     redis.call('LPUSH', ids, id)
     cancels = cancels + 1
+  end
+  if known then
+    keep_history(log, events)
   end
 end
 return {#old, cancels, stalls, drops}

@@ -2,29 +2,36 @@
 --
 -- KEYS
 --   1 feeds                   set          the registry
---   2 feed.ids:[feed]         list
---   3 feed.items:[feed]       hash
---   4 feed.publishes:[feed]   string
---   5 feed.published:[feed]   sorted set
+--   2 feed.config:[feed]      hash
+--   3 feed.revision:[feed]    hash
+--   4 feed.history:[feed]     stream
+--   5 feed.publishes:[feed]   string
+--   6 feed.items:[feed]       hash
+--   7 feed.ids:[feed]         list
+--   8 feed.published:[feed]   sorted set
 -- ARGV
 --   1 name of the feed
---   2 channel feed.publishes:[feed]
---   3 LPUSH: to the end of the line, RPUSH: to its front
---   4 id
---   5 item
+--   2 channel feed.event:[feed]
+--   3 channel feed.publishes:[feed]
+--   4 LPUSH: to the end of the line, RPUSH: to its front
+--   5 id
+--   6 item
 -- Reply: the id
 -- Errors: NOFEED, JOBEXISTS
 -- Events: feed.publishes
 -- Cost: O(log n)
 
 --- include feed_missing
+--- include open_feed
+--- include open_history
 --- include now
 --- include undo_count
 --- include announce
-local feeds, ids, items, publishes, published = unpack(KEYS)
-local name, channel, push, id, item = unpack(ARGV)
+--- include keep_history
+local feeds, config, revision, history, publishes, items, ids, published = unpack(KEYS)
+local name, event, channel, push, id, item = unpack(ARGV)
 
-local failure = feed_missing(feeds, name)
+local failure, limit = open_feed(feeds, config, name)
 if failure then
   return failure
 end
@@ -34,8 +41,10 @@ if redis.call('HEXISTS', items, id) == 1 then
 end
 redis.call('LLEN', ids)
 redis.call('ZCARD', published)
+local log = open_history(limit, event, revision, history, publishes, items)
+local events = {'put', channel, id, item}
 redis.call('INCR', publishes)
-failure = announce({channel, id .. '\0' .. item})
+failure = announce(events, log)
 if failure then
   undo_count(publishes, 1)
   return failure
@@ -43,4 +52,5 @@ end
 redis.call('HSET', items, id, item)
 redis.call('ZADD', published, string.format('%.17g', now()), id)
 redis.call(push, ids, id)
+keep_history(log, events)
 return id

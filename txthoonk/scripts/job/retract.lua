@@ -2,27 +2,38 @@
 --
 -- KEYS
 --   1 feeds                    set          the registry
---   2 feed.ids:[feed]          list
---   3 feed.items:[feed]        hash
---   4 feed.published:[feed]    sorted set
---   5 feed.claimed:[feed]      sorted set
---   6 feed.cancelled:[feed]    hash
---   7 feed.stalled:[feed]      set
---   8 feed.transit:[feed]      list
---   9 feed.delivering:[feed]   sorted set
+--   2 feed.config:[feed]       hash
+--   3 feed.revision:[feed]     hash
+--   4 feed.history:[feed]      stream
+--   5 feed.publishes:[feed]    string
+--   6 feed.items:[feed]        hash
+--   7 feed.ids:[feed]          list
+--   8 feed.published:[feed]    sorted set
+--   9 feed.claimed:[feed]      sorted set
+--   10 feed.cancelled:[feed]   hash
+--   11 feed.stalled:[feed]     set
+--   12 feed.transit:[feed]     list
+--   13 feed.delivering:[feed]  sorted set
 -- ARGV
 --   1 name of the feed
---   2 id
+--   2 channel feed.event:[feed]
+--   3 id
 -- Reply: 1, or 0 if it was not there
 -- Errors: NOFEED
--- Events: none
+-- Events: none but in the history
 -- Cost: O(log n) for a claimed or stalled job, O(n) for one in line
 
 --- include feed_missing
-local feeds, ids, items, published, claimed, cancelled, stalled, transit, delivering = unpack(KEYS)
-local name, id = unpack(ARGV)
+--- include open_feed
+--- include open_history
+--- include first_write
+--- include announce
+--- include keep_history
+local feeds, config, revision, history, publishes, items = unpack(KEYS, 1, 6)
+local ids, published, claimed, cancelled, stalled, transit, delivering = unpack(KEYS, 7)
+local name, event, id = unpack(ARGV)
 
-local failure = feed_missing(feeds, name)
+local failure, limit = open_feed(feeds, config, name)
 if failure then
   return failure
 end
@@ -33,9 +44,20 @@ redis.call('HLEN', cancelled)
 redis.call('SCARD', stalled)
 redis.call('LLEN', transit)
 redis.call('ZCARD', delivering)
+local log = open_history(limit, event, revision, history, publishes, items)
+local events = {'retract', false, id, false}
+if log then
+  if redis.call('HEXISTS', items, id) == 0 then
+    return 0
+  end
+  first_write(feeds)
+  failure = announce(events, log)
+  if failure then
+    return failure
+  end
+end
 
-local removed = redis.call('HDEL', items, id)
-if removed == 0 then
+if redis.call('HDEL', items, id) == 0 then
   return 0
 end
 redis.call('HDEL', cancelled, id)
@@ -45,4 +67,5 @@ if redis.call('ZREM', claimed, id) + redis.call('SREM', stalled, id) == 0 then
   redis.call('LREM', transit, 1, id)
   redis.call('LREM', ids, 1, id)
 end
+keep_history(log, events)
 return 1

@@ -2,26 +2,35 @@
 --
 -- KEYS
 --   1 feeds                   set          the registry
---   2 feed.ids:[feed]         list
---   3 feed.stalled:[feed]     set
---   4 feed.published:[feed]   sorted set
+--   2 feed.config:[feed]      hash
+--   3 feed.revision:[feed]    hash
+--   4 feed.history:[feed]     stream
+--   5 feed.publishes:[feed]   string
+--   6 feed.items:[feed]       hash
+--   7 feed.ids:[feed]         list
+--   8 feed.stalled:[feed]     set
+--   9 feed.published:[feed]   sorted set
 -- ARGV
 --   1 name of the feed
---   2 channel feed.retried:[feed]
---   3 id
+--   2 channel feed.event:[feed]
+--   3 channel feed.retried:[feed]
+--   4 id
 -- Reply: 1
 -- Errors: NOFEED, NOTSTALLED
 -- Events: feed.retried
 -- Cost: O(log n)
 
 --- include feed_missing
+--- include open_feed
+--- include open_history
 --- include now
 --- include first_write
 --- include announce
-local feeds, ids, stalled, published = unpack(KEYS)
-local name, channel, id = unpack(ARGV)
+--- include keep_history
+local feeds, config, revision, history, publishes, items, ids, stalled, published = unpack(KEYS)
+local name, event, channel, id = unpack(ARGV)
 
-local failure = feed_missing(feeds, name)
+local failure, limit = open_feed(feeds, config, name)
 if failure then
   return failure
 end
@@ -30,12 +39,15 @@ if redis.call('SISMEMBER', stalled, id) == 0 then
 end
 redis.call('LLEN', ids)
 redis.call('ZCARD', published)
+local log = open_history(limit, event, revision, history, publishes, items)
+local events = {'retry', channel, id, false}
 first_write(feeds)
-failure = announce({channel, id})
+failure = announce(events, log)
 if failure then
   return failure
 end
 redis.call('SREM', stalled, id)
 redis.call('LPUSH', ids, id)
 redis.call('ZADD', published, string.format('%.17g', now()), id)
+keep_history(log, events)
 return 1

@@ -1,8 +1,10 @@
 -- Create a feed.
 --
 -- KEYS
---   1 feeds                 set   the registry
---   2 feed.config:[feed]    hash
+--   1 feeds                  set      the registry
+--   2 feed.config:[feed]     hash
+--   3 feed.revision:[feed]   hash
+--   4 feed.history:[feed]    stream
 -- ARGV
 --   1 name of the feed
 --   2 channel newfeed
@@ -17,11 +19,13 @@
 --- include fields_from
 --- include store_fields
 --- include announce_created
-local feeds, config = KEYS[1], KEYS[2]
+local feeds, config, revision, history = unpack(KEYS)
 local name, newfeed, instance = ARGV[1], ARGV[2], ARGV[3]
 
 if redis.call('SISMEMBER', feeds, name) == 1 then
   return redis.error_reply("FEEDEXISTS feed '" .. name .. "' exists already: open it, or delete it first")
 end
 local _, failure = config_value(config, 'type')
-return failure or announce_created(feeds, config, name, newfeed, instance, fields_from(4)) or 1
+return failure
+  or announce_created(feeds, config, revision, history, name, newfeed, instance, fields_from(4))
+  or 1

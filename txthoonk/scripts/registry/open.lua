@@ -1,8 +1,10 @@
 -- Open a feed: create it if it is missing, configure it if a configuration is given.
 --
 -- KEYS
---   1 feeds                 set   the registry
---   2 feed.config:[feed]    hash
+--   1 feeds                  set      the registry
+--   2 feed.config:[feed]     hash
+--   3 feed.revision:[feed]   hash
+--   4 feed.history:[feed]    stream
 -- ARGV
 --   1 name of the feed
 --   2 channel newfeed
@@ -21,20 +23,20 @@
 --- include type_mismatch
 --- include announce_created
 --- include configure
-local feeds, config = KEYS[1], KEYS[2]
+local feeds, config, revision, history = unpack(KEYS)
 local name, newfeed, instance, conffeed, wanted = unpack(ARGV, 1, 5)
 local fields = fields_from(6)
 
 local failure
 if redis.call('SISMEMBER', feeds, name) == 1 then
   failure = type_mismatch(config, name, wanted)
-    or configure(feeds, config, name, conffeed, instance, fields)
+    or configure(feeds, config, revision, history, name, conffeed, instance, fields)
 else
   failure = select(2, config_value(config, 'type'))
   if not failure then
     fields[#fields + 1] = 'type'
     fields[#fields + 1] = wanted
-    failure = announce_created(feeds, config, name, newfeed, instance, fields)
+    failure = announce_created(feeds, config, revision, history, name, newfeed, instance, fields)
   end
 end
 return failure or redis.call('HGETALL', config)

@@ -1,8 +1,10 @@
 -- Change the configuration of a feed; values that are not given stay.
 --
 -- KEYS
---   1 feeds                 set   the registry
---   2 feed.config:[feed]    hash
+--   1 feeds                  set      the registry
+--   2 feed.config:[feed]     hash
+--   3 feed.revision:[feed]   hash
+--   4 feed.history:[feed]    stream
 -- ARGV
 --   1 name of the feed
 --   2 channel conffeed
@@ -20,7 +22,7 @@
 --- include store_fields
 --- include type_mismatch
 --- include configure
-local feeds, config = KEYS[1], KEYS[2]
+local feeds, config, revision, history = unpack(KEYS)
 local name, conffeed, instance, wanted = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 
 local failure = feed_missing(feeds, name)
@@ -31,4 +33,6 @@ if not failure then
     failure = type_mismatch(config, name, wanted)
   end
 end
-return failure or configure(feeds, config, name, conffeed, instance, fields_from(5)) or 1
+return failure
+  or configure(feeds, config, revision, history, name, conffeed, instance, fields_from(5))
+  or 1

@@ -2,34 +2,53 @@
 --
 -- KEYS
 --   1 feeds                   set          the registry
---   2 feed.items:[feed]       hash
---   3 feed.publishes:[feed]   string
+--   2 feed.config:[feed]      hash
+--   3 feed.revision:[feed]    hash
+--   4 feed.history:[feed]     stream
+--   5 feed.publishes:[feed]   string
+--   6 feed.items:[feed]       hash
 -- ARGV
 --   1 name of the feed
---   2 channel feed.publish:[feed]
---   3 id
---   4 item
--- Reply: 1
--- Errors: NOFEED, NOITEM
+--   2 channel feed.event:[feed]
+--   3 channel feed.publish:[feed]
+--   4 id
+--   5 item
+--   6 the revision that the item must have; empty for any
+-- Reply: 1; or CONFLICT, the revision of the present item and that item, if it is
+--   another one
+-- Errors: NOFEED, NOITEM, NOHISTORY
 -- Events: feed.publish
 -- Cost: O(1)
 
 --- include feed_missing
+--- include open_feed
+--- include open_history
+--- include no_history
+--- include conflict
 --- include item_missing
 --- include undo_count
 --- include announce
-local feeds, items, publishes = unpack(KEYS)
-local name, publish, id, item = unpack(ARGV)
+--- include keep_history
+local feeds, config, revision, history, publishes, items = unpack(KEYS)
+local name, event, publish, id, item, expect = unpack(ARGV)
 
-local failure = feed_missing(feeds, name) or item_missing(items, name, id)
+local failure, limit = open_feed(feeds, config, name)
+failure = failure or item_missing(items, name, id)
 if failure then
   return failure
 end
+local log = open_history(limit, event, revision, history, publishes, items, id)
+failure = conflict(log, name, expect, items, id)
+if failure then
+  return failure
+end
+local events = {'edit', publish, id, item}
 redis.call('INCR', publishes)
-failure = announce({publish, id .. '\0' .. item})
+failure = announce(events, log)
 if failure then
   undo_count(publishes, 1)
   return failure
 end
 redis.call('HSET', items, id, item)
+keep_history(log, events)
 return 1

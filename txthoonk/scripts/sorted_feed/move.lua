@@ -2,30 +2,39 @@
 --
 -- KEYS
 --   1 feeds                   set          the registry
---   2 feed.ids:[feed]         list
---   3 feed.items:[feed]       hash
+--   2 feed.config:[feed]      hash
+--   3 feed.revision:[feed]    hash
+--   4 feed.history:[feed]     stream
+--   5 feed.publishes:[feed]   string
+--   6 feed.items:[feed]       hash
+--   7 feed.ids:[feed]         list
 -- ARGV
 --   1 name of the feed
---   2 channel feed.position:[feed]
---   3 id
---   4 position: begin:, :end, :id or id:
---   5 where that is: begin, end, before or after
---   6 the id that it is before or after, else empty
+--   2 channel feed.event:[feed]
+--   3 channel feed.position:[feed]
+--   4 id
+--   5 position: begin:, :end, :id or id:
+--   6 where that is: begin, end, before or after
+--   7 the id that it is before or after, else empty
 -- Reply: 1, or 0 if it is to stand beside itself: it stays where it is
 -- Errors: NOFEED, NOITEM
 -- Events: feed.position, unless it stays where it is
 -- Cost: O(n)
 
 --- include feed_missing
+--- include open_feed
+--- include open_history
 --- include item_missing
 --- include place_missing
 --- include first_write
 --- include announce
 --- include insert_at
-local feeds, ids, items = unpack(KEYS)
-local name, position, id, place, where, relative = unpack(ARGV)
+--- include keep_history
+local feeds, config, revision, history, publishes, items, ids = unpack(KEYS)
+local name, event, position, id, place, where, relative = unpack(ARGV)
 
-local failure = feed_missing(feeds, name)
+local failure, limit = open_feed(feeds, config, name)
+failure = failure
   or item_missing(items, name, id)
   or place_missing(ids, items, name, where, relative)
 if failure then
@@ -34,11 +43,14 @@ end
 if id == relative then
   return 0
 end
+local log = open_history(limit, event, revision, history, publishes, items)
+local events = {'position', position, id, place}
 first_write(feeds)
-failure = announce({position, id .. '\0' .. place})
+failure = announce(events, log)
 if failure then
   return failure
 end
 redis.call('LREM', ids, 1, id)
 insert_at(ids, where, relative, id)
+keep_history(log, events)
 return 1

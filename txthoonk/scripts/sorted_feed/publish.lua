@@ -2,38 +2,46 @@
 --
 -- KEYS
 --   1 feeds                   set          the registry
---   2 feed.ids:[feed]         list
---   3 feed.items:[feed]       hash
---   4 feed.publishes:[feed]   string
---   5 feed.idincr:[feed]      string
+--   2 feed.config:[feed]      hash
+--   3 feed.revision:[feed]    hash
+--   4 feed.history:[feed]     stream
+--   5 feed.publishes:[feed]   string
+--   6 feed.items:[feed]       hash
+--   7 feed.ids:[feed]         list
+--   8 feed.idincr:[feed]      string
 -- ARGV
 --   1 name of the feed
---   2 channel feed.publish:[feed]
---   3 channel feed.position:[feed]
---   4 item
---   5 position: begin:, :end, :id or id:
---   6 where that is: begin, end, before or after
---   7 the id that it is before or after, else empty
+--   2 channel feed.event:[feed]
+--   3 channel feed.publish:[feed]
+--   4 channel feed.position:[feed]
+--   5 item
+--   6 position: begin:, :end, :id or id:
+--   7 where that is: begin, end, before or after
+--   8 the id that it is before or after, else empty
 -- Reply: the new id
 -- Errors: NOFEED, NOITEM
 -- Events: feed.publish, feed.position
 -- Cost: O(1) at the ends, O(n) before or after another item
 
 --- include feed_missing
+--- include open_feed
+--- include open_history
 --- include item_missing
 --- include place_missing
 --- include undo_count
 --- include announce
 --- include insert_at
-local feeds, ids, items, publishes, idincr = unpack(KEYS)
-local name, publish, position, item, place, where, relative = unpack(ARGV)
+--- include keep_history
+local feeds, config, revision, history, publishes, items, ids, idincr = unpack(KEYS)
+local name, event, publish, position, item, place, where, relative = unpack(ARGV)
 
-local failure = feed_missing(feeds, name)
-  or place_missing(ids, items, name, where, relative)
+local failure, limit = open_feed(feeds, config, name)
+failure = failure or place_missing(ids, items, name, where, relative)
 if failure then
   return failure
 end
 redis.call('HLEN', items)
+local log = open_history(limit, event, revision, history, publishes, items)
 redis.call('INCR', publishes)
 local id, counted = nil, 0
 repeat
@@ -46,7 +54,8 @@ repeat
   -- Somebody may have used the number without counting: his item must stay.
 until redis.call('HEXISTS', items, id) == 0
 
-failure = announce({publish, id .. '\0' .. item, position, id .. '\0' .. place})
+local events = {'publish', publish, id, item, 'position', position, id, place}
+failure = announce(events, log)
 if failure then
   undo_count(publishes, 1)
   undo_count(idincr, counted)
@@ -54,4 +63,5 @@ if failure then
 end
 redis.call('HSET', items, id, item)
 insert_at(ids, where, relative, id)
+keep_history(log, events)
 return id

@@ -1,0 +1,152 @@
+"""Reading a feed's history: where it stands, and what it has behind a position.
+
+A position is an epoch and a revision in it (DESIGN 5.5); the scripts judge it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attr
+from twisted.internet.defer import Deferred
+
+from txthoonk._keys import FEEDS, feed_key
+from txthoonk._redis import TEXT, RedisProtocol
+from txthoonk._scripts import load
+
+__all__ = ["Look", "Snapshot", "history_keys", "look", "read_item", "read_items", "read_snapshot"]
+
+_LOOK = load("history/look")
+_ITEM = load("history/item")
+_SNAPSHOT = load("history/snapshot")
+_ITEMS = load("history/items")
+
+#: What may have become of a position -> why the events behind it cannot be had.
+REASONS = {
+    "foreign": "a writer that keeps no history changed the feed",
+    "lost": "the server lost changes that were told already",
+    "off": "the feed keeps no history",
+    "recreated": "the feed was created anew, or its history begun anew",
+    "trimmed": "the history does not go back that far",
+}
+
+
+@attr.frozen
+class Look:
+    """What a feed's history says of a position.
+
+    :ivar verdict: ``ok``, or a key of :data:`REASONS`.
+    :ivar type: the feed's type, if it has one.
+    :ivar serializer: the name of its serializer.
+    :ivar epoch: the present epoch.
+    :ivar top: the present revision.
+    :ivar entries: what is behind the position: see
+        :func:`~txthoonk.events.parse_entry`.
+    """
+
+    verdict: str
+    type: str | None = None
+    serializer: str = "text"
+    epoch: str = ""
+    top: int = 0
+    entries: list[Any] = attr.Factory(list)
+
+    @property
+    def reason(self) -> str:
+        """Why the events behind the position cannot be had."""
+        return REASONS.get(self.verdict, self.verdict)
+
+
+def history_keys(feed: str) -> tuple[str, ...]:
+    """Give the KEYS that every change of a feed needs, those first."""
+    parts = ("config", "revision", "history", "publishes", "items")
+    return (FEEDS, *[feed_key(part, feed) for part in parts])
+
+
+def look(
+    redis: RedisProtocol, feed: str, epoch: str, since: int | None, count: int
+) -> Deferred[Look]:
+    """Look where a feed's history stands, and what it has behind a position.
+
+    :param epoch: of the position; empty: the present one.
+    :param since: the position's revision; None: before the oldest one that is kept.
+    :param count: how many entries at the most.
+    :return: fires a :class:`Look`; fails with
+        :class:`~txthoonk.errors.FeedDoesNotExist`.
+    """
+    prefix = _LOOK.prefix(history_keys(feed), feed, epoch)
+    command = (*prefix, "" if since is None else since, count)
+    return redis.call(_LOOK, command, TEXT).addCallback(_look)
+
+
+def _look(reply: list[Any]) -> Look:
+    verdict, type_, serializer, *rest = reply
+    if not rest:
+        return Look(verdict, type_, serializer or "text")
+    return Look(verdict, type_, serializer or "text", rest[0], int(rest[1]), rest[2])
+
+
+def read_item(redis: RedisProtocol, feed: str, id_: str) -> Deferred[tuple[str | None, int]]:
+    """Read an item as it is stored, and its revision."""
+    command = _ITEM.prefix(history_keys(feed), feed, id_)
+    return redis.call(_ITEM, command, TEXT)
+
+
+@attr.frozen
+class Snapshot:
+    """The order of a feed, and the items at its beginning, of one moment.
+
+    :ivar verdict: ``ok``, ``off`` (no history), or ``neither`` (there is no order in a
+        feed of that type).
+    :ivar ids: all ids, in order.
+    :ivar items: of the first ids, as they are stored; None: no item.
+    """
+
+    verdict: str
+    type: str | None
+    serializer: str = "text"
+    epoch: str | None = None
+    top: int = 0
+    ids: list[str] = attr.Factory(list)
+    items: list[str | None] = attr.Factory(list)
+
+
+def read_snapshot(
+    redis: RedisProtocol, feed: str, count: int, channel: str, message: str
+) -> Deferred[Snapshot]:
+    """Read the order of a feed, and its first items: O(n) for n items.
+
+    :param count: of how many ids the items are wanted.
+    :param channel: gets *message* at that moment, if the feed keeps no history.
+    :return: fires a :class:`Snapshot`; fails with
+        :class:`~txthoonk.errors.FeedDoesNotExist`.
+    """
+    prefix = _SNAPSHOT.prefix((*history_keys(feed), feed_key("ids", feed)), feed)
+    command = (*prefix, count, channel, message)
+    return redis.call(_SNAPSHOT, command, TEXT).addCallback(_snapshot)
+
+
+def _snapshot(reply: list[Any]) -> Snapshot:
+    verdict, type_, serializer, *rest = reply
+    if not rest:
+        return Snapshot(verdict, type_, serializer or "text")
+    epoch, top, ids, items = rest
+    return Snapshot(verdict, type_, serializer or "text", epoch, int(top or 0), ids, items)
+
+
+def read_items(
+    redis: RedisProtocol, feed: str, ids: list[str], channel: str, message: str
+) -> Deferred[tuple[str | None, int, list[str | None]]]:
+    """Read items as they are stored, and the position of that moment.
+
+    :param channel: gets *message* at that moment; empty: it is not needed.
+    :return: fires the epoch and the revision, if the feed keeps a history, and the items.
+    """
+    keys = (feed_key("items", feed), feed_key("revision", feed))
+    command = (*_ITEMS.prefix(keys, channel, message), *ids)
+    return redis.call(_ITEMS, command, TEXT).addCallback(_items)
+
+
+def _items(reply: list[Any]) -> tuple[str | None, int, list[str | None]]:
+    epoch, top, items = reply
+    return epoch, int(top or 0), items

@@ -1,0 +1,36 @@
+-- Read an item and its revision, of one moment.
+--
+-- KEYS
+--   1 feeds                   set          the registry
+--   2 feed.config:[feed]      hash
+--   3 feed.revision:[feed]    hash
+--   4 feed.history:[feed]     stream
+--   5 feed.publishes:[feed]   string
+--   6 feed.items:[feed]       hash
+-- ARGV
+--   1 name of the feed
+--   2 id
+-- Reply: the item and its revision; nothing and 0 if there is no such item
+-- Errors: NOFEED, NOHISTORY
+-- Events: none
+-- Cost: O(1)
+
+--- include feed_missing
+--- include open_feed
+--- include open_history
+--- include no_history
+--- include keep_history
+local feeds, config, revision, history, publishes, items = unpack(KEYS)
+local name, id = unpack(ARGV)
+
+local failure, limit = open_feed(feeds, config, name)
+if failure or not limit then
+  return failure or no_history(name)
+end
+local log = open_history(limit, '', revision, history, publishes, items, id)
+local item = redis.call('HGET', items, id)
+local own = item and (not log.void and log.own or log.base) or 0
+if log.void or log.server then
+  keep_history(log, {})
+end
+return {item, own}

@@ -1,0 +1,57 @@
+-- Read where the history of a feed stands, and what it has behind a position.
+--
+-- KEYS
+--   1 feeds                   set          the registry
+--   2 feed.config:[feed]      hash
+--   3 feed.revision:[feed]    hash
+--   4 feed.history:[feed]     stream
+--   5 feed.publishes:[feed]   string
+--   6 feed.items:[feed]       hash
+-- ARGV
+--   1 name of the feed
+--   2 the epoch of the position, empty for the present one
+--   3 the revision of the position; empty for the oldest one that is kept
+--   4 how many entries at the most
+-- Reply: what became of the position (ok, or recreated, foreign, lost, trimmed; or off if
+--   the feed keeps no history), the feed's type and its serializer, the present epoch and
+--   revision, and the entries behind the position, if it is ok: each a revision and the
+--   stream's fields
+-- Errors: NOFEED
+-- Events: none
+-- Cost: O(m) for m entries
+
+--- include feed_missing
+--- include open_feed
+--- include open_history
+--- include judge
+--- include keep_history
+local feeds, config, revision, history, publishes, items = unpack(KEYS)
+local name, epoch, since, most = unpack(ARGV)
+
+local failure, limit, serializer, kind = open_feed(feeds, config, name, 'serializer')
+if failure or not limit then
+  return failure or {'off', kind, serializer or false}
+end
+local queue = kind == 'queue' or kind == 'pyqueue'
+local log = open_history(limit, '', revision, history, publishes, not queue and items)
+if log.void or log.server then
+  keep_history(log, {})
+end
+local verdict = since == '' and 'ok' or judge(log, epoch, tonumber(since))
+local entries = {}
+local first = since == '' and '-' or string.format('%.0f', since + 1)
+if verdict == 'ok' and tonumber(most) > 0 then
+  entries = redis.call('XRANGE', history, first, '+', 'COUNT', most)
+end
+for index, entry in ipairs(entries) do
+  local number = string.match(entry[1], '%d+')
+  if index == 1 and first ~= '-' and number ~= first then
+    verdict = 'trimmed'
+  end
+  entry[1] = number
+end
+if verdict == 'ok' and #entries == 0 and since ~= '' and tonumber(since) < log.top and tonumber(most) > 0 then
+  verdict = 'trimmed'
+end
+return {verdict, kind, serializer, log.epoch, string.format('%.0f', log.top),
+  verdict == 'ok' and entries or {}}

@@ -1,0 +1,53 @@
+-- Read the order of a feed, the items at its beginning and where its history stands, of
+-- one moment. If it keeps none, a message tells the reader's subscriber the moment.
+--
+-- KEYS
+--   1 feeds                   set                    the registry
+--   2 feed.config:[feed]      hash
+--   3 feed.revision:[feed]    hash
+--   4 feed.history:[feed]     stream
+--   5 feed.publishes:[feed]   string
+--   6 feed.items:[feed]       hash
+--   7 feed.ids:[feed]         sorted set or list
+-- ARGV
+--   1 name of the feed
+--   2 how many items
+--   3 the reader's own channel
+--   4 message
+-- Reply: ok (or off if the feed keeps no history, neither if it is of a type that has no
+--   order), its type and its serializer, the present epoch and revision if there are, all
+--   ids in their order, and the items of the first of them
+-- Errors: NOFEED
+-- Events: none; the message, where there is no history
+-- Cost: O(n)
+
+--- include feed_missing
+--- include open_feed
+--- include open_history
+--- include items_of
+--- include keep_history
+local feeds, config, revision, history, publishes, items, ids = unpack(KEYS)
+local name, most, channel, message = unpack(ARGV)
+
+local failure, limit, serializer, kind = open_feed(feeds, config, name, 'serializer')
+if failure then
+  return failure
+end
+local sorted = kind == 'sorted_feed'
+if not sorted and kind and kind ~= 'feed' then
+  return {'neither', kind, serializer or false}
+end
+local order = redis.call(sorted and 'LRANGE' or 'ZRANGE', ids, 0, -1)
+local first = {}
+for index = 1, math.min(#order, most) do
+  first[index] = order[index]
+end
+local contents = items_of(items, first)
+local log = open_history(limit, '', revision, history, publishes, items)
+if not log then
+  redis.call('PUBLISH', channel, message)
+elseif log.void or log.server then
+  keep_history(log, {})
+end
+return {log and 'ok' or 'off', kind, serializer or false, log and log.epoch,
+  log and string.format('%.0f', log.top), order, contents}

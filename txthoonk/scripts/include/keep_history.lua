@@ -1,0 +1,38 @@
+-- Stores events that were announced, and where the history of the feed stands then, as
+-- the last thing that a change does.
+local function keep_history(log, events)
+  if not log then
+    return
+  end
+  if log.void then
+    redis.call('UNLINK', log.revision, log.history)
+  end
+  local revision = log.top - #events / 4
+  for index = 1, #events, 4 do
+    local kind, _, id, rest = unpack(events, index, index + 3)
+    revision = revision + 1
+    local number = string.format('%.0f', revision)
+    local words = {'XADD', log.history, 'MAXLEN', '~', log.limit, number .. '-0', 'kind', kind, 'id', id}
+    if rest then
+      words[11], words[12] = kind == 'position' and 'position' or 'item', rest
+    end
+    redis.call(unpack(words))
+    if kind == 'publish' or kind == 'edit' then
+      redis.call('HSET', log.revision, id, number)
+    elseif kind == 'retract' then
+      redis.call('HDEL', log.revision, id)
+    end
+  end
+  redis.call('HSET', log.revision,
+    '\0revision', string.format('%.0f', log.top),
+    '\0publishes', redis.call('GET', log.publishes) or 0,
+    '\0length', log.items and redis.call('HLEN', log.items) or 0)
+  if log.server then
+    -- Positions in eras of long ago are too old to be of use.
+    local eras = string.sub(log.eras, -2000)
+    redis.call('HSET', log.revision, '\0epoch', log.epoch, '\0server', log.server,
+      '\0base', string.format('%.0f', log.base), '\0cause', log.cause or '',
+      '\0eras', #eras < #log.eras and string.match(eras, ' (.*)') or eras)
+  end
+  log.void, log.server = false, false
+end

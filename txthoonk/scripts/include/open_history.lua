@@ -1,0 +1,35 @@
+-- Reads where the history of a feed stands before a change: a table, false if it keeps
+-- none. Where the feed was changed by somebody who keeps no history, as its counters
+-- tell, all revisions before are void: a new epoch begins. It begins too, but voids
+-- nothing that the server still knows, where the server is not the same one any more.
+local function open_history(limit, event, revision, history, publishes, items, id)
+  if not limit then
+    return false
+  end
+  redis.call('XLEN', history)
+  local state = redis.call('HMGET', revision, '\0epoch', '\0revision', '\0publishes',
+    '\0length', '\0server', '\0base', '\0eras', '\0cause', id or '\0epoch')
+  local log = {limit = limit, event = event, revision = revision, history = history,
+    publishes = publishes, items = items, epoch = state[1], top = tonumber(state[2]) or 0,
+    base = tonumber(state[6]) or 0, eras = state[7] or '', cause = state[8],
+    own = id and tonumber(state[9])}
+  local count = tonumber(redis.call('GET', publishes) or 0)
+  local length = items and redis.call('HLEN', items) or 0
+  local known = state[1] and state[1] ~= ''
+  if not known or count ~= tonumber(state[3]) or length ~= tonumber(state[4]) then
+    log.cause = state[1] and 'foreign' or 'recreated'
+    -- The break takes a revision, unless there is nothing yet: 0 is before all items.
+    if log.top > 0 or count > 0 or length > 0 then
+      log.top = log.top + 1
+    end
+    log.void, log.base, log.eras = true, log.top, ''
+  end
+  local server = string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)')
+  if log.void or server ~= state[5] then
+    local time = redis.call('TIME')
+    log.server = server
+    log.epoch = string.sub(redis.sha1hex(server .. revision .. time[1] .. ' ' .. time[2]), 1, 16)
+    log.eras = log.eras .. string.format('%s:%.0f ', log.epoch, log.top)
+  end
+  return log
+end
