@@ -1,8 +1,13 @@
-"""Which channel goes to which handlers, and which channels Redis has confirmed."""
+"""Which channel goes to whom, and which channels Redis has confirmed.
+
+Those who want messages are handlers, each of one channel (``register_handler``), and
+groups, each of several channels and patterns (subscriptions): a group counts once Redis
+has confirmed all of it, because a message may be a part of what others tell.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from inspect import iscoroutine
 from itertools import count
 from typing import Any
@@ -15,27 +20,53 @@ from txthoonk._subscriber import RedisSubscriber
 from txthoonk.errors import ConnectionLost
 from txthoonk.events import message_parser
 
-__all__ = ["Dispatcher", "Handler"]
+__all__ = ["Dispatcher", "Group", "Handler"]
 
 #: Gets the parts of a message; may return a Deferred or a coroutine.
 Handler = Callable[..., Any]
 
+_log = Logger()
+
 
 @attr.define(eq=False)
-class _Channel:
-    """One channel that somebody wants, or that Redis still has to answer for.
+class Group:
+    """Channels and patterns that are wanted together.
+
+    :ivar channels: channel -> what gets its messages.
+    :ivar patterns: pattern -> what gets channel and message of those that match.
+    :ivar ready: is called when all are confirmed, at first and on each new connection.
+    :ivar lost: is called when the connection is lost.
+    :ivar refused: is called with the reason where Redis refuses one of them.
+    """
+
+    channels: dict[str, Callable[[str], object]]
+    patterns: dict[str, Callable[[str, str], object]]
+    ready: Callable[[], object]
+    lost: Callable[[], object]
+    refused: Callable[[BaseException], object]
+    _missing: int = 0
+
+
+@attr.define(eq=False)
+class _Topic:
+    """A channel or pattern that somebody wants, or that Redis still has to answer for.
 
     :ivar handlers: by handler id, those that get messages.
     :ivar waiting: by handler id, those that wait for the confirmation.
+    :ivar groups: those that it belongs to.
+    :ivar sinks: what they have for its messages.
     :ivar subscribed: whether the last request that was sent is SUBSCRIBE.
     :ivar unconfirmed: SUBSCRIBE requests that are not answered.  Only the last
         answer counts: an earlier one is older than the UNSUBSCRIBE behind it.
     """
 
     name: str
+    pattern: bool
     parse: Callable[[str], list[str] | None]
     handlers: dict[int, Handler] = attr.Factory(dict)
     waiting: dict[int, tuple[Deferred[int], Handler]] = attr.Factory(dict)
+    groups: dict[Group, None] = attr.Factory(dict)
+    sinks: tuple[Callable[..., object], ...] = ()
     subscribed: bool = False
     unconfirmed: int = 0
 
@@ -43,17 +74,59 @@ class _Channel:
     def live(self) -> bool:
         return self.subscribed and not self.unconfirmed
 
+    @property
+    def wanted(self) -> bool:
+        return bool(self.handlers or self.waiting or self.groups)
+
+    def collect_sinks(self) -> None:
+        both = [group.patterns if self.pattern else group.channels for group in self.groups]
+        self.sinks = tuple(sinks[self.name] for sinks in both)
+
+    def message(self, message: str) -> None:
+        """Hand a message of the channel to all who want it."""
+        for sink in self.sinks:
+            sink(message)
+        if not self.handlers:
+            return
+        parts = self.parse(message)
+        if parts is None:
+            _log.error("malformed message on channel {name!r} ignored", name=self.name)
+            return
+        for id_, handler in tuple(self.handlers.items()):
+            if id_ in self.handlers:  # not removed by one that was called before it
+                self._call(handler, parts)
+
+    def _call(self, handler: Handler, parts: list[str]) -> None:
+        try:
+            result = handler(*parts)
+            if result is None:
+                return
+            if iscoroutine(result):
+                result = Deferred.fromCoroutine(result)
+        except Exception:
+            _log.failure("a handler of channel {name!r} failed", name=self.name)
+            return
+        if isinstance(result, Deferred):
+            result.addErrback(
+                lambda failure: _log.failure(
+                    "a handler of channel {name!r} failed", failure, name=self.name
+                )
+            )
+
 
 class Dispatcher:
-    """Handlers by channel, over one subscriber connection at a time."""
+    """Handlers and groups by channel, over one subscriber connection at a time.
 
-    _log = Logger()
+    :ivar routes: channel -> what gets its messages, for those that are confirmed.
+    """
 
     def __init__(self) -> None:
         self._redis: RedisSubscriber | None = None
-        self._channels: dict[str, _Channel] = {}
-        self._by_id: dict[int, _Channel] = {}
+        self._topics: dict[tuple[str, bool], _Topic] = {}
+        self._by_id: dict[int, _Topic] = {}
+        self._groups: dict[Group, None] = {}
         self._new_id: Iterator[int] = count()
+        self.routes: dict[str, Callable[[str], object]] = {}
 
     # -- what the user does ------------------------------------------------
 
@@ -61,121 +134,185 @@ class Dispatcher:
         """Add a handler; fires its id once Redis has confirmed the channel."""
         if self._redis is None:
             raise ConnectionLost("not connected to Redis")
-        channel = self._channels.get(name)
-        if channel is None:
-            channel = self._channels[name] = _Channel(name, message_parser(name))
+        topic = self._topic(name, pattern=False)
         id_ = next(self._new_id)
-        self._by_id[id_] = channel
-        if channel.live:
-            channel.handlers[id_] = handler
+        self._by_id[id_] = topic
+        if topic.live:
+            topic.handlers[id_] = handler
             return succeed(id_)
         added: Deferred[int] = Deferred(lambda _: self.remove(id_))
-        channel.waiting[id_] = (added, handler)
-        self._subscribe(channel)
+        topic.waiting[id_] = (added, handler)
+        self._subscribe([topic])
         return added
 
     def remove(self, id_: int) -> None:
         """Remove a handler; the last one of a channel unsubscribes."""
-        channel = self._by_id.pop(id_, None)
-        if channel is not None:
-            channel.handlers.pop(id_, None)
-            channel.waiting.pop(id_, None)
-            self._leave_if_unwanted(channel)
+        topic = self._by_id.pop(id_, None)
+        if topic is not None:
+            topic.handlers.pop(id_, None)
+            topic.waiting.pop(id_, None)
+            self._leave_unwanted([topic])
 
-    def _subscribe(self, *channels: _Channel) -> None:
-        for channel in channels:
-            if self._redis is not None and not channel.subscribed:
-                channel.subscribed = True
-                channel.unconfirmed += 1
-                # Each by itself: Redis refuses a request as a whole.
-                self._redis.subscribe(channel.name)
+    def join(self, group: Group) -> None:
+        """Add a group; it is told when it is ready."""
+        self._groups[group] = None
+        topics = self._topics_of(group)
+        for topic in topics:
+            topic.groups[group] = None
+            topic.collect_sinks()
+        group._missing = sum(not topic.live for topic in topics)
+        self._subscribe(topics)
+        if not group._missing:
+            group.ready()
 
-    def _leave_if_unwanted(self, channel: _Channel) -> None:
-        if channel.handlers or channel.waiting:
+    def leave(self, group: Group) -> None:
+        """Remove a group; what nobody else wants is unsubscribed."""
+        if self._groups.pop(group, self) is self:
             return
-        if channel.subscribed and self._redis is not None:
-            channel.subscribed = False
-            self._redis.unsubscribe(channel.name)
-        # Somebody fired or failed meanwhile may have made a new one of that name.
-        if not channel.unconfirmed and self._channels.get(channel.name) is channel:
-            del self._channels[channel.name]
+        topics = self._topics_of(group)
+        for topic in topics:
+            topic.groups.pop(group, None)
+            topic.collect_sinks()
+        self._leave_unwanted(topics)
+
+    def _topic(self, name: str, pattern: bool) -> _Topic:
+        topic = self._topics.get((name, pattern))
+        if topic is None:
+            topic = self._topics[name, pattern] = _Topic(name, pattern, message_parser(name))
+        return topic
+
+    def _topics_of(self, group: Group) -> list[_Topic]:
+        channels = [self._topic(name, pattern=False) for name in group.channels]
+        return channels + [self._topic(name, pattern=True) for name in group.patterns]
+
+    def _subscribe(self, topics: Iterable[_Topic]) -> None:
+        """Ask for all of them at once: Redis refuses a request as a whole."""
+        redis = self._redis
+        if redis is None:
+            return
+        new = [topic for topic in topics if not topic.subscribed]
+        for topic in new:
+            topic.subscribed = True
+            topic.unconfirmed += 1
+        for ask, pattern in ((redis.subscribe, False), (redis.psubscribe, True)):
+            names = [topic.name for topic in new if topic.pattern is pattern]
+            if names:
+                ask(*names)
+
+    def _leave_unwanted(self, topics: Iterable[_Topic]) -> None:
+        ended = []
+        for topic in topics:
+            if topic.wanted:
+                continue
+            if topic.subscribed and self._redis is not None:
+                topic.subscribed = False
+                ended.append(topic)
+            self._forget_route(topic)
+            key = (topic.name, topic.pattern)
+            # Somebody fired or failed meanwhile may have made a new one of that name.
+            if not topic.unconfirmed and self._topics.get(key) is topic:
+                del self._topics[key]
+        if ended and self._redis is not None:
+            redis = self._redis
+            for ask, pattern in ((redis.unsubscribe, False), (redis.punsubscribe, True)):
+                names = [topic.name for topic in ended if topic.pattern is pattern]
+                if names:
+                    ask(*names)
+
+    def _forget_route(self, topic: _Topic) -> None:
+        if not topic.pattern:
+            self.routes.pop(topic.name, None)
 
     # -- what the connection does -------------------------------------------
 
     def connected(self, redis: RedisSubscriber) -> None:
         """Take up all channels on a new connection."""
         self._redis = redis
-        self._subscribe(*list(self._channels.values()))
+        for group in list(self._groups):
+            self._subscribe(self._topics_of(group))
+        for topic in list(self._topics.values()):
+            self._subscribe([topic])
 
     def disconnected(self, error: BaseException) -> None:
         """Forget what the connection had confirmed, and fail who waits for it."""
         self._redis = None
-        for channel in list(self._channels.values()):
-            channel.subscribed = False
-            channel.unconfirmed = 0
-            self._fail_waiting(channel, error)
-            self._leave_if_unwanted(channel)
+        self.routes.clear()
+        for topic in list(self._topics.values()):
+            topic.subscribed = False
+            topic.unconfirmed = 0
+            self._fail_waiting(topic, error)
+            self._leave_unwanted([topic])
+        for group in list(self._groups):
+            if group in self._groups:  # not removed by one that was told before it
+                group._missing = len(group.channels) + len(group.patterns)
+                group.lost()
 
-    def confirmed(self, name: str) -> None:
-        """Take Redis' confirmation of a channel."""
-        channel = self._channels.get(name)
-        if channel is None or not channel.unconfirmed:
+    def confirmed(self, name: str, pattern: bool = False) -> None:
+        """Take Redis' confirmation of a channel or a pattern."""
+        topic = self._topics.get((name, pattern))
+        if topic is None or not topic.unconfirmed:
             return
-        channel.unconfirmed -= 1
-        if channel.unconfirmed:
+        topic.unconfirmed -= 1
+        if topic.unconfirmed:
             return
-        waiting, channel.waiting = channel.waiting, {}
+        if not pattern and topic.subscribed:
+            self.routes[name] = topic.message
+        waiting, topic.waiting = topic.waiting, {}
         for id_, (added, handler) in waiting.items():
             if id_ in self._by_id:  # not cancelled by one that was fired before it
-                channel.handlers[id_] = handler
+                topic.handlers[id_] = handler
                 added.callback(id_)
-        self._leave_if_unwanted(channel)
+        for group in tuple(topic.groups):
+            group._missing -= 1
+            if not group._missing and group in self._groups:
+                group.ready()
+        self._leave_unwanted([topic])
 
-    def refused(self, names: tuple[Any, ...], error: BaseException) -> None:
-        """Take Redis' refusal to subscribe to channels."""
+    def pattern_confirmed(self, channel: str, numSubscriptions: int) -> None:
+        """Take Redis' confirmation of a pattern."""
+        self.confirmed(channel, pattern=True)
+
+    def refused(self, names: tuple[Any, ...], error: BaseException, pattern: bool = False) -> None:
+        """Take Redis' refusal to subscribe to channels or patterns."""
+        groups: dict[Group, None] = {}
         for name in names:
-            channel = self._channels.get(name)
-            if channel is None or not channel.unconfirmed:
+            topic = self._topics.get((name, pattern))
+            if topic is None or not topic.unconfirmed:
                 continue
-            channel.unconfirmed -= 1
-            channel.subscribed = False
-            self._fail_waiting(channel, error)
-            if channel.handlers:
-                self._log.error(
-                    "no more messages of channel {name!r}: {error}", name=name, error=error
-                )
-            self._leave_if_unwanted(channel)
+            topic.unconfirmed -= 1
+            topic.subscribed = False
+            self._forget_route(topic)
+            self._fail_waiting(topic, error)
+            groups.update(topic.groups)
+            if topic.handlers:
+                _log.error("no more messages of channel {name!r}: {error}", name=name, error=error)
+            self._leave_unwanted([topic])
+        for group in groups:
+            if group in self._groups:
+                group.refused(error)
 
-    def _fail_waiting(self, channel: _Channel, error: BaseException) -> None:
-        waiting, channel.waiting = channel.waiting, {}
+    def refused_patterns(self, names: tuple[Any, ...], error: BaseException) -> None:
+        """Take Redis' refusal to subscribe to patterns."""
+        self.refused(names, error, pattern=True)
+
+    def _fail_waiting(self, topic: _Topic, error: BaseException) -> None:
+        waiting, topic.waiting = topic.waiting, {}
         for id_, (added, _) in waiting.items():
             if self._by_id.pop(id_, None):  # not cancelled by one that was failed before it
                 added.errback(error)
 
     def message(self, name: str, message: str) -> None:
-        """Call the handlers of a channel with the parts of a message."""
-        channel = self._channels.get(name)
-        if channel is None or not channel.live:
-            return
-        parts = channel.parse(message)
-        if parts is None:
-            self._log.error("malformed message on channel {name!r} ignored", name=name)
-            return
-        for id_, handler in list(channel.handlers.items()):
-            if id_ in channel.handlers:  # not removed by one that was called before it
-                self._call(name, handler, parts)
+        """Take a message of a channel."""
+        route = self.routes.get(name)
+        if route is not None:
+            route(message)
 
-    def _call(self, name: str, handler: Handler, parts: list[str]) -> None:
-        try:
-            result = handler(*parts)
-            if iscoroutine(result):
-                result = Deferred.fromCoroutine(result)
-        except Exception:
-            self._log.failure("a handler of channel {name!r} failed", name=name)
-            return
-        if isinstance(result, Deferred):
-            result.addErrback(
-                lambda failure: self._log.failure(
-                    "a handler of channel {name!r} failed", failure, name=name
-                )
-            )
+    def pattern_message(self, pattern: str, channel: str, message: str) -> bool:
+        """Take a message of a channel that matches a pattern; whether it is one of ours."""
+        topic = self._topics.get((pattern, True))
+        if topic is None:
+            return False
+        if topic.live:
+            for sink in topic.sinks:
+                sink(channel, message)
+        return True

@@ -4,6 +4,14 @@ At any time a line does one of three things. It is *idle*; or it *asks*: one scr
 takes items for as many as wait; or, when there were not enough, it *waits*: BLMOVE on a
 connection of its own moves the next id to ``feed.transit``, with which it asks again.
 An id for which nobody is left goes back to the front of the feed.
+
+In a patient room (see :mod:`txthoonk._waiting`) it may *rest* also while somebody waits:
+until the publisher has a connection again, or for a moment after a connection that it
+waited on was lost.  What was in flight on a lost connection is not sent again as it was,
+the line asks anew; so what an ask has taken whose reply was lost is not got by asking:
+for a queue it is in ``feed.delivering``, from where maintenance puts it back after 30
+seconds; for jobs it is claimed, until the feed's timeout.  An id that BLMOVE has moved
+while its connection was lost is in ``feed.transit``, which maintenance looks after, too.
 """
 
 from __future__ import annotations
@@ -13,11 +21,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import attr
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from txthoonk._patience import Retry, passes
 from txthoonk._redis import RAW, TEXT
 from txthoonk._repeated import Repeated
 from txthoonk._scripts import Script
@@ -30,6 +39,10 @@ __all__ = ["Line", "Scripts"]
 
 MOST = 100  # items that one script call takes
 TRIES = 100  # to end a wait, before its connection is given up
+
+# Seconds for which an id in feed.transit is ours to take: after 30 maintenance may have
+# put it back, and somebody else may be about to deliver it.
+FRESH = 20
 
 #: What a get does with what it gets: the id, the item, and what else the script replies.
 Receive = Callable[..., Any]
@@ -88,6 +101,10 @@ class Line:
         self._waiting: Deferred[None] | None = None
         self._redis: WaitingConnection | None = None
         self._blocked = False
+        self._blocks = 0  # how often it was
+        self._moved = b""  # what BLMOVE has moved, until it is taken
+        self._moved_at = 0.0
+        self._retry = Retry(room, f"an item of {name!r}", self.resume)
         self._closing: list[Deferred[None]] = []
 
     # -- who waits ------------------------------------------------------------
@@ -98,13 +115,15 @@ class Line:
         :param timeout: seconds; 0: for ever.
         :param receive: makes of the parts of an item what is fired.
         """
+        if self._room.closed is not None:
+            return fail(self._room.closed)
         get = _Get(self._leave)
         get.receive = receive
         if timeout:
             get.timer = self._room.reactor.callLater(timeout, self._time_out, get, timeout)
         self._gets[get] = None
         if not self._busy:
-            self._ask(b"")
+            self._ask()
         return get
 
     def _time_out(self, get: _Get, timeout: float) -> None:
@@ -115,6 +134,14 @@ class Line:
     def _leave(self, get: Any) -> None:
         self._take_off(get)
         if not self._gets:
+            self._nobody_left()
+
+    def _nobody_left(self) -> None:
+        if not self._busy:
+            self._rest()
+        elif self._room.patient and self._waiting is not None and self._redis is None:
+            self._waiting.cancel()  # while it connects, which may take long
+        else:
             self._end_wait(TRIES)
 
     def _take_off(self, get: _Get) -> None:
@@ -132,24 +159,33 @@ class Line:
 
     # -- asking ---------------------------------------------------------------
 
-    def _ask(self, moved: bytes) -> None:
+    def _ask(self) -> None:
         """Take items for all who wait; the one that BLMOVE has moved comes first."""
-        self._busy = True
         self._room.active.add(self)
+        if not self._room.up:
+            self._rest()
+            return
+        self._busy = True
         count = min(len(self._gets), MOST)
-        asked = self._pub.redis.call(self._script, (*self._prefix, count, moved), RAW)
-        asked.addCallbacks(
-            self._deal, self._cannot_ask, callbackArgs=(count,), errbackArgs=(moved,)
-        )
+        command = (*self._prefix, count, self._moved)
+        asked = self._pub.redis.call(self._script, command, RAW)
+        asked.addCallbacks(self._deal, self._cannot_ask, callbackArgs=(count,))
 
-    def _cannot_ask(self, reason: Failure, moved: bytes) -> None:
-        if moved:
-            self._put_back.add([moved, b""])
+    def _cannot_ask(self, reason: Failure) -> None:
+        if self._room.patient and reason.check(ConnectionLost):
+            # Not at once: as long as nobody says that there is a connection, there is none.
+            self._rest()
+        else:
+            self._fail_gets(reason)
+
+    def _fail_gets(self, reason: Failure) -> None:
+        gets = self._all_gets()
         self._rest()
-        _fail(self._all_gets(), reason)
+        _fail(gets, reason)
 
     def _deal(self, reply: list[bytes], count: int) -> None:
         """Hand the items over to those who wait."""
+        self._moved = b""
         self._time = reply[0]
         width = self._width
         self._taken.extend(reply[at : at + width] for at in range(1, len(reply), width))
@@ -157,13 +193,12 @@ class Line:
         while self._taken and self._gets:
             self._hand_over(self._taken.popleft())
         self._settle()
-        if not self._gets:
-            self._rest()
-        elif enough:
-            self._ask(b"")
+        if self._gets and enough:
+            self._ask()
+        elif self._gets and not self._retry.pending:
+            self._begin_wait()
         else:
-            self._waiting = Deferred.fromCoroutine(self._wait())
-            self._waiting.addErrback(self._cannot_wait)
+            self._rest()
 
     def _hand_over(self, parts: list[bytes]) -> None:
         get = next(iter(self._gets))
@@ -189,58 +224,112 @@ class Line:
 
     def _rest(self) -> None:
         self._busy = False
-        self._room.active.discard(self)
+        if not self._gets:
+            self._room.active.discard(self)
+            self._retry.stop()
+            self._give_back()
         closing, self._closing = self._closing, []
         for waiter in closing:
             waiter.callback(None)
 
+    def _give_back(self) -> None:
+        """Put back what BLMOVE has moved for nobody."""
+        moved, self._moved = self._moved, b""
+        if moved:
+            self._put_back.add([moved, b""])
+
     # -- waiting --------------------------------------------------------------
+
+    def _begin_wait(self) -> None:
+        self._waiting = Deferred.fromCoroutine(self._wait())
+        self._waiting.addErrback(self._cannot_wait)
 
     async def _wait(self) -> None:
         redis = self._redis = await self._room.borrow()
-        moved = await self._next(redis) if self._gets else b""
-        self._redis = None
+        self._moved = await self._next(redis) if self._gets else b""
+        self._redis = self._waiting = None
+        self._retry.succeeded()
         self._room.give_back(redis)
+        if self._moved:
+            self._moved_at = self._room.reactor.seconds()
         if self._gets:
-            self._ask(moved)
-            return
-        if moved:
-            self._put_back.add([moved, b""])
-        self._rest()
+            self._ask()
+        else:
+            self._rest()
 
     async def _next(self, redis: WaitingConnection) -> bytes:
         """Wait for the next id; nothing if the wait was ended."""
+        health = self._room.health
         self._blocked = True
+        self._blocks += 1
+        if health is not None:
+            health.blocked(self)
         try:
             block = ("BLMOVE", self._ids, self._transit, "RIGHT", "LEFT", 0)
             moved: bytes | None = await redis.request(block, RAW)
             return moved or b""
         finally:
             self._blocked = False
+            if health is not None:
+                health.answered(self, redis)
 
     def _cannot_wait(self, reason: Failure) -> None:
+        self._waiting = None
         self._forget_connection()
+        if not (self._room.patient and passes(reason)):
+            self._fail_gets(reason)
+            return
+        if self._gets and self._room.up:
+            self._retry.later(reason)
         self._rest()
-        _fail(self._all_gets(), reason)
+
+    def resume(self) -> None:
+        """Ask again for those who wait, if the line rests."""
+        self._retry.stop()
+        if self._busy or not self._gets:
+            return
+        if self._moved and self._room.reactor.seconds() - self._moved_at > FRESH:
+            self._moved = b""
+        self._ask()
+
+    def check(self) -> None:
+        """Have BLMOVE answered, to see whether its connection still is one."""
+        health = self._room.health
+        if self._room.up and health is not None and health.may_unblock:
+            self._end_wait(TRIES)
 
     def _end_wait(self, tries: int) -> None:
-        """Have BLMOVE answered, because nobody is left who wants what it waits for."""
+        """Have BLMOVE answered, for instance because nobody is left who wants its id."""
         if not self._blocked or self._redis is None:
             return
-        if not tries:
+        if not tries or not self._room.up:
             self._forget_connection()
             return
         unblock = ("CLIENT", "UNBLOCK", self._redis.client_id)
         asked = self._pub.redis.request(unblock, TEXT)
-        asked.addCallbacks(self._wait_ended, self._cannot_unblock, callbackArgs=(tries,))
+        words = (self._redis, self._blocks)
+        asked.addCallbacks(
+            self._wait_ended, self._cannot_unblock, callbackArgs=(*words, tries), errbackArgs=words
+        )
 
-    def _wait_ended(self, unblocked: int, tries: int) -> None:
-        # The two connections are not in step: BLMOVE may be on its way still, or its
-        # answer may.
-        if not unblocked and not self._gets:
+    def _wait_ended(
+        self, unblocked: int, redis: WaitingConnection, block: int, tries: int
+    ) -> None:
+        if not self._blocked or block != self._blocks:
+            return
+        if unblocked:
+            if self._room.health is not None:
+                self._room.health.suspect(redis)
+        elif self._room.patient or not self._gets:
+            # The two connections are not in step: BLMOVE may be on its way still, or its
+            # answer may.
             self._end_wait(tries - 1)
 
-    def _cannot_unblock(self, reason: Failure) -> None:
+    def _cannot_unblock(self, reason: Failure, redis: WaitingConnection, block: int) -> None:
+        health = self._room.health
+        if health is not None and self._gets:
+            health.cannot_unblock(reason)
+            return
         # It must not go on waiting for nobody: what it gets would be stuck.
         if not reason.check(ConnectionLost):
             self._log.warn(
@@ -248,7 +337,8 @@ class Line:
                 name=self._name,
                 error=reason.getErrorMessage(),
             )
-        self._forget_connection()
+        if self._blocked and block == self._blocks:
+            self._forget_connection()
 
     def _forget_connection(self) -> None:
         redis, self._redis = self._redis, None
@@ -264,6 +354,7 @@ class Line:
         if waiting is not None:
             waiting.cancel()
         self._forget_connection()
+        self._retry.stop()
         _fail(gets, error)
 
     def close(self, error: ConnectionLost) -> Deferred[None]:
@@ -273,7 +364,7 @@ class Line:
         """
         _fail(self._all_gets(), error)
         self._settle()
-        self._end_wait(TRIES)
+        self._nobody_left()
         if not self._busy:
             return succeed(None)
         waiter: Deferred[None] = Deferred()

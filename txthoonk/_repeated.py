@@ -41,6 +41,9 @@ class Repeated:
 
     def send(self) -> None:
         """Say what was not said yet, or not answered."""
+        if not self._room.up:
+            self._room.unanswered.add(self)
+            return
         due, self._due = self._due, []
         for first in range(0, len(due), MOST):
             some = due[first : first + MOST]

@@ -4,6 +4,12 @@ A result that is kept can be read.  For the others somebody must listen when the
 finished: all who wait on one publisher share one subscriber, which listens to the two
 channels of a feed while anybody waits for a job of that feed.  Until it does, a note in
 ``feed.results`` makes a finish keep the result.
+
+In a patient room (see :mod:`txthoonk._waiting`) those who wait look again whenever a
+connection was lost by which they would have learned of a result, and note again that it
+is wanted, often enough for the note to stand until somebody listens.  What is finished
+while nothing is noted, since nobody can reach Redis, or has learned yet that the
+subscriber is gone, is told to nobody; that there is no result is then told, too.
 """
 
 from __future__ import annotations
@@ -11,11 +17,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred, DeferredLock, succeed
+from twisted.internet.defer import Deferred, DeferredLock, fail, succeed
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
 from txthoonk._keys import feed_channel, job_finish_channel
+from txthoonk._patience import Retry, passes
 from txthoonk._thoonk_sub import ThoonkSub
 from txthoonk.errors import ConnectionLost, Empty
 from txthoonk.protocol import RedisSubscriber
@@ -25,6 +32,10 @@ if TYPE_CHECKING:
 
 __all__ = ["ResultSub", "Results"]
 
+# Seconds that one attempt to listen may take in a patient room, and from one to the next
+# at the most: together less than a note stands (WANTED in txthoonk.types.job).
+ATTEMPT = 4.0
+RENEWAL = 4.0
 
 _GONE = [b"gone"]
 
@@ -51,10 +62,14 @@ class _Wait(Deferred[Any]):
 
     :cvar query: the job's item, once it is known that the job is not finished.
     :cvar noted: what is noted in Redis, as long as it is.
+    :cvar searching: whether it is being looked for.
+    :cvar sub: who listens, since before the job was last seen unfinished.
     """
 
     query: bytes | None = None
     noted: bytes = b""
+    searching = False
+    sub: ResultSub | None = None
     timer: IDelayedCall | None = None
 
 
@@ -75,6 +90,10 @@ class Results:
         self._waits: dict[str, dict[_Wait, None]] = {}
         self._handlers: list[tuple[ResultSub, int]] = []
         self._subscribing = DeferredLock()
+        self._attempt: Deferred[list[tuple[ResultSub, int]]] | None = None
+        self._failed: Exception | None = None
+        self._attempts = 0
+        self._retry = Retry(room, f"results of {name!r}", self.resume, RENEWAL)
 
     # -- who waits ------------------------------------------------------------
 
@@ -84,13 +103,14 @@ class Results:
         :param timeout: seconds; 0: for ever.
         :return: fires item (if it is known) and result, as they are stored.
         """
+        if self._room.closed is not None:
+            return fail(self._room.closed)
         wait = _Wait(lambda _: self._leave(id_, wait))
         if timeout:
             wait.timer = self._room.reactor.callLater(timeout, self._time_out, id_, wait, timeout)
         self._waits.setdefault(id_, {})[wait] = None
         self._room.active.add(self)
-        searching = Deferred.fromCoroutine(self._search(id_, wait))
-        searching.addErrback(self._fail, id_, wait)
+        self._seek(id_, wait)
         return wait
 
     def _time_out(self, id_: str, wait: _Wait, timeout: float) -> None:
@@ -108,9 +128,17 @@ class Results:
         if not waits:
             self._waits.pop(id_, None)
         if not self._waits:
-            self._room.active.discard(self)
-            if not self._subscribing.locked:
-                self._stop_listening()
+            self._nobody_left()
+
+    def _nobody_left(self) -> None:
+        self._room.active.discard(self)
+        self._retry.stop()
+        if self._room.health is not None:
+            self._room.health.silent(self)
+        if not self._subscribing.locked:
+            self._stop_listening()
+        elif self._room.patient and self._attempt is not None:
+            self._attempt.cancel()
 
     def _fail(self, reason: Failure | Exception, id_: str, wait: _Wait) -> None:
         if not wait.called:
@@ -124,8 +152,38 @@ class Results:
 
     # -- what there is to know ------------------------------------------------
 
+    def _seek(self, id_: str, wait: _Wait) -> None:
+        if self._room.up and not wait.searching:
+            wait.searching = True
+            wait.sub = None
+            searching = Deferred.fromCoroutine(self._search(id_, wait))
+            searching.addCallbacks(
+                self._searched, self._cannot_search, (id_, wait), {}, (id_, wait), {}
+            )
+
+    def _searched(self, _: object, id_: str, wait: _Wait) -> None:
+        wait.searching = False
+        if wait in self._waits.get(id_, ()) and wait.sub is not self._sub:
+            self._seek(id_, wait)  # who listened is gone already
+
+    def _cannot_search(self, reason: Failure, id_: str, wait: _Wait) -> None:
+        wait.searching = False
+        if not (self._room.patient and passes(reason)):
+            self._fail(reason, id_, wait)
+        elif self._room.up and self._waits:
+            self._retry.later(reason)
+
+    def resume(self) -> None:
+        """Look for what nobody would be told of, and nobody is looking for."""
+        self._retry.stop()
+        sub = self._sub
+        for id_, waits in list(self._waits.items()):
+            for wait in list(waits):
+                if sub is None or wait.sub is not sub:
+                    self._seek(id_, wait)
+
     async def _search(self, id_: str, wait: _Wait) -> None:
-        state, *data = await self._look(id_, b"") or _GONE
+        state, *data = await self._look_up(id_, b"")
         if state == b"active":
             wait.query, wait.noted = data
             if wait.called:
@@ -136,26 +194,41 @@ class Results:
                 return
             # If it was finished before anybody was listening, the result is kept for us.
             noted, wait.noted = wait.noted, b""
-            state, *data = await self._look(id_, noted) or _GONE
-            if state == b"gone" and not wait.called:
-                # Others keep nothing. Their message may be behind the answer, but not
-                # behind one on the connection that it comes on.
-                await sub.redis.send("PING")
+            state, *data = await self._look_up(id_, noted)
+            wait.sub = sub
         if state == b"kept":
             self._fire(id_, wait, data[1], data[0])
-        elif state == b"gone":
-            error = Empty(f"feed {self._name!r} has no job {id_!r}, and keeps no result of it")
-            self._fail(error, id_, wait)
+            # Whose note stood took it away, which the others find gone.
+            self.finished(id_, data[0])
+        elif state == b"gone" and not wait.called:
+            await self._lose(id_, wait)
+
+    async def _look_up(self, id_: str, noted: bytes) -> list[bytes]:
+        if not self._room.up:
+            raise ConnectionLost("the publisher has no connection to Redis")
+        return await self._look(id_, noted) or _GONE
+
+    async def _lose(self, id_: str, wait: _Wait) -> None:
+        """Tell that a job is gone, and no result of it is kept."""
+        if wait.query is not None and self._sub is not None:
+            # Its message may be behind the answer, but not behind one on the connection
+            # that it comes on.
+            await self._sub.redis.send("PING")
+        error = Empty(f"feed {self._name!r} has no job {id_!r}, and keeps no result of it")
+        self._fail(error, id_, wait)
 
     def _take_back(self, id_: str, wait: _Wait) -> None:
         noted, wait.noted = wait.noted, b""
-        if noted:
+        if noted and self._room.up:
             # If that fails, the note is over soon by itself.
             self._look(id_, noted).addErrback(lambda _: None)
 
     def wanted(self, id_: str) -> bool:
-        """Tell whether somebody waits for the result of a job."""
-        return id_ in self._waits
+        """Tell whether the result of a job need not be kept for those who wait for it.
+
+        Those who wait in a patient room may lose the answer to the finish.
+        """
+        return id_ in self._waits and not self._room.patient
 
     def finished(self, id_: str, result: str | bytes) -> None:
         """Take the result of a job that was finished just now."""
@@ -173,7 +246,7 @@ class Results:
                 )
 
     def drop(self, error: ConnectionLost) -> None:
-        """Fail all who wait."""
+        """Fail all who wait, and wait no more."""
         for id_, waits in list(self._waits.items()):
             for wait in list(waits):
                 self._fail(error, id_, wait)
@@ -185,30 +258,86 @@ class Results:
 
     # -- listening ------------------------------------------------------------
 
+    @property
+    def _sub(self) -> ResultSub | None:
+        """Who listens, if somebody does."""
+        return self._handlers[0][0] if self._handlers else None
+
     async def _listen(self) -> ResultSub:
         """Subscribe to the feed's channels, if that was not done already."""
+        attempts = self._attempts
         await self._subscribing.acquire()
         try:
+            if self._failed is not None and self._attempts != attempts:
+                raise self._failed  # they that stood before us have just tried
             if not self._handlers:
-                await self._subscribe(await self._room.subscriber())
+                await self._try_to_listen()
             sub = self._handlers[0][0]
+            if self._room.health is not None and self._waits:
+                self._room.health.listening(self)
         finally:
             self._subscribing.release()
             if not self._waits:
                 self._stop_listening()
         return sub
 
-    async def _subscribe(self, sub: ResultSub) -> None:
+    async def _try_to_listen(self) -> None:
+        self._failed = None
+        attempt = self._attempt = Deferred.fromCoroutine(self._subscribe())
+        if self._room.patient:
+            attempt.addTimeout(ATTEMPT, self._room.reactor, _too_slow)
+        try:
+            self._handlers = await attempt
+        except Exception as error:
+            self._failed = error
+            raise
+        finally:
+            self._attempts += 1
+            self._attempt = None
+
+    async def _subscribe(self) -> list[tuple[ResultSub, int]]:
+        sub = await self._room.subscriber()
         handlers = (
             (job_finish_channel(self._name), self.finished),
             (feed_channel("finishes", self._name), self.gone),
         )
-        added = []
-        for channel, handler in handlers:
-            added.append((sub, await sub.register_handler(channel, handler)))
-        self._handlers = added
+        added: list[tuple[ResultSub, int]] = []
+        try:
+            for channel, handler in handlers:
+                added.append((sub, await sub.register_handler(channel, handler)))
+        except BaseException:
+            _remove(added)
+            raise
+        return added
 
     def _stop_listening(self) -> None:
         handlers, self._handlers = self._handlers, []
-        for sub, handler in handlers:
-            sub.remove_handler(handler)
+        _remove(handlers)
+
+    def listen_again(self, reason: Failure) -> None:
+        """Look again, because the subscriber was lost with what it would have told.
+
+        At once, since the results are not kept until that is done; unless it was lost
+        just before, too.
+        """
+        self._stop_listening()
+        if not self._waits:
+            return
+        if self._retry.failures:
+            self._retry.later(reason)
+        else:
+            self._retry.failed(reason)
+            self.resume()
+
+    def alive(self) -> None:
+        """Learn that the subscriber has answered."""
+        self._retry.succeeded()
+
+
+def _remove(handlers: list[tuple[ResultSub, int]]) -> None:
+    for sub, handler in handlers:
+        sub.remove_handler(handler)
+
+
+def _too_slow(_: object, seconds: float) -> None:
+    raise ConnectionLost(f"nobody listens for results after {seconds:g} seconds")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, cast
 
 from twisted.python.failure import Failure
@@ -29,6 +30,8 @@ class RedisSubscriber(RedisProtocol):
         # What the server has confirmed, as it names it.
         self._channels: set[Any] = set()
         self._patterns: set[Any] = set()
+        self._routes: dict[Any, Callable[[Any], object]] = {}
+        self._routed: object = None
 
     def subscribe(self, *channels: str | bytes) -> None:
         """Send SUBSCRIBE; :meth:`channelSubscribed` is called for each channel."""
@@ -49,12 +52,29 @@ class RedisSubscriber(RedisProtocol):
     def _ask(self, word: str, names: tuple[str | bytes, ...]) -> None:
         asked = cast(Waiting, self.request((word, *names)))
         asked.confirmations = len(names) or _ALL
-        asked.addErrback(self._declined, names, sent=not asked.called)
+        asked.addErrback(self._declined, word, names, sent=not asked.called)
 
-    def _declined(self, reason: Failure, names: tuple[str | bytes, ...], sent: bool) -> None:
+    def _declined(
+        self, reason: Failure, word: str, names: tuple[str | bytes, ...], sent: bool
+    ) -> None:
         # Whoever lost the connection is told of that, not of each request.
         if not (sent and isinstance(reason.value, ConnectionLost)):
-            self.subscriptionFailed(names, cast(BaseException, reason.value))
+            patterns = word.startswith("P")
+            tell = self.patternSubscriptionFailed if patterns else self.subscriptionFailed
+            tell(names, cast(BaseException, reason.value))
+
+    def route(
+        self,
+        received: Callable[[Any, Any], None],
+        routes: dict[Any, Callable[[Any], object]],
+    ) -> None:
+        """Call *received* for each message, as an override of ``messageReceived``.
+
+        :param routes: channel -> what gets the message in its place, which is faster.
+            Whoever overrides the method after this call gets all messages all the same.
+        """
+        self.messageReceived = received  # type: ignore[method-assign]
+        self._routed, self._routes = received, routes
 
     def set_encoding(self, charset: str | None, errors: str = "strict") -> None:
         """Change how names are encoded and how what is to come is decoded."""
@@ -68,6 +88,13 @@ class RedisSubscriber(RedisProtocol):
     def _replyReceived(self, reply: Any) -> None:
         kind = reply[0] if reply.__class__ is list and reply else None
         try:
+            if (
+                kind == "message"
+                and self._routed is self.messageReceived
+                and (route := self._routes.get(reply[1])) is not None
+            ):
+                route(reply[2])
+                return
             if kind in _MESSAGES:
                 self._messageReceived(reply)
             elif isinstance(kind, (str, bytes)) and kind in _CONFIRMATIONS:
@@ -133,6 +160,17 @@ class RedisSubscriber(RedisProtocol):
         :param names: all channels or patterns of the request that was refused.
         """
         self._log.error("not subscribed to {names!r}: {error}", names=names, error=error)
+
+    def patternSubscriptionFailed(
+        self, names: tuple[str | bytes, ...], error: BaseException
+    ) -> None:
+        """Learn that Redis refused to subscribe to patterns.
+
+        By default it goes to :meth:`subscriptionFailed`.
+
+        :param names: all patterns of the request that was refused.
+        """
+        self.subscriptionFailed(names, error)
 
 
 def _is_text(reply: Any) -> bool:

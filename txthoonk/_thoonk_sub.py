@@ -33,9 +33,21 @@ class ThoonkSub(ThoonkBase[RedisSubscriber]):
         super().set_redis(redis)
         redis.set_encoding(*TEXT)
         # As in 0.1, the subscriber calls us through its own attributes.
-        redis.messageReceived = self.messageReceived  # type: ignore[method-assign]
         redis.channelSubscribed = self.channelSubscribed  # type: ignore[method-assign]
         redis.subscriptionFailed = self._dispatcher.refused  # type: ignore[method-assign]
+        self._take_patterns(redis)
+
+    def _take_patterns(self, redis: RedisSubscriber) -> None:
+        dispatcher = self._dispatcher
+        redis.patternMessageReceived = self._pattern_message  # type: ignore[method-assign]
+        redis.patternSubscriptionFailed = dispatcher.refused_patterns  # type: ignore[method-assign]
+        redis.channelPatternSubscribed = dispatcher.pattern_confirmed  # type: ignore[method-assign]
+        overridden = type(self).messageReceived is not ThoonkSub.messageReceived
+        redis.route(self.messageReceived, {} if overridden else dispatcher.routes)
+
+    def _pattern_message(self, pattern: str, channel: str, message: str) -> None:
+        if not self._dispatcher.pattern_message(pattern, channel, message):
+            self.redis.messageReceived(channel, message)  # txredis does so with all
 
     def makeConnection(self, transport: ITransport) -> None:
         """Take the transport of a new connection, and subscribe to all channels on it."""

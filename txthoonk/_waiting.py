@@ -3,6 +3,12 @@
 Commands that block would hold up everything behind them, so gets wait on connections of
 their own (one for each feed, see :mod:`txthoonk._line`), and results are waited for on
 one subscriber (see :mod:`txthoonk._results`).
+
+Where a connection is lost, those who wait on a bare publisher fail.  In a *patient* room,
+which is that of a service, they go on waiting, until their own time is up: nothing is
+sent while the publisher has no connection, and all is asked anew as soon as it has one.
+The connections of the room come and go by themselves, and are replaced while somebody
+waits.
 """
 
 from __future__ import annotations
@@ -15,8 +21,10 @@ from twisted.internet.address import UNIXAddress
 from twisted.internet.defer import CancelledError, Deferred, DeferredLock
 from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint, connectProtocol
 from twisted.internet.interfaces import ISSLTransport, IStreamClientEndpoint
+from twisted.python.failure import Failure
 
 from txthoonk._line import Line
+from txthoonk._patience import Health
 from txthoonk._redis import TEXT
 from txthoonk._repeated import Repeated
 from txthoonk._results import Results, ResultSub
@@ -31,6 +39,7 @@ __all__ = ["WaitingRoom"]
 SPARE = 4  # connections that are kept for the next one who waits
 
 Connection = TypeVar("Connection", "WaitingConnection", ResultSub)
+Answer = TypeVar("Answer")
 AnyConnection = Union[ResultSub, "WaitingConnection"]
 
 
@@ -47,12 +56,35 @@ class WaitingRoom:
     """Further connections to a publisher's Redis, and who waits on them.
 
     :ivar pub: the publisher.
+    :ivar patient: whether those who wait go on waiting when a connection is lost.
+    :ivar up: whether calls can be sent; a patient room must be told, by :meth:`resume`
+        and :meth:`lost`.
+    :ivar closed: why nobody can wait any more; None before :meth:`close`, and on a bare
+        publisher, where calls fail by themselves.
+    :ivar health: drops connections that have gone silent; None if not patient.
+
+    :param endpoint: where the connections go; a patient room needs one.
+    :param health: seconds from one check of a patient room's connections to the next;
+        0 for none.
+    :param reply_timeout: seconds that a patient room waits for answers that come at once;
+        None: 10.
     """
 
     def __init__(
-        self, pub: ThoonkPub, reactor: Any, endpoint: IStreamClientEndpoint | None
+        self,
+        pub: ThoonkPub,
+        reactor: Any,
+        endpoint: IStreamClientEndpoint | None,
+        *,
+        patient: bool = False,
+        health: float = 25.0,
+        reply_timeout: float | None = 30.0,
     ) -> None:
         self.pub = pub
+        self.patient = patient
+        self.up = not patient
+        self.closed: ConnectionLost | None = None
+        self.health = Health(self, health, reply_timeout) if patient else None
         self._given_reactor = reactor
         self._given_endpoint = endpoint
         self._open: list[AnyConnection] = []
@@ -104,7 +136,7 @@ class WaitingRoom:
             self.forget(redis)
         redis = await self._connect(WaitingConnection)
         try:
-            redis.client_id = await redis.request(("CLIENT", "ID"), TEXT)
+            redis.client_id = await self._in_time(redis.request(("CLIENT", "ID"), TEXT))
         except BaseException:
             self.forget(redis)
             raise
@@ -125,13 +157,23 @@ class WaitingRoom:
         redis = self.pub.redis
         made = make(db=redis.db, password=redis.password, username=redis.username)
         try:
-            await connectProtocol(self._endpoint(), made)
+            await self._in_time(connectProtocol(self._endpoint(), made))
         except (CancelledError, ThoonkError):
             raise
         except Exception as error:
             raise ConnectionLost(f"no connection to wait on: {error}") from error
         self._open.append(made)
         return made
+
+    def _in_time(self, answer: Deferred[Answer]) -> Deferred[Answer]:
+        """Let a patient room not wait for ever for a connection that is none."""
+        if self.health is not None:
+
+            def silent(_: object, seconds: float) -> None:
+                raise ConnectionLost(f"no connection to wait on: no reply for {seconds:g} seconds")
+
+            answer.addTimeout(self.health.reply_timeout, self.reactor, silent)
+        return answer
 
     def forget(self, connection: AnyConnection) -> None:
         """Drop a connection that is of no use any more."""
@@ -156,6 +198,11 @@ class WaitingRoom:
             return UNIXClientEndpoint(self.reactor, peer.name)
         return HostnameEndpoint(self.reactor, peer.host, peer.port)
 
+    @property
+    def present_subscriber(self) -> RedisSubscriber | None:
+        """The connection of the subscriber, if there is one."""
+        return None if self._subscriber is None else self._subscriber.redis
+
     async def subscriber(self) -> ResultSub:
         """Give the subscriber that all results of the publisher share, once connected."""
         await self._connecting.acquire()
@@ -174,15 +221,41 @@ class WaitingRoom:
         if self._subscriber is sub:
             self._subscriber = None
             for results in list(self._results.values()):
-                results.drop(error)
+                if self.patient:
+                    results.listen_again(Failure(error))
+                else:
+                    results.drop(error)
 
     # -- the publisher's own connection -------------------------------------
 
+    def started(self) -> None:
+        """Let gets wait again, after :meth:`close`."""
+        self.closed = None
+
     def resume(self) -> None:
         """Say on a new connection what was not answered on the one before."""
+        self.up = True
         unanswered, self.unanswered = self.unanswered, set()
         for calls in unanswered:
             calls.send()
+        if self.health is not None:
+            self._take_up(self.health)
+
+    def _take_up(self, health: Health) -> None:
+        for one in list(self.active):
+            one.resume()
+        # What has ended the publisher's connection may have ended others, silently.
+        health.may_unblock = True
+        health.check()
+
+    def lost(self, error: ConnectionLost) -> None:
+        """Rest until :meth:`resume`: the connection of a patient room's publisher is gone.
+
+        Nobody who waits is failed.  To be called before the calls on it fail.
+
+        :param error: why.
+        """
+        self.up = False
 
     def drop(self, error: ConnectionLost) -> None:
         """Fail all who wait, and drop the connections."""
@@ -193,10 +266,18 @@ class WaitingRoom:
         self._spare.clear()
         while self._open:
             self.forget(self._open[-1])
+        if self.health is not None:
+            self.health.stop()
 
-    async def close(self) -> None:
-        """Fail all who wait, give back what was taken for them, close the connections."""
-        error = ConnectionLost("the publisher was closed")
+    async def close(self, error: ConnectionLost | None = None) -> None:
+        """Fail all who wait, give back what was taken for them, close the connections.
+
+        In a patient room later ones fail as well, until :meth:`started`.
+
+        :param error: what they fail with.
+        """
+        error = error or ConnectionLost("the publisher was closed")
+        self.closed = error if self.patient else None
         for ended in [one.close(error) for one in list(self.active)]:
             await ended
         for answered in list(self.under_way):

@@ -172,6 +172,15 @@ class ListeningTests(ResultTestCase):
         for result in both:
             self.assertEqual(self.successResultOf(result), ("item", "result"))
 
+    def test_kept_for_one_of_several(self) -> None:
+        """A result that is kept for several, and taken by one of them, is all theirs."""
+        both = [self.job.get_result("a"), self.job.get_result("a")]
+        self.main.answer([b"active", b"item", b"9.5"], [b"active", b"item", b"9.7"])
+        self.subscribe()
+        self.main.answer([b"kept", b"result", b"item"], [])
+        for result in both:
+            self.assertEqual(self.successResultOf(result), ("item", "result"))
+
     def test_cancelled_while_subscribing(self) -> None:
         """Who leaves before the confirmation leaves nothing behind."""
         result = self.job.get_result("a")
