@@ -2,19 +2,21 @@
 
 ::
 
-    from twisted.internet.endpoints import clientFromString
-    from txthoonk import ThoonkPubFactory, ThoonkSubFactory
+    from txthoonk import Thoonk
 
-    endpoint = clientFromString(reactor, "tcp:localhost:6379")
-    pub = await endpoint.connect(ThoonkPubFactory(db=1))
-    news = await pub.feed("news", {"max_length": 100})
+    thoonk = await Thoonk("redis://localhost:6379/0").connect()
+    news = await thoonk.feed("news", {"max_length": 100, "history": 1000})
+    subscription = await thoonk.subscribe(news)
     await news.publish("hello")
+    async for event in subscription:
+        print(event.kind, event.item)
 
 What the names of the wire are, and who else speaks them, is in ``docs/contract.rst``.
 """
 
 from txthoonk.client import ThoonkPub, ThoonkPubFactory, ThoonkSub, ThoonkSubFactory
 from txthoonk.errors import (
+    Conflict,
     ConnectionLost,
     Empty,
     FeedDoesNotExist,
@@ -26,15 +28,24 @@ from txthoonk.errors import (
     JobExists,
     JobNotClaimed,
     JobNotStalled,
+    NoHistory,
+    NotSent,
+    SubscriptionEnded,
     ThoonkError,
 )
+from txthoonk.events import Event
+from txthoonk.mirror import Mirror
 from txthoonk.serializers import register_serializer
+from txthoonk.service import Thoonk
+from txthoonk.subscriptions import Subscription
 from txthoonk.types import Claim, Feed, Job, PythonQueue, Queue, SortedFeed
 
 __all__ = [
     "Claim",
+    "Conflict",
     "ConnectionLost",
     "Empty",
+    "Event",
     "Feed",
     "FeedDoesNotExist",
     "FeedExists",
@@ -46,9 +57,15 @@ __all__ = [
     "JobExists",
     "JobNotClaimed",
     "JobNotStalled",
+    "Mirror",
+    "NoHistory",
+    "NotSent",
     "PythonQueue",
     "Queue",
     "SortedFeed",
+    "Subscription",
+    "SubscriptionEnded",
+    "Thoonk",
     "ThoonkError",
     "ThoonkPub",
     "ThoonkPubFactory",

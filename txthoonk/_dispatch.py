@@ -7,7 +7,7 @@ has confirmed all of it, because a message may be a part of what others tell.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from inspect import iscoroutine
 from itertools import count
 from typing import Any
@@ -39,8 +39,8 @@ class Group:
     :ivar refused: is called with the reason where Redis refuses one of them.
     """
 
-    channels: dict[str, Callable[[str], object]]
-    patterns: dict[str, Callable[[str, str], object]]
+    channels: Mapping[str, Callable[[str], object]]
+    patterns: Mapping[str, Callable[[str, str], object]]
     ready: Callable[[], object]
     lost: Callable[[], object]
     refused: Callable[[BaseException], object]
@@ -79,8 +79,10 @@ class _Topic:
         return bool(self.handlers or self.waiting or self.groups)
 
     def collect_sinks(self) -> None:
-        both = [group.patterns if self.pattern else group.channels for group in self.groups]
-        self.sinks = tuple(sinks[self.name] for sinks in both)
+        if self.pattern:
+            self.sinks = tuple(group.patterns[self.name] for group in self.groups)
+        else:
+            self.sinks = tuple(group.channels[self.name] for group in self.groups)
 
     def message(self, message: str) -> None:
         """Hand a message of the channel to all who want it."""
@@ -132,8 +134,7 @@ class Dispatcher:
 
     def add(self, name: str, handler: Handler) -> Deferred[int]:
         """Add a handler; fires its id once Redis has confirmed the channel."""
-        if self._redis is None:
-            raise ConnectionLost("not connected to Redis")
+        self.check_connected()
         topic = self._topic(name, pattern=False)
         id_ = next(self._new_id)
         self._by_id[id_] = topic
@@ -144,6 +145,11 @@ class Dispatcher:
         topic.waiting[id_] = (added, handler)
         self._subscribe([topic])
         return added
+
+    def check_connected(self) -> None:
+        """Raise ConnectionLost where there is no connection."""
+        if self._redis is None:
+            raise ConnectionLost("not connected to Redis")
 
     def remove(self, id_: int) -> None:
         """Remove a handler; the last one of a channel unsubscribes."""

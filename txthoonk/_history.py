@@ -135,15 +135,14 @@ def _snapshot(reply: list[Any]) -> Snapshot:
 
 
 def read_items(
-    redis: RedisProtocol, feed: str, ids: list[str], channel: str, message: str
+    redis: RedisProtocol, feed: str, ids: list[str]
 ) -> Deferred[tuple[str | None, int, list[str | None]]]:
     """Read items as they are stored, and the position of that moment.
 
-    :param channel: gets *message* at that moment; empty: it is not needed.
     :return: fires the epoch and the revision, if the feed keeps a history, and the items.
     """
     keys = (feed_key("items", feed), feed_key("revision", feed))
-    command = (*_ITEMS.prefix(keys, channel, message), *ids)
+    command = (*_ITEMS.prefix(keys), *ids)
     return redis.call(_ITEMS, command, TEXT).addCallback(_items)
 
 

@@ -73,7 +73,7 @@ class RedisSubscriber(RedisProtocol):
         :param routes: channel -> what gets the message in its place, which is faster.
             Whoever overrides the method after this call gets all messages all the same.
         """
-        self.messageReceived = received  # type: ignore[method-assign]
+        self.messageReceived = received  # type: ignore[method-assign, assignment]
         self._routed, self._routes = received, routes
 
     def set_encoding(self, charset: str | None, errors: str = "strict") -> None:

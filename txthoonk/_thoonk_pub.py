@@ -1,51 +1,23 @@
-"""The publisher: creates, finds, configures and deletes feeds, over one connection."""
+"""The publisher: everything that is done to feeds, over one connection."""
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IStreamClientEndpoint, ITransport
 from twisted.python.failure import Failure
 
-from txthoonk._config import Config, config_fields
-from txthoonk._deferring import deferring
-from txthoonk._history import history_keys
-from txthoonk._keys import (
-    CONFFEED,
-    DELFEED,
-    FEEDS,
-    NEWFEED,
-    SEPARATOR,
-    check_name,
-    feed_key,
-    feed_keys,
-    kept_result_key,
-)
-from txthoonk._redis import TEXT, encode
-from txthoonk._scripts import load
+from txthoonk._publishing import Publishing
 from txthoonk._thoonk_base import ThoonkBase
 from txthoonk._waiting import WaitingRoom
-from txthoonk.errors import ConnectionLost, FeedTypeMismatch, InvalidInput, InvalidType, shown
-from txthoonk.interfaces import FeedType
+from txthoonk.errors import ConnectionLost
 from txthoonk.protocol import Redis
-from txthoonk.types import Feed, Job, PythonQueue, Queue, SortedFeed
 
 __all__ = ["ThoonkPub"]
 
-_CREATE = load("registry/create")
-_OPEN = load("registry/open")
-_SET_CONFIG = load("registry/set_config")
-_GET_CONFIG = load("registry/get_config")
-_DELETE = load("registry/delete")
 
-
-def _dict(flat: list[str]) -> dict[str, str]:
-    return dict(zip(flat[::2], flat[1::2], strict=True))
-
-
-class ThoonkPub(ThoonkBase[Redis]):
+class ThoonkPub(ThoonkBase[Redis], Publishing):
     """Creates, finds, configures and deletes feeds.
 
     Every method that returns a Deferred fails it with
@@ -72,7 +44,7 @@ class ThoonkPub(ThoonkBase[Redis]):
             one, which cannot be had if that one is encrypted.
         """
         super().__init__(redis)
-        self._feedtypes: set[str] = set()
+        self._feedtypes = set()
         self.waiting_room = WaitingRoom(self, reactor, endpoint)
 
     def makeConnection(self, transport: ITransport) -> None:
@@ -107,155 +79,3 @@ class ThoonkPub(ThoonkBase[Redis]):
             self.redis.abort()
             raise
         await self.redis.close()
-
-    def register_feedtype(self, name: str, cls: FeedType) -> None:
-        """Make ``pub.<name>(feed_name, config=None)`` open feeds of a type of your own.
-
-        :param name: the value of ``type`` in the configuration of such feeds.
-        :param cls: called with this publisher, the feed's name and its serializer.
-        :raises InvalidInput: if the name is no identifier, or is in use already for
-            something else.
-        """
-        if not isinstance(name, str) or not name.isidentifier():
-            raise InvalidInput(f"a feed type's name must be an identifier: {name!r}")
-        if hasattr(self, name) and name not in self._feedtypes:
-            raise InvalidInput(f"{name!r} is an attribute of {type(self).__name__} already")
-        if not callable(cls):
-            raise InvalidType(f"a feed type must be callable: {cls!r}")
-        self._feedtypes.add(name)
-        setattr(self, name, partial(self._open, name, cls))
-
-    def feed(self, name: str, config: Config | None = None) -> Deferred[Feed]:
-        """Open a plain feed: create it if it is missing, configure it if asked to.
-
-        :param config: such as ``{"max_length": 100, "serializer": "json"}``; values
-            that are not given stay as they are.
-        :return: fires the feed; fails with
-            :class:`~txthoonk.errors.FeedTypeMismatch` if it exists as another type.
-        """
-        return self._open("feed", Feed, name, config)
-
-    def sorted_feed(self, name: str, config: Config | None = None) -> Deferred[SortedFeed]:
-        """Open a sorted feed; see :meth:`feed`."""
-        return self._open("sorted_feed", SortedFeed, name, config)
-
-    def queue(self, name: str, config: Config | None = None) -> Deferred[Queue]:
-        """Open a queue; see :meth:`feed`."""
-        return self._open("queue", Queue, name, config)
-
-    def pyqueue(self, name: str, config: Config | None = None) -> Deferred[PythonQueue]:
-        """Open a queue of Python objects; see :meth:`feed`.
-
-        Whoever may write to it can run code here: see
-        :class:`~txthoonk.types.python_queue.PythonQueue`.
-        """
-        return self._open("pyqueue", PythonQueue, name, config)
-
-    def job(self, name: str, config: Config | None = None) -> Deferred[Job]:
-        """Open a job feed; see :meth:`feed`.
-
-        :param config: such as ``{"timeout": 60, "max_failures": 5}``: see
-            :class:`~txthoonk.types.job.Job`.
-        """
-        return self._open("job", Job, name, config)
-
-    @deferring
-    def _open(
-        self, type_: str, cls: FeedType, name: str, config: Config | None = None
-    ) -> Deferred[Any]:
-        fields = config_fields(config)
-        if config and config.get("type", type_) != type_:
-            raise FeedTypeMismatch(
-                f"a feed of type {type_!r} cannot be configured as {config['type']!r}"
-            )
-        prefix = _OPEN.prefix(history_keys(check_name(name))[:4], name, NEWFEED)
-        command = (*prefix, self._uuid, CONFFEED, type_, *fields)
-        opened = self.redis.call(_OPEN, command, TEXT).addCallback(_dict)
-        return opened.addCallback(lambda stored: cls(self, name, stored.get("serializer", "text")))
-
-    @deferring
-    def create_feed(self, name: str, config: Config | None = None) -> Deferred[None]:
-        """Create a feed.
-
-        The configuration is stored as it is given: without a ``type`` in it the
-        feed has none, and is taken for a plain feed.
-
-        :return: fires None; fails with :class:`~txthoonk.errors.FeedExists`.
-        """
-        fields = config_fields(config)
-        prefix = _CREATE.prefix(history_keys(check_name(name))[:4], name, NEWFEED)
-        created = self.redis.call(_CREATE, (*prefix, self._uuid, *fields), TEXT)
-        return created.addCallback(lambda _: None)
-
-    @deferring
-    def delete_feed(self, name: str) -> Deferred[bool]:
-        """Delete a feed with every key that it has.
-
-        :return: fires True; fails with
-            :class:`~txthoonk.errors.FeedDoesNotExist`.
-        """
-        return self._delete(check_name(name), [])
-
-    def _delete(self, name: str, kept: list[str]) -> Deferred[bool]:
-        """Delete a feed and the results of the jobs *kept*; again if there are others."""
-        index = feed_key("results", name)
-        others = [key for key in feed_keys(name) if key != index]
-        results = [kept_result_key(name, id_) for id_ in kept]
-        keys = (FEEDS, index, *others, *results)
-        command = (*_DELETE.prefix(keys, name, DELFEED), self._uuid, *kept)
-        asked = self.redis.call(_DELETE, command, TEXT)
-        return asked.addCallback(lambda reply: reply == 1 or self._delete(name, reply))
-
-    @deferring
-    def feed_exists(self, name: str) -> Deferred[bool]:
-        """Tell whether there is a feed of that name, of whatever type.
-
-        :return: fires a bool.
-        """
-        return self.redis.request(("SISMEMBER", FEEDS, check_name(name)), TEXT).addCallback(bool)
-
-    def get_feed_names(self) -> Deferred[set[str]]:
-        """Read the names of all feeds: O(n) for n feeds (SMEMBERS).
-
-        :return: fires a set of names.
-        """
-        return self.redis.request(("SMEMBERS", FEEDS), TEXT).addCallback(set)
-
-    @deferring
-    def set_config(self, name: str, config: Config) -> Deferred[None]:
-        """Change a feed's configuration; values that are not given stay.
-
-        :return: fires None; fails with
-            :class:`~txthoonk.errors.FeedDoesNotExist`, or with
-            :class:`~txthoonk.errors.FeedTypeMismatch` if it names another type than
-            the feed has.
-        """
-        fields = config_fields(config)
-        prefix = _SET_CONFIG.prefix(history_keys(check_name(name))[:4], name, CONFFEED)
-        command = (*prefix, self._uuid, (config or {}).get("type", ""), *fields)
-        return self.redis.call(_SET_CONFIG, command, TEXT).addCallback(lambda _: None)
-
-    @deferring
-    def get_config(self, name: str) -> Deferred[dict[str, str]]:
-        """Read a feed's configuration.
-
-        :return: fires a dict of ``str``; fails with
-            :class:`~txthoonk.errors.FeedDoesNotExist`.
-        """
-        command = _GET_CONFIG.prefix((FEEDS, feed_key("config", check_name(name))), name)
-        return self.redis.call(_GET_CONFIG, command, TEXT).addCallback(_dict)
-
-    @deferring
-    def publish_channel(self, channel: str, *parts: str | bytes) -> Deferred[int]:
-        """Publish a message made of *parts*, with NUL between them (PUBLISH).
-
-        Unlike a feed's verbs it may stand between MULTI and EXEC.
-
-        :return: fires the number of subscribers that got it.
-        """
-        for part in parts:
-            if not isinstance(part, (str, bytes)):
-                raise InvalidType(f"a part of a message must be str or bytes, not {shown(part)}")
-        encoded = [encode(part, TEXT) if isinstance(part, str) else part for part in parts]
-        message = SEPARATOR.encode().join(encoded)
-        return self.redis.request(("PUBLISH", encode(channel, TEXT), message))

@@ -32,7 +32,7 @@ from txthoonk.errors import ConnectionError, ConnectionLost, ThoonkError
 from txthoonk.protocol import Redis, RedisSubscriber
 
 if TYPE_CHECKING:
-    from txthoonk._thoonk_pub import ThoonkPub
+    from txthoonk._publishing import Publishing
 
 __all__ = ["WaitingRoom"]
 
@@ -72,7 +72,7 @@ class WaitingRoom:
 
     def __init__(
         self,
-        pub: ThoonkPub,
+        pub: Publishing,
         reactor: Any,
         endpoint: IStreamClientEndpoint | None,
         *,
@@ -185,7 +185,7 @@ class WaitingRoom:
     def _endpoint(self) -> IStreamClientEndpoint:
         if self._given_endpoint is not None:
             return self._given_endpoint
-        transport = self.pub.transport
+        transport = self.pub.redis.transport
         if transport is None:
             raise ConnectionLost("not connected to Redis yet")
         if ISSLTransport.providedBy(transport):

@@ -39,6 +39,7 @@ __all__ = [
     "OrderExhausted",
     "RedisError",
     "ResponseError",
+    "SubscriptionEnded",
     "ThoonkError",
     "from_reply",
     "shown",
@@ -136,6 +137,10 @@ class Conflict(FeedError):
 
 class JobNotStalled(FeedError):
     """The feed has no stalled job of that id."""
+
+
+class SubscriptionEnded(ThoonkError):
+    """The subscription was stopped, so no further event comes."""
 
 
 class RedisError(ThoonkError):

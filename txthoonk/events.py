@@ -74,7 +74,8 @@ class Event(NamedTuple):
     :ivar revision: the feed's revision since this event; of a snapshot: the state's.
         None where the feed keeps no history.
     :ivar epoch: to which the revision belongs.
-    :ivar more: of a snapshot: whether further slices follow.
+    :ivar more: whether the next event belongs to the same change (told only where there is
+        a history), or to the same snapshot.
     :ivar reason: of a resync: why.
     """
 
@@ -157,12 +158,14 @@ def parse_event(feed: str, message: str) -> tuple[Event, str] | None:
         there is one; None if it is malformed.
     """
     try:
-        epoch, revision, kind, twin = message.split(SEPARATOR, 3)
+        epoch, number, kind, twin = message.split(SEPARATOR, 3)
+        revision = number.removesuffix("+")
+        more = revision != number
         names = ITEM_KINDS[kind]
         parts: dict[str, Any] = dict(
             zip(names, twin.split(SEPARATOR, len(names) - 1), strict=True)
         )
-        return Event(kind, feed, revision=int(revision), epoch=epoch, **parts), twin
+        return Event(kind, feed, revision=int(revision), epoch=epoch, more=more, **parts), twin
     except (ValueError, KeyError):
         return None
 
@@ -181,6 +184,7 @@ def parse_entry(feed: str, epoch: str, entry: Sequence[Any]) -> Event:
         fields.get("position"),
         int(entry[0]),
         epoch,
+        "more" in fields,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from txthoonk.client import ThoonkPub
+    from txthoonk._publishing import Publishing
 
 __all__ = ["FeedType", "Serializer"]
 
@@ -35,10 +35,10 @@ class Serializer(Protocol):
 
 
 class FeedType(Protocol):
-    """A class of feeds, as :meth:`txthoonk.client.ThoonkPub.register_feedtype` takes it.
+    """A class of feeds, as ``register_feedtype`` takes it.
 
     Its feeds keep to the contract's keys, so that ``delete_feed`` finds them all.
     """
 
-    def __call__(self, pub: ThoonkPub, name: str, serializer: str = "text") -> Any:
+    def __call__(self, pub: Publishing, name: str, serializer: str = "text") -> Any:
         """Make the object for the feed *name*; nothing is sent to Redis."""

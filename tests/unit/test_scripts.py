@@ -320,7 +320,7 @@ class CallerTests(SynchronousTestCase):
         "feed/publish": lambda pub: Feed(pub, "cats").publish("item", "id"),
         "feed/retract": lambda pub: Feed(pub, "cats").retract("id"),
         "history/item": lambda pub: Feed(pub, "cats").get_item("id", with_revision=True),
-        "history/items": lambda pub: read_items(pub.redis, "cats", ["id"], "mine", "0"),
+        "history/items": lambda pub: read_items(pub.redis, "cats", ["id"]),
         "history/look": lambda pub: Feed(pub, "cats").revision(),
         "history/snapshot": lambda pub: read_snapshot(pub.redis, "cats", 9, "mine", "0"),
         "job/cancel": lambda pub: Job(pub, "cats").cancel("id"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from twisted.internet.defer import Deferred
 
@@ -19,11 +19,11 @@ from txthoonk.errors import (
     NoHistory,
     shown,
 )
-from txthoonk.events import Event, parse_cursor, parse_entry
+from txthoonk.events import ITEM_KINDS, Event, parse_cursor, parse_entry
 from txthoonk.serializers import get_serializer
 
 if TYPE_CHECKING:
-    from txthoonk.client import ThoonkPub
+    from txthoonk._publishing import Publishing
 
 __all__ = ["BaseFeed", "to_text"]
 
@@ -48,7 +48,10 @@ class BaseFeed:
         history, with its revision.
     """
 
-    def __init__(self, pub: ThoonkPub, name: str, serializer: str = "text") -> None:
+    #: The kinds of events that the contract has channels for.
+    _KINDS: ClassVar[tuple[str, ...]] = tuple(ITEM_KINDS)
+
+    def __init__(self, pub: Publishing, name: str, serializer: str = "text") -> None:
         """Make the object; nothing is sent to Redis, so the feed need not exist.
 
         :param serializer: as the feed's configuration has it.  The methods of

@@ -11,11 +11,12 @@ from txthoonk._deferring import deferring
 from txthoonk._keys import check_id, feed_channel
 from txthoonk._redis import RAW, TEXT
 from txthoonk._scripts import Script
-from txthoonk.errors import InvalidType, shown
+from txthoonk.errors import InvalidInput, InvalidType, shown
 from txthoonk.types._base import BaseFeed, to_text
 
 if TYPE_CHECKING:
-    from txthoonk.client import ThoonkPub
+    from txthoonk._publishing import Publishing
+    from txthoonk.mirror import Mirror
 
 __all__ = ["OrderedFeed"]
 
@@ -32,7 +33,7 @@ class OrderedFeed(BaseFeed):
 
     get_id = BaseFeed.get_item
 
-    def __init__(self, pub: ThoonkPub, name: str, serializer: str = "text") -> None:
+    def __init__(self, pub: Publishing, name: str, serializer: str = "text") -> None:
         super().__init__(pub, name, serializer)
         self.channel_publish = feed_channel("publish", name)
         self.channel_retract = feed_channel("retract", name)
@@ -59,6 +60,21 @@ class OrderedFeed(BaseFeed):
 
     def _retracted(self, reply: Any, id_: str) -> bool:
         return bool(self._unless_conflict(reply, id_))
+
+    @deferring
+    def mirror(self) -> Deferred[Mirror]:
+        """Keep a copy of the feed in this process, where its publisher is a ``Thoonk``.
+
+        :return: fires a :class:`~txthoonk.mirror.Mirror` that has the feed's items; fails
+            with :class:`~txthoonk.errors.InvalidInput` on another publisher.
+        """
+        mirror = getattr(self.pub, "mirror", None)
+        if mirror is None:
+            raise InvalidInput(
+                "a mirror needs a subscriber beside the publisher: open the feed with Thoonk"
+            )
+        mirrored: Deferred[Mirror] = mirror(self)
+        return mirrored
 
     def get_all(self) -> Deferred[dict[str, Any]]:
         """Read all items, of one moment, in their order: O(n) for n items.

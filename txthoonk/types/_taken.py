@@ -18,7 +18,7 @@ from txthoonk.errors import InvalidInput, shown
 from txthoonk.types._base import BaseFeed
 
 if TYPE_CHECKING:
-    from txthoonk.client import ThoonkPub
+    from txthoonk._publishing import Publishing
 
 __all__ = ["TakenFeed"]
 
@@ -43,7 +43,7 @@ class TakenFeed(BaseFeed):
     #: Where maintenance puts back what was lost: LPUSH: at the end, RPUSH: in front.
     _RESTORE: ClassVar[str]
 
-    def __init__(self, pub: ThoonkPub, name: str, serializer: str = "text") -> None:
+    def __init__(self, pub: Publishing, name: str, serializer: str = "text") -> None:
         super().__init__(pub, name, serializer)
         self.feed_transit = feed_key("transit", name)
         self.feed_delivering = feed_key("delivering", name)

@@ -13,7 +13,7 @@ from txthoonk._scripts import load
 from txthoonk.types._ordered import OrderedFeed
 
 if TYPE_CHECKING:
-    from txthoonk.client import ThoonkPub
+    from txthoonk._publishing import Publishing
 
 __all__ = ["Feed"]
 
@@ -31,10 +31,11 @@ class Feed(OrderedFeed):
     :ivar channel_retract: channel that tells of removed items.
     """
 
+    _KINDS = ("publish", "edit", "retract")
     _RETRACT = load("feed/retract")
     _GET_RANGE = load("feed/get_range")
 
-    def __init__(self, pub: ThoonkPub, name: str, serializer: str = "text") -> None:
+    def __init__(self, pub: Publishing, name: str, serializer: str = "text") -> None:
         super().__init__(pub, name, serializer)
         self.channel_edit = feed_channel("edit", name)
         self._publish = _PUBLISH.prefix(

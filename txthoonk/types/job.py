@@ -29,7 +29,7 @@ from txthoonk.types._base import to_text
 from txthoonk.types._taken import TakenFeed
 
 if TYPE_CHECKING:
-    from txthoonk.client import ThoonkPub
+    from txthoonk._publishing import Publishing
 
 __all__ = ["NO_RESULT", "Claim", "Job"]
 
@@ -94,10 +94,11 @@ class Job(TakenFeed):
     """
 
     NO_RESULT: ClassVar[object] = NO_RESULT
+    _KINDS = ("put", "claim", "cancel", "stall", "retry", "finish", "finished")
     _KIND = "job"
     _RESTORE = "LPUSH"
 
-    def __init__(self, pub: ThoonkPub, name: str, serializer: str = "text") -> None:
+    def __init__(self, pub: Publishing, name: str, serializer: str = "text") -> None:
         super().__init__(pub, name, serializer)
         self.feed_published = feed_key("published", name)
         self.feed_cancelled = feed_key("cancelled", name)

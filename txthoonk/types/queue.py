@@ -15,7 +15,7 @@ from txthoonk.types._base import to_text
 from txthoonk.types._taken import TakenFeed
 
 if TYPE_CHECKING:
-    from txthoonk.client import ThoonkPub
+    from txthoonk._publishing import Publishing
 
 __all__ = ["Queue"]
 
@@ -31,10 +31,11 @@ class Queue(TakenFeed):
     :meth:`get` has fired it.
     """
 
+    _KINDS = ()
     _KIND = "queue"
     _RESTORE = "RPUSH"
 
-    def __init__(self, pub: ThoonkPub, name: str, serializer: str = "text") -> None:
+    def __init__(self, pub: Publishing, name: str, serializer: str = "text") -> None:
         super().__init__(pub, name, serializer)
         self._put = _PUT.prefix((*self._keys, self.feed_ids), *self._words)
 

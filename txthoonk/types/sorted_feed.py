@@ -14,7 +14,7 @@ from txthoonk.errors import InvalidInput, InvalidType, shown
 from txthoonk.types._ordered import OrderedFeed
 
 if TYPE_CHECKING:
-    from txthoonk.client import ThoonkPub
+    from txthoonk._publishing import Publishing
 
 __all__ = ["SortedFeed"]
 
@@ -75,10 +75,11 @@ class SortedFeed(OrderedFeed):
     :ivar channel_retract: channel that tells of removed items.
     """
 
+    _KINDS = ("publish", "retract", "position")
     _RETRACT = load("sorted_feed/retract")
     _GET_RANGE = load("sorted_feed/get_range")
 
-    def __init__(self, pub: ThoonkPub, name: str, serializer: str = "text") -> None:
+    def __init__(self, pub: Publishing, name: str, serializer: str = "text") -> None:
         super().__init__(pub, name, serializer)
         self.feed_id_incr = feed_key("idincr", name)
         self.channel_position = feed_channel("position", name)

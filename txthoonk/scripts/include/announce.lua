@@ -1,6 +1,7 @@
 -- Publishes events in order, given as kind, channel, id, rest, ...: false where there is
--- no channel of the contract, or no rest. Gives nothing, or the error of the first that
--- the server refuses (an ACL may).
+-- no channel of the contract, or no rest. In the history's message a plus behind the
+-- revision says that the next event is of the same change. Gives nothing, or the error of
+-- the first that the server refuses (an ACL may).
 local function announce(events, log)
   for index = 1, #events, 4 do
     local kind, channel, id, rest = unpack(events, index, index + 3)
@@ -9,7 +10,8 @@ local function announce(events, log)
     if log then
       log.top = log.top + 1
       sent = redis.pcall('PUBLISH', log.event, table.concat(
-        {log.epoch, string.format('%.0f', log.top), kind, message}, '\0'))
+        {log.epoch, string.format(events[index + 4] and '%.0f+' or '%.0f', log.top), kind, message},
+        '\0'))
     end
     if type(sent) ~= 'table' and channel then
       sent = redis.pcall('PUBLISH', channel, message)

@@ -14,7 +14,12 @@ local function keep_history(log, events)
     local number = string.format('%.0f', revision)
     local words = {'XADD', log.history, 'MAXLEN', '~', log.limit, number .. '-0', 'kind', kind, 'id', id}
     if rest then
-      words[11], words[12] = kind == 'position' and 'position' or 'item', rest
+      words[#words + 1] = kind == 'position' and 'position' or 'item'
+      words[#words + 1] = rest
+    end
+    if events[index + 4] then
+      words[#words + 1] = 'more'
+      words[#words + 1] = '1'
     end
     redis.call(unpack(words))
     if kind == 'publish' or kind == 'edit' then

@@ -1,0 +1,166 @@
+"""The state of a feed, read while the feed goes on changing.
+
+The order is read at once, with the position; the items follow in slices, and each event
+that comes meanwhile is applied.  A slice may be newer than the last event that has come:
+the state counts once all that was told before the last slice was read has arrived.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from twisted.internet.defer import Deferred
+
+from txthoonk._history import read_items, read_snapshot
+from txthoonk._replay import NOWHERE, Position, Step, step
+from txthoonk._source import Source
+from txthoonk._state import MISSING, FeedState, State, make_state
+from txthoonk.errors import FeedDoesNotExist, InvalidInput
+from txthoonk.events import CHANNELS, Event
+from txthoonk.protocol import Redis
+
+__all__ = ["Assembly", "Reader", "Unordered"]
+
+SLICE = 1000  # items in one call, and in one snapshot event
+HELD = 100_000  # events that are held until the order is there
+
+
+class Reader(Protocol):
+    """How a follower reads.
+
+    :ivar redis: the publisher's connection.
+    :ivar mark_channel: the channel on which marks come back.
+    """
+
+    redis: Redis
+    mark_channel: str
+
+    def available(self) -> Deferred[Any]:
+        """Wait for the publisher's connection."""
+
+    def ping(self) -> Deferred[Any]:
+        """Wait for all messages that were published before now."""
+
+    def mark(self, passed: Callable[[], object]) -> tuple[str, Deferred[None]]:
+        """Make a message for the channel of marks.
+
+        :param passed: is called when it comes, between the messages around it.
+        """
+
+
+class Unordered(InvalidInput):
+    """There is no order, hence no state, of a queue or job feed."""
+
+
+class Assembly:
+    """Reads the state of one feed.
+
+    :ivar position: where the state stands.
+
+    :param tell: gets the events of the feed as a whole that come meanwhile.
+    """
+
+    def __init__(self, source: Source, reader: Reader, tell: Callable[[Event], object]) -> None:
+        self.position = NOWHERE
+        self._source = source
+        self._reader = reader
+        self._tell = tell
+        self._held: list[Event] = []
+        self._state: State | None = None
+        self._whole = True
+        self._broken = False
+
+    def live(self, event: Event) -> None:
+        """Take an event."""
+        if event.kind in CHANNELS:
+            self._tell(event)
+            self._broken = self._broken or event.kind != "config"
+        elif self._state is not None:
+            self._apply(self._state, event)
+        elif len(self._held) < HELD:
+            self._held.append(event)
+        else:
+            self._broken = True
+
+    def _apply(self, state: State, event: Event) -> None:
+        what = step(self.position.epoch, self.position.revision, event)
+        if what is Step.DELIVER:
+            if event.revision is not None:
+                self.position = Position(event.epoch, event.revision)
+            self._whole = state.apply(self._source.loaded(event)) and not event.more
+        elif what is not Step.DROP:
+            self._broken = True
+
+    async def read(self) -> list[list[tuple[str, Any]]]:
+        """Read the state; slices of (id, item), in order.
+
+        :raises Unordered: where the feed is of a type that has no order.
+        """
+        while True:
+            state = await self._attempt()
+            if not self._broken:
+                break
+        items = state.items
+        pairs = [(id_, items[id_]) for id_ in state.order() if items[id_] is not MISSING]
+        return [pairs[first : first + SLICE] for first in range(0, len(pairs), SLICE)] or [[]]
+
+    async def _attempt(self) -> State:
+        self._held, self._state, self._broken, self._whole = [], None, False, True
+        self.position = NOWHERE
+        ids, state = await self._read_order()
+        self._state = state
+        for event in self._held:
+            self._apply(state, event)
+        self._held = []
+        epoch, top = self.position.epoch, self.position.revision
+        for first in range(SLICE, len(ids), SLICE):
+            some = ids[first : first + SLICE]
+            epoch, top, items = await read_items(self._reader.redis, self._source.feed, some)
+            self._fill(state, some, items)
+            if self._broken:
+                return state
+        while len(ids) > SLICE or not self._whole:
+            await self._reader.ping()
+            if self._whole:
+                break
+        late = epoch != self.position.epoch or top > self.position.revision
+        if self.position.epoch is not None and late:
+            self._broken = True
+        return state
+
+    async def _read_order(self) -> tuple[list[str], State]:
+        """Read all ids and the first items."""
+        message, passed = self._reader.mark(lambda: self._held.clear())
+        try:
+            return await self._read_order_and(message, passed)
+        except FeedDoesNotExist:
+            return [], FeedState([])
+        finally:
+            passed.addErrback(lambda _: None)
+            passed.cancel()
+
+    async def _read_order_and(
+        self, message: str, passed: Deferred[None]
+    ) -> tuple[list[str], State]:
+        redis, channel = self._reader.redis, self._reader.mark_channel
+        found = await read_snapshot(redis, self._source.feed, SLICE, channel, message)
+        self._source.learn(found.type, found.serializer)
+        if found.verdict == "neither":
+            raise Unordered(
+                f"feed {self._source.feed!r} is of type {found.type!r}: only feeds and sorted "
+                "feeds have a state to give a snapshot of"
+            )
+        if found.epoch is None:
+            await passed
+        else:
+            self.position = Position(found.epoch, found.top)
+        state = make_state(found.type, found.ids)
+        self._fill(state, found.ids[: len(found.items)], found.items)
+        return found.ids, state
+
+    def _fill(self, state: State, ids: list[str], items: list[str | None]) -> None:
+        for id_, item in zip(ids, items, strict=True):
+            # What an event has brought may be older, but then the newer one is to come.
+            if item is not None and state.items.get(id_) is MISSING:
+                state.items[id_] = self._source.load(id_, item)

@@ -1,0 +1,424 @@
+"""One feed as one subscription follows it: down, reading, live or paused (DESIGN 5.5).
+
+*Down*: the channels are not confirmed.  *Reading*: they are, and live events are held
+while the history behind the position is read, or the whole state.  *Live*: each event is
+the next one.  *Paused*: the subscriber has too much to do; afterwards we read again.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol, TypeVar, cast
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from txthoonk._assembly import Assembly, Reader, Unordered
+from txthoonk._history import look
+from txthoonk._replay import (
+    NOWHERE,
+    SLOW,
+    UNRECORDED,
+    Outcome,
+    Position,
+    Step,
+    after_look,
+    step,
+)
+from txthoonk._source import Source
+from txthoonk.errors import ConnectionLost, FeedDoesNotExist, ThoonkError
+from txthoonk.events import CHANNELS, Event, parse_entry
+
+__all__ = ["Follower", "Taker"]
+
+HELD = 10_000  # live events that are held while the history is read
+SLICE = 1000  # entries that are read in one call
+UNSEEN = "events were missed, and there is no publisher to read the history with"
+
+T = TypeVar("T")
+
+
+class Taker(Protocol):
+    """What takes the events: a subscription."""
+
+    def put(self, event: Event) -> bool:
+        """Take an event, if there is room; whether there was."""
+
+    def force(self, event: Event) -> None:
+        """Take an event, whether there is room or not."""
+
+    def free(self) -> int:
+        """Tell for how many there is room."""
+
+    def room(self) -> Deferred[None]:
+        """Wait for room; it never fails, but does not fire once the taker is gone."""
+
+    def purge(self, feed: str) -> None:
+        """Forget the events of a feed that were not delivered."""
+
+
+class _Superseded(Exception):
+    """What was being read is of no use any more."""
+
+
+def _ignore(event: Event) -> None:
+    pass
+
+
+def _is_foreign(event: Event) -> bool:
+    """Tell whether an event of a feed with history is of a writer without."""
+    return event.revision is None and event.kind not in CHANNELS
+
+
+class Follower:
+    """See the module.
+
+    :ivar live: gets each live event.
+    :ivar first: fires once the position is known for the first time; fails if it cannot
+        be.
+    :ivar epoch: up to where events were delivered: the epoch, None without history,
+    :ivar revision: and the revision.
+
+    :param reader: None: nothing can be read, only live events are to be had.
+    :param position: where to begin; None: at the present.
+    :param gap: why events may be missing before the first one, without a history.
+    :param from_start: whether the feed is new.
+    :param strict: whether a snapshot of a feed that has no state is an error.
+    """
+
+    __slots__ = (
+        "_foreign",
+        "_from_start",
+        "_gap",
+        "_held",
+        "_overflown",
+        "_reader",
+        "_replayed",
+        "_snapshot",
+        "_source",
+        "_state_wanted",
+        "_strict",
+        "_taker",
+        "_turn",
+        "epoch",
+        "first",
+        "live",
+        "revision",
+    )
+    _log = Logger()
+
+    def __init__(
+        self,
+        taker: Taker,
+        source: Source,
+        reader: Reader | None,
+        *,
+        position: Position | None = None,
+        snapshot: bool = False,
+        gap: str | None = None,
+        from_start: bool = False,
+        strict: bool = True,
+    ) -> None:
+        self._taker = taker
+        self._source = source
+        self._reader = reader
+        self._snapshot = snapshot
+        self._state_wanted = snapshot and position is None and not from_start
+        self._gap = gap
+        self._from_start = from_start
+        self._strict = strict
+        self._foreign = False
+        self._replayed = False
+        self._overflown = False
+        self._turn = 0
+        self._held: deque[Event] = deque()
+        self.live: Callable[[Event], object] = _ignore
+        self.first: Deferred[None] = Deferred(lambda _: None)
+        self.epoch: str | None = None
+        self.revision = 0
+        self._move_to(position or NOWHERE)
+
+    # -- inputs -----------------------------------------------------------------
+
+    def ready(self) -> None:
+        """Go on, on a new connection."""
+        if self._reader is not None:
+            self._read_on()
+            return
+        if self._gap is not None:
+            self._resync(Outcome(NOWHERE, self._gap))
+        self._gap = None
+        self.live = self._live
+        self._started()
+
+    def lost(self) -> None:
+        """Stop until the next connection; from now on something may be missed."""
+        self._gap = self._gap or (UNRECORDED if self.first.called else None)
+        self._supersede()
+
+    def refused(self, error: BaseException) -> None:
+        """Stop: Redis does not let us listen."""
+        self._supersede()
+        self._give_up(error)
+
+    def stop(self) -> None:
+        """Stop for good."""
+        self._supersede()
+
+    def check(self, epoch: str, top: int, valid: bool) -> None:
+        """Compare the position with what the server had before the last message came."""
+        current = self.epoch == epoch and self.revision >= top
+        if self.live == self._live and self.epoch is not None and not (current and valid):
+            self._read_on()
+
+    @property
+    def is_live(self) -> bool:
+        """Whether events are delivered as they come."""
+        return self.live == self._live
+
+    def _supersede(self) -> None:
+        self._turn += 1
+        self.live = _ignore
+        self._held.clear()
+
+    # -- live ---------------------------------------------------------------------
+
+    def _live(self, event: Event) -> None:
+        """Deliver the next event, or find out what is missing."""
+        if event.kind in CHANNELS:
+            self._of_the_feed(event)
+            return
+        what = step(self.epoch, self.revision, event)
+        if what is Step.DELIVER:
+            if not self._taker.put(self._source.loaded(event)):
+                self._pause()
+            elif event.revision is not None:
+                self.epoch, self.revision = event.epoch, event.revision
+        elif what is Step.DROP:
+            return
+        elif self._reader is None:
+            self._resync(Outcome(NOWHERE, UNSEEN))
+            self._move_to(NOWHERE)
+            self._live(event)
+        elif what is Step.FOREIGN:
+            self._foreign = True
+            self._read_on()
+        else:
+            self._read_on(event)
+
+    def _of_the_feed(self, event: Event) -> None:
+        if event.kind == "create":
+            self._from_start = True
+        if event.kind != "config":
+            self._move_to(NOWHERE)
+        self._taker.force(event)
+        # What kind of items it has, and whether it keeps a history, may be new.
+        if event.kind != "delete" and self._reader is not None and self.live == self._live:
+            self._read_on()
+
+    def _pause(self) -> None:
+        self._turn += 1
+        self.live = _ignore
+        turn = self._turn
+        if self.epoch is None:
+            self._taker.purge(self._source.feed)
+            self._resync(Outcome(NOWHERE, SLOW))
+        self._taker.room().addCallback(self._resume, turn)
+
+    def _resume(self, _: None, turn: int) -> None:
+        if turn != self._turn:
+            return
+        if self._reader is not None:
+            self._read_on()
+        else:
+            self.live = self._live
+
+    # -- reading ------------------------------------------------------------------
+
+    def _read_on(self, *events: Event) -> None:
+        """Read what is behind the position; live events wait, these first."""
+        self._turn += 1
+        self._held = deque(events)
+        self._overflown = False
+        self._replayed = False
+        self.live = self._hold
+        Deferred.fromCoroutine(self._read(self._turn)).addErrback(self._cannot_read, self._turn)
+
+    def _hold(self, event: Event) -> None:
+        if len(self._held) == HELD:
+            self._held.clear()
+            self._overflown = True
+        self._held.append(event)
+
+    async def _read(self, turn: int) -> None:
+        while True:
+            try:
+                if not self._state_wanted or not await self._read_state(turn):
+                    await self._replay(turn)
+                if not self._state_wanted:
+                    self._go_live()
+                    return
+            except ConnectionLost:
+                await self._still(turn, self._present_reader.available())
+
+    @property
+    def _present_reader(self) -> Reader:
+        if self._reader is None:
+            raise ThoonkError("nothing can be read here")
+        return self._reader
+
+    async def _still(self, turn: int, awaited: Awaitable[T]) -> T:
+        """Wait for something, and go on only if it is still of use."""
+        result = await awaited
+        if turn != self._turn:
+            raise _Superseded
+        return result
+
+    async def _replay(self, turn: int) -> None:
+        """Deliver what the history has behind the position."""
+        while True:
+            await self._still(turn, self._taker.room())
+            try:
+                asked = self._look(max(1, min(SLICE, self._taker.free())))
+                found = await self._still(turn, asked)
+            except FeedDoesNotExist:
+                found = None
+            if turn != self._turn:
+                raise _Superseded
+            if found is not None:
+                self._source.learn(found.type, found.serializer)
+            position = Position(self.epoch, self.revision)
+            outcome = after_look(position, found, self._gap, self._foreign, self._from_start)
+            self._gap, self._foreign, self._from_start = None, False, False
+            self._move_to(outcome.position)
+            self._started()
+            if turn != self._turn:
+                raise _Superseded
+            if outcome.resync is not None:
+                self._resync(outcome)
+                self._state_wanted = self._snapshot
+            if found is None or not outcome.replay:
+                return
+            for entry in found.entries:
+                self._replayed = True
+                event = parse_entry(self._source.feed, found.epoch, entry)
+                self.revision = int(entry[0])
+                self._taker.force(self._source.loaded(event))
+                if turn != self._turn:
+                    raise _Superseded
+            if self.revision >= found.top or self._held_connects():
+                return
+
+    def _look(self, count: int) -> Deferred[Any]:
+        redis, feed = self._present_reader.redis, self._source.feed
+        if self._from_start:
+            return look(redis, feed, "", 0, count)
+        since = None if self.epoch is None else self.revision
+        return look(redis, feed, self.epoch or "", since, 0 if since is None else count)
+
+    def _held_connects(self) -> bool:
+        first = next((e.revision for e in self._held if e.revision is not None), None)
+        return first is not None and first <= self.revision + 1
+
+    async def _read_state(self, turn: int) -> bool:
+        """Deliver the whole state; whether there is one."""
+        assembly = Assembly(self._source, self._present_reader, self._taker.force)
+        self.live = assembly.live
+        try:
+            slices = await self._still(turn, assembly.read())
+        except Unordered:
+            if self._strict:
+                raise
+            self._snapshot = self._state_wanted = False
+            self.live = self._hold
+            return False
+        self._state_wanted = False
+        self._gap, self._foreign, self._from_start = None, False, False
+        self._replayed = True
+        self._held = deque()
+        self.live = self._hold
+        self._move_to(assembly.position)
+        self._started()
+        for items in slices:
+            if turn != self._turn:
+                raise _Superseded
+            self._taker.force(
+                Event(
+                    "snapshot",
+                    self._source.feed,
+                    item=items,
+                    revision=None if self.epoch is None else self.revision,
+                    epoch=self.epoch,
+                    more=items is not slices[-1],
+                )
+            )
+        return True
+
+    def _go_live(self) -> None:
+        """Take the events that were held."""
+        held, self._held = self._held, deque()
+        created = any(event.kind in ("create", "delete") for event in held)
+        self.live = self._live
+        if self._overflown and self.epoch is None:
+            self._resync(Outcome(NOWHERE, SLOW))
+        elif created and self._replayed:
+            # Whether what was read is of the old feed or the new one, nobody can tell.
+            self._begin_anew(held)
+            return
+        elif self.epoch is not None and any(map(_is_foreign, held)):
+            # One more look is behind them all.
+            self._foreign = True
+            self._read_on(*[event for event in held if not _is_foreign(event)])
+            return
+        for event in held:
+            self.live(event)
+
+    def _begin_anew(self, held: deque[Event]) -> None:
+        for event in held:
+            if event.kind in CHANNELS:
+                self._taker.force(event)
+        self._resync(Outcome(NOWHERE, "the feed was created anew"))
+        self._move_to(NOWHERE)
+        self._state_wanted = self._snapshot
+        self._read_on()
+
+    def _cannot_read(self, reason: Failure, turn: int) -> None:
+        if reason.check(_Superseded) or turn != self._turn:
+            return
+        if not self.first.called:
+            self.refused(cast(BaseException, reason.value))
+            return
+        if not reason.check(ConnectionLost):  # only where all is stopped
+            self._log.failure("feed {feed!r} cannot be read", reason, feed=self._source.feed)
+            self._resync(Outcome(NOWHERE, f"the feed cannot be read: {reason.getErrorMessage()}"))
+            self._move_to(NOWHERE)
+            self.live = self._live
+
+    # -- what is told -----------------------------------------------------------------
+
+    def _move_to(self, position: Position) -> None:
+        self.epoch, self.revision = position.epoch, position.revision
+
+    def _resync(self, outcome: Outcome) -> None:
+        position = outcome.position
+        self._taker.force(
+            Event(
+                "resync",
+                self._source.feed,
+                revision=None if position.epoch is None else position.revision,
+                epoch=position.epoch,
+                reason=outcome.resync,
+            )
+        )
+
+    def _started(self) -> None:
+        if not self.first.called:
+            self.first.callback(None)
+
+    def _give_up(self, error: BaseException) -> None:
+        if not self.first.called:
+            self.first.errback(error)
+        else:
+            self._resync(Outcome(NOWHERE, f"the feed cannot be followed: {error}"))

@@ -1,0 +1,114 @@
+"""History and live events, merged: what follows from what is known (pure functions).
+
+A position is an epoch and a revision in it; :class:`Position` without an epoch is that of
+a feed that keeps no history (DESIGN 5.5).
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+import attr
+
+from txthoonk._history import REASONS, Look
+from txthoonk.events import Event
+
+__all__ = [
+    "FOREIGN",
+    "NOWHERE",
+    "SLOW",
+    "UNRECORDED",
+    "Outcome",
+    "Position",
+    "Step",
+    "after_look",
+    "step",
+]
+
+
+@attr.frozen
+class Position:
+    """Up to where a feed's events are known.
+
+    :ivar epoch: None: the feed keeps no history, as far as is known.
+    """
+
+    epoch: str | None = None
+    revision: int = 0
+
+    @property
+    def cursor(self) -> str | None:
+        """The position as ``since`` takes it."""
+        return None if self.epoch is None else f"{self.epoch}:{self.revision}"
+
+
+NOWHERE = Position()
+
+
+class Step(Enum):
+    """What to do with a live event."""
+
+    DELIVER = "it is the next one"
+    DROP = "it is known already"
+    LOOK = "others are missing between, or it is of another epoch"
+    FOREIGN = "a writer that keeps no history has changed a feed that does"
+
+
+def step(epoch: str | None, revision: int, event: Event) -> Step:
+    """Tell what to do with a live event of an item, from a position."""
+    if epoch is None:
+        return Step.DELIVER  # nothing else is known; or the history has just begun
+    if event.revision is None:
+        return Step.FOREIGN
+    if event.epoch != epoch:
+        return Step.LOOK
+    if event.revision <= revision:
+        return Step.DROP
+    return Step.DELIVER if event.revision == revision + 1 else Step.LOOK
+
+
+@attr.frozen
+class Outcome:
+    """What follows from a look at a feed's history.
+
+    :ivar position: where to go on.
+    :ivar resync: why something may be missing before it; None: nothing is.
+    :ivar replay: whether the entries of the look are to be delivered first.
+    """
+
+    position: Position
+    resync: str | None = None
+    replay: bool = False
+
+
+def after_look(
+    position: Position,
+    found: Look | None,
+    gap: str | None = None,
+    foreign: bool = False,
+    from_start: bool = False,
+) -> Outcome:
+    """Tell how to go on after a look with a position.
+
+    :param found: None: there is no such feed.
+    :param gap: why events may be missing if the feed keeps no history; None: none are.
+    :param foreign: whether an event came from a writer that keeps no history.  Its moves
+        are not counted, so the look need not show it.
+    :param from_start: whether the feed is new: the position is before its first event.
+    """
+    if found is None or found.verdict == "off":
+        return Outcome(NOWHERE, gap)
+    top = Position(found.epoch, found.top)
+    if found.verdict != "ok":
+        return Outcome(top, found.reason)
+    if foreign:
+        return Outcome(top, FOREIGN)
+    if from_start or position.epoch is not None:
+        return Outcome(Position(found.epoch, position.revision), replay=True)
+    return Outcome(top, gap)
+
+
+#: Why a resync follows where the feed keeps no history.
+UNRECORDED = "the connection was lost, and the feed keeps no history"
+SLOW = "the subscriber is too slow, and the feed keeps no history"
+FOREIGN = REASONS["foreign"]

@@ -1,0 +1,158 @@
+"""A feed's messages, made into events once for all who follow the feed.
+
+Where a feed keeps a history, every change is told twice: on ``feed.event`` with its
+revision, and behind that, in the same script, on the contract's own channel.  The second
+is recognised by being equal; one that comes alone is of a writer that keeps no history.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Protocol
+
+from twisted.logger import Logger
+
+from txthoonk._keys import SEPARATOR, feed_channel
+from txthoonk.errors import InvalidInput, InvalidItem
+from txthoonk.events import ITEM_KINDS, Event, item_channel, parse_event
+from txthoonk.serializers import get_serializer
+
+__all__ = ["Follows", "Source"]
+
+_log = Logger()
+
+
+class Follows(Protocol):
+    """Who follows a feed.
+
+    :ivar live: gets each event.
+    """
+
+    live: Callable[[Event], object]
+
+    def ready(self) -> None:
+        """Learn that all the feed's channels are confirmed."""
+
+    def lost(self) -> None:
+        """Learn that the connection was lost."""
+
+    def refused(self, error: BaseException) -> None:
+        """Learn that Redis refuses the feed's channels."""
+
+
+class Source:
+    """The events of one feed.
+
+    :ivar feed: its name.
+    :ivar followers: who gets them.
+    :ivar type: the feed's type, once it is known.
+    """
+
+    __slots__ = ("_last", "_last_loaded", "_loads", "_twin", "feed", "followers", "type")
+
+    def __init__(self, feed: str) -> None:
+        self.feed = feed
+        self.followers: tuple[Follows, ...] = ()
+        self.type: str | None = None
+        self._twin: str | None = None
+        self._loads: Callable[[str], Any] | None = None
+        self._last: Event | None = None
+        self._last_loaded: Event | None = None
+
+    def channels(self, kinds: tuple[str, ...]) -> dict[str, Callable[[str], None]]:
+        """Give the channels to subscribe to, with what takes their messages.
+
+        :param kinds: keys of :data:`~txthoonk.events.ITEM_KINDS`.
+        """
+        sinks: dict[str, Callable[[str], None]] = {
+            item_channel(kind, self.feed): partial(self.told, kind) for kind in kinds
+        }
+        sinks[feed_channel("event", self.feed)] = self.told_with_revision
+        return sinks
+
+    def lost(self) -> None:
+        """Forget what belongs to the connection."""
+        self._twin = None
+
+    # -- messages ---------------------------------------------------------------
+
+    def told(self, kind: str, message: str) -> None:
+        """Take a message on one of the contract's channels."""
+        if message == self._twin:
+            self._twin = None
+            return
+        names = ITEM_KINDS[kind]
+        id_, separator, rest = message.partition(SEPARATOR)
+        if len(names) - 1 != len(separator):
+            channel = item_channel(kind, self.feed)
+            _log.error("malformed message on channel {channel!r} ignored", channel=channel)
+        elif not separator:
+            self.tell(Event(kind, self.feed, id_))
+        elif names[1] == "item":
+            self.tell(Event(kind, self.feed, id_, rest))
+        else:
+            self.tell(Event(kind, self.feed, id_, None, rest))
+
+    def told_with_revision(self, message: str) -> None:
+        """Take a message on ``feed.event``."""
+        parsed = parse_event(self.feed, message)
+        if parsed is None:
+            channel = feed_channel("event", self.feed)
+            _log.error("malformed message on channel {channel!r} ignored", channel=channel)
+            return
+        event, self._twin = parsed
+        self.tell(event)
+
+    def tell(self, event: Event) -> None:
+        """Hand an event to all who follow."""
+        for follower in self.followers:
+            follower.live(event)
+
+    # -- items ------------------------------------------------------------------
+
+    def learn(self, type_: str | None, serializer: str) -> None:
+        """Learn what kind of items the feed has."""
+        self.type = type_
+        self._loads = _loader(type_, serializer)
+        self._last = None
+
+    def loaded(self, event: Event) -> Event:
+        """Give an event with its item as the feed's serializer makes it.
+
+        It is the :class:`~txthoonk.errors.InvalidItem` if that cannot read it.
+        """
+        if self._loads is None or event.item is None:
+            return event
+        if event is not self._last or self._last_loaded is None:
+            self._last = event
+            self._last_loaded = event._replace(item=self.load(event.id or "", event.item))
+        return self._last_loaded
+
+    def load(self, id_: str, data: str) -> Any:
+        """Make an item of what is stored."""
+        if self._loads is None:
+            return data
+        try:
+            return self._loads(data)
+        except ValueError as error:
+            text = f"item {id_!r} of feed {self.feed!r} cannot be read: {error}"
+            _log.error("{text}", text=text)
+            return InvalidItem(text, id_, data)
+
+
+def _loader(type_: str | None, serializer: str) -> Callable[[str], Any] | None:
+    if type_ == "pyqueue":
+        return _as_bytes  # a pickle is for those who ask for the queue
+    try:
+        known = get_serializer(serializer)
+    except InvalidInput as error:
+        _log.warn("items are given as text: {error}", error=error)
+        return None
+    if known.binary:
+        return lambda data: known.loads(_as_bytes(data))
+    return None if serializer == "text" else known.loads
+
+
+def _as_bytes(data: str) -> bytes:
+    return data.encode("utf-8", "surrogateescape")

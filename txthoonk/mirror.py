@@ -1,0 +1,203 @@
+"""A copy of a feed in this process, kept up by the feed's events."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from txthoonk._state import MISSING, FeedState, State, make_state
+from txthoonk.errors import FeedDoesNotExist, SubscriptionEnded
+from txthoonk.events import Event
+from txthoonk.subscriptions import Subscription
+
+if TYPE_CHECKING:
+    from txthoonk.service import Thoonk
+    from txthoonk.types._base import BaseFeed
+
+__all__ = ["Change", "Mirror"]
+
+#: Gets an event, once the mirror has it.
+Change = Callable[[Event], object]
+
+
+class Mirror(Mapping[str, Any]):
+    """The items of a feed by id, in the feed's order.
+
+    It is always a state that the feed really had: where changes were missed, the present
+    state is kept until the whole new one has been read.  ``len``, ``in`` and a look at one
+    item take constant time.  An item that the serializer cannot read is the
+    :class:`~txthoonk.errors.InvalidItem` itself.
+
+    :ivar name: the feed's name.
+    :ivar revision: the feed's revision that the mirror has; None without a history.
+    :ivar current: whether it has all that was told; False between a ``resync`` and the end
+        of the reading that follows.
+    """
+
+    _log = Logger()
+
+    def __init__(self, thoonk: Thoonk, name: str) -> None:
+        """Make the object; ``mirror`` does that."""
+        self.name = name
+        self.revision: int | None = None
+        self.current = False
+        self._thoonk = thoonk
+        self._type: str | None = None
+        self._state: State = FeedState([])
+        self._slices: list[tuple[str, Any]] = []
+        self._change: list[Event] = []
+        self._callbacks: dict[int, Change] = {}
+        self._next_callback = 0
+        self._first: Deferred[Mirror] = Deferred(lambda _: None)
+        self._subscription: Subscription | None = None
+        self._stopped = False
+
+    def __repr__(self) -> str:
+        return f"<Mirror of {self.name!r}: {len(self)} items>"
+
+    # -- the mapping --------------------------------------------------------------
+
+    def __getitem__(self, id_: str) -> Any:
+        """Give an item."""
+        item = self._state.items[id_]
+        if item is MISSING:
+            raise KeyError(id_)
+        return item
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the ids, in the feed's order."""
+        return self._state.order()
+
+    def __len__(self) -> int:
+        """Count the items."""
+        return len(self._state.items)
+
+    # -- changes ------------------------------------------------------------------
+
+    def on_change(self, callback: Change) -> Callable[[], None]:
+        """Call *callback* with each event, once the mirror has it.
+
+        Those are the events of items; ``snapshot`` without an item, when the whole state was
+        read; ``resync``, when changes were missed and the state is about to be read;
+        ``create``, ``delete`` and ``config``.  What the callback raises is logged.
+
+        :return: a function that takes the callback away.
+        """
+        number, self._next_callback = self._next_callback, self._next_callback + 1
+        self._callbacks[number] = callback
+
+        def remove() -> None:
+            self._callbacks.pop(number, None)
+
+        return remove
+
+    def stop(self) -> Deferred[None]:
+        """Follow the feed no longer; the items stay as they are.
+
+        :return: fires None at once.
+        """
+        self._stopped = True
+        self.current = False
+        if self._subscription is not None:
+            self._subscription.stop()
+        if not self._first.called:
+            self._first.errback(SubscriptionEnded(f"the mirror of {self.name!r} was stopped"))
+        return succeed(None)
+
+    # -- events ---------------------------------------------------------------------
+
+    async def _follow(self) -> None:
+        """Subscribe; the type of the feed tells what its order is."""
+        try:
+            self._type = (await self._thoonk.get_config(self.name)).get("type")
+        except FeedDoesNotExist:
+            self._type = None
+        subscription = await self._thoonk.subscribe(self.name, self._take, snapshot=True)
+        self._subscription = subscription
+        if self._stopped:
+            subscription.stop()
+
+    def _take(self, event: Event) -> None:
+        if event.kind == "snapshot":
+            self._take_slice(event)
+        elif event.kind == "resync":
+            self._change.clear()
+            self._slices.clear()
+            self.current = False
+            self._tell(event)
+        elif event.kind == "delete":
+            self._state = make_state(self._type, [])
+            self._tell(event)
+        elif event.kind == "create":
+            self._tell(event)
+            self._begin_anew()
+        else:
+            self._take_change(event)
+
+    def _take_slice(self, event: Event) -> None:
+        self._slices += event.item
+        if event.more:
+            return
+        slices, self._slices = self._slices, []
+        self._state = make_state(self._type, [id_ for id_, _ in slices])
+        self._state.items.update(slices)
+        self.revision = event.revision
+        self.current = True
+        if not self._first.called:
+            self._first.callback(self)
+        self._tell(event._replace(item=None))
+
+    def _take_change(self, event: Event) -> None:
+        """Apply an event together with the others of the same change."""
+        self._change.append(event)
+        if event.more:
+            return
+        change, self._change = self._change, []
+        for one in change:
+            self._state.apply(one)
+        self.revision = event.revision
+        for one in change:
+            self._tell(one)
+
+    def _tell(self, event: Event) -> None:
+        for number, callback in list(self._callbacks.items()):
+            if number in self._callbacks:  # not removed by one that was called before it
+                with self._log.failuresHandled("a callback of {mirror!r} failed", mirror=self):
+                    callback(event)
+
+    def _begin_anew(self) -> None:
+        """Subscribe again: the new feed may be of another type."""
+        if self._subscription is not None:
+            self._subscription.stop()
+        self.current = False
+        following = Deferred.fromCoroutine(self._follow())
+        following.addErrback(self._cannot_follow)
+
+    def _cannot_follow(self, reason: Failure) -> None:
+        if not self._first.called:
+            self._first.errback(reason)
+        elif not self._stopped:
+            self._log.failure("{mirror!r} ends", reason, mirror=self)
+            self._tell(Event("resync", self.name, reason=reason.getErrorMessage()))
+
+
+def follow(thoonk: Thoonk, feed: BaseFeed | str) -> Deferred[Mirror]:
+    """Make a mirror; fires it once it has the feed's items."""
+    mirror = Mirror(thoonk, feed if isinstance(feed, str) else feed.name)
+
+    def cancelled(_: object) -> None:
+        mirror.stop()
+
+    started: Deferred[Mirror] = Deferred(cancelled)
+
+    def tell(result: Any) -> None:
+        if not started.called:
+            started.callback(result)
+
+    mirror._first.addBoth(tell)
+    Deferred.fromCoroutine(mirror._follow()).addErrback(mirror._cannot_follow)
+    return started

@@ -1,0 +1,508 @@
+"""The front door: one object for everything, which keeps its connections up."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import attr
+from twisted.application.service import Service
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
+from twisted.internet.interfaces import IProtocolFactory, IStreamClientEndpoint
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from txthoonk._connection import Connection
+from txthoonk._deferring import deferring
+from txthoonk._dispatch import Handler
+from txthoonk._publishing import Publishing
+from txthoonk._server import RedisServer
+from txthoonk._steady import SteadyRedis
+from txthoonk._thoonk_sub import ThoonkSub
+from txthoonk._timeouts import check_seconds
+from txthoonk._url import Target, parse_url
+from txthoonk._waiting import WaitingRoom
+from txthoonk.errors import (
+    ConnectionLost,
+    InvalidInput,
+    NotSent,
+    ResponseError,
+    ThoonkError,
+    shown,
+)
+from txthoonk.mirror import Mirror, follow
+from txthoonk.protocol import Redis, RedisSubscriber
+from txthoonk.subscriptions import LIMIT, EventHandler, Subscription
+from txthoonk.types._base import BaseFeed
+
+__all__ = ["StateChanged", "Thoonk"]
+
+CHECK_INTERVAL = 25.0  # seconds between two comparisons of all positions with the server
+DRAIN_TIMEOUT = 5.0  # seconds that stopping gives the calls under way
+
+#: Gets the new state (``connecting``, ``connected``, ``disconnected``, ``stopping`` or
+#: ``stopped``), and the reason, if there is one.
+StateChanged = Callable[[str, "BaseException | None"], object]
+
+
+@implementer(IStreamClientEndpoint)
+class _Embedded:
+    """Connects to a private server, which is started if it does not run."""
+
+    def __init__(self, server: RedisServer, target: Target, reactor: Any) -> None:
+        self._server = server
+        self._target = target
+        self._reactor = reactor
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:
+        return Deferred.fromCoroutine(self._connect(protocolFactory))
+
+    async def _connect(self, factory: IProtocolFactory) -> Any:
+        await self._server.start()
+        target = attr.evolve(parse_url(self._server.url), db=self._target.db)
+        return await target.endpoint(self._reactor).connect(factory)
+
+
+def _is_final(error: Exception) -> bool:
+    """Tell whether Redis has said that it will not let us in."""
+    passing = ("LOADING", "MASTERDOWN", "BUSY")
+    if isinstance(error, ResponseError) and error.code not in passing:
+        return "max number of clients" not in str(error)
+    return False
+
+
+def _check_options(wait: float, limit: int, health: float, reply_timeout: float | None) -> None:
+    check_seconds(wait, "wait")
+    check_seconds(health, "health")
+    if reply_timeout is not None and check_seconds(reply_timeout, "reply_timeout") == 0:
+        raise InvalidInput("reply_timeout must be above 0, or None for no limit")
+    if type(limit) is not int or limit < 0:
+        raise InvalidInput(f"limit must be a whole number from 0: {shown(limit)}")
+
+
+def _told(first: Deferred[None]) -> Deferred[None]:
+    """Wait for a Deferred that others wait for too."""
+    told: Deferred[None] = Deferred(lambda _: None)
+
+    def tell(result: None) -> None:
+        if not told.called:
+            told.callback(None)
+
+    first.addCallback(tell)
+    return told
+
+
+class _Reader:
+    """How subscriptions read; see :class:`txthoonk._assembly.Reader`."""
+
+    def __init__(self, thoonk: Thoonk) -> None:
+        self.redis: Redis = thoonk.redis
+        self.mark_channel = thoonk._sub._sources.mark_channel
+        self.mark = thoonk._sub._sources.mark
+        self._thoonk = thoonk
+
+    def available(self) -> Deferred[Any]:
+        return self._thoonk._publisher.when_connected()
+
+    def ping(self) -> Deferred[Any]:
+        return self._thoonk._sub.redis.send("PING")
+
+
+class Thoonk(Publishing, Service):
+    """Feeds, and subscriptions to them, on connections that come back.
+
+    It is an :class:`~twisted.application.service.IService`: give it a parent, or start
+    it; in a script ``await thoonk.connect()``, and ``await thoonk.close()`` at the end.
+
+    While there is no connection, calls wait for one, in their order; what was sent and not
+    answered fails with :class:`~txthoonk.errors.ConnectionLost`, because nobody knows
+    whether it was done.  Waiting ``get`` calls go on waiting.  Subscriptions are taken up
+    again, and miss nothing or say so.
+
+    :ivar redis: the commands of Redis, sent on whichever connection there is.
+    :ivar state: ``connecting``, ``connected``, ``disconnected``, ``stopping`` or
+        ``stopped``.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        url: str,
+        reactor: Any = None,
+        *,
+        db: int | None = None,
+        username: str | None = None,
+        password: str | None = None,
+        ca_file: str | os.PathLike[str] | None = None,
+        wait: float = 10.0,
+        limit: int = 10_000,
+        health: float = 25.0,
+        reply_timeout: float | None = 30.0,
+        retry_policy: Callable[[int], float] | None = None,
+        state_changed: StateChanged | None = None,
+    ) -> None:
+        """Make the object; nothing is connected yet.
+
+        :param url: ``redis://[user:password@]host[:port][/db]``, ``rediss://`` (the same
+            over TLS, verified), ``unix:///path?db=0``, the string of a Twisted client
+            endpoint, or ``embedded:`` or ``embedded:/folder`` for a private server.
+        :param reactor: None: the one that is installed.
+        :param db: the database, where the URL names none.
+        :param username: the user, where the URL names none.
+        :param password: the password, where the URL has none.
+        :param ca_file: the certificates of those who may vouch for the server of a
+            ``rediss://`` URL; None: whom the system trusts.
+        :param wait: seconds that a call may wait for a connection; 0: it fails at once.
+        :param limit: how many calls may wait.
+        :param health: seconds from one PING on an idle connection to the next; 0: none.
+        :param reply_timeout: seconds that an answer may take; after about that time the
+            connection is given up.  None: for ever (but 10 s for a PING).
+        :param retry_policy: gives the seconds to wait before an attempt to connect, from
+            how many have failed in a row; None: from 0.1 s, doubling, to 30 s, half of it
+            by chance.
+        :param state_changed: is called with each new state, and its reason or None.
+        :raises InvalidInput: for a bad URL or option; it shows no password.
+        """
+        self._target = parse_url(url, db=db, username=username, password=password, ca_file=ca_file)
+        _check_options(wait, limit, health, reply_timeout)
+        if reactor is None:
+            from twisted.internet import reactor
+        self._reactor: Any = reactor
+        self._wait = wait
+        self._uuid = uuid.uuid4().hex
+        self._feedtypes = set()
+        self._state_changed = state_changed
+        self.state = "stopped"
+        self._server: RedisServer | None = None
+        endpoint = self._make_endpoint()
+        options: Any = {"health": health, "reply_timeout": reply_timeout}
+        self._steady = self.redis = SteadyRedis(
+            reactor=reactor, name=self._target.text, wait=wait, limit=limit, **self._credentials
+        )
+        self._steady.stopped(self._not_running())
+        self.waiting_room = WaitingRoom(self, reactor, endpoint, patient=True, **options)
+        self._sub = ThoonkSub(RedisSubscriber(**self._credentials))
+        options |= {"reactor": reactor, "name": self._target.text, "policy": retry_policy}
+        self._publisher: Connection[Redis] = Connection(
+            endpoint,
+            lambda: Redis(**self._credentials),
+            up=self._publisher_up,
+            down=self._publisher_down,
+            attempt_failed=self._attempt_failed,
+            **options,
+        )
+        self._subscriber: Connection[RedisSubscriber] = Connection(
+            endpoint,
+            lambda: RedisSubscriber(**self._credentials),
+            up=self._subscriber_up,
+            down=self._subscriber_down,
+            attempt_failed=self._attempt_failed,
+            **options,
+        )
+        self._sub._sources.reader = _Reader(self)
+        self._checking = self._sub._sources.checking(reactor)
+        self._subscriptions: dict[Subscription, None] = {}
+        self._stopping: Deferred[None] | None = None
+        self._up = {"publisher": False, "subscriber": False}
+        self._refusable: list[Deferred[Any]] = []
+        self._refusal: Exception | None = None
+
+    def __repr__(self) -> str:
+        return f"<Thoonk {self._target.text!r} {self.state}>"
+
+    @property
+    def _credentials(self) -> dict[str, Any]:
+        return self._target.credentials
+
+    def _make_endpoint(self) -> IStreamClientEndpoint:
+        if not self._target.embedded:
+            return self._target.endpoint(self._reactor)
+        self._server = RedisServer(self._target.path or None, reactor=self._reactor)
+        return _Embedded(self._server, self._target, self._reactor)
+
+    def _not_running(self) -> ConnectionLost:
+        return ConnectionLost(
+            f"the service for {self._target.text} does not run: start it, or call connect()"
+        )
+
+    # -- the service ------------------------------------------------------------------
+
+    def startService(self) -> None:
+        """Connect, and from now on connect again whenever a connection is lost."""
+        if self.running:
+            return
+        super().startService()  # type: ignore[no-untyped-call]
+        if self._stopping is not None:
+            # It must be over first, or it would stop what is started here.
+            self._stopping.addCallback(lambda _: self._start() if self.running else None)
+        else:
+            self._start()
+
+    def _start(self) -> None:
+        self._enter("connecting")
+        self._steady.started()
+        self.waiting_room.started()
+        self._publisher.start()
+        self._subscriber.start()
+        self._checking.start(CHECK_INTERVAL, now=False)
+
+    def stopService(self) -> Deferred[None]:
+        """Stop: calls under way get 5 seconds for their answers, then all is closed.
+
+        Subscriptions end; gets that wait fail with
+        :class:`~txthoonk.errors.ConnectionLost`, having taken nothing.  A private server
+        is stopped.
+
+        :return: fires None once all is closed; never fails.
+        """
+        if not self.running:
+            return succeed(None) if self._stopping is None else _told(self._stopping)
+        super().stopService()  # type: ignore[no-untyped-call]
+        if self._stopping is None:
+            self._stopping = Deferred.fromCoroutine(self._stop())
+        return _told(self._stopping)
+
+    async def _stop(self) -> None:
+        self._enter("stopping")
+        error = ConnectionLost(f"the service for {self._target.text} was stopped")
+        if self._checking.running:
+            self._checking.stop()
+        for subscription in list(self._subscriptions):
+            subscription.stop()
+        # Nothing below may keep the other parts from being stopped.
+        with self._log.failuresHandled("error while stopping"):
+            await self.waiting_room.close(error)
+        await self._drain()
+        closed = [self._publisher.stop(), self._subscriber.stop()]
+        for one in closed:
+            await one
+        self._steady.stopped(self._not_running())
+        if self._server is not None:
+            await self._server.stop()
+        self._stopping = None
+        self._enter("stopped")
+
+    async def _drain(self) -> None:
+        """Wait for the answers that are under way."""
+        if not self._steady.usable:
+            return
+        answered = self._steady.request((b"PING",)).addTimeout(DRAIN_TIMEOUT, self._reactor)
+        try:
+            await answered
+        except Exception as error:  # noqa: BLE001  (whatever it is, we stop)
+            self._log.debug("calls were not answered before the end: {error}", error=error)
+
+    def connect(self) -> Deferred[Thoonk]:
+        """Start the service, if it is not running, and wait until it is connected.
+
+        :return: fires this object; fails, and the service is stopped again, with
+            :class:`~txthoonk.errors.AuthenticationError` if Redis refuses the
+            credentials, and with :class:`~txthoonk.errors.ConnectionLost` after
+            *wait* seconds (10 at least), with the reason.  Cancelling it stops the service.
+        """
+        return Deferred.fromCoroutine(self._connect())
+
+    async def _connect(self) -> Thoonk:
+        self.startService()
+        waiting = Deferred.fromCoroutine(self._when_connected(refusable=True))
+        seconds = max(self._wait, 10.0)
+
+        def late(_: object, __: float) -> Thoonk:
+            raise ConnectionLost(
+                f"no connection to {self._target.text} within {seconds:g} seconds: {self._why()}"
+            )
+
+        try:
+            return await waiting.addTimeout(seconds, self._reactor, late)
+        except (ThoonkError, CancelledError):
+            await self.stopService()
+            raise
+
+    def close(self) -> Deferred[None]:
+        """Stop the service; see :meth:`stopService`."""
+        return self.stopService()
+
+    def whenConnected(self) -> Deferred[Thoonk]:
+        """Wait until all connections are up.
+
+        :return: fires this object; fails with
+            :class:`~txthoonk.errors.ConnectionLost` if the service does not run, or is
+            stopped before.
+        """
+        if not self.running:
+            return fail(self._not_running())
+        return Deferred.fromCoroutine(self._when_connected(refusable=False))
+
+    async def _when_connected(self, refusable: bool) -> Thoonk:
+        """Wait until all connections are up.
+
+        :param refusable: whether to give up as soon as Redis refuses to let us in.
+        """
+        for connection in (self._publisher, self._subscriber):
+            waiting: Deferred[Any] = connection.when_connected()
+            if refusable:
+                self._refusable.append(waiting)
+            try:
+                await waiting
+            except CancelledError:
+                if self._refusal is None or waiting in self._refusable:
+                    raise
+                raise self._refusal from None
+            finally:
+                if waiting in self._refusable:
+                    self._refusable.remove(waiting)
+        return self
+
+    def _why(self) -> str:
+        error = self._publisher.last_error or self._subscriber.last_error
+        return str(error) if error else "it does not answer"
+
+    # -- the connections ----------------------------------------------------------------
+
+    def _publisher_up(self, redis: Redis) -> None:
+        self._steady.connected(redis)
+        self.waiting_room.resume()
+        self._is_up("publisher")
+
+    def _publisher_down(self, error: ConnectionLost) -> None:
+        self._steady.disconnected(error)
+        self.waiting_room.lost(error)
+        self._is_down("publisher", error)
+
+    def _subscriber_up(self, redis: RedisSubscriber) -> None:
+        self._sub.set_redis(redis)
+        self._sub._dispatcher.connected(redis)
+        self._is_up("subscriber")
+
+    def _subscriber_down(self, error: ConnectionLost) -> None:
+        self._sub._dispatcher.disconnected(error)
+        self._is_down("subscriber", error)
+
+    def _attempt_failed(self, error: Exception) -> None:
+        if not self._up["publisher"]:
+            self._steady.disconnected(error)
+        if _is_final(error):
+            self._refusal = error
+            refusable, self._refusable = self._refusable, []
+            for waiting in refusable:
+                waiting.cancel()
+
+    def _is_up(self, which: str) -> None:
+        self._up[which] = True
+        if all(self._up.values()) and self.running:
+            self._enter("connected")
+
+    def _is_down(self, which: str, error: ConnectionLost) -> None:
+        self._up[which] = False
+        if self.state == "connected":
+            self._enter("disconnected", error)
+
+    def _enter(self, state: str, reason: BaseException | None = None) -> None:
+        self.state = state
+        if self._state_changed is not None:
+            with self._log.failuresHandled("error in state_changed"):
+                self._state_changed(state, reason)
+
+    # -- the subscriber's table -----------------------------------------------------------
+
+    def register_handler(self, event: str, handler: Handler) -> Deferred[int]:
+        """Call *handler* for every message of a channel, from the confirmation on.
+
+        What is published while there is no connection is missed: see :meth:`subscribe`
+        for events that are not.
+
+        :param event: see :meth:`txthoonk.client.ThoonkSub.register_handler`.
+        :param handler: see there.
+        :return: fires the handler's id; fails as there, and with
+            :class:`~txthoonk.errors.NotSent` if there is no connection for too long.
+        """
+        return self._when_subscriber(lambda: self._sub.register_handler(event, handler))
+
+    def remove_handler(self, id_: int) -> None:
+        """Remove a handler; the last one of a channel unsubscribes.
+
+        :param id_: what :meth:`register_handler` fired; an unknown one is ignored.
+        """
+        self._sub.remove_handler(id_)
+
+    def subscribe(
+        self,
+        feed: BaseFeed | str,
+        handler: EventHandler | None = None,
+        since: int | str | None = None,
+        snapshot: bool = False,
+        limit: int = LIMIT,
+    ) -> Deferred[Subscription]:
+        """Subscribe to the events of one feed, which need not exist yet.
+
+        Of a feed with a history nothing is missed, whatever happens to the connection;
+        where something may be missing, a ``resync`` says so.  See
+        ``docs/subscriptions.rst``.
+
+        :param feed: see :meth:`txthoonk.client.ThoonkSub.subscribe`, and for the others.
+        :return: fires a :class:`~txthoonk.subscriptions.Subscription`; fails as there, and
+            with :class:`~txthoonk.errors.NotSent` if there is no connection for too long.
+        """
+        return self._subscribed(lambda: self._sub.subscribe(feed, handler, since, snapshot, limit))
+
+    def subscribe_pattern(
+        self,
+        pattern: str,
+        handler: EventHandler | None = None,
+        snapshot: bool = False,
+        limit: int = LIMIT,
+    ) -> Deferred[Subscription]:
+        """Subscribe to the events of all feeds whose names match, now or later.
+
+        :param pattern: see :meth:`txthoonk.client.ThoonkSub.subscribe_pattern`, and for
+            the others.
+        :return: see :meth:`subscribe`.
+        """
+        return self._subscribed(
+            lambda: self._sub.subscribe_pattern(pattern, handler, snapshot, limit)
+        )
+
+    @deferring
+    def mirror(self, feed: BaseFeed | str) -> Deferred[Mirror]:
+        """Keep a copy of a feed here.
+
+        :param feed: a feed or a sorted feed, or its name.
+        :return: fires a :class:`~txthoonk.mirror.Mirror` that has the feed's items; fails
+            like :meth:`subscribe`.
+        """
+        return follow(self, feed)
+
+    def _subscribed(
+        self, subscribe: Callable[[], Deferred[Subscription]]
+    ) -> Deferred[Subscription]:
+        subscribed = self._when_subscriber(subscribe)
+        return subscribed.addCallback(self._remember)
+
+    def _remember(self, subscription: Subscription) -> Subscription:
+        end = subscription._end
+
+        def forget() -> None:
+            self._subscriptions.pop(subscription, None)
+            end()
+
+        if not subscription.stopped:
+            self._subscriptions[subscription] = None
+            subscription._end = forget
+        return subscription
+
+    def _when_subscriber(self, call: Callable[[], Deferred[Any]]) -> Deferred[Any]:
+        """Make a call as soon as the subscriber is connected."""
+        if self._up["subscriber"] or not self.running:
+            return call() if self.running else fail(self._not_running())
+        waiting = self._subscriber.when_connected()
+
+        def late(_: object, seconds: float) -> None:
+            raise NotSent(
+                f"waited {seconds:g} seconds for a connection to {self._target.text}: "
+                f"{self._why()}"
+            )
+
+        return waiting.addTimeout(self._wait, self._reactor, late).addCallback(lambda _: call())

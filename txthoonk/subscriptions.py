@@ -1,0 +1,190 @@
+"""Subscriptions: the events of one feed, or of all whose names match, one after another."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from inspect import iscoroutine
+from typing import Any
+
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from txthoonk.errors import SubscriptionEnded
+from txthoonk.events import Event
+
+__all__ = ["LIMIT", "EventHandler", "Subscription"]
+
+#: Gets an event; may return a Deferred or a coroutine, and gets the next event after it.
+EventHandler = Callable[[Event], Any]
+
+LIMIT = 1000  # events that may wait for the subscriber
+
+
+class Subscription(AsyncIterator[Event]):
+    """The events of feeds, in their order.
+
+    Take them with ``async for``, with :meth:`next`, or have a handler called.  So many
+    events wait for a subscriber who is slow; then a feed with a history is read from
+    there again as soon as there is room, and of one without the events are dropped, and a
+    ``resync`` says so.
+
+    :ivar name: the feed or the pattern.
+    :ivar stopped: whether it has ended.
+    """
+
+    _log = Logger()
+
+    def __init__(self, name: str, handler: EventHandler | None = None, limit: int = LIMIT) -> None:
+        """Make the object; ``subscribe`` and ``subscribe_pattern`` do that.
+
+        :param limit: how many events may wait.
+        """
+        self.name = name
+        self.stopped = False
+        self._handler = handler
+        self._limit = limit
+        self._events: deque[Event] = deque()
+        self._nexts: deque[Deferred[Event]] = deque()
+        self._rooms: list[Deferred[None]] = []
+        self._busy = False
+        self._end: Callable[[], object] = lambda: None
+
+    def __repr__(self) -> str:
+        state = " stopped" if self.stopped else ""
+        return f"<Subscription {self.name!r}{state}>"
+
+    # -- what the user does ---------------------------------------------------------
+
+    def next(self) -> Deferred[Event]:
+        """Wait for the next event.
+
+        :return: fires an :class:`~txthoonk.events.Event`; fails with
+            :class:`~txthoonk.errors.SubscriptionEnded` once the subscription is stopped.
+            Cancelling it loses no event.
+        """
+        if self._events:
+            return succeed(self._take())
+        if self.stopped:
+            return fail(self._ended())
+        waiting: Deferred[Event] = Deferred(self._nexts.remove)
+        self._nexts.append(waiting)
+        return waiting
+
+    def __aiter__(self) -> Subscription:
+        """Iterate over the events; the end comes with :meth:`stop`."""
+        return self
+
+    async def __anext__(self) -> Event:
+        """Wait for the next event."""
+        try:
+            return await self.next()
+        except SubscriptionEnded:
+            raise StopAsyncIteration from None
+
+    def stop(self) -> Deferred[None]:
+        """End the subscription: events that wait are dropped, no further ones come.
+
+        What is subscribed in Redis and wanted by nobody else is unsubscribed.
+
+        :return: fires None at once.
+        """
+        if not self.stopped:
+            self.stopped = True
+            self._end()
+            self._events.clear()
+            self._rooms.clear()
+            nexts, self._nexts = self._nexts, deque()
+            for waiting in nexts:
+                waiting.errback(self._ended())
+        return succeed(None)
+
+    def _ended(self) -> SubscriptionEnded:
+        return SubscriptionEnded(f"the subscription to {self.name!r} was stopped")
+
+    # -- what followers do ----------------------------------------------------------
+
+    def put(self, event: Event) -> bool:
+        """Take an event, if there is room; whether there was."""
+        if len(self._events) >= self._limit:
+            return False
+        self.force(event)
+        return True
+
+    def force(self, event: Event) -> None:
+        """Take an event, whether there is room or not."""
+        if self.stopped:
+            return
+        if self._handler is not None:
+            if self._busy or self._events:
+                self._events.append(event)
+            else:
+                self._handle(self._handler, event)
+        elif self._nexts:
+            self._nexts.popleft().callback(event)
+        else:
+            self._events.append(event)
+
+    def free(self) -> int:
+        """Tell for how many events there is room."""
+        return self._limit - len(self._events)
+
+    def room(self) -> Deferred[None]:
+        """Wait until half of the room is free; not fired once it is stopped."""
+        if len(self._events) * 2 <= self._limit:
+            return succeed(None)
+        waiting: Deferred[None] = Deferred()
+        self._rooms.append(waiting)
+        return waiting
+
+    def purge(self, feed: str) -> None:
+        """Forget the events of a feed that were not delivered."""
+        self._events = deque(event for event in self._events if event.feed != feed)
+
+    def _take(self) -> Event:
+        event = self._events.popleft()
+        if self._rooms and len(self._events) * 2 <= self._limit:
+            rooms, self._rooms = self._rooms, []
+            for waiting in rooms:
+                waiting.callback(None)
+        return event
+
+    # -- the handler ----------------------------------------------------------------
+
+    def _handle(self, handler: EventHandler, event: Event) -> None:
+        """Call the handler with an event, and then with those that have come meanwhile."""
+        self._busy = True
+        while not self._call(handler, event):
+            if not self._events:
+                self._busy = False
+                return
+            event = self._take()
+
+    def _call(self, handler: EventHandler, event: Event) -> bool:
+        """Call the handler; whether it is to be waited for."""
+        try:
+            result = handler(event)
+            if result is None:
+                return False
+            if iscoroutine(result):
+                result = Deferred.fromCoroutine(result)
+        except Exception:  # noqa: BLE001  (whatever the handler raises is logged)
+            self._failed(Failure())
+            return False
+        if not isinstance(result, Deferred):
+            return False
+        result.addErrback(self._failed)
+        if result.called and not result.paused:
+            return False
+        result.addCallback(self._handled, handler)
+        return True
+
+    def _handled(self, _: object, handler: EventHandler) -> None:
+        if self._events:
+            self._handle(handler, self._take())
+        else:
+            self._busy = False
+
+    def _failed(self, reason: Failure) -> None:
+        self._log.failure("a handler of {name!r} failed", reason, name=self.name)
