@@ -43,7 +43,7 @@ class RecordTests(HistoryTestCase):
             if channel == b"feed.event:x"
         ]
         self.assertEqual(
-            [(int(words[1]), words[2], *words[3].split("\0", 1)) for words in heard],
+            [(int(words[1].rstrip("+")), words[2], *words[3].split("\0", 1)) for words in heard],
             [
                 (r, kind, id_, *([rest] if rest is not None else []))
                 for r, kind, id_, rest in expected
