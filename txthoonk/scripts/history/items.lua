@@ -10,8 +10,9 @@
 -- Events: none
 -- Cost: O(m) for m ids
 
+--- include fields_from
 --- include items_of
 local items, revision = unpack(KEYS)
 
 local epoch, top = unpack(redis.call('HMGET', revision, '\0epoch', '\0revision'))
-return {epoch, top, items_of(items, ARGV)}
+return {epoch, top, items_of(items, fields_from(1))}

@@ -1,0 +1,221 @@
+"""Connections cut and servers killed at random: subscriptions miss nothing, or say so."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import sys
+from pathlib import Path
+from typing import Any
+
+from twisted.internet import reactor as installed_reactor
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.protocol import ProcessProtocol
+from twisted.internet.task import deferLater
+from twisted.python.failure import Failure
+from twisted.trial.unittest import TestCase
+
+from txthoonk import ConnectionLost, ItemDoesNotExist, Thoonk
+from txthoonk.testing import RedisServer
+
+reactor: Any = installed_reactor
+ROOT = Path(__file__).parents[2]
+PROGRAM = ROOT / "tests" / "chaos_follower.py"
+SEED = 20261121
+
+FOLLOWERS, FEEDS, WRITERS = 10, 20, 8
+CHANGES = 50_000
+CUTS, RESTARTS = 50, 3
+AT_A_TIME = 10  # changes that a writer has under way
+
+
+class Follower(ProcessProtocol):
+    """One process of ``chaos_follower.py``."""
+
+    def __init__(self, url: str, names: list[str]) -> None:
+        self.ready: Deferred[None] = Deferred()
+        self.ended: Deferred[dict[str, Any]] = Deferred()
+        self._output = b""
+        words = (sys.executable, str(PROGRAM), url, *names)
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
+        reactor.spawnProcess(self, sys.executable, words, environment)
+
+    def kill(self) -> Deferred[Any]:
+        if not self.ended.called:
+            self.transport.signalProcess("KILL")
+        return self.ended.addErrback(lambda _: None)
+
+    def ask(self, revisions: dict[str, int]) -> None:
+        self.transport.write(json.dumps(revisions).encode() + b"\n")
+
+    def outReceived(self, data: bytes) -> None:
+        self._output += data
+        if not self.ready.called and b"\n" in self._output:
+            self.ready.callback(None)
+
+    def errReceived(self, data: bytes) -> None:
+        sys.stderr.buffer.write(data)
+
+    def processEnded(self, reason: Failure) -> None:
+        try:
+            self.ended.callback(json.loads(self._output.splitlines()[1]))
+        except (IndexError, ValueError):
+            self.ended.errback(reason)
+
+
+class Writer:
+    """Makes changes at random, one by one; one whose answer was lost is made again."""
+
+    def __init__(self, thoonk: Thoonk, feeds: list[Any], number: int) -> None:
+        self.thoonk = thoonk
+        self.feeds = feeds
+        self.name = f"w{number}"
+        self.random = random.Random(SEED + number)
+        self.counts: dict[str, int] = {}
+
+    async def change(self) -> None:
+        """Make one change."""
+        feed = self.random.choice(self.feeds)
+        roll = self.random.random()
+        if roll < 0.7:
+            number = self.counts[feed.name] = self.counts.get(feed.name, 0) + 1
+            await self.until_done(lambda: self.write(feed, f"{self.name} {number}", roll))
+        else:
+            await self.until_done(lambda: self.remove_or_move(feed, roll))
+
+    async def until_done(self, call: Any) -> None:
+        while True:
+            try:
+                await call()
+                return
+            except ConnectionLost:
+                pass
+            except ItemDoesNotExist:
+                return
+
+    async def write(self, feed: Any, item: str, roll: float) -> None:
+        if feed.name.startswith("feed"):
+            await feed.publish(item, str(self.random.randrange(50)))
+        elif roll < 0.3:
+            await feed.append(item)
+        else:
+            try:
+                await feed.edit(await self.some_id(feed), item)
+            except ItemDoesNotExist:
+                await feed.prepend(item)
+
+    async def remove_or_move(self, feed: Any, roll: float) -> None:
+        id_ = await self.some_id(feed)
+        if feed.name.startswith("feed") or roll < 0.9:
+            await feed.retract(id_)
+        else:
+            await feed.move_before(await self.some_id(feed), id_)
+
+    async def some_id(self, feed: Any) -> str:
+        """Choose an id, an early one in a long sorted feed, so that it stays short."""
+        if feed.name.startswith("feed"):
+            return str(self.random.randrange(50))
+        pairs = await self.thoonk.redis.lrange(feed.feed_ids, 0, 20)
+        return self.random.choice(pairs) if pairs else "0"
+
+
+class SubscriptionChaosTests(TestCase):
+    timeout = 400
+
+    async def chaos(self, config: dict[str, Any]) -> dict[str, Any]:
+        """Let writers write, cut and kill; gives how the feeds are in the end."""
+        self.server = RedisServer(self.mktemp())
+        self.addCleanup(self.server.stop)
+        await self.server.start()
+        self.random = random.Random(SEED)
+        self.thoonk = Thoonk(self.server.url, reactor, retry_policy=lambda attempt: 0.02)
+        await self.thoonk.connect()
+        self.addCleanup(self.thoonk.close)
+        self.names = [f"{'feed' if n % 2 else 'sorted'}:{n}" for n in range(FEEDS)]
+        for name in self.names:
+            await self.open(self.thoonk, name, config)
+        self.followers = [Follower(self.server.url, self.names) for _ in range(FOLLOWERS)]
+        self.addCleanup(lambda: gatherResults([one.kill() for one in self.followers]))
+        await gatherResults([one.ready for one in self.followers])
+        await self.write()
+        return {name: await self.final(name) for name in self.names}
+
+    async def open(self, thoonk: Thoonk, name: str, config: Any = None) -> Any:
+        kind = thoonk.feed if name.startswith("feed") else thoonk.sorted_feed
+        return await kind(name, config)
+
+    async def write(self) -> None:
+        """Make all changes, and the trouble meanwhile."""
+        self.left, self.cuts, self.restarts = CHANGES, 0, 0
+        writers: list[Writer] = []
+        for number in range(WRITERS):
+            thoonk = Thoonk(self.server.url, reactor, retry_policy=lambda attempt: 0.02)
+            await thoonk.connect()
+            self.addCleanup(thoonk.close)
+            feeds = [await self.open(thoonk, name) for name in self.names]
+            first = number * AT_A_TIME
+            writers += [Writer(thoonk, feeds, first + one) for one in range(AT_A_TIME)]
+        writing = gatherResults(
+            [Deferred.fromCoroutine(self.keep_writing(writer)) for writer in writers]
+        )
+        await self.trouble()
+        await writing
+
+    async def keep_writing(self, writer: Writer) -> None:
+        while self.left > 0:
+            self.left -= 1
+            await writer.change()
+
+    async def trouble(self) -> None:
+        """Cut all subscribers at random moments, and kill the server now and then."""
+        moments = sorted(self.random.sample(range(CHANGES // 20, CHANGES), CUTS))
+        for number, moment in enumerate(moments):
+            while CHANGES - self.left < moment:
+                await deferLater(reactor, 0.005)
+            with contextlib.suppress(ConnectionLost):
+                self.cuts += await self.thoonk.redis.send("CLIENT", "KILL", "TYPE", "pubsub")
+            if number % (CUTS // RESTARTS) == CUTS // RESTARTS // 2:
+                await (self.server.stop() if self.restarts == 1 else self.server.kill())
+                await self.server.start()
+                self.restarts += 1
+
+    async def final(self, name: str) -> Any:
+        """Give the items of a feed in their order, and its revision."""
+        feed = await self.open(self.thoonk, name)
+        items = [[id_, item] for id_, item in (await feed.get_all()).items()]
+        config = await feed.get_config()
+        return items, await feed.revision() if "history" in config else 0
+
+    async def reports(self, final: dict[str, Any]) -> list[dict[str, Any]]:
+        """Give what each follower saw of each feed."""
+        for one in self.followers:
+            one.ask({name: revision for name, (_, revision) in final.items()})
+        reports: list[dict[str, Any]] = await gatherResults([one.ended for one in self.followers])
+        self.assertGreater(self.cuts, CUTS * FOLLOWERS // 2)
+        self.assertGreaterEqual(self.restarts, RESTARTS)
+        for report in reports:
+            for name, (items, _) in final.items():
+                self.assertEqual(report[name]["items"], items, name)
+                self.assertEqual(report[name]["errors"], [], name)
+        return reports
+
+    async def test_with_history(self) -> None:
+        """Each follower sees each revision once, in order; each mirror equals its feed."""
+        final = await self.chaos({"history": 10_000})
+        self.assertGreater(sum(revision for _, revision in final.values()), CHANGES * 0.9)
+        for report in await self.reports(final):
+            for name, (_, revision) in final.items():
+                self.assertEqual(report[name]["resyncs"], 0, name)
+                self.assertEqual(report[name]["revision"], revision, name)
+                self.assertEqual(report[name]["events"], revision, name)
+                self.assertEqual(report[name]["mirror"], revision, name)
+
+    async def test_without_history(self) -> None:
+        """Each gap is announced; each mirror equals its feed."""
+        final = await self.chaos({})
+        for report in await self.reports(final):
+            for name in final:
+                self.assertGreater(report[name]["resyncs"], 5, name)
+                self.assertGreater(report[name]["events"], CHANGES / FEEDS / 3, name)
