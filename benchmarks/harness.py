@@ -99,12 +99,12 @@ async def introduce(redis: Any) -> None:
     )
 
 
-def report(title: str, rates: dict[str, list[float]]) -> None:
+def report(title: str, rates: dict[str, list[float]], unit: str = "items") -> None:
     """Print medians, and their ratios to the limits."""
     medians = {name: statistics.median(values) for name, values in rates.items()}
     rounds = max(map(len, rates.values()))
     print(f"\n{title}, medians of {rounds} rounds")
-    print(f"{'':22}{'items/s':>12}{'of minimal':>12}{'of redis-benchmark':>20}")
+    print(f"{'':22}{unit + '/s':>12}{'of minimal':>12}{'of redis-benchmark':>20}")
     for name, rate in medians.items():
         ratios = [
             f"{rate / medians[limit]:.2f}" if limit in medians else "-"

@@ -44,7 +44,7 @@ async def measure(reactor: Any, rounds: int, calls: int) -> None:
         subjects: dict[str, Callable[[int], Deferred[Any]]] = {
             "txthoonk, given id": lambda number: feed.publish(ITEM, str(number)),
             "txthoonk, random id": lambda number: feed.publish(ITEM),
-            MINIMAL: lambda number: minimal.send(*words, str(number), ITEM),
+            MINIMAL: lambda number: minimal.send(*words, str(number), ITEM, ""),
         }
         await introduce(pub.redis)
         for width in (1, 100):
@@ -54,7 +54,7 @@ async def measure(reactor: Any, rounds: int, calls: int) -> None:
                 for name, call in subjects.items():
                     rates.setdefault(name, []).append(await in_flight(call, count, width))
                     await empty(pub)
-                command = (*words, "__rand_int__", ITEM)
+                command = (*words, "__rand_int__", ITEM, "")
                 rate = await redis_benchmark(reactor, server, command, count, width)
                 if rate is not None:
                     rates.setdefault(REDIS_BENCHMARK, []).append(rate)
