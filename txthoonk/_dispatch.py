@@ -8,6 +8,7 @@ has confirmed all of it, because a message may be a part of what others tell.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from inspect import iscoroutine
 from itertools import count
 from typing import Any
@@ -84,30 +85,59 @@ class _Topic:
         else:
             self.sinks = tuple(group.channels[self.name] for group in self.groups)
 
-    def message(self, message: str) -> None:
-        """Hand a message of the channel to all who want it."""
+    def route(self) -> Callable[[str], object]:
+        """Give what takes the messages of the channel: the shortest way there is."""
+        if not self.handlers and len(self.sinks) == 1:
+            return self.sinks[0]
+        if not self.sinks and len(self.handlers) == 1:
+            (handler,) = self.handlers.values()
+            return partial(self._call_one, handler, self.parse)
+        return self._message
+
+    def _call_one(
+        self, handler: Handler, parse: Callable[[str], list[str] | None], message: str
+    ) -> None:
+        parts = parse(message)
+        if parts is None:
+            self._malformed()
+        else:
+            self._call(handler, parts)
+
+    def _call(self, handler: Handler, parts: list[str]) -> None:
+        try:
+            result = handler(*parts)
+        except Exception:
+            _log.failure("a handler of channel {name!r} failed", name=self.name)
+            return
+        if result is not None:
+            self._follow(result)
+
+    def _message(self, message: str) -> None:
+        """Hand a message to all who want it."""
         for sink in self.sinks:
             sink(message)
         if not self.handlers:
             return
         parts = self.parse(message)
         if parts is None:
-            _log.error("malformed message on channel {name!r} ignored", name=self.name)
+            self._malformed()
             return
         for id_, handler in tuple(self.handlers.items()):
             if id_ in self.handlers:  # not removed by one that was called before it
                 self._call(handler, parts)
 
-    def _call(self, handler: Handler, parts: list[str]) -> None:
-        try:
-            result = handler(*parts)
-            if result is None:
-                return
-            if iscoroutine(result):
-                result = Deferred.fromCoroutine(result)
-        except Exception:
-            _log.failure("a handler of channel {name!r} failed", name=self.name)
-            return
+    def pattern_message(self, channel: str, message: str) -> None:
+        """Hand a message of a channel that matches the pattern to all who want it."""
+        for sink in self.sinks:
+            sink(channel, message)
+
+    def _malformed(self) -> None:
+        _log.error("malformed message on channel {name!r} ignored", name=self.name)
+
+    def _follow(self, result: Any) -> None:
+        """See to it that what a handler has begun is logged where it fails."""
+        if iscoroutine(result):
+            result = Deferred.fromCoroutine(result)
         if isinstance(result, Deferred):
             result.addErrback(
                 lambda failure: _log.failure(
@@ -120,6 +150,7 @@ class Dispatcher:
     """Handlers and groups by channel, over one subscriber connection at a time.
 
     :ivar routes: channel -> what gets its messages, for those that are confirmed.
+    :ivar pattern_routes: the same for patterns.
     """
 
     def __init__(self) -> None:
@@ -129,6 +160,7 @@ class Dispatcher:
         self._groups: dict[Group, None] = {}
         self._new_id: Iterator[int] = count()
         self.routes: dict[str, Callable[[str], object]] = {}
+        self.pattern_routes: dict[str, Callable[[str, str], object]] = {}
 
     # -- what the user does ------------------------------------------------
 
@@ -140,6 +172,7 @@ class Dispatcher:
         self._by_id[id_] = topic
         if topic.live:
             topic.handlers[id_] = handler
+            self._reroute(topic)
             return succeed(id_)
         added: Deferred[int] = Deferred(lambda _: self.remove(id_))
         topic.waiting[id_] = (added, handler)
@@ -157,6 +190,7 @@ class Dispatcher:
         if topic is not None:
             topic.handlers.pop(id_, None)
             topic.waiting.pop(id_, None)
+            self._reroute(topic)
             self._leave_unwanted([topic])
 
     def join(self, group: Group) -> None:
@@ -166,6 +200,7 @@ class Dispatcher:
         for topic in topics:
             topic.groups[group] = None
             topic.collect_sinks()
+            self._reroute(topic)
         group._missing = sum(not topic.live for topic in topics)
         self._subscribe(topics)
         if not group._missing:
@@ -179,6 +214,7 @@ class Dispatcher:
         for topic in topics:
             topic.groups.pop(group, None)
             topic.collect_sinks()
+            self._reroute(topic)
         self._leave_unwanted(topics)
 
     def _topic(self, name: str, pattern: bool) -> _Topic:
@@ -213,7 +249,7 @@ class Dispatcher:
             if topic.subscribed and self._redis is not None:
                 topic.subscribed = False
                 ended.append(topic)
-            self._forget_route(topic)
+            self._reroute(topic)
             key = (topic.name, topic.pattern)
             # Somebody fired or failed meanwhile may have made a new one of that name.
             if not topic.unconfirmed and self._topics.get(key) is topic:
@@ -225,9 +261,16 @@ class Dispatcher:
                 if names:
                     ask(*names)
 
-    def _forget_route(self, topic: _Topic) -> None:
-        if not topic.pattern:
+    def _reroute(self, topic: _Topic) -> None:
+        live = topic.live and topic.wanted
+        if topic.pattern:
+            self.pattern_routes.pop(topic.name, None)
+            if live:
+                self.pattern_routes[topic.name] = topic.pattern_message
+        else:
             self.routes.pop(topic.name, None)
+            if live:
+                self.routes[topic.name] = topic.route()
 
     # -- what the connection does -------------------------------------------
 
@@ -243,6 +286,7 @@ class Dispatcher:
         """Forget what the connection had confirmed, and fail who waits for it."""
         self._redis = None
         self.routes.clear()
+        self.pattern_routes.clear()
         for topic in list(self._topics.values()):
             topic.subscribed = False
             topic.unconfirmed = 0
@@ -261,13 +305,13 @@ class Dispatcher:
         topic.unconfirmed -= 1
         if topic.unconfirmed:
             return
-        if not pattern and topic.subscribed:
-            self.routes[name] = topic.message
         waiting, topic.waiting = topic.waiting, {}
         for id_, (added, handler) in waiting.items():
             if id_ in self._by_id:  # not cancelled by one that was fired before it
                 topic.handlers[id_] = handler
+                self._reroute(topic)
                 added.callback(id_)
+        self._reroute(topic)
         for group in tuple(topic.groups):
             group._missing -= 1
             if not group._missing and group in self._groups:
@@ -287,7 +331,7 @@ class Dispatcher:
                 continue
             topic.unconfirmed -= 1
             topic.subscribed = False
-            self._forget_route(topic)
+            self._reroute(topic)
             self._fail_waiting(topic, error)
             groups.update(topic.groups)
             if topic.handlers:
@@ -315,10 +359,7 @@ class Dispatcher:
 
     def pattern_message(self, pattern: str, channel: str, message: str) -> bool:
         """Take a message of a channel that matches a pattern; whether it is one of ours."""
-        topic = self._topics.get((pattern, True))
-        if topic is None:
-            return False
-        if topic.live:
-            for sink in topic.sinks:
-                sink(channel, message)
-        return True
+        route = self.pattern_routes.get(pattern)
+        if route is not None:
+            route(channel, message)
+        return (pattern, True) in self._topics

@@ -55,6 +55,9 @@ class Taker(Protocol):
     def room(self) -> Deferred[None]:
         """Wait for room; it never fails, but does not fire once the taker is gone."""
 
+    def drained(self) -> Deferred[None]:
+        """Wait until nothing waits to be delivered, as with :meth:`room`."""
+
     def purge(self, feed: str) -> None:
         """Forget the events of a feed that were not delivered."""
 
@@ -94,6 +97,7 @@ class Follower:
         "_gap",
         "_held",
         "_overflown",
+        "_put",
         "_reader",
         "_replayed",
         "_snapshot",
@@ -122,6 +126,7 @@ class Follower:
         strict: bool = True,
     ) -> None:
         self._taker = taker
+        self._put = taker.put
         self._source = source
         self._reader = reader
         self._snapshot = snapshot
@@ -187,15 +192,28 @@ class Follower:
 
     def _live(self, event: Event) -> None:
         """Deliver the next event, or find out what is missing."""
+        revision = event.revision
+        if revision is None:
+            next_ = self.epoch is None and event.kind not in CHANNELS
+        else:
+            next_ = revision == self.revision + 1 and event.epoch == self.epoch
+        if not next_:
+            self._not_next(event)
+        elif not self._put(event if self._source.loads is None else self._source.loaded(event)):
+            self._pause()
+        elif revision is not None:
+            self.revision = revision
+
+    def _not_next(self, event: Event) -> None:
         if event.kind in CHANNELS:
             self._of_the_feed(event)
             return
         what = step(self.epoch, self.revision, event)
-        if what is Step.DELIVER:
-            if not self._taker.put(self._source.loaded(event)):
+        if what is Step.DELIVER:  # its history has just begun
+            if self._put(self._source.loaded(event)):
+                self.epoch, self.revision = event.epoch, event.revision or 0
+            else:
                 self._pause()
-            elif event.revision is not None:
-                self.epoch, self.revision = event.epoch, event.revision
         elif what is Step.DROP:
             return
         elif self._reader is None:
@@ -221,11 +239,14 @@ class Follower:
     def _pause(self) -> None:
         self._turn += 1
         self.live = _ignore
-        turn = self._turn
-        if self.epoch is None:
+        if self.epoch is not None:
+            waiting = self._taker.room()
+        else:
             self._taker.purge(self._source.feed)
             self._resync(Outcome(NOWHERE, SLOW))
-        self._taker.room().addCallback(self._resume, turn)
+            self._state_wanted = self._snapshot
+            waiting = self._taker.drained()
+        waiting.addCallback(self._resume, self._turn)
 
     def _resume(self, _: None, turn: int) -> None:
         if turn != self._turn:
@@ -363,6 +384,10 @@ class Follower:
         self.live = self._live
         if self._overflown and self.epoch is None:
             self._resync(Outcome(NOWHERE, SLOW))
+            if self._snapshot:
+                self._state_wanted = True
+                self._read_on()
+                return
         elif created and self._replayed:
             # Whether what was read is of the old feed or the new one, nobody can tell.
             self._begin_anew(held)

@@ -223,8 +223,11 @@ class RedisProtocol(Protocol):
         """Hand each complete reply to the Deferred that waits for it."""
         if self._lost is not None:
             return
+        self._reader.feed(data)
+        self._parse()
+
+    def _parse(self) -> None:
         reader = self._reader
-        reader.feed(data)
         pending = self._pending
         while True:
             encoding = (pending[0].encoding if pending else None) or self._own
@@ -235,15 +238,17 @@ class RedisProtocol(Protocol):
                 reply = reader.gets()
             except UnicodeDecodeError as error:
                 reply = InvalidData(f"a reply is not {encoding.charset}: {error}")
-            except InvalidResponse as error:
-                self._abort(error)
-                return
-            except TypeError as error:
-                self._abort(InvalidResponse(f"a reply that Python cannot hold: {error}"))
+            except (InvalidResponse, TypeError) as error:
+                self._malformed(error)
                 return
             if reply is _NOT_YET:
                 return
             self._replyReceived(reply)
+
+    def _malformed(self, error: Exception) -> None:
+        if not isinstance(error, InvalidResponse):
+            error = InvalidResponse(f"a reply that Python cannot hold: {error}")
+        self._abort(error)
 
     def _replyReceived(self, reply: Any) -> None:
         if isinstance(reply, _UNUSUAL) or not self._pending:

@@ -8,7 +8,6 @@ is recognised by being equal; one that comes alone is of a writer that keeps no 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any, Protocol
 
 from twisted.logger import Logger
@@ -21,6 +20,7 @@ from txthoonk.serializers import get_serializer
 __all__ = ["Follows", "Source"]
 
 _log = Logger()
+_new = tuple.__new__  # of an Event: all fields, none checked
 
 
 class Follows(Protocol):
@@ -46,17 +46,20 @@ class Source:
 
     :ivar feed: its name.
     :ivar followers: who gets them.
+    :ivar sinks: kind -> what takes its messages, for those who make them on demand.
+    :ivar loads: makes an item of what is stored; None: it is that text.
     :ivar type: the feed's type, once it is known.
     """
 
-    __slots__ = ("_last", "_last_loaded", "_loads", "_twin", "feed", "followers", "type")
+    __slots__ = ("_last", "_last_loaded", "_twin", "feed", "followers", "loads", "sinks", "type")
 
     def __init__(self, feed: str) -> None:
         self.feed = feed
         self.followers: tuple[Follows, ...] = ()
+        self.sinks: dict[str, Callable[[str], None]] = {}
         self.type: str | None = None
         self._twin: str | None = None
-        self._loads: Callable[[str], Any] | None = None
+        self.loads: Callable[[str], Any] | None = None
         self._last: Event | None = None
         self._last_loaded: Event | None = None
 
@@ -65,9 +68,7 @@ class Source:
 
         :param kinds: keys of :data:`~txthoonk.events.ITEM_KINDS`.
         """
-        sinks: dict[str, Callable[[str], None]] = {
-            item_channel(kind, self.feed): partial(self.told, kind) for kind in kinds
-        }
+        sinks = {item_channel(kind, self.feed): self.sink(kind) for kind in kinds}
         sinks[feed_channel("event", self.feed)] = self.told_with_revision
         return sinks
 
@@ -77,22 +78,30 @@ class Source:
 
     # -- messages ---------------------------------------------------------------
 
-    def told(self, kind: str, message: str) -> None:
-        """Take a message on one of the contract's channels."""
-        if message == self._twin:
-            self._twin = None
-            return
+    def sink(self, kind: str) -> Callable[[str], None]:
+        """Make what takes the messages of one of the contract's channels."""
         names = ITEM_KINDS[kind]
-        id_, separator, rest = message.partition(SEPARATOR)
-        if len(names) - 1 != len(separator):
-            channel = item_channel(kind, self.feed)
-            _log.error("malformed message on channel {channel!r} ignored", channel=channel)
-        elif not separator:
-            self.tell(Event(kind, self.feed, id_))
-        elif names[1] == "item":
-            self.tell(Event(kind, self.feed, id_, rest))
-        else:
-            self.tell(Event(kind, self.feed, id_, None, rest))
+        parts = len(names) - 1
+        position = names[-1] == "position"
+        feed = self.feed
+
+        # All that every message passes through, without a call that can be spared.
+        def told(message: str) -> None:
+            if message == self._twin:
+                self._twin = None
+                return
+            id_, separator, rest = message.partition(SEPARATOR)
+            if len(separator) != parts:
+                channel = item_channel(kind, feed)
+                _log.error("malformed message on channel {channel!r} ignored", channel=channel)
+                return
+            item = rest if parts and not position else None
+            place = rest if position else None
+            event = _new(Event, (kind, feed, id_, item, place, None, None, False, None))
+            for follower in self.followers:
+                follower.live(event)
+
+        return told
 
     def told_with_revision(self, message: str) -> None:
         """Take a message on ``feed.event``."""
@@ -114,7 +123,7 @@ class Source:
     def learn(self, type_: str | None, serializer: str) -> None:
         """Learn what kind of items the feed has."""
         self.type = type_
-        self._loads = _loader(type_, serializer)
+        self.loads = _loader(type_, serializer)
         self._last = None
 
     def loaded(self, event: Event) -> Event:
@@ -122,7 +131,7 @@ class Source:
 
         It is the :class:`~txthoonk.errors.InvalidItem` if that cannot read it.
         """
-        if self._loads is None or event.item is None:
+        if self.loads is None or event.item is None:
             return event
         if event is not self._last or self._last_loaded is None:
             self._last = event
@@ -131,10 +140,10 @@ class Source:
 
     def load(self, id_: str, data: str) -> Any:
         """Make an item of what is stored."""
-        if self._loads is None:
+        if self.loads is None:
             return data
         try:
-            return self._loads(data)
+            return self.loads(data)
         except ValueError as error:
             text = f"item {id_!r} of feed {self.feed!r} cannot be read: {error}"
             _log.error("{text}", text=text)

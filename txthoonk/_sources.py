@@ -75,14 +75,22 @@ class Pattern:
         self.sources: dict[str, Source] = {}
         self._heard = heard
         self.patterns: dict[str, Callable[[str, str], None]] = {
-            item_channel(kind, pattern): partial(self._told, kind, len(item_channel(kind, "")))
-            for kind in ALL_KINDS
+            item_channel(kind, pattern): self._sink(kind) for kind in ALL_KINDS
         }
         self._event_prefix = len(feed_channel("event", ""))
         self.patterns[feed_channel("event", pattern)] = self._told_with_revision
 
-    def _told(self, kind: str, prefix: int, channel: str, message: str) -> None:
-        self.source(channel[prefix:]).told(kind, message)
+    def _sink(self, kind: str) -> Callable[[str, str], None]:
+        prefix = len(item_channel(kind, ""))
+
+        def told(channel: str, message: str) -> None:
+            source = self.source(channel[prefix:])
+            sink = source.sinks.get(kind)
+            if sink is None:
+                sink = source.sinks[kind] = source.sink(kind)
+            sink(message)
+
+        return told
 
     def _told_with_revision(self, channel: str, message: str) -> None:
         self.source(channel[self._event_prefix :]).told_with_revision(message)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from twisted.python.failure import Failure
 
-from txthoonk._redis import RedisProtocol, Waiting
-from txthoonk.errors import ConnectionLost, InvalidData, shown
+from txthoonk._redis import _NOT_YET, RedisProtocol, Waiting
+from txthoonk.errors import ConnectionLost, InvalidData, InvalidResponse, shown
 
 __all__ = ["RedisSubscriber"]
 
@@ -30,7 +30,8 @@ class RedisSubscriber(RedisProtocol):
         # What the server has confirmed, as it names it.
         self._channels: set[Any] = set()
         self._patterns: set[Any] = set()
-        self._routes: dict[Any, Callable[[Any], object]] = {}
+        self._routes: Mapping[Any, Callable[[Any], object]] = {}
+        self._pattern_routes: Mapping[Any, Callable[[Any, Any], object]] = {}
         self._routed: object = None
 
     def subscribe(self, *channels: str | bytes) -> None:
@@ -66,15 +67,17 @@ class RedisSubscriber(RedisProtocol):
     def route(
         self,
         received: Callable[[Any, Any], None],
-        routes: dict[Any, Callable[[Any], object]],
+        routes: Mapping[Any, Callable[[Any], object]],
+        patterns: Mapping[Any, Callable[[Any, Any], object]],
     ) -> None:
         """Call *received* for each message, as an override of ``messageReceived``.
 
         :param routes: channel -> what gets the message in its place, which is faster.
             Whoever overrides the method after this call gets all messages all the same.
+        :param patterns: pattern -> what gets channel and message of those that match.
         """
         self.messageReceived = received  # type: ignore[method-assign, assignment]
-        self._routed, self._routes = received, routes
+        self._routed, self._routes, self._pattern_routes = received, routes, patterns
 
     def set_encoding(self, charset: str | None, errors: str = "strict") -> None:
         """Change how names are encoded and how what is to come is decoded."""
@@ -85,16 +88,49 @@ class RedisSubscriber(RedisProtocol):
         if self._strict:
             self._own = self._own._replace(errors="surrogateescape")
 
+    def dataReceived(self, data: bytes) -> None:
+        """Hand each message and each reply to whom it is for."""
+        if self._lost is not None:
+            return
+        self._reader.feed(data)
+        if self._routed is self.messageReceived and self._current is self._own:
+            self._take_messages()
+        else:
+            self._parse()
+
+    def _take_messages(self) -> None:
+        """Take messages as fast as can be; the first reply of another kind ends that."""
+        gets = self._reader.gets
+        route, pattern_route = self._routes.get, self._pattern_routes.get
+        while True:
+            try:
+                reply = gets()
+            except (InvalidResponse, TypeError) as error:
+                self._malformed(error)
+                return
+            if reply.__class__ is not list or len(reply) < 3:
+                break
+            sink = pattern_sink = None
+            if reply[0] == "message":
+                sink = route(reply[1])
+            elif reply[0] == "pmessage":
+                pattern_sink = pattern_route(reply[1])
+            try:
+                if sink is not None:
+                    sink(reply[2])
+                elif pattern_sink is not None:
+                    pattern_sink(reply[2], reply[3])
+                else:
+                    break
+            except Exception:
+                self._log.failure("error while dealing with {what!r}", what=reply[:2])
+        if reply is not _NOT_YET:
+            self._replyReceived(reply)
+            self._parse()
+
     def _replyReceived(self, reply: Any) -> None:
         kind = reply[0] if reply.__class__ is list and reply else None
         try:
-            if (
-                kind == "message"
-                and self._routed is self.messageReceived
-                and (route := self._routes.get(reply[1])) is not None
-            ):
-                route(reply[2])
-                return
             if kind in _MESSAGES:
                 self._messageReceived(reply)
             elif isinstance(kind, (str, bytes)) and kind in _CONFIRMATIONS:

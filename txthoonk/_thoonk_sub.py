@@ -53,7 +53,10 @@ class ThoonkSub(ThoonkBase[RedisSubscriber]):
         redis.patternSubscriptionFailed = dispatcher.refused_patterns  # type: ignore[method-assign]
         redis.channelPatternSubscribed = dispatcher.pattern_confirmed  # type: ignore[method-assign]
         overridden = type(self).messageReceived is not ThoonkSub.messageReceived
-        redis.route(self.messageReceived, {} if overridden else dispatcher.routes)
+        if overridden:
+            redis.route(self.messageReceived, {}, {})
+        else:
+            redis.route(self.messageReceived, dispatcher.routes, dispatcher.pattern_routes)
 
     def _pattern_message(self, pattern: str, channel: str, message: str) -> None:
         if not self._dispatcher.pattern_message(pattern, channel, message):

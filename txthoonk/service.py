@@ -9,14 +9,16 @@ from typing import Any
 
 import attr
 from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred, fail, succeed
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError, fail, succeed
 from twisted.internet.interfaces import IProtocolFactory, IStreamClientEndpoint
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from txthoonk._connection import Connection
 from txthoonk._deferring import deferring
 from txthoonk._dispatch import Handler
+from txthoonk._health import text_of
 from txthoonk._publishing import Publishing
 from txthoonk._server import RedisServer
 from txthoonk._steady import SteadyRedis
@@ -205,6 +207,7 @@ class Thoonk(Publishing, Service):
         self._sub._sources.reader = _Reader(self)
         self._checking = self._sub._sources.checking(reactor)
         self._subscriptions: dict[Subscription, None] = {}
+        self._subscribing: set[Deferred[Subscription]] = set()
         self._stopping: Deferred[None] | None = None
         self._up = {"publisher": False, "subscriber": False}
         self._refusable: list[Deferred[Any]] = []
@@ -235,19 +238,18 @@ class Thoonk(Publishing, Service):
         if self.running:
             return
         super().startService()  # type: ignore[no-untyped-call]
-        if self._stopping is not None:
-            # It must be over first, or it would stop what is started here.
-            self._stopping.addCallback(lambda _: self._start() if self.running else None)
-        else:
+        if self._stopping is None:  # else it must be over first; it starts us then
             self._start()
 
     def _start(self) -> None:
-        self._enter("connecting")
         self._steady.started()
+        self._steady.disconnected(ConnectionLost("not connected yet"))
         self.waiting_room.started()
-        self._publisher.start()
-        self._subscriber.start()
+        for connection in (self._publisher, self._subscriber):
+            connection.last_error = None
+            connection.start()
         self._checking.start(CHECK_INTERVAL, now=False)
+        self._enter("connecting")  # the last, for it may stop us
 
     def stopService(self) -> Deferred[None]:
         """Stop: calls under way get 5 seconds for their answers, then all is closed.
@@ -261,9 +263,12 @@ class Thoonk(Publishing, Service):
         if not self.running:
             return succeed(None) if self._stopping is None else _told(self._stopping)
         super().stopService()  # type: ignore[no-untyped-call]
-        if self._stopping is None:
-            self._stopping = Deferred.fromCoroutine(self._stop())
-        return _told(self._stopping)
+        if self._stopping is not None:
+            return _told(self._stopping)
+        stopping = self._stopping = Deferred()
+        # It may be over at once.
+        Deferred.fromCoroutine(self._stop()).chainDeferred(stopping)
+        return _told(stopping)
 
     async def _stop(self) -> None:
         self._enter("stopping")
@@ -272,28 +277,36 @@ class Thoonk(Publishing, Service):
             self._checking.stop()
         for subscription in list(self._subscriptions):
             subscription.stop()
-        # Nothing below may keep the other parts from being stopped.
-        with self._log.failuresHandled("error while stopping"):
-            await self.waiting_room.close(error)
-        await self._drain()
+        while self._subscribing:
+            self._subscribing.pop().cancel()
+        await self._finish(error)
         closed = [self._publisher.stop(), self._subscriber.stop()]
         for one in closed:
             await one
         self._steady.stopped(self._not_running())
         if self._server is not None:
             await self._server.stop()
-        self._stopping = None
         self._enter("stopped")
+        self._stopping = None
+        if self.running:
+            self._start()
 
-    async def _drain(self) -> None:
+    async def _finish(self, error: ConnectionLost) -> None:
+        """Give what is under way its time to end."""
+        ended = Deferred.fromCoroutine(self._drain(error))
+        # Nothing here may keep the other parts from being stopped.
+        with self._log.failuresHandled("error while stopping"):
+            try:
+                await ended.addTimeout(DRAIN_TIMEOUT, self._reactor)
+            except (ThoonkError, TimeoutError) as why:
+                self._log.debug("not all was answered before the end: {why}", why=text_of(why))
+        self.waiting_room.drop(error)
+
+    async def _drain(self, error: ConnectionLost) -> None:
         """Wait for the answers that are under way."""
-        if not self._steady.usable:
-            return
-        answered = self._steady.request((b"PING",)).addTimeout(DRAIN_TIMEOUT, self._reactor)
-        try:
-            await answered
-        except Exception as error:  # noqa: BLE001  (whatever it is, we stop)
-            self._log.debug("calls were not answered before the end: {error}", error=error)
+        await self.waiting_room.close(error)
+        if self._steady.usable:
+            await self._steady.request((b"PING",))
 
     def connect(self) -> Deferred[Thoonk]:
         """Start the service, if it is not running, and wait until it is connected.
@@ -341,6 +354,7 @@ class Thoonk(Publishing, Service):
 
         :param refusable: whether to give up as soon as Redis refuses to let us in.
         """
+        await self._settled()
         for connection in (self._publisher, self._subscriber):
             waiting: Deferred[Any] = connection.when_connected()
             if refusable:
@@ -356,9 +370,20 @@ class Thoonk(Publishing, Service):
                     self._refusable.remove(waiting)
         return self
 
+    async def _settled(self) -> None:
+        """Wait until the service is started, where it is being stopped before that."""
+        if self._stopping is not None:
+            await _told(self._stopping)
+        if not self.running:
+            raise self._not_running()
+
     def _why(self) -> str:
-        error = self._publisher.last_error or self._subscriber.last_error
-        return str(error) if error else "it does not answer"
+        """Tell why a connection is missing."""
+        connections: list[Connection[Any]] = [self._publisher, self._subscriber]
+        for connection, up in zip(connections, self._up.values(), strict=True):
+            if connection.last_error is not None and not up:
+                return text_of(connection.last_error)
+        return "it does not answer"
 
     # -- the connections ----------------------------------------------------------------
 
@@ -479,7 +504,19 @@ class Thoonk(Publishing, Service):
         self, subscribe: Callable[[], Deferred[Subscription]]
     ) -> Deferred[Subscription]:
         subscribed = self._when_subscriber(subscribe)
-        return subscribed.addCallback(self._remember)
+        self._subscribing.add(subscribed)
+
+        def made(result: Subscription | Failure) -> Subscription | Failure:
+            ours = subscribed in self._subscribing
+            self._subscribing.discard(subscribed)
+            if isinstance(result, Subscription):
+                return self._remember(result)
+            # Whoever stops the service cancels it, but then it is not the user who did.
+            if not ours and result.check(CancelledError):
+                raise ConnectionLost(f"the service for {self._target.text} was stopped")
+            return result
+
+        return subscribed.addBoth(made)
 
     def _remember(self, subscription: Subscription) -> Subscription:
         end = subscription._end
@@ -495,9 +532,11 @@ class Thoonk(Publishing, Service):
 
     def _when_subscriber(self, call: Callable[[], Deferred[Any]]) -> Deferred[Any]:
         """Make a call as soon as the subscriber is connected."""
-        if self._up["subscriber"] or not self.running:
-            return call() if self.running else fail(self._not_running())
-        waiting = self._subscriber.when_connected()
+        if not self.running:
+            return fail(self._not_running())
+        if self._up["subscriber"] and self._stopping is None:
+            return call()
+        waiting = Deferred.fromCoroutine(self._until_subscriber())
 
         def late(_: object, seconds: float) -> None:
             raise NotSent(
@@ -506,3 +545,7 @@ class Thoonk(Publishing, Service):
             )
 
         return waiting.addTimeout(self._wait, self._reactor, late).addCallback(lambda _: call())
+
+    async def _until_subscriber(self) -> None:
+        await self._settled()
+        await self._subscriber.when_connected()

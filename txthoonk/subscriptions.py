@@ -44,10 +44,12 @@ class Subscription(AsyncIterator[Event]):
         self.name = name
         self.stopped = False
         self._handler = handler
+        self._call = handler or _no_handler
         self._limit = limit
         self._events: deque[Event] = deque()
         self._nexts: deque[Deferred[Event]] = deque()
         self._rooms: list[Deferred[None]] = []
+        self._drains: list[Deferred[None]] = []
         self._busy = False
         self._end: Callable[[], object] = lambda: None
 
@@ -95,6 +97,7 @@ class Subscription(AsyncIterator[Event]):
             self._end()
             self._events.clear()
             self._rooms.clear()
+            self._drains.clear()
             nexts, self._nexts = self._nexts, deque()
             for waiting in nexts:
                 waiting.errback(self._ended())
@@ -114,16 +117,11 @@ class Subscription(AsyncIterator[Event]):
 
     def force(self, event: Event) -> None:
         """Take an event, whether there is room or not."""
-        if self.stopped:
-            return
-        if self._handler is not None:
-            if self._busy or self._events:
-                self._events.append(event)
-            else:
-                self._handle(self._handler, event)
+        if self._handler is not None and not self._busy and not self.stopped:
+            self._handle(event)
         elif self._nexts:
             self._nexts.popleft().callback(event)
-        else:
+        elif not self.stopped:
             self._events.append(event)
 
     def free(self) -> int:
@@ -142,49 +140,68 @@ class Subscription(AsyncIterator[Event]):
         """Forget the events of a feed that were not delivered."""
         self._events = deque(event for event in self._events if event.feed != feed)
 
+    def drained(self) -> Deferred[None]:
+        """Wait until no event waits; not fired once it is stopped."""
+        if not self._events:
+            return succeed(None)
+        waiting: Deferred[None] = Deferred()
+        self._drains.append(waiting)
+        return waiting
+
     def _take(self) -> Event:
         event = self._events.popleft()
         if self._rooms and len(self._events) * 2 <= self._limit:
             rooms, self._rooms = self._rooms, []
-            for waiting in rooms:
-                waiting.callback(None)
+            _fire(rooms)
+        if self._drains and not self._events:
+            drains, self._drains = self._drains, []
+            _fire(drains)
         return event
 
     # -- the handler ----------------------------------------------------------------
 
-    def _handle(self, handler: EventHandler, event: Event) -> None:
+    def _handle(self, event: Event) -> None:
         """Call the handler with an event, and then with those that have come meanwhile."""
         self._busy = True
-        while not self._call(handler, event):
+        while True:
+            try:
+                result = self._call(event)
+            except Exception:  # noqa: BLE001  (whatever the handler raises is logged)
+                self._failed(Failure())
+                result = None
+            if result is not None and self._waits_for(result):
+                return
             if not self._events:
                 self._busy = False
                 return
             event = self._take()
 
-    def _call(self, handler: EventHandler, event: Event) -> bool:
-        """Call the handler; whether it is to be waited for."""
-        try:
-            result = handler(event)
-            if result is None:
-                return False
-            if iscoroutine(result):
-                result = Deferred.fromCoroutine(result)
-        except Exception:  # noqa: BLE001  (whatever the handler raises is logged)
-            self._failed(Failure())
-            return False
+    def _waits_for(self, result: Any) -> bool:
+        """Tell whether what the handler has begun is still under way."""
+        if iscoroutine(result):
+            result = Deferred.fromCoroutine(result)
         if not isinstance(result, Deferred):
             return False
         result.addErrback(self._failed)
         if result.called and not result.paused:
             return False
-        result.addCallback(self._handled, handler)
+        result.addCallback(self._handled)
         return True
 
-    def _handled(self, _: object, handler: EventHandler) -> None:
+    def _handled(self, _: object) -> None:
         if self._events:
-            self._handle(handler, self._take())
+            self._handle(self._take())
         else:
             self._busy = False
 
     def _failed(self, reason: Failure) -> None:
         self._log.failure("a handler of {name!r} failed", reason, name=self.name)
+
+
+def _no_handler(event: Event) -> None:
+    pass
+
+
+def _fire(waiting: list[Deferred[None]]) -> None:
+    for one in waiting:
+        one.callback(None)
