@@ -17,11 +17,23 @@ from txthoonk._cli_tools import (
     show_json,
 )
 from txthoonk._url import Target
+from txthoonk._watch import as_json
 from txthoonk.client import ThoonkPub
 from txthoonk.errors import FeedDoesNotExist
 from txthoonk.types import Feed, Job, Queue, SortedFeed
+from txthoonk.types._base import BaseFeed
 
-__all__ = ["config", "create", "delete", "feeds", "item", "items", "publish", "retract"]
+__all__ = [
+    "config",
+    "create",
+    "delete",
+    "feeds",
+    "history",
+    "item",
+    "items",
+    "publish",
+    "retract",
+]
 
 
 async def feeds(reactor: Any, target: Target, options: argparse.Namespace) -> None:
@@ -111,6 +123,18 @@ async def item(reactor: Any, target: Target, options: argparse.Namespace) -> Non
         if content is None:
             raise CommandError(f"feed {options.feed!r} has no item {options.id!r}")
         show(content)
+
+
+async def history(reactor: Any, target: Target, options: argparse.Namespace) -> None:
+    """Show the events that a feed keeps, each with the cursor to go on from."""
+    async with publisher(reactor, target) as pub:
+        feed: BaseFeed = await existing(pub, options.feed, Feed, SortedFeed, Queue, Job)
+        for event in await feed.get_history(options.since, options.count):
+            if options.json:
+                show(as_json(event))
+            else:
+                details = (event.cursor, event.kind, event.id, event.position, event.item)
+                show("\t".join([detail for detail in details if detail is not None]))
 
 
 async def retract(reactor: Any, target: Target, options: argparse.Namespace) -> None:

@@ -380,7 +380,7 @@ class Follower:
     def _go_live(self) -> None:
         """Take the events that were held."""
         held, self._held = self._held, deque()
-        created = any(event.kind in ("create", "delete") for event in held)
+        created = any(event.kind == "create" for event in held)
         self.live = self._live
         if self._overflown and self.epoch is None:
             self._resync(Outcome(NOWHERE, SLOW))

@@ -91,6 +91,7 @@ class _PatternFollowers:
         self._subscription = subscription
         self._snapshot = snapshot
         self._followers: dict[str, Follower] = {}
+        self._deleted: set[str] = set()
         self._is_ready = False
         self._turn = 0
         self._first: Deferred[None] = Deferred()
@@ -192,27 +193,28 @@ class _PatternFollowers:
         return self._pattern.sources[feed]
 
     def _of_a_feed(self, feed: str, event: Event) -> None:
+        self._sweep()
+        (self._deleted.add if event.kind == "delete" else self._deleted.discard)(feed)
+        if feed in self._followers:
+            self._followers[feed].live(event)
+            return
+        self._subscription.force(event)
         if event.kind == "create":
-            self._forget(feed)
             follower = self._follow(feed, None, from_start=True)
-            self._subscription.force(event)
             if self._is_ready:
                 follower.ready()
-        elif event.kind == "delete":
-            self._forget(feed)
-            self._subscription.force(event)
-        elif feed in self._followers:
-            self._followers[feed].live(event)
-        else:
-            self._subscription.force(event)
 
-    def _forget(self, feed: str) -> None:
-        follower = self._followers.pop(feed, None)
-        self._pattern.sources.pop(feed, None)
-        if follower is not None:
-            follower.stop()
-            if not follower.first.called:
-                follower.first.callback(None)
+    def _sweep(self) -> None:
+        """Forget the feeds that are deleted, once that is told."""
+        for feed in [feed for feed in self._deleted if self._is_told(feed)]:
+            self._deleted.remove(feed)
+            self._pattern.sources.pop(feed, None)
+            follower = self._followers.pop(feed, None)
+            if follower is not None:
+                follower.stop()
+
+    def _is_told(self, feed: str) -> bool:
+        return feed not in self._followers or self._followers[feed].is_live
 
 
 def _told(first: Deferred[None]) -> Deferred[None]:

@@ -1,109 +1,124 @@
-"""``thoonk watch``: the events of feeds whose names match patterns, as they happen."""
+"""``thoonk watch``: the events of feeds, as they happen, or since a time before."""
 
 from __future__ import annotations
 
+import argparse
 import json
-from collections.abc import Callable
+import sys
 from datetime import datetime
 from typing import Any
 
-from twisted.internet.defer import Deferred
-from twisted.internet.protocol import connectionDone
-from twisted.python.failure import Failure
+from twisted.internet.defer import Deferred, gatherResults
 
-from txthoonk import events
+from txthoonk._cli_tools import CommandError, publisher, show
 from txthoonk._glob import glob_matcher
-from txthoonk._redis import TEXT
-from txthoonk.errors import ConnectionLost
-from txthoonk.protocol import RedisSubscriber
+from txthoonk._url import Target
+from txthoonk.errors import InvalidItem
+from txthoonk.events import Event
+from txthoonk.service import Thoonk
+from txthoonk.subscriptions import Subscription
 
-__all__ = ["Watcher", "as_json", "as_text"]
+__all__ = ["as_json", "as_text", "watch"]
 
 
-class Watcher(RedisSubscriber):
-    """A subscriber that hands on each event of the feeds that match, once.
+async def watch(reactor: Any, target: Target, options: argparse.Namespace) -> None:
+    """Show events until somebody stops it, or nobody reads them any more."""
+    if options.since is not None and (
+        len(options.patterns) > 1 or _is_pattern(options.patterns[0])
+    ):
+        raise CommandError("--since goes with one feed")
+    async with publisher(reactor, target):
+        pass  # it is an error at once, where nobody is there or wants us
+    thoonk = Thoonk(options.url, reactor, ca_file=options.ca_file, state_changed=_tell)
+    try:
+        await thoonk.connect()
+        watcher = _Watcher(thoonk, options)
+        await watcher.begin()
+        print(f"watching {' '.join(options.patterns)}", file=sys.stderr)
+        await watcher.ended
+    finally:
+        await thoonk.close()
 
-    :ivar ready: fires None once Redis has confirmed all subscriptions.
-    :ivar ended: fails when watching cannot go on.
+
+def _tell(state: str, reason: BaseException | None) -> None:
+    if state == "disconnected":
+        print(f"thoonk: {reason}; trying again", file=sys.stderr)
+
+
+def _is_pattern(text: str) -> bool:
+    return not set("*?[\\").isdisjoint(text)
+
+
+class _Watcher:
+    """Shows each event once, though several patterns may match.
+
+    :ivar ended: fails when the events cannot be shown any more.
     """
 
-    def __init__(
-        self, patterns: list[str], show: Callable[[events.Event], object], **credentials: Any
-    ) -> None:
-        super().__init__(**credentials)
-        self.set_encoding(*TEXT)
-        self.ready: Deferred[None] = Deferred()
+    def __init__(self, thoonk: Thoonk, options: argparse.Namespace) -> None:
         self.ended: Deferred[None] = Deferred()
-        self._show = show
-        self._matchers = {pattern: glob_matcher(pattern) for pattern in patterns}
-        # The pattern that Redis matches -> the one that the user gave.
-        self._asked = {
-            events.item_channel(kind, pattern): pattern
-            for pattern in self._matchers
-            for kind in events.ITEM_KINDS
+        self._thoonk = thoonk
+        self._options = options
+        self._matchers = {
+            text: glob_matcher(text) if _is_pattern(text) else text.__eq__
+            for text in options.patterns
         }
 
-    def connectionMade(self) -> None:
-        """Subscribe."""
-        super().connectionMade()
-        self.psubscribe(*self._asked)
-        self.subscribe(*events.CHANNELS.values())
+    async def begin(self) -> None:
+        """Subscribe to all."""
+        await gatherResults([self._subscribe(text) for text in self._matchers], consumeErrors=True)
 
-    def channelSubscribed(self, channel: str, numSubscriptions: int) -> None:
-        """Learn that Redis has confirmed a channel."""
-        if numSubscriptions == len(self._asked) + len(events.CHANNELS):
-            self.ready.callback(None)
+    def _subscribe(self, text: str) -> Deferred[Subscription]:
+        def take(event: Event) -> None:
+            matching = (other for other, matches in self._matchers.items() if matches(event.feed))
+            if next(matching) == text:
+                self._show(event)
 
-    def patternMessageReceived(self, pattern: str, channel: str, message: str) -> None:
-        """Take an event of an item."""
-        event = events.parse(channel, message)
-        # Where several patterns match, Redis sends the message for each of them.
-        if event is None or self._first_match(event.feed) == self._asked[pattern]:
-            self._take(event, channel)
+        options = self._options
+        if _is_pattern(text):
+            return self._thoonk.subscribe_pattern(text, take, snapshot=options.snapshot)
+        return self._thoonk.subscribe(text, take, since=options.since, snapshot=options.snapshot)
 
-    def messageReceived(self, channel: str, message: str) -> None:
-        """Take an event of a whole feed."""
-        event = events.parse(channel, message)
-        if event is None or self._first_match(event.feed) is not None:
-            self._take(event, channel)
-
-    def _first_match(self, feed: str) -> str | None:
-        matching = (text for text, matches in self._matchers.items() if matches(feed))
-        return next(matching, None)
-
-    def _take(self, event: events.Event | None, channel: str) -> None:
-        if event is None:
-            self._log.error("malformed message on channel {channel!r} ignored", channel=channel)
+    def _show(self, event: Event) -> None:
+        if self.ended.called:
             return
         try:
-            self._show(event)
+            show(as_json(event) if self._options.json else as_text(event, datetime.now()))
+            sys.stdout.flush()
         except OSError as error:  # whoever reads the output has gone
-            self._end(error)
-
-    def subscriptionFailed(self, names: tuple[str | bytes, ...], error: BaseException) -> None:
-        """Give up: Redis does not let us watch."""
-        self._end(error)
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Give up: what happens from now on would be missed."""
-        super().connectionLost(reason)
-        self._end(self._lost or ConnectionLost())
-
-    def _end(self, error: BaseException) -> None:
-        if not self.ended.called:
             self.ended.errback(error)
 
 
-def as_json(event: events.Event) -> str:
+def _text(item: Any) -> str:
+    """Give an item as it is stored."""
+    if isinstance(item, InvalidItem):
+        item = item.data
+    if isinstance(item, bytes):
+        return item.decode("utf-8", "surrogateescape")
+    return item if isinstance(item, str) else json.dumps(item, separators=(",", ":"))
+
+
+def as_json(event: Event) -> str:
     """Write an event as one line of JSON, without what it does not have."""
-    fields = event._asdict().items()
-    return json.dumps({name: value for name, value in fields if value not in (None, False)})
+    fields = event._asdict()
+    del fields["epoch"]
+    if event.kind == "snapshot":
+        fields["item"] = [[id_, _text(item)] for id_, item in event.item]
+    elif event.item is not None:
+        fields["item"] = _text(event.item)
+    fields["cursor"] = event.cursor
+    given = {name: value for name, value in fields.items() if value not in (None, False)}
+    return json.dumps(given)
 
 
-def as_text(event: events.Event, now: datetime) -> str:
-    """Write an event as one line to be read."""
+def as_text(event: Event, now: datetime) -> str:
+    """Write an event as lines to be read: one, but for a snapshot."""
     words = [f"{now:%H:%M:%S}", f"{event.kind:8}", event.feed]
-    for detail in (event.id, event.position, event.item):
-        if detail is not None:
-            words.append(detail)
+    if event.kind == "snapshot":
+        lines = ["  ".join([*words, id_, _text(item)]) for id_, item in event.item]
+        return "\n".join(lines) or "  ".join([*words, "(no items)"])
+    item = None if event.item is None else _text(event.item)
+    words += [
+        detail for detail in (event.id, event.position, item, event.reason) if detail is not None
+    ]
     return "  ".join(words)

@@ -7,20 +7,17 @@ import os
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectError, DNSLookupError
-from twisted.internet.protocol import Factory
 from twisted.internet.task import react
 
 from txthoonk import __version__, _cli_feeds, _cli_jobs
-from txthoonk._cli_tools import Command, CommandError, show
+from txthoonk._cli_tools import Command, CommandError
 from txthoonk._url import Target, parse_url
-from txthoonk._watch import Watcher, as_json, as_text
+from txthoonk._watch import watch
 from txthoonk.errors import ThoonkError
-from txthoonk.events import Event
 from txthoonk.testing import RedisServer
 from txthoonk.types import Job
 
@@ -62,11 +59,11 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 async def _run(reactor: Any, options: argparse.Namespace) -> int:
     """Run one command; its exit status."""
     try:
-        async with _redis(options.url, reactor) as target:
+        async with _redis(options, reactor) as target:
             await options.command(reactor, target, options)
         sys.stdout.flush()
     except CancelledError:
-        return 0 if options.command is _watch else INTERRUPTED
+        return 0 if options.command is watch else INTERRUPTED
     except BrokenPipeError:
         # Python would complain once more when it closes the stream at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -86,36 +83,14 @@ def _complain(message: str) -> int:
 
 
 @asynccontextmanager
-async def _redis(url: str, reactor: Any) -> AsyncIterator[Target]:
+async def _redis(options: argparse.Namespace, reactor: Any) -> AsyncIterator[Target]:
     """Give the server that the URL names, started if it is an embedded one."""
-    target = parse_url(url)
+    target = parse_url(options.url, ca_file=options.ca_file)
     if not target.embedded:
         yield target
         return
     async with RedisServer(target.path or None, reactor=reactor) as server:
         yield parse_url(server.url)
-
-
-# -- watching ----------------------------------------------------------------
-
-
-async def _watch(reactor: Any, target: Target, options: argparse.Namespace) -> None:
-    def show_event(event: Event) -> None:
-        show(as_json(event) if options.json else as_text(event, datetime.now()))
-        sys.stdout.flush()
-
-    def build() -> Watcher:
-        return Watcher(options.patterns, show_event, **target.credentials)
-
-    factory = Factory.forProtocol(build)
-    watcher = cast(Watcher, await target.endpoint(reactor).connect(factory))
-    watcher.ready.addCallback(
-        lambda _: print(f"watching {' '.join(options.patterns)}", file=sys.stderr)
-    )
-    try:
-        await watcher.ended
-    finally:
-        await watcher.close()
 
 
 # -- the command line --------------------------------------------------------
@@ -132,8 +107,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--url",
         default=DEFAULT_URL,
-        help="redis://[user:password@]host:port/db, unix:///socket?db=N, or embedded:/folder "
-        f"for a private server that keeps its data there (default: {DEFAULT_URL})",
+        help="redis://[user:password@]host:port/db, rediss:// for TLS, unix:///socket?db=N, "
+        "an endpoint of Twisted, or embedded:/folder for a private server that keeps its data "
+        f"there (default: {DEFAULT_URL})",
+    )
+    parser.add_argument(
+        "--ca-file", help="whom to trust with TLS (default: whom the system trusts)"
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
@@ -147,9 +126,11 @@ def _parser() -> argparse.ArgumentParser:
     json: list[argparse.ArgumentParser] = []
     _add_feeds(add, json)
     _add_jobs(add, json)
-    watch = add("watch", _watch, "show what happens to feeds, as it happens")
-    watch.add_argument("patterns", metavar="FEED_OR_PATTERN", nargs="+")
-    for sub in (*json, watch):
+    watching = add("watch", watch, "show what happens to feeds, as it happens")
+    watching.add_argument("patterns", metavar="FEED_OR_PATTERN", nargs="+")
+    watching.add_argument("--since", metavar="CURSOR", help="begin behind that event of a feed")
+    watching.add_argument("--snapshot", action="store_true", help="begin with the items")
+    for sub in (*json, watching):
         sub.add_argument("--json", action="store_true", help="print JSON, one value a line")
     return parser
 
@@ -175,9 +156,12 @@ def _add_feeds(add: Add, json: list[argparse.ArgumentParser]) -> None:
     publish.add_argument("--id", help="the item's id: a known one replaces its item")
     items = add("items", _cli_feeds.items, "show all items with their ids, in order", "feed")
     add("item", _cli_feeds.item, "show one item", "feed", "id")
+    history = add("history", _cli_feeds.history, "show the events that a feed keeps", "feed")
+    history.add_argument("--since", metavar="CURSOR", help="those behind that event")
+    history.add_argument("--count", type=int, help="so many at the most")
     retract = add("retract", _cli_feeds.retract, "remove items or jobs", "feed")
     retract.add_argument("ids", metavar="ID", nargs="+")
-    json += [config, items]
+    json += [config, items, history]
 
 
 def _add_jobs(add: Add, json: list[argparse.ArgumentParser]) -> None:

@@ -276,12 +276,49 @@ class RunningCommandTests(CommandTestCase):
         )
 
     async def test_watchLosesItsConnection(self) -> None:
-        """When the connection is lost watch ends with an error: it would miss events."""
-        child = self.child("watch", "news")
+        """When the connection is lost watch says so, goes on, and says what may be missing."""
+        await self.publisher.feed("kept", {"history": 10})
+        child = self.child("watch", "news", "kept")
         await child.seen("watching")
         await self.raw.send("CLIENT", "KILL", "TYPE", "pubsub")
-        self.assertEqual(await child.ended, 1)
-        self.assertIn("thoonk: the connection to Redis was lost", child.err)
+        await child.seen("resync    news  the connection was lost, and the feed keeps no history")
+        kept = await self.publisher.feed("kept")
+        await kept.publish("item", "1")
+        await child.seen("publish   kept  1  item")
+        self.assertNotIn("resync    kept", child.out)
+        self.assertIn("was lost", child.err)
+        child.transport.signalProcess("INT")
+        self.assertEqual(await child.ended, 0)
+
+    async def test_watchSince(self) -> None:
+        """watch begins behind an event, or with the items; history shows what is kept."""
+        feed = await self.publisher.feed("news", {"history": 10, "serializer": "json"})
+        for number in range(3):
+            await feed.publish({"n": number}, str(number))
+        status, out, _ = await self.thoonk("history", "news", "--json")
+        events = [json.loads(line) for line in out.splitlines()]
+        self.assertEqual(status, 0)
+        self.assertEqual([event["revision"] for event in events], [1, 2, 3])
+        self.assertEqual(events[0]["item"], '{"n":0}')
+        _, out, _ = await self.thoonk("history", "news", "--since", "1", "--count", "1")
+        self.assertEqual(out, f'{events[1]["cursor"]}\tpublish\t1\t{{"n":1}}\n')
+        child = self.child("watch", "--json", "--since", events[1]["cursor"], "news")
+        await child.seen('"revision": 3')
+        child.transport.signalProcess("INT")
+        self.assertEqual(await child.ended, 0)
+        self.assertEqual([json.loads(line) for line in child.out.splitlines()], events[2:])
+        child = self.child("watch", "--snapshot", "news")
+        await child.seen("watching")
+        await feed.retract("1")
+        await child.seen("retract")
+        child.transport.signalProcess("INT")
+        await child.ended
+        lines = [line.split("  ", 1)[1] for line in child.out.splitlines()]
+        items = [f'snapshot  news  {n}  {{"n":{n}}}' for n in range(3)]
+        self.assertEqual(lines, [*items, "retract   news  1"])
+        for words in (("n*",), ("news", "other")):
+            status, _, err = await self.thoonk("watch", "--since", "1", *words)
+            self.assertEqual((status, err), (1, "thoonk: --since goes with one feed\n"))
 
     async def test_watchWhoseReaderHasGone(self) -> None:
         """When nobody reads the output any more, watch ends without a word."""
