@@ -227,6 +227,11 @@ class RedisServer:
         return self._state.pid
 
     @property
+    def is_up(self) -> bool:
+        """Whether there is a server, this object's or a joined one."""
+        return self._reached is not None
+
+    @property
     def url(self) -> str:
         """Where the server is; ServerError if it does not run."""
         tcp = f"redis://{_watchdog.ADDRESS}:{self._state.port}/0"

@@ -217,6 +217,17 @@ class Thoonk(Publishing, Service):
         return f"<Thoonk {self._target.text!r} {self.state}>"
 
     @property
+    def url(self) -> str:
+        """Where others find this Redis, without the password.
+
+        That of a private server is known once it has been started; before that it is the
+        URL that was given.
+        """
+        if self._server is None or not self._server.is_up:
+            return self._target.text
+        return self._server.url
+
+    @property
     def _credentials(self) -> dict[str, Any]:
         return self._target.credentials
 
