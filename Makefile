@@ -22,6 +22,7 @@ lint: $(VENV)/.lint ## style and types
 bench: $(VENV)/.test ## calls per second, beside the limits of the same run
 	$(BIN)/python benchmarks/publish.py
 	$(BIN)/python benchmarks/queues.py
+	$(BIN)/python benchmarks/fanout.py
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .coverage _trial_temp*

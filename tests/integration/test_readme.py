@@ -11,7 +11,8 @@ from pathlib import Path
 from twisted.internet import reactor
 from twisted.internet.utils import getProcessOutputAndValue
 
-from tests.support import RedisTestCase
+from tests.support import RedisTestCase, server_url
+from txthoonk import Thoonk
 
 README = Path(__file__).parents[2] / "README.rst"
 
@@ -24,19 +25,24 @@ def blocks() -> list[str]:
 
 class ReadmeTests(RedisTestCase):
     async def test_fragments(self) -> None:
-        """Every fragment for a publisher prints what its comments say."""
+        """Every fragment prints what its comments say."""
         fragments = [block for block in blocks() if "async def main" not in block]
-        self.assertEqual(len(fragments), 3)
+        self.assertEqual(len(fragments), 4)
+        thoonk = await Thoonk(await server_url(), reactor).connect()
+        self.addCleanup(thoonk.close)
         for fragment in fragments:
             printed: list[str] = []
-            names = {"pub": await self.pub(), "print": printed.append}
+            names = {
+                "thoonk": thoonk,
+                "print": lambda *words, printed=printed: printed.append(" ".join(map(str, words))),
+            }
             exec(  # noqa: S102  (our own README)
                 "async def run():\n" + textwrap.indent(fragment, "    "), names
             )
             await names["run"]()
             expected = re.findall(r"print\(.*\)  # (.*)", fragment)
             self.assertGreater(len(expected), 0)
-            self.assertEqual([str(one) for one in printed], expected)
+            self.assertEqual(printed, expected)
 
     async def test_program(self) -> None:
         """It prints the event of its item, and the item with its id."""
@@ -45,4 +51,4 @@ class ReadmeTests(RedisTestCase):
             sys.executable, ["-c", program], env=os.environ, reactor=reactor
         )
         self.assertEqual((err, status), (b"", 0))
-        self.assertRegex(out.decode(), r"^new: hello\n\{'[0-9a-f]{32}': 'hello'\}\n$")
+        self.assertRegex(out.decode(), r"^publish: hello\n\{'[0-9a-f]{32}': 'hello'\}\n$")
