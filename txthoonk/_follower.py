@@ -199,10 +199,13 @@ class Follower:
             next_ = revision == self.revision + 1 and event.epoch == self.epoch
         if not next_:
             self._not_next(event)
-        elif not self._put(event if self._source.loads is None else self._source.loaded(event)):
-            self._pause()
-        elif revision is not None:
+            return
+        before = self.revision
+        if revision is not None:
             self.revision = revision
+        if not self._put(event if self._source.loads is None else self._source.loaded(event)):
+            self.revision = before
+            self._pause()
 
     def _not_next(self, event: Event) -> None:
         if event.kind in CHANNELS:
@@ -210,9 +213,10 @@ class Follower:
             return
         what = step(self.epoch, self.revision, event)
         if what is Step.DELIVER:  # its history has just begun
-            if self._put(self._source.loaded(event)):
-                self.epoch, self.revision = event.epoch, event.revision or 0
-            else:
+            before = Position(self.epoch, self.revision)
+            self.epoch, self.revision = event.epoch, event.revision or 0
+            if not self._put(self._source.loaded(event)):
+                self._move_to(before)
                 self._pause()
         elif what is Step.DROP:
             return

@@ -34,8 +34,6 @@ class Mirror(Mapping[str, Any]):
 
     :ivar name: the feed's name.
     :ivar revision: the feed's revision that the mirror has; None without a history.
-    :ivar current: whether it has all that was told; False between a ``resync`` and the end
-        of the reading that follows.
     """
 
     _log = Logger()
@@ -44,7 +42,7 @@ class Mirror(Mapping[str, Any]):
         """Make the object; ``mirror`` does that."""
         self.name = name
         self.revision: int | None = None
-        self.current = False
+        self._current = False
         self._thoonk = thoonk
         self._type: str | None = None
         self._state: State = FeedState([])
@@ -55,6 +53,16 @@ class Mirror(Mapping[str, Any]):
         self._first: Deferred[Mirror] = Deferred(lambda _: None)
         self._subscription: Subscription | None = None
         self._stopped = False
+
+    @property
+    def current(self) -> bool:
+        """Whether it has all that was told.
+
+        It has not between a ``resync`` and the end of the reading that follows, nor once
+        it is stopped, or the service.
+        """
+        subscription = self._subscription
+        return self._current and (subscription is None or not subscription.stopped)
 
     def __repr__(self) -> str:
         return f"<Mirror of {self.name!r}: {len(self)} items>"
@@ -101,7 +109,7 @@ class Mirror(Mapping[str, Any]):
         :return: fires None at once.
         """
         self._stopped = True
-        self.current = False
+        self._current = False
         if self._subscription is not None:
             self._subscription.stop()
         if not self._first.called:
@@ -127,7 +135,7 @@ class Mirror(Mapping[str, Any]):
         elif event.kind == "resync":
             self._change.clear()
             self._slices.clear()
-            self.current = False
+            self._current = False
             self._tell(event)
         elif event.kind == "delete":
             self._state = make_state(self._type, [])
@@ -146,7 +154,7 @@ class Mirror(Mapping[str, Any]):
         self._state = make_state(self._type, [id_ for id_, _ in slices])
         self._state.items.update(slices)
         self.revision = event.revision
-        self.current = True
+        self._current = True
         if not self._first.called:
             self._first.callback(self)
         self._tell(event._replace(item=None))
@@ -173,7 +181,7 @@ class Mirror(Mapping[str, Any]):
         """Subscribe again: the new feed may be of another type."""
         if self._subscription is not None:
             self._subscription.stop()
-        self.current = False
+        self._current = False
         following = Deferred.fromCoroutine(self._follow())
         following.addErrback(self._cannot_follow)
 

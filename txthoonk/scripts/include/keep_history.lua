@@ -7,7 +7,7 @@ local function keep_history(log, events)
   if log.void then
     redis.call('UNLINK', log.revision, log.history)
   end
-  local revision = log.top - #events / 4
+  local revision, state = log.top - #events / 4, {'HSET', log.revision}
   for index = 1, #events, 4 do
     local kind, _, id, rest = unpack(events, index, index + 3)
     revision = revision + 1
@@ -23,15 +23,20 @@ local function keep_history(log, events)
     end
     redis.call(unpack(words))
     if kind == 'publish' or kind == 'edit' then
-      redis.call('HSET', log.revision, id, number)
+      state[#state + 1] = id
+      state[#state + 1] = number
     elseif kind == 'retract' then
       redis.call('HDEL', log.revision, id)
     end
   end
-  redis.call('HSET', log.revision,
+  local last = {
     '\0revision', string.format('%.0f', log.top),
     '\0publishes', redis.call('GET', log.publishes) or 0,
-    '\0length', log.items and redis.call('HLEN', log.items) or 0)
+    '\0length', log.items and redis.call('HLEN', log.items) or 0}
+  for _, word in ipairs(last) do
+    state[#state + 1] = word
+  end
+  redis.call(unpack(state))
   if log.server then
     -- Positions in eras of long ago are too old to be of use.
     local eras = string.sub(log.eras, -2000)
