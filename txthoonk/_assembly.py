@@ -57,6 +57,7 @@ class Assembly:
     """Reads the state of one feed.
 
     :ivar position: where the state stands.
+    :ivar held: events that came before the order was there.
 
     :param tell: gets the events of the feed as a whole that come meanwhile.
     """
@@ -66,7 +67,7 @@ class Assembly:
         self._source = source
         self._reader = reader
         self._tell = tell
-        self._held: list[Event] = []
+        self.held: list[Event] = []
         self._state: State | None = None
         self._whole = True
         self._broken = False
@@ -78,8 +79,8 @@ class Assembly:
             self._broken = self._broken or event.kind != "config"
         elif self._state is not None:
             self._apply(self._state, event)
-        elif len(self._held) < HELD:
-            self._held.append(event)
+        elif len(self.held) < HELD:
+            self.held.append(event)
         else:
             self._broken = True
 
@@ -106,13 +107,13 @@ class Assembly:
         return [pairs[first : first + SLICE] for first in range(0, len(pairs), SLICE)] or [[]]
 
     async def _attempt(self) -> State:
-        self._held, self._state, self._broken, self._whole = [], None, False, True
+        self.held, self._state, self._broken, self._whole = [], None, False, True
         self.position = NOWHERE
         ids, state = await self._read_order()
         self._state = state
-        for event in self._held:
+        for event in self.held:
             self._apply(state, event)
-        self._held = []
+        self.held = []
         epoch, top = self.position.epoch, self.position.revision
         for first in range(SLICE, len(ids), SLICE):
             some = ids[first : first + SLICE]
@@ -131,7 +132,7 @@ class Assembly:
 
     async def _read_order(self) -> tuple[list[str], State]:
         """Read all ids and the first items."""
-        message, passed = self._reader.mark(lambda: self._held.clear())
+        message, passed = self._reader.mark(lambda: self.held.clear())
         try:
             return await self._read_order_and(message, passed)
         except FeedDoesNotExist:

@@ -306,12 +306,11 @@ class Dispatcher:
         if topic.unconfirmed:
             return
         waiting, topic.waiting = topic.waiting, {}
-        for id_, (added, handler) in waiting.items():
-            if id_ in self._by_id:  # not cancelled by one that was fired before it
-                topic.handlers[id_] = handler
-                self._reroute(topic)
-                added.callback(id_)
+        topic.handlers.update({id_: handler for id_, (_, handler) in waiting.items()})
         self._reroute(topic)
+        for id_, (added, _) in waiting.items():
+            if id_ in self._by_id:  # not cancelled by one that was fired before it
+                added.callback(id_)
         for group in tuple(topic.groups):
             group._missing -= 1
             if not group._missing and group in self._groups:
@@ -330,6 +329,8 @@ class Dispatcher:
             if topic is None or not topic.unconfirmed:
                 continue
             topic.unconfirmed -= 1
+            if topic.unconfirmed:
+                continue
             topic.subscribed = False
             self._reroute(topic)
             self._fail_waiting(topic, error)

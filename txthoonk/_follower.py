@@ -16,7 +16,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txthoonk._assembly import Assembly, Reader, Unordered
-from txthoonk._history import look
+from txthoonk._history import Look, look
 from txthoonk._replay import (
     NOWHERE,
     SLOW,
@@ -35,6 +35,7 @@ __all__ = ["Follower", "Taker"]
 
 HELD = 10_000  # live events that are held while the history is read
 SLICE = 1000  # entries that are read in one call
+GONE = "events were not told yet, and the feed or its history is gone"
 UNSEEN = "events were missed, and there is no publisher to read the history with"
 
 T = TypeVar("T")
@@ -55,8 +56,8 @@ class Taker(Protocol):
     def room(self) -> Deferred[None]:
         """Wait for room; it never fails, but does not fire once the taker is gone."""
 
-    def drained(self) -> Deferred[None]:
-        """Wait until nothing waits to be delivered, as with :meth:`room`."""
+    def tell(self, event: Event) -> Deferred[None]:
+        """Take an event as :meth:`force` does; fires once it is delivered, like :meth:`room`."""
 
     def purge(self, feed: str) -> None:
         """Forget the events of a feed that were not delivered."""
@@ -88,13 +89,16 @@ class Follower:
     :param position: where to begin; None: at the present.
     :param gap: why events may be missing before the first one, without a history.
     :param from_start: whether the feed is new.
+    :param contiguous: whether nothing was missed until now, though nothing was told.
     :param strict: whether a snapshot of a feed that has no state is an error.
     """
 
     __slots__ = (
+        "_contiguous",
         "_foreign",
         "_from_start",
         "_gap",
+        "_going",
         "_held",
         "_overflown",
         "_put",
@@ -123,6 +127,7 @@ class Follower:
         snapshot: bool = False,
         gap: str | None = None,
         from_start: bool = False,
+        contiguous: bool = False,
         strict: bool = True,
     ) -> None:
         self._taker = taker
@@ -133,12 +138,14 @@ class Follower:
         self._state_wanted = snapshot and position is None and not from_start
         self._gap = gap
         self._from_start = from_start
+        self._contiguous = contiguous
         self._strict = strict
         self._foreign = False
         self._replayed = False
         self._overflown = False
         self._turn = 0
         self._held: deque[Event] = deque()
+        self._going: deque[Event] = deque()
         self.live: Callable[[Event], object] = _ignore
         self.first: Deferred[None] = Deferred(lambda _: None)
         self.epoch: str | None = None
@@ -153,6 +160,7 @@ class Follower:
             self._read_on()
             return
         if self._gap is not None:
+            self._move_to(NOWHERE)
             self._resync(Outcome(NOWHERE, self._gap))
         self._gap = None
         self.live = self._live
@@ -161,6 +169,7 @@ class Follower:
     def lost(self) -> None:
         """Stop until the next connection; from now on something may be missed."""
         self._gap = self._gap or (UNRECORDED if self.first.called else None)
+        self._contiguous = False
         self._supersede()
 
     def refused(self, error: BaseException) -> None:
@@ -176,6 +185,7 @@ class Follower:
         """Compare the position with what the server had before the last message came."""
         current = self.epoch == epoch and self.revision >= top
         if self.live == self._live and self.epoch is not None and not (current and valid):
+            self._gap = GONE
             self._read_on()
 
     @property
@@ -187,6 +197,7 @@ class Follower:
         self._turn += 1
         self.live = _ignore
         self._held.clear()
+        self._going.clear()
 
     # -- live ---------------------------------------------------------------------
 
@@ -224,11 +235,10 @@ class Follower:
             self._resync(Outcome(NOWHERE, UNSEEN))
             self._move_to(NOWHERE)
             self._live(event)
-        elif what is Step.FOREIGN:
-            self._foreign = True
-            self._read_on()
         else:
-            self._read_on(event)
+            self._gap = GONE
+            self._foreign = what is Step.FOREIGN
+            self._read_on(*([] if self._foreign else [event]))
 
     def _of_the_feed(self, event: Event) -> None:
         if event.kind == "create":
@@ -242,30 +252,38 @@ class Follower:
 
     def _pause(self) -> None:
         self._turn += 1
-        self.live = _ignore
+        # What is told of the feed as a whole is in no history.
+        self._held = deque(event for event in self._going if event.kind in CHANNELS)
+        self._going.clear()
+        self.live = self._hold_of_the_feed
         if self.epoch is not None:
+            self._gap = GONE
             waiting = self._taker.room()
         else:
             self._taker.purge(self._source.feed)
-            self._resync(Outcome(NOWHERE, SLOW))
             self._state_wanted = self._snapshot
-            waiting = self._taker.drained()
+            waiting = self._resync(Outcome(NOWHERE, SLOW))
         waiting.addCallback(self._resume, self._turn)
+
+    def _hold_of_the_feed(self, event: Event) -> None:
+        if event.kind in CHANNELS:
+            self._hold(event)
 
     def _resume(self, _: None, turn: int) -> None:
         if turn != self._turn:
             return
         if self._reader is not None:
-            self._read_on()
+            self._read_on(*self._held)
         else:
-            self.live = self._live
+            self._go_live()
 
     # -- reading ------------------------------------------------------------------
 
     def _read_on(self, *events: Event) -> None:
         """Read what is behind the position; live events wait, these first."""
         self._turn += 1
-        self._held = deque(events)
+        self._held = deque([*events, *self._going])
+        self._going.clear()
         self._overflown = False
         self._replayed = False
         self.live = self._hold
@@ -282,6 +300,8 @@ class Follower:
             try:
                 if not self._state_wanted or not await self._read_state(turn):
                     await self._replay(turn)
+                if turn != self._turn:
+                    raise _Superseded
                 if not self._state_wanted:
                     self._go_live()
                     return
@@ -305,6 +325,7 @@ class Follower:
         """Deliver what the history has behind the position."""
         while True:
             await self._still(turn, self._taker.room())
+            held = len(self._held)
             try:
                 asked = self._look(max(1, min(SLICE, self._taker.free())))
                 found = await self._still(turn, asked)
@@ -314,17 +335,26 @@ class Follower:
                 raise _Superseded
             if found is not None:
                 self._source.learn(found.type, found.serializer)
-            position = Position(self.epoch, self.revision)
-            outcome = after_look(position, found, self._gap, self._foreign, self._from_start)
-            self._gap, self._foreign, self._from_start = None, False, False
+                self._drop_void(held, found)
+            outcome = after_look(
+                Position(self.epoch, self.revision),
+                found,
+                gap=self._gap,
+                foreign=self._foreign,
+                from_start=self._from_start,
+                contiguous=self._contiguous,
+            )
+            self._foreign, self._from_start, self._contiguous = False, False, True
             self._move_to(outcome.position)
             self._started()
             if turn != self._turn:
                 raise _Superseded
             if outcome.resync is not None:
-                self._resync(outcome)
+                self._gap = None
                 self._state_wanted = self._snapshot
+                self._resync(outcome)
             if found is None or not outcome.replay:
+                self._gap = None
                 return
             for entry in found.entries:
                 self._replayed = True
@@ -334,7 +364,19 @@ class Follower:
                 if turn != self._turn:
                     raise _Superseded
             if self.revision >= found.top or self._held_connects():
+                self._gap = None
                 return
+
+    def _drop_void(self, count: int, found: Look) -> None:
+        """Drop events of an epoch that was over when the look was made.
+
+        :param count: how many of those that are held were held then.
+        """
+        if found.verdict == "off":
+            return
+        before = [self._held.popleft() for _ in range(min(count, len(self._held)))]
+        kept = [event for event in before if event.epoch in (None, found.epoch)]
+        self._held.extendleft(reversed(kept))
 
     def _look(self, count: int) -> Deferred[Any]:
         redis, feed = self._present_reader.redis, self._source.feed
@@ -351,18 +393,19 @@ class Follower:
         """Deliver the whole state; whether there is one."""
         assembly = Assembly(self._source, self._present_reader, self._taker.force)
         self.live = assembly.live
+        self._tell_of_the_feed()
         try:
             slices = await self._still(turn, assembly.read())
         except Unordered:
             if self._strict:
                 raise
             self._snapshot = self._state_wanted = False
+            self._held = deque(assembly.held)
             self.live = self._hold
             return False
         self._state_wanted = False
         self._gap, self._foreign, self._from_start = None, False, False
-        self._replayed = True
-        self._held = deque()
+        self._contiguous = self._replayed = True
         self.live = self._hold
         self._move_to(assembly.position)
         self._started()
@@ -383,35 +426,38 @@ class Follower:
 
     def _go_live(self) -> None:
         """Take the events that were held."""
-        held, self._held = self._held, deque()
-        created = any(event.kind == "create" for event in held)
-        self.live = self._live
+        held = self._held
         if self._overflown and self.epoch is None:
-            self._resync(Outcome(NOWHERE, SLOW))
-            if self._snapshot:
-                self._state_wanted = True
-                self._read_on()
-                return
-        elif created and self._replayed:
+            self._begin_anew(SLOW)
+        elif self._replayed and any(event.kind == "create" for event in held):
             # Whether what was read is of the old feed or the new one, nobody can tell.
-            self._begin_anew(held)
-            return
+            self._begin_anew("the feed was created anew")
         elif self.epoch is not None and any(map(_is_foreign, held)):
             # One more look is behind them all.
-            self._foreign = True
+            self._foreign, self._gap = True, GONE
             self._read_on(*[event for event in held if not _is_foreign(event)])
-            return
-        for event in held:
-            self.live(event)
+        else:
+            self._going, self._held = held, deque()
+            self.live = self._live
+            while self._going:
+                self.live(self._going.popleft())
 
-    def _begin_anew(self, held: deque[Event]) -> None:
+    def _begin_anew(self, reason: str) -> None:
+        """Give up what is held."""
+        turn = self._turn
+        self._tell_of_the_feed()
+        self._move_to(NOWHERE)
+        self._state_wanted = self._snapshot
+        self._resync(Outcome(NOWHERE, reason))
+        if turn == self._turn:
+            self._read_on()
+
+    def _tell_of_the_feed(self) -> None:
+        """Tell what is held of the feed as a whole; what else is held is of no use."""
+        held, self._held = self._held, deque()
         for event in held:
             if event.kind in CHANNELS:
                 self._taker.force(event)
-        self._resync(Outcome(NOWHERE, "the feed was created anew"))
-        self._move_to(NOWHERE)
-        self._state_wanted = self._snapshot
-        self._read_on()
 
     def _cannot_read(self, reason: Failure, turn: int) -> None:
         if reason.check(_Superseded) or turn != self._turn:
@@ -430,9 +476,9 @@ class Follower:
     def _move_to(self, position: Position) -> None:
         self.epoch, self.revision = position.epoch, position.revision
 
-    def _resync(self, outcome: Outcome) -> None:
+    def _resync(self, outcome: Outcome) -> Deferred[None]:
         position = outcome.position
-        self._taker.force(
+        return self._taker.tell(
             Event(
                 "resync",
                 self._source.feed,

@@ -87,6 +87,7 @@ def after_look(
     gap: str | None = None,
     foreign: bool = False,
     from_start: bool = False,
+    contiguous: bool = False,
 ) -> Outcome:
     """Tell how to go on after a look with a position.
 
@@ -95,6 +96,7 @@ def after_look(
     :param foreign: whether an event came from a writer that keeps no history.  Its moves
         are not counted, so the look need not show it.
     :param from_start: whether the feed is new: the position is before its first event.
+    :param contiguous: whether the live events go on from the position without a gap.
     """
     if found is None or found.verdict == "off":
         return Outcome(NOWHERE, gap)
@@ -105,10 +107,12 @@ def after_look(
         return Outcome(top, FOREIGN)
     if from_start or position.epoch is not None:
         return Outcome(Position(found.epoch, position.revision), replay=True)
+    if contiguous and gap is None:
+        return Outcome(NOWHERE)  # the history begins somewhere in the events that come
     return Outcome(top, gap)
 
 
 #: Why a resync follows where the feed keeps no history.
-UNRECORDED = "the connection was lost, and the feed keeps no history"
+UNRECORDED = "the connection was lost, and there is no history to read on from"
 SLOW = "the subscriber is too slow, and the feed keeps no history"
 FOREIGN = REASONS["foreign"]

@@ -93,6 +93,7 @@ class _PatternFollowers:
         self._followers: dict[str, Follower] = {}
         self._deleted: set[str] = set()
         self._is_ready = False
+        self._finding = False
         self._turn = 0
         self._first: Deferred[None] = Deferred()
         self.started = _started(subscription, self._first)
@@ -114,6 +115,7 @@ class _PatternFollowers:
 
     def _ready(self) -> None:
         self._is_ready = True
+        self._finding = True
         self._turn += 1
         for follower in list(self._followers.values()):
             follower.ready()
@@ -153,6 +155,7 @@ class _PatternFollowers:
             for name in names:
                 if name not in self._followers and self._pattern.matches(name):
                     self._follow(name, UNRECORDED if again else None, from_start=again).ready()
+        self._finding = False
         for follower in list(self._followers.values()):
             await _told(follower.first)
         if not self._first.called:
@@ -164,7 +167,9 @@ class _PatternFollowers:
         elif not reason.check(ConnectionLost):
             self._log.failure("feeds cannot be listed", reason)
 
-    def _follow(self, feed: str, gap: str | None, from_start: bool) -> Follower:
+    def _follow(
+        self, feed: str, gap: str | None, from_start: bool = False, contiguous: bool = False
+    ) -> Follower:
         source = self._pattern.sources[feed] = Source(feed)
         follower = Follower(
             self._subscription,
@@ -173,6 +178,7 @@ class _PatternFollowers:
             snapshot=self._snapshot,
             gap=gap,
             from_start=from_start,
+            contiguous=contiguous,
             strict=False,
         )
         follower.first.addErrback(self._cannot_follow, feed)
@@ -187,7 +193,11 @@ class _PatternFollowers:
 
     def _heard(self, feed: str) -> Source:
         """Follow a feed that nobody has announced, from its first message on."""
-        follower = self._follow(feed, None, from_start=False)
+        if self._finding and self._first.called:
+            # It is new since the connection was lost.
+            follower = self._follow(feed, UNRECORDED, from_start=True)
+        else:
+            follower = self._follow(feed, None, contiguous=not self._finding)
         if self._is_ready:
             follower.ready()
         return self._pattern.sources[feed]

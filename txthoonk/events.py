@@ -28,6 +28,8 @@ __all__ = [
     "parse_event",
 ]
 
+MOST_DIGITS = 15  # of a revision: Lua counts exactly so far
+
 #: Kind of event -> channel, for what happens to a whole feed.
 CHANNELS = {"create": NEWFEED, "delete": DELFEED, "config": CONFFEED}
 
@@ -196,9 +198,12 @@ def parse_cursor(since: object) -> tuple[str, int]:
     """
     if isinstance(since, bool) or not isinstance(since, (int, str)):
         raise InvalidType(f"a position must be a cursor or a revision, not {shown(since)}")
-    epoch, _, revision = str(since).rpartition(":")
-    if not (revision.isascii() and revision.isdigit() and (epoch.isalnum() or not epoch)):
-        raise InvalidInput(
-            f"a position is a cursor of an event, or a revision from 0: {shown(since)}"
-        )
-    return epoch, int(revision)
+    if isinstance(since, int):
+        epoch, revision = "", since
+    else:
+        epoch, _, digits = since.rpartition(":")
+        sound = digits.isascii() and digits.isdigit() and len(digits) <= MOST_DIGITS
+        revision = int(digits) if sound and (epoch.isalnum() or not epoch) else -1
+    if not 0 <= revision < 10**MOST_DIGITS:
+        raise InvalidInput("a position is a cursor of an event, or a revision from 0")
+    return epoch, revision

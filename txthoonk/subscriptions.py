@@ -49,7 +49,7 @@ class Subscription(AsyncIterator[Event]):
         self._events: deque[Event] = deque()
         self._nexts: deque[Deferred[Event]] = deque()
         self._rooms: list[Deferred[None]] = []
-        self._drains: list[Deferred[None]] = []
+        self._told: dict[int, Deferred[None]] = {}
         self._busy = False
         self._end: Callable[[], object] = lambda: None
 
@@ -97,10 +97,9 @@ class Subscription(AsyncIterator[Event]):
             self._end()
             self._events.clear()
             self._rooms.clear()
-            self._drains.clear()
-            nexts, self._nexts = self._nexts, deque()
-            for waiting in nexts:
-                waiting.errback(self._ended())
+            self._told.clear()
+            while self._nexts:  # one of them may cancel another
+                self._nexts.popleft().errback(self._ended())
         return succeed(None)
 
     def _ended(self) -> SubscriptionEnded:
@@ -138,24 +137,30 @@ class Subscription(AsyncIterator[Event]):
 
     def purge(self, feed: str) -> None:
         """Forget the events of a feed that were not delivered."""
+        for event in self._events:
+            if event.feed == feed:
+                self._told.pop(id(event), None)
         self._events = deque(event for event in self._events if event.feed != feed)
 
-    def drained(self) -> Deferred[None]:
-        """Wait until no event waits; not fired once it is stopped."""
-        if not self._events:
-            return succeed(None)
-        waiting: Deferred[None] = Deferred()
-        self._drains.append(waiting)
-        return waiting
+    def tell(self, event: Event) -> Deferred[None]:
+        """Take an event as :meth:`force` does; fires once it is delivered."""
+        told: Deferred[None] = Deferred()
+        self._told[id(event)] = told
+        self.force(event)
+        if not any(event is one for one in self._events):
+            self._told.pop(id(event), None)
+            if not self.stopped and not told.called:
+                told.callback(None)
+        return told
 
     def _take(self) -> Event:
         event = self._events.popleft()
         if self._rooms and len(self._events) * 2 <= self._limit:
             rooms, self._rooms = self._rooms, []
-            _fire(rooms)
-        if self._drains and not self._events:
-            drains, self._drains = self._drains, []
-            _fire(drains)
+            for waiting in rooms:
+                waiting.callback(None)
+        if self._told and (told := self._told.pop(id(event), None)):
+            told.callback(None)
         return event
 
     # -- the handler ----------------------------------------------------------------
@@ -200,8 +205,3 @@ class Subscription(AsyncIterator[Event]):
 
 def _no_handler(event: Event) -> None:
     pass
-
-
-def _fire(waiting: list[Deferred[None]]) -> None:
-    for one in waiting:
-        one.callback(None)

@@ -1,0 +1,131 @@
+"""What follows from a position and what is known."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from txthoonk._history import REASONS, Look
+from txthoonk._replay import (
+    FOREIGN,
+    NOWHERE,
+    SLOW,
+    UNRECORDED,
+    Outcome,
+    Position,
+    Step,
+    after_look,
+    step,
+)
+from txthoonk.events import Event
+
+
+def change(revision: int | None, epoch: str | None = "a") -> Event:
+    return Event("publish", "news", "1", "x", revision=revision, epoch=epoch)
+
+
+class PositionTests(SynchronousTestCase):
+    def test_cursor(self) -> None:
+        """A position is given as ``since`` takes it; without a history there is none."""
+        self.assertEqual(Position("a", 7).cursor, "a:7")
+        self.assertIsNone(NOWHERE.cursor)
+
+
+class StepTests(SynchronousTestCase):
+    def test_without_a_position(self) -> None:
+        """As long as no position is known, each event is the next one."""
+        for event in (change(None, None), change(1), change(9)):
+            self.assertIs(step(None, 0, event), Step.DELIVER)
+
+    def test_next(self) -> None:
+        """The next revision is delivered, a known one dropped, and a jump looked into."""
+        for revision, what in (
+            (1, Step.DROP),
+            (5, Step.DROP),
+            (6, Step.DELIVER),
+            (7, Step.LOOK),
+            (700, Step.LOOK),
+        ):
+            self.assertIs(step("a", 5, change(revision)), what)
+
+    def test_another_epoch(self) -> None:
+        """A revision of another epoch says nothing, whatever it is."""
+        for revision in (1, 5, 6, 7):
+            self.assertIs(step("a", 5, change(revision, "b")), Step.LOOK)
+
+    def test_foreign(self) -> None:
+        """In a feed with a history, an event without a revision is a foreign writer's."""
+        self.assertIs(step("a", 5, change(None, None)), Step.FOREIGN)
+
+
+class AfterLookTests(SynchronousTestCase):
+    OK = Look("ok", "feed", "text", "a", 9)
+    OFF = Look("off", "feed")
+    AT = Position("a", 5)
+
+    def test_no_history(self) -> None:
+        """Without a feed or a history, a gap is told, and nothing else is known."""
+        for found in (None, self.OFF):
+            for position in (NOWHERE, self.AT):
+                for options in ((False, False), (True, False), (False, True), (True, True)):
+                    self.assertEqual(after_look(position, found, None, *options), Outcome(NOWHERE))
+                    for gap in (UNRECORDED, SLOW):
+                        self.assertEqual(
+                            after_look(position, found, gap, *options), Outcome(NOWHERE, gap)
+                        )
+
+    def test_void(self) -> None:
+        """A position that is void goes to the top, with the reason."""
+        for verdict in ("foreign", "lost", "recreated", "trimmed"):
+            found = Look(verdict, "feed", "text", "b", 9)
+            for gap in (None, UNRECORDED):
+                self.assertEqual(
+                    after_look(self.AT, found, gap), Outcome(Position("b", 9), REASONS[verdict])
+                )
+
+    def test_unknown_verdict(self) -> None:
+        """A verdict of a later version is its own reason."""
+        found = Look("melted", "feed", "text", "b", 9)
+        self.assertEqual(after_look(self.AT, found), Outcome(Position("b", 9), "melted"))
+
+    def test_foreign(self) -> None:
+        """After an event of a foreign writer the look need not show that anything changed."""
+        for position in (NOWHERE, self.AT):
+            self.assertEqual(
+                after_look(position, self.OK, None, foreign=True),
+                Outcome(Position("a", 9), FOREIGN),
+            )
+        found = Look("trimmed", "feed", "text", "a", 9)
+        self.assertEqual(
+            after_look(self.AT, found, None, foreign=True),
+            Outcome(Position("a", 9), REASONS["trimmed"]),
+        )
+
+    def test_replay(self) -> None:
+        """What is behind the position is replayed: a gap in the connection is none."""
+        for gap in (None, UNRECORDED):
+            self.assertEqual(
+                after_look(self.AT, self.OK, gap), Outcome(Position("a", 5), replay=True)
+            )
+
+    def test_bare_revision(self) -> None:
+        """A revision of whatever epoch is taken for one of the present."""
+        self.assertEqual(
+            after_look(Position("", 5), self.OK), Outcome(Position("a", 5), replay=True)
+        )
+
+    def test_epoch_goes_on(self) -> None:
+        """Where the server still knows all of an old epoch, the replay goes on in the new one."""
+        found = Look("ok", "feed", "text", "b", 9)
+        self.assertEqual(after_look(self.AT, found), Outcome(Position("b", 5), replay=True))
+
+    def test_from_start(self) -> None:
+        """A new feed is replayed from its first event, although no position is known."""
+        self.assertEqual(
+            after_look(NOWHERE, self.OK, None, from_start=True),
+            Outcome(Position("a", 0), replay=True),
+        )
+
+    def test_beginning(self) -> None:
+        """Who begins at the present begins at the top; a gap before that is told."""
+        for gap in (None, UNRECORDED):
+            self.assertEqual(after_look(NOWHERE, self.OK, gap), Outcome(Position("a", 9), gap))

@@ -1,0 +1,201 @@
+"""Messages of a feed, made into events once for all who follow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.logger import capturedLogs
+from twisted.trial.unittest import SynchronousTestCase
+
+from txthoonk._source import Source
+from txthoonk.errors import InvalidItem
+from txthoonk.events import Event
+
+
+class Follower:
+    """Keeps what it gets."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.live: Callable[[Event], object] = self.events.append
+
+    def ready(self) -> None: ...
+
+    def lost(self) -> None: ...
+
+    def refused(self, error: BaseException) -> None: ...
+
+
+class SourceTestCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.source = Source("news")
+        self.follower = Follower()
+        self.source.followers = (self.follower,)
+
+    def tell(self, channel: str, *parts: str) -> None:
+        """Have a message come on one of the channels of all kinds."""
+        kinds = ("publish", "edit", "retract", "position", "claim", "finish")
+        self.source.channels(kinds)[channel]("\0".join(parts))
+
+    def seen(self) -> list[Event]:
+        events = list(self.follower.events)
+        self.follower.events.clear()
+        return events
+
+
+class MessageTests(SourceTestCase):
+    def test_channels(self) -> None:
+        """Besides the channels that are asked for there is the one with revisions, the last."""
+        channels = ["feed.edit:news", "job.finish:news", "feed.claimed:news", "feed.event:news"]
+        self.assertEqual(list(self.source.channels(("edit", "finish", "claim"))), channels)
+        self.assertEqual(list(self.source.channels(())), ["feed.event:news"])
+
+    def test_without_history(self) -> None:
+        """Each message is the event of its channel; items keep their NULs."""
+        for channel, parts, event in (
+            ("feed.publish:news", ("1", "x", "y"), Event("publish", "news", "1", "x\0y")),
+            ("feed.edit:news", ("1", ""), Event("edit", "news", "1", "")),
+            ("feed.retract:news", ("1",), Event("retract", "news", "1")),
+            ("feed.position:news", ("1", ":end"), Event("position", "news", "1", None, ":end")),
+            ("feed.claimed:news", ("1",), Event("claim", "news", "1")),
+            ("job.finish:news", ("1", "x"), Event("finish", "news", "1", "x")),
+        ):
+            self.tell(channel, *parts)
+            self.assertEqual(self.seen(), [event])
+
+    def test_malformed(self) -> None:
+        """A message with a part too few or too many is logged, and tells nothing."""
+        for channel, parts in (
+            ("feed.publish:news", ("1",)),
+            ("feed.position:news", ("1",)),
+            ("feed.retract:news", ("1", "x")),
+            ("feed.event:news", ("a", "7", "retract")),
+            ("feed.event:news", ("a", "7", "unheard", "1")),
+        ):
+            with self.subTest(channel=channel):
+                self.assert_logged(channel, parts)
+
+    def assert_logged(self, channel: str, parts: tuple[str, ...]) -> None:
+        with capturedLogs() as logged:
+            self.tell(channel, *parts)
+        self.assertEqual(self.seen(), [])
+        self.assertEqual([one["channel"] for one in logged], [channel])
+
+    def test_every_follower(self) -> None:
+        """All who follow get the same event, and who comes later gets the next one."""
+        late = Follower()
+
+        def join(event: Event) -> None:
+            self.source.followers = (*self.source.followers, late)
+
+        self.follower.live = join
+        self.tell("feed.retract:news", "1")
+        self.assertEqual(late.events, [])
+        self.follower.live = self.follower.events.append
+        self.tell("feed.retract:news", "2")
+        self.assertIs(self.seen()[0], late.events[0])
+
+
+class TwinTests(SourceTestCase):
+    def with_revision(self, revision: str, kind: str, *parts: str) -> None:
+        self.tell("feed.event:news", "a", revision, kind, *parts)
+
+    def test_told_once(self) -> None:
+        """What is told with a revision and on the contract's channel is one event."""
+        for revision, (kind, channel, parts) in enumerate(
+            (
+                ("publish", "feed.publish:news", ("1", "x\0y")),
+                ("position", "feed.position:news", ("1", ":end")),
+                ("edit", "feed.publish:news", ("1", "z")),  # a sorted feed's
+                ("retract", "feed.retract:news", ("1",)),
+            ),
+            start=1,
+        ):
+            self.with_revision(str(revision), kind, *parts)
+            self.tell(channel, *parts)
+            (event,) = self.seen()
+            self.assertEqual((event.kind, event.revision, event.epoch), (kind, revision, "a"))
+
+    def test_same_again(self) -> None:
+        """The same message a second time is of a writer that keeps no history."""
+        self.with_revision("1", "retract", "1")
+        self.tell("feed.retract:news", "1")
+        self.seen()
+        self.tell("feed.retract:news", "1")
+        self.assertEqual(self.seen(), [Event("retract", "news", "1")])
+
+    def test_foreign_between(self) -> None:
+        """Another message than the one that was told is an event of its own."""
+        self.with_revision("1", "publish", "1", "x")
+        self.tell("feed.publish:news", "1", "y")
+        self.tell("feed.publish:news", "1", "x")
+        self.assertEqual([event.revision for event in self.seen()], [1, None])
+
+    def test_no_twin(self) -> None:
+        """Kinds that the contract does not tell of wait for no message."""
+        self.with_revision("1", "put", "1", "x")
+        self.with_revision("2+", "retract", "1")
+        self.with_revision("3", "finished", "1")
+        self.assertEqual(
+            [(event.revision, event.more) for event in self.seen()],
+            [(1, False), (2, True), (3, False)],
+        )
+
+    def test_lost(self) -> None:
+        """A message of a connection that is lost is not waited for on the next one."""
+        self.with_revision("1", "retract", "1")
+        self.source.lost()
+        self.tell("feed.retract:news", "1")
+        self.assertEqual([event.revision for event in self.seen()], [1, None])
+
+
+class ItemTests(SourceTestCase):
+    def load(self, type_: str | None, serializer: str, item: str) -> Any:
+        self.source.learn(type_, serializer)
+        return self.source.loaded(Event("publish", "news", "1", item)).item
+
+    def test_serializers(self) -> None:
+        """Items are as the feed's serializer has them, once it is known."""
+        self.assertEqual(self.source.load("1", "[1]"), "[1]")
+        for type_, serializer, data, item in (
+            ("feed", "text", "[1]\udcff", "[1]\udcff"),
+            ("feed", "json", "[1]", [1]),
+            ("feed", "bytes", "\udcff\u00fc", b"\xff\xc3\xbc"),
+            (None, "json", "1", 1),
+            ("pyqueue", "text", "\udc80\x04.", b"\x80\x04."),
+        ):
+            self.assertEqual(self.load(type_, serializer, data), item)
+            self.assertEqual(self.source.type, type_)
+
+    def test_unknown_serializer(self) -> None:
+        """Items of a serializer that this program does not know are text."""
+        self.assertEqual(self.load("feed", "smoke", "[1]"), "[1]")
+
+    def test_nothing_to_load(self) -> None:
+        """Events without an item stay as they are; so do all while nothing is known."""
+        event, retract = Event("publish", "news", "1", "1"), Event("retract", "news", "1")
+        self.assertIs(self.source.loaded(event), event)
+        self.source.learn("feed", "json")
+        self.assertIs(self.source.loaded(retract), retract)
+        self.source.learn("feed", "text")
+        self.assertIs(self.source.loaded(event), event)
+
+    def test_loaded_once(self) -> None:
+        """All who follow get the same item, until the feed's serializer is another."""
+        self.source.learn("feed", "json")
+        event, other = (Event("publish", "news", id_, "[]") for id_ in "12")
+        first = self.source.loaded(event)
+        self.assertIs(self.source.loaded(event), first)
+        self.assertEqual(self.source.loaded(other).id, "2")
+        self.assertEqual(self.source.loaded(event), first)
+        self.source.learn("feed", "bytes")
+        self.assertEqual(self.source.loaded(event).item, b"[]")
+
+    def test_unreadable(self) -> None:
+        """An item that cannot be read is the error, with the item as it is stored."""
+        for data in ("[", "\udcff", "[" * 100_000):
+            item = self.load("feed", "json", data)
+            self.assertIsInstance(item, InvalidItem)
+            self.assertEqual((item.id, item.data), ("1", data))
+            self.assertIn("item '1' of feed 'news' cannot be read", str(item))
