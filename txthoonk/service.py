@@ -319,20 +319,21 @@ class Thoonk(Publishing, Service):
         if self._steady.usable:
             await self._steady.request((b"PING",))
 
-    def connect(self) -> Deferred[Thoonk]:
+    def connect(self, timeout: float | None = None) -> Deferred[Thoonk]:
         """Start the service, if it is not running, and wait until it is connected.
 
+        :param timeout: seconds to wait; None: as long as calls wait, 10 at least.
         :return: fires this object; fails, and the service is stopped again, with
             :class:`~txthoonk.errors.AuthenticationError` if Redis refuses the
             credentials, and with :class:`~txthoonk.errors.ConnectionLost` after
-            *wait* seconds (10 at least), with the reason.  Cancelling it stops the service.
+            *timeout*, with the reason.  Cancelling it stops the service.
         """
-        return Deferred.fromCoroutine(self._connect())
+        return Deferred.fromCoroutine(self._connect(timeout))
 
-    async def _connect(self) -> Thoonk:
+    async def _connect(self, timeout: float | None) -> Thoonk:
+        seconds = max(self._wait, 10.0) if timeout is None else check_seconds(timeout, "timeout")
         self.startService()
         waiting = Deferred.fromCoroutine(self._when_connected(refusable=True))
-        seconds = max(self._wait, 10.0)
 
         def late(_: object, __: float) -> Thoonk:
             raise ConnectionLost(

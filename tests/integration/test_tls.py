@@ -13,6 +13,7 @@ from twisted.internet.ssl import PrivateCertificate
 
 from tests.support import RedisTestCase
 from tests.tls_support import DAY, Authority, TLSServer
+from txthoonk import Thoonk
 from txthoonk._url import Target, parse_url
 from txthoonk.client import ThoonkPub, ThoonkPubFactory
 from txthoonk.errors import ConnectionLost
@@ -219,3 +220,39 @@ class RefusedTests(TLSTestCase):
         error = await self.assertFailure(pub.redis.send("PING"), ConnectionLost)
         self.assertIn(f"no TLS with 127.0.0.1:{port}", str(error))
         self.assertNotIn(SECRET, str(error))
+
+
+class ServiceTests(TLSTestCase):
+    """A service has TLS on all its connections."""
+
+    def thoonk(self, server: TLSServer, *trusted: Authority) -> Thoonk:
+        thoonk = Thoonk(
+            f"rediss://localhost:{server.port}",
+            reactor,
+            ca_file=self.file(*trusted),
+            **self.target.credentials,
+        )
+        self.addCleanup(thoonk.close)
+        return thoonk
+
+    async def test_everything(self) -> None:
+        """Publisher, subscriber, and the connections on which it waits."""
+        server = await self.serve(GOOD)
+        thoonk = await self.thoonk(server, OURS).connect()
+        queue = await thoonk.queue("q")
+        taken = queue.get()
+        subscription = await thoonk.subscribe("x", snapshot=True)
+        feed = await thoonk.feed("x", {"history": 10})
+        await feed.publish("item", "1")
+        kinds = [(await subscription.next()).kind for _ in range(3)]
+        self.assertEqual(kinds, ["snapshot", "create", "publish"])
+        await queue.put("late")
+        self.assertEqual(await taken, "late")
+
+    async def test_not_trusted(self) -> None:
+        """The reason is told where connecting takes too long."""
+        server = await self.serve(GOOD)
+        thoonk = self.thoonk(server, THEIRS)
+        error = await self.assertFailure(thoonk.connect(timeout=1), ConnectionLost)
+        self.assertIn("is not trusted", str(error))
+        self.assertEqual((thoonk.state, server.received), ("stopped", b""))
