@@ -136,6 +136,7 @@ class Assembly:
         try:
             return await self._read_order_and(message, passed)
         except FeedDoesNotExist:
+            self._source.learn(None, "text")
             return [], FeedState([])
         finally:
             passed.addErrback(lambda _: None)

@@ -420,6 +420,7 @@ class Follower:
                     revision=None if self.epoch is None else self.revision,
                     epoch=self.epoch,
                     more=items is not slices[-1],
+                    type=self._source.type,
                 )
             )
         return True

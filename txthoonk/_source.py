@@ -97,7 +97,7 @@ class Source:
                 return
             item = rest if parts and not position else None
             place = rest if position else None
-            event = _new(Event, (kind, feed, id_, item, place, None, None, False, None))
+            event = _new(Event, (kind, feed, id_, item, place, None, None, False, None, None))
             for follower in self.followers:
                 follower.live(event)
 

@@ -69,10 +69,11 @@ class ThoonkSub(ThoonkBase[RedisSubscriber]):
 
     def connectionLost(self, reason: Failure) -> None:
         """Be told that the connection is gone: registrations that wait for it fail."""
-        super().connectionLost(reason)
+        # First: whoever is told that it is closed may ask for more.
         self._dispatcher.disconnected(
             ConnectionLost(f"the connection to Redis was lost: {reason.getErrorMessage()}")
         )
+        super().connectionLost(reason)
 
     def messageReceived(self, channel: str, message: str) -> None:
         """Take a message from the connection."""

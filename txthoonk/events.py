@@ -79,6 +79,7 @@ class Event(NamedTuple):
     :ivar more: whether the next event belongs to the same change (told only where there is
         a history), or to the same snapshot.
     :ivar reason: of a resync: why.
+    :ivar type: of a snapshot: the feed's type.
     """
 
     kind: str
@@ -90,6 +91,7 @@ class Event(NamedTuple):
     epoch: str | None = None
     more: bool = False
     reason: str | None = None
+    type: str | None = None
 
     @property
     def cursor(self) -> str | None:

@@ -10,7 +10,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txthoonk._state import MISSING, FeedState, State, make_state
-from txthoonk.errors import FeedDoesNotExist, SubscriptionEnded
+from txthoonk.errors import SubscriptionEnded
 from txthoonk.events import Event
 from txthoonk.subscriptions import Subscription
 
@@ -44,7 +44,6 @@ class Mirror(Mapping[str, Any]):
         self.revision: int | None = None
         self._current = False
         self._thoonk = thoonk
-        self._type: str | None = None
         self._state: State = FeedState([])
         self._slices: list[tuple[str, Any]] = []
         self._change: list[Event] = []
@@ -119,11 +118,6 @@ class Mirror(Mapping[str, Any]):
     # -- events ---------------------------------------------------------------------
 
     async def _follow(self) -> None:
-        """Subscribe; the type of the feed tells what its order is."""
-        try:
-            self._type = (await self._thoonk.get_config(self.name)).get("type")
-        except FeedDoesNotExist:
-            self._type = None
         subscription = await self._thoonk.subscribe(self.name, self._take, snapshot=True)
         self._subscription = subscription
         if self._stopped:
@@ -138,7 +132,7 @@ class Mirror(Mapping[str, Any]):
             self._current = False
             self._tell(event)
         elif event.kind == "delete":
-            self._state = make_state(self._type, [])
+            self._state = FeedState([])
             self._tell(event)
         elif event.kind == "create":
             self._tell(event)
@@ -151,13 +145,13 @@ class Mirror(Mapping[str, Any]):
         if event.more:
             return
         slices, self._slices = self._slices, []
-        self._state = make_state(self._type, [id_ for id_, _ in slices])
+        self._state = make_state(event.type, [id_ for id_, _ in slices])
         self._state.items.update(slices)
         self.revision = event.revision
         self._current = True
+        self._tell(event._replace(item=None))
         if not self._first.called:
             self._first.callback(self)
-        self._tell(event._replace(item=None))
 
     def _take_change(self, event: Event) -> None:
         """Apply an event together with the others of the same change."""
@@ -197,15 +191,18 @@ def follow(thoonk: Thoonk, feed: BaseFeed | str) -> Deferred[Mirror]:
     """Make a mirror; fires it once it has the feed's items."""
     mirror = Mirror(thoonk, feed if isinstance(feed, str) else feed.name)
 
-    def cancelled(_: object) -> None:
+    cancelling = False
+
+    def cancel(_: object) -> None:
+        nonlocal cancelling
+        cancelling = True
         mirror.stop()
 
-    started: Deferred[Mirror] = Deferred(cancelled)
-
     def tell(result: Any) -> None:
-        if not started.called:
+        if not cancelling:
             started.callback(result)
 
+    started: Deferred[Mirror] = Deferred(cancel)
     mirror._first.addBoth(tell)
     Deferred.fromCoroutine(mirror._follow()).addErrback(mirror._cannot_follow)
     return started

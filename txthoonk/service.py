@@ -184,8 +184,8 @@ class Thoonk(Publishing, Service):
         self._steady = self.redis = SteadyRedis(
             reactor=reactor, name=self._target.text, wait=wait, limit=limit, **self._credentials
         )
-        self._steady.stopped(self._not_running())
         self.waiting_room = WaitingRoom(self, reactor, endpoint, patient=True, **options)
+        self._refuse_calls()
         self._sub = ThoonkSub(RedisSubscriber(**self._credentials))
         options |= {"reactor": reactor, "name": self._target.text, "policy": retry_policy}
         self._publisher: Connection[Redis] = Connection(
@@ -294,13 +294,17 @@ class Thoonk(Publishing, Service):
         closed = [self._publisher.stop(), self._subscriber.stop()]
         for one in closed:
             await one
-        self._steady.stopped(self._not_running())
+        self._refuse_calls()
         if self._server is not None:
             await self._server.stop()
         self._enter("stopped")
         self._stopping = None
         if self.running:
             self._start()
+
+    def _refuse_calls(self) -> None:
+        self._steady.stopped(self._not_running())
+        self.waiting_room.closed = self._not_running()
 
     async def _finish(self, error: ConnectionLost) -> None:
         """Give what is under way its time to end."""
@@ -367,7 +371,8 @@ class Thoonk(Publishing, Service):
         :param refusable: whether to give up as soon as Redis refuses to let us in.
         """
         await self._settled()
-        for connection in (self._publisher, self._subscriber):
+        # The first may have been lost while we waited for the second.
+        for connection in (self._publisher, self._subscriber, self._publisher):
             waiting: Deferred[Any] = connection.when_connected()
             if refusable:
                 self._refusable.append(waiting)
