@@ -13,24 +13,20 @@ that come back from Redis meanwhile, each as it arrives.
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 import tempfile
 import xml.etree.ElementTree as ElementTree
-from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from example_tools import RedisAt, open_feed, parser, run
+from example_tools import connected, open_feed, parser, run
 from news_feed import NewsFeed, read_entries
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.error import TimeoutError
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 
-from txthoonk import ConnectionLost, Feed, ThoonkSub
+from txthoonk import ConnectionLost, Event, Feed, Subscription
 
 FEED = "news-demo"
 SOURCE = Path(__file__).with_name("news.atom")
@@ -45,42 +41,65 @@ PATIENCE = 30.0  # seconds to wait for an event that should come at once
 
 
 async def main(reactor: Any, options: argparse.Namespace) -> None:
-    async with RedisAt(options.url, reactor) as redis:
-        pub = await redis.publisher()
-        sub = await redis.subscriber()
-        if await pub.feed_exists(FEED):
+    async with connected(options.url, reactor) as thoonk:
+        if await thoonk.feed_exists(FEED):
             raise SystemExit(f"there is a feed {FEED!r} already, which this would delete")
-        print(INTRODUCTION.format(source=SOURCE.name, url=redis.url))
-        screen = Screen(reactor)
-        await subscribe(sub, screen)
-        feed = await open_feed(pub, FEED, max_length=100, serializer="json")
+        print(INTRODUCTION.format(source=SOURCE.name, url=thoonk.url))
+        screen = Screen(await thoonk.subscribe(FEED), reactor)
+        feed = await open_feed(thoonk, FEED, max_length=100, serializer="json")
         try:
+            await screen.show("create")
             with tempfile.TemporaryDirectory() as folder:
                 await play(feed, screen, Path(folder, SOURCE.name), reactor)
         finally:
             with suppress(ConnectionLost):  # on Ctrl-C a private server may be gone before us
                 await feed.delete_feed()
-        await screen.seen("delete", 1)
+        await screen.show("delete")
     print("That was all: the feed is deleted again.")
 
 
 async def play(feed: Feed, screen: Screen, path: Path, reactor: Any) -> None:
-    """Let things happen to the file, and wait for the events that they cause."""
+    """Let things happen to the file, and show the events that they cause."""
     shutil.copy(SOURCE, path)
     entries = read_entries(path.read_bytes())
     watching = Deferred.fromCoroutine(NewsFeed(feed, path).watch(INTERVAL, reactor))
     watching.addErrback(lambda failure: failure.trap(CancelledError))
     try:
         print(f"Importing {path} ...")
-        await screen.seen("publish", len(entries))
+        await screen.show("publish", len(entries))
         print("Editing one entry of the file ...")
         rewrite(path, edit_one)
-        await screen.seen("edit", 1)
+        await screen.show("edit")
         print("Removing another one ...")
         rewrite(path, remove_one)
-        await screen.seen("retract", 1)
+        await screen.show("retract")
     finally:
         watching.cancel()
+
+
+class Screen:
+    """Prints events."""
+
+    def __init__(self, subscription: Subscription, reactor: Any) -> None:
+        self._subscription = subscription
+        self._reactor = reactor
+
+    async def show(self, kind: str, count: int = 1) -> None:
+        """Print the events that come, until there were *count* of that kind."""
+        while count:
+            try:
+                event = await self._subscription.next().addTimeout(PATIENCE, self._reactor)
+            except TimeoutError:
+                raise SystemExit(f"error: no {kind} event within {PATIENCE:g} seconds") from None
+            print_event(event)
+            count -= event.kind == kind
+
+
+def print_event(event: Event) -> None:
+    words = [f"{datetime.now():%H:%M:%S.%f}", f"{event.kind:8}", event.id or event.feed]
+    if event.item:
+        words.append(event.item["title"])
+    print("  " + "  ".join(words), flush=True)
 
 
 def rewrite(path: Path, change: Callable[[ElementTree.Element], None]) -> None:
@@ -107,55 +126,6 @@ def remove_one(root: ElementTree.Element) -> None:
 
 def now() -> str:
     return datetime.now().astimezone().isoformat(timespec="seconds")
-
-
-class Screen:
-    """Prints events, and tells when enough of a kind have come."""
-
-    def __init__(self, reactor: Any) -> None:
-        self._reactor = reactor
-        self._counts: Counter[str] = Counter()
-        self._waiting: list[tuple[str, int, Deferred[None]]] = []
-
-    def seen(self, kind: str, count: int) -> Deferred[None]:
-        """Fire once *count* events of that kind were seen since the start."""
-        waiter: Deferred[None] = Deferred()
-        waiter.addTimeout(PATIENCE, self._reactor, partial(_missing, kind))
-        self._waiting.append((kind, count, waiter))
-        self._tell()
-        return waiter
-
-    def show(self, kind: str, *details: str) -> None:
-        words = (f"{datetime.now():%H:%M:%S.%f}", f"{kind:8}", *filter(None, details))
-        print("  " + "  ".join(words), flush=True)
-        self._counts[kind] += 1
-        self._tell()
-
-    def _tell(self) -> None:
-        for waiting in list(self._waiting):
-            kind, count, waiter = waiting
-            if self._counts[kind] >= count:
-                self._waiting.remove(waiting)
-                waiter.callback(None)
-
-
-def _missing(kind: str, *_: object) -> None:
-    raise TimeoutError(f"no {kind} event within {PATIENCE:g} seconds")
-
-
-async def subscribe(sub: ThoonkSub, screen: Screen) -> None:
-    def feed_event(kind: str, name: str, *_: str) -> None:
-        if name == FEED:  # these channels tell of every feed in the database
-            screen.show(kind, name)
-
-    def item_event(kind: str, id_: str, item: str = "{}") -> None:
-        # A handler gets the item as it is on the wire, in this feed JSON.
-        screen.show(kind, id_, json.loads(item).get("title", ""))
-
-    for kind in ("create", "config", "delete"):
-        await sub.register_handler(kind, partial(feed_event, kind))
-    for kind in ("publish", "edit", "retract"):
-        await sub.register_handler(f"feed.{kind}:{FEED}", partial(item_event, kind))
 
 
 if __name__ == "__main__":

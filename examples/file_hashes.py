@@ -12,7 +12,7 @@ comes first starts the private server, and the others join it::
 
 What ``put`` prints is what ``sha256sum`` prints.  Kill workers as you like, with
 ``kill -9`` too: their jobs come back, because every worker does the maintenance that
-cancels claims nobody has renewed.
+cancels claims nobody has renewed.  While Redis is away all of them wait for it.
 """
 
 from __future__ import annotations
@@ -26,26 +26,25 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from example_tools import RedisAt, parser, run, together
-from twisted.internet.defer import CancelledError, Deferred, gatherResults
+from example_tools import connected, parser, run, together
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.protocol import ProcessProtocol
-from twisted.internet.task import LoopingCall, deferLater
+from twisted.internet.task import LoopingCall
 from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 
-from txthoonk import ConnectionLost, Job, JobExists, JobNotClaimed, ThoonkPub, ThoonkSub
+from txthoonk import Claim, ConnectionLost, Event, Job, JobExists, JobNotClaimed, Thoonk
 
 FEED = "file-hashes"
 TIMEOUT = 6  # seconds after which a claim that was not renewed is taken away
 AT_A_TIME = 4  # jobs that one worker has under way
 CHUNK = 2**20  # bytes read at a time
 KEPT = 60  # seconds that a result waits for whoever wants it
-RETRY_PAUSE = 0.5  # seconds between two tries to reach Redis again
 
 
-async def open_job(pub: ThoonkPub) -> Job:
+async def open_job(thoonk: Thoonk) -> Job:
     config = {"serializer": "json", "timeout": TIMEOUT, "max_failures": 3}
-    return await pub.job(FEED, config)
+    return await thoonk.job(FEED, config)
 
 
 # -- who wants the hashes -------------------------------------------------------
@@ -53,23 +52,29 @@ async def open_job(pub: ThoonkPub) -> Job:
 
 async def put(reactor: Any, options: argparse.Namespace) -> None:
     """Put a job for each file, and print the results as they come."""
-    async with RedisAt(options.url, reactor) as redis:
-        await put_all(await redis.publisher(), await redis.subscriber(), Path(options.folder))
+    async with connected(options.url, reactor) as thoonk:
+        await put_all(thoonk, Path(options.folder))
 
 
-async def put_all(pub: ThoonkPub, sub: ThoonkSub, folder: Path) -> None:
-    job = await open_job(pub)
+async def put_all(thoonk: Thoonk, folder: Path) -> None:
+    job = await open_job(thoonk)
     paths = sorted(str(path.resolve()) for path in folder.rglob("*") if path.is_file())
-    asked = {path: Deferred.fromCoroutine(ask(job, path)) for path in paths}
-
+    asked: dict[str, Deferred[dict[str, str]]] = {}
     given_up: set[str] = set()
 
-    def stalled(id_: str) -> None:
-        if id_ in asked:
-            given_up.add(id_)
-            asked[id_].cancel()  # nobody will finish it, until somebody retries it
+    def give_up(*paths: str) -> None:
+        for path in asked.keys() & paths:
+            given_up.add(path)
+            asked[path].cancel()  # nobody will finish it, until somebody retries it
 
-    await sub.register_handler(job.channel_stall, stalled)
+    async def watch(event: Event) -> None:
+        if event.kind == "stall":
+            give_up(str(event.id))
+        elif event.kind == "resync":  # some of it was missed, so we look
+            give_up(*await job.get_ids("stalled"))
+
+    await thoonk.subscribe(job, watch)
+    asked.update((path, Deferred.fromCoroutine(ask(job, path))) for path in paths)
     numbers = count(1)
 
     async def show(path: str) -> None:
@@ -102,13 +107,13 @@ async def ask(job: Job, path: str) -> dict[str, str]:
 
 async def work(reactor: Any, options: argparse.Namespace) -> None:
     """Do jobs until Ctrl-C, across lost connections."""
-    async with RedisAt(options.url, reactor) as redis:
-        job = await open_job(await redis.lasting_publisher())
-        print(f"worker {os.getpid()} at {redis.url}", file=sys.stderr, flush=True)
+    async with connected(options.url, reactor) as thoonk:
+        job = await open_job(thoonk)
+        print(f"worker {os.getpid()} at {thoonk.url}", file=sys.stderr, flush=True)
         upkeep = LoopingCall(maintain, job)
         upkeep.start(TIMEOUT / 2)
         try:
-            await together(*[work_on(reactor, job) for _ in range(AT_A_TIME)])
+            await together(*[work_on(job) for _ in range(AT_A_TIME)])
         finally:
             upkeep.stop()
 
@@ -118,24 +123,24 @@ def maintain(job: Job) -> Deferred[Any]:
     return job.maintenance().addErrback(lambda failure: failure.trap(ConnectionLost))
 
 
-async def work_on(reactor: Any, job: Job) -> None:
+async def work_on(job: Job) -> None:
     while True:
+        claim = await job.get()  # however long it takes, and however often Redis goes away
         try:
-            await work_once(job)
-        except ConnectionLost:
-            await deferLater(reactor, RETRY_PAUSE)
-        except JobNotClaimed as error:
-            print(error, file=sys.stderr)  # we were too slow, and somebody else has it
+            await do(job, claim)
+        except (ConnectionLost, JobNotClaimed) as error:
+            # Perhaps it is not finished, or we were too slow: then another one gets it.
+            print(error, file=sys.stderr)
 
 
-async def work_once(job: Job) -> None:
-    claim = await job.get()
+async def do(job: Job, claim: Claim) -> None:
     renewing = LoopingCall(lambda: job.renew(claim.id).addErrback(lambda _: None))
     renewing.start(TIMEOUT / 3, now=False)
     try:
         answer = await deferToThread(hash_file, claim.item["path"])
     except CancelledError:
-        await job.cancel(claim.id)  # we are told to end: somebody else may do it
+        # We are told to end, so somebody else may do it; close() waits for the answer.
+        job.cancel(claim.id).addErrback(lambda _: None)
         raise
     finally:
         renewing.stop()
@@ -158,13 +163,13 @@ def hash_file(path: str) -> dict[str, str]:
 
 async def run_all(reactor: Any, options: argparse.Namespace) -> None:
     """Start a private Redis and worker processes, and put the files."""
-    async with RedisAt(options.url, reactor) as redis:
-        pub, sub = await redis.publisher(), await redis.subscriber()
-        workers = [Worker(reactor, redis.url) for _ in range(options.workers)]
+    async with connected(options.url, reactor) as thoonk:
+        workers = [Worker(reactor, thoonk.url) for _ in range(options.workers)]
         try:
-            await put_all(pub, sub, Path(options.folder))
+            await put_all(thoonk, Path(options.folder))
         finally:
-            await gatherResults([worker.stop() for worker in workers])
+            for ended in [worker.stop() for worker in workers]:
+                await ended
 
 
 class Worker(ProcessProtocol):

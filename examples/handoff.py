@@ -7,35 +7,34 @@ Each in a terminal of its own; either one may be down for a while, or slow::
 
 Then send lines, for instance with ``nc localhost 8007``.  Each line is answered with
 ``ok`` once Redis has it: from then on nothing but the consumer takes it away.  Start
-several ``deliver``, and each line goes to one of them.  (A line that was handed over is
-gone from the queue; what must survive the death of its consumer as well is a job.)
+several ``deliver``, and each line goes to one of them.  While Redis is away both wait for
+it.  (A line that was handed over is gone from the queue; what must survive the death of
+its consumer as well is a job.)
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import sys
 from typing import Any
 
-from example_tools import RedisAt, parser, run
+from example_tools import connected, parser, run
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.protocol import Factory
-from twisted.internet.task import deferLater
-from twisted.protocols.basic import LineOnlyReceiver
+from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 
-from txthoonk import ConnectionLost, Queue
+from txthoonk import Queue
 
 FEED = "handoff"
-RETRY_PAUSE = 0.5  # seconds between two tries to reach Redis again
+MOST_WAITING = 100  # lines of one sender that Redis has not confirmed
 
 
 async def receive(reactor: Any, options: argparse.Namespace) -> None:
     """Put every line that comes over TCP into the queue, until Ctrl-C."""
-    async with RedisAt(options.url, reactor) as redis:
-        queue = await (await redis.lasting_publisher()).queue(FEED)
+    async with connected(options.url, reactor) as thoonk:
+        queue = await thoonk.queue(FEED)
         endpoint = TCP4ServerEndpoint(reactor, options.port, interface="127.0.0.1")
         port = await endpoint.listen(Factory.forProtocol(lambda: Receiver(queue)))
         print(f"receiving on port {port.getHost().port}", flush=True)
@@ -45,45 +44,44 @@ async def receive(reactor: Any, options: argparse.Namespace) -> None:
             await port.stopListening()
 
 
-class Receiver(LineOnlyReceiver):
-    """One who sends lines."""
+class Receiver(LineReceiver):
+    """One who sends lines; while too many of them wait for Redis, we read no more."""
 
     delimiter = b"\n"
 
     def __init__(self, queue: Queue) -> None:
         self._queue = queue
+        self._waiting = 0
 
     def lineReceived(self, line: bytes) -> None:
+        self._waiting += 1
+        if self._waiting == MOST_WAITING:
+            self.pauseProducing()
         # Answers come in the order of the lines, because Redis answers in order.
-        self._queue.put(line).addCallbacks(self._stored, self._failed)
+        put = self._queue.put(line).addCallbacks(lambda _: b"ok", self._failed)
+        put.addCallback(self._answer)
 
-    def _stored(self, id_: str) -> None:
-        self.sendLine(b"ok")
+    def _failed(self, failure: Failure) -> bytes:
+        # What was sent when the connection was lost may be in the queue or not, and what
+        # has waited too long for a new one (NotSent) is not: the sender decides.
+        return b"error " + " ".join(failure.getErrorMessage().split()).encode()
 
-    def _failed(self, failure: Failure) -> None:
-        # After a lost connection it may be in the queue or not: the sender decides.
-        message = " ".join(failure.getErrorMessage().split())
-        self.sendLine(b"error " + message.encode())
+    def _answer(self, answer: bytes) -> None:
+        self.sendLine(answer)
+        self._waiting -= 1
+        if self._waiting == MOST_WAITING - 1:
+            self.resumeProducing()
 
 
 async def deliver(reactor: Any, options: argparse.Namespace) -> None:
     """Append every line of the queue to a file, until Ctrl-C."""
-    async with RedisAt(options.url, reactor) as redis:
-        queue = await (await redis.lasting_publisher()).queue(FEED)
+    async with connected(options.url, reactor) as thoonk:
+        queue = await thoonk.queue(FEED)
         print(f"delivering to {options.file}", flush=True)
         with open(options.file, "a", encoding="utf-8", errors="surrogateescape") as file:
             while True:
-                try:
-                    await deliver_one(queue, file)
-                except ConnectionLost as error:
-                    print(f"waiting for Redis: {error}", file=sys.stderr, flush=True)
-                    await deferLater(reactor, RETRY_PAUSE)
-
-
-async def deliver_one(queue: Queue, file: Any) -> None:
-    line = await queue.get()
-    print(line, file=file, flush=True)
-    os.fsync(file.fileno())
+                print(await queue.get(), file=file, flush=True)
+                os.fsync(file.fileno())
 
 
 def arguments() -> argparse.Namespace:

@@ -30,8 +30,7 @@ from itertools import islice
 from typing import Any
 from uuid import uuid4
 
-from example_tools import DEFAULT_URL, URL_HELP, RedisAt, open_feed, parse_url
-from twisted.application.internet import ClientService
+from example_tools import DEFAULT_URL, URL_HELP, open_feed
 from twisted.application.service import MultiService, Service
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.task import LoopingCall
@@ -39,7 +38,7 @@ from twisted.logger import Logger
 from twisted.python import usage
 from twisted.python.failure import Failure
 
-from txthoonk import InvalidInput, ThoonkError, ThoonkPubFactory
+from txthoonk import ConnectionLost, InvalidInput, Thoonk, ThoonkError
 
 BATCH = 100  # lines that are published at once
 MOST_WAITING = 10_000  # lines that wait for Redis, above which no more are read
@@ -138,7 +137,7 @@ class Lines:
 
 
 class Follower(Service):
-    """Publishes the lines of a file, over the connection of *client*.
+    """Publishes the lines of a file.
 
     :param interval: seconds between two looks at the file.
     :param max_length: how many lines the feed keeps; 0 for all.
@@ -151,7 +150,7 @@ class Follower(Service):
         self,
         lines: Lines,
         feed: str,
-        client: ClientService,
+        thoonk: Thoonk,
         clock: Any,
         interval: float = 0.5,
         max_length: int = 1000,
@@ -160,7 +159,7 @@ class Follower(Service):
         self._lines = lines
         self._feed = feed
         self._max_length = max_length
-        self._client = client
+        self._thoonk = thoonk
         self._interval = interval
         self._looking = LoopingCall(self.look)
         self._looking.clock = clock
@@ -188,8 +187,7 @@ class Follower(Service):
 
     async def _send(self) -> None:
         """Publish all that waits."""
-        pub = await self._client.whenConnected()
-        feed = await open_feed(pub, self._feed, max_length=self._max_length)
+        feed = await open_feed(self._thoonk, self._feed, max_length=self._max_length)
         while self.waiting:
             batch = islice(self.waiting, BATCH)
             published = [feed.publish(line, id_) for id_, line in batch]
@@ -213,32 +211,21 @@ class Follower(Service):
 
 
 class LogTail(MultiService):
-    """The connection and the follower; and the private server, if the URL wants one."""
+    """Thoonk, which connects again and again, and the follower."""
 
     log = Logger()
 
-    def __init__(self, lines: Lines, feed: str, redis: RedisAt, reactor: Any, **how: Any) -> None:
+    def __init__(self, lines: Lines, feed: str, thoonk: Thoonk, clock: Any, **how: Any) -> None:
         super().__init__()
-        self._redis = redis
-        factory = ThoonkPubFactory(**redis.credentials)
-        self.client = ClientService(redis, factory, clock=reactor)
-        self.client.setServiceParent(self)
-        Follower(lines, feed, self.client, reactor, **how).setServiceParent(self)
+        self.thoonk = thoonk
+        thoonk.setServiceParent(self)
+        Follower(lines, feed, thoonk, clock, **how).setServiceParent(self)
 
     def startService(self) -> None:
         super().startService()
-        first = self.client.whenConnected(failAfterFailures=1)
-        first.addCallbacks(self._connected, self._not_connected)
-
-    def _connected(self, _: object) -> None:
-        self.log.info("connected to {url}", url=self._redis.url)
-
-    def _not_connected(self, failure: Failure) -> None:
-        if not failure.check(CancelledError):
-            self.log.warn("will try to connect again: {error}", error=failure.value)
-
-    def stopService(self) -> Deferred[Any]:
-        return super().stopService().addCallback(lambda _: self._redis.stop())
+        connected = self.thoonk.whenConnected()
+        connected.addCallback(lambda _: self.log.info("feeds at {url}", url=self.thoonk.url))
+        connected.addErrback(lambda failure: failure.trap(ConnectionLost))  # stopped before
 
 
 class Options(usage.Options):
@@ -255,7 +242,7 @@ class Options(usage.Options):
         if not self["file"]:
             raise usage.UsageError("which --file?")
         try:
-            parse_url(self["url"])
+            self.thoonk = Thoonk(self["url"])
         except InvalidInput as error:
             raise usage.UsageError(str(error)) from None
 
@@ -263,7 +250,6 @@ class Options(usage.Options):
 def makeService(options: Options) -> LogTail:
     from twisted.internet import reactor
 
-    redis = RedisAt(options["url"], reactor)
     lines = Lines(os.path.abspath(options["file"]), bool(options["from-start"]))
     how = {"interval": options["interval"], "max_length": options["max-length"]}
-    return LogTail(lines, options["feed"], redis, reactor, **how)
+    return LogTail(lines, options["feed"], options.thoonk, reactor, **how)

@@ -26,7 +26,7 @@ from typing import Any
 from xml.sax import SAXException
 
 import feedparser
-from example_tools import RedisAt, open_feed, parser, run
+from example_tools import connected, open_feed, parser, run
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
@@ -126,11 +126,10 @@ class NewsFeed:
 
 
 async def main(reactor: Any, options: argparse.Namespace) -> None:
-    async with RedisAt(options.url, reactor) as redis:
-        pub = await redis.lasting_publisher()
-        print(f"watch it with: thoonk --url '{redis.url}' watch {options.feed}", flush=True)
+    async with connected(options.url, reactor) as thoonk:
+        print(f"watch it with: thoonk --url '{thoonk.url}' watch {options.feed}", flush=True)
         config = {"max_length": options.max_length, "serializer": "json"}
-        news = NewsFeed(await open_feed(pub, options.feed, **config), options.file)
+        news = NewsFeed(await open_feed(thoonk, options.feed, **config), options.file)
         if not options.once:
             await news.watch(options.interval, reactor)
         try:

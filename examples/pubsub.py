@@ -14,57 +14,26 @@ was seen, that the feed is deleted, it exits.
 from __future__ import annotations
 
 import argparse
-from functools import partial
 from typing import Any
 
-from example_tools import RedisAt, parser, run
-from twisted.internet.defer import Deferred
+from example_tools import connected, parser, run, together
 
-from txthoonk import Feed, ThoonkSub
+from txthoonk import Subscription, Thoonk
 
 FEED = "pubsub-example"
 
 
 async def main(reactor: Any, options: argparse.Namespace) -> None:
-    async with RedisAt(options.url, reactor) as redis:
-        # A connection that subscribes can do nothing else, so there are two of them.
-        pub = await redis.publisher()
-        sub = await redis.subscriber()
-        if await pub.feed_exists(FEED):
+    async with connected(options.url, reactor) as thoonk:
+        if await thoonk.feed_exists(FEED):
             raise SystemExit(f"there is a feed {FEED!r} already, which this would delete")
-
-        deleted: Deferred[None] = Deferred()
-        await watch_feeds(sub, deleted)
-        feed = await pub.feed(FEED)  # it is not there, so this creates it
-        await watch_items(sub, feed)
-        await change(feed)
-
-        # One subscriber gets its events in the order of the changes: this is the last.
-        await deleted
+        subscription = await thoonk.subscribe(FEED)  # which need not exist yet
+        await together(change(thoonk), show(subscription))
 
 
-async def watch_feeds(sub: ThoonkSub, deleted: Deferred[None]) -> None:
-    """Print what happens to the feed as a whole."""
-
-    def handler(kind: str, name: str, *_: str) -> None:
-        if name == FEED:  # these channels tell of every feed in the database
-            show(kind, name)
-            if kind == "delete":
-                deleted.callback(None)
-
-    for kind in ("create", "config", "delete"):
-        await sub.register_handler(kind, partial(handler, kind))
-
-
-async def watch_items(sub: ThoonkSub, feed: Feed) -> None:
-    """Print what happens to the items of the feed."""
-    await sub.register_handler(feed.channel_publish, partial(show, "publish"))
-    await sub.register_handler(feed.channel_edit, partial(show, "edit"))
-    await sub.register_handler(feed.channel_retract, partial(show, "retract"))
-
-
-async def change(feed: Feed) -> None:
+async def change(thoonk: Thoonk) -> None:
     """Make every kind of event happen."""
+    feed = await thoonk.feed(FEED)  # it is not there, so this creates it
     await feed.set_config({"max_length": 3, "title": "An example"})
 
     await feed.publish("an item that gets a random id")
@@ -79,8 +48,12 @@ async def change(feed: Feed) -> None:
     await feed.delete_feed()
 
 
-def show(kind: str, *details: str) -> None:
-    print(f"{kind:8}", *details, flush=True)
+async def show(subscription: Subscription) -> None:
+    """Print the events, in the order of the changes, up to the end of the feed."""
+    async for event in subscription:
+        print(f"{event.kind:8}", *filter(None, (event.id or event.feed, event.item)), flush=True)
+        if event.kind == "delete":
+            break
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@ Start it in two terminals; the first one runs a private Redis, which the other j
     python examples/todo.py --url embedded:/tmp/todo
 
 Then type, in either of them: ``add TEXT``, ``top TEXT``, ``edit N TEXT``, ``done N``,
-``move N M`` (N to where M is), ``quit``.  Every change shows in both at once.
+``move N M`` (N to where M is), ``quit``.  Every change shows in both at once.  When the
+first one quits, the other one goes on, with a Redis that it starts in the same folder.
 """
 
 from __future__ import annotations
@@ -13,63 +14,53 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from example_tools import RedisAt, parser, run
+from example_tools import connected, parser, run
 from twisted.internet.defer import DeferredQueue
 from twisted.internet.protocol import connectionDone
 from twisted.internet.stdio import StandardIO
 from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 
-from txthoonk import ItemDoesNotExist, SortedFeed, ThoonkSub
+from txthoonk import ConnectionLost, ItemDoesNotExist, Mirror, NotSent, SortedFeed
 
 FEED = "todo"
 HELP = "add TEXT | top TEXT | edit N TEXT | done N | move N M | quit"
 
 
 async def main(reactor: Any, options: argparse.Namespace) -> None:
-    async with RedisAt(options.url, reactor) as redis:
-        feed = await (await redis.publisher()).sorted_feed(FEED)
-        screen = Screen(feed)
-        await screen.watch(await redis.subscriber())
-        print(f"at {redis.url}: {HELP}", flush=True)
-        await screen.refresh()
+    async with connected(options.url, reactor) as thoonk:
+        feed = await thoonk.sorted_feed(FEED)
+        print(f"at {thoonk.url}: {HELP}", flush=True)
+        screen = Screen(await feed.mirror())
         keyboard = Keyboard()
         stdio = StandardIO(keyboard, reactor=reactor)
         try:
             while (line := await keyboard.lines.get()) != "quit":
                 await obey(feed, screen.ids, line)
-                await screen.refresh()
         finally:
             stdio.loseConnection()
 
 
 class Screen:
-    """Shows the list after every change, by whomever.
-
-    An event says what has changed; the list is read afresh then.  Several may be on
-    their way, but what is read last is the newest.
+    """Shows the list, and again after every change, by whomever.
 
     :ivar ids: what the numbers on the screen stand for.
     """
 
-    def __init__(self, feed: SortedFeed) -> None:
+    def __init__(self, mirror: Mirror) -> None:
         self.ids: list[str] = []
-        self._feed = feed
+        self._mirror = mirror
         self._shown: str | None = None
+        mirror.on_change(lambda _: self.show())
+        self.show()
 
-    async def watch(self, sub: ThoonkSub) -> None:
-        for channel in (
-            self._feed.channel_publish,
-            self._feed.channel_position,
-            self._feed.channel_retract,
-        ):
-            await sub.register_handler(channel, self.refresh)
-
-    async def refresh(self, *_: str) -> None:
-        items = await self._feed.get_all()
-        self.ids = list(items)
+    def show(self) -> None:
+        if not self._mirror.current:  # changes were missed, but the list will be read again
+            return
+        items = dict(self._mirror)
         lines = [f"{number:3}  {plain(item)}" for number, item in enumerate(items.values(), 1)]
         text = "\n".join(["-- to do --", *lines])
+        self.ids = list(items)
         if text != self._shown:
             self._shown = text
             print(text, flush=True)
@@ -111,6 +102,10 @@ async def obey(feed: SortedFeed, ids: list[str], line: str) -> None:
                 print(HELP, flush=True)
     except ItemDoesNotExist:
         print("somebody was quicker: it is gone", flush=True)
+    except NotSent as error:
+        print(f"not done: {error}", flush=True)
+    except ConnectionLost as error:
+        print(f"look whether it was done: {error}", flush=True)
     except (IndexError, ValueError):
         print(HELP, flush=True)
 

@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 from twisted.internet.protocol import Protocol
 
-from tests.examples_support import ROOT, Child, ProgramTestCase, commands
+from tests.examples_support import ROOT, URL, Child, ProgramTestCase, commands
 from txthoonk import ThoonkPubFactory
 from txthoonk.testing import RedisServer
 
@@ -24,13 +24,21 @@ def summed(*paths: Path) -> set[str]:
 
 class ExampleTestCase(ProgramTestCase):
     async def serve(self) -> str:
-        """Start a server for several programs; its URL."""
-        server = RedisServer()
-        self.addCleanup(server.stop)
-        await server.start()
-        self.pub: Any = await server.endpoint().connect(ThoonkPubFactory())
+        """Start a server for several programs, or start it again; its URL."""
+        if not hasattr(self, "server"):
+            self.server = RedisServer(self.folder() / "data")
+            self.addCleanup(self.server.stop)
+        await self.server.start()
+        self.pub: Any = await self.server.endpoint().connect(ThoonkPubFactory())
         self.addCleanup(self.pub.close)
-        return server.url
+        return self.server.url
+
+    async def restart(self, *children: Child) -> None:
+        """Kill the server, and start it again when all have seen that it is away."""
+        await self.server.kill()
+        for child in children:
+            await child.seen("Redis is away")
+        await self.serve()
 
     def start(self, program: str, *words: str) -> Child:
         return self.run_example(f"python {ROOT}/examples/{program}", *words)
@@ -55,6 +63,15 @@ class FileHashesTests(ExampleTestCase):
         self.assertEqual(set(child.out.splitlines()), summed(*paths))
         self.assertNotIn("Traceback", child.err)
 
+    async def test_all_in_one_interrupted(self) -> None:
+        """Ctrl-C ends the workers and the private Redis as well."""
+        command, paths = commands("file_hashes.py")[0], self.files(30)
+        child = self.run_example(command.removesuffix(" examples"), str(paths[0].parent))
+        url = (await child.seen(URL))[1]
+        self.assertEqual(await child.interrupt(), (0, None))
+        self.assertNotIn("Traceback", child.err)
+        self.assert_stopped(url)
+
     async def test_worker_killed(self) -> None:
         """The jobs of a worker that was killed are done by another one."""
         url, paths = await self.serve(), self.files(20)
@@ -69,6 +86,34 @@ class FileHashesTests(ExampleTestCase):
         self.assertEqual(await put.ended, (0, None))
         self.assertEqual(set(put.out.splitlines()), summed(*paths))
         self.assertEqual((await job.stats())["claimed"], 0)
+
+    async def test_redis_restarted_under_a_worker(self) -> None:
+        """A worker that waits for jobs goes on waiting while Redis is away."""
+        url, paths = await self.serve(), self.files(5)
+        worker = self.start("file_hashes.py", "--url", url, "work")
+        await worker.seen("worker")
+        await self.restart(worker)
+        put = self.start("file_hashes.py", "--url", url, "put", str(paths[0].parent))
+        self.assertEqual(await put.ended, (0, None))
+        self.assertEqual(set(put.out.splitlines()), summed(*paths))
+        self.assertNotIn("Traceback", worker.err)
+
+    async def test_redis_restarted_under_who_waits(self) -> None:
+        """Who waits for sums goes on while Redis is away, and hears what happens then."""
+        url, paths = await self.serve(), self.files(5)
+        job = await self.pub.job("file-hashes", {"serializer": "json"})
+        put = self.start("file_hashes.py", "--url", url, "put", str(paths[0].parent))
+        while await job.length() < len(paths):
+            pass
+        await self.restart(put)
+        job = await self.pub.job("file-hashes")
+        claim = await job.get()
+        await job.stall(claim.id)  # perhaps before the other one is there again
+        self.start("file_hashes.py", "--url", url, "work")
+        self.assertEqual(await put.ended, (0, None))
+        self.assertIn(f"{paths[0]}: given up", put.err)
+        self.assertEqual(set(put.out.splitlines()), summed(*paths[1:]))
+        self.assertNotIn("Traceback", put.err)
 
     async def test_worker_interrupted(self) -> None:
         """A worker that is told to end gives back what it has not finished."""
@@ -104,7 +149,7 @@ class TodoTests(ExampleTestCase):
     async def shown(self, child: Child, *items: str) -> None:
         """Wait until a terminal shows a list, as the last one."""
         lines = [f"  {number}  {item}\n" for number, item in enumerate(items, 1)]
-        await child.seen(re.escape("-- to do --\n" + "".join(lines)) + r"\Z")
+        await child.seen(re.escape("-- to do --\n" + "".join(lines)) + r"(Redis is [^\n]+\n)*\Z")
 
     async def test_two_terminals(self) -> None:
         """What is typed in one terminal shows in both."""
@@ -135,6 +180,37 @@ class TodoTests(ExampleTestCase):
         self.assertEqual(await one.interrupt(), (0, None))
         self.assertEqual(one.err + two.err, "")
 
+    async def test_first_terminal_ends(self) -> None:
+        """When the terminal ends that runs Redis, another one takes that over."""
+        (command,) = commands("todo.py")
+        command = command.replace("/tmp/todo", str(self.folder()))
+        one = self.run_example(command)
+        await self.shown(one)
+        two = self.run_example(command)
+        await self.shown(two)
+        one.type("add bread")
+        await self.shown(two, "bread")
+        one.type("quit")
+        self.assertEqual(await one.ended, (0, None))
+        await two.seen("Redis is back")
+        two.type("add milk")
+        await self.shown(two, "bread", "milk")
+        three = self.run_example(command)
+        await self.shown(three, "bread", "milk")
+        three.type("done 1")
+        await self.shown(two, "milk")
+
+    async def test_typed_while_redis_is_away(self) -> None:
+        """What is typed while Redis is away is done when it is back, and shown."""
+        url = await self.serve()
+        child = self.start("todo.py", "--url", url)
+        await self.shown(child)
+        await self.server.kill()
+        await child.seen("Redis is away")
+        child.type("add bread")
+        await self.serve()
+        await self.shown(child, "bread")
+
 
 class Sender(Protocol):
     """Sends lines, and waits for the answers."""
@@ -158,8 +234,8 @@ class Sender(Protocol):
 
 class HandoffTests(ExampleTestCase):
     async def sender(self, url: str) -> Sender:
-        receiver = self.start("handoff.py", "--url", url, "receive", "--port", "0")
-        port = int((await receiver.seen(r"receiving on port (\d+)"))[1])
+        self.receiver = self.start("handoff.py", "--url", url, "receive", "--port", "0")
+        port = int((await self.receiver.seen(r"receiving on port (\d+)"))[1])
         endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", port)
         sender = await connectProtocol(endpoint, Sender())
         self.addCleanup(sender.transport.loseConnection)
@@ -167,7 +243,8 @@ class HandoffTests(ExampleTestCase):
 
     async def written(self, path: Path, *lines: str) -> None:
         """Wait until a file has these lines."""
-        while path.read_text() != "".join(f"{line}\n" for line in lines):
+        expected = "".join(f"{line}\n" for line in lines)
+        while not path.exists() or path.read_text() != expected:
             await self.pub.redis.ping()
 
     async def test_hand_over(self) -> None:
@@ -187,6 +264,16 @@ class HandoffTests(ExampleTestCase):
         self.assertEqual(consumer.err, "")
         self.assertEqual(await self.pub.redis.exists("feed.items:handoff"), 0)
 
+    async def test_many_lines(self) -> None:
+        """A sender who does not wait gets all answers, and all lines arrive in order."""
+        url, path = await self.serve(), self.folder() / "lines.txt"
+        sender = await self.sender(url)
+        lines = [f"line {number}" for number in range(1000)]
+        await sender.send(*lines)
+        self.assertEqual(sender.answers, b"ok\n" * len(lines))
+        self.start("handoff.py", "--url", url, "deliver", str(path))
+        await self.written(path, *lines)
+
     async def test_connections_cut(self) -> None:
         """Both sides come back when Redis cuts them off."""
         url, path = await self.serve(), self.folder() / "lines.txt"
@@ -194,12 +281,29 @@ class HandoffTests(ExampleTestCase):
         consumer = self.start("handoff.py", "--url", url, "deliver", str(path))
         await consumer.seen("delivering")
         await self.pub.redis.send("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
-        await consumer.seen("waiting for Redis")
-        answer = b""
-        while answer != b"ok\n":
-            await sender.send("one")
-            answer = sender.answers
+        await self.receiver.seen("Redis is away")
+        await sender.send("one")
+        self.assertEqual(sender.answers, b"ok\n")
         await self.written(path, "one")
+        await consumer.seen("Redis is away: [^\n]+\nRedis is back\n")
+
+    async def test_redis_restarted(self) -> None:
+        """What is sent while Redis is away arrives, in order, when it is back."""
+        url, path = await self.serve(), self.folder() / "lines.txt"
+        sender = await self.sender(url)
+        consumer = self.start("handoff.py", "--url", url, "deliver", str(path))
+        await consumer.seen("delivering")
+        await self.server.kill()
+        await self.receiver.seen("Redis is away")
+        await consumer.seen("Redis is away")
+        lines = [f"line {number}" for number in range(200)]
+        answered = sender.send(*lines)
+        await self.serve()
+        await answered
+        self.assertEqual(sender.answers, b"ok\n" * len(lines))
+        await self.written(path, *lines)
+        self.assertEqual(await consumer.interrupt(), (0, None))
+        self.assertNotIn("Traceback", consumer.err)
 
     async def test_docstring(self) -> None:
         """The commands of the docstring are those that are tested here."""

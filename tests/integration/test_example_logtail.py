@@ -3,32 +3,21 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from twisted.application.internet import ClientService
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.task import Clock, deferLater
-from twisted.logger import LogLevel, capturedLogs
+from twisted.logger import LogLevel, capturedLogs, formatEvent
 from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.examples_support import (
-    ProgramTestCase,
-    example_tools,
-    item_seen,
-    logtail,
-)
-from tests.support import RedisTestCase
-from txthoonk import (
-    ConnectionLost,
-    Feed,
-    InvalidInput,
-    ThoonkError,
-    ThoonkPubFactory,
-)
+from tests.examples_support import ProgramTestCase, item_seen, logtail
+from tests.support import RedisTestCase, server_url
+from txthoonk import ConnectionLost, Feed, Thoonk, ThoonkError
 
 
 class LinesTests(SynchronousTestCase):
@@ -172,20 +161,15 @@ class FollowerTests(RedisTestCase):
         self.path = Path(self.mktemp())
         self.path.touch()
         self.clock = Clock()
-        self.client = ClientService(
-            self.target.endpoint(reactor),
-            ThoonkPubFactory(**self.target.credentials),
-            clock=reactor,
-            retryPolicy=lambda _: 0.01,
-        )
+        self.thoonk = Thoonk(await server_url(), reactor, retry_policy=lambda _: 0.01)
         self.follower = logtail.Follower(
-            logtail.Lines(str(self.path)), "log", self.client, self.clock, interval=self.interval
+            logtail.Lines(str(self.path)), "log", self.thoonk, self.clock, interval=self.interval
         )
         sub = await self.sub()
         self.events = await self.record(sub, "feed.publish:log", "feed.edit:log")
         self.follower.startService()
         self.addCleanup(self.follower.stopService)
-        self.addCleanup(self.client.stopService)
+        self.addCleanup(self.thoonk.stopService)
 
     def write(self, *lines: str) -> None:
         with self.path.open("a") as file:
@@ -223,7 +207,7 @@ class FollowerTests(RedisTestCase):
         return calls
 
     async def test_publishes_each_line_once_and_in_order(self) -> None:
-        self.client.startService()
+        self.thoonk.startService()
         lines = [f"line {number}" for number in range(3 * logtail.BATCH + 1)]
         self.write(*lines)
         self.clock.advance(self.interval)
@@ -236,7 +220,7 @@ class FollowerTests(RedisTestCase):
 
     async def test_a_line_whose_answer_was_lost_is_published_again_with_its_id(self) -> None:
         calls = self.break_publish(2, ConnectionLost("by the test"), done=True)
-        self.client.startService()
+        self.thoonk.startService()
         self.write("a", "b", "c")
         with capturedLogs() as logs:
             await self.until(self.sent)
@@ -249,23 +233,22 @@ class FollowerTests(RedisTestCase):
 
     async def test_a_line_that_redis_refused_keeps_its_place(self) -> None:
         self.break_publish(2, ThoonkError("by the test"), done=False)
-        self.client.startService()
+        self.thoonk.startService()
         self.write("a", "b", "c")
         await self.until(self.sent)
         self.assertEqual(await self.stored(), ["a", "b", "c"])
 
     async def test_goes_on_after_the_connection_was_lost(self) -> None:
-        self.client.startService()
+        self.thoonk.startService()
         self.write("before")
         await self.until(self.sent)
-        pub = await self.client.whenConnected()
-        pub.redis.transport.abortConnection()
+        await self.raw.send("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
         self.write("after")
         await self.until(self.sent)
         self.assertEqual(await self.stored(), ["before", "after"])
 
     async def test_makes_the_feed_anew_if_it_was_deleted(self) -> None:
-        self.client.startService()
+        self.thoonk.startService()
         self.write("before")
         await self.until(self.sent)
         await (await self.pub()).delete_feed("log")
@@ -281,7 +264,7 @@ class FollowerTests(RedisTestCase):
         for _ in range(5):
             self.clock.advance(self.interval)
         self.assertTrue(10 <= len(self.follower.waiting) <= 18, len(self.follower.waiting))
-        self.client.startService()
+        self.thoonk.startService()
 
         async def all_published() -> bool:
             await self.raw.ping()
@@ -317,33 +300,51 @@ class LogTailTests(ProgramTestCase):
         write("1")
         service.startService()
         self.addCleanup(service.stopService)
-        redis = service._redis
-        await service.client.whenConnected()
-        published = await self.subscribe(redis.url, "feed.publish:log")
+        thoonk = service.thoonk
+        await thoonk.whenConnected()
+        published = await self.subscribe(thoonk.url, "feed.publish:log")
         write("2")
         await item_seen(published, "2")
-        await redis.server.kill()
+        # Thoonk connects again, and with that the server is started again.
+        os.kill(await self.server_pid(thoonk), signal.SIGKILL)
         write("3")
-        # The client connects again, and with that the server is started again.
-        await service.client.whenConnected()
-        published = await self.subscribe(redis.url, "feed.publish:log", "feed.edit:log")
         write("4")
-        await item_seen(published, "4")
-        self.assertEqual(await self.stored(redis.url, "log"), ["1", "2", "3", "4"])
+        while await self.published(thoonk) != ["1", "2", "3", "4"]:
+            pass
+        published = await self.subscribe(thoonk.url, "feed.publish:log", "feed.edit:log")
+        write("5")
+        await item_seen(published, "5")
+        self.assertEqual(await self.stored(thoonk.url, "log"), ["1", "2", "3", "4", "5"])
+
+    async def server_pid(self, thoonk: Thoonk) -> int:
+        return int((await thoonk.redis.info())["process_id"])
+
+    async def published(self, thoonk: Thoonk) -> list[str]:
+        """Give what is in the feed; nothing if Redis is away."""
+        try:
+            return list((await (await thoonk.feed("log")).get_all()).values())
+        except ConnectionLost:
+            return []
 
     async def test_says_why_it_cannot_connect(self) -> None:
         with capturedLogs() as logs:
             service = self.service(self.folder() / "app.log", "unix:///nowhere/redis.sock")
             service.startService()
-            await service.client.whenConnected(failAfterFailures=1).addErrback(lambda _: None)
-            await deferLater(reactor, 0)
+            warnings: list[str] = []
+            while not warnings:
+                await deferLater(reactor, 0)
+                events = [event for event in logs if event["log_level"] == LogLevel.warn]
+                warnings = [formatEvent(event) for event in events]
             await service.stopService()
-        warnings = [event for event in logs if event["log_level"] == LogLevel.warn]
-        self.assertEqual(len(warnings), 1, warnings)
+        for warning in warnings:
+            self.assertRegex(warning, "unix:///nowhere/redis.sock.*No such file")
+
+    async def test_stops_before_it_is_connected(self) -> None:
+        service = self.service(self.folder() / "app.log", "unix:///nowhere/redis.sock")
+        service.startService()
+        await service.stopService()  # trial complains of what is left behind
 
     def test_refuses_bad_options(self) -> None:
         for words in ([], ["--file", "x", "--url", "x"], ["--file", "x", "--interval", "x"]):
             with self.assertRaises(UsageError):
                 logtail.Options().parseOptions(words)
-        with self.assertRaises(InvalidInput):
-            example_tools.RedisAt("x", reactor)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shlex
 
@@ -15,13 +16,10 @@ from tests.examples_support import (
     ProgramTestCase,
     atom,
     commands,
-    example_tools,
     item_seen,
     news_feed,
 )
-from txthoonk import (
-    ThoonkPubFactory,
-)
+from txthoonk import Thoonk
 
 
 class DocumentationTests(SynchronousTestCase):
@@ -29,6 +27,14 @@ class DocumentationTests(SynchronousTestCase):
         readme = (EXAMPLES / "README.rst").read_text()
         for program in PROGRAMS:
             self.assertIn(f"\n    {commands(program)[0]}\n", readme)
+
+    def test_the_examples_import_public_modules_only(self) -> None:
+        for path in EXAMPLES.rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                names = [alias.name for alias in getattr(node, "names", [])]
+                name = ".".join([getattr(node, "module", None) or "", *names])
+                if "txthoonk" in name:
+                    self.assertNotIn("._", name, path)
 
 
 class DemoTests(ProgramTestCase):
@@ -82,15 +88,14 @@ class PubSubTests(ProgramTestCase):
 
     async def test_leaves_a_feed_of_that_name_alone(self) -> None:
         url = f"embedded:{self.folder()}"
-        redis = example_tools.RedisAt(url, reactor)
-        self.addCleanup(redis.stop)
-        pub = await redis.connect(ThoonkPubFactory())
-        self.addCleanup(pub.close)
-        await pub.create_feed("pubsub-example")
+        thoonk = Thoonk(url, reactor)
+        self.addCleanup(thoonk.close)
+        await thoonk.connect()
+        await thoonk.create_feed("pubsub-example")
         child = self.run_example(*commands("pubsub.py"), "--url", url)
         self.assertEqual(await child.ended, (1, None))
         self.assertEqual(len(child.err.splitlines()), 1, child.err)
-        self.assertTrue(await pub.feed_exists("pubsub-example"))
+        self.assertTrue(await thoonk.feed_exists("pubsub-example"))
 
     async def test_says_in_one_line_what_is_wrong(self) -> None:
         for url in ("http://localhost", "redis://localhost:1"):
