@@ -16,7 +16,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txthoonk._assembly import Assembly, Reader, Unordered
-from txthoonk._history import Look, look
+from txthoonk._history import look
 from txthoonk._replay import (
     NOWHERE,
     SLOW,
@@ -135,7 +135,7 @@ class Follower:
         self._source = source
         self._reader = reader
         self._snapshot = snapshot
-        self._state_wanted = snapshot and position is None and not from_start
+        self._state_wanted = snapshot and position is None
         self._gap = gap
         self._from_start = from_start
         self._contiguous = contiguous
@@ -243,6 +243,7 @@ class Follower:
     def _of_the_feed(self, event: Event) -> None:
         if event.kind == "create":
             self._from_start = True
+            self._state_wanted = self._snapshot
         if event.kind != "config":
             self._move_to(NOWHERE)
         self._taker.force(event)
@@ -335,7 +336,6 @@ class Follower:
                 raise _Superseded
             if found is not None:
                 self._source.learn(found.type, found.serializer)
-                self._drop_void(held, found)
             outcome = after_look(
                 Position(self.epoch, self.revision),
                 found,
@@ -346,6 +346,8 @@ class Follower:
             )
             self._foreign, self._from_start, self._contiguous = False, False, True
             self._move_to(outcome.position)
+            if self.epoch is not None:
+                self._drop_void(held)
             self._started()
             if turn != self._turn:
                 raise _Superseded
@@ -367,15 +369,13 @@ class Follower:
                 self._gap = None
                 return
 
-    def _drop_void(self, count: int, found: Look) -> None:
+    def _drop_void(self, count: int) -> None:
         """Drop events of an epoch that was over when the look was made.
 
         :param count: how many of those that are held were held then.
         """
-        if found.verdict == "off":
-            return
         before = [self._held.popleft() for _ in range(min(count, len(self._held)))]
-        kept = [event for event in before if event.epoch in (None, found.epoch)]
+        kept = [event for event in before if event.epoch in (None, self.epoch)]
         self._held.extendleft(reversed(kept))
 
     def _look(self, count: int) -> Deferred[Any]:

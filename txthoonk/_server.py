@@ -220,6 +220,9 @@ class RedisServer:
         self._starting: Deferred[RedisServer] | None = None
         self._waiters: list[Deferred[RedisServer]] = []
         self._trigger: Any = None
+        #: Whether it is stopped before the reactor is. Else the watchdog ends it behind that,
+        #: and its owner may need it until then.
+        self.stops_with_reactor = True
 
     @property
     def pid(self) -> int:
@@ -371,7 +374,7 @@ class RedisServer:
         executable = find_executable(self._executable)
         _watchdog.make_folder(self.folder, private=self._temporary)
         reactor = self._reactor
-        if self._trigger is None:
+        if self._trigger is None and self.stops_with_reactor:
             self._trigger = reactor.addSystemEventTrigger("before", "shutdown", self._shut_down)
         run = _Run(self.log)
         options = Options(self.folder, self._temporary, run.token, self._socket, self._port)

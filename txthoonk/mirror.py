@@ -131,12 +131,13 @@ class Mirror(Mapping[str, Any]):
             self._slices.clear()
             self._current = False
             self._tell(event)
-        elif event.kind == "delete":
+        elif event.kind in ("create", "delete"):
+            # After a create the state follows: the new feed may be of another type.
+            self._current = event.kind == "delete"
             self._state = FeedState([])
             self._tell(event)
-        elif event.kind == "create":
+        elif event.kind == "config":
             self._tell(event)
-            self._begin_anew()
         else:
             self._take_change(event)
 
@@ -170,14 +171,6 @@ class Mirror(Mapping[str, Any]):
             if number in self._callbacks:  # not removed by one that was called before it
                 with self._log.failuresHandled("a callback of {mirror!r} failed", mirror=self):
                     callback(event)
-
-    def _begin_anew(self) -> None:
-        """Subscribe again: the new feed may be of another type."""
-        if self._subscription is not None:
-            self._subscription.stop()
-        self._current = False
-        following = Deferred.fromCoroutine(self._follow())
-        following.addErrback(self._cannot_follow)
 
     def _cannot_follow(self, reason: Failure) -> None:
         if not self._first.called:

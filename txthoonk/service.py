@@ -235,6 +235,7 @@ class Thoonk(Publishing, Service):
         if not self._target.embedded:
             return self._target.endpoint(self._reactor)
         self._server = RedisServer(self._target.path or None, reactor=self._reactor)
+        self._server.stops_with_reactor = False
         return _Embedded(self._server, self._target, self._reactor)
 
     def _not_running(self) -> ConnectionLost:
