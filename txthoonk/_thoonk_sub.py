@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
@@ -98,10 +99,7 @@ class ThoonkSub(ThoonkBase[RedisSubscriber]):
             :class:`~txthoonk.errors.ResponseError` if Redis refuses the channel.
             Cancelling it removes the handler.
         """
-        if not isinstance(event, str) or not event:
-            raise InvalidType(f"an event must be a str and not empty: {shown(event)}")
-        if not callable(handler):
-            raise InvalidType(f"a handler must be callable: {shown(handler)}")
+        _check_handler(event, handler)
         return self._dispatcher.add(channel_for(event), handler)
 
     def remove_handler(self, id_: int) -> None:
@@ -142,11 +140,27 @@ class ThoonkSub(ThoonkBase[RedisSubscriber]):
             :class:`~txthoonk.errors.ResponseError` if Redis refuses it.  Cancelling it
             ends the subscription.
         """
+        return self._to_subscribe(feed, handler, since, snapshot, limit)()
+
+    def _to_subscribe(
+        self,
+        feed: BaseFeed | str,
+        handler: EventHandler | None,
+        since: int | str | None,
+        snapshot: bool,
+        limit: int,
+    ) -> Callable[[], Deferred[Subscription]]:
+        """Check everything, and give what subscribes."""
         name, kinds = _feed_of(feed)
         position = None if since is None else parse_cursor(since)
         self._check_subscription(handler, since, snapshot, limit)
-        subscription = Subscription(name, handler, limit)
-        return follow_feed(self._sources, subscription, name, kinds, position, snapshot)
+
+        def subscribe() -> Deferred[Subscription]:
+            self._check_connected()
+            subscription = Subscription(name, handler, limit)
+            return follow_feed(self._sources, subscription, name, kinds, position, snapshot)
+
+        return subscribe
 
     @deferring
     def subscribe_pattern(
@@ -166,11 +180,26 @@ class ThoonkSub(ThoonkBase[RedisSubscriber]):
         :param limit: see :meth:`subscribe`.
         :return: see :meth:`subscribe`.
         """
+        return self._to_subscribe_pattern(pattern, handler, snapshot, limit)()
+
+    def _to_subscribe_pattern(
+        self, pattern: str, handler: EventHandler | None, snapshot: bool, limit: int
+    ) -> Callable[[], Deferred[Subscription]]:
+        """Check everything, and give what subscribes."""
         if not isinstance(pattern, str) or not pattern:
             raise InvalidType(f"a pattern must be a str and not empty: {shown(pattern)}")
         self._check_subscription(handler, None, snapshot, limit)
-        subscription = Subscription(pattern, handler, limit)
-        return follow_pattern(self._sources, subscription, pattern, snapshot)
+
+        def subscribe() -> Deferred[Subscription]:
+            self._check_connected()
+            subscription = Subscription(pattern, handler, limit)
+            return follow_pattern(self._sources, subscription, pattern, snapshot)
+
+        return subscribe
+
+    def _check_connected(self) -> None:
+        if self._sources.reader is None:  # else there will be a connection
+            self._dispatcher.check_connected()
 
     def _check_subscription(
         self, handler: EventHandler | None, since: object, snapshot: bool, limit: int
@@ -179,13 +208,18 @@ class ThoonkSub(ThoonkBase[RedisSubscriber]):
             raise InvalidType(f"a handler must be callable: {shown(handler)}")
         if type(limit) is not int or limit < 1:
             raise InvalidInput(f"a limit must be a whole number from 1: {shown(limit)}")
-        if self._sources.reader is None:
-            if since is not None or snapshot:
-                raise InvalidInput(
-                    "a subscriber alone has no past: since and snapshot need a publisher "
-                    "beside it, as Thoonk has"
-                )
-            self._dispatcher.check_connected()
+        if self._sources.reader is None and (since is not None or snapshot):
+            raise InvalidInput(
+                "a subscriber alone has no past: since and snapshot need a publisher "
+                "beside it, as Thoonk has"
+            )
+
+
+def _check_handler(event: object, handler: object) -> None:
+    if not isinstance(event, str) or not event:
+        raise InvalidType(f"an event must be a str and not empty: {shown(event)}")
+    if not callable(handler):
+        raise InvalidType(f"a handler must be callable: {shown(handler)}")
 
 
 def _feed_of(feed: object) -> tuple[str, tuple[str, ...]]:

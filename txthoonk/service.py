@@ -22,7 +22,7 @@ from txthoonk._health import text_of
 from txthoonk._publishing import Publishing
 from txthoonk._server import RedisServer
 from txthoonk._steady import SteadyRedis
-from txthoonk._thoonk_sub import ThoonkSub
+from txthoonk._thoonk_sub import ThoonkSub, _check_handler
 from txthoonk._timeouts import check_seconds
 from txthoonk._url import Target, parse_url
 from txthoonk._waiting import WaitingRoom
@@ -451,6 +451,7 @@ class Thoonk(Publishing, Service):
 
     # -- the subscriber's table -----------------------------------------------------------
 
+    @deferring
     def register_handler(self, event: str, handler: Handler) -> Deferred[int]:
         """Call *handler* for every message of a channel, from the confirmation on.
 
@@ -462,6 +463,7 @@ class Thoonk(Publishing, Service):
         :return: fires the handler's id; fails as there, and with
             :class:`~txthoonk.errors.NotSent` if there is no connection for too long.
         """
+        _check_handler(event, handler)
         return self._when_subscriber(lambda: self._sub.register_handler(event, handler))
 
     def remove_handler(self, id_: int) -> None:
@@ -471,6 +473,7 @@ class Thoonk(Publishing, Service):
         """
         self._sub.remove_handler(id_)
 
+    @deferring
     def subscribe(
         self,
         feed: BaseFeed | str,
@@ -489,8 +492,9 @@ class Thoonk(Publishing, Service):
         :return: fires a :class:`~txthoonk.subscriptions.Subscription`; fails as there, and
             with :class:`~txthoonk.errors.NotSent` if there is no connection for too long.
         """
-        return self._subscribed(lambda: self._sub.subscribe(feed, handler, since, snapshot, limit))
+        return self._subscribed(self._sub._to_subscribe(feed, handler, since, snapshot, limit))
 
+    @deferring
     def subscribe_pattern(
         self,
         pattern: str,
@@ -504,9 +508,7 @@ class Thoonk(Publishing, Service):
             the others.
         :return: see :meth:`subscribe`.
         """
-        return self._subscribed(
-            lambda: self._sub.subscribe_pattern(pattern, handler, snapshot, limit)
-        )
+        return self._subscribed(self._sub._to_subscribe_pattern(pattern, handler, snapshot, limit))
 
     @deferring
     def mirror(self, feed: BaseFeed | str) -> Deferred[Mirror]:

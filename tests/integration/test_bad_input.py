@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from twisted.internet import reactor as installed_reactor
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
+from twisted.trial.unittest import TestCase
 
 from tests.integration.test_publisher import PublisherTestCase
+from txthoonk import ConnectionLost, InvalidInput, Thoonk
 from txthoonk.types import Feed
 
 Call = Callable[[], Any]
@@ -230,3 +233,40 @@ def names(value: Any, text: str) -> bool:
     """Tell whether an error's text shows the value, or what of it cannot be sent."""
     bad = "\\ud800"
     return repr(value) in text or (bad in repr(value) and bad in text)
+
+
+class ServiceInputTests(TestCase):
+    """Bad input is told at the call, whether there is a connection or not."""
+
+    async def test_subscriptions(self) -> None:
+        """What is wrong with a subscription or a handler does not wait for Redis."""
+        thoonk = Thoonk("redis://localhost:1", installed_reactor)
+        calls: list[Any] = [
+            thoonk.subscribe(""),
+            thoonk.subscribe("a\0b"),
+            thoonk.subscribe(7),  # type: ignore[arg-type]
+            thoonk.subscribe("x", "no handler"),  # type: ignore[arg-type]
+            thoonk.subscribe("x", since="nowhere"),
+            thoonk.subscribe("x", limit=0),
+            thoonk.subscribe_pattern(""),
+            thoonk.subscribe_pattern("x", limit=True),
+            thoonk.register_handler("", print),
+            thoonk.register_handler("create", None),  # type: ignore[arg-type]
+        ]
+        for call in calls:
+            await self.assertFailure(call, InvalidInput)
+        await self.assertFailure(thoonk.subscribe("x"), ConnectionLost)
+
+    async def test_options(self) -> None:
+        """So is a bad option, when the object is made."""
+        for bad in (
+            {"wait": -1},
+            {"wait": True},
+            {"limit": -1},
+            {"limit": 1.5},
+            {"health": float("nan")},
+            {"reply_timeout": 0},
+            {"db": -1},
+        ):
+            with self.assertRaises(InvalidInput):
+                Thoonk("redis://localhost", installed_reactor, **bad)
