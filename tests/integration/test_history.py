@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from tests.support import RedisTestCase
@@ -145,6 +146,48 @@ class RecordTests(HistoryTestCase):
         contract = [b"feed.publish:x", b"feed.position:x", b"feed.publish:x"]
         self.assertEqual([channel for channel, _ in heard][::2], [b"feed.event:x"] * 3)
         self.assertEqual([channel for channel, _ in heard][1::2], contract)
+
+    async def test_bytes(self) -> None:
+        """What is stored and told is, byte for byte, what docs/subscriptions.rst says."""
+        feed = await self.pub_.feed("x", {"history": 100, "max_length": 1})
+        await feed.publish("1", "a")
+        await feed.publish(b"2\0\xff", "b")
+        epoch = await self.epoch()
+        (server,) = re.findall(rb"master_replid:(\w+)", await self.raw.send("INFO", "replication"))
+        self.assertEqual(
+            await self.raw.hgetall("feed.revision:x"),
+            {
+                b"\0revision": b"3",
+                b"\0epoch": epoch,
+                b"\0eras": epoch + b":0 ",
+                b"\0server": server,
+                b"\0publishes": b"2",
+                b"\0length": b"1",
+                b"\0base": b"0",
+                b"\0cause": b"recreated",
+                b"b": b"3",
+            },
+        )
+        self.assertEqual(
+            await self.raw.send("XRANGE", "feed.history:x", "-", "+"),
+            [
+                [b"1-0", [b"kind", b"publish", b"id", b"a", b"item", b"1"]],
+                [b"2-0", [b"kind", b"retract", b"id", b"a", b"more", b"1"]],
+                [b"3-0", [b"kind", b"publish", b"id", b"b", b"item", b"2\0\xff"]],
+            ],
+        )
+        heard = [pair for pair in await self.spied.messages(own=True) if pair[0] != b"newfeed"]
+        self.assertEqual(
+            heard,
+            [
+                (b"feed.event:x", epoch + b"\0" + b"1\0publish\0a\0" + b"1"),
+                (b"feed.publish:x", b"a\0" + b"1"),
+                (b"feed.event:x", epoch + b"\0" + b"2+\0retract\0a"),
+                (b"feed.retract:x", b"a"),
+                (b"feed.event:x", epoch + b"\0" + b"3\0publish\0b\0" + b"2\0\xff"),
+                (b"feed.publish:x", b"b\0" + b"2\0\xff"),
+            ],
+        )
 
     async def test_trimmed(self) -> None:
         """About as many events are kept as the configuration says, not fewer."""
