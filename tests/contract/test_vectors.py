@@ -26,7 +26,7 @@ TYPES: dict[str, Any] = {
     "job": Job,
 }
 # What every type has, and the publisher's vectors show.
-EVERYWHERE = {"get_config", "set_config", "delete_feed", "get_history", "revision"}
+EVERYWHERE = {"get_config", "set_config", "delete_feed", "get_history", "revision", "mirror"}
 DOCUMENT = json.loads(Path(__file__).with_name("vectors.json").read_text("utf-8"))
 ESCAPE = re.compile(rb"\\(?:x([0-9a-f]{2})|(\\)|)")
 UUID = re.compile(rb"[0-9a-f]{32}")
