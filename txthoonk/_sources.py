@@ -23,7 +23,7 @@ from txthoonk._glob import glob_matcher
 from txthoonk._history import look
 from txthoonk._keys import SEPARATOR, feed_channel
 from txthoonk._source import Source
-from txthoonk.errors import ConnectionLost, FeedDoesNotExist
+from txthoonk.errors import ConnectionLost, FeedDoesNotExist, ResponseError
 from txthoonk.events import CHANNELS, ITEM_KINDS, Event, item_channel
 
 __all__ = ["ALL_KINDS", "Pattern", "Sources"]
@@ -254,7 +254,12 @@ class Sources:
         for pattern in list(self._patterns):
             sources += pattern.sources.values()
         for source in sources:
-            await self._check(source)
+            try:
+                await self._check(source)
+            except ResponseError as error:
+                self._log.warn(
+                    "feed {feed!r} cannot be checked: {error}", feed=source.feed, error=error
+                )
 
     async def _check(self, source: Source) -> None:
         reader = self.reader

@@ -1,0 +1,104 @@
+"""Silence is not health: positions are compared with the server's now and then."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.internet.task import Clock
+
+from tests.support import RedisTestCase, server_url
+from txthoonk import Event, Thoonk
+from txthoonk.service import CHECK_INTERVAL
+
+
+class CheckTests(RedisTestCase):
+    async def setUp(self) -> None:
+        await super().setUp()
+        self.thoonk = await Thoonk(await server_url(), reactor).connect()
+        self.addCleanup(self.thoonk.close)
+        self.sources = self.thoonk._sub._sources
+        self.feed = await self.thoonk.feed("x", {"history": 100})
+        self.subscription = await self.thoonk.subscribe(self.feed)
+
+    def starve(self) -> None:
+        """Let the subscriber's connection get nothing but answers any more."""
+        self.thoonk._sub._dispatcher.routes.clear()
+
+    async def take(self, count: int) -> list[Event]:
+        return [await self.subscription.next() for _ in range(count)]
+
+    async def test_starved(self) -> None:
+        """What a connection did not bring is read from the history."""
+        await self.feed.publish("1", "a")
+        first = await self.take(1)
+        self.starve()
+        for number in (2, 3):
+            await self.feed.publish(str(number), "a")
+        await self.sources.check()
+        self.assertEqual(first + await self.take(2), await self.feed.get_history())
+
+    async def test_every_so_often(self) -> None:
+        """The service does so every 25 seconds."""
+        clock: Any = Clock()
+        checking = self.sources.checking(clock)
+        checking.start(CHECK_INTERVAL, now=False)
+        self.addCleanup(checking.stop)
+        self.assertEqual(self.thoonk._checking.interval, CHECK_INTERVAL)
+        self.starve()
+        await self.feed.publish("1", "a")
+        clock.advance(25)
+        self.assertEqual(await self.take(1), await self.feed.get_history())
+
+    async def test_all_is_well(self) -> None:
+        """Where nothing is missing, nothing is told, and only the position is asked for."""
+        await self.feed.publish("1", "a")
+        await self.take(1)
+        await self.raw.send("CONFIG", "RESETSTAT")
+        await self.sources.check()
+        stats = await self.raw.send("INFO", "commandstats")
+        self.assertNotIn(b"cmdstat_xrange", stats)
+        self.assertNotIn(b"cmdstat_ping", stats)
+        await self.feed.publish("2", "a")
+        (event,) = await self.take(1)
+        self.assertEqual((event.kind, event.revision), ("edit", 2))
+
+    async def test_changed_in_silence(self) -> None:
+        """A change without history, and without a message, is found by the counters."""
+        await self.feed.publish("1", "a")
+        await self.take(1)
+        await self.raw.hdel("feed.items:x", "a")
+        await self.sources.check()
+        (event,) = await self.take(1)
+        self.assertEqual(event.kind, "resync")
+        self.assertIn("keeps no history", event.reason or "")
+
+    async def test_gone_in_silence(self) -> None:
+        """So is a feed that is gone, or whose history is switched off."""
+        for gone in (
+            lambda: self.raw.hset("feed.config:x", "history", "0"),
+            lambda: self.raw.flushdb(),
+        ):
+            await self.feed.set_config({"history": 100})
+            await self.feed.publish("1", "a")
+            while (await self.subscription.next()).revision is None:
+                pass
+            await gone()
+            await self.sources.check()
+            (event,) = await self.take(1)
+            self.assertEqual(event.kind, "resync")
+            self.assertIn("gone", event.reason or "")
+
+    async def test_one_that_cannot_be_checked(self) -> None:
+        """A foreign key in the place of one history keeps none of the others from it."""
+        other = await self.thoonk.feed("y", {"history": 100})
+        subscription = await self.thoonk.subscribe(other)
+        await self.feed.publish("1", "a")
+        await other.publish("1", "a")
+        await self.take(1)
+        await subscription.next()
+        await self.raw.set("feed.revision:x", "foreign")
+        self.starve()
+        await other.publish("2", "a")
+        await self.sources.check()
+        self.assertEqual((await subscription.next()).revision, 2)
