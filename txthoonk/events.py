@@ -207,5 +207,7 @@ def parse_cursor(since: object) -> tuple[str, int]:
         sound = digits.isascii() and digits.isdigit() and len(digits) <= MOST_DIGITS
         revision = int(digits) if sound and (epoch.isalnum() or not epoch) else -1
     if not 0 <= revision < 10**MOST_DIGITS:
-        raise InvalidInput("a position is a cursor of an event, or a revision from 0")
+        raise InvalidInput(
+            f"a position is a cursor of an event, or a revision from 0, not {shown(since)}"
+        )
     return epoch, revision
