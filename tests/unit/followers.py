@@ -37,7 +37,7 @@ def resync(reason: str, epoch: str | None = None, revision: int | None = None) -
 
 
 def snapshot(items: list[Any], epoch: str | None = None, revision: int | None = None) -> Event:
-    return Event("snapshot", "news", item=items, revision=revision, epoch=epoch)
+    return Event("snapshot", "news", item=items, revision=revision, epoch=epoch, type="feed")
 
 
 def found(top: int, *revisions: int, epoch: str = "a", verdict: str = "ok") -> list[Any]:

@@ -68,11 +68,19 @@ class StartTests(FollowerTestCase):
 
     def test_new_feed(self) -> None:
         """Of a new feed all events are delivered, those before the confirmation too."""
-        self.make(from_start=True, snapshot=True)
+        self.make(from_start=True)
         self.follower.ready()
         self.tell(*changes(2, 3))
         self.answer(found(2, 1, 2))
         self.assertEqual((self.asked, self.seen()), (["look  0 1000"], changes(1, 2, 3)))
+
+    def test_state_of_a_new_feed(self) -> None:
+        """Who wants the state gets that of a new feed too."""
+        self.make(from_start=True, snapshot=True)
+        self.follower.ready()
+        self.tell(*changes(2, 3))
+        self.answer(state(2, a="y"))
+        self.assertEqual(self.seen(), [snapshot([("a", "y"), ("3", "x")], "a", 3)])
 
     def test_refused(self) -> None:
         """If Redis does not let it listen or read, nothing begins."""
