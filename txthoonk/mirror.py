@@ -30,8 +30,8 @@ class Mirror(Mapping[str, Any]):
     It is always a state that the feed really had: where changes were missed, the present
     state is kept until the whole new one has been read.  (Of a bounded feed without a
     history, the messages do not say that a retract and a publish are one change.)
-    ``len``, ``in`` and a look at one item take constant time.  An item that the serializer cannot read is the
-    :class:`~txthoonk.errors.InvalidItem` itself.
+    ``len``, ``in`` and a look at one item take constant time.  An item that the serializer
+    cannot read is the :class:`~txthoonk.errors.InvalidItem` itself.
 
     :ivar name: the feed's name.
     :ivar revision: the feed's revision that the mirror has; None without a history.
