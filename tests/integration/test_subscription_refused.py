@@ -1,0 +1,115 @@
+"""Subscriptions that Redis refuses, and feeds that cannot be read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet import reactor
+
+from tests.support import RedisTestCase, server_url
+from txthoonk import Thoonk
+from txthoonk.errors import ResponseError
+from txthoonk.events import ITEM_KINDS, item_channel
+
+ALL = ("&newfeed", "&delfeed", "&conffeed", "&feed.*", "&job.finish:*")
+# Redis compares the pattern of a PSUBSCRIBE with those of the user letter by letter.
+PATTERNS = [f"&{item_channel(kind, 'x*')}" for kind in ITEM_KINDS] + ["&feed.event:x*"]
+
+
+class RefusedTests(RedisTestCase):
+    async def setUp(self) -> None:
+        await super().setUp()
+        self.addCleanup(self.raw.send, "ACL", "DELUSER", "limited")
+
+    async def limited(self, *channels: str) -> Thoonk:
+        """Connect as a user who may do all, but hear only of these channels."""
+        user = ("ACL", "SETUSER", "limited", "reset", "on", ">secret", "allkeys", "allcommands")
+        await self.raw.send(*user, "resetchannels", *channels)
+        url = await server_url()
+        self.thoonk = Thoonk(url, reactor, username="limited", password="secret")
+        self.addCleanup(self.thoonk.close)
+        return await self.thoonk.connect()
+
+    async def refused(self, subscribing: Any) -> None:
+        error = await self.assertFailure(subscribing, ResponseError)
+        self.assertEqual(error.code, "NOPERM")
+        self.assertEqual(self.thoonk._subscriptions, {})
+        sources = self.thoonk._sub._sources
+        self.assertEqual((sources._literal, sources._by_feed, sources._patterns), ({}, {}, {}))
+
+    async def test_one_channel(self) -> None:
+        """Without the right to one of a feed's channels, a subscription fails."""
+        thoonk = await self.limited(*ALL[:3], "&feed.publish:*", "&feed.edit:*", "&feed.mark:*")
+        await self.refused(thoonk.subscribe("x"))
+        await self.refused(thoonk.mirror("x"))
+
+    async def test_pattern(self) -> None:
+        """So does one to a pattern."""
+        thoonk = await self.limited(*ALL[:3], "&feed.publish:*", "&feed.mark:*")
+        await self.refused(thoonk.subscribe_pattern("x*"))
+
+    async def test_channels_of_all_feeds(self) -> None:
+        """The channels that tell of feeds created and deleted are needed as well."""
+        thoonk = await self.limited("&feed.*", "&job.finish:*")
+        await self.refused(thoonk.subscribe("x"))
+        await self.refused(thoonk.subscribe_pattern("x*"))
+
+    async def test_allowed(self) -> None:
+        """These rights are enough."""
+        thoonk = await self.limited(*ALL, *PATTERNS)
+        for made in (await thoonk.subscribe("x"), await thoonk.subscribe_pattern("x*")):
+            await made.stop()
+
+    async def test_taken_away(self) -> None:
+        """Rights that are taken away later: the subscriber is told that he hears no more."""
+        for pattern in (False, True):
+            thoonk = await self.limited(*ALL, *PATTERNS)
+            feed = await thoonk.feed("x")
+            subscribing = thoonk.subscribe_pattern("x*") if pattern else thoonk.subscribe("x")
+            subscription = await subscribing
+            await feed.publish("1")
+            self.assertEqual((await subscription.next()).kind, "publish")
+            await self.raw.send("ACL", "SETUSER", "limited", "resetchannels", *ALL[:3])
+            await self.raw.send("CLIENT", "KILL", "USER", "limited", "TYPE", "pubsub")
+            event = await subscription.next()
+            while "cannot be followed" not in (event.reason or ""):
+                event = await subscription.next()
+            self.assertEqual((event.kind, event.feed), ("resync", "x"))
+            await thoonk.close()
+
+
+class UnreadableTests(RedisTestCase):
+    async def setUp(self) -> None:
+        await super().setUp()
+        self.thoonk = await Thoonk(await server_url(), reactor).connect()
+        self.addCleanup(self.thoonk.close)
+        self.good = await self.thoonk.feed("good", {"history": 10})
+        await self.thoonk.feed("bad", {"history": 10})
+        await self.raw.set("feed.history:bad", "foreign")
+
+    async def test_one_feed(self) -> None:
+        """A feed with a foreign key in the place of its history cannot be subscribed to."""
+        for call in (self.thoonk.subscribe("bad"), self.thoonk.subscribe("bad", snapshot=True)):
+            error = await self.assertFailure(call, ResponseError)
+            self.assertIn("WRONGTYPE", f"{error.code} {error}")
+
+    async def test_pattern(self) -> None:
+        """Of a pattern, the others are followed, and it is told of that one."""
+        subscription = await self.thoonk.subscribe_pattern("*")
+        self.assertEqual(len(self.flushLoggedErrors(ResponseError)), 1)
+        event = await subscription.next()
+        self.assertEqual((event.kind, event.feed), ("resync", "bad"))
+        self.assertIn("cannot be followed", event.reason or "")
+        await self.good.publish("1", "a")
+        event = await subscription.next()
+        self.assertEqual((event.feed, event.revision), ("good", 1))
+
+    async def test_later(self) -> None:
+        """One that cannot be read any more after a lost connection says so."""
+        subscription = await self.thoonk.subscribe("good")
+        await self.raw.set("feed.revision:good", "foreign")
+        await self.raw.send("CLIENT", "KILL", "TYPE", "pubsub")
+        event = await subscription.next()
+        self.assertEqual(event.kind, "resync")
+        self.assertIn("cannot be read", event.reason or "")
+        self.assertEqual(len(self.flushLoggedErrors(ResponseError)), 1)
