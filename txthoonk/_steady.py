@@ -21,13 +21,13 @@ class _Queued(Deferred[Any]):
     """A call that waits for a connection.
 
     :ivar due: when it has waited long enough.
-    :ivar send: sends it.
+    :ivar begin: sends it.
     :ivar sent: what that gave.
     :ivar multi: the MULTI of the transaction that it belongs to.
     """
 
     due: float
-    send: Callable[[Redis], Deferred[Any]]
+    begin: Callable[[Redis], Deferred[Any]]
     sent: Deferred[Any]
     multi: _Queued | None
 
@@ -170,7 +170,7 @@ class SteadyRedis(Redis):
             return fail(error)
         queued = _Queued(self._cancelled)
         queued.due = self._reactor.seconds() + self._wait
-        queued.send = send
+        queued.begin = send
         if self._begun and self._multi is None:
             self._multi = queued
         queued.multi = self._multi
@@ -199,7 +199,7 @@ class SteadyRedis(Redis):
             queued.errback(NotSent("the MULTI before it was not sent"))
             return
         redis.transaction = multi is not None
-        queued.sent = queued.send(redis)
+        queued.sent = queued.begin(redis)
         queued.sent.chainDeferred(queued)
 
     def _cancelled(self, queued: Deferred[Any]) -> None:
