@@ -23,6 +23,7 @@ from txthoonk.protocol import Redis
 __all__ = ["Assembly", "Reader", "Unordered"]
 
 SLICE = 1000  # items in one call, and in one snapshot event
+PAUSE, LONGEST_PAUSE = 0.1, 5.0  # seconds before the state is read again
 HELD = 100_000  # events that are held until the order is there
 
 
@@ -38,6 +39,9 @@ class Reader(Protocol):
 
     def available(self) -> Deferred[Any]:
         """Wait for the publisher's connection."""
+
+    def later(self, seconds: float) -> Deferred[Any]:
+        """Wait for so many seconds."""
 
     def ping(self) -> Deferred[Any]:
         """Wait for all messages that were published before now."""
@@ -58,6 +62,7 @@ class Assembly:
 
     :ivar position: where the state stands.
     :ivar held: events that came before the order was there.
+    :ivar left: events at the end that make a state only with those that are to come.
 
     :param tell: gets the events of the feed as a whole that come meanwhile.
     """
@@ -68,6 +73,7 @@ class Assembly:
         self._reader = reader
         self._tell = tell
         self.held: list[Event] = []
+        self.left: list[Event] = []
         self._state: State | None = None
         self._whole = True
         self._broken = False
@@ -90,6 +96,10 @@ class Assembly:
             if event.revision is not None:
                 self.position = Position(event.epoch, event.revision)
             self._whole = state.apply(self._source.loaded(event)) and not event.more
+            if self._whole:
+                self.left.clear()
+            else:
+                self.left.append(event)
         elif what is not Step.DROP:
             self._broken = True
 
@@ -98,53 +108,58 @@ class Assembly:
 
         :raises Unordered: where the feed is of a type that has no order.
         """
-        while True:
+        attempts = 1
+        state = await self._attempt()
+        while self._broken:
+            # Who breaks it may go on and on: that must not keep the server busy.
+            if attempts > 1:
+                await self._reader.later(min(PAUSE * attempts, LONGEST_PAUSE))
+            attempts += 1
             state = await self._attempt()
-            if not self._broken:
-                break
         items = state.items
         pairs = [(id_, items[id_]) for id_ in state.order() if items[id_] is not MISSING]
         return [pairs[first : first + SLICE] for first in range(0, len(pairs), SLICE)] or [[]]
 
     async def _attempt(self) -> State:
-        self.held, self._state, self._broken, self._whole = [], None, False, True
+        self.held, self.left = [], []
+        self._state, self._broken, self._whole = None, False, True
         self.position = NOWHERE
-        ids, state = await self._read_order()
+        ids, state, done = await self._read_order()
         self._state = state
         for event in self.held:
             self._apply(state, event)
         self.held = []
         epoch, top = self.position.epoch, self.position.revision
-        for first in range(SLICE, len(ids), SLICE):
-            some = ids[first : first + SLICE]
+        sliced = done < len(ids)
+        while done < len(ids):
+            some = ids[done : done + SLICE]
             epoch, top, items = await read_items(self._reader.redis, self._source.feed, some)
-            self._fill(state, some, items)
+            self._fill(state, some[: len(items)], items)
+            done += len(items)
             if self._broken:
                 return state
-        while len(ids) > SLICE or not self._whole:
+        if sliced or not self._whole:
             await self._reader.ping()
-            if self._whole:
-                break
         late = epoch != self.position.epoch or top > self.position.revision
         if self.position.epoch is not None and late:
             self._broken = True
         return state
 
-    async def _read_order(self) -> tuple[list[str], State]:
-        """Read all ids and the first items."""
+    async def _read_order(self) -> tuple[list[str], State, int]:
+        """Read all ids and the first items; how many these are."""
         message, passed = self._reader.mark(lambda: self.held.clear())
         try:
             return await self._read_order_and(message, passed)
         except FeedDoesNotExist:
             self._source.learn(None, "text")
-            return [], FeedState([])
+            return [], FeedState([]), 0
         finally:
             passed.addErrback(lambda _: None)
             passed.cancel()
 
     async def _read_order_and(
         self, message: str, passed: Deferred[None]
-    ) -> tuple[list[str], State]:
+    ) -> tuple[list[str], State, int]:
         redis, channel = self._reader.redis, self._reader.mark_channel
         found = await read_snapshot(redis, self._source.feed, SLICE, channel, message)
         self._source.learn(found.type, found.serializer)
@@ -159,7 +174,7 @@ class Assembly:
             self.position = Position(found.epoch, found.top)
         state = make_state(found.type, found.ids)
         self._fill(state, found.ids[: len(found.items)], found.items)
-        return found.ids, state
+        return found.ids, state, len(found.items)
 
     def _fill(self, state: State, ids: list[str], items: list[str | None]) -> None:
         for id_, item in zip(ids, items, strict=True):

@@ -67,6 +67,13 @@ def _check_limit(field: str, text: str) -> None:
         )
 
 
+def _check_history(text: str) -> None:
+    if not (text.isascii() and text.isdigit() and len(text) <= 15):
+        raise InvalidInput(
+            f"configuration 'history' must be a whole number of events, 0 for none: {shown(text)}"
+        )
+
+
 def _check_timeout(text: str) -> None:
     try:
         # Lua, which reads it, knows no underscores in numbers.
@@ -79,7 +86,7 @@ def _check_timeout(text: str) -> None:
 
 _CHECKS: dict[str, Callable[[str], object]] = {
     "type": _check_type,
-    "history": partial(_check_limit, "history"),
+    "history": _check_history,
     "max_failures": partial(_check_limit, "max_failures"),
     "max_length": partial(_check_limit, "max_length"),
     "timeout": _check_timeout,

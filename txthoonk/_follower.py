@@ -16,6 +16,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txthoonk._assembly import Assembly, Reader, Unordered
+from txthoonk._connection import back_off
 from txthoonk._history import look
 from txthoonk._replay import (
     NOWHERE,
@@ -28,13 +29,20 @@ from txthoonk._replay import (
     step,
 )
 from txthoonk._source import Source
-from txthoonk.errors import ConnectionLost, FeedDoesNotExist, ThoonkError
+from txthoonk.errors import (
+    ConnectionLost,
+    FeedDoesNotExist,
+    NotSent,
+    ResponseError,
+    ThoonkError,
+)
 from txthoonk.events import CHANNELS, Event, parse_entry
 
 __all__ = ["Follower", "Taker"]
 
 HELD = 10_000  # live events that are held while the history is read
 SLICE = 1000  # entries that are read in one call
+ANEW = "the feed was created anew"
 GONE = "events were not told yet, and the feed or its history is gone"
 UNSEEN = "events were missed, and there is no publisher to read the history with"
 
@@ -50,11 +58,14 @@ class Taker(Protocol):
     def force(self, event: Event) -> None:
         """Take an event, whether there is room or not."""
 
-    def free(self) -> int:
-        """Tell for how many there is room."""
+    def reserve(self, most: int) -> int:
+        """Reserve room for events that are about to come; for how many there is room."""
+
+    def release(self, count: int) -> None:
+        """Give back what was reserved."""
 
     def room(self) -> Deferred[None]:
-        """Wait for room; it never fails, but does not fire once the taker is gone."""
+        """Wait for room; it does not fire once the taker is gone."""
 
     def tell(self, event: Event) -> Deferred[None]:
         """Take an event as :meth:`force` does; fires once it is delivered, like :meth:`room`."""
@@ -109,7 +120,9 @@ class Follower:
         "_state_wanted",
         "_strict",
         "_taker",
+        "_told",
         "_turn",
+        "_waiting",
         "epoch",
         "first",
         "live",
@@ -148,6 +161,8 @@ class Follower:
         self._going: deque[Event] = deque()
         self.live: Callable[[Event], object] = _ignore
         self.first: Deferred[None] = Deferred(lambda _: None)
+        self._waiting: Deferred[Any] | None = None
+        self._told = NOWHERE
         self.epoch: str | None = None
         self.revision = 0
         self._move_to(position or NOWHERE)
@@ -170,6 +185,7 @@ class Follower:
         """Stop until the next connection; from now on something may be missed."""
         self._gap = self._gap or (UNRECORDED if self.first.called else None)
         self._contiguous = False
+        self._told = NOWHERE
         self._supersede()
 
     def refused(self, error: BaseException) -> None:
@@ -195,6 +211,7 @@ class Follower:
 
     def _supersede(self) -> None:
         self._turn += 1
+        self._stop_waiting()
         self.live = _ignore
         self._held.clear()
         self._going.clear()
@@ -223,6 +240,8 @@ class Follower:
             self._of_the_feed(event)
             return
         what = step(self.epoch, self.revision, event)
+        if self._is_told(event):
+            return
         if what is Step.DELIVER:  # its history has just begun
             before = Position(self.epoch, self.revision)
             self.epoch, self.revision = event.epoch, event.revision or 0
@@ -239,6 +258,13 @@ class Follower:
             self._gap = GONE
             self._foreign = what is Step.FOREIGN
             self._read_on(*([] if self._foreign else [event]))
+
+    def _is_told(self, event: Event) -> bool:
+        """Tell whether an event was read from a history that has been switched off since."""
+        told = self._told
+        if self.epoch is not None or told.epoch != event.epoch or event.revision is None:
+            return False
+        return event.revision <= told.revision
 
     def _of_the_feed(self, event: Event) -> None:
         if event.kind == "create":
@@ -264,7 +290,8 @@ class Follower:
             self._taker.purge(self._source.feed)
             self._state_wanted = self._snapshot
             waiting = self._resync(Outcome(NOWHERE, SLOW))
-        waiting.addCallback(self._resume, self._turn)
+        self._waiting = waiting
+        waiting.addCallbacks(self._resume, lambda _: None, callbackArgs=(self._turn,))
 
     def _hold_of_the_feed(self, event: Event) -> None:
         if event.kind in CHANNELS:
@@ -273,6 +300,7 @@ class Follower:
     def _resume(self, _: None, turn: int) -> None:
         if turn != self._turn:
             return
+        self._waiting = None
         if self._reader is not None:
             self._read_on(*self._held)
         else:
@@ -283,6 +311,7 @@ class Follower:
     def _read_on(self, *events: Event) -> None:
         """Read what is behind the position; live events wait, these first."""
         self._turn += 1
+        self._stop_waiting()
         self._held = deque([*events, *self._going])
         self._going.clear()
         self._overflown = False
@@ -297,6 +326,7 @@ class Follower:
         self._held.append(event)
 
     async def _read(self, turn: int) -> None:
+        failures = 0
         while True:
             try:
                 if not self._state_wanted or not await self._read_state(turn):
@@ -306,8 +336,44 @@ class Follower:
                 if not self._state_wanted:
                     self._go_live()
                     return
-            except ConnectionLost:
+            except ConnectionLost as error:
+                if isinstance(error, NotSent) and not self.first.called:
+                    raise
                 await self._still(turn, self._present_reader.available())
+            except ResponseError as error:
+                if self._strict and not self.first.called:
+                    raise
+                failures += 1
+                await self._put_off(turn, error, failures)
+
+    async def _put_off(self, turn: int, error: ResponseError, failures: int) -> None:
+        """Wait before the next attempt to read; live events are held meanwhile."""
+        if turn != self._turn:
+            raise _Superseded
+        self._log.warn(
+            "feed {feed!r} cannot be read: {error}", feed=self._source.feed, error=error
+        )
+        if failures == 1:
+            self._state_wanted = self._snapshot
+            self._resync(Outcome(NOWHERE, f"the feed cannot be read: {error}"))
+            self._started()
+        if turn == self._turn:
+            self.live = self._hold
+            await self._wait(turn, self._present_reader.later(back_off(failures)))
+
+    async def _wait(self, turn: int, waiting: Deferred[Any]) -> None:
+        """Wait for something that is to be cancelled when it is of no use any more."""
+        if turn != self._turn:
+            waiting.cancel()
+            raise _Superseded
+        self._waiting = waiting
+        await self._still(turn, waiting)
+        self._waiting = None
+
+    def _stop_waiting(self) -> None:
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            waiting.cancel()
 
     @property
     def _present_reader(self) -> Reader:
@@ -325,58 +391,74 @@ class Follower:
     async def _replay(self, turn: int) -> None:
         """Deliver what the history has behind the position."""
         while True:
-            await self._still(turn, self._taker.room())
-            held = len(self._held)
+            while not (room := self._taker.reserve(SLICE)):
+                await self._wait(turn, self._taker.room())
             try:
-                asked = self._look(max(1, min(SLICE, self._taker.free())))
-                found = await self._still(turn, asked)
-            except FeedDoesNotExist:
-                found = None
-            if turn != self._turn:
-                raise _Superseded
-            if found is not None:
-                self._source.learn(found.type, found.serializer)
-            outcome = after_look(
-                Position(self.epoch, self.revision),
-                found,
-                gap=self._gap,
-                foreign=self._foreign,
-                from_start=self._from_start,
-                contiguous=self._contiguous,
-            )
-            self._foreign, self._from_start, self._contiguous = False, False, True
-            self._move_to(outcome.position)
-            if self.epoch is not None:
-                self._drop_void(held)
-            self._started()
-            if turn != self._turn:
-                raise _Superseded
-            if outcome.resync is not None:
-                self._gap = None
-                self._state_wanted = self._snapshot
-                self._resync(outcome)
-            if found is None or not outcome.replay:
-                self._gap = None
-                return
-            for entry in found.entries:
-                self._replayed = True
-                event = parse_entry(self._source.feed, found.epoch, entry)
-                self.revision = int(entry[0])
-                self._taker.force(self._source.loaded(event))
-                if turn != self._turn:
-                    raise _Superseded
-            if self.revision >= found.top or self._held_connects():
-                self._gap = None
-                return
+                if await self._replay_some(turn, room):
+                    return
+            finally:
+                self._taker.release(room)
 
-    def _drop_void(self, count: int) -> None:
+    async def _replay_some(self, turn: int, most: int) -> bool:
+        """Deliver the next events of the history; whether there are no more."""
+        held = len(self._held)
+        try:
+            found = await self._still(turn, self._look(most))
+        except FeedDoesNotExist:
+            found = None
+        if turn != self._turn:
+            raise _Superseded
+        if found is not None:
+            self._source.learn(found.type, found.serializer)
+        before = Position(self.epoch, self.revision)
+        outcome = after_look(
+            before,
+            found,
+            gap=self._gap,
+            foreign=self._foreign,
+            from_start=self._from_start,
+            contiguous=self._contiguous,
+        )
+        self._replayed = self._replayed or self._from_start
+        self._foreign, self._from_start, self._contiguous = False, False, True
+        self._move_to(outcome.position)
+        reason = outcome.resync
+        if self.epoch is not None and self._drop_void(held, before.epoch) and reason is None:
+            reason = ANEW
+        self._started()
+        if turn != self._turn:
+            raise _Superseded
+        if reason is not None:
+            self._gap = None
+            self._state_wanted = self._snapshot
+            self._resync(Outcome(outcome.position, reason))
+        if found is None or not outcome.replay:
+            self._gap = None
+            return True
+        for entry in found.entries:
+            self._replayed = True
+            event = parse_entry(self._source.feed, found.epoch, entry)
+            self.revision = int(entry[0])
+            self._taker.force(self._source.loaded(event))
+            if turn != self._turn:
+                raise _Superseded
+        if self.revision >= found.top or self._held_connects():
+            self._gap = None
+            return True
+        return False
+
+    def _drop_void(self, count: int, last: str | None) -> bool:
         """Drop events of an epoch that was over when the look was made.
 
         :param count: how many of those that are held were held then.
+        :param last: the epoch of the position before.
+        :return: whether there was one that nothing has told of: neither of that epoch, which
+            is followed by a resync, nor of the present one.
         """
         before = [self._held.popleft() for _ in range(min(count, len(self._held)))]
         kept = [event for event in before if event.epoch in (None, self.epoch)]
         self._held.extendleft(reversed(kept))
+        return any(event.epoch not in (None, self.epoch, last) for event in before)
 
     def _look(self, count: int) -> Deferred[Any]:
         redis, feed = self._present_reader.redis, self._source.feed
@@ -406,6 +488,7 @@ class Follower:
         self._state_wanted = False
         self._gap, self._foreign, self._from_start = None, False, False
         self._contiguous = self._replayed = True
+        self._held = deque(assembly.left)
         self.live = self._hold
         self._move_to(assembly.position)
         self._started()
@@ -432,7 +515,7 @@ class Follower:
             self._begin_anew(SLOW)
         elif self._replayed and any(event.kind == "create" for event in held):
             # Whether what was read is of the old feed or the new one, nobody can tell.
-            self._begin_anew("the feed was created anew")
+            self._begin_anew(ANEW)
         elif self.epoch is not None and any(map(_is_foreign, held)):
             # One more look is behind them all.
             self._foreign, self._gap = True, GONE
@@ -475,6 +558,8 @@ class Follower:
     # -- what is told -----------------------------------------------------------------
 
     def _move_to(self, position: Position) -> None:
+        if self.epoch is not None:
+            self._told = Position(self.epoch, self.revision)
         self.epoch, self.revision = position.epoch, position.revision
 
     def _resync(self, outcome: Outcome) -> Deferred[None]:

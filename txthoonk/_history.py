@@ -70,7 +70,7 @@ def look(
 
     :param epoch: of the position; empty: the present one.
     :param since: the position's revision; None: before the oldest one that is kept.
-    :param count: how many entries at the most.
+    :param count: how many entries at the most; there are fewer if they are big.
     :return: fires a :class:`Look`; fails with
         :class:`~txthoonk.errors.FeedDoesNotExist`.
     """
@@ -116,7 +116,7 @@ def read_snapshot(
 ) -> Deferred[Snapshot]:
     """Read the order of a feed, and its first items: O(n) for n items.
 
-    :param count: of how many ids the items are wanted.
+    :param count: of how many ids the items are wanted; there are fewer if they are big.
     :param channel: gets *message* at that moment, if the feed keeps no history.
     :return: fires a :class:`Snapshot`; fails with
         :class:`~txthoonk.errors.FeedDoesNotExist`.
@@ -139,7 +139,8 @@ def read_items(
 ) -> Deferred[tuple[str | None, int, list[str | None]]]:
     """Read items as they are stored, and the position of that moment.
 
-    :return: fires the epoch and the revision, if the feed keeps a history, and the items.
+    :return: fires the epoch and the revision, if the feed keeps a history, and the items: of
+        the first ids only, if they are big.
     """
     keys = (feed_key("items", feed), feed_key("revision", feed))
     command = (*_ITEMS.prefix(keys), *ids)

@@ -20,6 +20,8 @@ from txthoonk.serializers import get_serializer
 __all__ = ["Follows", "Source"]
 
 _log = Logger()
+# Type -> kinds that the contract has no message for.
+_ALONE = {"queue": ("put",), "pyqueue": ("put",), "job": ("retract",)}
 _new = tuple.__new__  # of an Event: all fields, none checked
 
 
@@ -87,8 +89,8 @@ class Source:
 
         # All that every message passes through, without a call that can be spared.
         def told(message: str) -> None:
-            if message == self._twin:
-                self._twin = None
+            twin, self._twin = self._twin, None
+            if message == twin:
                 return
             id_, separator, rest = message.partition(SEPARATOR)
             if len(separator) != parts:
@@ -110,7 +112,9 @@ class Source:
             channel = feed_channel("event", self.feed)
             _log.error("malformed message on channel {channel!r} ignored", channel=channel)
             return
-        event, self._twin = parsed
+        event, twin = parsed
+        alone = event.kind in _ALONE.get(self.type or "", ())
+        self._twin = None if alone else twin
         self.tell(event)
 
     def tell(self, event: Event) -> None:
@@ -144,7 +148,7 @@ class Source:
             return data
         try:
             return self.loads(data)
-        except ValueError as error:
+        except Exception as error:  # noqa: BLE001  (a serializer of others; it must not stop us)
             text = f"item {id_!r} of feed {self.feed!r} cannot be read: {error}"
             _log.error("{text}", text=text)
             return InvalidItem(text, id_, data)

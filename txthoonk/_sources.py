@@ -116,6 +116,7 @@ class Sources:
         self._literal: dict[tuple[str, tuple[str, ...]], _Literal] = {}
         self._by_feed: dict[str, list[Source]] = {}
         self._patterns: dict[Pattern, Callable[[str, Event], None]] = {}
+        self._pattern_groups: dict[Pattern, Group] = {}
         self._marks: dict[str, tuple[Callable[[], object], Deferred[None]]] = {}
         self._new_mark = count()
         self._registry = Group(
@@ -188,10 +189,11 @@ class Sources:
         self._join()
         found = Pattern(pattern, heard)
         self._patterns[found] = of_a_feed
-        joined = group(found.patterns)
+        joined = self._pattern_groups[found] = group(found.patterns)
 
         def end() -> None:
             if self._patterns.pop(found, None) is not None:
+                del self._pattern_groups[found]
                 self._dispatcher.leave(joined)
                 self._leave()
 
@@ -208,6 +210,7 @@ class Sources:
         if not self._literal and not self._patterns and self._joined:
             self._joined = False
             self._dispatcher.leave(self._registry)
+            self._lost()
 
     # -- messages about feeds, and marks --------------------------------------------
 
@@ -238,13 +241,22 @@ class Sources:
             came.callback(None)
 
     def _lost(self) -> None:
+        self._fail_marks(ConnectionLost("the subscriber's connection was lost"))
+
+    def _fail_marks(self, error: BaseException) -> None:
         marks, self._marks = self._marks, {}
         for _, came in marks.values():
-            came.errback(ConnectionLost("the subscriber's connection was lost"))
+            came.errback(error)
 
     def _refused(self, error: BaseException) -> None:
+        # The next one who subscribes asks again.
+        self._joined = False
+        self._dispatcher.leave(self._registry)
+        self._fail_marks(error)
         for literal in list(self._literal.values()):
             literal._refused(error)
+        for group in list(self._pattern_groups.values()):
+            group.refused(error)
 
     # -- silence is not health ------------------------------------------------------
 

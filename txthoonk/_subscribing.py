@@ -16,7 +16,7 @@ from txthoonk._redis import TEXT
 from txthoonk._replay import UNRECORDED, Position
 from txthoonk._source import Source
 from txthoonk._sources import ALL_KINDS, Sources
-from txthoonk.errors import ConnectionLost
+from txthoonk.errors import ConnectionLost, NotSent
 from txthoonk.events import Event
 from txthoonk.subscriptions import Subscription
 
@@ -148,7 +148,9 @@ class _PatternFollowers:
             while names is None:
                 try:
                     names = await reader.redis.request(("SMEMBERS", FEEDS), TEXT)
-                except ConnectionLost:
+                except ConnectionLost as error:
+                    if isinstance(error, NotSent) and not again:
+                        raise
                     await reader.available()
             if turn != self._turn:
                 return

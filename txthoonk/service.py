@@ -11,6 +11,7 @@ import attr
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError, fail, succeed
 from twisted.internet.interfaces import IProtocolFactory, IStreamClientEndpoint
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -107,6 +108,9 @@ class _Reader:
 
     def available(self) -> Deferred[Any]:
         return self._thoonk._publisher.when_connected()
+
+    def later(self, seconds: float) -> Deferred[Any]:
+        return deferLater(self._thoonk._reactor, seconds)
 
     def ping(self) -> Deferred[Any]:
         return self._thoonk._sub.redis.send("PING")

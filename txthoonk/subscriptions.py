@@ -48,7 +48,8 @@ class Subscription(AsyncIterator[Event]):
         self._limit = limit
         self._events: deque[Event] = deque()
         self._nexts: deque[Deferred[Event]] = deque()
-        self._rooms: list[Deferred[None]] = []
+        self._rooms: deque[Deferred[None]] = deque()
+        self._reserved = 0
         self._told: dict[int, Deferred[None]] = {}
         self._busy = False
         self._end: Callable[[], object] = lambda: None
@@ -123,17 +124,36 @@ class Subscription(AsyncIterator[Event]):
         elif not self.stopped:
             self._events.append(event)
 
-    def free(self) -> int:
-        """Tell for how many events there is room."""
-        return self._limit - len(self._events)
+    def reserve(self, most: int) -> int:
+        """Reserve room for events that are about to come; for how many there is room."""
+        count = max(0, min(most, self._limit - len(self._events) - self._reserved))
+        self._reserved += count
+        return count
+
+    def release(self, count: int) -> None:
+        """Give back what was reserved."""
+        self._reserved -= count
+        self._tell_of_room()
 
     def room(self) -> Deferred[None]:
         """Wait until half of the room is free; not fired once it is stopped."""
-        if len(self._events) * 2 <= self._limit:
+        if self._has_room():
             return succeed(None)
-        waiting: Deferred[None] = Deferred()
+        waiting: Deferred[None] = Deferred(self._leave_room)
         self._rooms.append(waiting)
         return waiting
+
+    def _leave_room(self, waiting: Deferred[None]) -> None:
+        if waiting in self._rooms:
+            self._rooms.remove(waiting)
+
+    def _has_room(self) -> bool:
+        return (len(self._events) + self._reserved) * 2 <= self._limit
+
+    def _tell_of_room(self) -> None:
+        # Each who is told may reserve all of it.
+        while self._rooms and self._has_room():
+            self._rooms.popleft().callback(None)
 
     def purge(self, feed: str) -> None:
         """Forget the events of a feed that were not delivered."""
@@ -155,10 +175,8 @@ class Subscription(AsyncIterator[Event]):
 
     def _take(self) -> Event:
         event = self._events.popleft()
-        if self._rooms and len(self._events) * 2 <= self._limit:
-            rooms, self._rooms = self._rooms, []
-            for waiting in rooms:
-                waiting.callback(None)
+        if self._rooms:
+            self._tell_of_room()
         if self._told and (told := self._told.pop(id(event), None)):
             told.callback(None)
         return event

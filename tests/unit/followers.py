@@ -55,6 +55,13 @@ def state(top: int | None, **items: str) -> list[Any]:
     return ["ok", "feed", None, epoch, revision, list(items), list(items.values())]
 
 
+def free(subscription: Subscription) -> int:
+    """Tell for how many events there is room."""
+    count = subscription.reserve(10_000)
+    subscription.release(count)
+    return count
+
+
 class Reader:
     """A publisher's connection; the marks that come back, and when it is there again."""
 
@@ -64,6 +71,7 @@ class Reader:
         self.connect()
         self.marks: list[tuple[Callable[[], object], Deferred[None]]] = []
         self.returns: list[Deferred[Any]] = []
+        self.pauses: list[Deferred[Any]] = []
 
     def connect(self) -> None:
         self.redis, self.transport = redis()
@@ -72,6 +80,10 @@ class Reader:
     def available(self) -> Deferred[Any]:
         self.returns.append(Deferred())
         return self.returns[-1]
+
+    def later(self, seconds: float) -> Deferred[Any]:
+        self.pauses.append(Deferred())
+        return self.pauses[-1]
 
     def ping(self) -> Deferred[Any]:
         raise AssertionError("no state of these tests is read in slices")

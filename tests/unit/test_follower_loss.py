@@ -11,11 +11,12 @@ from tests.unit.followers import (
     change,
     changes,
     found,
+    free,
     of_the_feed,
     resync,
     state,
 )
-from tests.unit.wire import lose
+from tests.unit.wire import lose, outcome
 from txthoonk._follower import UNSEEN
 from txthoonk._replay import SLOW, UNRECORDED
 from txthoonk.errors import ConnectionLost, ResponseError, ThoonkError
@@ -118,14 +119,28 @@ class LossTests(FollowerTestCase):
             self.assertEqual((self.first, self.seen()), ([None] if begun else [error], []))
 
     def test_cannot_be_read(self) -> None:
-        """If Redis refuses the reading later on, it is told and logged; live events go on."""
+        """If Redis refuses the reading later on, it is told once, and tried again."""
         self.start()
         self.tell(change(8))
         self.answer("NOPERM look")
         self.assertEqual(self.seen(), [resync("the feed cannot be read: NOPERM look")])
-        self.assertEqual(len(self.flushLoggedErrors(ResponseError)), 1)
         self.tell(*changes(9, 10))
-        self.assertEqual((self.seen(), self.position), (changes(9, 10), ("a", 10)))
+        self.reader.pauses.pop().callback(None)
+        self.answer("OOM look")
+        self.reader.pauses.pop().callback(None)
+        self.answer(found(9, 6, 7, 8, 9))
+        self.assertEqual((self.seen(), self.position), (changes(6, 7, 8, 9, 10), ("a", 10)))
+
+    def test_lost_while_it_cannot_be_read(self) -> None:
+        """A pause that is of no use any more is over."""
+        self.start()
+        self.tell(change(8))
+        self.answer("NOPERM look")
+        self.seen()
+        pause = outcome(self.reader.pauses.pop())
+        self.follower.lost()
+        self.assertEqual(len(pause), 1)
+        self.assert_stays()
 
     def test_refused(self) -> None:
         """If Redis does not let it listen on a later connection, it is told, and the end."""
@@ -182,7 +197,7 @@ class AloneTests(FollowerTestCase):
         """A subscriber who is too slow is told, and gets what comes after that."""
         self.begin(limit=2)
         self.tell(*[change(None)] * 3)
-        self.assertEqual(self.subscription.free(), 1)
+        self.assertEqual(free(self.subscription), 1)
         self.tell(change(None))
         self.assertEqual(self.seen(), [resync(SLOW)])
         self.tell(change(None))

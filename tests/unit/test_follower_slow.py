@@ -9,6 +9,7 @@ from tests.unit.followers import (
     change,
     changes,
     found,
+    free,
     of_the_feed,
     resync,
     snapshot,
@@ -57,7 +58,7 @@ class SlowTests(FollowerTestCase):
         """Without a history, what waits is dropped, and that is told in its place."""
         self.start(OFF, limit=2)
         self.tell(*[change(None)] * 3)
-        self.assertEqual(self.subscription.free(), 1)
+        self.assertEqual(free(self.subscription), 1)
         self.assertEqual(self.seen(), [resync(SLOW)])
         self.tell(change(None))
         self.answer(OFF)

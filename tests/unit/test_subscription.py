@@ -8,6 +8,7 @@ from typing import Any
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.unit.followers import free
 from tests.unit.wire import outcome
 from txthoonk.errors import SubscriptionEnded
 from txthoonk.events import Event
@@ -125,13 +126,13 @@ class RoomTests(SynchronousTestCase):
 
     def test_limit(self) -> None:
         """What finds no room is refused, unless it is forced."""
-        self.assertEqual(Subscription("news").free(), LIMIT)
+        self.assertEqual(free(Subscription("news")), LIMIT)
         self.fill()
-        self.assertEqual((self.subscription.put(EVENTS[4]), self.subscription.free()), (False, 0))
+        self.assertEqual((self.subscription.put(EVENTS[4]), free(self.subscription)), (False, 0))
         self.subscription.force(EVENTS[5])
-        self.assertEqual(self.subscription.free(), -1)
+        self.assertEqual(free(self.subscription), 0)
         self.assertEqual(self.take(5), [*EVENTS[:4], EVENTS[5]])
-        self.assertEqual(self.subscription.free(), 4)
+        self.assertEqual(free(self.subscription), 4)
 
     def test_room(self) -> None:
         """There is room again once half of it is free."""
@@ -201,14 +202,14 @@ class RoomTests(SynchronousTestCase):
         waiting = outcome(self.subscription.room()), outcome(self.subscription.tell(EVENTS[4]))
         self.subscription.stop()
         self.assertEqual(waiting, ([], []))
-        self.assertEqual(self.subscription.free(), 4)
+        self.assertEqual(free(self.subscription), 4)
 
     def test_purge(self) -> None:
         """The events of one feed are forgotten, and those of others stay in their order."""
         for one in (event(1, "a"), event(2, "b"), event(3, "a"), event(4, "b")):
             self.subscription.put(one)
         self.subscription.purge("a")
-        self.assertEqual(self.subscription.free(), 2)
+        self.assertEqual(free(self.subscription), 2)
         self.assertEqual(self.take(2), [event(2, "b"), event(4, "b")])
 
 

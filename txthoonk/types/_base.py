@@ -165,7 +165,7 @@ class BaseFeed:
             most = SLICE if count is None else min(SLICE, count - len(events))
             found = self._having_history(await look(self.pub.redis, self.name, epoch, since, most))
             events += [self._event(parse_entry(self.name, found.epoch, e)) for e in found.entries]
-            if not found.entries or len(found.entries) < most or len(events) == count:
+            if not found.entries or events[-1].revision == found.top or len(events) == count:
                 return events
             epoch, since = found.epoch, events[-1].revision
 

@@ -19,6 +19,7 @@
 --- include open_feed
 --- include open_history
 --- include no_history
+--- include first_write
 --- include keep_history
 local feeds, config, revision, history, publishes, items = unpack(KEYS)
 local name, id = unpack(ARGV)
@@ -31,6 +32,7 @@ local log = open_history(limit, '', revision, history, publishes, items, id)
 local item = redis.call('HGET', items, id)
 local own = item and (not log.void and log.own or log.base) or 0
 if log.void or log.server then
+  first_write(feeds)
   keep_history(log, {})
 end
 return {item, own}

@@ -5,14 +5,15 @@
 --   2 feed.revision:[feed]    hash
 -- ARGV
 --   1.. ids
--- Reply: the present epoch and revision, if the feed keeps a history, and the items
+-- Reply: the present epoch and revision, if the feed keeps a history, and the items: of the
+--   first ids only, if they are big
 -- Errors: none
 -- Events: none
 -- Cost: O(m) for m ids
 
 --- include fields_from
---- include items_of
+--- include some_items
 local items, revision = unpack(KEYS)
 
 local epoch, top = unpack(redis.call('HMGET', revision, '\0epoch', '\0revision'))
-return {epoch, top, items_of(items, fields_from(1))}
+return {epoch, top, some_items(items, fields_from(1), #ARGV)}

@@ -11,7 +11,7 @@
 --   1 name of the feed
 --   2 the epoch of the position, empty for the present one
 --   3 the revision of the position; empty for the oldest one that is kept
---   4 how many entries at the most
+--   4 how many entries at the most; fewer if they are big
 -- Reply: what became of the position (ok, or recreated, foreign, lost, trimmed; or off if
 --   the feed keeps no history), the feed's type and its serializer, the present epoch and
 --   revision, and the entries behind the position, if it is ok: each a revision and the
@@ -24,6 +24,8 @@
 --- include open_feed
 --- include open_history
 --- include judge
+--- include some_entries
+--- include first_write
 --- include keep_history
 local feeds, config, revision, history, publishes, items = unpack(KEYS)
 local name, epoch, since, most = unpack(ARGV)
@@ -35,20 +37,17 @@ end
 local queue = kind == 'queue' or kind == 'pyqueue'
 local log = open_history(limit, '', revision, history, publishes, not queue and items)
 if log.void or log.server then
+  first_write(feeds)
   keep_history(log, {})
 end
 local verdict = since == '' and 'ok' or judge(log, epoch, tonumber(since))
 local entries = {}
 local first = since == '' and '-' or string.format('%.0f', since + 1)
-if verdict == 'ok' and tonumber(most) > 0 then
-  entries = redis.call('XRANGE', history, first, '+', 'COUNT', most)
+if verdict == 'ok' then
+  entries = some_entries(history, first, tonumber(most))
 end
-for index, entry in ipairs(entries) do
-  local number = string.match(entry[1], '%d+')
-  if index == 1 and first ~= '-' and number ~= first then
-    verdict = 'trimmed'
-  end
-  entry[1] = number
+if entries[1] and first ~= '-' and entries[1][1] ~= first then
+  verdict = 'trimmed'
 end
 if verdict == 'ok' and #entries == 0 and since ~= '' and tonumber(since) < log.top and tonumber(most) > 0 then
   verdict = 'trimmed'

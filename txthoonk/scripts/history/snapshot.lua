@@ -11,7 +11,7 @@
 --   7 feed.ids:[feed]         sorted set or list
 -- ARGV
 --   1 name of the feed
---   2 how many items
+--   2 how many items at the most; fewer if they are big
 --   3 the reader's own channel
 --   4 message
 -- Reply: ok (or off if the feed keeps no history, neither if it is of a type that has no
@@ -24,7 +24,8 @@
 --- include feed_missing
 --- include open_feed
 --- include open_history
---- include items_of
+--- include some_items
+--- include first_write
 --- include keep_history
 local feeds, config, revision, history, publishes, items, ids = unpack(KEYS)
 local name, most, channel, message = unpack(ARGV)
@@ -38,15 +39,12 @@ if not sorted and kind and kind ~= 'feed' then
   return {'neither', kind, serializer or false}
 end
 local order = redis.call(sorted and 'LRANGE' or 'ZRANGE', ids, 0, -1)
-local first = {}
-for index = 1, math.min(#order, most) do
-  first[index] = order[index]
-end
-local contents = items_of(items, first)
+local contents = some_items(items, order, tonumber(most))
 local log = open_history(limit, '', revision, history, publishes, items)
 if not log then
   redis.call('PUBLISH', channel, message)
 elseif log.void or log.server then
+  first_write(feeds)
   keep_history(log, {})
 end
 return {log and 'ok' or 'off', kind, serializer or false, log and log.epoch,

@@ -3,6 +3,7 @@
 -- revision says that the next event is of the same change. Gives nothing, or the error of
 -- the first that the server refuses (an ACL may).
 local function announce(events, log)
+  local told
   for index = 1, #events, 4 do
     local kind, channel, id, rest = unpack(events, index, index + 3)
     local message = rest and id .. '\0' .. rest or id
@@ -13,11 +14,12 @@ local function announce(events, log)
         {log.epoch, string.format(events[index + 4] and '%.0f+' or '%.0f', log.top), kind, message},
         '\0'))
     end
-    if type(sent) ~= 'table' and channel then
-      sent = redis.pcall('PUBLISH', channel, message)
+    if type(sent) ~= 'table' then
+      told = log
+      sent = channel and redis.pcall('PUBLISH', channel, message)
     end
     if type(sent) == 'table' then
-      if log then
+      if told then
         -- Somebody may have heard of a revision that there will not be.
         redis.call('HSET', log.revision, '\0epoch', '')
       end

@@ -1,0 +1,21 @@
+-- Reads entries of a stream from a revision on, up to about a megabyte of them: each its
+-- revision and its fields.
+local function some_entries(history, first, most)
+  local entries, size = {}, 0
+  while #entries < most and size < 1000000 do
+    local count = math.min(20, most - #entries)
+    local some = redis.call('XRANGE', history, first, '+', 'COUNT', count)
+    for _, entry in ipairs(some) do
+      entry[1] = string.match(entry[1], '%d+')
+      entries[#entries + 1] = entry
+      for _, word in ipairs(entry[2]) do
+        size = size + #word
+      end
+    end
+    if #some < count then
+      break
+    end
+    first = string.format('%.0f', entries[#entries][1] + 1)
+  end
+  return entries
+end
