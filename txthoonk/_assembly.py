@@ -24,6 +24,7 @@ __all__ = ["Assembly", "Reader", "Unordered"]
 
 SLICE = 1000  # items in one call, and in one snapshot event
 PAUSE, LONGEST_PAUSE = 0.1, 5.0  # seconds before the state is read again
+ATTEMPTS = 3  # by revisions, while somebody goes on writing without them
 HELD = 100_000  # events that are held until the order is there
 
 
@@ -77,6 +78,8 @@ class Assembly:
         self._state: State | None = None
         self._whole = True
         self._broken = False
+        # Whether to go by the messages, as where there is no history.
+        self._by_messages = False
 
     def live(self, event: Event) -> None:
         """Take an event."""
@@ -93,7 +96,7 @@ class Assembly:
     def _apply(self, state: State, event: Event) -> None:
         what = step(self.position.epoch, self.position.revision, event)
         if what is Step.DELIVER:
-            if event.revision is not None:
+            if event.revision is not None and not self._by_messages:
                 self.position = Position(event.epoch, event.revision)
             self._whole = state.apply(self._source.loaded(event)) and not event.more
             if self._whole:
@@ -115,6 +118,7 @@ class Assembly:
             if attempts > 1:
                 await self._reader.later(min(PAUSE * attempts, LONGEST_PAUSE))
             attempts += 1
+            self._by_messages = attempts > ATTEMPTS
             state = await self._attempt()
         items = state.items
         pairs = [(id_, items[id_]) for id_ in state.order() if items[id_] is not MISSING]
@@ -161,14 +165,16 @@ class Assembly:
         self, message: str, passed: Deferred[None]
     ) -> tuple[list[str], State, int]:
         redis, channel = self._reader.redis, self._reader.mark_channel
-        found = await read_snapshot(redis, self._source.feed, SLICE, channel, message)
+        found = await read_snapshot(
+            redis, self._source.feed, SLICE, channel, message, self._by_messages
+        )
         self._source.learn(found.type, found.serializer)
         if found.verdict == "neither":
             raise Unordered(
                 f"feed {self._source.feed!r} is of type {found.type!r}: only feeds and sorted "
                 "feeds have a state to give a snapshot of"
             )
-        if found.epoch is None:
+        if found.epoch is None or self._by_messages:
             await passed
         else:
             self.position = Position(found.epoch, found.top)

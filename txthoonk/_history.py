@@ -112,17 +112,23 @@ class Snapshot:
 
 
 def read_snapshot(
-    redis: RedisProtocol, feed: str, count: int, channel: str, message: str
+    redis: RedisProtocol,
+    feed: str,
+    count: int,
+    channel: str,
+    message: str,
+    always: bool = False,
 ) -> Deferred[Snapshot]:
     """Read the order of a feed, and its first items: O(n) for n items.
 
     :param count: of how many ids the items are wanted; there are fewer if they are big.
     :param channel: gets *message* at that moment, if the feed keeps no history.
+    :param always: whether it gets it in any case.
     :return: fires a :class:`Snapshot`; fails with
         :class:`~txthoonk.errors.FeedDoesNotExist`.
     """
     prefix = _SNAPSHOT.prefix((*history_keys(feed), feed_key("ids", feed)), feed)
-    command = (*prefix, count, channel, message)
+    command = (*prefix, count, channel, message, int(always))
     return redis.call(_SNAPSHOT, command, TEXT).addCallback(_snapshot)
 
 

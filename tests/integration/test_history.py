@@ -397,6 +397,20 @@ class EpochTests(HistoryTestCase):
         self.assertIn("lost changes", str(error))
         await self.assertFailure(feed.get_history(later[0].cursor.replace(":4", ":5")), NoHistory)
 
+    async def test_refused_at_once(self) -> None:
+        """Who may tell of nothing changes nothing, for nobody."""
+        feed = await self.pub_.feed("x", {"history": 10})
+        await feed.publish("1", "a")
+        (event,) = await feed.get_history()
+        user = ("ACL", "SETUSER", "mute", "on", ">secret", "allkeys", "allcommands")
+        await self.raw.send(*user, "resetchannels")
+        self.addCleanup(self.raw.send, "ACL", "DELUSER", "mute")
+        mute = await self.pub(username="mute", password="secret")
+        before = await self.state()
+        await self.assertFailure(type(feed)(mute, "x").publish("2", "a"), Exception)
+        self.assertEqual(await self.state(), before)
+        self.assertEqual(await feed.get_history(event.cursor), [])
+
     async def test_refused_message(self) -> None:
         """A revision that was told, but is not there, voids all positions."""
         feed = await self.pub_.feed("x", {"history": 10})

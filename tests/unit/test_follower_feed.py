@@ -123,7 +123,7 @@ class SnapshotTests(FollowerTestCase):
         """The state comes first, with its position, and then exactly what follows."""
         self.make(snapshot=True)
         self.follower.ready()
-        self.assertEqual(self.reader.sent(), ["snapshot 1000 marks 1"])
+        self.assertEqual(self.reader.sent(), ["snapshot 1000 marks 1 0"])
         self.tell(*changes(5, 6))
         self.answer(state(5, a="x", b="y"))
         self.assertEqual(self.first, [None])
@@ -183,7 +183,7 @@ class SnapshotTests(FollowerTestCase):
         self.answer(found(9, verdict="trimmed"))
         self.assertEqual(self.seen(), [resync(REASONS["trimmed"], "a", 9)])
         self.answer(state(9, a="y"))
-        self.assertEqual(self.asked, ["snapshot 1000 marks 1"])
+        self.assertEqual(self.asked, ["snapshot 1000 marks 1 0"])
         self.tell(change(10))
         self.assertEqual(self.seen(), [snapshot([("a", "y")], "a", 9), change(10)])
 

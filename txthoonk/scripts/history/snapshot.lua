@@ -14,6 +14,7 @@
 --   2 how many items at the most; fewer if they are big
 --   3 the reader's own channel
 --   4 message
+--   5 1 to have the message told in any case
 -- Reply: ok (or off if the feed keeps no history, neither if it is of a type that has no
 --   order), its type and its serializer, the present epoch and revision if there are, all
 --   ids in their order, and the items of the first of them
@@ -28,7 +29,7 @@
 --- include first_write
 --- include keep_history
 local feeds, config, revision, history, publishes, items, ids = unpack(KEYS)
-local name, most, channel, message = unpack(ARGV)
+local name, most, channel, message, always = unpack(ARGV)
 
 local failure, limit, serializer, kind = open_feed(feeds, config, name, 'serializer')
 if failure then
@@ -41,9 +42,10 @@ end
 local order = redis.call(sorted and 'LRANGE' or 'ZRANGE', ids, 0, -1)
 local contents = some_items(items, order, tonumber(most))
 local log = open_history(limit, '', revision, history, publishes, items)
-if not log then
+if not log or always == '1' then
   redis.call('PUBLISH', channel, message)
-elseif log.void or log.server then
+end
+if log and (log.void or log.server) then
   first_write(feeds)
   keep_history(log, {})
 end
