@@ -1,0 +1,154 @@
+"""Waiting connections that have gone silent."""
+
+from __future__ import annotations
+
+from tests.unit.patience import (
+    BLMOVE,
+    GONE,
+    HEALTH,
+    REPLY,
+    UNBLOCK,
+    PatienceTestCase,
+)
+from tests.unit.wire import lose
+from txthoonk._line import TRIES
+from txthoonk._patience import Health
+from txthoonk.errors import ConnectionLost
+from txthoonk.types import Queue
+
+
+class HealthTests(PatienceTestCase):
+    def test_alive(self) -> None:
+        """Now and then BLMOVE is ended, and sent anew; nobody notices."""
+        get = self.queue.get()
+        waiting = self.waiting()
+        for _ in range(4):
+            self.clock.advance(HEALTH)
+            self.assertEqual(self.main.sent(), [UNBLOCK])
+            self.main.answer(1)
+            waiting.answer(None)
+            self.asked(1)
+            self.main.answer([b"5.5"])
+            self.assertEqual(waiting.sent(), [BLMOVE])
+        self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+        self.leave(get)
+        self.main.answer(1)
+        waiting.answer(None)
+        self.nothing_left()
+        self.assertEqual(len(self.endpoint.connections), 1)
+
+    def test_vanished(self) -> None:
+        """A wait that was ended, and is not answered, has lost its connection."""
+        get = self.queue.get()
+        waiting = self.waiting()
+        self.clock.advance(HEALTH)
+        self.main.answer(1)
+        self.pass_time(REPLY - 0.5)
+        self.assertFalse(waiting.transport.disconnected)
+        self.pass_time(0.5)
+        self.assertTrue(waiting.transport.disconnected)
+        lose(waiting.protocol)
+        self.clock.advance(0.1)
+        self.main.answer(*[1] * (len(self.main.sent()) - 2), [b"5.5"])
+        self.assertEqual(len(self.endpoint.connections), 2)
+        self.assertNoResult(get)
+        self.leave(get)
+
+    def test_unknown(self) -> None:
+        """So has one that the server does not know."""
+        get = self.queue.get()
+        waiting = self.waiting()
+        self.clock.advance(HEALTH)
+        for _ in range(TRIES):
+            self.assertEqual(self.main.sent(), [UNBLOCK])
+            self.main.answer(0)
+        self.assertEqual(self.main.sent(), [])
+        self.assertTrue(waiting.transport.disconnected)
+        lose(waiting.protocol)
+        self.clock.advance(0.1)
+        self.asked(1)
+        self.leave(get)
+
+    def test_answered_meanwhile(self) -> None:
+        """A wait that had ended by itself is not one that must be ended."""
+        get = self.queue.get()
+        waiting = self.waiting()
+        self.clock.advance(HEALTH)
+        waiting.answer(b"a")
+        self.main.answer(0)
+        self.assertEqual(self.main.sent(), [UNBLOCK, [b"queue/get", b"q", b"1", b"a"]])
+        self.main.answer([b"5.5", b"a", b"A"])
+        self.assertEqual(self.successResultOf(get), "A")
+        self.nothing_left()
+
+    def test_may_not_unblock(self) -> None:
+        """Where that is forbidden, it is told once, and the waits go on."""
+        get = self.queue.get()
+        waiting = self.waiting()
+        self.clock.advance(HEALTH)
+        self.assertEqual(self.main.sent(), [UNBLOCK])
+        self.main.answer(Exception("NOPERM this user has no permissions"))
+        self.pass_time(10 * HEALTH)
+        self.assertEqual(self.main.sent(), [])
+        self.assertFalse(waiting.transport.disconnected)
+        self.assertNoResult(get)
+        self.leave(get)
+
+    def test_not_while_the_publisher_is_away(self) -> None:
+        """Nobody is checked by means of a connection that is not there."""
+        get = self.queue.get()
+        waiting = self.waiting()
+        self.down()
+        self.pass_time(5 * HEALTH)
+        self.assertFalse(waiting.transport.disconnected)
+        self.assertNoResult(get)
+        self.leave(get)
+        lose(waiting.protocol)
+
+    def test_none(self) -> None:
+        """No checks, no timers."""
+        self.room.health = Health(self.room, 0, None)
+        get = self.queue.get()
+        waiting = self.waiting()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.down()
+        self.up()
+        self.assertEqual(self.main.sent(), [])
+        self.leave(get)
+        self.main.answer(1)
+        waiting.answer(None)
+        self.nothing_left()
+
+    def test_ended_for_nobody(self) -> None:
+        """A wait that was ended since nobody is left must be answered in time, too."""
+        get = self.queue.get()
+        waiting = self.waiting()
+        self.leave(get)
+        self.main.answer(1)
+        self.pass_time(REPLY)
+        self.assertTrue(waiting.transport.disconnected)
+        lose(waiting.protocol)
+        self.nothing_left()
+
+    def test_dropped(self) -> None:
+        """Who gives all up leaves no timers, whatever is under way."""
+        get = self.queue.get()
+        self.waiting()
+        self.clock.advance(HEALTH)
+        self.main.answer(1)
+        self.assertEqual(len(self.clock.getDelayedCalls()), 2)
+        self.room.drop(GONE)
+        self.failureResultOf(get, ConnectionLost)
+        self.nothing_left()
+
+    def test_several_lines(self) -> None:
+        """All who wait share one timer."""
+        gets = [Queue(self.pub, name).get() for name in "abc"]
+        self.main.answer(*[[b"5.5"] for _ in gets])
+        for connection in self.endpoint.connections:
+            connection.answer(77)
+        self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+        self.leave(*gets)
+        for connection in self.endpoint.connections:
+            connection.answer(None)
+        self.nothing_left()
