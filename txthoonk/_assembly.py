@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 
 from txthoonk._history import read_items, read_snapshot
 from txthoonk._replay import NOWHERE, Position, Step, step
@@ -78,6 +78,7 @@ class Assembly:
         self._state: State | None = None
         self._whole = True
         self._broken = False
+        self._pause: Deferred[Any] = succeed(None)
         # Whether to go by the messages, as where there is no history.
         self._by_messages = False
 
@@ -116,13 +117,18 @@ class Assembly:
         while self._broken:
             # Who breaks it may go on and on: that must not keep the server busy.
             if attempts > 1:
-                await self._reader.later(min(PAUSE * attempts, LONGEST_PAUSE))
+                self._pause = self._reader.later(min(PAUSE * attempts, LONGEST_PAUSE))
+                await self._pause
             attempts += 1
             self._by_messages = attempts > ATTEMPTS
             state = await self._attempt()
         items = state.items
         pairs = [(id_, items[id_]) for id_ in state.order() if items[id_] is not MISSING]
         return [pairs[first : first + SLICE] for first in range(0, len(pairs), SLICE)] or [[]]
+
+    def stop(self) -> None:
+        """End a pause between two attempts: nobody wants the state any more."""
+        self._pause.cancel()
 
     async def _attempt(self) -> State:
         self.held, self.left = [], []

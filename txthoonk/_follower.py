@@ -105,6 +105,7 @@ class Follower:
     """
 
     __slots__ = (
+        "_assembly",
         "_contiguous",
         "_foreign",
         "_from_start",
@@ -161,6 +162,7 @@ class Follower:
         self._going: deque[Event] = deque()
         self.live: Callable[[Event], object] = _ignore
         self.first: Deferred[None] = Deferred(lambda _: None)
+        self._assembly: Assembly | None = None
         self._waiting: Deferred[Any] | None = None
         self._told = NOWHERE
         self.epoch: str | None = None
@@ -371,6 +373,9 @@ class Follower:
         self._waiting = None
 
     def _stop_waiting(self) -> None:
+        if self._assembly is not None:
+            self._assembly.stop()
+            self._assembly = None
         waiting, self._waiting = self._waiting, None
         if waiting is not None:
             waiting.cancel()
@@ -474,17 +479,20 @@ class Follower:
     async def _read_state(self, turn: int) -> bool:
         """Deliver the whole state; whether there is one."""
         assembly = Assembly(self._source, self._present_reader, self._taker.force)
+        self._assembly = assembly
         self.live = assembly.live
         self._tell_of_the_feed()
         try:
             slices = await self._still(turn, assembly.read())
         except Unordered:
+            self._assembly = None
             if self._strict:
                 raise
             self._snapshot = self._state_wanted = False
             self._held = deque(assembly.held)
             self.live = self._hold
             return False
+        self._assembly = None  # it has a copy of everything
         self._state_wanted = False
         self._gap, self._foreign, self._from_start = None, False, False
         self._contiguous = self._replayed = True

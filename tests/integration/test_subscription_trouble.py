@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet import reactor as installed_reactor
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import CancelledError, Deferred, gatherResults
 
 from tests.subscription_support import SubscriptionTestCase
 from txthoonk import NotSent, Thoonk, _assembly
@@ -94,6 +94,38 @@ class TroubleTests(SubscriptionTestCase):
         foreign = [f"foreign{number}" for number in (2, 3)]
         self.assertEqual(list(mirror), [*items, *foreign])
         self.assertEqual(reads, 3)
+
+    async def test_stopped_in_a_pause(self) -> None:
+        """A mirror that is stopped between two attempts leaves nothing in the reactor."""
+        self.patch(_assembly, "ATTEMPTS", 1000)
+        self.patch(_assembly, "PAUSE", 1000.0)
+        self.patch(_assembly, "LONGEST_PAUSE", 1000.0)
+        feed = await self.writer.feed("x", {"history": 100})
+        await feed.publish("1", "a")
+        reader: Any = self.thoonk._sub._sources.reader
+        paused: Deferred[None] = Deferred()
+        later = reader.later
+
+        def pausing(seconds: float) -> Any:
+            installed_reactor.callLater(0, paused.callback, None)
+            return later(seconds)
+
+        def mark(passed: Any) -> Any:
+            installed_reactor.callLater(0, self.break_in)
+            return original(passed)
+
+        original, reader.mark, reader.later = reader.mark, mark, pausing
+        subscribing = self.thoonk.subscribe("x", snapshot=True)
+        await paused
+        subscribing.cancel()
+        await self.assertFailure(subscribing, CancelledError)
+        # Trial fails the test if the pause is left.
+
+    def break_in(self) -> None:
+        """Tell of a change that a writer without history has made."""
+        route = self.thoonk._sub._dispatcher.routes.get("feed.publish:x")
+        if route is not None:
+            route("foreign\0item")
 
     async def test_only_the_publisher_is_away(self) -> None:
         """Where nothing can be read, a new subscription fails in time."""
