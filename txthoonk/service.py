@@ -270,7 +270,8 @@ class Thoonk(Publishing, Service):
     def stopService(self) -> Deferred[None]:
         """Stop: calls under way get 5 seconds for their answers, then all is closed.
 
-        Subscriptions end; gets that wait fail with
+        Subscriptions end, and mirrors stay as they are; handlers are kept for the next
+        start. Gets that wait fail with
         :class:`~txthoonk.errors.ConnectionLost`, having taken nothing.  A private server
         is stopped.
 

@@ -13,7 +13,6 @@ from typing import Any
 from twisted.internet import reactor as installed_reactor
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.protocol import ProcessProtocol
-from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
@@ -148,7 +147,7 @@ class SubscriptionChaosTests(TestCase):
 
     async def write(self) -> None:
         """Make all changes, and the trouble meanwhile."""
-        self.left, self.cuts, self.restarts = CHANGES, 0, 0
+        self.left, self.awaited, self.cuts, self.restarts = CHANGES, -1, 0, 0
         writers: list[Writer] = []
         for number in range(WRITERS):
             thoonk = Thoonk(self.server.url, reactor, retry_policy=lambda attempt: 0.02)
@@ -166,14 +165,23 @@ class SubscriptionChaosTests(TestCase):
     async def keep_writing(self, writer: Writer) -> None:
         while self.left > 0:
             self.left -= 1
+            if self.left == self.awaited:
+                self.reached.callback(None)
             await writer.change()
+
+    def until(self, moment: int) -> Deferred[None]:
+        """Wait until so many changes were begun."""
+        self.awaited, self.reached = CHANGES - moment, Deferred()
+        if self.left <= self.awaited:
+            self.reached.callback(None)
+            self.awaited = -1
+        return self.reached
 
     async def trouble(self) -> None:
         """Cut all subscribers at random moments, and kill the server now and then."""
         moments = sorted(self.random.sample(range(CHANGES // 20, CHANGES), CUTS))
         for number, moment in enumerate(moments):
-            while CHANGES - self.left < moment:
-                await deferLater(reactor, 0.005)
+            await self.until(moment)
             with contextlib.suppress(ConnectionLost):
                 self.cuts += await self.thoonk.redis.send("CLIENT", "KILL", "TYPE", "pubsub")
             if number % (CUTS // RESTARTS) == CUTS // RESTARTS // 2:
