@@ -23,8 +23,11 @@ from txthoonk.protocol import Redis, RedisSubscriber
 from txthoonk.testing import RedisServer
 
 # What the contract leaves to each implementation (DESIGN 3): no part of it.
-OWN_KEYS = re.compile(rb"feed\.(transit|delivering|results|revision|history):")
-OWN_CHANNELS = re.compile(rb"feed\.event:")
+OWN_KEYS = re.compile(
+    rb"feed\.(transit|delivering|results|revision|history|claims|failures|progress|delayed|later"
+    rb"|failed|workers|maintained):"
+)
+OWN_CHANNELS = re.compile(rb"feed\.(event|delayed|progress):")
 
 # Redis type -> how to read all of it, and how to compare it.
 READERS: dict[bytes, tuple[str, tuple[Any, ...], Callable[[Any], Any]]] = {

@@ -28,17 +28,29 @@ from txthoonk.errors import (
     JobExists,
     JobNotClaimed,
     JobNotStalled,
+    JobStalled,
     NoHistory,
     NotSent,
     SubscriptionEnded,
     ThoonkError,
 )
 from txthoonk.events import Event
+from txthoonk.maintenance import Maintenance
 from txthoonk.mirror import Mirror
 from txthoonk.serializers import register_serializer
 from txthoonk.service import Thoonk
 from txthoonk.subscriptions import Subscription
-from txthoonk.types import Claim, Feed, Job, PythonQueue, Queue, SortedFeed
+from txthoonk.types import (
+    Claim,
+    Feed,
+    Job,
+    JobFailure,
+    Progress,
+    PythonQueue,
+    Queue,
+    SortedFeed,
+)
+from txthoonk.worker import Retry, Stall, Worker
 
 __all__ = [
     "Claim",
@@ -55,14 +67,20 @@ __all__ = [
     "ItemDoesNotExist",
     "Job",
     "JobExists",
+    "JobFailure",
     "JobNotClaimed",
     "JobNotStalled",
+    "JobStalled",
+    "Maintenance",
     "Mirror",
     "NoHistory",
     "NotSent",
+    "Progress",
     "PythonQueue",
     "Queue",
+    "Retry",
     "SortedFeed",
+    "Stall",
     "Subscription",
     "SubscriptionEnded",
     "Thoonk",
@@ -71,6 +89,7 @@ __all__ = [
     "ThoonkPubFactory",
     "ThoonkSub",
     "ThoonkSubFactory",
+    "Worker",
     "__version__",
     "register_serializer",
 ]

@@ -1,7 +1,8 @@
 """Checks of a feed's configuration, before anything is sent.
 
-``type``, ``max_length``, ``history``, ``max_failures``, ``timeout`` and ``serializer``
-mean something to txthoonk; all other values are kept for those who put them there.
+``type``, ``max_length``, ``history``, ``max_failures``, ``timeout``, ``paused``,
+``keep_results``, ``keep_results_for``, ``keep_stalled``, ``keep_stalled_for`` and
+``serializer`` mean something to txthoonk; all other values are kept for those who put them there.
 """
 
 from __future__ import annotations
@@ -74,14 +75,19 @@ def _check_history(text: str) -> None:
         )
 
 
-def _check_timeout(text: str) -> None:
+def _check_time(field: str, text: str) -> None:
     try:
         # Lua, which reads it, knows no underscores in numbers.
-        check_seconds(float(text.replace("_", "?")), "configuration 'timeout'")
+        check_seconds(float(text.replace("_", "?")), f"configuration {field!r}")
     except ValueError:
         raise InvalidInput(
-            f"configuration 'timeout' must be a number of seconds, 0 for no limit: {shown(text)}"
+            f"configuration {field!r} must be a number of seconds, 0 for no limit: {shown(text)}"
         ) from None
+
+
+def _check_paused(text: str) -> None:
+    if text not in ("0", "1"):
+        raise InvalidInput(f"configuration 'paused' must be 0 or 1: {shown(text)}")
 
 
 _CHECKS: dict[str, Callable[[str], object]] = {
@@ -89,6 +95,11 @@ _CHECKS: dict[str, Callable[[str], object]] = {
     "history": _check_history,
     "max_failures": partial(_check_limit, "max_failures"),
     "max_length": partial(_check_limit, "max_length"),
-    "timeout": _check_timeout,
+    "keep_results": partial(_check_limit, "keep_results"),
+    "keep_stalled": partial(_check_limit, "keep_stalled"),
+    "paused": _check_paused,
+    "timeout": partial(_check_time, "timeout"),
+    "keep_results_for": partial(_check_time, "keep_results_for"),
+    "keep_stalled_for": partial(_check_time, "keep_stalled_for"),
     "serializer": get_serializer,
 }

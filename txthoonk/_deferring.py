@@ -1,4 +1,4 @@
-"""What a caller gave is checked at the call, but told through the Deferred."""
+"""Deferreds: bad input told through one, and one that several wait for."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import ParamSpec, TypeVar
 
 from twisted.internet.defer import Deferred, fail
 
-__all__ = ["deferring"]
+__all__ = ["also", "deferring"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -25,3 +25,15 @@ def deferring(function: Callable[P, Deferred[T]]) -> Callable[P, Deferred[T]]:
             return fail()
 
     return call
+
+
+def also(first: Deferred[None]) -> Deferred[None]:
+    """Wait for a Deferred that others wait for too."""
+    told: Deferred[None] = Deferred(lambda _: None)
+
+    def tell(result: None) -> None:
+        if not told.called:
+            told.callback(None)
+
+    first.addCallback(tell)
+    return told

@@ -21,11 +21,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import attr
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from txthoonk._keys import CONFFEED
+from txthoonk._listening import Listening
 from txthoonk._patience import Retry, passes
 from txthoonk._redis import RAW, TEXT
 from txthoonk._repeated import Repeated
@@ -33,6 +35,8 @@ from txthoonk._scripts import Script
 from txthoonk.errors import ConnectionLost, Empty
 
 if TYPE_CHECKING:
+    from txthoonk._claims import Claims
+    from txthoonk._timekeeper import Timekeeper
     from txthoonk._waiting import WaitingConnection, WaitingRoom
 
 __all__ = ["Line", "Scripts"]
@@ -44,7 +48,8 @@ TRIES = 100  # to end a wait, before its connection is given up
 # put it back, and somebody else may be about to deliver it.
 FRESH = 20
 
-#: What a get does with what it gets: the id, the item, and what else the script replies.
+#: What a get does with what it gets: the time of the taking, the id, the item, and what else
+#: the script replies.
 Receive = Callable[..., Any]
 
 
@@ -63,12 +68,16 @@ class Scripts:
     :ivar width: how many parts of its reply make an item.
     :ivar put_back: puts ids back.
     :ivar delivered: says that items were delivered; None if others say so later.
+    :ivar claims: of a job feed: who must know of answers that may be lost.
+    :ivar timekeeper: of a job feed: who puts delayed jobs into the line.
     """
 
     get: tuple[Script, tuple[str | int, ...]]
     width: int
     put_back: tuple[Script, tuple[str | int, ...]]
     delivered: tuple[Script, tuple[str | int, ...]] | None = None
+    claims: Claims | None = None
+    timekeeper: Timekeeper | None = None
 
 
 class Line:
@@ -93,6 +102,10 @@ class Line:
         self._width = scripts.width
         self._put_back = Repeated(room, *scripts.put_back)
         self._delivered = scripts.delivered and Repeated(room, *scripts.delivered)
+        self._claims = scripts.claims
+        self._timekeeper = scripts.timekeeper
+        self._attending = False
+        self._resumed = Listening(room, CONFFEED, self._configured, self.resume)
         self._gets: OrderedDict[_Get, None] = OrderedDict()  # in the order of their calls
         self._busy = False  # whether it asks or waits
         self._taken: deque[list[bytes]] = deque()
@@ -172,6 +185,8 @@ class Line:
         asked.addCallbacks(self._deal, self._cannot_ask, callbackArgs=(count,))
 
     def _cannot_ask(self, reason: Failure) -> None:
+        if self._claims is not None and reason.check(ConnectionLost, CancelledError):
+            self._claims.doubt()
         if self._room.patient and reason.check(ConnectionLost):
             # Not at once: as long as nobody says that there is a connection, there is none.
             self._rest()
@@ -185,10 +200,14 @@ class Line:
 
     def _deal(self, reply: list[bytes], count: int) -> None:
         """Hand the items over to those who wait."""
+        self._time, paused = reply[0], reply[1]
+        if paused:
+            self._hold()
+            return
         self._moved = b""
-        self._time = reply[0]
+        self._resumed.end()
         width = self._width
-        self._taken.extend(reply[at : at + width] for at in range(1, len(reply), width))
+        self._taken.extend(reply[at : at + width] for at in range(2, len(reply), width))
         enough = len(self._taken) == count
         while self._taken and self._gets:
             self._hand_over(self._taken.popleft())
@@ -206,7 +225,7 @@ class Line:
         if self._delivered is not None:
             self._handed_over.append(parts[0])
         try:
-            value = get.receive(*parts)
+            value = get.receive(self._time, *parts)
         except Exception:  # noqa: BLE001  (told to the caller, whose serializer it is)
             get.errback(Failure())
         else:
@@ -222,9 +241,28 @@ class Line:
             self._taken.clear()
             self._put_back.add(back)
 
+    def _hold(self) -> None:
+        """Rest until somebody changes the configuration of a feed that is paused."""
+        self._give_back()
+        self._rest()
+        if self._gets:
+            self._resumed.begin()
+
+    def _configured(self, name: str, *_: str) -> None:
+        if name == self._name:
+            self.resume()
+
+    def _attend(self, attend: bool) -> None:
+        """Keep the time of the feed, or leave that to others."""
+        if self._timekeeper is not None and attend is not self._attending:
+            self._attending = attend
+            (self._timekeeper.attend if attend else self._timekeeper.leave)()
+
     def _rest(self) -> None:
         self._busy = False
         if not self._gets:
+            self._attend(False)
+            self._resumed.end()
             self._room.active.discard(self)
             self._retry.stop()
             self._give_back()
@@ -241,6 +279,7 @@ class Line:
     # -- waiting --------------------------------------------------------------
 
     def _begin_wait(self) -> None:
+        self._attend(True)
         self._waiting = Deferred.fromCoroutine(self._wait())
         self._waiting.addErrback(self._cannot_wait)
 
@@ -355,6 +394,8 @@ class Line:
             waiting.cancel()
         self._forget_connection()
         self._retry.stop()
+        self._attend(False)
+        self._resumed.end()
         _fail(gets, error)
 
     def close(self, error: ConnectionLost) -> Deferred[None]:

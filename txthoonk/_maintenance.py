@@ -13,12 +13,13 @@ from twisted.logger import Logger
 from txthoonk._keys import FEEDS
 from txthoonk._redis import TEXT
 from txthoonk._scripts import Script, load
+from txthoonk._timekeeper import MOST
 
 if TYPE_CHECKING:
+    from txthoonk.types._job_base import JobBase
     from txthoonk.types._taken import TakenFeed
-    from txthoonk.types.job import Job
 
-__all__ = ["JobMaintenance", "Maintenance"]
+__all__ = ["JobPass", "Pass"]
 
 PATIENCE = 30_000  # milliseconds that an id may be on its way, or in no state
 SLICE = 500  # ids in one call
@@ -29,9 +30,10 @@ _RESTORE = load("queue/restore")
 _SCAN = load("queue/scan")
 _DATE_LOST = load("queue/date_lost")
 _EXPIRE_CLAIMS = load("job/expire_claims")
+_TRIM_STALLED = load("job/trim_stalled")
 
 
-class Maintenance:
+class Pass:
     """One pass over a feed.
 
     :param restore: LPUSH or RPUSH: where to put back what was lost.
@@ -48,11 +50,14 @@ class Maintenance:
         """Make the pass; what was done, by kind."""
         await self._feed.get_config()  # fails if there is no such feed
         await self._steps()
+        self._tell()
+        return self._counts
+
+    def _tell(self) -> None:
         if any(self._counts.values()):
             self._log.info(
                 "maintenance of feed {name!r}: {counts}", name=self._feed.name, counts=self._counts
             )
-        return self._counts
 
     async def _steps(self) -> None:
         await self._date_transit()
@@ -120,17 +125,39 @@ class Maintenance:
             del left[:looked]
 
 
-class JobMaintenance(Maintenance):
+class JobPass(Pass):
     """One pass over a job feed: old claims as well."""
 
-    def __init__(self, feed: Job, restore: str) -> None:
+    def __init__(self, feed: JobBase, restore: str) -> None:
         super().__init__(feed, restore)
         self._job = feed
-        self._counts.update(cancelled=0, stalled=0)
+        self._counts.update(cancelled=0, stalled=0, due=0, retracted=0)
+
+    async def expire(self) -> None:
+        """End the claims that are too old, and nothing else."""
+        await self._expire_claims()
+        self._tell()
 
     async def _steps(self) -> None:
         await self._expire_claims()
+        await self._put_due()
+        await self._trim_stalled()
         await super()._steps()
+
+    async def _put_due(self) -> None:
+        moved = MOST
+        while moved == MOST:
+            moved = (await self._job._look_due())[0]
+            self._counts["due"] += moved
+
+    async def _trim_stalled(self) -> None:
+        job = self._job
+        keys = (*job._keys, job.feed_stalled, job.feed_failed, job.feed_failures)
+        command = (*_TRIM_STALLED.prefix(keys, *job._words), SLICE)
+        removed = SLICE
+        while removed == SLICE:
+            removed = await job.pub.redis.call(_TRIM_STALLED, command, TEXT)
+            self._counts["retracted"] += removed
 
     async def _expire_claims(self) -> None:
         job = self._job
@@ -141,6 +168,10 @@ class JobMaintenance(Maintenance):
             job.feed_claimed,
             job.feed_cancelled,
             job.feed_stalled,
+            job.feed_claims,
+            job.feed_failures,
+            job.feed_progress,
+            job.feed_failed,
         )
         words = (*job._words, job.channel_cancel, job.channel_stall, SLICE)
         looked = SLICE

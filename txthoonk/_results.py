@@ -24,7 +24,7 @@ from twisted.python.failure import Failure
 from txthoonk._keys import feed_channel, job_finish_channel
 from txthoonk._patience import Retry, passes
 from txthoonk._thoonk_sub import ThoonkSub
-from txthoonk.errors import ConnectionLost, Empty
+from txthoonk.errors import ConnectionLost, Empty, JobStalled
 from txthoonk.protocol import RedisSubscriber
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ ATTEMPT = 4.0
 RENEWAL = 4.0
 
 _GONE = [b"gone"]
+_UNFINISHED = (b"active", b"stalled")
 
 
 class ResultSub(ThoonkSub):
@@ -62,12 +63,14 @@ class _Wait(Deferred[Any]):
 
     :cvar query: the job's item, once it is known that the job is not finished.
     :cvar noted: what is noted in Redis, as long as it is.
+    :cvar until_end: whether it is over, too, when the job ends without a result, or stalls.
     :cvar searching: whether it is being looked for.
     :cvar sub: who listens, since before the job was last seen unfinished.
     """
 
     query: bytes | None = None
     noted: bytes = b""
+    until_end = False
     searching = False
     sub: ResultSub | None = None
     timer: IDelayedCall | None = None
@@ -97,15 +100,21 @@ class Results:
 
     # -- who waits ------------------------------------------------------------
 
-    def wait(self, id_: str, timeout: float) -> Deferred[tuple[bytes | None, bytes]]:
+    def wait(
+        self, id_: str, timeout: float, until_end: bool = False
+    ) -> Deferred[tuple[bytes | None, Any]]:
         """Wait for the result of a job.
 
         :param timeout: seconds; 0: for ever.
-        :return: fires item (if it is known) and result, as they are stored.
+        :param until_end: wait no longer, too, when the job ends without a result, or is
+            stalled.
+        :return: fires item (if it is known) and result, as they are stored; no result if the
+            job ended without one; fails with :class:`~txthoonk.errors.JobStalled`.
         """
         if self._room.closed is not None:
             return fail(self._room.closed)
         wait = _Wait(lambda _: self._leave(id_, wait))
+        wait.until_end = until_end
         if timeout:
             wait.timer = self._room.reactor.callLater(timeout, self._time_out, id_, wait, timeout)
         self._waits.setdefault(id_, {})[wait] = None
@@ -145,7 +154,7 @@ class Results:
             self._leave(id_, wait)
             wait.errback(reason)
 
-    def _fire(self, id_: str, wait: _Wait, query: bytes | None, result: bytes) -> None:
+    def _fire(self, id_: str, wait: _Wait, query: bytes | None, result: bytes | None) -> None:
         if not wait.called:
             self._leave(id_, wait)
             wait.callback((query, result))
@@ -184,7 +193,7 @@ class Results:
 
     async def _search(self, id_: str, wait: _Wait) -> None:
         state, *data = await self._look_up(id_, b"")
-        if state == b"active":
+        if state in _UNFINISHED:
             wait.query, wait.noted = data
             if wait.called:
                 self._take_back(id_, wait)
@@ -196,7 +205,9 @@ class Results:
             noted, wait.noted = wait.noted, b""
             state, *data = await self._look_up(id_, noted)
             wait.sub = sub
-        if state == b"kept":
+        if state == b"stalled":
+            self.stalled(id_)
+        elif state == b"kept":
             self._fire(id_, wait, data[1], data[0])
             # Whose note stood took it away, which the others find gone.
             self.finished(id_, data[0])
@@ -214,6 +225,8 @@ class Results:
             # Its message may be behind the answer, but not behind one on the connection
             # that it comes on.
             await self._sub.redis.send("PING")
+        if wait.query is not None and wait.until_end:
+            self._fire(id_, wait, wait.query, None)
         error = Empty(f"feed {self._name!r} has no job {id_!r}, and keeps no result of it")
         self._fail(error, id_, wait)
 
@@ -237,10 +250,18 @@ class Results:
             if wait.query is not None:
                 self._fire(id_, wait, wait.query, data)
 
+    def stalled(self, id_: str) -> None:
+        """Learn that a job is stalled."""
+        for wait in list(self._waits.get(id_, ())):
+            if wait.until_end:
+                self._fail(JobStalled(f"job {id_!r} of feed {self._name!r} is stalled"), id_, wait)
+
     def gone(self, id_: str) -> None:
         """Learn that a job is gone; if it had a result, that was told before."""
         for wait in list(self._waits.get(id_, ())):
-            if wait.query is not None:
+            if wait.query is not None and wait.until_end:
+                self._fire(id_, wait, wait.query, None)
+            elif wait.query is not None:
                 self._fail(
                     Empty(f"job {id_!r} of feed {self._name!r} ended without a result"), id_, wait
                 )
@@ -300,6 +321,7 @@ class Results:
         handlers = (
             (job_finish_channel(self._name), self.finished),
             (feed_channel("finishes", self._name), self.gone),
+            (feed_channel("stalled", self._name), self.stalled),
         )
         added: list[tuple[ResultSub, int]] = []
         try:

@@ -33,7 +33,7 @@ class Script:
 
     :ivar name: such as ``"feed/publish"``.
     :ivar keys: how many KEYS its header declares.
-    :ivar more_keys: whether the last of them stands for any number.
+    :ivar more_keys: whether the last of them stands for any number, or none.
     """
 
     name: str
@@ -44,7 +44,8 @@ class Script:
 
     def prefix(self, keys: Sequence[str], *arguments: str) -> tuple[str | int, ...]:
         """Begin a call: the words of EVALSHA, all KEYS, and the first of ARGV."""
-        if len(keys) < self.keys or (len(keys) > self.keys and not self.more_keys):
+        least = self.keys - self.more_keys
+        if len(keys) < least or (len(keys) > least and not self.more_keys):
             raise ScriptError(f"{self.name} takes {self.keys} keys, not {len(keys)}")
         return ("EVALSHA", self.sha, len(keys), *keys, *arguments)
 

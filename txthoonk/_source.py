@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from twisted.logger import Logger
 
 from txthoonk._keys import SEPARATOR, feed_channel
+from txthoonk._records import load_progress
 from txthoonk.errors import InvalidInput, InvalidItem
 from txthoonk.events import ITEM_KINDS, Event, item_channel, parse_event
 from txthoonk.serializers import get_serializer
@@ -85,6 +86,7 @@ class Source:
         names = ITEM_KINDS[kind]
         parts = len(names) - 1
         position = names[-1] == "position"
+        progress = kind == "progress"
         feed = self.feed
 
         # All that every message passes through, without a call that can be spared.
@@ -97,7 +99,9 @@ class Source:
                 channel = item_channel(kind, feed)
                 _log.error("malformed message on channel {channel!r} ignored", channel=channel)
                 return
-            item = rest if parts and not position else None
+            item: Any = rest if parts and not position else None
+            if progress:
+                item = load_progress(id_, rest)
             place = rest if position else None
             event = _new(Event, (kind, feed, id_, item, place, None, None, False, None, None))
             for follower in self.followers:
@@ -135,7 +139,7 @@ class Source:
 
         It is the :class:`~txthoonk.errors.InvalidItem` if that cannot read it.
         """
-        if self.loads is None or event.item is None:
+        if self.loads is None or event.item is None or event.kind == "progress":
             return event
         if event is not self._last or self._last_loaded is None:
             self._last = event

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from datetime import datetime
 
 from txthoonk.errors import InvalidInput, InvalidType, shown
 
-__all__ = ["MOST_SECONDS", "check_seconds"]
+__all__ = ["MOST_SECONDS", "check_seconds", "check_time"]
 
 #: What counts as a time at all; some thirty years.
 MOST_SECONDS = 10**9
+
+MOST_TIME = 253_402_300_799  # the last second of the year 9999
 
 
 def check_seconds(seconds: object, what: str) -> float:
@@ -26,3 +29,25 @@ def check_seconds(seconds: object, what: str) -> float:
     if not 0 <= seconds <= MOST_SECONDS or math.isnan(seconds):
         raise InvalidInput(f"{what} must be 0 to {MOST_SECONDS:,} seconds: {shown(seconds)}")
     return seconds
+
+
+def check_time(delay: object, at: object) -> tuple[int, int]:
+    """Give when something is due, in milliseconds, and 1 if that is since 1970, 0: from now.
+
+    :param delay: seconds from now, or None.
+    :param at: seconds since 1970, or a ``datetime`` that knows its zone, or None.
+    :raises InvalidInput: if both are given, or one is no such time.
+    """
+    if delay is not None and at is not None:
+        raise InvalidInput("a job has a delay or a time (at=), not both")
+    if delay is not None:
+        return math.ceil(check_seconds(delay, "a delay") * 1000), 0
+    if isinstance(at, datetime):
+        if at.tzinfo is None:
+            raise InvalidInput(f"a datetime must have a zone (tzinfo): {shown(at)}")
+        at = at.timestamp()
+    if isinstance(at, bool) or not isinstance(at, (int, float)):
+        raise InvalidType(f"a time must be seconds since 1970, or a datetime: {shown(at)}")
+    if not 0 <= at <= MOST_TIME:
+        raise InvalidInput(f"a time must be seconds since 1970, to the year 9999: {shown(at)}")
+    return math.ceil(at * 1000), 1

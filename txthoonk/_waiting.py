@@ -23,11 +23,14 @@ from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint, con
 from twisted.internet.interfaces import ISSLTransport, IStreamClientEndpoint
 from twisted.python.failure import Failure
 
+from txthoonk._claims import Claims
 from txthoonk._line import Line
+from txthoonk._listening import Listening
 from txthoonk._patience import Health
 from txthoonk._redis import TEXT
 from txthoonk._repeated import Repeated
 from txthoonk._results import Results, ResultSub
+from txthoonk._timekeeper import Timekeeper
 from txthoonk.errors import ConnectionError, ConnectionLost, ThoonkError
 from txthoonk.protocol import Redis, RedisSubscriber
 
@@ -95,8 +98,16 @@ class WaitingRoom:
         self.under_way: set[Deferred[Any]] = set()
         #: Those that were not answered.
         self.unanswered: set[Repeated] = set()
+        #: Who listens on the subscriber, beside those who wait for results.
+        self.listening: set[Listening] = set()
+        #: Who looks at delayed jobs and old claims.
+        self.timekeepers: set[Timekeeper] = set()
+        #: Those who may have claims that they have not heard of.
+        self.doubtful: set[Claims] = set()
         self._lines: WeakValueDictionary[tuple[str, str], Line] = WeakValueDictionary()
         self._results: WeakValueDictionary[str, Results] = WeakValueDictionary()
+        self._claims: WeakValueDictionary[str, Claims] = WeakValueDictionary()
+        self._timekeepers: WeakValueDictionary[str, Timekeeper] = WeakValueDictionary()
         self._subscriber: ResultSub | None = None
         self._connecting = DeferredLock()
 
@@ -124,6 +135,20 @@ class WaitingRoom:
         if results is None:
             results = self._results[name] = make(self)
         return results
+
+    def claims(self, name: str, make: Callable[[WaitingRoom], Claims]) -> Claims:
+        """Give the claims on jobs of a feed, which all objects of that feed share."""
+        claims = self._claims.get(name)
+        if claims is None:
+            claims = self._claims[name] = make(self)
+        return claims
+
+    def timekeeper(self, name: str, make: Callable[[WaitingRoom], Timekeeper]) -> Timekeeper:
+        """Give the timekeeper of a feed, which all objects of that feed share."""
+        keeper = self._timekeepers.get(name)
+        if keeper is None:
+            keeper = self._timekeepers[name] = make(self)
+        return keeper
 
     # -- connections ---------------------------------------------------------
 
@@ -220,6 +245,8 @@ class WaitingRoom:
         self.forget(sub)
         if self._subscriber is sub:
             self._subscriber = None
+            for listening in list(self.listening):
+                listening.lost(error)
             for results in list(self._results.values()):
                 if self.patient:
                     results.listen_again(Failure(error))
@@ -238,6 +265,10 @@ class WaitingRoom:
         unanswered, self.unanswered = self.unanswered, set()
         for calls in unanswered:
             calls.send()
+        for claims in list(self.doubtful):
+            claims.recover()
+        for keeper in list(self.timekeepers):
+            keeper.resume()
         if self.health is not None:
             self._take_up(self.health)
 
@@ -262,6 +293,8 @@ class WaitingRoom:
         active, self.active = self.active, set()
         for one in active:
             one.drop(error)
+        for keeper in list(self.timekeepers):
+            keeper.rest()
         self._subscriber = None
         self._spare.clear()
         while self._open:

@@ -8,8 +8,13 @@ or the connection (:class:`ConnectionError`).  Names that txredis 2.4 had in
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from twisted.internet import error
 from twisted.python.reflect import safe_repr
+
+if TYPE_CHECKING:
+    from txthoonk._records import JobFailure
 
 __all__ = [
     "AuthenticationError",
@@ -32,6 +37,7 @@ __all__ = [
     "JobExists",
     "JobNotClaimed",
     "JobNotStalled",
+    "JobStalled",
     "NoHistory",
     "NoScript",
     "NotBusy",
@@ -137,6 +143,17 @@ class Conflict(FeedError):
 
 class JobNotStalled(FeedError):
     """The feed has no stalled job of that id."""
+
+
+class JobStalled(FeedError):
+    """The job failed too often, or was given up.
+
+    :ivar failure: its last :class:`~txthoonk.types.JobFailure`; None if nobody recorded one.
+    """
+
+    def __init__(self, message: str, failure: JobFailure | None = None) -> None:
+        super().__init__(message)
+        self.failure = failure
 
 
 class SubscriptionEnded(ThoonkError):

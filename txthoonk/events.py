@@ -13,6 +13,7 @@ from txthoonk._keys import (
     feed_channel,
     job_finish_channel,
 )
+from txthoonk._records import load_progress
 from txthoonk.errors import InvalidInput, InvalidType, shown
 
 __all__ = [
@@ -48,6 +49,7 @@ ITEM_KINDS = {
     "retry": ("id",),
     "finish": ("id", "item"),
     "finished": ("id",),
+    "progress": ("id", "item"),
 }
 
 # What the channels of jobs are called where that is not the name of the kind.
@@ -71,7 +73,8 @@ class Event(NamedTuple):
     :ivar feed: the feed's name.
     :ivar id: the item's id, if it happened to an item.
     :ivar item: of a publish, an edit and a put: the item; of a finish: the result; of a
-        snapshot: a list of (id, item), in order.
+        progress: a :class:`~txthoonk.types.Progress`; of a snapshot: a list of (id, item),
+        in order.
     :ivar position: of a position: such as ``:end`` or ``42:``.
     :ivar revision: the feed's revision since this event; of a snapshot: the state's.
         None where the feed keeps no history.
@@ -142,7 +145,14 @@ def parse(channel: str, message: str) -> Event | None:
     if kind not in ITEM_KINDS or parts is None:
         return None
     named: dict[str, Any] = dict(zip(ITEM_KINDS[kind], parts, strict=True))
-    return Event(kind, feed, **named)
+    return _with_progress(Event(kind, feed, **named))
+
+
+def _with_progress(event: Event) -> Event:
+    """Take the item of a progress apart, which is the same for all serializers."""
+    if event.kind != "progress" or event.item is None:
+        return event
+    return event._replace(item=load_progress(event.id or "", event.item))
 
 
 def _kind_of(channel: str) -> tuple[str, str]:
@@ -169,7 +179,8 @@ def parse_event(feed: str, message: str) -> tuple[Event, str] | None:
         parts: dict[str, Any] = dict(
             zip(names, twin.split(SEPARATOR, len(names) - 1), strict=True)
         )
-        return Event(kind, feed, revision=int(revision), epoch=epoch, more=more, **parts), twin
+        event = Event(kind, feed, revision=int(revision), epoch=epoch, more=more, **parts)
+        return _with_progress(event), twin
     except (ValueError, KeyError):
         return None
 
@@ -180,7 +191,7 @@ def parse_entry(feed: str, epoch: str, entry: Sequence[Any]) -> Event:
     :param entry: the revision, and field, value, field, value, ...
     """
     fields = dict(zip(entry[1][::2], entry[1][1::2], strict=False))
-    return Event(
+    event = Event(
         fields.get("kind", ""),
         feed,
         fields.get("id"),
@@ -190,6 +201,7 @@ def parse_entry(feed: str, epoch: str, entry: Sequence[Any]) -> Event:
         epoch,
         "more" in fields,
     )
+    return _with_progress(event)
 
 
 def parse_cursor(since: object) -> tuple[str, int]:

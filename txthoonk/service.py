@@ -9,7 +9,14 @@ from typing import Any
 
 import attr
 from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred, TimeoutError, fail, succeed
+from twisted.internet.defer import (
+    CancelledError,
+    Deferred,
+    TimeoutError,
+    fail,
+    maybeDeferred,
+    succeed,
+)
 from twisted.internet.interfaces import IProtocolFactory, IStreamClientEndpoint
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
@@ -17,7 +24,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from txthoonk._connection import Connection
-from txthoonk._deferring import deferring
+from txthoonk._deferring import also, deferring
 from txthoonk._dispatch import Handler
 from txthoonk._health import text_of
 from txthoonk._publishing import Publishing
@@ -83,18 +90,6 @@ def _check_options(wait: float, limit: int, health: float, reply_timeout: float 
         raise InvalidInput("reply_timeout must be above 0, or None for no limit")
     if type(limit) is not int or limit < 0:
         raise InvalidInput(f"limit must be a whole number from 0: {shown(limit)}")
-
-
-def _told(first: Deferred[None]) -> Deferred[None]:
-    """Wait for a Deferred that others wait for too."""
-    told: Deferred[None] = Deferred(lambda _: None)
-
-    def tell(result: None) -> None:
-        if not told.called:
-            told.callback(None)
-
-    first.addCallback(tell)
-    return told
 
 
 class _Reader:
@@ -180,7 +175,8 @@ class Thoonk(Publishing, Service):
         self._wait = wait
         self._uuid = uuid.uuid4().hex
         self._feedtypes = set()
-        self._state_changed = state_changed
+        #: Are called with each new state, and its reason or None.
+        self._state_observers = [] if state_changed is None else [state_changed]
         self.state = "stopped"
         self._server: RedisServer | None = None
         endpoint = self._make_endpoint()
@@ -213,6 +209,8 @@ class Thoonk(Publishing, Service):
         self._subscriptions: dict[Subscription, None] = {}
         self._subscribing: set[Deferred[Subscription]] = set()
         self._stopping: Deferred[None] | None = None
+        #: Services that work on these connections, and so are stopped before them.
+        self._services: set[Service] = set()
         self._up = {"publisher": False, "subscriber": False}
         self._refusable: list[Deferred[Any]] = []
         self._refusal: Exception | None = None
@@ -270,6 +268,8 @@ class Thoonk(Publishing, Service):
     def stopService(self) -> Deferred[None]:
         """Stop: calls under way get 5 seconds for their answers, then all is closed.
 
+        Workers on it are stopped before, each with its grace time.
+
         Subscriptions end, and mirrors stay as they are; handlers are kept for the next
         start. Gets that wait fail with
         :class:`~txthoonk.errors.ConnectionLost`, having taken nothing.  A private server
@@ -278,14 +278,14 @@ class Thoonk(Publishing, Service):
         :return: fires None once all is closed; never fails.
         """
         if not self.running:
-            return succeed(None) if self._stopping is None else _told(self._stopping)
+            return succeed(None) if self._stopping is None else also(self._stopping)
         super().stopService()  # type: ignore[no-untyped-call]
         if self._stopping is not None:
-            return _told(self._stopping)
+            return also(self._stopping)
         stopping = self._stopping = Deferred()
         # It may be over at once.
         Deferred.fromCoroutine(self._stop()).chainDeferred(stopping)
-        return _told(stopping)
+        return also(stopping)
 
     async def _stop(self) -> None:
         self._enter("stopping")
@@ -296,6 +296,9 @@ class Thoonk(Publishing, Service):
             subscription.stop()
         while self._subscribing:
             self._subscribing.pop().cancel()
+        for service in list(self._services):
+            with self._log.failuresHandled("error while stopping"):
+                await maybeDeferred(service.stopService)
         await self._finish(error)
         closed = [self._publisher.stop(), self._subscriber.stop()]
         for one in closed:
@@ -396,7 +399,7 @@ class Thoonk(Publishing, Service):
     async def _settled(self) -> None:
         """Wait until the service is started, where it is being stopped before that."""
         if self._stopping is not None:
-            await _told(self._stopping)
+            await also(self._stopping)
         if not self.running:
             raise self._not_running()
 
@@ -450,9 +453,9 @@ class Thoonk(Publishing, Service):
 
     def _enter(self, state: str, reason: BaseException | None = None) -> None:
         self.state = state
-        if self._state_changed is not None:
+        for observer in list(self._state_observers):
             with self._log.failuresHandled("error in state_changed"):
-                self._state_changed(state, reason)
+                observer(state, reason)
 
     # -- the subscriber's table -----------------------------------------------------------
 

@@ -12,7 +12,7 @@ from txthoonk.errors import FeedDoesNotExist
 from txthoonk.types import Job, Queue
 
 NOTHING = {"dated": 0, "restored": 0, "dropped": 0}
-NO_JOB = {**NOTHING, "cancelled": 0, "stalled": 0}
+NO_JOB = {**NOTHING, "cancelled": 0, "stalled": 0, "due": 0, "retracted": 0}
 BIG = 20_000
 
 

@@ -14,12 +14,14 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.unit.wire import FOLDER, NAMES, commands, plug
 from txthoonk import _scripts
 from txthoonk._history import read_items, read_snapshot
-from txthoonk._maintenance import JobMaintenance, Maintenance
+from txthoonk._maintenance import JobPass, Pass
+from txthoonk._overview import read_overview
+from txthoonk._renewal import Renewal
 from txthoonk._scripts import ScriptError, assemble, load
 from txthoonk.client import ThoonkPub
 from txthoonk.errors import _SCRIPT_CODES, ThoonkError
 from txthoonk.protocol import Redis
-from txthoonk.types import Feed, Job, Queue, SortedFeed
+from txthoonk.types import Claim, Feed, Job, Queue, SortedFeed
 
 INCLUDES = sorted(path.stem for path in (FOLDER / "include").glob("*.lua"))
 SECTIONS = ("KEYS", "ARGV", "Reply", "Errors", "Events", "Cost")
@@ -61,6 +63,19 @@ def named(pattern: str) -> str:
 def line(pub: ThoonkPub) -> Any:
     queue = Queue(pub, "cats")
     return queue._make_line(pub.waiting_room)
+
+
+def claim(pub: ThoonkPub) -> Claim:
+    made = Claim("id", "item", 0)
+    made.job = Job(pub, "cats")
+    return made
+
+
+class Holder:
+    """Whose claims are renewed."""
+
+    def __init__(self, pub: ThoonkPub) -> None:
+        self.job = Job(pub, "cats")
 
 
 class LoaderTests(SynchronousTestCase):
@@ -324,34 +339,50 @@ class CallerTests(SynchronousTestCase):
         "history/look": lambda pub: Feed(pub, "cats").revision(),
         "history/snapshot": lambda pub: read_snapshot(pub.redis, "cats", 9, "mine", "0"),
         "job/cancel": lambda pub: Job(pub, "cats").cancel("id"),
-        "job/expire_claims": lambda pub: JobMaintenance(Job(pub, "cats"), "")._expire_claims(),
+        "job/drain": lambda pub: Job(pub, "cats").drain(),
+        "job/due": lambda pub: Job(pub, "cats")._look_due(),
+        "job/edit": lambda pub: Job(pub, "cats").edit("id", "item"),
+        "job/expire_claims": lambda pub: JobPass(Job(pub, "cats"), "")._expire_claims(),
+        "job/fail": lambda pub: Job(pub, "cats").fail("id", ValueError()),
         "job/finish": lambda pub: Job(pub, "cats").finish("id", "result", 1),
+        "job/forget": lambda pub: Job(pub, "cats")._forget([0, 0, 0, 0, [b"id"]]),
         "job/get": lambda pub: Job(pub, "cats").get(),
+        "job/ids": lambda pub: Job(pub, "cats").get_ids(),
+        "job/item": lambda pub: Job(pub, "cats").get_item("id"),
+        "job/owned": lambda pub: Job(pub, "cats")._claims.recover(),
+        "job/progress": lambda pub: claim(pub).progress(1),
         "job/put": lambda pub: Job(pub, "cats").put("item", id_="id"),
+        "job/put_later": lambda pub: Job(pub, "cats").put("item", id_="id", delay=1),
+        "job/put_many": lambda pub: Job(pub, "cats").put_many(["item"]),
+        "job/release": lambda pub: Job(pub, "cats").release("id"),
         "job/renew": lambda pub: Job(pub, "cats").renew("id"),
         "job/result": lambda pub: Job(pub, "cats").get_result("id"),
         "job/retract": lambda pub: Job(pub, "cats").retract("id"),
         "job/retry": lambda pub: Job(pub, "cats").retry("id"),
         "job/stall": lambda pub: Job(pub, "cats").stall("id"),
         "job/stats": lambda pub: Job(pub, "cats").stats(),
-        "queue/date_lost": lambda pub: Maintenance(Queue(pub, "cats"), "")._date_lost({"id"}),
-        "queue/date_transit": lambda pub: Maintenance(Queue(pub, "cats"), "")._date_transit(),
+        "job/trim_stalled": lambda pub: JobPass(Job(pub, "cats"), "")._trim_stalled(),
+        "queue/date_lost": lambda pub: Pass(Queue(pub, "cats"), "")._date_lost({"id"}),
+        "queue/date_transit": lambda pub: Pass(Queue(pub, "cats"), "")._date_transit(),
         "queue/delivered": lambda pub: line(pub)._delivered.add([b"id"]),
         "queue/get": lambda pub: Queue(pub, "cats").get(),
         "queue/put": lambda pub: Queue(pub, "cats").put("item"),
+        "queue/put_many": lambda pub: Queue(pub, "cats").put_many(["item"]),
         "queue/put_back": lambda pub: line(pub)._put_back.add([b"id", b""]),
-        "queue/restore": lambda pub: Maintenance(Queue(pub, "cats"), "LPUSH")._restore(),
-        "queue/scan": lambda pub: Maintenance(Queue(pub, "cats"), "")._suspects(),
+        "queue/restore": lambda pub: Pass(Queue(pub, "cats"), "LPUSH")._restore(),
+        "queue/scan": lambda pub: Pass(Queue(pub, "cats"), "")._suspects(),
         "registry/create": lambda pub: pub.create_feed("cats", {"a": "b"}),
         "registry/delete": lambda pub: pub.delete_feed("cats"),
         "registry/get_config": lambda pub: pub.get_config("cats"),
         "registry/open": lambda pub: pub.feed("cats", {"a": "b"}),
+        "registry/overview": lambda pub: read_overview(pub.redis, "cats"),
         "registry/set_config": lambda pub: pub.set_config("cats", {"a": "b"}),
         "sorted_feed/edit": lambda pub: SortedFeed(pub, "cats").edit("id", "item"),
         "sorted_feed/get_range": lambda pub: SortedFeed(pub, "cats").get_all(),
         "sorted_feed/move": lambda pub: SortedFeed(pub, "cats").move("7:", "id"),
         "sorted_feed/publish": lambda pub: SortedFeed(pub, "cats").publish_before("7", "item"),
         "sorted_feed/retract": lambda pub: SortedFeed(pub, "cats").retract("id"),
+        "worker/renew": lambda pub: Renewal(pub, None)._call([(Holder(pub), "{}", [])]),
     }
 
     def test_callers(self) -> None:

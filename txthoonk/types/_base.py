@@ -181,6 +181,8 @@ class BaseFeed:
 
     def _event(self, event: Event) -> Event:
         """Give an event with its item as the serializer makes it."""
+        if event.kind == "progress":
+            return event
         try:
             return event._replace(item=self._load_text(event.item, event.id))
         except InvalidItem as error:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterable, Callable, Iterable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from twisted.internet.defer import Deferred
 
 from txthoonk._deferring import deferring
-from txthoonk._keys import feed_key
+from txthoonk._keys import feed_key, new_id
 from txthoonk._line import Line, Scripts
-from txthoonk._maintenance import Maintenance
+from txthoonk._maintenance import Pass
+from txthoonk._putting import Progressed, put_many
 from txthoonk._redis import TEXT
 from txthoonk._scripts import load
 from txthoonk._timeouts import check_seconds
@@ -48,6 +50,7 @@ class TakenFeed(BaseFeed):
         self.feed_transit = feed_key("transit", name)
         self.feed_delivering = feed_key("delivering", name)
         self.feed_claimed = feed_key("claimed", name)
+        self.feed_claims = feed_key("claims", name)
         self.feed_stalled = feed_key("stalled", name)
         self._line: Line | None = None
 
@@ -59,10 +62,13 @@ class TakenFeed(BaseFeed):
 
     def _put_back(self) -> Any:
         keys = (self.feed_ids, self.feed_transit, self.feed_delivering, self.feed_claimed)
-        return _PUT_BACK, _PUT_BACK.prefix(keys)
+        return _PUT_BACK, _PUT_BACK.prefix((*keys, self.feed_claims))
 
-    def _receive(self, *parts: bytes) -> Any:
-        """Make what a get fires."""
+    def _receive(self, time: bytes, *parts: bytes) -> Any:
+        """Make what a get fires.
+
+        :param time: when it was taken, as the script replies it.
+        """
         raise NotImplementedError
 
     def _push(self, priority: int) -> str:
@@ -78,6 +84,62 @@ class TakenFeed(BaseFeed):
         if self._line is None:
             self._line = self.pub.waiting_room.line(self._KIND, self.name, self._make_line)
         return self._line.get(check_seconds(timeout, "a timeout"), self._receive)
+
+    @deferring
+    def put_many(
+        self,
+        items: Iterable[Any] | AsyncIterable[Any],
+        priority: int = NORMAL,
+        *,
+        progress: Progressed | None = None,
+    ) -> Deferred[list[str]]:
+        """Put many items, some hundred in each call, in their order.
+
+        However many there are, a few calls are under way at a time, and *items* is read as
+        they are answered.  Each call is done as a whole or not at all; if one fails, what
+        was put before stays.
+
+        :param items: an iterable, also an asynchronous one, of what the feed's serializer
+            takes.
+        :param priority: as :meth:`put` takes it; the first of the items is taken first.
+        :param progress: is called with how many are put so far, after each call.
+        :return: fires the list of their ids; fails like :meth:`put`.  Cancelling it puts no
+            more.
+        """
+        send = self._putter(self._push(priority))
+        pair = self._new_pair
+        return Deferred.fromCoroutine(put_many(items, pair, send, progress))
+
+    def _new_pair(self, item: Any) -> tuple[str, str | bytes]:
+        return new_id(), self._dumps(item)
+
+    def _putter(self, push: str) -> Callable[[list[str | bytes]], Deferred[int]]:
+        """Give what puts items: id, item, id, item, ..."""
+        raise NotImplementedError
+
+    def pause(self) -> Deferred[None]:
+        """Let nobody take anything, until :meth:`resume`; what is put waits in the line.
+
+        It is a configuration, ``paused``.  What is taken already is not affected.  Other
+        implementations do not know of it, and go on.
+
+        :return: fires None; fails with :class:`~txthoonk.errors.FeedDoesNotExist`.
+        """
+        return self.set_config({"paused": 1})
+
+    def resume(self) -> Deferred[None]:
+        """Let what is in the line be taken again, by those who wait, too.
+
+        :return: fires None; fails with :class:`~txthoonk.errors.FeedDoesNotExist`.
+        """
+        return self.set_config({"paused": 0})
+
+    def is_paused(self) -> Deferred[bool]:
+        """Tell whether the feed is paused.
+
+        :return: fires a bool; fails with :class:`~txthoonk.errors.FeedDoesNotExist`.
+        """
+        return self.get_config().addCallback(lambda conf: conf.get("paused", "0") != "0")
 
     def length(self) -> Deferred[int]:
         """Count the items in the line (LLEN).
@@ -99,4 +161,4 @@ class TakenFeed(BaseFeed):
             :class:`~txthoonk.errors.FeedDoesNotExist`.  Cancelling it stops it between
             two slices.
         """
-        return Deferred.fromCoroutine(Maintenance(self, self._RESTORE).run())
+        return Deferred.fromCoroutine(Pass(self, self._RESTORE).run())

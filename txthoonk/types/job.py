@@ -3,30 +3,28 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from collections.abc import AsyncIterable, Callable, Iterable, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 
 from txthoonk._deferring import deferring
-from txthoonk._keys import (
-    FEEDS,
-    check_id,
-    feed_channel,
-    feed_key,
-    job_finish_channel,
-    kept_result_key,
-    new_id,
-)
+from txthoonk._keys import FEEDS, check_id, kept_result_key, new_id
 from txthoonk._line import Scripts
-from txthoonk._maintenance import JobMaintenance
+from txthoonk._maintenance import JobPass
+from txthoonk._putting import Progressed, put_many, with_ids
+from txthoonk._records import dump_failure, dump_progress
 from txthoonk._redis import RAW, TEXT
 from txthoonk._results import Results
 from txthoonk._scripts import Script, load
-from txthoonk._timeouts import check_seconds
+from txthoonk._timeouts import check_seconds, check_time
 from txthoonk._waiting import WaitingRoom
-from txthoonk.errors import InvalidInput, shown
+from txthoonk.errors import InvalidType, JobStalled, from_reply, shown
 from txthoonk.types._base import to_text
-from txthoonk.types._taken import TakenFeed
+from txthoonk.types._claim import NO_RESULT, Claim
+from txthoonk.types._job_state import JobState
 
 if TYPE_CHECKING:
     from txthoonk._publishing import Publishing
@@ -34,49 +32,33 @@ if TYPE_CHECKING:
 __all__ = ["NO_RESULT", "Claim", "Job"]
 
 _PUT = load("job/put")
+_PUT_LATER = load("job/put_later")
+_PUT_MANY = load("job/put_many")
 _GET = load("job/get")
 _FINISH = load("job/finish")
+_FORGET = load("job/forget")
 _RESULT = load("job/result")
 _CANCEL = load("job/cancel")
 _STALL = load("job/stall")
+_FAIL = load("job/fail")
 _RETRY = load("job/retry")
 _RETRACT = load("job/retract")
 _RENEW = load("job/renew")
-_STATS = load("job/stats")
+_PROGRESS = load("job/progress")
 
 WANTED = 10_000  # milliseconds that it may take to listen for a result
 
-_COUNTS = ("available", "claimed", "stalled", "publishes", "finishes")
 
-
-class _NoResult:
-    def __repr__(self) -> str:
-        return "NO_RESULT"
-
-
-#: What a job is finished with that has no result.
-NO_RESULT = _NoResult()
-
-
-class Claim(NamedTuple):
-    """A job that this process has claimed.
-
-    :ivar id: the job's id.
-    :ivar item: what was put.
-    :ivar cancelled: how often the job was cancelled before.
-    """
-
-    id: str
-    item: Any
-    cancelled: int
-
-
-class Job(TakenFeed):
+class Job(JobState):
     """A line of jobs.  A job is claimed by one worker, and stays until it is finished.
 
-    With ``timeout`` (seconds) in its configuration, :meth:`maintenance` cancels claims
-    that are older; with ``max_failures`` it stalls a job instead, once so many of its
-    claims were cancelled.
+    With ``timeout`` (seconds) in its configuration, claims that are older are cancelled as
+    soon as that is so, by whoever waits for jobs, and by :meth:`maintenance`; with
+    ``max_failures`` a job is stalled instead, once so many of its claims were cancelled.
+
+    ``keep_results_for`` (seconds) and ``keep_results`` (how many) say which results are kept
+    where :meth:`finish` does not; ``keep_stalled_for`` and ``keep_stalled`` which stalled jobs
+    maintenance keeps: without them, all.
 
     :ivar feed_published: key of the jobs with the time when they were put.
     :ivar feed_claimed: key of the claimed jobs with the time of the claim.
@@ -88,67 +70,70 @@ class Job(TakenFeed):
     :ivar channel_claim: channel that tells of claims.
     :ivar channel_cancel: channel that tells of cancelled claims.
     :ivar channel_stall: channel that tells of stalled jobs.
-    :ivar channel_retry: channel that tells of stalled jobs that are available again.
+    :ivar channel_retry: channel that tells of jobs that are available again.
     :ivar channel_finish: channel that tells of results: id, result.
     :ivar channel_finished: channel that tells of every finish.
+    :ivar channel_edit: channel that tells of jobs that were given another item: id, item.
+    :ivar channel_progress: channel that tells how far jobs are: id, JSON.
     """
 
     NO_RESULT: ClassVar[object] = NO_RESULT
-    _KINDS = ("put", "claim", "cancel", "stall", "retry", "finish", "finished")
-    _KIND = "job"
-    _RESTORE = "LPUSH"
 
     def __init__(self, pub: Publishing, name: str, serializer: str = "text") -> None:
         super().__init__(pub, name, serializer)
-        self.feed_published = feed_key("published", name)
-        self.feed_cancelled = feed_key("cancelled", name)
-        self.feed_finishes = feed_key("finishes", name)
-        self.feed_results = feed_key("results", name)
-        self.channel_put = feed_channel("publishes", name)
-        self.channel_claim = feed_channel("claimed", name)
-        self.channel_cancel = feed_channel("cancelled", name)
-        self.channel_stall = feed_channel("stalled", name)
-        self.channel_retry = feed_channel("retried", name)
-        self.channel_finish = job_finish_channel(name)
-        self.channel_finished = feed_channel("finishes", name)
         keys, words = self._keys, self._words
-        self._put = _PUT.prefix(
-            (*keys, self.feed_ids, self.feed_published), *words, self.channel_put
+        ids, published, delayed = self.feed_ids, self.feed_published, self.feed_delayed
+        put = (*keys, ids, published, delayed)
+        self._put = _PUT.prefix(put, *words, self.channel_put)
+        self._put_many = _PUT_MANY.prefix(put, *words, self.channel_put)
+        self._put_later = _PUT_LATER.prefix(
+            (*keys[:2], self.feed_items, delayed, self.feed_later), name, self.channel_delayed
         )
         failures = (self.feed_claimed, self.feed_cancelled)
-        self._finish = (*keys, *failures, self.feed_published, self.feed_finishes)
+        claims = (self.feed_claims, self.feed_progress)
+        self._finish_keys = (
+            *(*keys, ids, *failures, published, self.feed_finishes, self.feed_results),
+            *(self.feed_claims, self.feed_failures, self.feed_progress),
+        )
+        self._finish_words = (
+            *(*words, self.channel_finish, self.channel_finished, self.channel_claim),
+            self._claims.owner,
+        )
         self._cancel = _CANCEL.prefix(
-            (*keys, self.feed_ids, *failures), *words, self.channel_cancel
+            (*keys, ids, *failures, *claims), *words, self.channel_cancel
         )
         self._stall = _STALL.prefix(
-            (*keys, *failures, self.feed_stalled, self.feed_published), *words, self.channel_stall
+            (
+                *(*keys, *failures, self.feed_stalled, published),
+                *(*claims, self.feed_failures, self.feed_failed),
+            ),
+            *words,
+            self.channel_stall,
+        )
+        self._fail = _FAIL.prefix(
+            (
+                *(*keys, ids, published, *failures, self.feed_stalled, self.feed_claims),
+                *(self.feed_failures, self.feed_progress, delayed, self.feed_later),
+                self.feed_failed,
+            ),
+            *(*words, self.channel_cancel, self.channel_stall, self.channel_delayed),
         )
         self._retry = _RETRY.prefix(
-            (*keys, self.feed_ids, self.feed_stalled, self.feed_published),
+            (*keys, ids, self.feed_stalled, published, self.feed_failed),
             *words,
             self.channel_retry,
         )
         self._retract = _RETRACT.prefix(
             (
-                *keys,
-                self.feed_ids,
-                self.feed_published,
-                *failures,
-                self.feed_stalled,
-                self.feed_transit,
-                self.feed_delivering,
+                *(*keys, ids, published, *failures, self.feed_stalled, self.feed_transit),
+                *(self.feed_delivering, self.feed_claims, self.feed_failures),
+                *(self.feed_progress, delayed, self.feed_later, self.feed_failed),
             ),
             *words,
         )
-        self._renew = _RENEW.prefix((FEEDS, self.feed_claimed), name)
-        self._stats = _STATS.prefix(
-            (
-                self.feed_ids,
-                self.feed_claimed,
-                self.feed_stalled,
-                self.feed_publishes,
-                self.feed_finishes,
-            )
+        self._renew = _RENEW.prefix((FEEDS, self.feed_claimed, self.feed_claims), name)
+        self._progress = _PROGRESS.prefix(
+            (*keys, self.feed_claimed, *claims), *words, self.channel_progress
         )
         self._results = pub.waiting_room.results(name, self._make_results)
 
@@ -163,32 +148,97 @@ class Job(TakenFeed):
             self.feed_delivering,
             self.feed_claimed,
             self.feed_cancelled,
+            self.feed_claims,
         )
+        words = (*self._words, self.channel_claim, self._claims.owner)
         return Scripts(
-            get=(_GET, _GET.prefix(keys, *self._words, self.channel_claim)),
+            get=(_GET, _GET.prefix(keys, *words)),
             width=3,
             put_back=self._put_back(),
+            claims=self._claims,
+            timekeeper=self._timekeeper,
         )
+
+    # -- putting ------------------------------------------------------------------
 
     @deferring
     def put(
-        self, item: Any, priority: int = TakenFeed.NORMAL, id_: str | None = None
+        self,
+        item: Any,
+        priority: int = JobState.NORMAL,
+        id_: str | None = None,
+        *,
+        delay: float | None = None,
+        at: float | datetime | None = None,
     ) -> Deferred[str]:
         """Put a new job into the line.
+
+        With *delay* or *at* it comes there when it is due by the server's clock, not before,
+        and as a rule within some milliseconds after: whoever waits for jobs sees to that, and
+        :class:`~txthoonk.Maintenance`.  Other implementations see it only then.
 
         :param item: what the feed's serializer takes.
         :param priority: ``Job.NORMAL``: to the end, or ``Job.HIGH``: to the front.
         :param id_: text without NUL; None makes a random one.
+        :param delay: seconds from now until it is due, fractions allowed.
+        :param at: when it is due: seconds since 1970, or a ``datetime`` that knows its zone.
         :return: fires the id; fails with
             :class:`~txthoonk.errors.JobExists` if the id is a job in whatever state,
             :class:`~txthoonk.errors.InvalidInput` or
             :class:`~txthoonk.errors.FeedDoesNotExist`.
         """
         id_ = new_id() if id_ is None else check_id(id_)
-        command = (*self._put, self._push(priority), id_, self._dumps(item))
-        return self.pub.redis.call(_PUT, command, TEXT)
+        words = (self._push(priority), id_, self._dumps(item))
+        if delay is None and at is None:
+            return self.pub.redis.call(_PUT, (*self._put, *words), TEXT)
+        due = check_time(delay, at)
+        command = (*self._put_later, *words, *due)
+        return self.pub.redis.call(_PUT_LATER, command, TEXT).addCallback(self._is_later, id_)
 
     publish = put
+
+    def _is_later(self, milliseconds: str, id_: str) -> Any:
+        if int(milliseconds) > 0:
+            return id_
+        return self._look_due().addCallback(lambda _: id_)
+
+    @deferring
+    def put_many(
+        self,
+        items: Iterable[Any] | AsyncIterable[Any],
+        priority: int = JobState.NORMAL,
+        *,
+        ids: Iterable[str] | None = None,
+        progress: Progressed | None = None,
+    ) -> Deferred[list[str]]:
+        """Put many new jobs, some hundred in each call, in their order.
+
+        However many there are, a few calls are under way at a time, and *items* is read as
+        they are answered.  Each call is done as a whole or not at all; if one fails, what
+        was put before stays.
+
+        :param items: an iterable, also an asynchronous one, of what the feed's serializer
+            takes.
+        :param priority: as :meth:`put` takes it; the first of the items is taken first.
+        :param ids: an id for each item; None makes random ones.
+        :param progress: is called with how many are put so far, after each call.
+        :return: fires the list of their ids; fails like :meth:`put`.  Cancelling it puts no
+            more.
+        """
+        send = self._putter(self._push(priority))
+        if ids is None:
+            return Deferred.fromCoroutine(put_many(items, self._new_pair, send, progress))
+        both = with_ids(items, ids)
+        return Deferred.fromCoroutine(put_many(both, self._given_pair, send, progress))
+
+    def _given_pair(self, both: tuple[Any, str]) -> tuple[str, str | bytes]:
+        return check_id(both[1]), self._dumps(both[0])
+
+    def _putter(self, push: str) -> Callable[[list[str | bytes]], Deferred[int]]:
+        call, command = self.pub.redis.call, (*self._put_many, push)
+        return lambda words: call(_PUT_MANY, (*command, *words), TEXT)
+
+    # -- claiming -----------------------------------------------------------------
 
     def get(self, timeout: float = 0) -> Deferred[Claim]:
         """Claim the next job; wait for one if there is none.
@@ -206,38 +256,86 @@ class Job(TakenFeed):
         """
         return self._get(timeout)
 
-    def _receive(self, *parts: bytes) -> Claim:
-        id_ = to_text(parts[0])
-        return Claim(id_, self._load_bytes(parts[1], id_), int(parts[2]))
+    def _receive(self, time: bytes, *parts: bytes) -> Claim:
+        return self._claimed(to_text(parts[0]), parts[1], int(parts[2]), to_text(time))
+
+    def _claimed(self, id_: str, item: bytes, cancelled: int, time: str) -> Claim:
+        token = self._claims.made(id_, time)
+        claim = Claim(id_, self._load_bytes(item, id_), cancelled)
+        claim.token = token
+        claim.job = self
+        return claim
 
     @deferring
     def finish(
-        self, id_: str, result: Any = NO_RESULT, timeout: float | None = None
+        self, id_: str | Claim, result: Any = NO_RESULT, timeout: float | None = None
     ) -> Deferred[None]:
         """Finish a claimed job: it is gone then.
 
+        :param id_: the id, or the claim.  If this publisher has claimed the job, it is that
+            claim, the last one, that is meant by the id; else whichever there is.
         :param result: what the feed's serializer takes; it is published to those who
             listen or wait for it.
-        :param timeout: seconds for which the result is kept, fractions allowed; None or
-            0: it is not kept.
+        :param timeout: seconds for which the result is kept, fractions allowed; 0: it is not
+            kept; None: as the feed is configured, by itself not.
         :return: fires None; fails with
             :class:`~txthoonk.errors.JobNotClaimed`,
             :class:`~txthoonk.errors.InvalidInput` or
             :class:`~txthoonk.errors.FeedDoesNotExist`.
         """
-        id_ = check_id(id_)
-        seconds = check_seconds(0 if timeout is None else timeout, "the time to keep a result")
-        words = () if result is NO_RESULT else (self._dumps(result),)
-        keys = (*self._finish, self.feed_results, kept_result_key(self.name, id_))
-        prefix = _FINISH.prefix(keys, *self._words, self.channel_finish, self.channel_finished)
-        command = (*prefix, id_, math.ceil(seconds * 1000), int(self._results.wanted(id_)), *words)
-        finished = self.pub.redis.call(_FINISH, command, TEXT)
-        return finished.addCallback(self._finished, id_, *words)
+        id_, token = self._held(id_)
+        words = self._to_finish(id_, token, result, timeout)
+        called = self._finish_many([words], 0)
+        return called.addCallback(self._is_finished, words)
 
-    def _finished(self, _: object, id_: str, *result: str | bytes) -> None:
+    def _to_finish(
+        self, id_: str, token: str, result: Any, timeout: float | None = None
+    ) -> tuple[Any, ...]:
+        """Give the words of the script for one job."""
+        keep: str | int = ""
+        if timeout is not None:
+            keep = math.ceil(check_seconds(timeout, "the time to keep a result") * 1000)
+        told = int(self._results.wanted(id_))
+        if result is NO_RESULT:
+            return id_, token, keep, told, 0, ""
+        return id_, token, keep, told, 1, self._dumps(result)
+
+    def _finish_many(self, jobs: Sequence[tuple[Any, ...]], claim: int) -> Deferred[list[Any]]:
+        """Finish jobs, and claim the next ones.
+
+        :param jobs: what :meth:`_to_finish` gave.
+        :return: fires the reply of the script.
+        """
+        kept = [kept_result_key(self.name, job[0]) for job in jobs]
+        prefix = _FINISH.prefix((*self._finish_keys, *kept), *self._finish_words)
+        words = [word for job in jobs for word in job]
+        called = self.pub.redis.call(_FINISH, (*prefix, claim, *words), RAW)
+        return called.addCallback(self._forget)
+
+    def _forget(self, reply: list[Any]) -> list[Any]:
+        over = reply[4]
+        if over:
+            keys = [kept_result_key(self.name, to_text(id_)) for id_ in over]
+            prefix = _FORGET.prefix((self.feed_items, self.feed_results, *keys))
+            # If that fails, there are too many until the next result is kept.
+            self.pub.redis.call(_FORGET, (*prefix, *over), TEXT).addErrback(lambda _: None)
+        return reply
+
+    def _is_finished(self, reply: list[Any], words: tuple[Any, ...]) -> None:
+        self._said(words, reply[2][0])
+
+    def _said(self, words: tuple[Any, ...], status: int | bytes) -> None:
+        """Learn what became of a finish.
+
+        :raises JobNotClaimed: if nothing did.
+        """
+        id_, token, _, _, has_result, result = words
+        self._claims.ended(id_, token)
+        if status != 1:
+            raise from_reply(to_text(status))
         # Who waits on this publisher need not wait for the message.
-        if result:
-            self._results.finished(id_, result[0])
+        if has_result:
+            self._results.finished(id_, result)
         self._results.gone(id_)
 
     @deferring
@@ -260,30 +358,106 @@ class Job(TakenFeed):
         waiting = self._results.wait(id_, check_seconds(timeout, "a timeout"))
         return waiting.addCallback(self._load_result, id_)
 
-    def _load_result(self, found: tuple[bytes | None, bytes], id_: str) -> tuple[Any, Any]:
+    def _load_result(self, found: tuple[bytes | None, Any], id_: str) -> tuple[Any, Any]:
         item, result = found
         return None if item is None else self._load_bytes(item, id_), self._load_bytes(result, id_)
 
+    @deferring
+    def wait(self, id_: str, timeout: float = 0) -> Deferred[Any]:
+        """Wait until a job is finished.
+
+        :param timeout: seconds to wait, fractions allowed; 0: for ever.
+        :return: fires its result, None if it has none (also if it was retracted meanwhile);
+            fails with
+            :class:`~txthoonk.errors.JobStalled`, with the failure, if it is stalled,
+            :class:`~txthoonk.errors.Empty` after *timeout*, or at once if there is no such
+            job, and no result of it is kept, and with
+            :class:`~txthoonk.errors.InvalidItem` or
+            :class:`~txthoonk.errors.InvalidInput`.
+        """
+        id_ = check_id(id_)
+        waiting = self._results.wait(id_, check_seconds(timeout, "a timeout"), until_end=True)
+        return waiting.addCallbacks(self._load_end, self._stalled, (id_,), {}, (id_,), {})
+
+    def _load_end(self, found: tuple[bytes | None, bytes | None], id_: str) -> Any:
+        return None if found[1] is None else self._load_bytes(found[1], id_)
+
+    def _stalled(self, reason: Failure, id_: str) -> Any:
+        reason.trap(JobStalled)
+
+        def with_failure(failure: Any) -> Any:
+            raise JobStalled(
+                f"job {id_!r} of feed {self.name!r} is stalled"
+                + (f": {failure.type}: {failure.message}" if failure else ""),
+                failure,
+            )
+
+        return self.get_failure(id_).addCallback(with_failure)
+
     def _look(self, id_: str, noted: bytes) -> Deferred[list[bytes]]:
-        keys = (self.feed_items, self.feed_results, kept_result_key(self.name, id_))
+        kept = kept_result_key(self.name, id_)
+        keys = (self.feed_items, self.feed_results, kept, self.feed_later, self.feed_stalled)
         return self.pub.redis.call(_RESULT, (*_RESULT.prefix(keys, id_), WANTED, noted), RAW)
 
-    def cancel(self, id_: str) -> Deferred[None]:
+    # -- giving back ----------------------------------------------------------------
+
+    @deferring
+    def cancel(self, id_: str | Claim) -> Deferred[None]:
         """Give a claimed job back: it goes to the end of the line, with one failure more.
 
+        :param id_: as :meth:`finish` takes it.
         :return: fires None; fails with
             :class:`~txthoonk.errors.JobNotClaimed` or
             :class:`~txthoonk.errors.FeedDoesNotExist`.
         """
-        return self._change(_CANCEL, self._cancel, id_)
+        return self._end(_CANCEL, self._cancel, *self._held(id_)).addCallback(_none)
 
-    def stall(self, id_: str) -> Deferred[None]:
+    @deferring
+    def stall(self, id_: str | Claim, reason: str | None = None) -> Deferred[None]:
         """Take a claimed job out of the running; its failures are forgotten.
 
+        :param id_: as :meth:`finish` takes it.
+        :param reason: why, for :meth:`get_failure`; None: what is recorded stays.
         :return: fires None; fails like :meth:`cancel`.
         """
-        return self._change(_STALL, self._stall, id_)
+        if reason is not None and not isinstance(reason, str):
+            raise InvalidType(f"a reason must be a str: {shown(reason)}")
+        why = "" if reason is None else dump_failure(reason)
+        return self._end_stalled(*self._held(id_), why)
 
+    def _end_stalled(self, id_: str, token: str, why: str) -> Deferred[None]:
+        return self._end(_STALL, self._stall, id_, token, why).addCallback(_none)
+
+    @deferring
+    def fail(
+        self, id_: str | Claim, error: BaseException | Failure, delay: float = 0
+    ) -> Deferred[str]:
+        """Give a claimed job back because it failed, and record why.
+
+        :param id_: as :meth:`finish` takes it.
+        :param error: what :meth:`get_failure` shall tell.
+        :param delay: seconds until it is available again, at the end of the line.
+        :return: fires what it is now: ``available``, ``delayed``, or ``stalled``, if it has
+            failed ``max_failures`` times; fails like :meth:`cancel`.
+        """
+        if not isinstance(error, (BaseException, Failure)):
+            raise InvalidType(f"an error must be an exception or a Failure: {shown(error)}")
+        seconds = check_seconds(delay, "a delay")
+        words = (*self._held(id_), dump_failure(error), math.ceil(seconds * 1000))
+        state: Deferred[list[Any]] = self._end(_FAIL, self._fail, *words)
+        return state.addCallback(lambda reply: reply[0])
+
+    @deferring
+    def release(self, id_: str | Claim) -> Deferred[bool]:
+        """Give a claimed job back as if it had not been claimed: to the front of the line.
+
+        :param id_: as :meth:`finish` takes it.
+        :return: fires True if it was claimed; fails with
+            :class:`~txthoonk.errors.FeedDoesNotExist`.
+        """
+        return self._claims.release([self._held(id_)]).addCallback(bool)
+
+    @deferring
     def retry(self, id_: str) -> Deferred[None]:
         """Put a stalled job back into the line, at its end.
 
@@ -291,19 +465,28 @@ class Job(TakenFeed):
             :class:`~txthoonk.errors.JobNotStalled` or
             :class:`~txthoonk.errors.FeedDoesNotExist`.
         """
-        return self._change(_RETRY, self._retry, id_)
-
-    def renew(self, id_: str) -> Deferred[None]:
-        """Restart the clock of a claim.
-
-        :return: fires None; fails like :meth:`cancel`.
-        """
-        return self._change(_RENEW, self._renew, id_)
+        return self._change(_RETRY, self._retry, check_id(id_))
 
     @deferring
-    def _change(self, script: Script, prefix: tuple[str | int, ...], id_: str) -> Deferred[None]:
-        called = self.pub.redis.call(script, (*prefix, check_id(id_)), TEXT)
-        return called.addCallback(lambda _: None)
+    def renew(self, id_: str | Claim) -> Deferred[None]:
+        """Restart the clock of a claim.
+
+        :param id_: as :meth:`finish` takes it.
+        :return: fires None; fails like :meth:`cancel`.
+        """
+        return self._change(_RENEW, self._renew, *self._held(id_))
+
+    @deferring
+    def _progressed(
+        self, claim: Claim, done: float, total: float | None, note: str | None
+    ) -> Deferred[None]:
+        far = dump_progress(done, total, note)
+        return self._change(_PROGRESS, self._progress, claim.id, claim.token, far)
+
+    def _change(
+        self, script: Script, prefix: tuple[str | int, ...], *words: str
+    ) -> Deferred[None]:
+        return self.pub.redis.call(script, (*prefix, *words), TEXT).addCallback(_none)
 
     @deferring
     def retract(self, id_: str) -> Deferred[bool]:
@@ -321,51 +504,18 @@ class Job(TakenFeed):
             self._results.gone(id_)
         return bool(removed)
 
-    @deferring
-    def get_ids(self, state: str | None = None) -> Deferred[list[str]]:
-        """Read the ids of the jobs: O(n) for n jobs.
-
-        :param state: ``available`` (next to be claimed last), ``claimed`` (longest ago
-            first), ``stalled``, or None for all.
-        :return: fires a list of ids.
-        """
-        commands: dict[str | None, tuple[str | int, ...]] = {
-            None: ("HKEYS", self.feed_items),
-            "available": ("LRANGE", self.feed_ids, 0, -1),
-            "claimed": ("ZRANGE", self.feed_claimed, 0, -1),
-            "stalled": ("SMEMBERS", self.feed_stalled),
-        }
-        if state not in commands:
-            raise InvalidInput(
-                f"the state of a job is available, claimed or stalled: {shown(state)}"
-            )
-        return self.pub.redis.request(commands[state], TEXT)
-
-    @deferring
-    def get_failure_count(self, id_: str) -> Deferred[int]:
-        """Read how often a job was cancelled (HGET).
-
-        :return: fires an int, 0 for an unknown job.
-        """
-        command = ("HGET", self.feed_cancelled, check_id(id_))
-        return self.pub.redis.request(command, TEXT).addCallback(lambda count: int(count or 0))
-
-    def stats(self) -> Deferred[dict[str, int]]:
-        """Count the jobs of one moment.
-
-        :return: fires a dict: how many jobs are ``available``, ``claimed`` and
-            ``stalled``, and how many ``publishes`` and ``finishes`` there ever were.
-        """
-        counted = self.pub.redis.call(_STATS, self._stats, TEXT)
-        return counted.addCallback(lambda counts: dict(zip(_COUNTS, counts, strict=True)))
-
     def maintenance(self) -> Deferred[dict[str, int]]:
         """Do what :meth:`Queue.maintenance` does, and end claims that are too old.
 
         A claim older than ``timeout`` in the feed's configuration is cancelled; if that
-        makes ``max_failures`` cancellations, the job is stalled instead.
+        makes ``max_failures`` cancellations, the job is stalled instead.  Delayed jobs that
+        are due come into the line; stalled ones that shall not be kept are retracted.
 
-        :return: fires the counts of a queue, and how many claims were ``cancelled`` and
-            how many jobs ``stalled``; fails like that of a queue.
+        :return: fires the counts of a queue, how many claims were ``cancelled``, and how many
+            jobs were ``stalled``, ``due`` and ``retracted``; fails like that of a queue.
         """
-        return Deferred.fromCoroutine(JobMaintenance(self, self._RESTORE).run())
+        return Deferred.fromCoroutine(JobPass(self, self._RESTORE).run())
+
+
+def _none(_: object) -> None:
+    """Let a Deferred fire None."""

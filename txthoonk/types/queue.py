@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Queue"]
 
 _PUT = load("queue/put")
+_PUT_MANY = load("queue/put_many")
 _GET = load("queue/get")
 _DELIVERED = load("queue/delivered")
 
@@ -38,11 +40,12 @@ class Queue(TakenFeed):
     def __init__(self, pub: Publishing, name: str, serializer: str = "text") -> None:
         super().__init__(pub, name, serializer)
         self._put = _PUT.prefix((*self._keys, self.feed_ids), *self._words)
+        self._put_many = _PUT_MANY.prefix((*self._keys, self.feed_ids), *self._words, "")
 
     def _scripts(self) -> Scripts:
         keys = (self.feed_ids, self.feed_items, self.feed_transit, self.feed_delivering)
         return Scripts(
-            get=(_GET, _GET.prefix((FEEDS, *keys), self.name)),
+            get=(_GET, _GET.prefix((FEEDS, *keys, self.feed_config), self.name)),
             width=2,
             put_back=self._put_back(),
             delivered=(_DELIVERED, _DELIVERED.prefix(keys)),
@@ -63,6 +66,10 @@ class Queue(TakenFeed):
 
     publish = put
 
+    def _putter(self, push: str) -> Callable[[list[str | bytes]], Deferred[int]]:
+        call, command = self.pub.redis.call, (*self._put_many, push)
+        return lambda words: call(_PUT_MANY, (*command, *words), TEXT)
+
     def get(self, timeout: float = 0) -> Deferred[Any]:
         """Take the next item; wait for one if there is none.
 
@@ -78,7 +85,7 @@ class Queue(TakenFeed):
         """
         return self._get(timeout)
 
-    def _receive(self, *parts: bytes) -> Any:
+    def _receive(self, time: bytes, *parts: bytes) -> Any:
         id_, item = parts
         return self._load_bytes(item, to_text(id_))
 

@@ -10,11 +10,14 @@
 --   7 feed.ids:[feed]         list
 --   8 feed.claimed:[feed]     sorted set
 --   9 feed.cancelled:[feed]   hash
+--   10 feed.claims:[feed]     hash
+--   11 feed.progress:[feed]   hash
 -- ARGV
 --   1 name of the feed
 --   2 channel feed.event:[feed]
 --   3 channel feed.cancelled:[feed]
 --   4 id
+--   5 token of its claim, empty for whichever there is
 -- Reply: 1
 -- Errors: NOFEED, NOTCLAIMED
 -- Events: feed.cancelled
@@ -24,18 +27,22 @@
 --- include open_feed
 --- include open_history
 --- include not_claimed
+--- include claim_of
 --- include first_write
 --- include announce
+--- include end_claim
 --- include keep_history
-local feeds, config, revision, history, publishes, items, ids, claimed, cancelled = unpack(KEYS)
-local name, event, channel, id = unpack(ARGV)
+local feeds, config, revision, history, publishes, items, ids = unpack(KEYS, 1, 7)
+local claimed, cancelled, claims, progress = unpack(KEYS, 8)
+local name, event, channel, id, token = unpack(ARGV)
 
 local failure, limit = open_feed(feeds, config, name)
-failure = failure or not_claimed(claimed, name, id)
+failure = failure or not_claimed(name, id, token, claim_of(claimed, claims, id))
 if failure then
   return failure
 end
 redis.call('LLEN', ids)
+redis.call('HLEN', progress)
 local log = open_history(limit, event, revision, history, publishes, items)
 local events = {'cancel', channel, id, false}
 first_write(feeds)
@@ -50,7 +57,7 @@ if failure then
   end
   return failure
 end
-redis.call('ZREM', claimed, id)
+end_claim(claimed, claims, progress, id)
 redis.call('LPUSH', ids, id)
 keep_history(log, events)
 return 1

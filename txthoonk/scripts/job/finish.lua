@@ -1,94 +1,99 @@
--- Finish a claimed job: it is gone then. Its result, if it has one, is published, and
--- kept for a time if asked to.
+-- Finish claimed jobs: they are gone then. Results are published, and kept for a time if
+-- asked to. Then claim the next jobs.
 --
 -- KEYS
---   1 feeds                           set          the registry
---   2 feed.config:[feed]              hash
---   3 feed.revision:[feed]            hash
---   4 feed.history:[feed]             stream
---   5 feed.publishes:[feed]           string
---   6 feed.items:[feed]               hash
---   7 feed.claimed:[feed]             sorted set
---   8 feed.cancelled:[feed]           hash
---   9 feed.published:[feed]           sorted set
---   10 feed.finishes:[feed]           string
---   11 feed.results:[feed]            sorted set
---   12 feed.jobfinished:[feed]\0[id]  list
+--   1 feeds                             set          the registry
+--   2 feed.config:[feed]                hash
+--   3 feed.revision:[feed]              hash
+--   4 feed.history:[feed]               stream
+--   5 feed.publishes:[feed]             string
+--   6 feed.items:[feed]                 hash
+--   7 feed.ids:[feed]                   list
+--   8 feed.claimed:[feed]               sorted set
+--   9 feed.cancelled:[feed]             hash
+--   10 feed.published:[feed]            sorted set
+--   11 feed.finishes:[feed]             string
+--   12 feed.results:[feed]              sorted set
+--   13 feed.claims:[feed]               hash
+--   14 feed.failures:[feed]             hash
+--   15 feed.progress:[feed]             hash
+--   16.. feed.jobfinished:[feed]\0[id]  list         one for each job that is to be finished
 -- ARGV
 --   1 name of the feed
 --   2 channel feed.event:[feed]
 --   3 channel job.finish:[feed]
 --   4 channel feed.finishes:[feed]
---   5 id
---   6 how long to keep the result, in milliseconds, 0 for not at all
---   7 1 if the caller tells those who want it, else 0: it is kept for them then
---   8.. the result, if there is one
--- Reply: 1
--- Errors: NOFEED, NOTCLAIMED
--- Events: job.finish if there is a result, feed.finishes
--- Cost: O(log n)
+--   5 channel feed.claimed:[feed]
+--   6 whose the new claims are: see get
+--   7 how many jobs to claim at the most
+--   8.. for each job that is to be finished: its id; the token of its claim, empty for
+--     whichever there is; how long to keep the result, in milliseconds, empty for as long as
+--     configured; 1 if the caller tells those who want it, else 0: it is kept for them then;
+--     1 if there is a result, else 0; the result, or empty
+-- Reply: the time of the claims in milliseconds; 1 if the feed is paused, else 0; an array:
+--   for each job 1, or the error NOTCLAIMED as text; an array: for each claim its id, item,
+--   and how often it was cancelled; an array of ids of old results, of which there are too
+--   many (keep_results), for forget
+-- Errors: NOFEED
+-- Events: job.finish if there is a result, feed.finishes, for each job; feed.claimed for each
+--   claim
+-- Cost: O(log n) for each job
 
 --- include feed_missing
 --- include open_feed
 --- include open_history
 --- include not_claimed
 --- include now
+--- include front_of
+--- include to_claim
+--- include write_claims
 --- include first_write
 --- include undo_count
 --- include announce
 --- include keep_history
-local feeds, config, revision, history, publishes, items = unpack(KEYS, 1, 6)
-local claimed, cancelled, published, finishes, results, kept = unpack(KEYS, 7)
-local name, event, finish, finished, id, keep, told = unpack(ARGV, 1, 7)
-local result = ARGV[8]
+--- include finishing
+--- include keep_results
+local feeds, config, revision, history, publishes, items, ids = unpack(KEYS, 1, 7)
+local claimed, cancelled, published, finishes, results, claims, failures, progress = unpack(KEYS, 8, 15)
+local name, event, finish, finished, claim, owner, count = unpack(ARGV, 1, 7)
 
-local failure, limit = open_feed(feeds, config, name)
-failure = failure or not_claimed(claimed, name, id)
+local failure, limit, paused, _, most, age = open_feed(feeds, config, name, 'paused', 'keep_results',
+  'keep_results_for')
 if failure then
   return failure
 end
-local query = redis.call('HGET', items, id) or ''
+local time, events = now(), {}
+local done, statuses, stored = finishing(name, items, claimed, claims, results, finish, finished, events)
+paused = paused and paused ~= '0'
+local taken = to_claim(ids, items, claimed, cancelled, paused and 0 or tonumber(count), owner,
+  string.format('%.17g', time), claim, events)
 redis.call('HLEN', cancelled)
 redis.call('ZCARD', published)
--- While the job was not finished, this is until when its result is wanted; unless a
--- result of an earlier job of that id is kept still.
-local wanted = redis.call('ZSCORE', results, id)
-local stale = wanted and redis.call('EXISTS', kept) == 1
-local log = open_history(limit, event, revision, history, publishes, items)
+redis.call('HLEN', failures)
+redis.call('HLEN', progress)
+local log = #events > 0 and open_history(limit, event, revision, history, publishes, items)
 
 first_write(feeds)
-local count = redis.pcall('INCR', finishes)
-if type(count) == 'table' then
-  return count
-end
-local events = {'finished', finished, id, false}
-if result then
-  events = {'finish', finish, id, result, 'finished', finished, id, false}
+local counted = #done == 0 or redis.pcall('INCRBY', finishes, #done)
+if type(counted) == 'table' then
+  return counted
 end
 failure = announce(events, log)
 if failure then
-  undo_count(finishes, 1)
+  if #done > 0 then
+    undo_count(finishes, #done)
+  end
   return failure
 end
-redis.call('ZREM', claimed, id)
-redis.call('HDEL', cancelled, id)
-redis.call('ZREM', published, id)
-redis.call('HDEL', items, id)
-redis.call('DEL', kept)
-if wanted then
-  redis.call('ZREM', results, id)
-end
-local time = now()
-local until_ = tonumber(keep) > 0 and time + keep
-  or told == '0' and not stale and tonumber(wanted or 0)
-if result and until_ and until_ > time then
-  -- The index forgets what has expired, some at a time.
-  for _, old in ipairs(redis.call('ZRANGEBYSCORE', results, '-inf', string.format('%.17g', time), 'LIMIT', 0, 10)) do
-    redis.call('ZREM', results, old)
+local over = {}
+if #done > 0 then
+  redis.call('ZREM', claimed, unpack(done))
+  for _, key in ipairs({cancelled, items, claims, failures, progress}) do
+    redis.call('HDEL', key, unpack(done))
   end
-  redis.call('RPUSH', kept, result, query)
-  redis.call('PEXPIRE', kept, math.ceil(until_ - time))
-  redis.call('ZADD', results, string.format('%.17g', until_), id)
+  redis.call('ZREM', published, unpack(done))
+  over = keep_results(results, time, stored, tonumber(most or nil), tonumber(age or nil))
 end
+write_claims(ids, claimed, claims, taken)
 keep_history(log, events)
-return 1
+return {string.format('%.17g', time), paused and 1 or 0, statuses, taken.reply, over}

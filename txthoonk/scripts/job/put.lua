@@ -9,6 +9,7 @@
 --   6 feed.items:[feed]       hash
 --   7 feed.ids:[feed]         list
 --   8 feed.published:[feed]   sorted set
+--   9 feed.delayed:[feed]     sorted set
 -- ARGV
 --   1 name of the feed
 --   2 channel feed.event:[feed]
@@ -24,20 +25,18 @@
 --- include feed_missing
 --- include open_feed
 --- include open_history
+--- include job_exists
 --- include now
 --- include undo_count
 --- include announce
 --- include keep_history
-local feeds, config, revision, history, publishes, items, ids, published = unpack(KEYS)
+local feeds, config, revision, history, publishes, items, ids, published, delayed = unpack(KEYS)
 local name, event, channel, push, id, item = unpack(ARGV)
 
 local failure, limit = open_feed(feeds, config, name)
+failure = failure or job_exists(items, delayed, name, id)
 if failure then
   return failure
-end
-if redis.call('HEXISTS', items, id) == 1 then
-  return redis.error_reply("JOBEXISTS feed '" .. name .. "' has a job '" .. id
-    .. "' already: retract it first, or choose another id")
 end
 redis.call('LLEN', ids)
 redis.call('ZCARD', published)

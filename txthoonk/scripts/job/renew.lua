@@ -3,9 +3,11 @@
 -- KEYS
 --   1 feeds                   set          the registry
 --   2 feed.claimed:[feed]     sorted set
+--   3 feed.claims:[feed]      hash
 -- ARGV
 --   1 name of the feed
 --   2 id
+--   3 token of the claim, empty for whichever there is
 -- Reply: 1
 -- Errors: NOFEED, NOTCLAIMED
 -- Events: none
@@ -13,15 +15,18 @@
 
 --- include feed_missing
 --- include not_claimed
+--- include claim_of
 --- include now
 --- include first_write
-local feeds, claimed = KEYS[1], KEYS[2]
-local name, id = ARGV[1], ARGV[2]
+--- include renew_claim
+local feeds, claimed, claims = unpack(KEYS)
+local name, id, token = unpack(ARGV)
 
-local failure = feed_missing(feeds, name) or not_claimed(claimed, name, id)
+local score, entry = claim_of(claimed, claims, id)
+local failure = feed_missing(feeds, name) or not_claimed(name, id, token, score, entry)
 if failure then
   return failure
 end
 first_write(feeds)
-redis.call('ZADD', claimed, string.format('%.17g', now()), id)
+renew_claim(claimed, claims, id, score, entry, string.format('%.17g', now()))
 return 1

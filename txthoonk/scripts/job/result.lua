@@ -5,23 +5,31 @@
 --   1 feed.items:[feed]              hash
 --   2 feed.results:[feed]            sorted set
 --   3 feed.jobfinished:[feed]\0[id]  list
+--   4 feed.later:[feed]              hash
+--   5 feed.stalled:[feed]            set
 -- ARGV
 --   1 id
 --   2 for how long it is wanted, in milliseconds
 --   3 what an earlier call has noted: the caller listens now, and takes it back; else
 --     empty
--- Reply: 'active', the item and what is noted, if the job is not finished; 'kept', the
---   result and the item, if the result is kept (implementations of old did not keep the
---   item); nothing if there is neither
+-- Reply: 'active', or 'stalled' if it is that, the item and what is noted, if the job is not
+--   finished; 'kept', the result and the item, if the result is kept (implementations of old
+--   did not keep the item); nothing if there is neither
 -- Errors: none
 -- Events: none
 -- Cost: O(log n)
 
 --- include now
-local items, results, kept = unpack(KEYS)
+local items, results, kept, later, stalled = unpack(KEYS)
 local id, wanted, noted = unpack(ARGV)
 
-local item = redis.call('HGET', items, id)
+local item, state = redis.call('HGET', items, id), 'active'
+if not item then
+  local aside = redis.call('HGET', later, id)
+  item = aside and string.sub(aside, 2)
+elseif redis.call('SISMEMBER', stalled, id) == 1 then
+  state = 'stalled'
+end
 local mine = noted ~= '' and tonumber(redis.call('ZSCORE', results, id) or nil) == tonumber(noted)
 if item and noted == '' then
   -- Whatever is kept is of an earlier job. (A full memory does not refuse this, nor then
@@ -30,9 +38,9 @@ if item and noted == '' then
   redis.call('DEL', kept)
   noted = string.format('%.17g', now() + wanted)
   redis.call('ZADD', results, noted, id)
-  return {'active', item, noted}
+  return {state, item, noted}
 end
-local result = item and {'active', item, noted} or redis.call('LRANGE', kept, 0, 1)
+local result = item and {state, item, noted} or redis.call('LRANGE', kept, 0, 1)
 if mine then
   redis.call('ZREM', results, id)
   redis.call('DEL', kept)

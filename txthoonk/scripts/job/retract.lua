@@ -14,6 +14,12 @@
 --   11 feed.stalled:[feed]     set
 --   12 feed.transit:[feed]     list
 --   13 feed.delivering:[feed]  sorted set
+--   14 feed.claims:[feed]      hash
+--   15 feed.failures:[feed]    hash
+--   16 feed.progress:[feed]    hash
+--   17 feed.delayed:[feed]     sorted set
+--   18 feed.later:[feed]       hash
+--   19 feed.failed:[feed]      sorted set
 -- ARGV
 --   1 name of the feed
 --   2 channel feed.event:[feed]
@@ -30,7 +36,8 @@
 --- include announce
 --- include keep_history
 local feeds, config, revision, history, publishes, items = unpack(KEYS, 1, 6)
-local ids, published, claimed, cancelled, stalled, transit, delivering = unpack(KEYS, 7)
+local ids, published, claimed, cancelled, stalled, transit, delivering = unpack(KEYS, 7, 13)
+local claims, failures, progress, delayed, later, failed = unpack(KEYS, 14)
 local name, event, id = unpack(ARGV)
 
 local failure, limit = open_feed(feeds, config, name)
@@ -44,10 +51,16 @@ redis.call('HLEN', cancelled)
 redis.call('SCARD', stalled)
 redis.call('LLEN', transit)
 redis.call('ZCARD', delivering)
+redis.call('ZCARD', delayed)
+redis.call('ZCARD', failed)
+for _, key in ipairs({claims, failures, progress}) do
+  redis.call('HLEN', key)
+end
+local aside = redis.call('HEXISTS', later, id) == 1
 local log = open_history(limit, event, revision, history, publishes, items)
 local events = {'retract', false, id, false}
 if log then
-  if redis.call('HEXISTS', items, id) == 0 then
+  if not aside and redis.call('HEXISTS', items, id) == 0 then
     return 0
   end
   first_write(feeds)
@@ -57,13 +70,17 @@ if log then
   end
 end
 
-if redis.call('HDEL', items, id) == 0 then
+if redis.call('HDEL', items, id) + redis.call('HDEL', later, id) == 0 then
   return 0
 end
-redis.call('HDEL', cancelled, id)
+for _, key in ipairs({cancelled, claims, failures, progress}) do
+  redis.call('HDEL', key, id)
+end
+redis.call('ZREM', delayed, id)
+redis.call('ZREM', failed, id)
 redis.call('ZREM', published, id)
 redis.call('ZREM', delivering, id)
-if redis.call('ZREM', claimed, id) + redis.call('SREM', stalled, id) == 0 then
+if redis.call('ZREM', claimed, id) + redis.call('SREM', stalled, id) == 0 and not aside then
   redis.call('LREM', transit, 1, id)
   redis.call('LREM', ids, 1, id)
 end

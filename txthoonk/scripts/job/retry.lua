@@ -10,6 +10,7 @@
 --   7 feed.ids:[feed]         list
 --   8 feed.stalled:[feed]     set
 --   9 feed.published:[feed]   sorted set
+--   10 feed.failed:[feed]     sorted set
 -- ARGV
 --   1 name of the feed
 --   2 channel feed.event:[feed]
@@ -27,7 +28,8 @@
 --- include first_write
 --- include announce
 --- include keep_history
-local feeds, config, revision, history, publishes, items, ids, stalled, published = unpack(KEYS)
+local feeds, config, revision, history, publishes, items = unpack(KEYS, 1, 6)
+local ids, stalled, published, failed = unpack(KEYS, 7)
 local name, event, channel, id = unpack(ARGV)
 
 local failure, limit = open_feed(feeds, config, name)
@@ -39,6 +41,7 @@ if redis.call('SISMEMBER', stalled, id) == 0 then
 end
 redis.call('LLEN', ids)
 redis.call('ZCARD', published)
+redis.call('ZCARD', failed)
 local log = open_history(limit, event, revision, history, publishes, items)
 local events = {'retry', channel, id, false}
 first_write(feeds)
@@ -47,6 +50,7 @@ if failure then
   return failure
 end
 redis.call('SREM', stalled, id)
+redis.call('ZREM', failed, id)
 redis.call('LPUSH', ids, id)
 redis.call('ZADD', published, string.format('%.17g', now()), id)
 keep_history(log, events)

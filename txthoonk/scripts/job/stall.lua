@@ -11,11 +11,17 @@
 --   8 feed.cancelled:[feed]   hash
 --   9 feed.stalled:[feed]     set
 --   10 feed.published:[feed]  sorted set
+--   11 feed.claims:[feed]     hash
+--   12 feed.progress:[feed]   hash
+--   13 feed.failures:[feed]   hash
+--   14 feed.failed:[feed]     sorted set
 -- ARGV
 --   1 name of the feed
 --   2 channel feed.event:[feed]
 --   3 channel feed.stalled:[feed]
 --   4 id
+--   5 token of its claim, empty for whichever there is
+--   6 why, as JSON; empty: what is known of an earlier failure stays
 -- Reply: 1
 -- Errors: NOFEED, NOTCLAIMED
 -- Events: feed.stalled
@@ -25,31 +31,40 @@
 --- include open_feed
 --- include open_history
 --- include not_claimed
+--- include claim_of
+--- include now
 --- include first_write
 --- include announce
+--- include end_claim
+--- include record_failure
+--- include set_stalled
 --- include keep_history
-local feeds, config, revision, history, publishes, items = unpack(KEYS, 1, 6)
-local claimed, cancelled, stalled, published = unpack(KEYS, 7)
-local name, event, channel, id = unpack(ARGV)
+local feeds, config, revision, history, publishes, items, claimed = unpack(KEYS, 1, 7)
+local cancelled, stalled, published, claims, progress, failures, failed = unpack(KEYS, 8)
+local name, event, channel, id, token, why = unpack(ARGV)
 
 local failure, limit = open_feed(feeds, config, name)
-failure = failure or not_claimed(claimed, name, id)
+failure = failure or not_claimed(name, id, token, claim_of(claimed, claims, id))
 if failure then
   return failure
 end
-redis.call('HLEN', cancelled)
+local count = tonumber(redis.call('HGET', cancelled, id) or nil) or 0
 redis.call('SCARD', stalled)
 redis.call('ZCARD', published)
+redis.call('HLEN', progress)
+redis.call('HLEN', failures)
+redis.call('ZCARD', failed)
 local log = open_history(limit, event, revision, history, publishes, items)
-local events = {'stall', channel, id, false}
+local events, time = {'stall', channel, id, false}, now()
 first_write(feeds)
 failure = announce(events, log)
 if failure then
   return failure
 end
-redis.call('ZREM', claimed, id)
-redis.call('HDEL', cancelled, id)
-redis.call('ZREM', published, id)
-redis.call('SADD', stalled, id)
+end_claim(claimed, claims, progress, id)
+set_stalled(stalled, failed, cancelled, published, id, time)
+if why ~= '' then
+  record_failure(failures, id, count, time, why)
+end
 keep_history(log, events)
 return 1

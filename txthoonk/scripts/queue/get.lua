@@ -6,12 +6,14 @@
 --   3 feed.items:[feed]        hash
 --   4 feed.transit:[feed]      list
 --   5 feed.delivering:[feed]   sorted set
+--   6 feed.config:[feed]       hash
 -- ARGV
 --   1 name of the feed
 --   2 how many items at the most
 --   3 the id that BLMOVE has brought to feed.transit, empty if there is none: it comes
 --     first, and counts
--- Reply: the time of the taking in milliseconds, id, item, id, item, ...
+-- Reply: the time of the taking in milliseconds; 1 if the feed is paused, else 0; id, item,
+--   id, item, ...
 -- Errors: NOFEED
 -- Events: none
 -- Cost: O(log n) for each item
@@ -20,7 +22,7 @@
 --- include now
 --- include front_of
 --- include arrived
-local feeds, ids, items, transit, delivering = unpack(KEYS)
+local feeds, ids, items, transit, delivering, config = unpack(KEYS)
 local name, count, moved = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 
 local failure = feed_missing(feeds, name)
@@ -30,7 +32,11 @@ end
 -- The script that says "delivered" looks there, and must not fail then.
 redis.call('LLEN', transit)
 local time = string.format('%.17g', now())
-local reply, held = {time}, {}
+local paused = redis.pcall('HGET', config, 'paused')
+if type(paused) == 'string' and paused ~= '0' then
+  return {time, 1}
+end
+local reply, held = {time, 0}, {}
 local item = moved ~= '' and arrived(items, transit, delivering, moved)
 local found, contents, looked = front_of(ids, items, delivering, count, moved, item)
 for index, id in ipairs(found) do

@@ -1,0 +1,283 @@
+"""One feed of a worker: what is claimed from it, and what is said to it.
+
+Jobs are claimed by the call that finishes others, as many as can be started.  When such a
+call has brought fewer than asked for, the line is empty: then one get waits for the next job,
+while there is room for one (see :mod:`txthoonk._line`).  What was not answered, because the
+connection was lost, is said again until it is; the tokens of the claims see to it that nothing
+is done twice.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from txthoonk._patience import Retry
+from txthoonk._records import dump_failure
+from txthoonk.errors import ConnectionLost, InvalidItem, JobNotClaimed, NotSent
+from txthoonk.types._base import to_text
+
+if TYPE_CHECKING:
+    from txthoonk.types import Claim, Job
+    from txthoonk.worker import Worker
+
+__all__ = ["MOST", "Pump"]
+
+MOST = 100  # jobs that one call finishes or claims
+CALLS = 2  # under way: while the server does one, we work on what the other has brought
+
+Finish = tuple[Any, ...]
+
+
+class Pump:
+    """One feed of a worker.
+
+    :ivar job: the feed.
+    :ivar weight: its share of the worker, where several feeds have jobs.
+    :ivar turn: how much it has had of that.
+    :ivar asked: how many jobs it may bring any moment.
+    :ivar ready: whether there may be jobs in the line.
+    """
+
+    _log = Logger()
+
+    def __init__(self, worker: Worker, job: Job, weight: float) -> None:
+        self._worker = worker
+        self.job = job
+        self.weight = weight
+        self.turn = 0.0
+        self.asked = 0
+        self.ready = False
+        self._calls = 0
+        self._outbox: list[Finish] = []
+        self._watch: Deferred[Claim] | None = None
+        self._telling: set[Callable[[], Deferred[Any]]] = set()
+        self._untold: list[Callable[[], Deferred[Any]]] = []
+        self._retry = Retry(job.pub.waiting_room, f"jobs of {job.name!r}", self._again)
+        self._open = False
+        self._warned = False
+        self._settled: list[Deferred[None]] = []
+
+    # -- the worker's side ------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin to claim."""
+        self._open = self.ready = True
+
+    def stop(self) -> None:
+        """Claim no more; what is under way is given back as it comes."""
+        self._open = self.ready = False
+        self.unwatch()
+
+    def end(self) -> None:
+        """Try no more to say what could not be said."""
+        self._retry.stop()
+
+    @property
+    def open(self) -> bool:
+        """Whether it claims."""
+        return self._open and not self._retry.pending
+
+    def settled(self) -> Deferred[None]:
+        """Wait until everything was said."""
+        waiting: Deferred[None] = Deferred(lambda _: None)
+        self._settled.append(waiting)
+        self._check_settled()
+        return waiting
+
+    def _check_settled(self) -> None:
+        if not (self._outbox or self._calls or self._telling or self._watch):
+            settled, self._settled = self._settled, []
+            for waiting in settled:
+                if not waiting.called:
+                    waiting.callback(None)
+
+    # -- claims and finishes -----------------------------------------------------------
+
+    def finish(self, words: Finish) -> None:
+        """Finish a job with the next call."""
+        self._outbox.append(words)
+
+    @property
+    def crowded(self) -> bool:
+        """Whether so many are finished that others might be claimed already."""
+        return len(self._outbox) >= max(1, min(MOST, self._worker.concurrency) // 2)
+
+    @property
+    def free(self) -> bool:
+        """Whether another call may be made."""
+        return self._calls < CALLS
+
+    def call(self, claim: int) -> None:
+        """Say which jobs are finished, and claim others."""
+        if (not self._outbox and not claim) or not self.free or self._retry.pending:
+            return
+        sent, self._outbox = self._outbox[:MOST], self._outbox[MOST:]
+        claim = min(claim, MOST)
+        self.asked += claim
+        self._calls += 1
+        called = self.job._finish_many(sent, claim)
+        called.addCallbacks(
+            self._answered, self._not_answered, (sent, claim), {}, (sent, claim), {}
+        )
+
+    def _answered(self, reply: list[Any], sent: list[Finish], claim: int) -> None:
+        self._calls -= 1
+        self.asked -= claim
+        self._retry.succeeded()
+        time, _, statuses, claims, _ = reply
+        for words, status in zip(sent, statuses, strict=True):
+            self._finished(words, status)
+        if claim and len(claims) < 3 * claim:
+            self.ready = False
+            self.turn -= (claim - len(claims) // 3) / self.weight
+        self._deal(to_text(time), claims)
+        self._worker._soon_or_now()
+        self._check_settled()
+
+    def _finished(self, words: Finish, status: int | bytes) -> None:
+        try:
+            self.job._said(words, status)
+        except JobNotClaimed as error:
+            self._worker._late(self, words[0], error)
+
+    def _deal(self, time: str, claims: list[Any]) -> None:
+        start = self._worker._start if self._open else self._begin_nothing
+        claimed = self.job._claimed
+        # Backwards, if all go back to the front of the line.
+        places = range(0, len(claims), 3)
+        for at in places if self._open else reversed(places):
+            try:
+                claim = claimed(to_text(claims[at]), claims[at + 1], claims[at + 2], time)
+            except InvalidItem as error:
+                self._unreadable(error)
+            else:
+                start(self, claim)
+
+    def _begin_nothing(self, _: Pump, claim: Claim) -> None:
+        self.release([claim])
+
+    def _not_answered(self, reason: Failure, sent: list[Finish], claim: int) -> None:
+        self._calls -= 1
+        self.asked -= claim
+        self.turn -= claim / self.weight
+        if reason.check(ConnectionLost, CancelledError) and not reason.check(NotSent):
+            self.job._claims.doubt()
+        self._outbox = sent + self._outbox
+        self._failed(reason)
+
+    def _failed(self, reason: Failure) -> None:
+        self._retry.later(reason)
+        self._worker._soon()
+
+    def _again(self) -> None:
+        self.ready = self._open
+        untold, self._untold = self._untold, []
+        for call in untold:
+            self._try(call)
+        self._worker._soon()
+
+    # -- waiting for the next one ----------------------------------------------------
+
+    def watch(self) -> None:
+        """Wait for the next job in an empty line."""
+        if self._watch is None and self.open:
+            self._watch = self.job.get()
+            self._watch.addCallbacks(self._came, self._cannot_watch).addBoth(self._watched)
+
+    def unwatch(self) -> None:
+        """Wait no longer, because there is no room for it."""
+        if self._watch is not None:
+            self._watch.cancel()
+
+    def _came(self, claim: Claim) -> None:
+        self._watch = None
+        self.ready = self._open
+        if self._worker._has_room():
+            self.turn += 1 / self.weight
+            self._worker._start(self, claim)
+        else:
+            self.release([claim])
+        self._worker._soon_or_now()
+
+    def _cannot_watch(self, reason: Failure) -> None:
+        self._watch = None
+        error = reason.value
+        if isinstance(error, InvalidItem):
+            self._unreadable(error)
+        elif not reason.check(CancelledError):
+            self._failed(reason)
+        self._worker._soon()
+
+    def _watched(self, _: object) -> None:
+        self._check_settled()
+
+    # -- what must be said, sooner or later ----------------------------------------------
+
+    def tell(self, call: Callable[[], Deferred[Any]]) -> None:
+        """Make a call that ends a claim, again until it is answered."""
+        self._telling.add(call)
+        self._try(call)
+
+    def _try(self, call: Callable[[], Deferred[Any]]) -> None:
+        call().addCallbacks(self._told, self._not_told, (call,), {}, (call,), {})
+
+    def _told(self, _: object, call: Callable[[], Deferred[Any]]) -> None:
+        self._telling.discard(call)
+        self._check_settled()
+
+    def _not_told(self, reason: Failure, call: Callable[[], Deferred[Any]]) -> None:
+        if reason.check(JobNotClaimed):
+            self._told(None, call)
+        elif reason.check(ConnectionLost, CancelledError):
+            self._untold.append(call)
+            self._retry.later(reason)
+        else:
+            self._log.failure("a job of {name!r} stays claimed", reason, name=self.job.name)
+            self._told(None, call)
+
+    def release(self, claims: list[Claim]) -> None:
+        """Give jobs back that nobody has begun, or ended.
+
+        :param claims: the one that shall be taken next comes last.
+        """
+        held = [(claim.id, claim.token) for claim in claims]
+        for first in range(0, len(held), MOST):
+            self.tell(partial(self.job._claims.release, held[first : first + MOST]))
+
+    def _unreadable(self, error: InvalidItem) -> None:
+        # It will be so each time, until somebody edits it.
+        held = self.job._held(error.id)
+        self._log.error("stalled: {error}", error=error)
+        why = dump_failure(error)
+        self.tell(lambda: self.job._end_stalled(*held, why))
+
+    # -- renewal: see txthoonk._renewal.Renewed --------------------------------------------
+
+    def claims(self) -> list[Claim]:
+        """Give the claims to renew."""
+        return [run.claim for run in self._worker._runs if run.pump is self]
+
+    def about(self) -> str:
+        """Give what to tell of the worker."""
+        return json.dumps(self._worker.about)
+
+    def lost(self, claim: Claim) -> None:
+        """Learn that a job is not claimed by that any more."""
+        self._worker._lost(claim)
+
+    def learn_timeout(self, seconds: float) -> None:
+        """Learn how long claims last."""
+        if not seconds and not self._warned:
+            self._warned = True
+            self._log.warn(
+                "feed {name!r} has no timeout: jobs of a worker that dies stay claimed; set its "
+                "configuration 'timeout', in seconds",
+                name=self.job.name,
+            )

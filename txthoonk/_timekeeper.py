@@ -1,0 +1,141 @@
+"""Does for a job feed what has its time: delayed jobs, and claims that get too old.
+
+Whoever waits for jobs keeps their time, too: :class:`Timekeeper` knows when the next job is
+due, or the oldest claim too old, and looks then, not before.  Of jobs that are due earlier
+than those known it hears on the channel ``feed.delayed``.  Several timekeepers of one feed do
+no harm: the first one that looks does what there is to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
+from twisted.python.failure import Failure
+
+from txthoonk._keys import feed_channel
+from txthoonk._listening import Listening
+from txthoonk._patience import Retry
+
+if TYPE_CHECKING:
+    from txthoonk._waiting import WaitingRoom
+
+__all__ = ["MOST", "Timekeeper"]
+
+MOST = 100  # delayed jobs that one call puts into the line
+LEAST_WAIT = 0.005  # seconds from one look to the next
+MOST_WAIT = 3600.0
+MARGIN = 0.001  # seconds; the server's times are told in whole milliseconds
+
+
+class Timekeeper:
+    """Keeps the time of one feed, between :meth:`attend` and :meth:`leave`.
+
+    :param look: puts what is due into the line: see ``scripts/job/due.lua``.
+    :param expire: ends claims that are too old.
+    """
+
+    def __init__(
+        self,
+        room: WaitingRoom,
+        name: str,
+        look: Callable[[], Deferred[list[Any]]],
+        expire: Callable[[], Coroutine[Any, Any, None]],
+    ) -> None:
+        self._room = room
+        self._due = look
+        self._expire = expire
+        self._attending = 0
+        self._looking: Deferred[None] | None = None
+        self._again = False
+        self._timer: IDelayedCall | None = None
+        self._listening = Listening(room, feed_channel("delayed", name), self._told, self.look)
+        self._retry = Retry(room, f"delayed jobs of {name!r}", self.look)
+
+    def attend(self) -> None:
+        """Begin to keep the time, or go on for one more."""
+        self._attending += 1
+        if self._attending == 1:
+            self._room.timekeepers.add(self)
+            self.resume()
+
+    def leave(self) -> None:
+        """Stop, if nobody else wants it."""
+        self._attending -= 1
+        if not self._attending:
+            self._room.timekeepers.discard(self)
+            self.rest()
+
+    def resume(self) -> None:
+        """Go on, on a new connection."""
+        self._listening.begin()
+        self.look()
+
+    def rest(self) -> None:
+        """Do nothing until :meth:`resume`."""
+        self._listening.end()
+        self._retry.stop()
+        self._stop_timer()
+        looking, self._looking = self._looking, None
+        if looking is not None:
+            looking.cancel()
+
+    def look(self) -> None:
+        """Do what is due."""
+        if self._looking is not None:
+            self._again = True
+        elif self._attending and self._room.up:
+            self._stop_timer()
+            looking = self._looking = Deferred.fromCoroutine(self._look())
+            looking.addErrback(self._cannot_look, looking)
+
+    async def _look(self) -> None:
+        self._again = False
+        count, next_due, limit, oldest = await self._due()
+        waits = [] if next_due is None else [int(next_due)]
+        if int(limit):
+            # Whoever claims the next one after this is too late after that time at the earliest.
+            waits.append(int(limit) - int(oldest or 0))
+        if int(limit) and oldest is not None and int(oldest) >= int(limit):
+            await self._expire()
+            waits = [0]
+        self._looking = None
+        self._retry.succeeded()
+        if count == MOST or self._again:
+            waits = [0]
+        if waits:
+            self._set_timer(min(waits) / 1000 + MARGIN)
+
+    def _cannot_look(self, reason: Failure, looking: Deferred[None]) -> None:
+        if self._looking is looking:
+            self._looking = None
+            self._retry.later(reason)
+
+    def _told(self, id_: str, milliseconds: str = "") -> None:
+        if self._looking is not None:
+            self._again = True  # what it will tell may be of before
+        else:
+            wait = int(milliseconds) / 1000 if milliseconds.isdecimal() else 0.0
+            self._set_timer(wait + MARGIN, earlier=True)
+
+    def _set_timer(self, wait: float, earlier: bool = False) -> None:
+        if not self._attending:
+            return
+        wait = min(max(wait, LEAST_WAIT), MOST_WAIT)
+        if self._timer is not None:
+            due = self._timer.getTime() - self._room.reactor.seconds()
+            if earlier and due <= wait:
+                return
+        self._stop_timer()
+        self._timer = self._room.reactor.callLater(wait, self._on_time)
+
+    def _stop_timer(self) -> None:
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
+
+    def _on_time(self) -> None:
+        self._timer = None
+        self.look()

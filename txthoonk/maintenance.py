@@ -1,0 +1,191 @@
+"""A service that puts right, again and again, what others left behind."""
+
+from __future__ import annotations
+
+import random
+import uuid
+from collections.abc import Iterable
+from typing import Any, Union
+
+from twisted.application.service import Service
+from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from txthoonk._keys import check_name, feed_key
+from txthoonk._publishing import Publishing
+from txthoonk._redis import TEXT
+from txthoonk._timeouts import check_seconds
+from txthoonk.errors import (
+    ConnectionLost,
+    FeedDoesNotExist,
+    FeedTypeMismatch,
+    InvalidInput,
+    InvalidType,
+    ThoonkError,
+    shown,
+)
+from txthoonk.types import Job, PythonQueue, Queue
+from txthoonk.types._taken import TakenFeed
+
+__all__ = ["Maintenance"]
+
+EXCLUSIVE = 0.6  # of the interval, for which others leave a feed alone
+JITTER = 0.25  # of the interval, more or less
+
+_TYPES: dict[str, type[TakenFeed]] = {"job": Job, "queue": Queue, "pyqueue": PythonQueue}
+
+Feed = Union[TakenFeed, str]
+
+
+class Maintenance(Service):
+    """Runs ``maintenance()`` of queues and job feeds, and keeps the time of job feeds.
+
+    Claims that get too old, and delayed jobs that are due, are dealt with on time; what was
+    lost in between, about every *interval*.  Any number of these may run at once, wherever:
+    one of them makes the pass over a feed, and the others leave it alone for a while.
+
+    :param thoonk: where the feeds are.
+    :param feeds: the feeds, or their names; None: all of type queue, pyqueue and job, also
+        those created later.
+    :param interval: seconds from one pass to the next, a quarter more or less by chance.
+    :param reactor: None: that of *thoonk*.
+    :raises InvalidInput: for bad names, or an interval of 0.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        thoonk: Publishing,
+        feeds: Iterable[Feed] | Feed | None = None,
+        interval: float = 30.0,
+        reactor: Any = None,
+    ) -> None:
+        self._pub = thoonk
+        if isinstance(feeds, (str, TakenFeed)):
+            feeds = [feeds]
+        self._feeds = None if feeds is None else [_checked(feed) for feed in feeds]
+        self._interval = check_seconds(interval, "interval")
+        if not interval:
+            raise InvalidInput("the interval of maintenance must be above 0 seconds")
+        self._given_reactor = reactor
+        self._uuid = uuid.uuid4().hex
+        self._timer: IDelayedCall | None = None
+        self._pass: Deferred[None] | None = None
+        self._attended: dict[str, Job] = {}
+
+    @property
+    def _reactor(self) -> Any:
+        return self._given_reactor or self._pub.waiting_room.reactor
+
+    # -- the service --------------------------------------------------------------------
+
+    def startService(self) -> None:
+        """Begin with a first pass."""
+        if self.running:
+            return
+        super().startService()  # type: ignore[no-untyped-call]
+        services = getattr(self._pub, "_services", None)
+        if services is not None:
+            services.add(self)
+        self._schedule(0.0)
+
+    def stopService(self) -> Deferred[None]:
+        """Stop, between two steps of a pass.
+
+        :return: fires None at once.
+        """
+        if self.running:
+            super().stopService()  # type: ignore[no-untyped-call]
+            getattr(self._pub, "_services", set()).discard(self)
+            timer, self._timer = self._timer, None
+            if timer is not None:
+                timer.cancel()
+            current, self._pass = self._pass, None
+            if current is not None:
+                current.cancel()
+            for name in list(self._attended):
+                self._leave(name)
+        return succeed(None)
+
+    def _schedule(self, wait: float) -> None:
+        self._timer = self._reactor.callLater(wait, self._begin)
+
+    def _begin(self) -> None:
+        self._schedule(self._interval * random.uniform(1 - JITTER, 1 + JITTER))
+        if self._pass is None:
+            current = self._pass = Deferred.fromCoroutine(self._maintain_all())
+            current.addErrback(self._failed).addBoth(self._ended, current)
+
+    def _ended(self, _: object, current: Deferred[None]) -> None:
+        if self._pass is current:
+            self._pass = None
+
+    def _failed(self, reason: Failure) -> None:
+        if reason.check(ConnectionLost):
+            self._log.warn("no maintenance: {error}", error=reason.getErrorMessage())
+        elif not reason.check(CancelledError):
+            self._log.failure("maintenance failed", reason)
+
+    # -- a pass -------------------------------------------------------------------------
+
+    async def _maintain_all(self) -> None:
+        for feed in self._feeds if self._feeds is not None else await self._all_feeds():
+            try:
+                await self._maintain(feed)
+            except FeedDoesNotExist:
+                self._leave(feed if isinstance(feed, str) else feed.name)
+            except ConnectionLost:
+                raise
+            except ThoonkError as error:
+                self._log.error("maintenance failed: {error}", error=error)
+
+    async def _all_feeds(self) -> list[str]:
+        names = await self._pub.get_feed_names()
+        for name in set(self._attended) - names:
+            self._leave(name)
+        return sorted(names)
+
+    async def _maintain(self, one: Feed) -> None:
+        feed = one if isinstance(one, TakenFeed) else await self._open(one)
+        if feed is None:
+            return
+        if isinstance(feed, Job) and feed.name not in self._attended:
+            self._attended[feed.name] = feed
+            feed._timekeeper.attend()
+        if await self._may(feed.name):
+            await feed.maintenance()
+
+    async def _open(self, name: str) -> TakenFeed | None:
+        if name in self._attended:
+            return self._attended[name]
+        config = await self._pub.get_config(name)
+        type_ = config.get("type", "feed")
+        if type_ in _TYPES:
+            return _TYPES[type_](self._pub, name)
+        if self._feeds is None:
+            return None
+        raise FeedTypeMismatch(f"feed {name!r} is of type {type_!r}, which needs no maintenance")
+
+    async def _may(self, name: str) -> bool:
+        """Tell whether no other one has maintained the feed a short while ago."""
+        key, request = feed_key("maintained", name), self._pub.redis.request
+        last = ("PX", max(1, int(self._interval * EXCLUSIVE * 1000)))
+        if await request(("SET", key, self._uuid, *last, "NX"), TEXT):
+            return True
+        return bool(await request(("GET", key), TEXT) == self._uuid)
+
+    def _leave(self, name: str) -> None:
+        job = self._attended.pop(name, None)
+        if job is not None:
+            job._timekeeper.leave()
+
+
+def _checked(feed: object) -> Feed:
+    if isinstance(feed, TakenFeed):
+        return feed
+    if not isinstance(feed, str):
+        raise InvalidType(f"maintenance is for queues and job feeds, and names: {shown(feed)}")
+    return check_name(feed)

@@ -1,0 +1,34 @@
+-- Keeps the results of jobs that are finished, or forgets those of earlier jobs of the same
+-- ids. Gives the ids of the oldest that are kept, as many as there are too many.
+local function keep_results(results, time, stored, most, age)
+  -- Without an age they stay until there are too many: ten years are as good as for ever.
+  local configured = age and age > 0 and age * 1000 or most and most > 0 and 315360000000 or 0
+  local kept = 0
+  for _, one in ipairs(stored) do
+    -- While the job was not finished, this is until when its result is wanted; unless a
+    -- result of an earlier job of that id is kept still.
+    local wanted = tonumber(one.wanted or nil)
+    local stale = redis.call('DEL', one.key) == 1
+    if wanted then
+      redis.call('ZREM', results, one.id)
+    end
+    local keep = one.keep or configured
+    local until_ = keep > 0 and time + keep or not one.told and not stale and wanted or 0
+    if one.result and until_ > time then
+      redis.call('RPUSH', one.key, one.result, one.query)
+      redis.call('PEXPIRE', one.key, math.ceil(until_ - time))
+      redis.call('ZADD', results, string.format('%.17g', until_), one.id)
+      kept = kept + 1
+    end
+  end
+  if kept == 0 then
+    return {}
+  end
+  -- The index forgets what has expired, some at a time.
+  local old = redis.call('ZRANGEBYSCORE', results, '-inf', string.format('%.17g', time), 'LIMIT', 0, 10 * kept)
+  if #old > 0 then
+    redis.call('ZREM', results, unpack(old))
+  end
+  local over = most and most > 0 and redis.call('ZCARD', results) - most or 0
+  return over > 0 and redis.call('ZRANGE', results, 0, math.min(over, 10 * kept) - 1) or {}
+end

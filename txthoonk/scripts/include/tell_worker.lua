@@ -1,0 +1,15 @@
+-- Notes that a worker lives, with the time before what it tells of itself, or that it ends.
+-- Those of whom nothing was heard for long are forgotten.
+local function tell_worker(workers, owner, text, time, most)
+  if text == '' then
+    redis.call('HDEL', workers, owner)
+  else
+    redis.call('HSET', workers, owner, string.format('%.17g', time) .. ' ' .. text)
+  end
+  local all = redis.call('HGETALL', workers)
+  for index = 1, #all, 2 do
+    if time - (tonumber(string.match(all[index + 1], '^%S+')) or 0) > most then
+      redis.call('HDEL', workers, all[index])
+    end
+  end
+end

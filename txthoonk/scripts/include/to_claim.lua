@@ -1,0 +1,19 @@
+-- Looks for jobs to claim, at the front of the line, and adds the events of their claims:
+-- gives what to reply of them, and what write_claims needs. An id that has arrived with its
+-- item comes first, and counts.
+local function to_claim(ids, items, claimed, cancelled, count, owner, time, channel, events, moved, item)
+  local found, contents, looked = front_of(ids, items, claimed, count, moved, item)
+  local taken = {reply = {}, scores = {}, entries = {}, looked = looked}
+  local times = #found > 0 and redis.call('HMGET', cancelled, unpack(found))
+  local entry = owner .. ':' .. time .. ' ' .. time
+  for index, id in ipairs(found) do
+    local last = 3 * index
+    taken.reply[last - 2], taken.reply[last - 1] = id, contents[index]
+    taken.reply[last] = tonumber(times[index]) or 0
+    taken.scores[2 * index - 1], taken.scores[2 * index] = time, id
+    taken.entries[2 * index - 1], taken.entries[2 * index] = id, entry
+    local at = #events
+    events[at + 1], events[at + 2], events[at + 3], events[at + 4] = 'claim', channel, id, false
+  end
+  return taken
+end

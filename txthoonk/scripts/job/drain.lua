@@ -1,0 +1,80 @@
+-- Remove jobs that are available, or delayed, with all that is known of them.
+--
+-- KEYS
+--   1 feeds                   set          the registry
+--   2 feed.config:[feed]      hash
+--   3 feed.revision:[feed]    hash
+--   4 feed.history:[feed]     stream
+--   5 feed.publishes:[feed]   string
+--   6 feed.items:[feed]       hash
+--   7 feed.ids:[feed]         list
+--   8 feed.published:[feed]   sorted set
+--   9 feed.cancelled:[feed]   hash
+--   10 feed.failures:[feed]   hash
+--   11 feed.delayed:[feed]    sorted set
+--   12 feed.later:[feed]      hash
+--   13 feed.claimed:[feed]    sorted set
+-- ARGV
+--   1 name of the feed
+--   2 channel feed.event:[feed]
+--   3 line or delayed: which
+--   4 how many at the most
+-- Reply: how many were looked at, and how many of them were removed
+-- Errors: NOFEED
+-- Events: none but in the history
+-- Cost: O(log n) for each
+
+--- include feed_missing
+--- include open_feed
+--- include open_history
+--- include first_write
+--- include announce
+--- include keep_history
+local feeds, config, revision, history, publishes, items, ids = unpack(KEYS, 1, 7)
+local published, cancelled, failures, delayed, later, claimed = unpack(KEYS, 8)
+local name, event, which, most = unpack(ARGV)
+
+local failure, limit = open_feed(feeds, config, name)
+if failure then
+  return failure
+end
+local line = which == 'line'
+local some = line and redis.call('LRANGE', ids, -most, -1) or redis.call('ZRANGE', delayed, 0, most - 1)
+if #some == 0 then
+  return {0, 0}
+end
+redis.call('ZCARD', published)
+for _, key in ipairs({cancelled, failures, later}) do
+  redis.call('HLEN', key)
+end
+local there = redis.call('HMGET', line and items or later, unpack(some))
+local held = redis.call('ZMSCORE', claimed, unpack(some))
+local log = open_history(limit, event, revision, history, publishes, items)
+local gone, events, seen = {}, {}, {}
+for index, id in ipairs(some) do
+  if there[index] and not held[index] and not seen[id] then
+    seen[id] = true
+    gone[#gone + 1] = id
+    for _, word in ipairs(log and {'retract', false, id, false} or {}) do
+      events[#events + 1] = word
+    end
+  end
+end
+first_write(feeds)
+failure = announce(events, #events > 0 and log)
+if failure then
+  return failure
+end
+if line then
+  redis.call('LTRIM', ids, 0, -#some - 1)
+else
+  redis.call('ZREM', delayed, unpack(some))
+end
+if #gone > 0 then
+  redis.call('ZREM', published, unpack(gone))
+  for _, key in ipairs({items, later, cancelled, failures}) do
+    redis.call('HDEL', key, unpack(gone))
+  end
+end
+keep_history(#events > 0 and log, events)
+return {#some, #gone}

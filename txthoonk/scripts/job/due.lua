@@ -1,0 +1,84 @@
+-- Put the delayed jobs that are due into the line.
+--
+-- KEYS
+--   1 feeds                   set          the registry
+--   2 feed.config:[feed]      hash
+--   3 feed.revision:[feed]    hash
+--   4 feed.history:[feed]     stream
+--   5 feed.publishes:[feed]   string
+--   6 feed.items:[feed]       hash
+--   7 feed.ids:[feed]         list
+--   8 feed.published:[feed]   sorted set
+--   9 feed.claimed:[feed]     sorted set
+--   10 feed.cancelled:[feed]  hash
+--   11 feed.delayed:[feed]    sorted set
+--   12 feed.later:[feed]      hash
+-- ARGV
+--   1 name of the feed
+--   2 channel feed.event:[feed]
+--   3 channel feed.publishes:[feed]
+--   4 channel feed.retried:[feed]
+--   5 how many at the most
+-- Reply: how many were due; in how many milliseconds the next one is due, nil if there is
+--   none; the feed's timeout in milliseconds, 0 if there is none; how old the oldest claim
+--   is, in milliseconds, nil if there is none
+-- Errors: NOFEED
+-- Events: feed.publishes for each job that is new, feed.retried for each other one
+-- Cost: O(log n) for each
+
+--- include feed_missing
+--- include open_feed
+--- include open_history
+--- include now
+--- include first_write
+--- include undo_count
+--- include announce
+--- include keep_history
+local feeds, config, revision, history, publishes, items, ids = unpack(KEYS, 1, 7)
+local published, claimed, cancelled, delayed, later = unpack(KEYS, 8)
+local name, event, put_channel, retry_channel, most = unpack(ARGV)
+
+local failure, limit, timeout = open_feed(feeds, config, name, 'timeout')
+if failure then
+  return failure
+end
+local time = now()
+local due = redis.call('ZRANGEBYSCORE', delayed, '-inf', string.format('%.17g', time), 'LIMIT', 0, most)
+redis.call('LLEN', ids)
+redis.call('ZCARD', published)
+local contents = #due > 0 and redis.call('HMGET', later, unpack(due))
+local failed = #due > 0 and redis.call('HMGET', cancelled, unpack(due))
+local log = #due > 0 and open_history(limit, event, revision, history, publishes, items)
+local events, new = {}, 0
+for index, id in ipairs(due) do
+  local item = string.sub(contents[index] or ' ', 2)
+  local words = failed[index] and {'retry', retry_channel, id, false} or {'put', put_channel, id, item}
+  new = new + (contents[index] and not failed[index] and 1 or 0)
+  for _, word in ipairs(contents[index] and words or {}) do
+    events[#events + 1] = word
+  end
+end
+if #due > 0 then
+  -- A full memory refuses this, and so all of it: they are due still when there is room.
+  redis.call('INCRBY', publishes, new)
+  failure = announce(events, log)
+  if failure then
+    undo_count(publishes, new)
+    return failure
+  end
+  for index, id in ipairs(due) do
+    if contents[index] then
+      redis.call('HSET', items, id, string.sub(contents[index], 2))
+      redis.call('ZADD', published, string.format('%.17g', time), id)
+      redis.call(string.sub(contents[index], 1, 1) == 'R' and 'RPUSH' or 'LPUSH', ids, id)
+    end
+  end
+  redis.call('ZREM', delayed, unpack(due))
+  redis.call('HDEL', later, unpack(due))
+  keep_history(log, events)
+end
+local following = redis.call('ZRANGE', delayed, 0, 0, 'WITHSCORES')[2]
+local oldest = redis.call('ZRANGE', claimed, 0, 0, 'WITHSCORES')[2]
+local limit_ = (tonumber(timeout or nil) or 0) * 1000
+return {#due, following and string.format('%.0f', following - time) or false, string.format('%.0f', limit_),
+  oldest and string.format('%.0f', time - oldest) or false}

@@ -1,0 +1,54 @@
+-- Replace the item of a job, in whatever state it is. Who has claimed it already has the old
+-- item.
+--
+-- KEYS
+--   1 feeds                   set          the registry
+--   2 feed.config:[feed]      hash
+--   3 feed.revision:[feed]    hash
+--   4 feed.history:[feed]     stream
+--   5 feed.publishes:[feed]   string
+--   6 feed.items:[feed]       hash
+--   7 feed.later:[feed]       hash
+-- ARGV
+--   1 name of the feed
+--   2 channel feed.event:[feed]
+--   3 channel feed.edit:[feed]
+--   4 id
+--   5 item
+-- Reply: 1
+-- Errors: NOFEED, NOITEM
+-- Events: feed.edit, but for a job that is delayed
+-- Cost: O(1)
+
+--- include feed_missing
+--- include open_feed
+--- include open_history
+--- include item_missing
+--- include announce
+--- include keep_history
+local feeds, config, revision, history, publishes, items, later = unpack(KEYS)
+local name, event, channel, id, item = unpack(ARGV)
+
+local failure, limit = open_feed(feeds, config, name)
+if failure then
+  return failure
+end
+local aside = redis.call('HGET', later, id)
+if aside then
+  redis.call('HSET', later, id, string.sub(aside, 1, 1) .. item)
+  return 1
+end
+failure = item_missing(items, name, id)
+if failure then
+  return failure
+end
+local log = open_history(limit, event, revision, history, publishes, items)
+local events, before = {'edit', channel, id, item}, redis.call('HGET', items, id)
+redis.call('HSET', items, id, item)
+failure = announce(events, log)
+if failure then
+  redis.call('HSET', items, id, before)
+  return failure
+end
+keep_history(log, events)
+return 1

@@ -1,0 +1,98 @@
+-- Give a claimed job back because it failed: it is available again, at once or after a
+-- delay, or stalled if it has failed max_failures times with this.
+--
+-- KEYS
+--   1 feeds                   set          the registry
+--   2 feed.config:[feed]      hash
+--   3 feed.revision:[feed]    hash
+--   4 feed.history:[feed]     stream
+--   5 feed.publishes:[feed]   string
+--   6 feed.items:[feed]       hash
+--   7 feed.ids:[feed]         list
+--   8 feed.published:[feed]   sorted set
+--   9 feed.claimed:[feed]     sorted set
+--   10 feed.cancelled:[feed]  hash
+--   11 feed.stalled:[feed]    set
+--   12 feed.claims:[feed]     hash
+--   13 feed.failures:[feed]   hash
+--   14 feed.progress:[feed]   hash
+--   15 feed.delayed:[feed]    sorted set
+--   16 feed.later:[feed]      hash
+--   17 feed.failed:[feed]     sorted set
+-- ARGV
+--   1 name of the feed
+--   2 channel feed.event:[feed]
+--   3 channel feed.cancelled:[feed]
+--   4 channel feed.stalled:[feed]
+--   5 channel feed.delayed:[feed]
+--   6 id
+--   7 token of its claim, empty for whichever there is
+--   8 the error, as JSON
+--   9 the delay in milliseconds
+-- Reply: stalled, delayed or available, and how often the job has failed
+-- Errors: NOFEED, NOTCLAIMED
+-- Events: feed.delayed if it is due before all others; feed.stalled or feed.cancelled
+-- Cost: O(log n)
+
+--- include feed_missing
+--- include open_feed
+--- include open_history
+--- include not_claimed
+--- include claim_of
+--- include now
+--- include tell_due
+--- include delay
+--- include first_write
+--- include announce
+--- include end_claim
+--- include record_failure
+--- include set_stalled
+--- include keep_history
+local feeds, config, revision, history, publishes, items, ids, published = unpack(KEYS, 1, 8)
+local claimed, cancelled, stalled, claims, failures, progress, delayed, later, failed = unpack(KEYS, 9)
+local name, event, cancel_channel, stall_channel, due_channel, id, token, why, wait = unpack(ARGV)
+
+local failure, limit, max = open_feed(feeds, config, name, 'max_failures')
+failure = failure or not_claimed(name, id, token, claim_of(claimed, claims, id))
+if failure then
+  return failure
+end
+for _, key in ipairs({failures, progress, later}) do
+  redis.call('HLEN', key)
+end
+redis.call('LLEN', ids)
+redis.call('ZCARD', published)
+redis.call('SCARD', stalled)
+redis.call('ZCARD', failed)
+redis.call('ZCARD', delayed)
+local time, item = now(), redis.call('HGET', items, id)
+local count, due = (tonumber(redis.call('HGET', cancelled, id) or nil) or 0) + 1, time + wait
+max = tonumber(max or nil) or 0
+local state = max > 0 and count >= max and 'stalled' or item and tonumber(wait) > 0 and 'delayed'
+  or 'available'
+local log = open_history(limit, event, revision, history, publishes, items)
+local events = {'cancel', cancel_channel, id, false}
+if state == 'stalled' then
+  events = {'stall', stall_channel, id, false}
+end
+first_write(feeds)
+failure = state == 'delayed' and tell_due(delayed, due_channel, id, due, time) or announce(events, log)
+if failure then
+  return failure
+end
+end_claim(claimed, claims, progress, id)
+record_failure(failures, id, count, time, why)
+if state == 'stalled' then
+  set_stalled(stalled, failed, cancelled, published, id, time)
+else
+  redis.call('HSET', cancelled, id, count)
+  if state == 'delayed' then
+    redis.call('HDEL', items, id)
+    redis.call('ZREM', published, id)
+    delay(delayed, later, id, item, due, 'LPUSH')
+  else
+    redis.call('LPUSH', ids, id)
+  end
+end
+keep_history(log, events)
+return {state, count}

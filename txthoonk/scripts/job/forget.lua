@@ -1,0 +1,24 @@
+-- Forget results that are kept: those of jobs that are gone.
+--
+-- KEYS
+--   1 feed.items:[feed]                hash
+--   2 feed.results:[feed]              sorted set
+--   3.. feed.jobfinished:[feed]\0[id]  list
+-- ARGV
+--   1.. the ids, in the order of those keys
+-- Reply: how many were kept
+-- Errors: none
+-- Events: none
+-- Cost: O(log n) for each
+
+local items, results = KEYS[1], KEYS[2]
+
+local there = redis.call('HMGET', items, unpack(ARGV))
+local count = 0
+for index, id in ipairs(ARGV) do
+  if not there[index] then
+    redis.call('ZREM', results, id)
+    count = count + redis.call('DEL', KEYS[index + 2])
+  end
+end
+return count

@@ -1,0 +1,42 @@
+-- Put a new job aside until it is due. Nobody but txthoonk sees it before.
+--
+-- KEYS
+--   1 feeds                   set          the registry
+--   2 feed.config:[feed]      hash
+--   3 feed.items:[feed]       hash
+--   4 feed.delayed:[feed]     sorted set
+--   5 feed.later:[feed]       hash
+-- ARGV
+--   1 name of the feed
+--   2 channel feed.delayed:[feed]
+--   3 LPUSH or RPUSH: see put
+--   4 id
+--   5 item
+--   6 when it is due, in milliseconds: from now, or since 1970
+--   7 1 if that is since 1970, else 0
+-- Reply: in how many milliseconds it is due; not above 0 if it is due already
+-- Errors: NOFEED, JOBEXISTS
+-- Events: feed.delayed, if it is due before all others
+-- Cost: O(log n)
+
+--- include feed_missing
+--- include open_feed
+--- include job_exists
+--- include now
+--- include tell_due
+--- include delay
+local feeds, config, items, delayed, later = unpack(KEYS)
+local name, channel, push, id, item, due, absolute = unpack(ARGV)
+
+local failure = open_feed(feeds, config, name) or job_exists(items, delayed, name, id)
+if failure then
+  return failure
+end
+local time = now()
+due = absolute == '1' and tonumber(due) or time + due
+failure = tell_due(delayed, channel, id, due, time)
+if failure then
+  return failure
+end
+delay(delayed, later, id, item, due, push)
+return string.format('%.0f', due - time)

@@ -1,0 +1,66 @@
+-- Give claimed jobs back as if they had never been claimed: to the front of the line, and
+-- not counted as failures.
+--
+-- KEYS
+--   1 feeds                   set          the registry
+--   2 feed.config:[feed]      hash
+--   3 feed.revision:[feed]    hash
+--   4 feed.history:[feed]     stream
+--   5 feed.publishes:[feed]   string
+--   6 feed.items:[feed]       hash
+--   7 feed.ids:[feed]         list
+--   8 feed.claimed:[feed]     sorted set
+--   9 feed.claims:[feed]      hash
+--   10 feed.progress:[feed]   hash
+-- ARGV
+--   1 name of the feed
+--   2 channel feed.event:[feed]
+--   3 channel feed.retried:[feed]
+--   4.. id, token of its claim, id, token, ...; the one that shall be taken next comes last
+-- Reply: how many were given back; the others are not claimed by these claims any more
+-- Errors: NOFEED
+-- Events: feed.retried for each
+-- Cost: O(log n) for each
+
+--- include feed_missing
+--- include open_feed
+--- include open_history
+--- include not_claimed
+--- include claim_of
+--- include first_write
+--- include announce
+--- include end_claim
+--- include keep_history
+local feeds, config, revision, history, publishes, items = unpack(KEYS, 1, 6)
+local ids, claimed, claims, progress = unpack(KEYS, 7)
+local name, event, channel = unpack(ARGV, 1, 3)
+
+local failure, limit = open_feed(feeds, config, name)
+if failure then
+  return failure
+end
+local given, seen, events = {}, {}, {}
+for at = 4, #ARGV, 2 do
+  local id, token = ARGV[at], ARGV[at + 1]
+  if not seen[id] and not not_claimed(name, id, token, claim_of(claimed, claims, id)) then
+    seen[id] = true
+    given[#given + 1] = id
+    for _, word in ipairs({'retry', channel, id, false}) do
+      events[#events + 1] = word
+    end
+  end
+end
+redis.call('LLEN', ids)
+redis.call('HLEN', progress)
+local log = #given > 0 and open_history(limit, event, revision, history, publishes, items)
+first_write(feeds)
+failure = announce(events, log)
+if failure then
+  return failure
+end
+for _, id in ipairs(given) do
+  end_claim(claimed, claims, progress, id)
+  redis.call('RPUSH', ids, id)
+end
+keep_history(log, events)
+return #given

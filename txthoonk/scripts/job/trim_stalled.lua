@@ -1,0 +1,76 @@
+-- Remove the stalled jobs that are older, or more, than the feed is configured to keep.
+--
+-- KEYS
+--   1 feeds                   set          the registry
+--   2 feed.config:[feed]      hash
+--   3 feed.revision:[feed]    hash
+--   4 feed.history:[feed]     stream
+--   5 feed.publishes:[feed]   string
+--   6 feed.items:[feed]       hash
+--   7 feed.stalled:[feed]     set
+--   8 feed.failed:[feed]      sorted set
+--   9 feed.failures:[feed]    hash
+-- ARGV
+--   1 name of the feed
+--   2 channel feed.event:[feed]
+--   3 how many at the most
+-- Reply: how many were removed
+-- Errors: NOFEED
+-- Events: none but in the history
+-- Cost: O(log n) for each, and for up to as many whose time another implementation did not note
+
+--- include feed_missing
+--- include open_feed
+--- include open_history
+--- include now
+--- include first_write
+--- include announce
+--- include keep_history
+local feeds, config, revision, history, publishes, items = unpack(KEYS, 1, 6)
+local stalled, failed, failures = unpack(KEYS, 7)
+local name, event, most = unpack(ARGV)
+
+local failure, limit, count, _, age = open_feed(feeds, config, name, 'keep_stalled', 'keep_stalled_for')
+if failure then
+  return failure
+end
+count, age = tonumber(count or nil) or 0, tonumber(age or nil) or 0
+if count <= 0 and age <= 0 then
+  return 0
+end
+local time = now()
+if redis.call('SCARD', stalled) > redis.call('ZCARD', failed) then
+  for _, id in ipairs(redis.call('SRANDMEMBER', stalled, most)) do
+    redis.call('ZADD', failed, 'NX', string.format('%.17g', time), id)
+  end
+end
+local old = {}
+if age > 0 then
+  local before = string.format('%.17g', time - age * 1000)
+  old = redis.call('ZRANGEBYSCORE', failed, '-inf', before, 'LIMIT', 0, most)
+end
+local over = math.min(count > 0 and redis.call('ZCARD', failed) - count or 0, tonumber(most))
+if over > #old then
+  old = redis.call('ZRANGE', failed, 0, over - 1)
+end
+if #old == 0 then
+  return 0
+end
+redis.call('HLEN', failures)
+local log, events = open_history(limit, event, revision, history, publishes, items), {}
+for _, id in ipairs(log and old or {}) do
+  for _, word in ipairs({'retract', false, id, false}) do
+    events[#events + 1] = word
+  end
+end
+first_write(feeds)
+failure = announce(events, log)
+if failure then
+  return failure
+end
+redis.call('ZREM', failed, unpack(old))
+redis.call('SREM', stalled, unpack(old))
+redis.call('HDEL', items, unpack(old))
+redis.call('HDEL', failures, unpack(old))
+keep_history(log, events)
+return #old

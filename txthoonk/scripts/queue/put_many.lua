@@ -1,0 +1,49 @@
+-- Put items into the line.
+--
+-- KEYS
+--   1 feeds                   set      the registry
+--   2 feed.config:[feed]      hash
+--   3 feed.revision:[feed]    hash
+--   4 feed.history:[feed]     stream
+--   5 feed.publishes:[feed]   string
+--   6 feed.items:[feed]       hash
+--   7 feed.ids:[feed]         list
+-- ARGV
+--   1 name of the feed
+--   2 channel feed.event:[feed]
+--   3 empty: the contract has no channel for them
+--   4 LPUSH: to the end of the line, RPUSH: to its front
+--   5.. id, item, id, item, ... in the order in which they shall be delivered
+-- Reply: how many
+-- Errors: NOFEED
+-- Events: none but in the history
+-- Cost: O(1) for each
+
+--- include feed_missing
+--- include open_feed
+--- include open_history
+--- include undo_count
+--- include announce
+--- include keep_history
+--- include many_to_put
+local feeds, config, revision, history, publishes, items, ids = unpack(KEYS)
+local name, event, _, push = unpack(ARGV, 1, 4)
+
+local failure, limit = open_feed(feeds, config, name)
+if failure then
+  return failure
+end
+redis.call('LLEN', ids)
+redis.call('HLEN', items)
+local log = open_history(limit, event, revision, history, publishes)
+local pairs_, named, line, events = many_to_put(false, push)
+redis.call('INCRBY', publishes, #named)
+failure = log and announce(events, log)
+if failure then
+  undo_count(publishes, #named)
+  return failure
+end
+redis.call('HSET', items, unpack(pairs_))
+redis.call(push, ids, unpack(line))
+keep_history(log, events)
+return #named

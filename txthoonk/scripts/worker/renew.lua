@@ -1,0 +1,44 @@
+-- Restart the clocks of all claims of a process, and tell that it lives.
+--
+-- KEYS
+--   1 feed.claimed:[feed]      sorted set
+--   2 feed.claims:[feed]       hash
+--   3 feed.workers:[feed]      hash
+--   4.. feed.config:[feed]     hash         and then all four of the next feed
+-- ARGV
+--   1 whose the claims are
+--   2 how old what others told of themselves may get, in milliseconds
+--   3.. for each feed: what to tell of the worker, empty if it ends; how many claims; and for
+--     each its id and token
+-- Reply: for each feed the configured timeout, nil if there is none, and an array of the ids
+--   that are not claimed by these claims any more
+-- Errors: none
+-- Events: none
+-- Cost: O(log n) for each claim, O(w) for w workers of a feed
+
+--- include not_claimed
+--- include claim_of
+--- include now
+--- include renew_claim
+--- include tell_worker
+local owner, most, reply, at = ARGV[1], tonumber(ARGV[2]), {}, 3
+local time = now()
+for first = 1, #KEYS, 4 do
+  local claimed, claims, workers, config = unpack(KEYS, first, first + 3)
+  local lost, last = {}, at + 2 * ARGV[at + 1]
+  for index = at + 2, last, 2 do
+    local id, token = ARGV[index], ARGV[index + 1]
+    local score, entry = claim_of(claimed, claims, id)
+    if not_claimed('', id, token, score, entry) then
+      lost[#lost + 1] = id
+    else
+      renew_claim(claimed, claims, id, score, entry, string.format('%.17g', time))
+    end
+  end
+  tell_worker(workers, owner, ARGV[at], time, most)
+  local timeout = redis.pcall('HGET', config, 'timeout')
+  reply[#reply + 1] = type(timeout) == 'string' and timeout
+  reply[#reply + 1] = lost
+  at = last + 2
+end
+return reply

@@ -1,0 +1,202 @@
+"""Reading job feeds, and changing what nobody works on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred
+
+from txthoonk._deferring import deferring
+from txthoonk._keys import check_id
+from txthoonk._records import JobFailure, Progress, load_failure, load_progress
+from txthoonk._redis import TEXT
+from txthoonk._scripts import load
+from txthoonk.errors import InvalidInput, InvalidItem, shown
+from txthoonk.types._job_base import JobBase
+
+if TYPE_CHECKING:
+    from txthoonk._publishing import Publishing
+
+__all__ = ["JobState"]
+
+_IDS = load("job/ids")
+_ITEM = load("job/item")
+_EDIT = load("job/edit")
+_DRAIN = load("job/drain")
+_STATS = load("job/stats")
+
+SLICE = 500  # jobs that are removed in one call
+
+_COUNTS = ("available", "claimed", "stalled", "publishes", "finishes")
+
+
+class JobState(JobBase):
+    """What is known of jobs; see :class:`txthoonk.types.Job`."""
+
+    def __init__(self, pub: Publishing, name: str, serializer: str = "text") -> None:
+        super().__init__(pub, name, serializer)
+        both = (self.feed_items, self.feed_later)
+        self._ids = _IDS.prefix(both)
+        self._item = _ITEM.prefix(both)
+        self._edit = _EDIT.prefix((*self._keys, self.feed_later), *self._words, self.channel_edit)
+        self._drain = _DRAIN.prefix(
+            (
+                *(*self._keys, self.feed_ids, self.feed_published, self.feed_cancelled),
+                *(self.feed_failures, self.feed_delayed, self.feed_later, self.feed_claimed),
+            ),
+            *self._words,
+        )
+        self._stats = _STATS.prefix(
+            (
+                self.feed_ids,
+                self.feed_claimed,
+                self.feed_stalled,
+                self.feed_publishes,
+                self.feed_finishes,
+            )
+        )
+
+    @deferring
+    def get_item(self, id_: str, with_revision: bool = False) -> Deferred[Any]:
+        """Read the item of a job, also of a delayed one; see :meth:`BaseFeed.get_item`."""
+        if with_revision:
+            return super().get_item(id_, with_revision)
+        command = (*self._item, check_id(id_))
+        return self.pub.redis.call(_ITEM, command, self._encoding).addCallback(self._load, id_)
+
+    @deferring
+    def has_id(self, id_: str) -> Deferred[bool]:
+        """Tell whether there is a job of that id, in whatever state.
+
+        :return: fires a bool.
+        """
+        command = (*self._item, check_id(id_))
+        return self.pub.redis.call(_ITEM, command, TEXT).addCallback(lambda item: item is not None)
+
+    @deferring
+    def edit(self, id_: str, item: Any) -> Deferred[None]:
+        """Give a job another item, in whatever state it is.
+
+        Who has claimed it already works on the old one; it counts when it is claimed again.
+
+        :param item: what the feed's serializer takes.
+        :return: fires None; fails with
+            :class:`~txthoonk.errors.ItemDoesNotExist`,
+            :class:`~txthoonk.errors.InvalidInput` or
+            :class:`~txthoonk.errors.FeedDoesNotExist`.
+        """
+        command = (*self._edit, check_id(id_), self._dumps(item))
+        return self.pub.redis.call(_EDIT, command, TEXT).addCallback(lambda _: None)
+
+    def drain(self, delayed: bool = False) -> Deferred[int]:
+        """Remove all jobs that are available: O(n), some hundred in each call.
+
+        Those that are claimed or stalled stay.
+
+        :param delayed: remove those that are delayed, too.
+        :return: fires how many were removed; fails with
+            :class:`~txthoonk.errors.FeedDoesNotExist`.  Cancelling it removes no more.
+        """
+        return Deferred.fromCoroutine(
+            self._drain_all(("line", "delayed") if delayed else ("line",))
+        )
+
+    async def _drain_all(self, places: tuple[str, ...]) -> int:
+        total = 0
+        for place in places:
+            # What is put meanwhile stays: it is behind the others.
+            left = await (self.length() if place == "line" else self._count_delayed())
+            while True:
+                words = (*self._drain, place, min(SLICE, max(left, 1)))
+                looked, removed = await self.pub.redis.call(_DRAIN, words, TEXT)
+                total += removed
+                left -= looked
+                if not looked or left <= 0:
+                    break
+        return total
+
+    def _count_delayed(self) -> Deferred[int]:
+        return self.pub.redis.request(("ZCARD", self.feed_delayed), TEXT)
+
+    # -- what went wrong, and how far it is ---------------------------------------
+
+    @deferring
+    def get_failure(self, id_: str) -> Deferred[JobFailure | None]:
+        """Read the last failure of a job, as long as there is the job.
+
+        :return: fires a :class:`~txthoonk.types.JobFailure`, None if there is none.
+        """
+        id_ = check_id(id_)
+        read = self.pub.redis.request(("HGET", self.feed_failures, id_), TEXT)
+        return read.addCallback(lambda text: None if text is None else load_failure(id_, text))
+
+    def get_failures(self) -> Deferred[list[JobFailure]]:
+        """Read the last failures of all jobs that there are: O(n) for n of them (HGETALL).
+
+        :return: fires a list of :class:`~txthoonk.types.JobFailure`, the latest first.
+        """
+        read = self.pub.redis.request(("HGETALL", self.feed_failures), TEXT)
+        return read.addCallback(_failures)
+
+    @deferring
+    def get_progress(self, id_: str) -> Deferred[Progress | None]:
+        """Read how far a claimed job is, as :meth:`Claim.progress` has told.
+
+        :return: fires a :class:`~txthoonk.types.Progress`, None if nothing was told; fails
+            with :class:`~txthoonk.errors.InvalidItem` if it cannot be read.
+        """
+        id_ = check_id(id_)
+        read = self.pub.redis.request(("HGET", self.feed_progress, id_), TEXT)
+        return read.addCallback(_progress, id_)
+
+    @deferring
+    def get_ids(self, state: str | None = None) -> Deferred[list[str]]:
+        """Read the ids of the jobs: O(n) for n jobs.
+
+        :param state: ``available`` (next to be claimed last), ``claimed`` (longest ago
+            first), ``stalled``, ``delayed`` (next to be due first), or None for all.
+        :return: fires a list of ids.
+        """
+        commands: dict[str, tuple[str | int, ...]] = {
+            "available": ("LRANGE", self.feed_ids, 0, -1),
+            "claimed": ("ZRANGE", self.feed_claimed, 0, -1),
+            "stalled": ("SMEMBERS", self.feed_stalled),
+            "delayed": ("ZRANGE", self.feed_delayed, 0, -1),
+        }
+        if state is None:
+            return self.pub.redis.call(_IDS, self._ids, TEXT)
+        if state not in commands:
+            raise InvalidInput(
+                f"the state of a job is available, claimed, stalled or delayed: {shown(state)}"
+            )
+        return self.pub.redis.request(commands[state], TEXT)
+
+    @deferring
+    def get_failure_count(self, id_: str) -> Deferred[int]:
+        """Read how often a job was cancelled (HGET).
+
+        :return: fires an int, 0 for an unknown job.
+        """
+        command = ("HGET", self.feed_cancelled, check_id(id_))
+        return self.pub.redis.request(command, TEXT).addCallback(lambda count: int(count or 0))
+
+    def stats(self) -> Deferred[dict[str, int]]:
+        """Count the jobs of one moment.
+
+        :return: fires a dict: how many jobs are ``available``, ``claimed`` and
+            ``stalled``, and how many ``publishes`` and ``finishes`` there ever were.
+        """
+        counted = self.pub.redis.call(_STATS, self._stats, TEXT)
+        return counted.addCallback(lambda counts: dict(zip(_COUNTS, counts, strict=True)))
+
+
+def _failures(flat: list[str]) -> list[JobFailure]:
+    found = [load_failure(*both) for both in zip(flat[::2], flat[1::2], strict=True)]
+    return sorted(found, key=lambda failure: failure.time, reverse=True)
+
+
+def _progress(text: str | None, id_: str) -> Progress | None:
+    found = None if text is None else load_progress(id_, text)
+    if isinstance(found, InvalidItem):
+        raise found
+    return found

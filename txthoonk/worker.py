@@ -1,0 +1,451 @@
+"""A service that works on jobs."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import random
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Union
+
+import attr
+from twisted.application.service import Service
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError, succeed
+from twisted.internet.threads import deferToThreadPool
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from txthoonk._deferring import also
+from txthoonk._opening import open_feed
+from txthoonk._pump import Pump
+from txthoonk._records import dump_failure
+from txthoonk._renewal import renewal_of
+from txthoonk._shares import share
+from txthoonk._timeouts import check_seconds
+from txthoonk.errors import InvalidInput, InvalidType, ThoonkError, shown
+from txthoonk.maintenance import Maintenance
+from txthoonk.service import Thoonk
+from txthoonk.types import Claim, Job
+from txthoonk.types._claim import NO_RESULT
+
+__all__ = ["BackOff", "Feeds", "Handler", "Retry", "Stall", "Worker"]
+
+FIRST_DELAY = 1.0  # seconds until the first retry
+LAST_DELAY = 600.0
+END_TIMEOUT = 5.0  # seconds that stopping waits for answers, after the grace
+
+#: What works on a job: gets the :class:`~txthoonk.types.Claim`, gives the result.
+Handler = Callable[[Claim], Any]
+
+#: Gives the seconds until a job is tried again, from how often it has failed.
+BackOff = Callable[[int], float]
+
+Feed = Union[Job, str]
+Feeds = Union[Feed, Sequence[Feed], Mapping[Any, float]]
+
+
+class Retry(ThoonkError):
+    """What a handler raises to have its job tried again later; it counts as a failure.
+
+    :param delay: seconds until then; None: as after other failures.
+    :param reason: why, to be recorded.
+    """
+
+    def __init__(
+        self, delay: float | None = None, reason: str = "the handler asked for it"
+    ) -> None:
+        super().__init__(reason)
+        self.delay = None if delay is None else check_seconds(delay, "a delay")
+
+
+class Stall(ThoonkError):
+    """What a handler raises to have its job stalled, without further attempts.
+
+    :param reason: why, to be recorded.
+    """
+
+
+def back_off(failures: int) -> float:
+    """Give the seconds until the next attempt: from 1, doubling, to 600, half of it by chance."""
+    longest = min(LAST_DELAY, FIRST_DELAY * 2.0 ** min(failures - 1, 30))
+    return longest * random.uniform(0.5, 1.0)
+
+
+@attr.define(eq=False)
+class _Run:
+    """A job that is worked on.
+
+    :ivar over: whether its end is not to be told: it was lost, or given back.
+    """
+
+    pump: Pump
+    claim: Claim
+    begun: float
+    ending: Deferred[Any] | None = None
+    over: bool = False
+
+
+class Worker(Service):
+    """Works on jobs, some at a time, as long as it runs.
+
+    A handler that returns finishes its job, with what it returns as the result (None: without
+    one).  One that fails has the error recorded, and the job tried again after some time, until
+    it has failed as often as the feed's ``max_failures`` says: then it is stalled.  It may
+    raise :class:`Retry` and :class:`Stall`, too.
+
+    Claims are renewed while their handlers run.  Where one is lost nevertheless, because this
+    process was stopped for too long, the handler is cancelled, and whatever comes of it is
+    dropped: a job is worked on at least once, and finished once.
+
+    :ivar concurrency: how many jobs are worked on at a time.
+    :ivar about: what others are told of this worker.
+    :ivar ended: functions that are called with the feed's name, what became of a job
+        (``finished``, ``failed``, ``stalled``, ``lost``, ``released``), and the seconds that
+        it took.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        feeds: Feeds,
+        handler: Handler,
+        concurrency: int = 1,
+        *,
+        thoonk: Thoonk | None = None,
+        in_thread: bool = False,
+        grace: float = 10.0,
+        back_off: BackOff = back_off,
+        maintenance: bool = True,
+        name: str | None = None,
+        reactor: Any = None,
+    ) -> None:
+        """Make the worker; it begins when it is started.
+
+        :param feeds: a job feed, or the name of one, or several, or a mapping of them to
+            weights: where all have jobs, each gets its share.  A feed that does not exist is
+            created, with a ``timeout`` of 60 seconds and ``max_failures`` 10.
+        :param handler: gets a :class:`~txthoonk.types.Claim`, and returns the result, or a
+            Deferred or a coroutine of it.
+        :param concurrency: how many jobs are worked on at a time, from 1.
+        :param thoonk: where the feeds are that are given by name.
+        :param in_thread: run the handler, a plain function, in the reactor's thread pool.
+        :param grace: seconds that handlers may go on when the worker is stopped; then they are
+            cancelled, and their jobs are available again.
+        :param back_off: gives the seconds until a job is tried again, from how often it has
+            failed.
+        :param maintenance: whether to run :class:`~txthoonk.Maintenance` for the feeds.
+        :param name: what others are shown; None: host and process.
+        :param reactor: None: that of the feeds' publisher.
+        :raises InvalidInput: for options that cannot be used.
+        """
+        self._feeds = _weighted(feeds, thoonk)
+        if not callable(handler):
+            raise InvalidType(f"a handler must be callable: {shown(handler)}")
+        if type(concurrency) is not int or concurrency < 1:
+            raise InvalidInput(f"concurrency must be a whole number from 1: {shown(concurrency)}")
+        self.concurrency = concurrency
+        self._thoonk = thoonk
+        self._grace = check_seconds(grace, "grace")
+        self._back_off = back_off
+        self._given_reactor = reactor
+        self._handler = self._threaded(handler) if in_thread else handler
+        host = socket.gethostname()
+        self.about = {
+            "name": name or f"{host}:{os.getpid()}",
+            "host": host,
+            "pid": os.getpid(),
+            "concurrency": concurrency,
+        }
+        self.ended: list[Callable[[str, str, float], object]] = []
+        self._maintained = maintenance
+        self._maintenance: list[Maintenance] = []
+        self._runs: dict[_Run, None] = {}
+        self._pumps: list[Pump] = []
+        self._opening: list[Deferred[Any]] = []
+        self._scheduled: Any = None
+        self._stopping: Deferred[None] | None = None
+        self._idle: Deferred[None] | None = None
+        self._dealing = False
+
+    @property
+    def running_jobs(self) -> list[Claim]:
+        """The jobs that are worked on at present."""
+        return [run.claim for run in self._runs]
+
+    @property
+    def _reactor(self) -> Any:
+        if self._given_reactor is None:
+            first = next(iter(self._feeds))
+            pub: Any = self._thoonk if isinstance(first, str) else first.pub
+            self._given_reactor = pub.waiting_room.reactor
+        return self._given_reactor
+
+    def _threaded(self, handler: Handler) -> Handler:
+        def run(claim: Claim) -> Deferred[Any]:
+            reactor = self._reactor
+            return deferToThreadPool(reactor, reactor.getThreadPool(), handler, claim)
+
+        return run
+
+    # -- the service ------------------------------------------------------------------
+
+    def startService(self) -> None:
+        """Begin to work, as soon as there is a connection."""
+        if self.running:
+            return
+        super().startService()  # type: ignore[no-untyped-call]
+        if self._stopping is None:  # else it begins anew when that is over
+            self._begin()
+
+    def _begin(self) -> None:
+        for feed, weight in self._feeds.items():
+            opening = Deferred.fromCoroutine(open_feed(feed, self._thoonk, self._reactor))
+            self._opening.append(opening)
+            opening.addCallbacks(self._opened, self._not_opened, callbackArgs=(weight,))
+
+    def _opened(self, job: Job, weight: float) -> None:
+        pump = Pump(self, job, weight)
+        self._pumps.append(pump)
+        _services_on(job.pub).add(self)
+        renewal_of(job.pub, self._reactor).add(pump)
+        if self._maintained:
+            maintenance = Maintenance(job.pub, [job.name], reactor=self._reactor)
+            self._maintenance.append(maintenance)
+            maintenance.startService()
+        pump.start()
+        self._soon()
+
+    def _not_opened(self, reason: Failure) -> None:
+        if not reason.check(CancelledError):
+            self._log.failure("a feed cannot be worked on", reason)
+
+    def stopService(self) -> Deferred[None]:
+        """Claim no more, and end: handlers get the grace time, then they are cancelled.
+
+        Jobs whose handlers did not end are available again at once, and not counted as failed.
+
+        :return: fires None once all is said; never fails.
+        """
+        if not self.running:
+            return succeed(None) if self._stopping is None else also(self._stopping)
+        super().stopService()  # type: ignore[no-untyped-call]
+        if self._stopping is not None:
+            return also(self._stopping)
+        stopping = self._stopping = Deferred()
+        Deferred.fromCoroutine(self._stop()).chainDeferred(stopping)
+        return also(stopping)
+
+    async def _stop(self) -> None:
+        opening, self._opening = self._opening, []
+        for one in opening:
+            one.cancel()
+        for pump in self._pumps:
+            pump.stop()
+        self._soon()
+        await self._end_runs()
+        await self._settle()
+        self._cancel_scheduled()
+        for pump in self._pumps:
+            pump.end()
+            _services_on(pump.job.pub).discard(self)
+        self._pumps.clear()
+        maintenance, self._maintenance = self._maintenance, []
+        for service in maintenance:
+            await service.stopService()
+        self._stopping = None
+        if self.running:
+            self._begin()
+
+    async def _end_runs(self) -> None:
+        """Give the handlers their time; give back what they do not finish."""
+        if self._runs:
+            idle = self._idle = Deferred()
+            with self._log.failuresHandled("error while handlers end"):
+                try:
+                    await idle.addTimeout(self._grace, self._reactor)
+                except TimeoutError:
+                    self._log.info(
+                        "{count} handlers did not end within {grace:g} seconds: cancelled",
+                        count=len(self._runs),
+                        grace=self._grace,
+                    )
+        self._idle = None
+        for pump in self._pumps:
+            left = [run for run in self._runs if run.pump is pump and not run.over]
+            # What was begun first shall be taken first.
+            pump.release([run.claim for run in reversed(left)])
+            for run in left:
+                self._give_up(run, "released")
+
+    async def _settle(self) -> None:
+        with self._log.failuresHandled("error while stopping"):
+            try:
+                for pump in self._pumps:
+                    await pump.settled().addTimeout(END_TIMEOUT, self._reactor)
+                    ended = renewal_of(pump.job.pub, self._reactor).remove(pump)
+                    await ended.addTimeout(END_TIMEOUT, self._reactor)
+            except TimeoutError:
+                self._log.warn("not all was answered before the end: jobs may stay claimed")
+
+    # -- which jobs ----------------------------------------------------------------------
+
+    def _soon(self) -> None:
+        """Say what there is to say, and claim, at the end of this turn of the reactor."""
+        if self._scheduled is None:
+            self._scheduled = self._reactor.callLater(0, self._fill_later)
+
+    def _soon_or_now(self) -> None:
+        """Do it now, after an answer."""
+        if self._dealing:
+            self._soon()
+        else:
+            self._cancel_scheduled()
+            self._fill()
+
+    def _fill_later(self) -> None:
+        self._scheduled = None
+        self._fill()
+
+    def _cancel_scheduled(self) -> None:
+        scheduled, self._scheduled = self._scheduled, None
+        if scheduled is not None:
+            scheduled.cancel()
+
+    def _room(self) -> int:
+        return self.concurrency - len(self._runs) - sum(pump.asked for pump in self._pumps)
+
+    def _has_room(self) -> bool:
+        return self._stopping is None and self._room() > 0
+
+    def _fill(self) -> None:
+        free = self._room() if self._stopping is None else 0
+        ready = [pump for pump in self._pumps if pump.ready and pump.open and pump.free]
+        shares = share(ready, free)
+        for pump in self._pumps:
+            pump.call(shares.get(pump, 0))
+        room = self._has_room()
+        for pump in self._pumps:
+            if not room:
+                pump.unwatch()
+            elif not pump.ready:
+                pump.watch()
+
+    # -- one job ----------------------------------------------------------------------
+
+    def _start(self, pump: Pump, claim: Claim) -> None:
+        run = _Run(pump, claim, self._reactor.seconds())
+        self._runs[run] = None
+        try:
+            result = self._handler(claim)
+        except Exception:  # noqa: BLE001  (recorded with the job)
+            self._failed(Failure(), run)
+            return
+        if inspect.iscoroutine(result):
+            result = Deferred.fromCoroutine(result)
+        elif not isinstance(result, Deferred):
+            self._succeeded(result, run)
+            return
+        run.ending = result
+        result.addCallbacks(self._succeeded, self._failed, (run,), {}, (run,), {})
+
+    def _succeeded(self, result: Any, run: _Run) -> None:
+        if run.over:
+            self._leave(run)
+            return
+        pump, claim = run.pump, run.claim
+        try:
+            given = NO_RESULT if result is None else result
+            words = pump.job._to_finish(claim.id, claim.token, given)
+        except Exception:  # noqa: BLE001  (recorded with the job)
+            self._failed(Failure(), run)
+            return
+        pump.finish(words)
+        self._tell(run, "finished")
+        self._leave(run)
+        if pump.crowded and pump.free:
+            self._fill()
+
+    def _failed(self, reason: Failure, run: _Run) -> None:
+        if not run.over:
+            self._tell_failure(reason, run)
+        elif not reason.check(CancelledError):
+            self._log.failure("a handler that was cancelled failed", reason)
+        self._leave(run)
+
+    def _tell_failure(self, reason: Failure, run: _Run) -> None:
+        job, claim, error = run.pump.job, run.claim, reason.value
+        self._log.info(
+            "job {id!r} of feed {name!r} failed: {error}",
+            id=claim.id,
+            name=job.name,
+            error=reason.getErrorMessage(),
+        )
+        if isinstance(error, Stall):
+            why = dump_failure(reason)
+            run.pump.tell(lambda: job._end_stalled(claim.id, claim.token, why))
+            self._tell(run, "stalled")
+            return
+        delay = error.delay if isinstance(error, Retry) else None
+        if delay is None:
+            delay = self._back_off(claim.cancelled + 1)
+        run.pump.tell(lambda: job.fail(claim, reason, delay))
+        self._tell(run, "failed")
+
+    def _leave(self, run: _Run) -> None:
+        del self._runs[run]
+        if not self._runs and self._idle is not None and not self._idle.called:
+            self._idle.callback(None)
+        self._soon()
+
+    def _tell(self, run: _Run, outcome: str) -> None:
+        if self.ended:
+            seconds = self._reactor.seconds() - run.begun
+            for ended in self.ended:
+                with self._log.failuresHandled("error in what is called when a job has ended"):
+                    ended(run.pump.job.name, outcome, seconds)
+
+    def _give_up(self, run: _Run, outcome: str) -> None:
+        run.over = True
+        self._tell(run, outcome)
+        if run.ending is not None:
+            run.ending.cancel()
+
+    def _lost(self, claim: Claim) -> None:
+        for run in list(self._runs):
+            if run.claim is claim and not run.over:
+                self._log.warn(
+                    "the claim on job {id!r} of feed {name!r} was lost: its handler is cancelled",
+                    id=claim.id,
+                    name=run.pump.job.name,
+                )
+                claim.job._claims.ended(claim.id, claim.token)
+                self._give_up(run, "lost")
+
+    def _late(self, pump: Pump, id_: str, error: ThoonkError) -> None:
+        self._log.warn("nothing came of a finish: {error}", error=error)
+
+
+def _weighted(feeds: Feeds, thoonk: Thoonk | None) -> dict[Feed, float]:
+    """Check the feeds, and give each its weight."""
+    if isinstance(feeds, (str, Job)):
+        feeds = [feeds]
+    if not isinstance(feeds, Mapping):
+        feeds = dict.fromkeys(feeds, 1.0)
+    if not feeds:
+        raise InvalidInput("a worker needs a feed")
+    for feed, weight in feeds.items():
+        if not isinstance(feed, (str, Job)):
+            raise InvalidType(f"a worker's feed must be a job feed, or its name: {shown(feed)}")
+        if isinstance(feed, str) and thoonk is None:
+            raise InvalidInput(f"where is feed {feed!r}? give the Thoonk, too: thoonk=...")
+        if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not weight > 0:
+            raise InvalidInput(f"the weight of a feed must be a number above 0: {shown(weight)}")
+    return dict(feeds)
+
+
+def _services_on(pub: Any) -> set[Any]:
+    """Give the services that must be stopped before a publisher is."""
+    services: set[Any] | None = getattr(pub, "_services", None)
+    return set() if services is None else services
