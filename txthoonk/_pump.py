@@ -107,7 +107,7 @@ class Pump:
     @property
     def crowded(self) -> bool:
         """Whether so many are finished that others might be claimed already."""
-        return len(self._outbox) >= max(1, min(MOST, self._worker.concurrency) // 2)
+        return len(self._outbox) >= min(MOST, self._worker.concurrency) // 2 + 1
 
     @property
     def free(self) -> bool:
@@ -137,8 +137,7 @@ class Pump:
         if claim and len(claims) < 3 * claim:
             self.ready = False
             self.turn -= (claim - len(claims) // 3) / self.weight
-        self._deal(to_text(time), claims)
-        self._worker._soon_or_now()
+        self._worker._deal(self._deal, to_text(time), claims)
         self._check_settled()
 
     def _finished(self, words: Finish, status: int | bytes) -> None:
@@ -201,10 +200,9 @@ class Pump:
         self.ready = self._open
         if self._worker._has_room():
             self.turn += 1 / self.weight
-            self._worker._start(self, claim)
+            self._worker._deal(self._worker._start, self, claim)
         else:
             self.release([claim])
-        self._worker._soon_or_now()
 
     def _cannot_watch(self, reason: Failure) -> None:
         self._watch = None

@@ -293,16 +293,20 @@ class Worker(Service):
 
     def _soon(self) -> None:
         """Say what there is to say, and claim, at the end of this turn of the reactor."""
-        if self._scheduled is None:
+        if self._scheduled is None and not self._dealing:
             self._scheduled = self._reactor.callLater(0, self._fill_later)
 
-    def _soon_or_now(self) -> None:
-        """Do it now, after an answer."""
+    def _deal(self, deal: Callable[..., None], *words: Any) -> None:
+        """Deal with an answer, then say what came of that at once."""
         if self._dealing:
-            self._soon()
-        else:
-            self._cancel_scheduled()
-            self._fill()
+            deal(*words)
+            return
+        self._dealing = True
+        try:
+            deal(*words)
+        finally:
+            self._dealing = False
+        self._fill()
 
     def _fill_later(self) -> None:
         self._scheduled = None

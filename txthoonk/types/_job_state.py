@@ -107,13 +107,15 @@ class JobState(JobBase):
             # What is put meanwhile stays: it is behind the others.
             left = await (self.length() if place == "line" else self._count_delayed())
             while True:
-                words = (*self._drain, place, min(SLICE, max(left, 1)))
-                looked, removed = await self.pub.redis.call(_DRAIN, words, TEXT)
+                looked, removed = await self._drain_some(place, min(SLICE, max(left, 1)))
                 total += removed
                 left -= looked
                 if not looked or left <= 0:
                     break
         return total
+
+    def _drain_some(self, place: str, most: int) -> Deferred[list[int]]:
+        return self.pub.redis.call(_DRAIN, (*self._drain, place, most), TEXT)
 
     def _count_delayed(self) -> Deferred[int]:
         return self.pub.redis.request(("ZCARD", self.feed_delayed), TEXT)

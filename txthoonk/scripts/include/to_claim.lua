@@ -5,7 +5,7 @@ local function to_claim(ids, items, claimed, cancelled, count, owner, time, chan
   local found, contents, looked = front_of(ids, items, claimed, count, moved, item)
   local taken = {reply = {}, scores = {}, entries = {}, looked = looked}
   local times = #found > 0 and redis.call('HMGET', cancelled, unpack(found))
-  local entry = owner .. ':' .. time .. ' ' .. time
+  local entry = string.format('%s:%s %s', owner, time, time)
   for index, id in ipairs(found) do
     local last = 3 * index
     taken.reply[last - 2], taken.reply[last - 1] = id, contents[index]

@@ -30,7 +30,6 @@
 --- include open_feed
 --- include open_history
 --- include now
---- include first_write
 --- include undo_count
 --- include announce
 --- include keep_history

@@ -34,7 +34,7 @@
 --   for each job 1, or the error NOTCLAIMED as text; an array: for each claim its id, item,
 --   and how often it was cancelled; an array of ids of old results, of which there are too
 --   many (keep_results), for forget
--- Errors: NOFEED
+-- Errors: NOFEED, NOTCLAIMED
 -- Events: job.finish if there is a result, feed.finishes, for each job; feed.claimed for each
 --   claim
 -- Cost: O(log n) for each job
@@ -63,7 +63,8 @@ if failure then
   return failure
 end
 local time, events = now(), {}
-local done, statuses, stored = finishing(name, items, claimed, claims, results, finish, finished, events)
+local done, statuses, stored = finishing(name, items, claimed, claims, results, {unpack(KEYS, 16)},
+  {unpack(ARGV, 8)}, finish, finished, events)
 paused = paused and paused ~= '0'
 local taken = to_claim(ids, items, claimed, cancelled, paused and 0 or tonumber(count), owner,
   string.format('%.17g', time), claim, events)

@@ -11,14 +11,14 @@
 -- Events: none
 -- Cost: O(log n) for each
 
-local items, results = KEYS[1], KEYS[2]
+local items, results, kept = KEYS[1], KEYS[2], {unpack(KEYS, 3)}
 
 local there = redis.call('HMGET', items, unpack(ARGV))
 local count = 0
 for index, id in ipairs(ARGV) do
   if not there[index] then
     redis.call('ZREM', results, id)
-    count = count + redis.call('DEL', KEYS[index + 2])
+    count = count + redis.call('DEL', kept[index])
   end
 end
 return count

@@ -10,15 +10,15 @@
 -- Events: none
 -- Cost: O(n) for n claimed jobs
 
---- include not_claimed
+--- include holds_claim
 local claimed, claims, owner = KEYS[1], KEYS[2], ARGV[1]
 
 local reply, all = {}, redis.call('HGETALL', claims)
 for index = 1, #all, 2 do
   local id, entry = all[index], all[index + 1]
   local token = string.match(entry, '^(%S+) ')
-  if token and string.sub(token, 1, #owner + 1) == owner .. ':'
-    and not not_claimed('', id, token, redis.call('ZSCORE', claimed, id), entry)
+  if token and string.match(token, '^(.*):') == owner
+    and holds_claim(token, redis.call('ZSCORE', claimed, id), entry)
   then
     reply[#reply + 1] = id
     reply[#reply + 1] = token

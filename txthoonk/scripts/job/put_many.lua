@@ -36,7 +36,8 @@ local failure, limit = open_feed(feeds, config, name)
 if failure then
   return failure
 end
-local pairs_, named, line, events = many_to_put(channel, push)
+local words = {unpack(ARGV, 5)}
+local named, line, events = many_to_put(words, channel, push)
 local there, aside = redis.call('HMGET', items, unpack(named)), redis.call('ZMSCORE', delayed, unpack(named))
 local seen, dates, time = {}, {}, string.format('%.17g', now())
 for index, id in ipairs(named) do
@@ -56,7 +57,7 @@ if failure then
   undo_count(publishes, #named)
   return failure
 end
-redis.call('HSET', items, unpack(pairs_))
+redis.call('HSET', items, unpack(words))
 redis.call('ZADD', published, unpack(dates))
 redis.call(push, ids, unpack(line))
 keep_history(log, events)

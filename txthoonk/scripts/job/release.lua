@@ -25,7 +25,7 @@
 --- include feed_missing
 --- include open_feed
 --- include open_history
---- include not_claimed
+--- include holds_claim
 --- include claim_of
 --- include first_write
 --- include announce
@@ -42,7 +42,7 @@ end
 local given, seen, events = {}, {}, {}
 for at = 4, #ARGV, 2 do
   local id, token = ARGV[at], ARGV[at + 1]
-  if not seen[id] and not not_claimed(name, id, token, claim_of(claimed, claims, id)) then
+  if not seen[id] and holds_claim(token, claim_of(claimed, claims, id)) then
     seen[id] = true
     given[#given + 1] = id
     for _, word in ipairs({'retry', channel, id, false}) do

@@ -36,14 +36,15 @@ end
 redis.call('LLEN', ids)
 redis.call('HLEN', items)
 local log = open_history(limit, event, revision, history, publishes)
-local pairs_, named, line, events = many_to_put(false, push)
+local words = {unpack(ARGV, 5)}
+local named, line, events = many_to_put(words, false, push)
 redis.call('INCRBY', publishes, #named)
 failure = log and announce(events, log)
 if failure then
   undo_count(publishes, #named)
   return failure
 end
-redis.call('HSET', items, unpack(pairs_))
+redis.call('HSET', items, unpack(words))
 redis.call(push, ids, unpack(line))
 keep_history(log, events)
 return #named

@@ -16,29 +16,30 @@
 -- Events: none
 -- Cost: O(log n) for each claim, O(w) for w workers of a feed
 
---- include not_claimed
+--- include holds_claim
 --- include claim_of
 --- include now
 --- include renew_claim
 --- include tell_worker
-local owner, most, reply, at = ARGV[1], tonumber(ARGV[2]), {}, 3
+local keys, words, reply, at = {unpack(KEYS)}, {unpack(ARGV)}, {}, 3
+local owner, most = words[1], tonumber(words[2])
 local time = now()
-for first = 1, #KEYS, 4 do
-  local claimed, claims, workers, config = unpack(KEYS, first, first + 3)
-  local lost, last = {}, at + 2 * ARGV[at + 1]
+for first = 1, #keys, 4 do
+  local claimed, claims, workers, config = unpack(keys, first, first + 3)
+  local lost, last = {}, at + 1 + 2 * words[at + 1]
   for index = at + 2, last, 2 do
-    local id, token = ARGV[index], ARGV[index + 1]
+    local id, token = words[index], words[index + 1]
     local score, entry = claim_of(claimed, claims, id)
-    if not_claimed('', id, token, score, entry) then
-      lost[#lost + 1] = id
-    else
+    if holds_claim(token, score, entry) then
       renew_claim(claimed, claims, id, score, entry, string.format('%.17g', time))
+    else
+      lost[#lost + 1] = id
     end
   end
-  tell_worker(workers, owner, ARGV[at], time, most)
+  tell_worker(workers, owner, words[at], time, most)
   local timeout = redis.pcall('HGET', config, 'timeout')
   reply[#reply + 1] = type(timeout) == 'string' and timeout
   reply[#reply + 1] = lost
-  at = last + 2
+  at = last + 1
 end
 return reply
