@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable
+from datetime import datetime, timezone
 from typing import Any
 
+import attr
 from twisted.internet.defer import Deferred
 
 from txthoonk._cli_tools import (
@@ -23,10 +25,23 @@ from txthoonk._url import Target
 from txthoonk.errors import FeedError, InvalidInput
 from txthoonk.types import Job, PythonQueue, Queue
 
-__all__ = ["finish", "get", "jobs", "maintain", "on_each", "put", "result"]
+__all__ = [
+    "drain",
+    "edit",
+    "failures",
+    "finish",
+    "get",
+    "jobs",
+    "maintain",
+    "on_each",
+    "pause",
+    "put",
+    "result",
+    "resume",
+]
 
 _MAINTAINED = {"queue": Queue, "pyqueue": PythonQueue, "job": Job}
-_STATES = ("available", "claimed", "stalled")
+_STATES = ("available", "claimed", "stalled", "delayed")
 
 
 async def put(reactor: Any, target: Target, options: argparse.Namespace) -> None:
@@ -35,19 +50,20 @@ async def put(reactor: Any, target: Target, options: argparse.Namespace) -> None
         feed: Queue | Job = await existing(pub, options.feed, Queue, Job, stored=False)
         priority = feed.HIGH if options.high else feed.NORMAL
         if options.item is None:
-            if options.id is not None:
+            if options.id is not None or options.delay is not None:
                 raise CommandError(
-                    "--id goes with an ITEM: lines from standard input get ids of their own"
+                    "--id and --delay go with an ITEM: lines from standard input get ids of "
+                    "their own, and are available at once"
                 )
             await load_lines(reactor, feed, lambda data: feed.put(data, priority), "put")
             return
         data = item_from(feed, os.fsencode(options.item))
         if isinstance(feed, Job):
-            show(await feed.put(data, priority, options.id))
-        elif options.id is None:
+            show(await feed.put(data, priority, options.id, delay=options.delay))
+        elif options.id is None and options.delay is None:
             show(await feed.put(data, priority))
         else:
-            raise CommandError(f"feed {options.feed!r} is a queue: --id is for jobs")
+            raise CommandError(f"feed {options.feed!r} is a queue: --id and --delay are for jobs")
 
 
 async def get(reactor: Any, target: Target, options: argparse.Namespace) -> None:
@@ -80,6 +96,59 @@ async def jobs(reactor: Any, target: Target, options: argparse.Namespace) -> Non
         for state in _STATES:
             for id_ in ids[state]:
                 show(f"{state}\t{id_}")
+
+
+async def failures(reactor: Any, target: Target, options: argparse.Namespace) -> None:
+    """Show the last failures of jobs, the latest first."""
+    async with publisher(reactor, target) as pub:
+        job: Job = await existing(pub, options.feed, Job)
+        found = await job.get_failures()
+        if options.ids:
+            found = [failure for failure in found if failure.id in options.ids]
+        for failure in found:
+            if options.json:
+                show_json(**attr.asdict(failure))
+                continue
+            time = datetime.fromtimestamp(failure.time, timezone.utc)
+            show(f"{failure.id}\t{failure.count}\t{time:%Y-%m-%d %H:%M:%S}Z")
+            for line in f"{failure.type}: {failure.message}".splitlines():
+                show(f"  {line}")
+            if options.ids:
+                for line in failure.traceback.splitlines():
+                    show(f"    {line}")
+
+
+async def edit(reactor: Any, target: Target, options: argparse.Namespace) -> None:
+    """Give a job another item."""
+    async with publisher(reactor, target) as pub:
+        job: Job = await existing(pub, options.feed, Job, stored=False)
+        await job.edit(options.id, item_from(job, os.fsencode(options.item)))
+
+
+async def pause(reactor: Any, target: Target, options: argparse.Namespace) -> None:
+    """Let nobody take anything from feeds."""
+    await _each_feed(reactor, target, options.feeds, lambda feed: feed.pause())
+
+
+async def resume(reactor: Any, target: Target, options: argparse.Namespace) -> None:
+    """Let things be taken from feeds again."""
+    await _each_feed(reactor, target, options.feeds, lambda feed: feed.resume())
+
+
+async def _each_feed(
+    reactor: Any, target: Target, names: list[str], change: Callable[[Any], Deferred[None]]
+) -> None:
+    async with publisher(reactor, target) as pub:
+        for name in names:
+            feed: Queue | Job = await existing(pub, name, Queue, Job)
+            await change(feed)
+
+
+async def drain(reactor: Any, target: Target, options: argparse.Namespace) -> None:
+    """Remove the jobs that are available."""
+    async with publisher(reactor, target) as pub:
+        job: Job = await existing(pub, options.feed, Job)
+        show(str(await job.drain(delayed=options.delayed)))
 
 
 async def finish(reactor: Any, target: Target, options: argparse.Namespace) -> None:

@@ -69,6 +69,7 @@ class Pump:
     def start(self) -> None:
         """Begin to claim."""
         self._open = self.ready = True
+        self.job.pub.waiting_room.returning.add(self)
 
     def stop(self) -> None:
         """Claim no more; what is under way is given back as it comes."""
@@ -78,6 +79,13 @@ class Pump:
     def end(self) -> None:
         """Try no more to say what could not be said."""
         self._retry.stop()
+        self.job.pub.waiting_room.returning.discard(self)
+
+    def resume(self) -> None:
+        """Try again at once, on a new connection."""
+        if self._retry.pending:
+            self._retry.stop()
+            self._again()
 
     @property
     def open(self) -> bool:

@@ -65,6 +65,7 @@ class Renewal:
     def add(self, renewed: Renewed) -> None:
         """Begin to renew."""
         self._all[renewed] = 0.0
+        self._pub.waiting_room.returning.add(self)
         self._set_timer(0.0)
 
     def remove(self, renewed: Renewed) -> Deferred[None]:
@@ -74,6 +75,7 @@ class Renewal:
         """
         del self._all[renewed]
         if not self._all:
+            self._pub.waiting_room.returning.discard(self)
             self._stop_timer()
         return self._call([(renewed, "", [])])
 
@@ -96,6 +98,9 @@ class Renewal:
         if self._calling is None:
             calling = self._calling = Deferred.fromCoroutine(self._renew())
             calling.addErrback(self._cannot).addBoth(self._called)
+
+    #: After an outage claims may be lost, or about to be.
+    resume = renew
 
     def _called(self, _: object) -> None:
         self._calling = None

@@ -14,7 +14,7 @@ waits.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar, Union
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, Union
 from weakref import WeakValueDictionary
 
 from twisted.internet.address import UNIXAddress
@@ -44,6 +44,13 @@ SPARE = 4  # connections that are kept for the next one who waits
 Connection = TypeVar("Connection", "WaitingConnection", ResultSub)
 Answer = TypeVar("Answer")
 AnyConnection = Union[ResultSub, "WaitingConnection"]
+
+
+class Returning(Protocol):
+    """Who works on a publisher's connection."""
+
+    def resume(self) -> None:
+        """Go on, on a new connection."""
 
 
 class WaitingConnection(Redis):
@@ -102,6 +109,8 @@ class WaitingRoom:
         self.listening: set[Listening] = set()
         #: Who looks at delayed jobs and old claims.
         self.timekeepers: set[Timekeeper] = set()
+        #: Who else must be told when there is a connection again.
+        self.returning: set[Returning] = set()
         #: Those who may have claims that they have not heard of.
         self.doubtful: set[Claims] = set()
         self._lines: WeakValueDictionary[tuple[str, str], Line] = WeakValueDictionary()
@@ -267,8 +276,8 @@ class WaitingRoom:
             calls.send()
         for claims in list(self.doubtful):
             claims.recover()
-        for keeper in list(self.timekeepers):
-            keeper.resume()
+        for one in [*self.timekeepers, *self.returning]:
+            one.resume()
         if self.health is not None:
             self._take_up(self.health)
 
