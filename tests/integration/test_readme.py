@@ -1,4 +1,4 @@
-"""The README's programs run as written."""
+"""The programs in README and docs run as written."""
 
 from __future__ import annotations
 
@@ -14,20 +14,30 @@ from twisted.internet.utils import getProcessOutputAndValue
 from tests.support import RedisTestCase, server_url
 from txthoonk import Thoonk
 
-README = Path(__file__).parents[2] / "README.rst"
+ROOT = Path(__file__).parents[2]
 
 
-def blocks() -> list[str]:
+def blocks(document: str) -> list[str]:
     """Give the Python blocks, each as a text of its own."""
-    found = re.findall(r"\.\. code-block:: python\n\n((?:    .*\n|\n)+)", README.read_text())
+    text = (ROOT / document).read_text()
+    found = re.findall(r"\.\. code-block:: python\n\n((?:    .*\n|\n)+)", text)
     return [textwrap.dedent(block).strip() for block in found]
 
 
 class ReadmeTests(RedisTestCase):
     async def test_fragments(self) -> None:
         """Every fragment prints what its comments say."""
-        fragments = [block for block in blocks() if "async def main" not in block]
+        fragments = [block for block in blocks("README.rst") if "async def main" not in block]
         self.assertEqual(len(fragments), 4)
+        await self.run_fragments(fragments)
+
+    async def test_jobs(self) -> None:
+        """Those about jobs in production do, too."""
+        fragments = blocks("docs/jobs.rst")
+        self.assertEqual(len(fragments), 2)
+        await self.run_fragments(fragments)
+
+    async def run_fragments(self, fragments: list[str]) -> None:
         thoonk = await Thoonk(await server_url(), reactor).connect()
         self.addCleanup(thoonk.close)
         for fragment in fragments:
@@ -46,7 +56,7 @@ class ReadmeTests(RedisTestCase):
 
     async def test_program(self) -> None:
         """It prints the event of its item, and the item with its id."""
-        program = blocks()[0]
+        program = blocks("README.rst")[0]
         out, err, status = await getProcessOutputAndValue(
             sys.executable, ["-c", program], env=os.environ, reactor=reactor
         )
