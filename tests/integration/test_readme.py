@@ -28,7 +28,7 @@ class ReadmeTests(RedisTestCase):
     async def test_fragments(self) -> None:
         """Every fragment prints what its comments say."""
         fragments = [block for block in blocks("README.rst") if "async def main" not in block]
-        self.assertEqual(len(fragments), 4)
+        self.assertEqual(len(fragments), 5)
         await self.run_fragments(fragments)
 
     async def test_jobs(self) -> None:
