@@ -50,6 +50,7 @@ class Claims:
         self._room = room
         self.owner = owner
         self.tokens: dict[str, str] = {}
+        self._forgetful = False  # whether claims may be ours that we do not remember
         self._release = _RELEASE.prefix(keys, *words)
         self._owned = _OWNED.prefix((keys[7], keys[8]), owner)
         self._name = words[0]
@@ -57,8 +58,10 @@ class Claims:
     def made(self, id_: str, time: str) -> str:
         """Remember a claim, and give its token."""
         token = f"{self.owner}:{time}"
+        self.tokens.pop(id_, None)
         if len(self.tokens) >= MOST:
             del self.tokens[next(iter(self.tokens))]
+            self._forgetful = True
         self.tokens[id_] = token
         return token
 
@@ -89,6 +92,8 @@ class Claims:
         Deferred.fromCoroutine(self._recover()).addErrback(self._cannot_recover)
 
     async def _recover(self) -> None:
+        if self._forgetful:
+            return
         flat = await self._room.pub.redis.call(_OWNED, self._owned, TEXT)
         # In the order of the calls every claim that was answered is known by now.
         owned = zip(flat[::2], flat[1::2], strict=True)

@@ -26,7 +26,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from txthoonk._keys import CONFFEED
+from txthoonk._keys import CONFFEED, NEWFEED
 from txthoonk._listening import Listening
 from txthoonk._patience import Retry, passes
 from txthoonk._redis import RAW, TEXT
@@ -105,7 +105,9 @@ class Line:
         self._claims = scripts.claims
         self._timekeeper = scripts.timekeeper
         self._attending = False
-        self._resumed = Listening(room, CONFFEED, self._configured, self.resume)
+        told = dict.fromkeys((CONFFEED, NEWFEED), self._configured)
+        self._resumed = Listening(room, f"{name!r} to go on", told, self._look_again)
+        self._again = False  # whether the answer under way may be too old
         self._gets: OrderedDict[_Get, None] = OrderedDict()  # in the order of their calls
         self._busy = False  # whether it asks or waits
         self._taken: deque[list[bytes]] = deque()
@@ -179,6 +181,7 @@ class Line:
             self._rest()
             return
         self._busy = True
+        self._again = False
         count = min(len(self._gets), MOST)
         command = (*self._prefix, count, self._moved)
         asked = self._pub.redis.call(self._script, command, RAW)
@@ -247,10 +250,16 @@ class Line:
         self._rest()
         if self._gets:
             self._resumed.begin()
+            if self._again:
+                self.resume()
 
     def _configured(self, name: str, *_: str) -> None:
         if name == self._name:
-            self.resume()
+            self._look_again()
+
+    def _look_again(self) -> None:
+        self._again = True  # an answer that says "paused" may be of before
+        self.resume()
 
     def _attend(self, attend: bool) -> None:
         """Keep the time of the feed, or leave that to others."""

@@ -1,11 +1,11 @@
-"""A channel that is listened to on the subscriber of a waiting room, as long as somebody wants."""
+"""Channels listened to on the subscriber of a waiting room, as long as somebody wants it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.python.failure import Failure
 
 from txthoonk._patience import Retry
@@ -17,40 +17,47 @@ if TYPE_CHECKING:
 
 __all__ = ["Listening"]
 
+LASTING = 60.0  # seconds after which an attempt to listen counts as a success
+
 
 class Listening:
-    """Listens to a channel between :meth:`begin` and :meth:`end`, across lost connections.
+    """Listens between :meth:`begin` and :meth:`end`, across lost connections.
 
-    :param told: is called with the parts of each message.
+    :param what: what for, to be shown.
+    :param channels: each with what is called with the parts of its messages.
     :param ready: is called whenever messages come from now on; some may have been missed.
     """
 
     def __init__(
         self,
         room: WaitingRoom,
-        channel: str,
-        told: Callable[..., object],
+        what: str,
+        channels: Mapping[str, Callable[..., object]],
         ready: Callable[[], object],
     ) -> None:
         self._room = room
-        self._channel = channel
-        self._told = told
+        self._channels = channels
         self._ready = ready
-        self._handler: tuple[ResultSub, int] | None = None
+        self._handlers: list[tuple[ResultSub, int]] = []
+        self._since = 0.0  # when that was confirmed
         self._attempt: Deferred[Any] | None = None
-        self._retry = Retry(room, f"messages on {channel!r}", self._listen)
+        self._retry = Retry(room, what, self._listen)
         self._wanted = False
 
     def begin(self) -> None:
         """Listen, if that is not done already."""
         self._wanted = True
         self._room.listening.add(self)
+        if self._room.health is not None:
+            self._room.health.hears()
         self._listen()
 
     def end(self) -> None:
         """Stop listening."""
         self._wanted = False
         self._room.listening.discard(self)
+        if self._room.health is not None:
+            self._room.health.hears()
         self._stop()
 
     def _stop(self) -> None:
@@ -58,26 +65,32 @@ class Listening:
         attempt, self._attempt = self._attempt, None
         if attempt is not None:
             attempt.cancel()
-        handler, self._handler = self._handler, None
-        if handler is not None:
-            handler[0].remove_handler(handler[1])
+        handlers, self._handlers = self._handlers, []
+        _remove(handlers)
 
     def _listen(self) -> None:
-        if self._wanted and self._handler is None and self._attempt is None:
+        if self._wanted and not self._handlers and self._attempt is None:
             attempt = self._attempt = Deferred.fromCoroutine(self._subscribe())
             attempt.addCallbacks(self._listens, self._cannot, (attempt,), {}, (attempt,), {})
 
-    async def _subscribe(self) -> tuple[ResultSub, int]:
+    async def _subscribe(self) -> list[tuple[ResultSub, int]]:
         sub = await self._room.subscriber()
-        return sub, await sub.register_handler(self._channel, self._told)
+        calls = [sub.register_handler(channel, told) for channel, told in self._channels.items()]
+        results: list[tuple[bool, Any]] = await DeferredList(calls, consumeErrors=True)
+        handlers = [(sub, result) for succeeded, result in results if succeeded]
+        for succeeded, result in results:
+            if not succeeded:
+                _remove(handlers)
+                result.raiseException()
+        return handlers
 
-    def _listens(self, handler: tuple[ResultSub, int], attempt: Deferred[Any]) -> None:
+    def _listens(self, handlers: list[tuple[ResultSub, int]], attempt: Deferred[Any]) -> None:
         if self._attempt is not attempt:
-            handler[0].remove_handler(handler[1])
+            _remove(handlers)
             return
         self._attempt = None
-        self._handler = handler
-        self._retry.succeeded()
+        self._handlers = handlers
+        self._since = self._room.reactor.seconds()
         self._ready()
 
     def _cannot(self, reason: Failure, attempt: Deferred[Any]) -> None:
@@ -89,6 +102,13 @@ class Listening:
 
     def lost(self, error: ConnectionLost) -> None:
         """Listen again, because the subscriber was lost."""
-        if self._handler is not None:
-            self._handler = None
+        if self._handlers:
+            self._handlers = []
+            if self._room.reactor.seconds() - self._since > LASTING:
+                self._retry.succeeded()
             self._retry.later(Failure(error))
+
+
+def _remove(handlers: list[tuple[ResultSub, int]]) -> None:
+    for sub, handler in handlers:
+        sub.remove_handler(handler)

@@ -144,8 +144,15 @@ class Health:
         self._results.discard(results)
         self._stop_if_idle()
 
+    def hears(self) -> None:
+        """Learn that somebody else listens on the subscriber, or not any more."""
+        if self._room.listening:
+            self._set_timer()
+        else:
+            self._stop_if_idle()
+
     def _stop_if_idle(self) -> None:
-        if not self._results and not self._lines:
+        if not self._results and not self._lines and not self._room.listening:
             self.stop()
 
     def stop(self) -> None:
@@ -176,7 +183,8 @@ class Health:
         for line in list(self._lines):
             line.check()
         subscriber = self._room.present_subscriber
-        if self._results and subscriber is not None and subscriber not in self._suspects:
+        wanted = self._results or self._room.listening
+        if wanted and subscriber is not None and subscriber not in self._suspects:
             self.suspect(subscriber)
             subscriber.request((b"PING",)).addBoth(self._pong, subscriber)
 

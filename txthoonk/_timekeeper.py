@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
-from txthoonk._keys import feed_channel
+from txthoonk._keys import CONFFEED, NEWFEED, feed_channel
 from txthoonk._listening import Listening
 from txthoonk._patience import Retry
 
@@ -48,11 +48,15 @@ class Timekeeper:
         self._due = look
         self._expire = expire
         self._attending = 0
-        self._looking: Deferred[None] | None = None
+        self._looking: Deferred[Any] | None = None
         self._again = False
         self._timer: IDelayedCall | None = None
-        self._listening = Listening(room, feed_channel("delayed", name), self._told, self.look)
-        self._retry = Retry(room, f"delayed jobs of {name!r}", self.look)
+        self._name = name
+        what = f"delayed jobs of {name!r}"
+        told: dict[str, Callable[..., None]] = {feed_channel("delayed", name): self._told}
+        told |= dict.fromkeys((CONFFEED, NEWFEED), self._configured)
+        self._listening = Listening(room, what, told, self.look)
+        self._retry = Retry(room, what, self.look)
 
     def attend(self) -> None:
         """Begin to keep the time, or go on for one more."""
@@ -89,9 +93,11 @@ class Timekeeper:
         elif self._attending and self._room.up:
             self._stop_timer()
             looking = self._looking = Deferred.fromCoroutine(self._look())
-            looking.addErrback(self._cannot_look, looking)
+            looking.addCallbacks(
+                self._looked, self._cannot_look, callbackArgs=(looking,), errbackArgs=(looking,)
+            )
 
-    async def _look(self) -> None:
+    async def _look(self) -> float | None:
         self._again = False
         count, next_due, limit, oldest = await self._due()
         waits = [] if next_due is None else [int(next_due)]
@@ -100,15 +106,21 @@ class Timekeeper:
             waits.append(int(limit) - int(oldest or 0))
         if int(limit) and oldest is not None and int(oldest) >= int(limit):
             await self._expire()
+        if count == MOST:
             waits = [0]
+        return min(waits, default=None)
+
+    def _looked(self, wait: float | None, looking: Deferred[Any]) -> None:
+        if self._looking is not looking:
+            return
         self._looking = None
         self._retry.succeeded()
-        if count == MOST or self._again:
-            waits = [0]
-        if waits:
-            self._set_timer(min(waits) / 1000 + MARGIN)
+        if self._again:
+            wait = 0
+        if wait is not None:
+            self._set_timer(wait / 1000 + MARGIN)
 
-    def _cannot_look(self, reason: Failure, looking: Deferred[None]) -> None:
+    def _cannot_look(self, reason: Failure, looking: Deferred[Any]) -> None:
         if self._looking is looking:
             self._looking = None
             self._retry.later(reason)
@@ -119,6 +131,10 @@ class Timekeeper:
         else:
             wait = int(milliseconds) / 1000 if milliseconds.isdecimal() else 0.0
             self._set_timer(wait + MARGIN, earlier=True)
+
+    def _configured(self, name: str, *_: str) -> None:
+        if name == self._name:
+            self.look()
 
     def _set_timer(self, wait: float, earlier: bool = False) -> None:
         if not self._attending:

@@ -78,6 +78,7 @@ if #due > 0 then
 end
 local following = redis.call('ZRANGE', delayed, 0, 0, 'WITHSCORES')[2]
 local oldest = redis.call('ZRANGE', claimed, 0, 0, 'WITHSCORES')[2]
-local limit_ = (tonumber(timeout or nil) or 0) * 1000
+local seconds = tonumber(timeout or nil) or 0
+local limit_ = seconds > 0 and seconds <= 1e9 and seconds * 1000 or 0
 return {#due, following and string.format('%.0f', following - time) or false, string.format('%.0f', limit_),
   oldest and string.format('%.0f', time - oldest) or false}
