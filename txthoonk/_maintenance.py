@@ -154,9 +154,9 @@ class JobPass(Pass):
         job = self._job
         keys = (*job._keys, job.feed_stalled, job.feed_failed, job.feed_failures)
         command = (*_TRIM_STALLED.prefix(keys, *job._words), SLICE)
-        removed = SLICE
-        while removed == SLICE:
-            removed = await job.pub.redis.call(_TRIM_STALLED, command, TEXT)
+        looked = 1
+        while looked:
+            looked, removed = await job.pub.redis.call(_TRIM_STALLED, command, TEXT)
             self._counts["retracted"] += removed
 
     async def _expire_claims(self) -> None:

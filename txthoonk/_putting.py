@@ -27,15 +27,21 @@ async def put_many(
     pair: Callable[[Any], tuple[str, str | bytes]],
     send: Callable[[list[str | bytes]], Deferred[int]],
     progress: Progressed | None,
+    front: bool,
 ) -> list[str]:
     """Put items, some in each call.
 
     :param pair: gives the id of an item, and how it is stored.
     :param send: puts id, item, id, item, ...
+    :param front: whether each call's come before those of the call before: then all are read
+        first, and the last ones sent first.
     :return: the ids, in the order of the items.
     """
+    if progress is not None and not callable(progress):
+        raise InvalidType(f"progress must be callable: {shown(progress)}")
     ids: list[str] = []
     words: list[str | bytes] = []
+    held: list[list[str | bytes]] = []
     size = done = 0
     sent: deque[Deferred[int]] = deque()
 
@@ -54,11 +60,17 @@ async def put_many(
             words += (id_, stored)
             size += len(stored)
             if len(words) == 2 * MOST_ITEMS or size >= MOST_BYTES:
-                sent.append(send(words))
+                if front:
+                    held.append(words)
+                else:
+                    sent.append(send(words))
+                    await answered(IN_FLIGHT - 1)
                 words, size = [], 0
-                await answered(IN_FLIGHT - 1)
         if words:
-            sent.append(send(words))
+            held.append(words)
+        while held:
+            sent.append(send(held.pop()))
+            await answered(IN_FLIGHT - 1)
         await answered(0)
     finally:
         for call in sent:
@@ -81,7 +93,12 @@ async def _each(items: Iterable[Any] | AsyncIterable[Any]) -> AsyncIterator[Any]
 def with_ids(
     items: Iterable[Any] | AsyncIterable[Any], ids: Iterable[str]
 ) -> AsyncIterator[tuple[Any, str]]:
-    """Pair items with the ids that they shall have."""
+    """Pair items with the ids that they shall have.
+
+    :raises InvalidType: if *ids* are none.
+    """
+    if isinstance(ids, (str, bytes)) or not isinstance(ids, Iterable):
+        raise InvalidType(f"ids must be an iterable of ids: {shown(ids)}")
     return _with_ids(items, iter(ids))
 
 

@@ -101,14 +101,15 @@ class TakenFeed(BaseFeed):
 
         :param items: an iterable, also an asynchronous one, of what the feed's serializer
             takes.
-        :param priority: as :meth:`put` takes it; the first of the items is taken first.
+        :param priority: as :meth:`put` takes it; the first of the items is taken first.  If
+            they go to the front, all are read before the first is put.
         :param progress: is called with how many are put so far, after each call.
         :return: fires the list of their ids; fails like :meth:`put`.  Cancelling it puts no
             more.
         """
         send = self._putter(self._push(priority))
         pair = self._new_pair
-        return Deferred.fromCoroutine(put_many(items, pair, send, progress))
+        return Deferred.fromCoroutine(put_many(items, pair, send, progress, bool(priority)))
 
     def _new_pair(self, item: Any) -> tuple[str, str | bytes]:
         return new_id(), self._dumps(item)

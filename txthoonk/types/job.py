@@ -200,7 +200,8 @@ class Job(JobState):
     def _is_later(self, milliseconds: str, id_: str) -> Any:
         if int(milliseconds) > 0:
             return id_
-        return self._look_due().addCallback(lambda _: id_)
+        # It is put, whatever comes of this: whoever keeps the time looks again.
+        return self._look_due().addErrback(lambda _: None).addCallback(lambda _: id_)
 
     @deferring
     def put_many(
@@ -219,7 +220,8 @@ class Job(JobState):
 
         :param items: an iterable, also an asynchronous one, of what the feed's serializer
             takes.
-        :param priority: as :meth:`put` takes it; the first of the items is taken first.
+        :param priority: as :meth:`put` takes it; the first of the items is taken first.  If
+            they go to the front, all are read before the first is put.
         :param ids: an id for each item; None makes random ones.
         :param progress: is called with how many are put so far, after each call.
         :return: fires the list of their ids; fails like :meth:`put`.  Cancelling it puts no
@@ -227,9 +229,11 @@ class Job(JobState):
         """
         send = self._putter(self._push(priority))
         if ids is None:
-            return Deferred.fromCoroutine(put_many(items, self._new_pair, send, progress))
-        both = with_ids(items, ids)
-        return Deferred.fromCoroutine(put_many(both, self._given_pair, send, progress))
+            putting = put_many(items, self._new_pair, send, progress, bool(priority))
+        else:
+            both = with_ids(items, ids)
+            putting = put_many(both, self._given_pair, send, progress, bool(priority))
+        return Deferred.fromCoroutine(putting)
 
     def _given_pair(self, both: tuple[Any, str]) -> tuple[str, str | bytes]:
         return check_id(both[1]), self._dumps(both[0])

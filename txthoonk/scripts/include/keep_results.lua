@@ -1,6 +1,6 @@
 -- Keeps the results of jobs that are finished, or forgets those of earlier jobs of the same
 -- ids. Gives the ids of the oldest that are kept, as many as there are too many.
-local function keep_results(results, time, stored, most, age)
+local function keep_results(results, items, time, stored, most, age)
   -- Without an age they stay until there are too many: ten years are as good as for ever.
   local configured = age and age > 0 and age * 1000 or most and most > 0 and 315360000000 or 0
   local kept = 0
@@ -30,5 +30,5 @@ local function keep_results(results, time, stored, most, age)
     redis.call('ZREM', results, unpack(old))
   end
   local over = most and most > 0 and redis.call('ZCARD', results) - most or 0
-  return over > 0 and redis.call('ZRANGE', results, 0, math.min(over, 10 * kept) - 1) or {}
+  return over > 0 and old_results(results, items, math.min(over, 10 * kept)) or {}
 end

@@ -45,6 +45,8 @@ local time = now()
 local due = redis.call('ZRANGEBYSCORE', delayed, '-inf', string.format('%.17g', time), 'LIMIT', 0, most)
 redis.call('LLEN', ids)
 redis.call('ZCARD', published)
+redis.call('HLEN', items)
+local oldest = redis.call('ZRANGE', claimed, 0, 0, 'WITHSCORES')[2]
 local contents = #due > 0 and redis.call('HMGET', later, unpack(due))
 local failed = #due > 0 and redis.call('HMGET', cancelled, unpack(due))
 local log = #due > 0 and open_history(limit, event, revision, history, publishes, items)
@@ -77,7 +79,6 @@ if #due > 0 then
   keep_history(log, events)
 end
 local following = redis.call('ZRANGE', delayed, 0, 0, 'WITHSCORES')[2]
-local oldest = redis.call('ZRANGE', claimed, 0, 0, 'WITHSCORES')[2]
 local seconds = tonumber(timeout or nil) or 0
 local limit_ = seconds > 0 and seconds <= 1e9 and seconds * 1000 or 0
 return {#due, following and string.format('%.0f', following - time) or false, string.format('%.0f', limit_),

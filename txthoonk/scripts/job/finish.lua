@@ -52,6 +52,7 @@
 --- include announce
 --- include keep_history
 --- include finishing
+--- include old_results
 --- include keep_results
 local feeds, config, revision, history, publishes, items, ids = unpack(KEYS, 1, 7)
 local claimed, cancelled, published, finishes, results, claims, failures, progress = unpack(KEYS, 8, 15)
@@ -93,7 +94,7 @@ if #done > 0 then
     redis.call('HDEL', key, unpack(done))
   end
   redis.call('ZREM', published, unpack(done))
-  over = keep_results(results, time, stored, tonumber(most or nil), tonumber(age or nil))
+  over = keep_results(results, items, time, stored, tonumber(most or nil), tonumber(age or nil))
 end
 write_claims(ids, claimed, claims, taken)
 keep_history(log, events)

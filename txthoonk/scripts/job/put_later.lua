@@ -32,6 +32,7 @@ local failure = open_feed(feeds, config, name) or job_exists(items, delayed, nam
 if failure then
   return failure
 end
+redis.call('HLEN', later)
 local time = now()
 due = absolute == '1' and tonumber(due) or time + due
 failure = tell_due(delayed, channel, id, due, time)

@@ -14,7 +14,7 @@
 --   1 name of the feed
 --   2 channel feed.event:[feed]
 --   3 how many at the most
--- Reply: how many were removed
+-- Reply: how many were looked at, and how many of them were removed
 -- Errors: NOFEED
 -- Events: none but in the history
 -- Cost: O(log n) for each, and for up to as many whose time another implementation did not note
@@ -36,7 +36,7 @@ if failure then
 end
 count, age = tonumber(count or nil) or 0, tonumber(age or nil) or 0
 if count <= 0 and age <= 0 then
-  return 0
+  return {0, 0}
 end
 local time = now()
 if redis.call('SCARD', stalled) > redis.call('ZCARD', failed) then
@@ -54,11 +54,18 @@ if over > #old then
   old = redis.call('ZRANGE', failed, 0, over - 1)
 end
 if #old == 0 then
-  return 0
+  return {0, 0}
 end
 redis.call('HLEN', failures)
-local log, events = open_history(limit, event, revision, history, publishes, items), {}
-for _, id in ipairs(log and old or {}) do
+-- Another implementation that retries a job leaves its time behind.
+local still, gone, events = redis.call('SMISMEMBER', stalled, unpack(old)), {}, {}
+for index, id in ipairs(old) do
+  if still[index] == 1 then
+    gone[#gone + 1] = id
+  end
+end
+local log = #gone > 0 and open_history(limit, event, revision, history, publishes, items)
+for _, id in ipairs(log and gone or {}) do
   for _, word in ipairs({'retract', false, id, false}) do
     events[#events + 1] = word
   end
@@ -69,8 +76,10 @@ if failure then
   return failure
 end
 redis.call('ZREM', failed, unpack(old))
-redis.call('SREM', stalled, unpack(old))
-redis.call('HDEL', items, unpack(old))
-redis.call('HDEL', failures, unpack(old))
+if #gone > 0 then
+  redis.call('SREM', stalled, unpack(gone))
+  redis.call('HDEL', items, unpack(gone))
+  redis.call('HDEL', failures, unpack(gone))
+end
 keep_history(log, events)
-return #old
+return {#old, #gone}

@@ -1,5 +1,5 @@
--- Look at a feed: what it is, how much there is in each state, and for how long the first in
--- line has waited.
+-- Look at a feed: what it is, how much there is in each state, and for how long somebody has
+-- waited in line.
 --
 -- KEYS
 --   1 feed.config:[feed]      hash
@@ -15,34 +15,35 @@
 --   11 feed.claims:[feed]     hash
 --   12 feed.delivering:[feed] sorted set
 -- ARGV
---   1 how many claims to list at the most
+--   1 how many claims to list at the most, from 0
 -- Reply: the time in milliseconds; the feed's type, feed if it has none; 1 if it is paused,
 --   else 0; how many are available (of a feed: items), claimed or being delivered, stalled,
---   delayed; how many were ever put or published, and finished; since when the first in line
---   is there, in milliseconds, nil if that is not known; an array: owner and what it tells of
---   itself, for each worker; an array: id, time, and who has it, for each of the oldest claims
+--   delayed; how many were ever put or published, and finished; since when the one is there that
+--   waits in line for longest, in milliseconds, nil if that is not known; an array: owner and
+--   what it tells of itself, for each worker; an array: id, time, and who has it, for each of
+--   the oldest claims
 -- Errors: none
 -- Events: none
--- Cost: O(w) for w workers, O(m) for m claims to list
+-- Cost: O(w) for w workers, O(m) for m claims to list, O(c) for c claims, up to 1000
 
 --- include now
+--- include waiting_since
 local config, ids, items, publishes, published, claimed, stalled, delayed = unpack(KEYS, 1, 8)
 local finishes, workers, claims, delivering = unpack(KEYS, 9)
 
 local values = redis.pcall('HMGET', config, 'type', 'paused')
 local kind = values[1] or 'feed'
 local taken = kind == 'queue' or kind == 'pyqueue' or kind == 'job'
-local first = taken and redis.call('LINDEX', ids, -1)
-local since = first and redis.call('ZSCORE', published, first)
 local reply = {
   string.format('%.17g', now()), kind, values[2] and values[2] ~= '0' and 1 or 0,
   taken and redis.call('LLEN', ids) or redis.call('HLEN', items),
   redis.call('ZCARD', claimed) + (kind == 'job' and 0 or redis.call('ZCARD', delivering)),
   redis.call('SCARD', stalled), redis.call('ZCARD', delayed),
-  tonumber(redis.call('GET', publishes) or 0), tonumber(redis.call('GET', finishes) or 0),
-  since, redis.call('HGETALL', workers), {},
+  tonumber(redis.call('GET', publishes) or 0) or 0, tonumber(redis.call('GET', finishes) or 0) or 0,
+  taken and waiting_since(ids, items, published, claimed), redis.call('HGETALL', workers), {},
 }
-local oldest = redis.call('ZRANGE', claimed, 0, ARGV[1] - 1, 'WITHSCORES')
+local most = tonumber(ARGV[1])
+local oldest = most > 0 and redis.call('ZRANGE', claimed, 0, most - 1, 'WITHSCORES') or {}
 local listed = reply[12]
 for index = 1, #oldest, 2 do
   listed[#listed + 1] = oldest[index]
