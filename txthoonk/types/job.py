@@ -317,13 +317,17 @@ class Job(JobState):
         return called.addCallback(self._forget)
 
     def _forget(self, reply: list[Any]) -> list[Any]:
-        over = reply[4]
-        if over:
-            keys = [kept_result_key(self.name, to_text(id_)) for id_ in over]
-            prefix = _FORGET.prefix((self.feed_items, self.feed_results, *keys))
+        if reply[4]:
+            forgetting = self._forget_results([to_text(id_) for id_ in reply[4]])
             # If that fails, there are too many until the next result is kept.
-            self.pub.redis.call(_FORGET, (*prefix, *over), TEXT).addErrback(lambda _: None)
+            forgetting.addErrback(lambda _: None)
         return reply
+
+    def _forget_results(self, ids: list[str]) -> Deferred[Any]:
+        keys = [kept_result_key(self.name, id_) for id_ in ids]
+        prefix = _FORGET.prefix((self.feed_config, self.feed_items, self.feed_results, *keys))
+        forgotten = self.pub.redis.call(_FORGET, (*prefix, *ids), TEXT)
+        return forgotten.addCallback(lambda more: self._forget_results(more) if more else None)
 
     def _is_finished(self, reply: list[Any], words: tuple[Any, ...]) -> None:
         self._said(words, reply[2][0])

@@ -29,6 +29,5 @@ local function keep_results(results, items, time, stored, most, age)
   if #old > 0 then
     redis.call('ZREM', results, unpack(old))
   end
-  local over = most and most > 0 and redis.call('ZCARD', results) - most or 0
-  return over > 0 and old_results(results, items, math.min(over, 10 * kept)) or {}
+  return most and most > 0 and old_results(results, items, most) or {}
 end

@@ -1,14 +1,18 @@
--- Lists the oldest results, some at the most. Those of jobs that are not finished are wanted
--- only: they do not count.
+-- Lists the oldest results, as many as there are too many, and up to 100. Those of jobs that
+-- are not finished are wanted only: they do not count.
 local function old_results(results, items, most)
-  local ids = redis.call('ZRANGE', results, 0, most + 99)
-  local there, old = redis.call('HMGET', items, unpack(ids)), {}
+  local over = redis.call('ZCARD', results) - most
+  if over <= 0 then
+    return {}
+  end
+  local ids, old = redis.call('ZRANGE', results, 0, math.min(over, 100) + 99), {}
+  local there = redis.call('HMGET', items, unpack(ids))
   for index, id in ipairs(ids) do
-    if not there[index] then
-      old[#old + 1] = id
+    if there[index] then
+      over = over - 1
     else
-      most = most - 1
+      old[#old + 1] = id
     end
   end
-  return {unpack(old, 1, math.max(most, 0))}
+  return {unpack(old, 1, math.max(0, math.min(over, 100)))}
 end

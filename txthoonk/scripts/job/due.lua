@@ -30,6 +30,7 @@
 --- include open_feed
 --- include open_history
 --- include now
+--- include first_write
 --- include undo_count
 --- include announce
 --- include keep_history
@@ -60,11 +61,15 @@ for index, id in ipairs(due) do
   end
 end
 if #due > 0 then
-  -- A full memory refuses this, and so all of it: they are due still when there is room.
-  redis.call('INCRBY', publishes, new)
+  first_write(feeds)
+  if new > 0 then
+    redis.call('INCRBY', publishes, new)
+  end
   failure = announce(events, log)
   if failure then
-    undo_count(publishes, new)
+    if new > 0 then
+      undo_count(publishes, new)
+    end
     return failure
   end
   for index, id in ipairs(due) do
