@@ -9,7 +9,7 @@ from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.python.failure import Failure
 
 from txthoonk._patience import Retry
-from txthoonk.errors import ConnectionLost
+from txthoonk.errors import ConnectionLost, ThoonkError
 
 if TYPE_CHECKING:
     from txthoonk._results import ResultSub
@@ -65,8 +65,13 @@ class Listening:
         attempt, self._attempt = self._attempt, None
         if attempt is not None:
             attempt.cancel()
+        _remove(self._take_handlers())
+
+    def _take_handlers(self) -> list[tuple[ResultSub, int]]:
         handlers, self._handlers = self._handlers, []
-        _remove(handlers)
+        if handlers and self._room.reactor.seconds() - self._since > LASTING:
+            self._retry.succeeded()
+        return handlers
 
     def _listen(self) -> None:
         if self._wanted and not self._handlers and self._attempt is None:
@@ -95,7 +100,7 @@ class Listening:
 
     def _cannot(self, reason: Failure, attempt: Deferred[Any]) -> None:
         if self._attempt is not attempt:
-            reason.trap(CancelledError, ConnectionLost)
+            reason.trap(CancelledError, ThoonkError)
             return
         self._attempt = None
         self._retry.later(reason)
@@ -103,9 +108,7 @@ class Listening:
     def lost(self, error: ConnectionLost) -> None:
         """Listen again, because the subscriber was lost."""
         if self._handlers:
-            self._handlers = []
-            if self._room.reactor.seconds() - self._since > LASTING:
-                self._retry.succeeded()
+            self._take_handlers()
             self._retry.later(Failure(error))
 
 

@@ -20,7 +20,28 @@ HEALTH, REPLY = 25.0, 30.0  # seconds
 GONE = ConnectionLost("the cable was cut")
 UNBLOCK = [b"CLIENT", b"UNBLOCK", b"77"]
 BLMOVE = [b"BLMOVE", b"feed.ids:q", b"feed.transit:q", b"RIGHT", b"LEFT", b"0"]
-FINISH, FINISHES = b"job.finish:j", b"feed.finishes:j"
+FINISH, FINISHES, STALLED = b"job.finish:j", b"feed.finishes:j", b"feed.stalled:j"
+CONFFEED, NEWFEED = b"conffeed", b"newfeed"
+
+
+def subscribe(*channels: bytes) -> list[list[bytes]]:
+    """Make the commands that ask for channels."""
+    return [[b"SUBSCRIBE", channel] for channel in channels]
+
+
+def unsubscribe(*channels: bytes) -> list[list[bytes]]:
+    """Make the commands that give channels up."""
+    return [[b"UNSUBSCRIBE", channel] for channel in channels]
+
+
+def confirm(*channels: bytes) -> list[list[bytes | int]]:
+    """Make the confirmations of channels, the first ones of a connection."""
+    return [[b"subscribe", channel, count] for count, channel in enumerate(channels, 1)]
+
+
+def configured(feed: bytes, channel: bytes = CONFFEED) -> list[bytes]:
+    """Make the message that a feed has got a configuration, on one of two channels."""
+    return [b"message", channel, feed + b"\0instance"]
 
 
 class Slow(Endpoint):
@@ -71,7 +92,7 @@ class PatienceTestCase(SynchronousTestCase):
     def waiting(self) -> Connection:
         """Answer that there are no items, and give the connection that the line waits on."""
         self.main.sent()
-        self.main.answer([b"5.5"])
+        self.main.answer([b"5.5", 0])
         connection = self.endpoint.connections[-1]
         if connection.sent() == [[b"CLIENT", b"ID"]]:
             connection.answer(77)
@@ -104,7 +125,7 @@ class ResultTestCase(PatienceTestCase):
     def subscribe(self) -> Connection:
         """Confirm the subscriptions, which are asked for one after the other."""
         sub = self.endpoint.connections[-1]
-        for number, channel in enumerate((FINISH, FINISHES), 1):
+        for number, channel in enumerate((FINISH, FINISHES, STALLED), 1):
             self.assertEqual(sub.sent(), [[b"SUBSCRIBE", channel]])
             sub.answer([b"subscribe", channel, number])
         return sub

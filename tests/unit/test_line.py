@@ -36,7 +36,7 @@ class LineTestCase(SynchronousTestCase):
     def waiting(self) -> Connection:
         """Bring the line to wait, and give the connection that it waits on."""
         self.main.sent()
-        self.main.answer([b"5.5"])
+        self.main.answer([b"5.5", 0])
         (connection,) = self.endpoint.connections
         if connection.sent() == [[b"CLIENT", b"ID"]]:
             connection.answer(77)
@@ -53,7 +53,7 @@ class AskingTests(LineTestCase):
         """All who came meanwhile are asked for at once, but not too many."""
         gets = [self.queue.get() for _ in range(MOST + 20)]
         self.asked(1)
-        self.main.answer([b"5.5", b"0", b"item 0"])
+        self.main.answer([b"5.5", 0, b"0", b"item 0"])
         self.assertEqual(self.successResultOf(gets.pop(0)), "item 0")
         self.assertEqual(self.main.sent()[1:], [[b"queue/get", b"q", b"%d" % MOST, b""]])
 
@@ -61,12 +61,12 @@ class AskingTests(LineTestCase):
         """Items go to the gets in the order of their calls; then they are told delivered."""
         first, second, third = (self.queue.get() for _ in range(3))
         self.asked(1)
-        self.main.answer([b"5.5", b"a", b"A"])
+        self.main.answer([b"5.5", 0, b"a", b"A"])
         self.assertEqual(self.successResultOf(first), "A")
         self.assertEqual(
             self.main.sent(), [[b"queue/delivered", b"a"], [b"queue/get", b"q", b"2", b""]]
         )
-        self.main.answer(1, [b"5.6", b"b", b"B", b"c", b"C"])
+        self.main.answer(1, [b"5.6", 0, b"b", b"B", b"c", b"C"])
         self.assertEqual(self.successResultOf(second), "B")
         self.assertEqual(self.successResultOf(third), "C")
         self.assertEqual(self.main.sent(), [[b"queue/delivered", b"b", b"c"]])
@@ -77,7 +77,7 @@ class AskingTests(LineTestCase):
         self.clock.advance(5)
         self.failureResultOf(get, Empty)
         self.asked(1)
-        self.main.answer([b"5.5", b"a", b"A"])
+        self.main.answer([b"5.5", 0, b"a", b"A"])
         self.assertEqual(self.main.sent(), [[b"queue/put_back", b"a", b"5.5"]])
 
     def test_cancelled_just_before_the_item(self) -> None:
@@ -86,19 +86,19 @@ class AskingTests(LineTestCase):
         get.cancel()
         self.failureResultOf(get, CancelledError)
         self.main.sent()
-        self.main.answer([b"5.5", b"a", b"A"])
+        self.main.answer([b"5.5", 0, b"a", b"A"])
         self.assertEqual(self.main.sent(), [[b"queue/put_back", b"a", b"5.5"]])
 
     def test_several_go_back(self) -> None:
         """What goes back has its order: the one to be taken first is told last."""
         first, second, third = (self.queue.get() for _ in range(3))
-        self.main.answer([b"5.5", b"a", b"A"])
+        self.main.answer([b"5.5", 0, b"a", b"A"])
         self.main.sent()
         second.cancel()
         third.cancel()
         self.failureResultOf(second, CancelledError)
         self.failureResultOf(third, CancelledError)
-        self.main.answer(1, [b"6.5", b"b", b"B", b"c", b"C"])
+        self.main.answer(1, [b"6.5", 0, b"b", b"B", b"c", b"C"])
         self.assertEqual(self.main.sent(), [[b"queue/put_back", b"c", b"6.5", b"b", b"6.5"]])
         self.assertEqual(self.successResultOf(first), "A")
 
@@ -108,21 +108,21 @@ class AskingTests(LineTestCase):
         self.clock.advance(5)
         self.failureResultOf(first, Empty)
         self.main.sent()
-        self.main.answer([b"5.5", b"a", b"A"])
+        self.main.answer([b"5.5", 0, b"a", b"A"])
         self.assertEqual(self.successResultOf(second), "A")
         self.assertEqual(self.main.sent(), [[b"queue/delivered", b"a"]])
 
     def test_cancelled_by_the_one_before(self) -> None:
         """A callback may cancel the get behind it: its item goes back."""
         first, second, third = (self.queue.get() for _ in range(3))
-        self.main.answer([b"5.5"])
+        self.main.answer([b"5.5", 0])
         first.cancel()
         self.failureResultOf(first, CancelledError)
         second.addCallback(lambda _: third.cancel())
         waiting = self.waiting_after_cancel()
         waiting.answer(b"b")
         self.assertEqual(self.main.sent(), [[b"queue/get", b"q", b"2", b"b"]])
-        self.main.answer([b"6.5", b"b", b"B", b"c", b"C"])
+        self.main.answer([b"6.5", 0, b"b", b"B", b"c", b"C"])
         self.successResultOf(second)
         self.failureResultOf(third, CancelledError)
         self.assertEqual(
@@ -141,10 +141,10 @@ class AskingTests(LineTestCase):
         """A get from within a get's callback takes what is left, and asks once."""
         again: list[Any] = []
         first, second = self.queue.get(), self.queue.get()
-        self.main.answer([b"5.5", b"a", b"A"])
+        self.main.answer([b"5.5", 0, b"a", b"A"])
         self.main.sent()
         second.addCallback(lambda _: again.append(self.queue.get()))
-        self.main.answer(1, [b"6.5", b"b", b"B"])
+        self.main.answer(1, [b"6.5", 0, b"b", b"B"])
         self.successResultOf(first)
         self.successResultOf(second)
         self.assertEqual(
@@ -171,7 +171,7 @@ class WaitingTests(LineTestCase):
         waiting = self.waiting()
         waiting.answer(b"a")
         self.assertEqual(self.main.sent(), [[b"queue/get", b"q", b"2", b"a"]])
-        self.main.answer([b"5.5", b"a", b"A", b"b", b"B"])
+        self.main.answer([b"5.5", 0, b"a", b"A", b"b", b"B"])
         self.assertEqual(self.successResultOf(first), "A")
         self.assertEqual(self.successResultOf(second), "B")
         self.assertEqual(waiting.sent(), [])
@@ -182,7 +182,7 @@ class WaitingTests(LineTestCase):
             get = self.queue.get()
             waiting = self.waiting()
             waiting.answer(b"a")
-            self.main.answer([b"5.5", b"a", b"A"])
+            self.main.answer([b"5.5", 0, b"a", b"A"])
             self.successResultOf(get)
             self.main.answer(1)
             waiting.sent()
@@ -256,7 +256,7 @@ class WaitingTests(LineTestCase):
         self.failureResultOf(get, ConnectionLost)
         self.queue.get()
         self.asked(1)
-        self.main.answer([b"5.5"])
+        self.main.answer([b"5.5", 0])
         self.assertEqual(len(self.endpoint.connections), 2)
 
     def test_main_connection_lost(self) -> None:
@@ -279,7 +279,7 @@ class WaitingTests(LineTestCase):
         """A connection that cannot be had fails who waits, with the reason."""
         self.endpoint.error = OSError("too many open files")
         gets = [self.queue.get(), self.queue.get()]
-        self.main.answer([b"5.5"])
+        self.main.answer([b"5.5", 0])
         for get in gets:
             error = self.failureResultOf(get, ConnectionLost).value
             self.assertIn("too many open files", str(error))
@@ -287,7 +287,7 @@ class WaitingTests(LineTestCase):
     def test_refused_by_the_server(self) -> None:
         """So does a server that refuses to say who we are."""
         get = self.queue.get()
-        self.main.answer([b"5.5"])
+        self.main.answer([b"5.5", 0])
         (waiting,) = self.endpoint.connections
         waiting.answer(Exception("NOPERM this user has no permissions"))
         self.failureResultOf(get, ResponseError)
@@ -300,7 +300,7 @@ class WaitingTests(LineTestCase):
         main.know_scripts()
         get = Queue(pub, "q").get()
         directlyProvides(main.transport, ISSLTransport)
-        main.answer([b"5.5"])
+        main.answer([b"5.5", 0])
         error = self.failureResultOf(get, ConnectionError).value
         self.assertNotIsInstance(error, ConnectionLost)
         self.assertIn("endpoint=", str(error))
@@ -311,14 +311,14 @@ class WaitingTests(LineTestCase):
         self.pub.redis.select(7)
         self.main.answer(b"OK", b"OK")
         self.queue.get()
-        self.main.answer([b"5.5"])
+        self.main.answer([b"5.5", 0])
         (waiting,) = self.endpoint.connections
         self.assertEqual(waiting.sent(), [[b"AUTH", b"secret"], [b"SELECT", b"7"]])
 
     def test_few_are_kept(self) -> None:
         """Of many connections a few are kept for the next who wait."""
         gets = [Queue(self.pub, str(number)).get() for number in range(SPARE + 3)]
-        self.main.answer(*[[b"5.5"] for _ in gets])
+        self.main.answer(*[[b"5.5", 0] for _ in gets])
         for number, connection in enumerate(self.endpoint.connections):
             connection.answer(number)
         for get in gets:
@@ -337,7 +337,7 @@ class ClosingTests(LineTestCase):
         closed = [self.pub.close(), self.pub.close()]
         self.failureResultOf(get, ConnectionLost)
         self.asked(1)
-        self.main.answer([b"5.5", b"a", b"A"])
+        self.main.answer([b"5.5", 0, b"a", b"A"])
         self.assertEqual(self.main.sent(), [[b"queue/put_back", b"a", b"5.5"]])
         self.assertFalse(self.main.transport.disconnecting)
         self.main.answer(1)
@@ -365,10 +365,10 @@ class ClosingTests(LineTestCase):
     def test_within_a_callback(self) -> None:
         """What was handed over before close() is told; the rest goes back."""
         first, second, third = (self.queue.get() for _ in range(3))
-        self.main.answer([b"5.5", b"a", b"A"])
+        self.main.answer([b"5.5", 0, b"a", b"A"])
         self.main.sent()
         second.addCallback(lambda _: self.pub.close() and None)
-        self.main.answer(1, [b"6.5", b"b", b"B", b"c", b"C"])
+        self.main.answer(1, [b"6.5", 0, b"b", b"B", b"c", b"C"])
         self.successResultOf(first)
         self.successResultOf(second)
         self.failureResultOf(third, ConnectionLost)
@@ -392,7 +392,7 @@ class ClosingTests(LineTestCase):
 class RepeatedTests(LineTestCase):
     def deliver(self, id_: bytes) -> None:
         get = self.queue.get()
-        self.main.answer([b"5.5", id_, b"item"])
+        self.main.answer([b"5.5", 0, id_, b"item"])
         self.successResultOf(get)
 
     def test_reconnected(self) -> None:

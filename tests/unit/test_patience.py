@@ -24,7 +24,7 @@ class PublisherLostTests(PatienceTestCase):
         self.assertNoResult(first)
         self.up()
         self.asked(2)
-        self.main.answer([b"5.5", b"a", b"A", b"b", b"B"])
+        self.main.answer([b"5.5", 0, b"a", b"A", b"b", b"B"])
         self.assertEqual(self.successResultOf(first), "A")
         self.assertEqual(self.successResultOf(second), "B")
         self.nothing_left()
@@ -36,7 +36,7 @@ class PublisherLostTests(PatienceTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.up()
         self.asked(1)
-        self.main.answer([b"5.5", b"a", b"A"])
+        self.main.answer([b"5.5", 0, b"a", b"A"])
         self.assertEqual(self.successResultOf(get), "A")
 
     def test_waiting(self) -> None:
@@ -48,7 +48,7 @@ class PublisherLostTests(PatienceTestCase):
         self.pass_time(FRESH - 1)
         self.up()
         self.asked(1, b"a")
-        self.main.answer([b"5.5", b"a", b"A"])
+        self.main.answer([b"5.5", 0, b"a", b"A"])
         self.assertEqual(self.successResultOf(get), "A")
         self.assertEqual(self.main.sent(), [[b"queue/delivered", b"a"]])
 
@@ -121,7 +121,7 @@ class PublisherLostTests(PatienceTestCase):
     def test_delivered(self) -> None:
         """What was delivered is said on the next connection, not queued on this one."""
         get = self.queue.get()
-        self.main.answer([b"5.5", b"a", b"A"])
+        self.main.answer([b"5.5", 0, b"a", b"A"])
         self.successResultOf(get)
         self.down()
         self.pass_time(20)
@@ -169,7 +169,7 @@ class WaitingConnectionLostTests(PatienceTestCase):
         attempts = []
         for _ in range(4000):
             if self.main.sent():
-                self.main.answer([b"5.5"])
+                self.main.answer([b"5.5", 0])
                 attempts.append(self.clock.seconds())
             self.clock.advance(0.05)
         gaps = [after - before for before, after in pairwise(attempts)]
@@ -185,11 +185,11 @@ class WaitingConnectionLostTests(PatienceTestCase):
         """Who comes meanwhile takes what there is, and does not hasten the attempts."""
         self.endpoint.error = OSError("too many open files")
         first, second = self.queue.get(), self.queue.get()
-        self.main.answer([b"5.5"])
+        self.main.answer([b"5.5", 0])
         self.main.sent()
         third = self.queue.get()
         self.asked(3)
-        self.main.answer([b"5.5", b"a", b"A"])
+        self.main.answer([b"5.5", 0, b"a", b"A"])
         self.assertEqual(self.successResultOf(first), "A")
         self.assertEqual(self.endpoint.attempts, 1)
         self.leave(second, third)
@@ -220,9 +220,9 @@ class WaitingConnectionLostTests(PatienceTestCase):
         """An attempt that takes too long is given up, and made again."""
         self.endpoint.slow = True
         get = self.queue.get()
-        self.main.answer([b"5.5"])
+        self.main.answer([b"5.5", 0])
         self.pass_time(REPLY + 1)
-        self.main.answer([b"5.5"])
+        self.main.answer([b"5.5", 0])
         self.assertEqual(self.endpoint.attempts, 2)
         self.assertNoResult(get)
         self.leave(get)
@@ -231,7 +231,7 @@ class WaitingConnectionLostTests(PatienceTestCase):
     def test_silent_from_the_first(self) -> None:
         """So is one that connects, and says nothing."""
         get = self.queue.get()
-        self.main.answer([b"5.5"])
+        self.main.answer([b"5.5", 0])
         (waiting,) = self.endpoint.connections
         self.pass_time(REPLY)
         self.assertTrue(waiting.transport.disconnected)

@@ -28,7 +28,7 @@ class HealthTests(PatienceTestCase):
             self.main.answer(1)
             waiting.answer(None)
             self.asked(1)
-            self.main.answer([b"5.5"])
+            self.main.answer([b"5.5", 0])
             self.assertEqual(waiting.sent(), [BLMOVE])
         self.assertEqual(len(self.clock.getDelayedCalls()), 1)
         self.leave(get)
@@ -49,7 +49,7 @@ class HealthTests(PatienceTestCase):
         self.assertTrue(waiting.transport.disconnected)
         lose(waiting.protocol)
         self.clock.advance(0.1)
-        self.main.answer(*[1] * (len(self.main.sent()) - 2), [b"5.5"])
+        self.main.answer(*[1] * (len(self.main.sent()) - 2), [b"5.5", 0])
         self.assertEqual(len(self.endpoint.connections), 2)
         self.assertNoResult(get)
         self.leave(get)
@@ -77,7 +77,7 @@ class HealthTests(PatienceTestCase):
         waiting.answer(b"a")
         self.main.answer(0)
         self.assertEqual(self.main.sent(), [UNBLOCK, [b"queue/get", b"q", b"1", b"a"]])
-        self.main.answer([b"5.5", b"a", b"A"])
+        self.main.answer([b"5.5", 0, b"a", b"A"])
         self.assertEqual(self.successResultOf(get), "A")
         self.nothing_left()
 
@@ -144,7 +144,7 @@ class HealthTests(PatienceTestCase):
     def test_several_lines(self) -> None:
         """All who wait share one timer."""
         gets = [Queue(self.pub, name).get() for name in "abc"]
-        self.main.answer(*[[b"5.5"] for _ in gets])
+        self.main.answer(*[[b"5.5", 0] for _ in gets])
         for connection in self.endpoint.connections:
             connection.answer(77)
         self.assertEqual(len(self.clock.getDelayedCalls()), 1)

@@ -27,7 +27,7 @@ class SubscriberLostTests(ResultTestCase):
         self.assertIsNot(again, sub)
         again.answer([b"message", FINISH, b"a\0done"])
         self.assertEqual(self.successResultOf(result), ("item", "done"))
-        self.assertEqual(len(again.sent()), 2)
+        self.assertEqual(len(again.sent()), 3)
         self.nothing_left()
 
     def test_finished_meanwhile(self) -> None:
@@ -248,8 +248,9 @@ class ResultOutageTests(ResultTestCase):
         self.main.sent()
         self.job.finish("a", "done")
         (finish,) = self.main.sent()
-        self.assertEqual(finish[-4:], [b"a", b"0", b"0", b"done"])  # "0": told by nobody else
-        self.main.answer(1)
+        # No token, to be kept as configured; "0": told by nobody else.
+        self.assertEqual(finish[-6:], [b"a", b"", b"", b"0", b"1", b"done"])
+        self.main.answer([b"5.5", 0, [1], [], []])
         self.assertEqual(self.successResultOf(result), ("item", "done"))
         self.looked(b"9.5")
         self.nothing_left()
@@ -277,7 +278,7 @@ class ClosingTests(ResultTestCase):
         """A connection that is being made is not waited for."""
         self.endpoint.slow = True
         get, result = self.queue.get(), self.job.get_result("a")
-        self.main.answer([b"5.5"], [b"active", b"item", b"9.5"])
+        self.main.answer([b"5.5", 0], [b"active", b"item", b"9.5"])
         closing = self.close()
         self.failureResultOf(get, ConnectionLost)
         self.failureResultOf(result, ConnectionLost)
@@ -302,7 +303,7 @@ class ClosingTests(ResultTestCase):
         self.assertNoResult(get)
         self.up()
         self.asked(1)
-        self.main.answer([b"5.5", b"a", b"A"])
+        self.main.answer([b"5.5", 0, b"a", b"A"])
         self.assertEqual(self.successResultOf(get), "A")
 
     def test_get_again_when_it_fails(self) -> None:
@@ -331,11 +332,11 @@ class ClosingTests(ResultTestCase):
     def test_own_error(self) -> None:
         """The service says why."""
         get = self.queue.get()
-        self.main.answer([b"5.5", b"a", b"A"])
+        self.main.answer([b"5.5", 0, b"a", b"A"])
         self.successResultOf(get)
         self.main.answer(1)
         get = self.queue.get()
         closing = Deferred.fromCoroutine(self.room.close(ConnectionLost("stopped")))
         self.assertEqual(str(self.failureResultOf(get).value), "stopped")
-        self.main.answer([b"5.5"])
+        self.main.answer([b"5.5", 0])
         self.closed(closing)

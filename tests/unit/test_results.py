@@ -10,11 +10,13 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.unit.wire import Connection, Endpoint, lose
 from txthoonk.client import ThoonkPub
-from txthoonk.errors import ConnectionLost, Empty, ResponseError
+from txthoonk.errors import ConnectionLost, Empty, JobStalled, ResponseError
 from txthoonk.protocol import Redis
-from txthoonk.types import Job
+from txthoonk.types import Job, JobFailure
 
-FINISH, FINISHES = b"job.finish:j", b"feed.finishes:j"
+FINISH, FINISHES, STALLED = b"job.finish:j", b"feed.finishes:j", b"feed.stalled:j"
+LEFT = [[b"UNSUBSCRIBE", channel] for channel in (FINISH, FINISHES, STALLED)]
+FINISHED = [b"5.5", 0, [1], [], []]  # one job, and nothing claimed
 
 
 class ResultTestCase(SynchronousTestCase):
@@ -33,7 +35,7 @@ class ResultTestCase(SynchronousTestCase):
     def subscribe(self) -> Connection:
         """Confirm the subscriptions, which are asked for one after the other."""
         sub = self.endpoint.connections[-1]
-        for number, channel in enumerate((FINISH, FINISHES), 1):
+        for number, channel in enumerate((FINISH, FINISHES, STALLED), 1):
             self.assertEqual(sub.sent(), [[b"SUBSCRIBE", channel]])
             sub.answer([b"subscribe", channel, number])
         return sub
@@ -95,7 +97,7 @@ class ListeningTests(ResultTestCase):
         self.assertNoResult(result)
         sub.answer([b"message", FINISH, b"a\0the\0result"], [b"message", FINISHES, b"a"])
         self.assertEqual(self.successResultOf(result), ("item", "the\0result"))
-        self.assertEqual(sub.sent(), [[b"UNSUBSCRIBE", FINISH], [b"UNSUBSCRIBE", FINISHES]])
+        self.assertEqual(sub.sent(), LEFT)
 
     def test_others(self) -> None:
         """What happens to other jobs is not for us."""
@@ -137,7 +139,7 @@ class ListeningTests(ResultTestCase):
         result = self.job.get_result("a")
         self.main.answer([b"active", b"item", b"9.5"])
         self.job.finish("a", "result")
-        self.main.answer(1)
+        self.main.answer(FINISHED)
         self.assertEqual(self.successResultOf(result), ("item", "result"))
 
     def test_retracted_here(self) -> None:
@@ -160,7 +162,7 @@ class ListeningTests(ResultTestCase):
         self.assertEqual(sub.sent(), [])
         sub.answer([b"message", FINISH, b"b\0result"])
         self.assertEqual(self.successResultOf(second), ("item", "result"))
-        self.assertEqual(len(sub.sent()), 2)
+        self.assertEqual(sub.sent(), LEFT)
 
     def test_two_at_a_time(self) -> None:
         """Two who begin to wait at the same time subscribe once."""
@@ -188,7 +190,7 @@ class ListeningTests(ResultTestCase):
         result.cancel()
         self.failureResultOf(result, CancelledError)
         sub = self.subscribe()
-        self.assertEqual(sub.sent(), [[b"UNSUBSCRIBE", FINISH], [b"UNSUBSCRIBE", FINISHES]])
+        self.assertEqual(sub.sent(), LEFT)
 
     def test_refused(self) -> None:
         """A subscription that Redis refuses fails who waits, and the next one asks again."""
@@ -202,6 +204,137 @@ class ListeningTests(ResultTestCase):
         self.looked(b"a", b"9.5")  # what was noted is taken back
         self.main.answer([b"active", b"item", b"9.5"])
         self.wait()
+
+
+class EndTests(ResultTestCase):
+    """Who waits for the end of a job (wait()), whether it has a result or not."""
+
+    def wait_for_end(self, state: bytes = b"active") -> tuple[Deferred[Any], Connection]:
+        """Wait for the end of a job, up to where somebody listens, and has looked again."""
+        ended = self.job.wait("a")
+        self.looked(b"a")
+        self.main.answer([b"active", b"item", b"9.5"])
+        sub = self.subscribe()
+        self.looked(b"a", b"9.5")
+        self.main.answer([state, b"item", b"9.5"])
+        return ended, sub
+
+    def stalled(self, ended: Deferred[Any], recorded: bytes | None) -> JobStalled:
+        """Answer what is recorded of the failure, and give what is told."""
+        self.assertEqual(self.main.sent(), [[b"HGET", b"feed.failures:j", b"a"]])
+        self.assertNoResult(ended)
+        self.main.answer(recorded)
+        error = self.failureResultOf(ended, JobStalled).value
+        assert isinstance(error, JobStalled)
+        return error
+
+    def test_result(self) -> None:
+        """A result is told alone, however it comes."""
+        ended, sub = self.wait_for_end()
+        sub.answer([b"message", FINISH, b"a\0result"], [b"message", FINISHES, b"a"])
+        self.assertEqual(self.successResultOf(ended), "result")
+        ended = self.job.wait("a")
+        self.main.answer([b"kept", b"result", b"item"])
+        self.assertEqual(self.successResultOf(ended), "result")
+
+    def test_no_result(self) -> None:
+        """A finish without a result is an end like others."""
+        ended, sub = self.wait_for_end()
+        sub.answer([b"message", FINISHES, b"b"])
+        self.assertNoResult(ended)
+        sub.answer([b"message", FINISHES, b"a"])
+        self.assertIsNone(self.successResultOf(ended))
+        self.assertEqual(sub.sent(), LEFT)
+
+    def test_no_message_behind_the_answer(self) -> None:
+        """So is one that came before anybody listened."""
+        ended = self.job.wait("a")
+        self.main.answer([b"active", b"item", b"9.5"])
+        sub = self.subscribe()
+        self.main.answer([])
+        sub.answer([b"pong", b""])
+        self.assertIsNone(self.successResultOf(ended))
+
+    def test_never_there(self) -> None:
+        """But a job that was not there at first has no end to wait for."""
+        ended = self.job.wait("a")
+        self.main.answer([])
+        self.failureResultOf(ended, Empty)
+
+    def test_finished_and_retracted_here(self) -> None:
+        """Who finishes or retracts the job on the same publisher ends the wait."""
+        for call, reply in ((self.job.finish, FINISHED), (self.job.retract, 1)):
+            ended, sub = self.wait_for_end()
+            call("a")
+            self.main.sent()
+            self.main.answer(reply)
+            self.assertIsNone(self.successResultOf(ended))
+            self.assertEqual(sub.sent(), LEFT)
+
+    def test_stalled(self) -> None:
+        """That the job is stalled ends the wait, with the failure that is recorded."""
+        ended, sub = self.wait_for_end()
+        sub.answer([b"message", STALLED, b"b"])
+        self.assertNoResult(ended)
+        sub.answer([b"message", STALLED, b"a"])
+        self.assertEqual(sub.sent(), LEFT)
+        recorded = b'3 1500 {"type": "ValueError", "message": "no", "traceback": "here"}'
+        error = self.stalled(ended, recorded)
+        self.assertEqual(str(error), "job 'a' of feed 'j' is stalled: ValueError: no")
+        failure = JobFailure("a", "ValueError", "no", "here", count=3, time=1.5)
+        self.assertEqual(error.failure, failure)
+
+    def test_no_failure(self) -> None:
+        """Where nothing is recorded, nothing is told of it."""
+        ended, sub = self.wait_for_end()
+        sub.answer([b"message", STALLED, b"a"])
+        error = self.stalled(ended, None)
+        self.assertEqual(str(error), "job 'a' of feed 'j' is stalled")
+        self.assertIsNone(error.failure)
+
+    def test_stalled_before_anybody_listened(self) -> None:
+        """Nor is it missed if it was stalled before."""
+        ended, sub = self.wait_for_end(b"stalled")
+        self.assertEqual(sub.sent(), LEFT)
+        self.stalled(ended, None)
+
+    def test_stalled_for_long(self) -> None:
+        """A job that is stalled already ends the wait, unless it was put back meanwhile."""
+        for state in (b"active", b"stalled"):
+            ended = self.job.wait("a")
+            self.looked(b"a")
+            self.main.answer([b"stalled", b"item", b"9.5"])
+            self.subscribe()
+            self.looked(b"a", b"9.5")
+            self.main.answer([state, b"item", b"9.5"])
+            if state == b"active":
+                self.assertNoResult(ended)
+                ended.cancel()
+                self.failureResultOf(ended, CancelledError)
+                self.assertEqual(self.endpoint.connections[-1].sent(), LEFT)
+        self.stalled(ended, None)
+
+    def test_results_go_on(self) -> None:
+        """Who waits for a result waits on: a stalled job may be put back into the line."""
+        result = self.job.get_result("a")
+        self.main.sent()
+        self.main.answer([b"stalled", b"item", b"9.5"])
+        sub = self.subscribe()
+        self.looked(b"a", b"9.5")
+        self.main.answer([b"stalled", b"item", b"9.5"])
+        sub.answer([b"message", STALLED, b"a"])
+        self.assertNoResult(result)
+        sub.answer([b"message", FINISH, b"a\0result"])
+        self.assertEqual(self.successResultOf(result), ("item", "result"))
+
+    def test_time_is_up(self) -> None:
+        """The wait has its time, like others."""
+        ended = self.job.wait("a", 5)
+        self.main.answer([b"active", b"item", b"9.5"])
+        self.subscribe()
+        self.clock.advance(5)
+        self.failureResultOf(ended, Empty)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
 
 class LosingTests(ResultTestCase):

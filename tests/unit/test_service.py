@@ -151,7 +151,7 @@ class ServiceTestCase(SynchronousTestCase):
         """Make a get that waits in BLMOVE; gives its connection too."""
         get = Queue(thoonk, "q").get()
         self.assertEqual(self.names(self.pub), [b"queue/get"])
-        self.pub.answer(resp([b"5.5"]))
+        self.pub.answer(resp([b"5.5", 0]))
         waiting = self.accept()
         waiting.answer(resp(77))
         self.assertEqual(waiting.sent(), [[b"CLIENT", b"ID"], BLMOVE])
@@ -228,7 +228,7 @@ class MakeTests(ServiceTestCase):
                 self.assertEqual(peer.sent(), GREETING)
                 peer.answer(OK + OK + PONG)
             self.assertEqual(self.names(self.pub), [b"PING", b"SCRIPT", b"queue/get"])
-            self.pub.answer(OK + resp([b"5.5"]))
+            self.pub.answer(OK + resp([b"5.5", 0]))
             self.assertEqual(self.endpoint.accept().sent(), GREETING)
             get.cancel()
             self.failureResultOf(get, CancelledError)

@@ -120,7 +120,7 @@ class UnderWayTests(StopTestCase):
         thoonk = self.come_up()
         get = Queue(thoonk, "q").get()
         self.pub.sent()
-        self.pub.answer(resp([b"5.5"]))
+        self.pub.answer(resp([b"5.5", 0]))
         self.assertEqual(len(self.endpoint.pending), 1)
         self.stop()
         self.fails(get)

@@ -176,7 +176,7 @@ class OutageTests(ServiceTestCase):
         self.clock.advance(0)
         self.accept_both()
         self.assertEqual(self.names(self.pub), [b"queue/get"])
-        self.pub.answer(resp([b"5.5", b"a", b"A"]))
+        self.pub.answer(resp([b"5.5", 0, b"a", b"A"]))
         self.assertEqual(self.successResultOf(get), "A")
         self.pub.answer(resp(1))
         self.stop()
