@@ -3,17 +3,21 @@
 local function keep_results(results, items, time, stored, most, age)
   -- Without an age they stay until there are too many: ten years are as good as for ever.
   local configured = age and age > 0 and age * 1000 or most and most > 0 and 315360000000 or 0
-  local kept = 0
-  for _, one in ipairs(stored) do
+  local kept, keys, stale = 0, {}, {}
+  for index, one in ipairs(stored) do
+    keys[index] = one.key
+    stale[index] = one.wanted and redis.call('EXISTS', one.key) == 1
+  end
+  redis.call('DEL', unpack(keys))
+  for index, one in ipairs(stored) do
     -- While the job was not finished, this is until when its result is wanted; unless a
     -- result of an earlier job of that id is kept still.
     local wanted = tonumber(one.wanted or nil)
-    local stale = redis.call('DEL', one.key) == 1
     if wanted then
       redis.call('ZREM', results, one.id)
     end
     local keep = one.keep or configured
-    local until_ = keep > 0 and time + keep or not one.told and not stale and wanted or 0
+    local until_ = keep > 0 and time + keep or not one.told and not stale[index] and wanted or 0
     if one.result and until_ > time then
       redis.call('RPUSH', one.key, one.result, one.query)
       redis.call('PEXPIRE', one.key, math.ceil(until_ - time))

@@ -3,14 +3,16 @@
 local function waiting_since(ids, items, published, claimed)
   local first = redis.call('LINDEX', ids, -1)
   local since = first and redis.call('ZSCORE', published, first)
+  if not since then
+    return false
+  end
   local last = math.min(redis.call('ZCARD', claimed), 1000)
-  local oldest = since and redis.call('ZRANGE', published, 0, last, 'WITHSCORES') or {}
-  for at = 1, #oldest, 2 do
-    local id, score = oldest[at], oldest[at + 1]
-    if tonumber(score) >= tonumber(since) then
-      return since
-    elseif not redis.call('ZSCORE', claimed, id) and redis.call('HEXISTS', items, id) == 1 then
-      return score
+  local oldest = redis.call('ZRANGE', published, 0, last)
+  local claims = redis.call('ZMSCORE', claimed, unpack(oldest))
+  for index, id in ipairs(oldest) do
+    if not claims[index] and redis.call('HEXISTS', items, id) == 1 then
+      local score = redis.call('ZSCORE', published, id)
+      return tonumber(score) < tonumber(since) and score or since
     end
   end
   return since

@@ -69,10 +69,13 @@ local done, statuses, stored = finishing(name, items, claimed, claims, results, 
 paused = paused and paused ~= '0'
 local taken = to_claim(ids, items, claimed, cancelled, paused and 0 or tonumber(count), owner,
   string.format('%.17g', time), claim, events)
-redis.call('HLEN', cancelled)
 redis.call('ZCARD', published)
-redis.call('HLEN', failures)
-redis.call('HLEN', progress)
+local filled = {items, claims}
+for _, key in ipairs({cancelled, failures, progress}) do
+  if redis.call('HLEN', key) > 0 then
+    filled[#filled + 1] = key
+  end
+end
 local log = #events > 0 and open_history(limit, event, revision, history, publishes, items)
 
 first_write(feeds)
@@ -90,7 +93,7 @@ end
 local over = {}
 if #done > 0 then
   redis.call('ZREM', claimed, unpack(done))
-  for _, key in ipairs({cancelled, items, claims, failures, progress}) do
+  for _, key in ipairs(filled) do
     redis.call('HDEL', key, unpack(done))
   end
   redis.call('ZREM', published, unpack(done))
