@@ -29,6 +29,7 @@ _OWNED = load("job/owned")
 _RELEASE = load("job/release")
 
 MOST = 100_000  # tokens that are remembered; the oldest go
+MOST_LOST = 10_000  # of claims that were lost
 SLICE = 500  # claims that are given back in one call
 
 
@@ -50,6 +51,7 @@ class Claims:
         self._room = room
         self.owner = owner
         self.tokens: dict[str, str] = {}
+        self._lost: dict[str, str] = {}
         self._forgetful = False  # whether claims may be ours that we do not remember
         self._release = _RELEASE.prefix(keys, *words)
         self._owned = _OWNED.prefix((keys[7], keys[8]), owner)
@@ -59,16 +61,29 @@ class Claims:
         """Remember a claim, and give its token."""
         token = f"{self.owner}:{time}"
         self.tokens.pop(id_, None)
+        self._lost.pop(id_, None)
         if len(self.tokens) >= MOST:
             del self.tokens[next(iter(self.tokens))]
             self._forgetful = True
         self.tokens[id_] = token
         return token
 
+    def token(self, id_: str) -> str:
+        """Give the token of the last claim on a job that was made here; empty: none."""
+        return self.tokens.get(id_) or self._lost.get(id_, "")
+
     def ended(self, id_: str, token: str) -> None:
         """Forget a claim."""
         if self.tokens.get(id_) == token:
             del self.tokens[id_]
+
+    def lost(self, id_: str, token: str) -> None:
+        """Learn that a claim was lost: who names the job again still means that one."""
+        if self.tokens.get(id_) == token:
+            del self.tokens[id_]
+            if len(self._lost) >= MOST_LOST:
+                del self._lost[next(iter(self._lost))]
+            self._lost[id_] = token
 
     def release(self, claims: list[tuple[str, str]]) -> Deferred[int]:
         """Give jobs back.
@@ -78,7 +93,13 @@ class Claims:
         words = [word for claim in claims for word in claim]
         for claim in claims:
             self.ended(*claim)
-        return self._room.pub.redis.call(_RELEASE, (*self._release, *words), TEXT)
+        called = self._room.pub.redis.call(_RELEASE, (*self._release, *words), TEXT)
+        return called.addErrback(self._not_released)
+
+    def _not_released(self, reason: Failure) -> Failure:
+        if reason.check(ConnectionLost):
+            self.doubt()
+        return reason
 
     # -- answers that were lost ---------------------------------------------------
 

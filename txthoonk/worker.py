@@ -424,7 +424,7 @@ class Worker(Service):
                     id=claim.id,
                     name=run.pump.job.name,
                 )
-                claim.job._claims.ended(claim.id, claim.token)
+                claim.job._claims.lost(claim.id, claim.token)
                 self._give_up(run, "lost")
 
     def _late(self, pump: Pump, id_: str, error: ThoonkError) -> None:

@@ -90,7 +90,7 @@ class JobBase(TakenFeed):
         if isinstance(id_, Claim):
             return id_.id, id_.token
         id_ = check_id(id_)
-        return id_, self._claims.tokens.get(id_, "")
+        return id_, self._claims.token(id_)
 
     def _end(self, script: Script, prefix: tuple[str | int, ...], *words: Any) -> Deferred[Any]:
         """Call a script that ends a claim.
@@ -108,5 +108,5 @@ class JobBase(TakenFeed):
 
     def _not_ended(self, reason: Any, id_: str, token: str) -> Any:
         if reason.check(JobNotClaimed):
-            self._claims.ended(id_, token)
+            self._claims.lost(id_, token)
         return reason

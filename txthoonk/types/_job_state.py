@@ -78,6 +78,7 @@ class JobState(JobBase):
         """Give a job another item, in whatever state it is.
 
         Who has claimed it already works on the old one; it counts when it is claimed again.
+        It is told on ``channel_edit``, unless the job is delayed.
 
         :param item: what the feed's serializer takes.
         :return: fires None; fails with
@@ -91,7 +92,8 @@ class JobState(JobBase):
     def drain(self, delayed: bool = False) -> Deferred[int]:
         """Remove all jobs that are available: O(n), some hundred in each call.
 
-        Those that are claimed or stalled stay.
+        Those that are claimed or stalled stay, and those that are put meanwhile, unless
+        others are claimed meanwhile.
 
         :param delayed: remove those that are delayed, too.
         :return: fires how many were removed; fails with
@@ -104,18 +106,23 @@ class JobState(JobBase):
     async def _drain_all(self, places: tuple[str, ...]) -> int:
         total = 0
         for place in places:
-            # What is put meanwhile stays: it is behind the others.
             left = await (self.length() if place == "line" else self._count_delayed())
             while True:
-                looked, removed = await self._drain_some(place, min(SLICE, max(left, 1)))
-                total += removed
+                looked, removed = await self._drain_some(place, max(0, min(SLICE, left)))
+                total += len(removed)
+                for id_ in removed:
+                    self._removed(id_)
                 left -= looked
                 if not looked or left <= 0:
                     break
         return total
 
-    def _drain_some(self, place: str, most: int) -> Deferred[list[int]]:
+    def _drain_some(self, place: str, most: int) -> Deferred[list[Any]]:
         return self.pub.redis.call(_DRAIN, (*self._drain, place, most), TEXT)
+
+    def _removed(self, id_: str) -> None:
+        """Learn that a job is gone."""
+        raise NotImplementedError
 
     def _count_delayed(self) -> Deferred[int]:
         return self.pub.redis.request(("ZCARD", self.feed_delayed), TEXT)

@@ -96,8 +96,8 @@ class TakenFeed(BaseFeed):
         """Put many items, some hundred in each call, in their order.
 
         However many there are, a few calls are under way at a time, and *items* is read as
-        they are answered.  Each call is done as a whole or not at all; if one fails, what
-        was put before stays.
+        they are answered.  Each call is done as a whole or not at all; if one fails, those
+        before it are done, and up to three behind it may be.
 
         :param items: an iterable, also an asynchronous one, of what the feed's serializer
             takes.
@@ -122,7 +122,8 @@ class TakenFeed(BaseFeed):
         """Let nobody take anything, until :meth:`resume`; what is put waits in the line.
 
         It is a configuration, ``paused``.  What is taken already is not affected.  Other
-        implementations do not know of it, and go on.
+        implementations do not know of it, and go on.  Where several publishers wait when it
+        is paused, what is put next may change places.
 
         :return: fires None; fails with :class:`~txthoonk.errors.FeedDoesNotExist`.
         """

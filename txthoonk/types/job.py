@@ -215,8 +215,8 @@ class Job(JobState):
         """Put many new jobs, some hundred in each call, in their order.
 
         However many there are, a few calls are under way at a time, and *items* is read as
-        they are answered.  Each call is done as a whole or not at all; if one fails, what
-        was put before stays.
+        they are answered.  Each call is done as a whole or not at all; if one fails, those
+        before it are done, and up to three behind it may be.
 
         :param items: an iterable, also an asynchronous one, of what the feed's serializer
             takes.
@@ -338,9 +338,10 @@ class Job(JobState):
         :raises JobNotClaimed: if nothing did.
         """
         id_, token, _, _, has_result, result = words
-        self._claims.ended(id_, token)
         if status != 1:
+            self._claims.lost(id_, token)
             raise from_reply(to_text(status))
+        self._claims.ended(id_, token)
         # Who waits on this publisher need not wait for the message.
         if has_result:
             self._results.finished(id_, result)
@@ -374,8 +375,11 @@ class Job(JobState):
     def wait(self, id_: str, timeout: float = 0) -> Deferred[Any]:
         """Wait until a job is finished.
 
+        Nothing tells of a job that another publisher retracts, drains, or lets maintenance
+        retract: that is waited for in vain.
+
         :param timeout: seconds to wait, fractions allowed; 0: for ever.
-        :return: fires its result, None if it has none (also if it was retracted meanwhile);
+        :return: fires its result, None if it has none (also if it is retracted here);
             fails with
             :class:`~txthoonk.errors.JobStalled`, with the failure, if it is stalled,
             :class:`~txthoonk.errors.Empty` after *timeout*, or at once if there is no such
@@ -509,8 +513,11 @@ class Job(JobState):
 
     def _retracted(self, removed: int, id_: str) -> bool:
         if removed:
-            self._results.gone(id_)
+            self._removed(id_)
         return bool(removed)
+
+    def _removed(self, id_: str) -> None:
+        self._results.gone(id_)
 
     def maintenance(self) -> Deferred[dict[str, int]]:
         """Do what :meth:`Queue.maintenance` does, and end claims that are too old.

@@ -25,7 +25,7 @@ local function keep_history(log, events)
     if kind == 'publish' or kind == 'edit' then
       state[#state + 1] = id
       state[#state + 1] = number
-    elseif kind == 'retract' then
+    elseif kind == 'retract' or kind == 'finished' then
       redis.call('HDEL', log.revision, id)
     end
   end

@@ -19,7 +19,7 @@
 --   2 channel feed.event:[feed]
 --   3 line or delayed: which
 --   4 how many at the most
--- Reply: how many were looked at, and how many of them were removed
+-- Reply: how many were looked at, and an array: the ids of those that were removed
 -- Errors: NOFEED
 -- Events: none but in the history
 -- Cost: O(log n) for each
@@ -39,9 +39,12 @@ if failure then
   return failure
 end
 local line = which == 'line'
-local some = line and redis.call('LRANGE', ids, -most, -1) or redis.call('ZRANGE', delayed, 0, most - 1)
+local some = {}
+if tonumber(most) > 0 then
+  some = line and redis.call('LRANGE', ids, -most, -1) or redis.call('ZRANGE', delayed, 0, most - 1)
+end
 if #some == 0 then
-  return {0, 0}
+  return {0, {}}
 end
 redis.call('ZCARD', published)
 for _, key in ipairs({cancelled, failures, later}) do
@@ -77,4 +80,4 @@ if #gone > 0 then
   end
 end
 keep_history(#events > 0 and log, events)
-return {#some, #gone}
+return {#some, gone}

@@ -14,7 +14,7 @@
 --   1 name of the feed
 --   2 channel feed.event:[feed]
 --   3 how many at the most
--- Reply: how many were looked at, and how many of them were removed
+-- Reply: how many had something done to them, and how many of them were removed
 -- Errors: NOFEED
 -- Events: none but in the history
 -- Cost: O(log n) for each, and for up to as many whose time another implementation did not note
@@ -38,18 +38,28 @@ count, age = tonumber(count or nil) or 0, tonumber(age or nil) or 0
 if count <= 0 and age <= 0 then
   return {0, 0}
 end
-local time = now()
-if redis.call('SCARD', stalled) > redis.call('ZCARD', failed) then
-  for _, id in ipairs(redis.call('SRANDMEMBER', stalled, most)) do
-    redis.call('ZADD', failed, 'NX', string.format('%.17g', time), id)
+local time, stale = now(), {}
+local oldest = redis.call('ZRANGE', failed, 0, most - 1)
+local still = #oldest > 0 and redis.call('SMISMEMBER', stalled, unpack(oldest))
+for index, id in ipairs(oldest) do
+  if still[index] == 0 then
+    stale[#stale + 1] = id
   end
+end
+if #stale > 0 then
+  -- Another implementation that retries a job leaves its time behind.
+  return {redis.call('ZREM', failed, unpack(stale)), 0}
+end
+-- And one that stalls a job notes no time.
+for _, id in ipairs(redis.call('SRANDMEMBER', stalled, most)) do
+  redis.call('ZADD', failed, 'NX', string.format('%.17g', time), id)
 end
 local old = {}
 if age > 0 then
   local before = string.format('%.17g', time - age * 1000)
   old = redis.call('ZRANGEBYSCORE', failed, '-inf', before, 'LIMIT', 0, most)
 end
-local over = math.min(count > 0 and redis.call('ZCARD', failed) - count or 0, tonumber(most))
+local over = math.min(count > 0 and redis.call('SCARD', stalled) - count or 0, tonumber(most))
 if over > #old then
   old = redis.call('ZRANGE', failed, 0, over - 1)
 end
@@ -57,15 +67,8 @@ if #old == 0 then
   return {0, 0}
 end
 redis.call('HLEN', failures)
--- Another implementation that retries a job leaves its time behind.
-local still, gone, events = redis.call('SMISMEMBER', stalled, unpack(old)), {}, {}
-for index, id in ipairs(old) do
-  if still[index] == 1 then
-    gone[#gone + 1] = id
-  end
-end
-local log = #gone > 0 and open_history(limit, event, revision, history, publishes, items)
-for _, id in ipairs(log and gone or {}) do
+local log, events = open_history(limit, event, revision, history, publishes, items), {}
+for _, id in ipairs(log and old or {}) do
   for _, word in ipairs({'retract', false, id, false}) do
     events[#events + 1] = word
   end
@@ -76,10 +79,8 @@ if failure then
   return failure
 end
 redis.call('ZREM', failed, unpack(old))
-if #gone > 0 then
-  redis.call('SREM', stalled, unpack(gone))
-  redis.call('HDEL', items, unpack(gone))
-  redis.call('HDEL', failures, unpack(gone))
-end
+redis.call('SREM', stalled, unpack(old))
+redis.call('HDEL', items, unpack(old))
+redis.call('HDEL', failures, unpack(old))
 keep_history(log, events)
-return {#old, #gone}
+return {#old, #old}
