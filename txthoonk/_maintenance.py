@@ -31,6 +31,7 @@ _SCAN = load("queue/scan")
 _DATE_LOST = load("queue/date_lost")
 _EXPIRE_CLAIMS = load("job/expire_claims")
 _TRIM_STALLED = load("job/trim_stalled")
+_TIDY = load("job/tidy")
 
 
 class Pass:
@@ -142,6 +143,8 @@ class JobPass(Pass):
         await self._expire_claims()
         await self._put_due()
         await self._trim_stalled()
+        for records in (self._job.feed_claims, self._job.feed_failures, self._job.feed_progress):
+            await self._tidy(records)
         await super()._steps()
 
     async def _put_due(self) -> None:
@@ -158,6 +161,13 @@ class JobPass(Pass):
         while looked:
             looked, removed = await job.pub.redis.call(_TRIM_STALLED, command, TEXT)
             self._counts["retracted"] += removed
+
+    async def _tidy(self, records: str) -> None:
+        job = self._job
+        prefix = _TIDY.prefix((job.feed_items, job.feed_later, records))
+        cursor = ""
+        while cursor != "0":
+            cursor = await job.pub.redis.call(_TIDY, (*prefix, cursor or "0", SLICE), TEXT)
 
     async def _expire_claims(self) -> None:
         job = self._job

@@ -144,7 +144,7 @@ class EndTests(WaitTestCase):
         await self.claimed()
         waiting = await self.waiting(self.job, 0)
         await self.worker.retract("a")
-        await self.pub_.redis.ping()
+        await self.job.pub.redis.ping()
         self.assertNoResult(waiting)
         waiting.cancel()
         await self.assertFailure(waiting, CancelledError)

@@ -119,6 +119,27 @@ class ClaimTests(MaintenanceTestCase):
         self.assertEqual(await self.job.length(), 1000)
 
 
+class RecordTests(MaintenanceTestCase):
+    async def test_ended_by_others(self) -> None:
+        """What is recorded of jobs that another implementation has ended is forgotten."""
+        for id_ in ("gone", "there"):
+            await self.job.put("item", id_=id_)
+            await self.job.get()
+            await self.job.fail(id_, ValueError(id_))
+            await (await self.job.get()).progress(1)
+        before = await self.state()
+        for key in ("claimed", "cancelled", "published"):
+            command = "HDEL" if key == "cancelled" else "ZREM"
+            await self.raw.send(command, f"feed.{key}:{self.job.name}", "gone")
+        await self.raw.send("HDEL", self.job.feed_items, "gone")
+        await self.job.maintenance()
+        self.assertEqual([failure.id for failure in await self.job.get_failures()], ["there"])
+        after = await self.state()
+        for key in (self.job.feed_claims, self.job.feed_failures, self.job.feed_progress):
+            del before[key.encode()][b"gone"]
+            self.assertEqual(after[key.encode()], before[key.encode()])
+
+
 class LostTests(MaintenanceTestCase):
     async def test_no_state(self) -> None:
         """An id in no state is dated, and put back at the end of the line 30 s later."""

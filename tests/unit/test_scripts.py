@@ -365,6 +365,7 @@ class CallerTests(SynchronousTestCase):
         "job/retry": lambda pub: Job(pub, "cats").retry("id"),
         "job/stall": lambda pub: Job(pub, "cats").stall("id"),
         "job/stats": lambda pub: Job(pub, "cats").stats(),
+        "job/tidy": lambda pub: JobPass(Job(pub, "cats"), "")._tidy("feed.failures:cats"),
         "job/trim_stalled": lambda pub: JobPass(Job(pub, "cats"), "")._trim_stalled(),
         "queue/date_lost": lambda pub: Pass(Queue(pub, "cats"), "")._date_lost({"id"}),
         "queue/date_transit": lambda pub: Pass(Queue(pub, "cats"), "")._date_transit(),

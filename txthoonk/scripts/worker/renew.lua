@@ -36,7 +36,9 @@ for first = 1, #keys, 4 do
       lost[#lost + 1] = id
     end
   end
-  tell_worker(workers, owner, words[at], time, most)
+  if redis.call('EXISTS', config) == 1 then
+    tell_worker(workers, owner, words[at], time, most)
+  end
   local timeout = redis.pcall('HGET', config, 'timeout')
   reply[#reply + 1] = type(timeout) == 'string' and timeout
   reply[#reply + 1] = lost

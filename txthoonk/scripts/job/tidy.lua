@@ -1,0 +1,24 @@
+-- Forget what is recorded of jobs that another implementation has ended.
+--
+-- KEYS
+--   1 feed.items:[feed]       hash
+--   2 feed.later:[feed]       hash
+--   3 feed.failures:[feed]    hash         or another one whose fields are ids
+-- ARGV
+--   1 cursor of HSCAN: 0 to begin with
+--   2 about how many to look at
+-- Reply: the next cursor, 0 at the end
+-- Errors: none
+-- Events: none
+-- Cost: O(m) for m to look at
+
+local items, later, records = unpack(KEYS)
+
+local cursor, flat = unpack(redis.call('HSCAN', records, ARGV[1], 'COUNT', ARGV[2]))
+for index = 1, #flat, 2 do
+  local id = flat[index]
+  if redis.call('HEXISTS', items, id) == 0 and redis.call('HEXISTS', later, id) == 0 then
+    redis.call('HDEL', records, id)
+  end
+end
+return cursor
