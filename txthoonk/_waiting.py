@@ -19,8 +19,9 @@ from weakref import WeakValueDictionary
 
 from twisted.internet.address import UNIXAddress
 from twisted.internet.defer import CancelledError, Deferred, DeferredLock
-from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint, connectProtocol
+from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint
 from twisted.internet.interfaces import ISSLTransport, IStreamClientEndpoint
+from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
 from txthoonk._claims import Claims
@@ -44,6 +45,13 @@ SPARE = 4  # connections that are kept for the next one who waits
 Connection = TypeVar("Connection", "WaitingConnection", ResultSub)
 Answer = TypeVar("Answer")
 AnyConnection = Union[ResultSub, "WaitingConnection"]
+
+
+def _quiet(protocol: Any) -> Factory:
+    """Make a factory for one connection, of which the log need not tell."""
+    factory = Factory.forProtocol(lambda: protocol)
+    factory.noisy = False
+    return factory
 
 
 class Returning(Protocol):
@@ -191,7 +199,7 @@ class WaitingRoom:
         redis = self.pub.redis
         made = make(db=redis.db, password=redis.password, username=redis.username)
         try:
-            await self._in_time(connectProtocol(self._endpoint(), made))
+            await self._in_time(self._endpoint().connect(_quiet(made)))
         except (CancelledError, ThoonkError):
             raise
         except Exception as error:

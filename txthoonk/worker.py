@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import os
 import random
 import socket
@@ -444,7 +445,9 @@ def _weighted(feeds: Feeds, thoonk: Thoonk | None) -> dict[Feed, float]:
             raise InvalidType(f"a worker's feed must be a job feed, or its name: {shown(feed)}")
         if isinstance(feed, str) and thoonk is None:
             raise InvalidInput(f"where is feed {feed!r}? give the Thoonk, too: thoonk=...")
-        if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not weight > 0:
+        if isinstance(weight, bool) or not isinstance(weight, (int, float)):
+            raise InvalidType(f"the weight of a feed must be a number: {shown(weight)}")
+        if not 0 < weight < math.inf:
             raise InvalidInput(f"the weight of a feed must be a number above 0: {shown(weight)}")
     return dict(feeds)
 

@@ -1,0 +1,112 @@
+"""How ``twist thoonk-worker`` finds its handler."""
+
+from __future__ import annotations
+
+import sys
+import types
+from pathlib import Path
+
+from twisted.python.usage import UsageError
+from twisted.trial.unittest import SynchronousTestCase
+
+from txthoonk import _tap_worker as worker
+
+
+def parsed(*words: str) -> worker.Options:
+    """Parse words of a command line, without variables."""
+    options = worker.Options({})
+    options.parseOptions(["--job", "a", *words])
+    return options
+
+
+class HandlerTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.folder = Path(self.mktemp()).resolve()
+        self.folder.mkdir()
+        self.patch(worker.os, "getcwd", lambda: str(self.folder))
+        self.patch(sys, "path", [path for path in sys.path if path])
+        modules = set(sys.modules)
+        self.addCleanup(lambda: [sys.modules.pop(name) for name in set(sys.modules) - modules])
+
+    def write(self, path: str, text: str) -> None:
+        file = self.folder / path
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(text)
+
+    def refused(self, name: str) -> str:
+        return str(self.assertRaises(UsageError, parsed, "--handler", name))
+
+    def test_found_here(self) -> None:
+        """A module of the current directory comes before others, and stays importable."""
+        self.write(
+            "tap_tasks.py", "def work(claim):\n    import tap_later\n    return tap_later\n"
+        )
+        self.write("tap_later.py", "")
+        self.write("colorsys.py", "def ours(claim): pass\n")  # there is one in the library, too
+        sys.modules.pop("colorsys", None)
+        self.assertEqual(worker.load_handler("tap_tasks.work")(None).__name__, "tap_later")
+        self.assertEqual(worker.load_handler("colorsys.ours").__name__, "ours")
+        self.assertEqual(sys.path.count(str(self.folder)), 1)
+
+    def test_not_found_here(self) -> None:
+        """Where Python is told not to look here, this does not either."""
+        self.write("tap_tasks.py", "def work(claim): pass\n")
+        flags = types.SimpleNamespace(safe_path=True)
+        self.patch(worker, "sys", types.SimpleNamespace(flags=flags, path=sys.path))
+        self.assertRegex(self.refused("tap_tasks.work"), "No module named 'tap_tasks'")
+
+    def test_inside_of_an_object(self) -> None:
+        """With a colon, what is behind it may be of any depth."""
+        self.write("tap_package/__init__.py", "")
+        self.write(
+            "tap_package/tasks.py",
+            "class Tasks:\n    @staticmethod\n    def work(claim): return 1\n",
+        )
+        work = worker.load_handler("tap_package.tasks:Tasks.work")
+        self.assertEqual(work(None), 1)  # type: ignore[arg-type]
+        self.assertEqual(
+            self.refused("tap_package.tasks.Tasks.work"),
+            "--handler: No module named 'tap_package.tasks.Tasks'; 'tap_package.tasks' is not a "
+            "package (what is in an object is named module:object.attribute)",
+        )
+
+    def test_refused(self) -> None:
+        """What is missing, or cannot be called, is named, with where it was looked for."""
+        self.write("tap_tasks.py", "number = 3\n")
+        for name, text in [
+            ("", "'' is not of the form package.module.function"),
+            ("work", "'work' is not of the form"),
+            ("tap_tasks:", "is not of the form"),
+            ("tap tasks.work", "is not of the form"),
+            ("tap_tasks.work", rf"no attribute 'work' \(in {self.folder}/tap_tasks.py\)"),
+            ("tap_tasks.number", "'tap_tasks.number' cannot be called: it is 'int'"),
+            (
+                "tap_nowhere.tasks.work",
+                rf"named 'tap_nowhere', neither here \({self.folder}\) nor on PYTHONPATH",
+            ),
+        ]:
+            self.assertRegex(self.refused(name), f"^--handler: .*{text}")
+
+    def test_what_failed(self) -> None:
+        """A module that cannot be imported shows why, from its own code on."""
+        self.write("tap_missing.py", "import tap_nothing_like_it\n")
+        self.write("tap_raises.py", "def f():\n    raise ValueError('oh')\n\nf()\n")
+        self.write("tap_syntax.py", "def f(:\n")
+        for name, frames, error in [
+            ("tap_missing", 1, "ModuleNotFoundError: No module named 'tap_nothing_like_it'"),
+            ("tap_raises", 2, "ValueError: oh"),
+            ("tap_syntax", 1, "SyntaxError: "),
+        ]:
+            first, *lines = self.refused(f"{name}.work").splitlines()
+            self.assertEqual(first, f"--handler: importing '{name}' failed:")
+            self.assertRegex(lines[0], rf'  File "{self.folder}/{name}.py", line \d')
+            self.assertEqual(len([line for line in lines if "  File " in line]), frames)
+            self.assertTrue(lines[-1].startswith(error), lines)
+
+    def test_coroutine_in_a_thread(self) -> None:
+        """A coroutine function cannot run in a thread."""
+        self.write("tap_tasks.py", "async def work(claim): pass\n")
+        words = ["--handler", "tap_tasks.work"]
+        parsed(*words)
+        refused = self.assertRaises(UsageError, parsed, *words, "--in-thread")
+        self.assertRegex(str(refused), "coroutine function .* omit --in-thread")
