@@ -20,7 +20,7 @@ from weakref import WeakValueDictionary
 from twisted.internet.address import UNIXAddress
 from twisted.internet.defer import CancelledError, Deferred, DeferredLock
 from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint
-from twisted.internet.interfaces import ISSLTransport, IStreamClientEndpoint
+from twisted.internet.interfaces import IAddress, ISSLTransport, IStreamClientEndpoint
 from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
@@ -47,11 +47,17 @@ Answer = TypeVar("Answer")
 AnyConnection = Union[ResultSub, "WaitingConnection"]
 
 
-def _quiet(protocol: Any) -> Factory:
-    """Make a factory for one connection, of which the log need not tell."""
-    factory = Factory.forProtocol(lambda: protocol)
-    factory.noisy = False
-    return factory
+class _Single(Factory):
+    """Connects one protocol, of which the log need not tell."""
+
+    noisy = False
+
+    def __init__(self, protocol: AnyConnection) -> None:
+        self._protocol: Any = protocol
+
+    def buildProtocol(self, addr: IAddress | None) -> Any:
+        """Give the protocol."""
+        return self._protocol
 
 
 class Returning(Protocol):
@@ -199,7 +205,7 @@ class WaitingRoom:
         redis = self.pub.redis
         made = make(db=redis.db, password=redis.password, username=redis.username)
         try:
-            await self._in_time(self._endpoint().connect(_quiet(made)))
+            await self._in_time(self._endpoint().connect(_Single(made)))
         except (CancelledError, ThoonkError):
             raise
         except Exception as error:
