@@ -96,10 +96,25 @@ class Claims:
         called = self._room.pub.redis.call(_RELEASE, (*self._release, *words), TEXT)
         return called.addErrback(self._not_released)
 
+    def give_back(self, ids: list[bytes], time: bytes) -> None:
+        """Give jobs back that found nobody here, with the time of their claims.
+
+        :param ids: see :meth:`release`.
+        """
+        token = f"{self.owner}:{time.decode()}"
+        called = self.release([(id_.decode("utf-8", "surrogateescape"), token) for id_ in ids])
+        self._room.under_way.add(called)
+        called.addErrback(self._cannot_give_back)
+        called.addBoth(lambda _: self._room.under_way.discard(called))
+
     def _not_released(self, reason: Failure) -> Failure:
         if reason.check(ConnectionLost):
             self.doubt()
         return reason
+
+    def _cannot_give_back(self, reason: Failure) -> None:
+        if not reason.check(ConnectionLost):
+            self._log.failure("claims of {name!r} were not given back", reason, name=self._name)
 
     # -- answers that were lost ---------------------------------------------------
 

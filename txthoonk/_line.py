@@ -239,7 +239,12 @@ class Line:
         delivered, self._handed_over = self._handed_over, []
         if delivered and self._delivered is not None:
             self._delivered.add(delivered)
-        if self._taken:
+        if self._taken and self._claims is not None:
+            # What was told as claimed must be told as available.
+            ids = [parts[0] for parts in reversed(self._taken)]
+            self._taken.clear()
+            self._claims.give_back(ids, self._time)
+        elif self._taken:
             back = [word for parts in reversed(self._taken) for word in (parts[0], self._time)]
             self._taken.clear()
             self._put_back.add(back)

@@ -18,9 +18,18 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from txthoonk._keys import CONFFEED
+from txthoonk._listening import Listening
 from txthoonk._patience import Retry
 from txthoonk._records import dump_failure
-from txthoonk.errors import ConnectionLost, InvalidItem, JobNotClaimed, NotSent
+from txthoonk.errors import (
+    ConnectionLost,
+    FeedDoesNotExist,
+    InvalidItem,
+    JobNotClaimed,
+    NotSent,
+    ResponseError,
+)
 from txthoonk.types._base import to_text
 
 if TYPE_CHECKING:
@@ -31,6 +40,8 @@ __all__ = ["MOST", "Pump"]
 
 MOST = 100  # jobs that one call finishes or claims
 CALLS = 2  # under way: while the server does one, we work on what the other has brought
+
+PROBE = 0.02  # seconds from one look into a line that was empty to the next
 
 Finish = tuple[Any, ...]
 
@@ -48,19 +59,25 @@ class Pump:
     _log = Logger()
 
     def __init__(self, worker: Worker, job: Job, weight: float) -> None:
+        room = job.pub.waiting_room
         self._worker = worker
         self.job = job
         self.weight = weight
         self.turn = 0.0
         self.asked = 0
         self.ready = False
+        self._emptied = 0.0  # when the line was found empty
         self._calls = 0
         self._outbox: list[Finish] = []
         self._watch: Deferred[Claim] | None = None
         self._telling: set[Callable[[], Deferred[Any]]] = set()
         self._untold: list[Callable[[], Deferred[Any]]] = []
-        self._retry = Retry(job.pub.waiting_room, f"jobs of {job.name!r}", self._again)
+        # How long claims last may change at any time.
+        told = {CONFFEED: self._told_configuration}
+        self._configured = Listening(room, f"changes of {job.name!r}", told, worker._renew)
+        self._retry = Retry(room, f"jobs of {job.name!r}", self._again)
         self._open = False
+        self._ended = False
         self._warned = False
         self._settled: list[Deferred[None]] = []
 
@@ -69,6 +86,7 @@ class Pump:
     def start(self) -> None:
         """Begin to claim."""
         self._open = self.ready = True
+        self._configured.begin()
         self.job.pub.waiting_room.returning.add(self)
 
     def stop(self) -> None:
@@ -78,7 +96,9 @@ class Pump:
 
     def end(self) -> None:
         """Try no more to say what could not be said."""
+        self._ended = True
         self._retry.stop()
+        self._configured.end()
         self.job.pub.waiting_room.returning.discard(self)
 
     def resume(self) -> None:
@@ -107,6 +127,11 @@ class Pump:
                     waiting.callback(None)
 
     # -- claims and finishes -----------------------------------------------------------
+
+    def probe(self, now: float) -> None:
+        """Look again where nobody watches, because others take all the room."""
+        if not self.ready and self._watch is None and self.open and now - self._emptied > PROBE:
+            self.ready = True
 
     def finish(self, words: Finish) -> None:
         """Finish a job with the next call."""
@@ -144,6 +169,7 @@ class Pump:
             self._finished(words, status)
         if claim and len(claims) < 3 * claim:
             self.ready = False
+            self._emptied = self._worker._reactor.seconds()
             self.turn -= (claim - len(claims) // 3) / self.weight
         self._worker._deal(self._deal, to_text(time), claims)
         self._check_settled()
@@ -176,11 +202,17 @@ class Pump:
         self.turn -= claim / self.weight
         if reason.check(ConnectionLost, CancelledError) and not reason.check(NotSent):
             self.job._claims.doubt()
-        self._outbox = sent + self._outbox
+        if reason.check(FeedDoesNotExist):
+            for words in sent:
+                self.job._claims.ended(words[0], words[1])
+        else:
+            self._outbox = sent + self._outbox
         self._failed(reason)
+        self._check_settled()
 
     def _failed(self, reason: Failure) -> None:
-        self._retry.later(reason)
+        if not self._ended:
+            self._retry.later(reason)
         self._worker._soon()
 
     def _again(self) -> None:
@@ -239,9 +271,9 @@ class Pump:
         self._check_settled()
 
     def _not_told(self, reason: Failure, call: Callable[[], Deferred[Any]]) -> None:
-        if reason.check(JobNotClaimed):
+        if reason.check(JobNotClaimed, FeedDoesNotExist) or self._ended:
             self._told(None, call)
-        elif reason.check(ConnectionLost, CancelledError):
+        elif reason.check(ConnectionLost, CancelledError, ResponseError):
             self._untold.append(call)
             self._retry.later(reason)
         else:
@@ -263,6 +295,10 @@ class Pump:
         self._log.error("stalled: {error}", error=error)
         why = dump_failure(error)
         self.tell(lambda: self.job._end_stalled(*held, why))
+
+    def _told_configuration(self, name: str, *_: str) -> None:
+        if name == self.job.name:
+            self._worker._renew()
 
     # -- renewal: see txthoonk._renewal.Renewed --------------------------------------------
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
-from weakref import WeakKeyDictionary
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
@@ -159,11 +158,9 @@ class Renewal:
             self._set_timer(self._interval())
 
 
-_renewals: WeakKeyDictionary[Any, Renewal] = WeakKeyDictionary()
-
-
 def renewal_of(pub: Publishing, reactor: Any) -> Renewal:
     """Give the one of a publisher."""
-    if pub not in _renewals:
-        _renewals[pub] = Renewal(pub, reactor)
-    return _renewals[pub]
+    room = pub.waiting_room
+    if room.renewal is None:
+        room.renewal = Renewal(pub, reactor)
+    return room.renewal

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred, DeferredLock, fail, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
@@ -92,10 +92,8 @@ class Results:
         self._look = look
         self._waits: dict[str, dict[_Wait, None]] = {}
         self._handlers: list[tuple[ResultSub, int]] = []
-        self._subscribing = DeferredLock()
         self._attempt: Deferred[list[tuple[ResultSub, int]]] | None = None
-        self._failed: Exception | None = None
-        self._attempts = 0
+        self._joining: list[Deferred[ResultSub]] = []
         self._retry = Retry(room, f"results of {name!r}", self.resume, RENEWAL)
 
     # -- who waits ------------------------------------------------------------
@@ -144,9 +142,9 @@ class Results:
         self._retry.stop()
         if self._room.health is not None:
             self._room.health.silent(self)
-        if not self._subscribing.locked:
+        if self._attempt is None:
             self._stop_listening()
-        elif self._room.patient and self._attempt is not None:
+        elif self._room.patient:
             self._attempt.cancel()
 
     def _fail(self, reason: Failure | Exception, id_: str, wait: _Wait) -> None:
@@ -286,35 +284,38 @@ class Results:
 
     async def _listen(self) -> ResultSub:
         """Subscribe to the feed's channels, if that was not done already."""
-        attempts = self._attempts
-        await self._subscribing.acquire()
-        try:
-            if self._failed is not None and self._attempts != attempts:
-                raise self._failed  # they that stood before us have just tried
-            if not self._handlers:
-                await self._try_to_listen()
-            sub = self._handlers[0][0]
-            if self._room.health is not None and self._waits:
-                self._room.health.listening(self)
-        finally:
-            self._subscribing.release()
-            if not self._waits:
-                self._stop_listening()
+        sub = self._sub
+        if sub is None:
+            joining: Deferred[ResultSub] = Deferred()
+            self._joining.append(joining)
+            if self._attempt is None:
+                self._try_to_listen()
+            sub = await joining
+        if self._room.health is not None and self._waits:
+            self._room.health.listening(self)
         return sub
 
-    async def _try_to_listen(self) -> None:
-        self._failed = None
+    def _try_to_listen(self) -> None:
+        """Subscribe for all who want to listen."""
         attempt = self._attempt = Deferred.fromCoroutine(self._subscribe())
         if self._room.patient:
             attempt.addTimeout(ATTEMPT, self._room.reactor, _too_slow)
-        try:
-            self._handlers = await attempt
-        except Exception as error:
-            self._failed = error
-            raise
-        finally:
-            self._attempts += 1
-            self._attempt = None
+        attempt.addCallbacks(self._listens, self._cannot_listen)
+
+    def _listens(self, handlers: list[tuple[ResultSub, int]]) -> None:
+        self._attempt = None
+        self._handlers = handlers
+        joining, self._joining = self._joining, []
+        for one in joining:
+            one.callback(handlers[0][0])
+        if not self._waits:
+            self._stop_listening()
+
+    def _cannot_listen(self, reason: Failure) -> None:
+        self._attempt = None
+        joining, self._joining = self._joining, []
+        for one in joining:
+            one.errback(reason.value)
 
     async def _subscribe(self) -> list[tuple[ResultSub, int]]:
         sub = await self._room.subscriber()

@@ -37,6 +37,7 @@ from txthoonk.protocol import Redis, RedisSubscriber
 
 if TYPE_CHECKING:
     from txthoonk._publishing import Publishing
+    from txthoonk._renewal import Renewal
 
 __all__ = ["WaitingRoom"]
 
@@ -125,6 +126,8 @@ class WaitingRoom:
         self.timekeepers: set[Timekeeper] = set()
         #: Who else must be told when there is a connection again.
         self.returning: set[Returning] = set()
+        #: Renews the claims of workers, if there are any.
+        self.renewal: Renewal | None = None
         #: Those who may have claims that they have not heard of.
         self.doubtful: set[Claims] = set()
         self._lines: WeakValueDictionary[tuple[str, str], Line] = WeakValueDictionary()

@@ -8,6 +8,7 @@ import os
 import random
 import socket
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Union
 
 import attr
@@ -201,6 +202,8 @@ class Worker(Service):
             self._begin()
 
     def _begin(self) -> None:
+        if self._thoonk is not None:
+            _services_on(self._thoonk).add(self)
         for feed, weight in self._feeds.items():
             opening = Deferred.fromCoroutine(open_feed(feed, self._thoonk, self._reactor))
             self._opening.append(opening)
@@ -246,12 +249,12 @@ class Worker(Service):
             pump.stop()
         self._soon()
         await self._end_runs()
-        await self._settle()
-        self._cancel_scheduled()
         for pump in self._pumps:
-            pump.end()
-            _services_on(pump.job.pub).discard(self)
+            await self._end_pump(pump)
+        self._cancel_scheduled()
         self._pumps.clear()
+        if self._thoonk is not None:
+            _services_on(self._thoonk).discard(self)
         maintenance, self._maintenance = self._maintenance, []
         for service in maintenance:
             await service.stopService()
@@ -280,15 +283,23 @@ class Worker(Service):
             for run in left:
                 self._give_up(run, "released")
 
-    async def _settle(self) -> None:
-        with self._log.failuresHandled("error while stopping"):
-            try:
-                for pump in self._pumps:
-                    await pump.settled().addTimeout(END_TIMEOUT, self._reactor)
-                    ended = renewal_of(pump.job.pub, self._reactor).remove(pump)
-                    await ended.addTimeout(END_TIMEOUT, self._reactor)
-            except TimeoutError:
-                self._log.warn("not all was answered before the end: jobs may stay claimed")
+    async def _end_pump(self, pump: Pump) -> None:
+        """Let a feed say what it has to say."""
+        timeout = END_TIMEOUT
+        try:
+            await pump.settled().addTimeout(END_TIMEOUT, self._reactor)
+        except TimeoutError:
+            self._log.warn(
+                "not all was said of jobs of {name!r} before the end: they stay claimed until "
+                "the feed's timeout",
+                name=pump.job.name,
+            )
+            timeout = 0.0
+        pump.end()
+        _services_on(pump.job.pub).discard(self)
+        ended = renewal_of(pump.job.pub, self._reactor).remove(pump)
+        with suppress(ThoonkError, TimeoutError):  # it is forgotten soon by itself
+            await ended.addTimeout(timeout, self._reactor)
 
     # -- which jobs ----------------------------------------------------------------------
 
@@ -326,6 +337,10 @@ class Worker(Service):
 
     def _fill(self) -> None:
         free = self._room() if self._stopping is None else 0
+        if free and len(self._pumps) > 1:
+            now = self._reactor.seconds()
+            for pump in self._pumps:
+                pump.probe(now)
         ready = [pump for pump in self._pumps if pump.ready and pump.open and pump.free]
         shares = share(ready, free)
         for pump in self._pumps:
@@ -344,7 +359,7 @@ class Worker(Service):
         self._runs[run] = None
         try:
             result = self._handler(claim)
-        except Exception:  # noqa: BLE001  (recorded with the job)
+        except BaseException:  # noqa: BLE001  (recorded with the job, as a Deferred would)
             self._failed(Failure(), run)
             return
         if inspect.iscoroutine(result):
@@ -394,9 +409,16 @@ class Worker(Service):
             return
         delay = error.delay if isinstance(error, Retry) else None
         if delay is None:
-            delay = self._back_off(claim.cancelled + 1)
+            delay = self._delay(claim.cancelled + 1)
         run.pump.tell(lambda: job.fail(claim, reason, delay))
         self._tell(run, "failed")
+
+    def _delay(self, failures: int) -> float:
+        try:
+            return check_seconds(self._back_off(failures), "what back_off gives")
+        except Exception:  # noqa: BLE001  (the user's; the job must not suffer)
+            self._log.failure("error in back_off")
+            return back_off(failures)
 
     def _leave(self, run: _Run) -> None:
         del self._runs[run]
@@ -416,6 +438,10 @@ class Worker(Service):
         self._tell(run, outcome)
         if run.ending is not None:
             run.ending.cancel()
+
+    def _renew(self) -> None:
+        for pub in {pump.job.pub for pump in self._pumps}:
+            renewal_of(pub, self._reactor).renew()
 
     def _lost(self, claim: Claim) -> None:
         for run in list(self._runs):

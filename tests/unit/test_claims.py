@@ -114,12 +114,14 @@ class GetTests(ClaimTestCase):
         self.assertEqual(tokens, [self.token("5.5"), self.token("6.5"), self.token("6.5")])
 
     def test_nobody(self) -> None:
-        """A claim that comes for nobody is put back, and not remembered."""
+        """A claim that comes for nobody is given back, and not remembered."""
         got = outcome(self.job.get())
         self.main.sent()
         closed = outcome(self.pub.close())
         self.main.answer([b"5.5", 0, b"a", b"A", 0])
-        self.assertEqual(self.main.sent(), [[b"queue/put_back", b"a", b"5.5"]])
+        (sent,) = self.main.sent()
+        self.assertEqual(sent[0], b"job/release")
+        self.assertEqual(sent[-2:], [b"a", self.token().encode()])
         self.assertEqual(self.claims.tokens, {})
         self.assertEqual(([type(error) for error in got], closed), ([ConnectionLost], []))
 

@@ -404,7 +404,8 @@ class Job(JobState):
                 failure,
             )
 
-        return self.get_failure(id_).addCallback(with_failure)
+        # The connection may be lost just then; it is stalled, whatever it was that failed.
+        return self.get_failure(id_).addErrback(lambda _: None).addCallback(with_failure)
 
     def _look(self, id_: str, noted: bytes) -> Deferred[list[bytes]]:
         kept = kept_result_key(self.name, id_)
