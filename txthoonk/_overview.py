@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import attr
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 
 from txthoonk._keys import feed_key
 from txthoonk._redis import TEXT, RedisProtocol
 from txthoonk._scripts import load
+from txthoonk.errors import ConnectionLost, ResponseError
 
-__all__ = ["Held", "Overview", "WorkerInfo", "read_overview"]
+__all__ = ["SILENT", "Held", "Overview", "WorkerInfo", "read_overview", "read_overviews"]
 
 _OVERVIEW = load("registry/overview")
+
+SILENT = 60.0  # seconds after which a worker that says nothing is taken for dead
+AT_A_TIME = 16  # feeds that are read
+LONGEST = 1e12  # seconds; what is longer ago is no time
+MOST_NUMBER = 10**9  # of what a worker tells of itself
 
 _PARTS = (
     "config",
@@ -71,6 +78,7 @@ class Overview:
     """A feed of whatever type, at one moment.
 
     :ivar name: the feed's name.
+    :ivar time: when that was, in seconds since 1970 by the server's clock.
     :ivar type: its type; ``feed`` if it has none.
     :ivar paused: whether it is paused.
     :ivar available: how many items it has; of a queue or job feed: in its line.
@@ -79,12 +87,14 @@ class Overview:
     :ivar delayed: how many jobs are not due yet.
     :ivar publishes: how many items were ever published or put.
     :ivar finishes: how many jobs were ever finished.
-    :ivar oldest: for how many seconds the first job in line is there; None if there is none.
+    :ivar oldest: for how many seconds the job is available that is for longest; None if there
+        is none, or of a queue.
     :ivar workers: those who work on it.
     :ivar held: the claims that are renewed longest ago.
     """
 
     name: str
+    time: float
     type: str
     paused: bool
     available: int
@@ -108,12 +118,53 @@ def read_overview(redis: RedisProtocol, feed: str, most: int = 100) -> Deferred[
     return redis.call(_OVERVIEW, (*prefix, most), TEXT).addCallback(_overview, feed)
 
 
+async def read_overviews(
+    redis: RedisProtocol, feeds: Iterable[str], most: int = 100
+) -> tuple[dict[str, Overview], dict[str, ResponseError]]:
+    """Look at many feeds, some at a time.
+
+    :param most: see :func:`read_overview`.
+    :return: what they look like; and why others cannot be looked at.
+    :raises ConnectionLost: if one was not answered.
+    """
+    found: dict[str, Overview] = {}
+    failed: dict[str, ResponseError] = {}
+    rest = iter(feeds)
+    readers = [
+        Deferred.fromCoroutine(_read_some(redis, rest, most, found, failed))
+        for _ in range(AT_A_TIME)
+    ]
+    try:
+        for reader in readers:
+            await reader
+    finally:
+        for reader in readers:
+            reader.addErrback(lambda reason: reason.trap(CancelledError, ConnectionLost))
+            reader.cancel()
+    return found, failed
+
+
+async def _read_some(
+    redis: RedisProtocol,
+    feeds: Iterator[str],
+    most: int,
+    found: dict[str, Overview],
+    failed: dict[str, ResponseError],
+) -> None:
+    for feed in feeds:
+        try:
+            found[feed] = await read_overview(redis, feed, most)
+        except ResponseError as error:
+            failed[feed] = error
+
+
 def _overview(reply: list[Any], feed: str) -> Overview:
     time, kind, paused, available, claimed, stalled, delayed, publishes, finishes = reply[:9]
     since, workers, held = reply[9:]
     now = float(time)
     return Overview(
         feed,
+        now / 1000,
         kind,
         bool(paused),
         available,
@@ -122,34 +173,47 @@ def _overview(reply: list[Any], feed: str) -> Overview:
         delayed,
         publishes,
         finishes,
-        None if since is None else max(0.0, now - float(since)) / 1000,
+        None if since is None else _seconds(now, float(since)),
         [_worker(*both, now) for both in zip(workers[::2], workers[1::2], strict=True)],
         [_held(*three, now) for three in zip(held[::3], held[1::3], held[2::3], strict=True)],
     )
 
 
-def _worker(owner: str, text: str, now: float) -> WorkerInfo:
+def _seconds(now: float, since: float) -> float:
+    """Give how long ago a time is that somebody has stored, who may have stored anything."""
+    seconds = (now - since) / 1000
+    return seconds if 0 <= seconds < LONGEST else 0.0
+
+
+def _worker(worker: str, text: str, now: float) -> WorkerInfo:
+    owner = worker.partition(":")[0]
     time, _, stored = text.partition(" ")
     try:
-        seen = max(0.0, now - float(time)) / 1000
+        seen = _seconds(now, float(time))
         words: Any = json.loads(stored)
         return WorkerInfo(
             owner,
             seen,
             str(words.get("name", "")),
             str(words.get("host", "")),
-            int(words.get("pid", 0)),
-            int(words.get("concurrency", 0)),
+            _number(words.get("pid", 0)),
+            _number(words.get("concurrency", 0)),
         )
     except (ValueError, TypeError, AttributeError, RecursionError):
         return WorkerInfo(owner, 0.0)
 
 
+def _number(told: object) -> int:
+    return told if type(told) is int and 0 <= told <= MOST_NUMBER else 0
+
+
 def _held(id_: str, score: str, entry: str, now: float) -> Held:
-    token = entry.partition(" ")[0]
+    token, _, time = entry.partition(" ")
     owner, _, start = token.rpartition(":")
+    claimed = float(score)
     try:
-        since = float(start or score)
+        known = claimed <= float(time)  # else somebody else has claimed it since
+        since = float(start) if known else claimed
     except ValueError:
-        since = float(score)
-    return Held(id_, owner, max(0.0, now - since) / 1000)
+        known, since = False, claimed
+    return Held(id_, owner if known else "", _seconds(now, since))

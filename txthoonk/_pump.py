@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from functools import partial
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -41,6 +42,8 @@ __all__ = ["MOST", "Pump"]
 MOST = 100  # jobs that one call finishes or claims
 CALLS = 2  # under way: while the server does one, we work on what the other has brought
 
+_numbers = count(1)
+
 PROBE = 0.02  # seconds from one look into a line that was empty to the next
 
 Finish = tuple[Any, ...]
@@ -50,6 +53,7 @@ class Pump:
     """One feed of a worker.
 
     :ivar job: the feed.
+    :ivar number: tells it from others of the same process.
     :ivar weight: its share of the worker, where several feeds have jobs.
     :ivar turn: how much it has had of that.
     :ivar asked: how many jobs it may bring any moment.
@@ -62,6 +66,7 @@ class Pump:
         room = job.pub.waiting_room
         self._worker = worker
         self.job = job
+        self.number = next(_numbers)
         self.weight = weight
         self.turn = 0.0
         self.asked = 0

@@ -32,9 +32,11 @@ class Renewed(Protocol):
     """Whose claims are renewed: a worker's, on one feed.
 
     :ivar job: the feed.
+    :ivar number: tells it from others of the same process.
     """
 
     job: Job
+    number: int
 
     def claims(self) -> list[Claim]:
         """Give the claims to renew."""
@@ -125,11 +127,11 @@ class Renewal:
 
     def _call(self, part: list[tuple[Renewed, str, list[Claim]]]) -> Deferred[None]:
         keys: list[str] = []
-        words: list[str | int] = [self._pub._uuid, FORGOTTEN]
+        words: list[str | int] = [FORGOTTEN]
         for renewed, about, claims in part:
             job = renewed.job
             keys += (job.feed_claimed, job.feed_claims, job.feed_workers, job.feed_config)
-            words += (about, len(claims))
+            words += (f"{self._pub._uuid}:{renewed.number}", about, len(claims))
             for claim in claims:
                 words += (claim.id, claim.token)
         command = (*_RENEW.prefix(keys), *words)

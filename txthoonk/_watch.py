@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred, gatherResults
 
 from txthoonk._cli_tools import CommandError, publisher, show
 from txthoonk._glob import glob_matcher
+from txthoonk._records import Progress
 from txthoonk._url import Target
 from txthoonk.errors import InvalidItem
 from txthoonk.events import Event
@@ -93,6 +94,8 @@ def _text(item: Any) -> str:
     """Give an item as it is stored."""
     if isinstance(item, InvalidItem):
         item = item.data
+    if isinstance(item, Progress):
+        item = item._asdict()
     if isinstance(item, bytes):
         return item.decode("utf-8", "surrogateescape")
     return item if isinstance(item, str) else json.dumps(item, separators=(",", ":"))

@@ -15,6 +15,8 @@ from twisted.internet.task import react
 
 from txthoonk import __version__, _cli_feeds, _cli_jobs
 from txthoonk._cli_tools import Command, CommandError
+from txthoonk._top import add_arguments as add_top_arguments
+from txthoonk._top import top
 from txthoonk._url import Target, parse_url
 from txthoonk._watch import watch
 from txthoonk.errors import ThoonkError
@@ -63,7 +65,7 @@ async def _run(reactor: Any, options: argparse.Namespace) -> int:
             await options.command(reactor, target, options)
         sys.stdout.flush()
     except CancelledError:
-        return 0 if options.command is watch else INTERRUPTED
+        return 0 if options.command in (watch, top) else INTERRUPTED
     except BrokenPipeError:
         # Python would complain once more when it closes the stream at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -126,6 +128,7 @@ def _parser() -> argparse.ArgumentParser:
     json: list[argparse.ArgumentParser] = []
     _add_feeds(add, json)
     _add_jobs(add, json)
+    add_top_arguments(add("top", top, "show feeds and workers, as they change"))
     watching = add("watch", watch, "show what happens to feeds, as it happens")
     watching.add_argument("patterns", metavar="FEED_OR_PATTERN", nargs="+")
     watching.add_argument("--since", metavar="CURSOR", help="begin behind that event of a feed")
@@ -171,6 +174,7 @@ def _add_jobs(add: Add, json: list[argparse.ArgumentParser]) -> None:
     put.add_argument("item", metavar="ITEM", nargs="?")
     put.add_argument("--high", action="store_true", help="put it in front of all others")
     put.add_argument("--id", help="the job's id")
+    put.add_argument("--delay", help="let the job be due only after so long", **seconds)
     get = add("get", _cli_jobs.get, "take the next item, or claim the next job", "feed")
     jobs = add("jobs", _cli_jobs.jobs, "count the jobs, and show their ids by state", "feed")
     finish = add("finish", _cli_jobs.finish, "finish a claimed job", "feed", "id")
@@ -183,6 +187,19 @@ def _add_jobs(add: Add, json: list[argparse.ArgumentParser]) -> None:
     ):
         change = add(verb.__name__, _cli_jobs.on_each(verb), text, "feed")
         change.add_argument("ids", metavar="ID", nargs="+")
+    failures = add(
+        "failures", _cli_jobs.failures, "show why jobs failed, the latest first", "feed"
+    )
+    failures.add_argument("ids", metavar="ID", nargs="*", help="these only, with the traceback")
+    add("edit", _cli_jobs.edit, "give a job another item", "feed", "id", "item")
+    for change_all, text in (
+        (_cli_jobs.pause, "let nobody take anything from feeds"),
+        (_cli_jobs.resume, "let things be taken from feeds again"),
+    ):
+        paused = add(change_all.__name__, change_all, text)
+        paused.add_argument("feeds", metavar="FEED", nargs="+")
+    drain = add("drain", _cli_jobs.drain, "remove all jobs that are available", "feed")
+    drain.add_argument("--delayed", action="store_true", help="those that are delayed, too")
     result = add(
         "result", _cli_jobs.result, "show a job's result, once there is one", "feed", "id"
     )
@@ -190,4 +207,4 @@ def _add_jobs(add: Add, json: list[argparse.ArgumentParser]) -> None:
         sub.add_argument("--timeout", help="wait no longer", default=0, **seconds)
     maintain = add("maintain", _cli_jobs.maintain, "put right what others left behind")
     maintain.add_argument("feeds", metavar="FEED", nargs="*", help="none: all that need it")
-    json += [get, jobs, result, maintain]
+    json += [failures, get, jobs, result, maintain]

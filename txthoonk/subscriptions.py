@@ -58,6 +58,11 @@ class Subscription(AsyncIterator[Event]):
         state = " stopped" if self.stopped else ""
         return f"<Subscription {self.name!r}{state}>"
 
+    @property
+    def backlog(self) -> int:
+        """How many events wait for the subscriber."""
+        return len(self._events)
+
     # -- what the user does ---------------------------------------------------------
 
     def next(self) -> Deferred[Event]:

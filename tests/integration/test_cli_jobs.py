@@ -128,7 +128,7 @@ class JobCommandTests(CommandTestCase):
         await self.numsub("feed.finishes:j", 1)
         await self.thoonk("get", "j", "--json")
         await self.thoonk("finish", "j", "a", "done")
-        self.assertEqual((await child.ended, child.out), (0, "done\n"))
+        self.assertEqual((await child.ended, child.out, child.err), (0, "done\n", ""))
 
     async def test_states(self) -> None:
         """cancel, stall and retry take ids; jobs shows counts and ids by state."""
@@ -145,7 +145,7 @@ class JobCommandTests(CommandTestCase):
         self.assertEqual(await self.thoonk("retry", "j", "c"), (0, "", ""))
         self.assertEqual(await self.thoonk("retract", "j", "a"), (0, "", ""))
         _, out, _ = await self.thoonk("jobs", "j", "--json")
-        ids = {"available": ["c", "b"], "claimed": ["d"], "stalled": []}
+        ids = {"available": ["c", "b"], "claimed": ["d"], "stalled": [], "delayed": []}
         counts = {"available": 2, "claimed": 1, "stalled": 0, "publishes": 4, "finishes": 0}
         self.assertEqual(json.loads(out), {**counts, "ids": ids})
         self.assertEqual(await self.thoonk("item", "j", "d"), (0, "work\n", ""))

@@ -80,6 +80,7 @@ class Holder:
 
     def __init__(self, pub: ThoonkPub) -> None:
         self.job = Job(pub, "cats")
+        self.number = 1
 
 
 class LoaderTests(SynchronousTestCase):

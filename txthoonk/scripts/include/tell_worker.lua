@@ -1,10 +1,10 @@
 -- Notes that a worker lives, with the time before what it tells of itself, or that it ends.
 -- Those of whom nothing was heard for long are forgotten.
-local function tell_worker(workers, owner, text, time, most)
+local function tell_worker(workers, worker, text, time, most)
   if text == '' then
-    redis.call('HDEL', workers, owner)
+    redis.call('HDEL', workers, worker)
   else
-    redis.call('HSET', workers, owner, string.format('%.17g', time) .. ' ' .. text)
+    redis.call('HSET', workers, worker, string.format('%.17g', time) .. ' ' .. text)
   end
   local all = redis.call('HGETALL', workers)
   for index = 1, #all, 2 do

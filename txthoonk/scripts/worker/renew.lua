@@ -6,10 +6,9 @@
 --   3 feed.workers:[feed]      hash
 --   4.. feed.config:[feed]     hash         and then all four of the next feed
 -- ARGV
---   1 whose the claims are
---   2 how old what others told of themselves may get, in milliseconds
---   3.. for each feed: what to tell of the worker, empty if it ends; how many claims; and for
---     each its id and token
+--   1 how old what others told of themselves may get, in milliseconds
+--   2.. for each feed: the worker, as [owner]:[number], where the owner is that of its claims;
+--     what to tell of it, empty if it ends; how many claims; and for each its id and token
 -- Reply: for each feed the configured timeout, nil if there is none, and an array of the ids
 --   that are not claimed by these claims any more
 -- Errors: none
@@ -21,13 +20,13 @@
 --- include now
 --- include renew_claim
 --- include tell_worker
-local keys, words, reply, at = {unpack(KEYS)}, {unpack(ARGV)}, {}, 3
-local owner, most = words[1], tonumber(words[2])
+local keys, words, reply, at = {unpack(KEYS)}, {unpack(ARGV)}, {}, 2
+local most = tonumber(words[1])
 local time = now()
 for first = 1, #keys, 4 do
   local claimed, claims, workers, config = unpack(keys, first, first + 3)
-  local lost, last = {}, at + 1 + 2 * words[at + 1]
-  for index = at + 2, last, 2 do
+  local lost, last = {}, at + 2 + 2 * words[at + 2]
+  for index = at + 3, last, 2 do
     local id, token = words[index], words[index + 1]
     local score, entry = claim_of(claimed, claims, id)
     if holds_claim(token, score, entry) then
@@ -37,7 +36,7 @@ for first = 1, #keys, 4 do
     end
   end
   if redis.call('EXISTS', config) == 1 then
-    tell_worker(workers, owner, words[at], time, most)
+    tell_worker(workers, words[at], words[at + 1], time, most)
   end
   local timeout = redis.pcall('HGET', config, 'timeout')
   reply[#reply + 1] = type(timeout) == 'string' and timeout

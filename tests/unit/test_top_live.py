@@ -1,0 +1,122 @@
+"""``thoonk top`` as it goes on: when it looks, what it does without a connection, its keys."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from txthoonk._top import _Keys, _keys, _look_on, _View
+from txthoonk._url import parse_url
+from txthoonk.errors import NotSent
+
+
+class Looks:
+    """A view whose looks take as long as the test says."""
+
+    def __init__(self) -> None:
+        self.under_way: list[Deferred[None]] = []
+
+    def try_to_look(self) -> Deferred[None]:
+        self.under_way.append(Deferred())
+        return self.under_way[-1]
+
+
+class LookOnTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock, self.looks = Clock(), Looks()
+        self.shown: list[float] = []
+        looking = _look_on(
+            self.clock,
+            self.looks,  # type: ignore[arg-type]
+            2.0,
+            lambda: self.shown.append(self.clock.seconds()),
+        )
+        self.looking = Deferred.fromCoroutine(looking)
+
+    def test_interval(self) -> None:
+        """Looks begin every interval, however long the one before took."""
+        for begin in (0.0, 2.0, 4.0):
+            self.looks.under_way.pop().callback(None)
+            self.assertEqual(self.shown[-1], begin)
+            self.clock.advance(1.9)
+            self.assertEqual(self.looks.under_way, [])
+            self.clock.advance(0.1)
+            self.assertEqual(len(self.looks.under_way), 1)
+
+    def test_slow(self) -> None:
+        """A look that takes long is followed by a pause that is as long."""
+        self.clock.advance(5.0)
+        self.looks.under_way.pop().callback(None)
+        self.clock.advance(4.9)
+        self.assertEqual(self.looks.under_way, [])
+        self.clock.advance(0.1)
+        self.assertEqual((len(self.looks.under_way), self.shown), (1, [5.0]))
+
+    def tearDown(self) -> None:
+        self.looking.addErrback(lambda _: None).cancel()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+
+class Nobody:
+    """A publisher that has no connection."""
+
+    def get_feed_names(self) -> Deferred[set[str]]:
+        raise NotSent("nobody\nis there")
+
+
+class ProblemTests(SynchronousTestCase):
+    def test_no_connection(self) -> None:
+        """What cannot be looked at now is a problem, not the end; JSON goes on without it."""
+        out, err = io.StringIO(), io.StringIO()
+        self.patch(sys, "stdout", out)
+        self.patch(sys, "stderr", err)
+        view = _View(Nobody(), parse_url("redis://there"), [])  # type: ignore[arg-type]
+        self.successResultOf(Deferred.fromCoroutine(view.try_to_look()))
+        self.assertEqual(view.lines((80, 24))[2].text, r"nobody\nis there; trying again")
+        view.print_json()
+        self.assertEqual(out.getvalue(), "")
+        self.assertEqual(err.getvalue(), "thoonk: nobody\nis there; trying again\n")
+
+
+class KeyTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.ends = 0
+        descriptor, self.writes = os.pipe()
+        self.addCleanup(os.close, descriptor)
+        self.keys = _Keys(descriptor, self.end)
+
+    def end(self) -> None:
+        self.ends += 1
+
+    def test_keys(self) -> None:
+        """q and Ctrl-D end it, other keys do not; nor does the reactor drop them."""
+        for typed, ends in ((b"abc", 0), (b"q", 1), (b"\x04", 2), (b"Q", 2)):
+            os.write(self.writes, typed)
+            self.assertIsNone(self.keys.doRead())
+            self.assertEqual(self.ends, ends, typed)
+        os.close(self.writes)
+
+    def test_end_of_input(self) -> None:
+        """A terminal that has gone ends it."""
+        os.close(self.writes)
+        reason = self.keys.doRead()
+        self.assertIsInstance(reason, ConnectionDone)
+        self.keys.connectionLost(reason)
+        unreadable = _Keys(os.open(os.devnull, os.O_WRONLY), self.end)
+        self.addCleanup(os.close, unreadable.fileno())
+        self.assertIsInstance(unreadable.doRead(), ConnectionDone)
+        self.assertEqual((self.ends, unreadable.logPrefix()), (2, "keys"))
+
+    def test_no_terminal(self) -> None:
+        """Where input is no terminal, nobody reads it."""
+        os.close(self.writes)
+        self.patch(sys, "stdin", io.StringIO("q"))
+        with _keys(None, self.end):
+            self.assertEqual(sys.stdin.read(), "q")
+        self.assertEqual(self.ends, 0)
