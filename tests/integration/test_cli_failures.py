@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 
 from tests.integration.test_cli import CommandTestCase
 from txthoonk.errors import ItemDoesNotExist
@@ -83,5 +84,7 @@ class FailureCommandTests(CommandTestCase):
         await self.job.put("x", id_="a")
         await (await self.job.get()).progress(1, 3, "halfway")
         await child.seen('"progress"')
+        child.transport.signalProcess(signal.SIGINT)
+        self.assertEqual(await child.ended, 0)
         event = json.loads(child.out.splitlines()[-1])
         self.assertEqual(json.loads(event["item"]), {"done": 1, "total": 3, "note": "halfway"})
