@@ -7,6 +7,7 @@ from functools import wraps
 from typing import ParamSpec, TypeVar
 
 from twisted.internet.defer import Deferred, fail
+from twisted.python.failure import Failure
 
 __all__ = ["also", "deferring"]
 
@@ -31,9 +32,10 @@ def also(first: Deferred[None]) -> Deferred[None]:
     """Wait for a Deferred that others wait for too."""
     told: Deferred[None] = Deferred(lambda _: None)
 
-    def tell(result: None) -> None:
+    def tell(result: Failure | None) -> Failure | None:
         if not told.called:
             told.callback(None)
+        return result
 
-    first.addCallback(tell)
+    first.addBoth(tell)
     return told

@@ -84,6 +84,11 @@ class Retry:
             delay = min(back_off(self.failures), self._most)
             self._timer = self._room.reactor.callLater(delay, self._now)
 
+    def now(self) -> None:
+        """Try again at once."""
+        self.stop()
+        self._again()
+
     def _now(self) -> None:
         self._timer = None
         self._again()

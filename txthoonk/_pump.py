@@ -10,6 +10,7 @@ is done twice.
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 from itertools import count
@@ -44,6 +45,8 @@ CALLS = 2  # under way: while the server does one, we work on what the other has
 
 _numbers = count(1)
 
+MOST_AT_ONCE = 4  # failures in a row, after which a new connection is no reason to hurry
+
 PROBE = 0.02  # seconds from one look into a line that was empty to the next
 
 Finish = tuple[Any, ...]
@@ -57,6 +60,7 @@ class Pump:
     :ivar weight: its share of the worker, where several feeds have jobs.
     :ivar turn: how much it has had of that.
     :ivar asked: how many jobs it may bring any moment.
+    :ivar unbegun: what it has brought, and nobody has begun yet.
     :ivar ready: whether there may be jobs in the line.
     """
 
@@ -70,6 +74,7 @@ class Pump:
         self.weight = weight
         self.turn = 0.0
         self.asked = 0
+        self.unbegun: deque[Claim] = deque()
         self.ready = False
         self._emptied = 0.0  # when the line was found empty
         self._calls = 0
@@ -81,6 +86,9 @@ class Pump:
         told = {CONFFEED: self._told_configuration}
         self._configured = Listening(room, f"changes of {job.name!r}", told, worker._renew)
         self._retry = Retry(room, f"jobs of {job.name!r}", self._again)
+        what = f"the next job of {job.name!r}"
+        self._watch_retry = Retry(room, what, self._worker._soon)
+        self._tell_retry = Retry(room, f"an end of a job of {job.name!r}", self._tell_again)
         self._open = False
         self._ended = False
         self._warned = False
@@ -98,19 +106,23 @@ class Pump:
         """Claim no more; what is under way is given back as it comes."""
         self._open = self.ready = False
         self.unwatch()
+        self._release_unbegun()
 
     def end(self) -> None:
         """Try no more to say what could not be said."""
         self._ended = True
-        self._retry.stop()
+        for retry in (self._retry, self._watch_retry, self._tell_retry):
+            retry.stop()
         self._configured.end()
         self.job.pub.waiting_room.returning.discard(self)
 
     def resume(self) -> None:
         """Try again at once, on a new connection."""
-        if self._retry.pending:
-            self._retry.stop()
-            self._again()
+        retries = (self._retry, self._watch_retry, self._tell_retry)
+        for retry in retries:
+            # What fails on each new connection may be the reason why it is lost.
+            if retry.pending and retry.failures < MOST_AT_ONCE:
+                retry.now()
 
     @property
     def open(self) -> bool:
@@ -125,7 +137,7 @@ class Pump:
         return waiting
 
     def _check_settled(self) -> None:
-        if not (self._outbox or self._calls or self._telling or self._watch):
+        if not (self._outbox or self._calls or self._telling or self._watch or self.unbegun):
             settled, self._settled = self._settled, []
             for waiting in settled:
                 if not waiting.called:
@@ -176,7 +188,8 @@ class Pump:
             self.ready = False
             self._emptied = self._worker._reactor.seconds()
             self.turn -= (claim - len(claims) // 3) / self.weight
-        self._worker._deal(self._deal, to_text(time), claims)
+        self._take(to_text(time), claims)
+        self._worker._work()
         self._check_settled()
 
     def _finished(self, words: Finish, status: int | bytes) -> None:
@@ -185,21 +198,24 @@ class Pump:
         except JobNotClaimed as error:
             self._worker._late(self, words[0], error)
 
-    def _deal(self, time: str, claims: list[Any]) -> None:
-        start = self._worker._start if self._open else self._begin_nothing
+    def _take(self, time: str, claims: list[Any]) -> None:
+        """Keep what was claimed until somebody begins it."""
         claimed = self.job._claimed
-        # Backwards, if all go back to the front of the line.
-        places = range(0, len(claims), 3)
-        for at in places if self._open else reversed(places):
+        for at in range(0, len(claims), 3):
             try:
                 claim = claimed(to_text(claims[at]), claims[at + 1], claims[at + 2], time)
             except InvalidItem as error:
                 self._unreadable(error)
             else:
-                start(self, claim)
+                self.unbegun.append(claim)
+        if not self._open:
+            self._release_unbegun()
 
-    def _begin_nothing(self, _: Pump, claim: Claim) -> None:
-        self.release([claim])
+    def _release_unbegun(self) -> None:
+        claims = list(reversed(self.unbegun))
+        self.unbegun.clear()
+        if claims:
+            self.release(claims)
 
     def _not_answered(self, reason: Failure, sent: list[Finish], claim: int) -> None:
         self._calls -= 1
@@ -222,16 +238,13 @@ class Pump:
 
     def _again(self) -> None:
         self.ready = self._open
-        untold, self._untold = self._untold, []
-        for call in untold:
-            self._try(call)
         self._worker._soon()
 
     # -- waiting for the next one ----------------------------------------------------
 
     def watch(self) -> None:
         """Wait for the next job in an empty line."""
-        if self._watch is None and self.open:
+        if self._watch is None and self.open and not self._watch_retry.pending:
             self._watch = self.job.get()
             self._watch.addCallbacks(self._came, self._cannot_watch).addBoth(self._watched)
 
@@ -243,9 +256,11 @@ class Pump:
     def _came(self, claim: Claim) -> None:
         self._watch = None
         self.ready = self._open
+        self._watch_retry.succeeded()
         if self._worker._has_room():
             self.turn += 1 / self.weight
-            self._worker._deal(self._worker._start, self, claim)
+            self.unbegun.append(claim)
+            self._worker._work()
         else:
             self.release([claim])
 
@@ -254,8 +269,8 @@ class Pump:
         error = reason.value
         if isinstance(error, InvalidItem):
             self._unreadable(error)
-        elif not reason.check(CancelledError):
-            self._failed(reason)
+        elif not reason.check(CancelledError) and not self._ended:
+            self._watch_retry.later(reason)
         self._worker._soon()
 
     def _watched(self, _: object) -> None:
@@ -271,7 +286,13 @@ class Pump:
     def _try(self, call: Callable[[], Deferred[Any]]) -> None:
         call().addCallbacks(self._told, self._not_told, (call,), {}, (call,), {})
 
+    def _tell_again(self) -> None:
+        untold, self._untold = self._untold, []
+        for call in untold:
+            self._try(call)
+
     def _told(self, _: object, call: Callable[[], Deferred[Any]]) -> None:
+        self._tell_retry.succeeded()
         self._telling.discard(call)
         self._check_settled()
 
@@ -280,7 +301,7 @@ class Pump:
             self._told(None, call)
         elif reason.check(ConnectionLost, CancelledError, ResponseError):
             self._untold.append(call)
-            self._retry.later(reason)
+            self._tell_retry.later(reason)
         else:
             self._log.failure("a job of {name!r} stays claimed", reason, name=self.job.name)
             self._told(None, call)
@@ -309,7 +330,9 @@ class Pump:
 
     def claims(self) -> list[Claim]:
         """Give the claims to renew."""
-        return [run.claim for run in self._worker._runs if run.pump is self]
+        runs = self._worker._runs
+        begun = [run.claim for run in runs if run.pump is self and not run.over]
+        return [*begun, *self.unbegun]
 
     def about(self) -> str:
         """Give what to tell of the worker."""
@@ -317,6 +340,10 @@ class Pump:
 
     def lost(self, claim: Claim) -> None:
         """Learn that a job is not claimed by that any more."""
+        for index, one in enumerate(self.unbegun):
+            if one is claim:
+                del self.unbegun[index]
+                return
         self._worker._lost(claim)
 
     def learn_timeout(self, seconds: float) -> None:

@@ -67,7 +67,9 @@ def load_failure(id_: str, text: str) -> JobFailure:
     try:
         words: Any = json.loads(stored)
         type_, message, traceback = (
-            str(words.get(part) or "") for part in ("type", "message", "traceback")
+            # Half a surrogate is JSON, but no text that can be shown.
+            str(words.get(part) or "").encode("utf-8", "backslashreplace").decode()
+            for part in ("type", "message", "traceback")
         )
         return JobFailure(id_, type_, message, traceback, int(count), float(time) / 1000)
     except (ValueError, AttributeError, RecursionError):

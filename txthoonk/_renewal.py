@@ -143,10 +143,8 @@ class Renewal:
             timeout, lost = reply[2 * index : 2 * index + 2]
             if renewed in self._all:
                 self._learn(renewed, timeout)
-            for id_ in lost:
-                for claim in claims:
-                    if claim.id == id_:
-                        renewed.lost(claim)
+            for number in lost:
+                renewed.lost(claims[number])
 
     def _learn(self, renewed: Renewed, timeout: str | None) -> None:
         """Learn how long claims last by now."""

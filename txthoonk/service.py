@@ -296,9 +296,9 @@ class Thoonk(Publishing, Service):
             subscription.stop()
         while self._subscribing:
             self._subscribing.pop().cancel()
-        for service in list(self._services):
+        for stopped in [maybeDeferred(service.stopService) for service in self._services.copy()]:
             with self._log.failuresHandled("error while stopping"):
-                await maybeDeferred(service.stopService)
+                await stopped
         await self._finish(error)
         closed = [self._publisher.stop(), self._subscriber.stop()]
         for one in closed:

@@ -35,6 +35,7 @@ __all__ = ["BackOff", "Feeds", "Handler", "Retry", "Stall", "Worker"]
 
 FIRST_DELAY = 1.0  # seconds until the first retry
 LAST_DELAY = 600.0
+SLICE = 0.02  # seconds after which others get their turn, while handlers are begun
 END_TIMEOUT = 5.0  # seconds that stopping waits for answers, after the grace
 
 #: What works on a job: gets the :class:`~txthoonk.types.Claim`, gives the result.
@@ -186,8 +187,20 @@ class Worker(Service):
 
     def _threaded(self, handler: Handler) -> Handler:
         def run(claim: Claim) -> Deferred[Any]:
+            cancelled: list[Failure] = []
+
+            def call() -> Any:
+                if cancelled:  # before a thread was free
+                    raise CancelledError()
+                return handler(claim)
+
+            def failed(reason: Failure) -> Failure:
+                cancelled.append(reason)
+                return reason
+
             reactor = self._reactor
-            return deferToThreadPool(reactor, reactor.getThreadPool(), handler, claim)
+            called = deferToThreadPool(reactor, reactor.getThreadPool(), call)
+            return called.addErrback(failed)
 
         return run
 
@@ -249,10 +262,11 @@ class Worker(Service):
             pump.stop()
         self._soon()
         await self._end_runs()
-        for pump in self._pumps:
-            await self._end_pump(pump)
+        for ended in [Deferred.fromCoroutine(self._end_pump(pump)) for pump in self._pumps]:
+            await ended
         self._cancel_scheduled()
         self._pumps.clear()
+        self._runs.clear()
         if self._thoonk is not None:
             _services_on(self._thoonk).discard(self)
         maintenance, self._maintenance = self._maintenance, []
@@ -306,23 +320,30 @@ class Worker(Service):
     def _soon(self) -> None:
         """Say what there is to say, and claim, at the end of this turn of the reactor."""
         if self._scheduled is None and not self._dealing:
-            self._scheduled = self._reactor.callLater(0, self._fill_later)
+            self._scheduled = self._reactor.callLater(0, self._later)
 
-    def _deal(self, deal: Callable[..., None], *words: Any) -> None:
-        """Deal with an answer, then say what came of that at once."""
+    def _work(self) -> None:
+        """Begin what was claimed, then say at once what came of that, and claim more.
+
+        Plain functions may take their time: others get their turn in between.
+        """
         if self._dealing:
-            deal(*words)
             return
         self._dealing = True
+        until = self._reactor.seconds() + SLICE
         try:
-            deal(*words)
+            for pump in self._pumps:
+                while pump.unbegun and self._reactor.seconds() <= until:
+                    self._start(pump, pump.unbegun.popleft())
         finally:
             self._dealing = False
         self._fill()
+        if any(pump.unbegun for pump in self._pumps):
+            self._soon()
 
-    def _fill_later(self) -> None:
+    def _later(self) -> None:
         self._scheduled = None
-        self._fill()
+        self._work()
 
     def _cancel_scheduled(self) -> None:
         scheduled, self._scheduled = self._scheduled, None
@@ -330,7 +351,8 @@ class Worker(Service):
             scheduled.cancel()
 
     def _room(self) -> int:
-        return self.concurrency - len(self._runs) - sum(pump.asked for pump in self._pumps)
+        coming = sum(pump.asked + len(pump.unbegun) for pump in self._pumps)
+        return self.concurrency - len(self._runs) - coming
 
     def _has_room(self) -> bool:
         return self._stopping is None and self._room() > 0
@@ -397,9 +419,10 @@ class Worker(Service):
     def _tell_failure(self, reason: Failure, run: _Run) -> None:
         job, claim, error = run.pump.job, run.claim, reason.value
         self._log.info(
-            "job {id!r} of feed {name!r} failed: {error}",
+            "job {id!r} of feed {name!r} failed: {type}: {error}",
             id=claim.id,
             name=job.name,
+            type=reason.type.__name__ if reason.type else "error",
             error=reason.getErrorMessage(),
         )
         if isinstance(error, Stall):
@@ -421,7 +444,7 @@ class Worker(Service):
             return back_off(failures)
 
     def _leave(self, run: _Run) -> None:
-        del self._runs[run]
+        self._runs.pop(run, None)
         if not self._runs and self._idle is not None and not self._idle.called:
             self._idle.callback(None)
         self._soon()
@@ -437,7 +460,11 @@ class Worker(Service):
         run.over = True
         self._tell(run, outcome)
         if run.ending is not None:
-            run.ending.cancel()
+            try:
+                run.ending.cancel()
+            except Exception:  # noqa: BLE001  (the user's canceller; its Deferred will not end)
+                self._log.failure("error while a handler was cancelled")
+                self._leave(run)
 
     def _renew(self) -> None:
         for pub in {pump.job.pub for pump in self._pumps}:

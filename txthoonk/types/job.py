@@ -16,12 +16,12 @@ from txthoonk._line import Scripts
 from txthoonk._maintenance import JobPass
 from txthoonk._putting import Progressed, put_many, with_ids
 from txthoonk._records import dump_failure, dump_progress
-from txthoonk._redis import RAW, TEXT
+from txthoonk._redis import RAW, TEXT, encode
 from txthoonk._results import Results
 from txthoonk._scripts import Script, load
 from txthoonk._timeouts import check_seconds, check_time
 from txthoonk._waiting import WaitingRoom
-from txthoonk.errors import InvalidType, JobStalled, from_reply, shown
+from txthoonk.errors import InvalidInput, InvalidType, JobStalled, from_reply, shown
 from txthoonk.types._base import to_text
 from txthoonk.types._claim import NO_RESULT, Claim
 from txthoonk.types._job_state import JobState
@@ -46,6 +46,7 @@ _RETRACT = load("job/retract")
 _RENEW = load("job/renew")
 _PROGRESS = load("job/progress")
 
+MOST_RESULT = 2**29  # bytes: what Redis takes (proto-max-bulk-len)
 WANTED = 10_000  # milliseconds that it may take to listen for a result
 
 
@@ -302,7 +303,12 @@ class Job(JobState):
         told = int(self._results.wanted(id_))
         if result is NO_RESULT:
             return id_, token, keep, told, 0, ""
-        return id_, token, keep, told, 1, self._dumps(result)
+        stored = self._dumps(result)
+        if isinstance(stored, str):
+            stored = encode(stored, TEXT)  # what cannot be sent must not hold up others
+        if len(stored) > MOST_RESULT:
+            raise InvalidInput(f"a result must be up to 512 MiB, not {len(stored):,} bytes")
+        return id_, token, keep, told, 1, stored
 
     def _finish_many(self, jobs: Sequence[tuple[Any, ...]], claim: int) -> Deferred[list[Any]]:
         """Finish jobs, and claim the next ones.

@@ -9,8 +9,8 @@
 --   1 how old what others told of themselves may get, in milliseconds
 --   2.. for each feed: the worker, as [owner]:[number], where the owner is that of its claims;
 --     what to tell of it, empty if it ends; how many claims; and for each its id and token
--- Reply: for each feed the configured timeout, nil if there is none, and an array of the ids
---   that are not claimed by these claims any more
+-- Reply: for each feed the configured timeout, nil if there is none, and an array: which of
+--   the claims are none any more, the first being 0
 -- Errors: none
 -- Events: none
 -- Cost: O(log n) for each claim, O(w) for w workers of a feed
@@ -32,7 +32,7 @@ for first = 1, #keys, 4 do
     if holds_claim(token, score, entry) then
       renew_claim(claimed, claims, id, score, entry, string.format('%.17g', time))
     else
-      lost[#lost + 1] = id
+      lost[#lost + 1] = (index - at - 3) / 2
     end
   end
   if redis.call('EXISTS', config) == 1 then
