@@ -118,12 +118,17 @@ class Renewal:
             for first in range(0, max(len(claims), 1), MOST_CLAIMS):
                 some = claims[first : first + MOST_CLAIMS]
                 if part and size + len(some) > MOST_CLAIMS:
-                    await self._call(part)
+                    await self._call_for(part)
                     part, size = [], 0
                 part.append((renewed, renewed.about(), some))
                 size += len(some)
-        if part:
-            await self._call(part)
+        await self._call_for(part)
+
+    async def _call_for(self, part: list[tuple[Renewed, str, list[Claim]]]) -> None:
+        """Make a call for those who have not ended meanwhile."""
+        left = [one for one in part if one[0] in self._all]
+        if left:
+            await self._call(left)
 
     def _call(self, part: list[tuple[Renewed, str, list[Claim]]]) -> Deferred[None]:
         keys: list[str] = []
@@ -152,6 +157,7 @@ class Renewal:
             seconds = float(timeout or 0)
         except ValueError:
             seconds = 0.0
+        seconds = seconds if 0 < seconds < float("inf") else 0.0
         renewed.learn_timeout(seconds)
         if seconds != self._all[renewed]:
             self._all[renewed] = seconds

@@ -27,6 +27,7 @@ __all__ = ["MOST", "Timekeeper"]
 MOST = 100  # delayed jobs that one call puts into the line
 LEAST_WAIT = 0.005  # seconds from one look to the next
 MOST_WAIT = 3600.0
+SETTLING = 1.0  # seconds from a change of the configuration to the look for what it means
 MARGIN = 0.001  # seconds; the server's times are told in whole milliseconds
 
 
@@ -133,8 +134,13 @@ class Timekeeper:
             self._set_timer(wait + MARGIN, earlier=True)
 
     def _configured(self, name: str, *_: str) -> None:
-        if name == self._name:
-            self.look()
+        if name != self._name:
+            return
+        if self._looking is not None:
+            self._again = True
+        else:
+            # If the timeout is shorter now, those who renew their claims shall be first.
+            self._set_timer(SETTLING, earlier=True)
 
     def _set_timer(self, wait: float, earlier: bool = False) -> None:
         if not self._attending:

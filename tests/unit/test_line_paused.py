@@ -17,7 +17,7 @@ from tests.unit.patience import (
 )
 from tests.unit.test_line import BLMOVE, LineTestCase
 from tests.unit.wire import Connection, Endpoint, lose
-from txthoonk._timekeeper import LEAST_WAIT
+from txthoonk._timekeeper import LEAST_WAIT, SETTLING
 from txthoonk.errors import ConnectionLost, Empty, FeedDoesNotExist
 from txthoonk.types import Job
 
@@ -354,8 +354,11 @@ class JobTests(LineTestCase):
         self.main.sent()
         for channel in (CONFFEED, NEWFEED):
             sub.answer(configured(b"j", channel))
-            self.assertCountEqual(self.main.sent(), [DUE, asked])
-            self.main.answer(NOTHING_DUE, PAUSED)
+            self.assertEqual(self.main.sent(), [asked])
+            self.main.answer(PAUSED)
+            self.clock.advance(SETTLING)
+            self.assertEqual(self.main.sent(), [DUE])
+            self.main.answer(NOTHING_DUE)
         self.assertEqual(sub.sent(), subscribe(*CHANNELS))
         get.cancel()
         self.failureResultOf(get, CancelledError)

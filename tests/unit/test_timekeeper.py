@@ -13,7 +13,7 @@ from tests.unit.keepers import (
     notice,
 )
 from tests.unit.patience import CONFFEED, NEWFEED, configured
-from txthoonk._timekeeper import LEAST_WAIT, MARGIN, MOST, MOST_WAIT, Timekeeper
+from txthoonk._timekeeper import LEAST_WAIT, MARGIN, MOST, MOST_WAIT, SETTLING, Timekeeper
 from txthoonk.errors import ConnectionLost
 
 
@@ -211,11 +211,12 @@ class ConfigurationTests(KeeperTestCase):
         self.sub = self.attend()
 
     def test_own_feed(self) -> None:
-        """When its feed gets a configuration it looks at once, in place of what was to come."""
+        """When its feed gets a configuration it looks soon, in place of what was to come."""
         for channel in (CONFFEED, NEWFEED):
             self.answer(timeout=60_000)
             self.clock.advance(5)
             self.sub.answer(configured(b"j", channel))
+            self.passed(SETTLING)
             self.answer(timeout=20_000, oldest=10_000)
             self.assertEqual(len(self.clock.getDelayedCalls()), 1)
             self.passed(10 + MARGIN)
@@ -224,6 +225,7 @@ class ConfigurationTests(KeeperTestCase):
         """So it does where it had nothing to wait for."""
         self.answer()
         self.sub.answer(configured(b"j"))
+        self.passed(SETTLING)
         self.answer(timeout=20_000)
         self.passed(20 + MARGIN)
 
@@ -231,9 +233,10 @@ class ConfigurationTests(KeeperTestCase):
         """Who has done that does not matter, nor that it is not told."""
         self.answer()
         self.sub.answer([b"message", CONFFEED, b"j"])
+        self.passed(SETTLING)
         self.answer()
         self.sub.answer([b"message", CONFFEED, b"j\0some\0thing"])
-        self.under_way(1)
+        self.passed(SETTLING)
 
     def test_other_feed(self) -> None:
         """What happens to other feeds is not for it."""

@@ -23,6 +23,10 @@ local function keep_results(results, items, time, stored, most, age)
       redis.call('PEXPIRE', one.key, math.ceil(until_ - time))
       redis.call('ZADD', results, string.format('%.17g', until_), one.id)
       kept = kept + 1
+      if most and most > 0 and wanted and wanted > time then
+        -- Who wants it may not have read it yet: it must not be one too many before.
+        redis.call('ZADD', results, string.format('%.17g', wanted), one.id .. '\0')
+      end
     end
   end
   if kept == 0 then

@@ -12,6 +12,7 @@
 -- Events: none
 -- Cost: O(log n) for each
 
+--- include now
 --- include old_results
 local config, items, results = unpack(KEYS, 1, 3)
 local kept = {unpack(KEYS, 4)}

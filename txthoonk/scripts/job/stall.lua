@@ -64,7 +64,7 @@ end
 end_claim(claimed, claims, progress, id)
 set_stalled(stalled, failed, cancelled, published, id, time)
 if why ~= '' then
-  record_failure(failures, id, count, time, why)
+  record_failure(failures, id, count + 1, time, why)
 end
 keep_history(log, events)
 return 1
