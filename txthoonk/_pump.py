@@ -27,6 +27,7 @@ from txthoonk._records import dump_failure
 from txthoonk.errors import (
     ConnectionLost,
     FeedDoesNotExist,
+    FeedTypeMismatch,
     InvalidItem,
     JobNotClaimed,
     NotSent,
@@ -223,7 +224,7 @@ class Pump:
         self.turn -= claim / self.weight
         if reason.check(ConnectionLost, CancelledError) and not reason.check(NotSent):
             self.job._claims.doubt()
-        if reason.check(FeedDoesNotExist):
+        if reason.check(FeedDoesNotExist, FeedTypeMismatch):
             for words in sent:
                 self.job._claims.ended(words[0], words[1])
         else:
@@ -297,7 +298,7 @@ class Pump:
         self._check_settled()
 
     def _not_told(self, reason: Failure, call: Callable[[], Deferred[Any]]) -> None:
-        if reason.check(JobNotClaimed, FeedDoesNotExist) or self._ended:
+        if reason.check(JobNotClaimed, FeedDoesNotExist, FeedTypeMismatch) or self._ended:
             self._told(None, call)
         elif reason.check(ConnectionLost, CancelledError, ResponseError):
             self._untold.append(call)

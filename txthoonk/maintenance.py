@@ -135,12 +135,13 @@ class Maintenance(Service):
         for feed in self._feeds if self._feeds is not None else await self._all_feeds():
             try:
                 await self._maintain(feed)
-            except FeedDoesNotExist:
-                self._leave(feed if isinstance(feed, str) else feed.name)
             except ConnectionLost:
                 raise
             except ThoonkError as error:
-                self._log.error("maintenance failed: {error}", error=error)
+                # It may be gone, or there again as another type.
+                self._leave(feed if isinstance(feed, str) else feed.name)
+                if not isinstance(error, FeedDoesNotExist):
+                    self._log.error("maintenance failed: {error}", error=error)
 
     async def _all_feeds(self) -> list[str]:
         names = await self._pub.get_feed_names()

@@ -34,13 +34,14 @@
 --   for each job 1, or the error NOTCLAIMED as text; an array: for each claim its id, item,
 --   and how often it was cancelled; an array of ids of old results, of which there are too
 --   many (keep_results), for forget
--- Errors: NOFEED, NOTCLAIMED
+-- Errors: NOFEED, NOTCLAIMED, WRONGFEEDTYPE
 -- Events: job.finish if there is a result, feed.finishes, for each job; feed.claimed for each
 --   claim
 -- Cost: O(log n) for each job
 
 --- include feed_missing
 --- include open_feed
+--- include not_jobs
 --- include open_history
 --- include not_claimed
 --- include now
@@ -58,8 +59,9 @@ local feeds, config, revision, history, publishes, items, ids = unpack(KEYS, 1, 
 local claimed, cancelled, published, finishes, results, claims, failures, progress = unpack(KEYS, 8, 15)
 local name, event, finish, finished, claim, owner, count = unpack(ARGV, 1, 7)
 
-local failure, limit, paused, _, most, age = open_feed(feeds, config, name, 'paused', 'keep_results',
-  'keep_results_for')
+local failure, limit, paused, kind, most, age = open_feed(feeds, config, name, 'paused',
+  'keep_results', 'keep_results_for')
+failure = failure or not_jobs(name, kind)
 if failure then
   return failure
 end

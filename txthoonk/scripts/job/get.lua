@@ -23,12 +23,13 @@
 --     first, and counts
 -- Reply: the time of the claim in milliseconds, 1 if the feed is paused, else 0, then for
 --   each job its id, item, and how often it was cancelled
--- Errors: NOFEED
+-- Errors: NOFEED, WRONGFEEDTYPE
 -- Events: feed.claimed for each job
 -- Cost: O(log n) for each job
 
 --- include feed_missing
 --- include open_feed
+--- include not_jobs
 --- include open_history
 --- include now
 --- include front_of
@@ -42,7 +43,8 @@ local feeds, config, revision, history, publishes, items = unpack(KEYS, 1, 6)
 local ids, transit, delivering, claimed, cancelled, claims = unpack(KEYS, 7)
 local name, event, channel, owner, count, moved = unpack(ARGV)
 
-local failure, limit, paused = open_feed(feeds, config, name, 'paused')
+local failure, limit, paused, kind = open_feed(feeds, config, name, 'paused')
+failure = failure or not_jobs(name, kind)
 if failure then
   return failure
 end
