@@ -100,6 +100,10 @@ def check_name(name: object) -> str:
         raise InvalidType(f"a feed's name must be a str, not {type(name).__name__}: {shown(name)}")
     if not name:
         raise InvalidInput("a feed's name must not be empty")
+    try:
+        name.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        raise InvalidInput(f"a feed's name must be text that UTF-8 has: {shown(name)}") from None
     return _without_nul(name, "a feed's name")
 
 

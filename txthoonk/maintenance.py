@@ -66,7 +66,7 @@ class Maintenance(Service):
         self._pub = thoonk
         if isinstance(feeds, (str, TakenFeed)):
             feeds = [feeds]
-        self._feeds = None if feeds is None else [_checked(feed) for feed in feeds]
+        self._feeds = None if feeds is None else _checked_all(feeds)
         self._interval = check_seconds(interval, "interval")
         if not interval:
             raise InvalidInput("the interval of maintenance must be above 0 seconds")
@@ -150,7 +150,7 @@ class Maintenance(Service):
         return sorted(names)
 
     async def _maintain(self, one: Feed) -> None:
-        feed = one if isinstance(one, TakenFeed) else await self._open(one)
+        feed = await self._present(one)
         if feed is None:
             return
         if isinstance(feed, Job) and feed.name not in self._attended:
@@ -159,13 +159,17 @@ class Maintenance(Service):
         if await self._may(feed.name):
             await feed.maintenance()
 
-    async def _open(self, name: str) -> TakenFeed | None:
-        if name in self._attended:
+    async def _present(self, one: Feed) -> TakenFeed | None:
+        """Give a feed as what it is now, which may be another one of the same name."""
+        name = one if isinstance(one, str) else one.name
+        type_ = (await self._pub.get_config(name)).get("type", "feed")
+        if type_ != "job":
+            self._leave(name)
+        elif name in self._attended:
             return self._attended[name]
-        config = await self._pub.get_config(name)
-        type_ = config.get("type", "feed")
-        if type_ in _TYPES:
-            return _TYPES[type_](self._pub, name)
+        cls = _TYPES.get(type_)
+        if cls is not None:
+            return one if type(one) is cls else cls(self._pub, name)
         if self._feeds is None:
             return None
         raise FeedTypeMismatch(f"feed {name!r} is of type {type_!r}, which needs no maintenance")
@@ -182,6 +186,12 @@ class Maintenance(Service):
         job = self._attended.pop(name, None)
         if job is not None:
             job._timekeeper.leave()
+
+
+def _checked_all(feeds: object) -> list[Feed]:
+    if not isinstance(feeds, Iterable):
+        raise InvalidType(f"feeds must be an iterable of feeds or names: {shown(feeds)}")
+    return [_checked(feed) for feed in feeds]
 
 
 def _checked(feed: object) -> Feed:

@@ -7,7 +7,7 @@ import math
 import os
 import random
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Union
 
@@ -19,6 +19,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txthoonk._deferring import also
+from txthoonk._keys import check_name
 from txthoonk._opening import open_feed
 from txthoonk._pump import Pump
 from txthoonk._records import dump_failure
@@ -144,8 +145,15 @@ class Worker(Service):
         :raises InvalidInput: for options that cannot be used.
         """
         self._feeds = _weighted(feeds, thoonk)
-        if not callable(handler):
-            raise InvalidType(f"a handler must be callable: {shown(handler)}")
+        for what, function in (("a handler", handler), ("back_off", back_off)):
+            if not callable(function):
+                raise InvalidType(f"{what} must be callable: {shown(function)}")
+        if in_thread and inspect.iscoroutinefunction(handler):
+            raise InvalidInput(
+                f"a coroutine does not run in a thread: {shown(handler)} needs in_thread=False"
+            )
+        if name is not None and not isinstance(name, str):
+            raise InvalidType(f"a worker's name must be a str: {shown(name)}")
         if type(concurrency) is not int or concurrency < 1:
             raise InvalidInput(f"concurrency must be a whole number from 1: {shown(concurrency)}")
         self.concurrency = concurrency
@@ -294,6 +302,9 @@ class Worker(Service):
             left = [run for run in self._runs if run.pump is pump and not run.over]
             # What was begun first shall be taken first.
             pump.release([run.claim for run in reversed(left)])
+            # The end of one may be the end of another.
+            for run in left:
+                run.over = True
             for run in left:
                 self._give_up(run, "released")
 
@@ -489,13 +500,17 @@ def _weighted(feeds: Feeds, thoonk: Thoonk | None) -> dict[Feed, float]:
     """Check the feeds, and give each its weight."""
     if isinstance(feeds, (str, Job)):
         feeds = [feeds]
+    if not isinstance(feeds, Iterable) or isinstance(feeds, bytes):
+        raise InvalidType(f"a worker's feeds must be job feeds, or names: {shown(feeds)}")
     if not isinstance(feeds, Mapping):
+        feeds = list(feeds)
+        for feed in feeds:
+            _check_feed(feed)
         feeds = dict.fromkeys(feeds, 1.0)
     if not feeds:
         raise InvalidInput("a worker needs a feed")
     for feed, weight in feeds.items():
-        if not isinstance(feed, (str, Job)):
-            raise InvalidType(f"a worker's feed must be a job feed, or its name: {shown(feed)}")
+        _check_feed(feed)
         if isinstance(feed, str) and thoonk is None:
             raise InvalidInput(f"where is feed {feed!r}? give the Thoonk, too: thoonk=...")
         if isinstance(weight, bool) or not isinstance(weight, (int, float)):
@@ -503,6 +518,13 @@ def _weighted(feeds: Feeds, thoonk: Thoonk | None) -> dict[Feed, float]:
         if not 0 < weight < math.inf:
             raise InvalidInput(f"the weight of a feed must be a number above 0: {shown(weight)}")
     return dict(feeds)
+
+
+def _check_feed(feed: object) -> None:
+    if isinstance(feed, str):
+        check_name(feed)
+    elif not isinstance(feed, Job):
+        raise InvalidType(f"a worker's feed must be a job feed, or its name: {shown(feed)}")
 
 
 def _services_on(pub: Any) -> set[Any]:
