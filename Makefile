@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test lint bench chaos clean
+.PHONY: demo test lint bench bench-peers chaos clean
 
 demo: $(VENV)/.examples ## live events from a real file, on a private redis-server
 	$(BIN)/python examples/demo.py
@@ -23,6 +23,9 @@ bench: $(VENV)/.test ## calls per second, beside the limits of the same run
 	$(BIN)/python benchmarks/publish.py
 	$(BIN)/python benchmarks/queues.py
 	$(BIN)/python benchmarks/fanout.py
+
+bench-peers: $(VENV)/.test ## jobs beside other job queues, which it installs (needs node)
+	$(BIN)/python benchmarks/jobs.py
 
 chaos: $(VENV)/.test ## workers killed and frozen, connections cut, servers restarted: minutes
 	$(BIN)/python -m tests.chaos_jobs

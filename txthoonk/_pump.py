@@ -46,7 +46,9 @@ CALLS = 2  # under way: while the server does one, we work on what the other has
 
 _numbers = count(1)
 
-MOST_AT_ONCE = 4  # failures in a row, after which a new connection is no reason to hurry
+# Calls that were sent and lost, in a row: what we send may be the reason for that, so after
+# these a new connection is no reason to hurry.
+MOST_LOSSES = 4
 
 PROBE = 0.02  # seconds from one look into a line that was empty to the next
 
@@ -77,6 +79,7 @@ class Pump:
         self.asked = 0
         self.unbegun: deque[Claim] = deque()
         self.ready = False
+        self._losses = 0
         self._emptied = 0.0  # when the line was found empty
         self._calls = 0
         self._outbox: list[Finish] = []
@@ -119,10 +122,11 @@ class Pump:
 
     def resume(self) -> None:
         """Try again at once, on a new connection."""
-        retries = (self._retry, self._watch_retry, self._tell_retry)
+        retries = [self._watch_retry, self._tell_retry]
+        if self._losses < MOST_LOSSES:
+            retries.append(self._retry)
         for retry in retries:
-            # What fails on each new connection may be the reason why it is lost.
-            if retry.pending and retry.failures < MOST_AT_ONCE:
+            if retry.pending:
                 retry.now()
 
     @property
@@ -182,6 +186,7 @@ class Pump:
         self._calls -= 1
         self.asked -= claim
         self._retry.succeeded()
+        self._losses = 0
         time, _, statuses, claims, _ = reply
         for words, status in zip(sent, statuses, strict=True):
             self._finished(words, status)
@@ -224,6 +229,7 @@ class Pump:
         self.turn -= claim / self.weight
         if reason.check(ConnectionLost, CancelledError) and not reason.check(NotSent):
             self.job._claims.doubt()
+            self._losses += 1
         if reason.check(FeedDoesNotExist, FeedTypeMismatch):
             for words in sent:
                 self.job._claims.ended(words[0], words[1])
@@ -344,6 +350,7 @@ class Pump:
         for index, one in enumerate(self.unbegun):
             if one is claim:
                 del self.unbegun[index]
+                self.job._claims.lost(claim.id, claim.token)
                 return
         self._worker._lost(claim)
 

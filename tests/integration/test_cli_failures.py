@@ -27,7 +27,7 @@ class FailureCommandTests(CommandTestCase):
         self.assertRegex(out, r"^a\t1\t\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ\n  ValueError: invalid")
         self.assertNotIn("Traceback", out)
         _, out, _ = await self.thoonk("failures", "j", "a")
-        self.assertIn('    builtins.ValueError: invalid literal', out)
+        self.assertIn("    builtins.ValueError: invalid literal", out)
         self.assertEqual(await self.thoonk("failures", "j", "b"), (0, "", ""))
         _, out, _ = await self.thoonk("failures", "j", "--json")
         failure = json.loads(out)

@@ -1,0 +1,267 @@
+"""Claims are renewed with one call, in time, and lost ones are told."""
+
+# Trial's TestCase and Clock are typed in part only.
+# mypy: allow-untyped-calls
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from txthoonk import _renewal
+from txthoonk._renewal import LONGEST, SHORTEST, Renewal, renewal_of
+from txthoonk.errors import ConnectionLost, ResponseError
+from txthoonk.types import Claim
+
+
+class Room:
+    """What a renewal needs of a waiting room."""
+
+    def __init__(self) -> None:
+        self.returning: set[Any] = set()
+        self.renewal: Any = None
+
+
+class Pub:
+    """A publisher whose calls the test answers."""
+
+    _uuid = "me"
+
+    def __init__(self) -> None:
+        self.waiting_room = Room()
+        self.redis = self
+        self.calls: list[tuple[tuple[Any, ...], Deferred[Any]]] = []
+
+    def call(self, script: Any, command: tuple[Any, ...], encoding: Any) -> Deferred[Any]:
+        """Note a call."""
+        answer: Deferred[Any] = Deferred()
+        self.calls.append((command, answer))
+        return answer
+
+
+class Feed:
+    """A feed, and who works on it."""
+
+    def __init__(self, name: str, ids: str = "") -> None:
+        self.name = name
+        self.number = ord(name)
+        self.held: list[Claim] = []
+        for id_ in ids:
+            claim = Claim(id_, "item", 0)
+            claim.token = f"token {id_}"
+            self.held.append(claim)
+        self.told: list[Any] = []
+        self.job: Any = self
+        for kind in ("claimed", "claims", "workers", "config"):
+            setattr(self, f"feed_{kind}", f"{kind}:{name}")
+
+    def claims(self) -> list[Claim]:
+        """Give the claims to renew."""
+        return self.held
+
+    def about(self) -> str:
+        """Give what to tell."""
+        return f"about {self.name}"
+
+    def lost(self, claim: Claim) -> None:
+        """Note a lost claim."""
+        self.told.append(claim)
+
+    def learn_timeout(self, seconds: float) -> None:
+        """Note a timeout."""
+        self.told.append(seconds)
+
+
+class RenewalTestCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.pub, self.clock = Pub(), Clock()
+        self.renewal = Renewal(self.pub, self.clock)  # type: ignore[arg-type]
+
+    def calls(self) -> list[tuple[Any, ...]]:
+        """Give the words of all calls, without the script and its keys."""
+        words = [command for command, _ in self.pub.calls]
+        return [command[command.index(_renewal.FORGOTTEN) :] for command in words]
+
+    def answer(self, *reply: Any) -> None:
+        """Answer the oldest call."""
+        self.pub.calls.pop(0)[1].callback(list(reply))
+
+    def add(self, *feeds: Feed, timeout: str | None = "60") -> None:
+        """Begin with some feeds, up to the first answer."""
+        for feed in feeds:
+            self.renewal.add(feed)
+        self.clock.advance(0)
+        self.answer(*[word for _ in feeds for word in (timeout, [])])
+        for feed in feeds:
+            feed.told.clear()
+
+
+class CallTests(RenewalTestCase):
+    def test_one_call(self) -> None:
+        """All claims of all feeds are renewed with one call, at once when one is added."""
+        self.renewal.add(Feed("x", "ab"))
+        self.renewal.add(Feed("y"))
+        self.assertEqual(self.pub.calls, [])
+        self.clock.advance(0)
+        x = ("about x", 2, "a", "token a", "b", "token b")
+        words = (_renewal.FORGOTTEN, "me:120", *x, "me:121", "about y", 0)
+        self.assertEqual(self.calls(), [words])
+        keys = [f"{kind}:{name}" for name in "xy" for kind in ("claimed", "claims", "workers")]
+        self.assertTrue(set(keys) < set(self.pub.calls[0][0]))
+
+    def test_many(self) -> None:
+        """Many claims are renewed a part at a time."""
+        self.patch(_renewal, "MOST_CLAIMS", 2)
+        self.renewal.add(Feed("x", "abc"))
+        self.renewal.add(Feed("y", "d"))
+        self.renewal.add(Feed("z", "e"))
+        self.clock.advance(0)
+        sizes = []
+        while self.pub.calls:
+            words = self.calls()[0]
+            sizes.append([word for word in words if str(word).startswith("token")])
+            feeds = sum(str(word).startswith("about") for word in words)
+            self.answer(*["60", []] * feeds)
+        tokens = [["token a", "token b"], ["token c", "token d"], ["token e"]]
+        self.assertEqual(sizes, tokens)
+
+    def test_slow_answer(self) -> None:
+        """Nothing is renewed while an answer is awaited, and all goes on after it."""
+        feed = Feed("x", "a")
+        self.add(feed)
+        self.clock.advance(LONGEST)
+        self.clock.advance(LONGEST)
+        self.assertEqual(len(self.pub.calls), 1)
+        self.answer("60", [])
+        self.clock.advance(LONGEST)
+        self.assertEqual(len(self.pub.calls), 1)
+
+    def test_lost(self) -> None:
+        """Claims that are lost are told to the feed whose they are, though ids are the same."""
+        x, y = Feed("x", "ab"), Feed("y", "ab")
+        self.add(x, y)
+        self.clock.advance(LONGEST)
+        self.answer("60", [1], "60", [0])
+        self.assertEqual((x.told, y.told), ([60.0, x.held[1]], [60.0, y.held[0]]))
+
+    def test_fails(self) -> None:
+        """A call that fails is logged, but for lost connections; it is tried again in time."""
+        self.add(Feed("x", "a"))
+        for error, logged in ((ConnectionLost("no"), 0), (ResponseError("no"), 1)):
+            self.clock.advance(LONGEST)
+            self.pub.calls.pop(0)[1].errback(error)
+            self.assertEqual(len(self.flushLoggedErrors(ResponseError)), logged)
+        self.clock.advance(LONGEST)
+        self.assertEqual(len(self.pub.calls), 1)
+
+    def test_returning(self) -> None:
+        """On a new connection all is renewed at once; for that it is known to the room."""
+        feed = Feed("x", "a")
+        self.add(feed)
+        self.assertEqual(self.pub.waiting_room.returning, {self.renewal})
+        self.renewal.resume()
+        self.assertEqual(len(self.pub.calls), 1)
+        self.answer("60", [])
+        self.renewal.remove(feed)
+        self.assertEqual(self.pub.waiting_room.returning, set())
+
+    def test_one_each(self) -> None:
+        """A publisher has one renewal."""
+        pub: Any = self.pub
+        self.assertIs(renewal_of(pub, self.clock), renewal_of(pub, self.clock))
+
+
+class TimeTests(RenewalTestCase):
+    def due(self) -> float:
+        """Give the seconds until the next renewal."""
+        (call,) = self.clock.getDelayedCalls()
+        return float(call.getTime() - self.clock.seconds())
+
+    def test_interval(self) -> None:
+        """There are three renewals in the shortest of the timeouts, within limits."""
+        for timeout, interval in (
+            ("60", LONGEST),
+            ("3", 1.0),
+            ("1.5", 0.5),
+            ("0.001", SHORTEST),
+            (None, LONGEST),
+            ("0", LONGEST),
+            ("nonsense", LONGEST),
+            ("nan", LONGEST),
+            ("inf", LONGEST),
+            ("-5", LONGEST),
+        ):
+            self.setUp()
+            self.add(Feed("x", "a"), timeout=timeout)
+            self.assertAlmostEqual(self.due(), interval, msg=str(timeout))
+
+    def test_shortest(self) -> None:
+        """The shortest timeout counts, as long as that feed is worked on."""
+        x, y = Feed("x"), Feed("y")
+        self.renewal.add(x)
+        self.renewal.add(y)
+        self.clock.advance(0)
+        self.answer("0.3", [], "3", [])
+        self.assertEqual((x.told, y.told), ([0.3], [3.0]))
+        self.assertAlmostEqual(self.due(), 0.1)
+        self.renewal.remove(x)
+        self.answer(None, [])
+        self.clock.advance(0.1)
+        self.answer("3", [])
+        self.clock.advance(0.1)
+        self.assertTrue(0.8 < self.due() <= 1.0, self.due())
+
+    def test_changes(self) -> None:
+        """A timeout that changes counts from the next answer on."""
+        feed = Feed("x", "a")
+        self.add(feed)
+        self.renewal.renew()
+        self.answer("0.3", [])
+        self.assertEqual(feed.told, [0.3])
+        self.assertAlmostEqual(self.due(), 0.1)
+
+
+class EndTests(RenewalTestCase):
+    def test_removed(self) -> None:
+        """Whoever ends says so; nothing is left to do then."""
+        feed = Feed("x", "a")
+        self.add(feed)
+        ended = self.renewal.remove(feed)
+        self.assertEqual(self.calls(), [(_renewal.FORGOTTEN, "me:120", "", 0)])
+        self.assertNoResult(ended)
+        self.answer("60", [])
+        self.successResultOf(ended)
+        self.assertEqual((self.clock.getDelayedCalls(), feed.told), ([], []))
+
+    def test_late_answer(self) -> None:
+        """An answer that comes after the end changes nothing."""
+        feed = Feed("x", "a")
+        self.add(feed)
+        self.renewal.renew()
+        ended = self.renewal.remove(feed)
+        self.answer("3", [])
+        self.answer("3", [])
+        self.successResultOf(ended)
+        self.assertEqual((self.clock.getDelayedCalls(), feed.told), ([], []))
+
+    def test_between_two_parts(self) -> None:
+        """Who ends between two parts of a renewal is not told of as alive after that."""
+        self.patch(_renewal, "MOST_CLAIMS", 1)
+        x, y = Feed("x", "a"), Feed("y", "b")
+        self.add(Feed("w", "w"))
+        self.renewal.add(x)
+        self.renewal.add(y)
+        self.clock.advance(0)
+        ended = [self.renewal.remove(x), self.renewal.remove(y)]
+        told: list[Any] = []
+        while self.pub.calls:
+            words = self.calls()[0]
+            told.append([word for word in words[2:] if str(word).startswith("about") or not word])
+            self.answer("60", [])
+        for one in ended:
+            self.successResultOf(one)
+        after_the_end = [word for words in told[1:] for word in words]
+        self.assertEqual([word for word in after_the_end if word in ("about x", "about y")], [])
