@@ -160,11 +160,6 @@ class Pump:
         self._outbox.append(words)
 
     @property
-    def crowded(self) -> bool:
-        """Whether so many are finished that others might be claimed already."""
-        return len(self._outbox) >= min(MOST, self._worker.concurrency) // 2 + 1
-
-    @property
     def free(self) -> bool:
         """Whether another call may be made."""
         return self._calls < CALLS

@@ -341,11 +341,14 @@ class Worker(Service):
         if self._dealing:
             return
         self._dealing = True
-        until = self._reactor.seconds() + SLICE
+        seconds = self._reactor.seconds
+        now = seconds()
+        until = now + SLICE
         try:
             for pump in self._pumps:
-                while pump.unbegun and self._reactor.seconds() <= until:
-                    self._start(pump, pump.unbegun.popleft())
+                while pump.unbegun and now <= until:
+                    self._start(pump, pump.unbegun.popleft(), now)
+                    now = seconds()
         finally:
             self._dealing = False
         self._fill()
@@ -387,8 +390,8 @@ class Worker(Service):
 
     # -- one job ----------------------------------------------------------------------
 
-    def _start(self, pump: Pump, claim: Claim) -> None:
-        run = _Run(pump, claim, self._reactor.seconds())
+    def _start(self, pump: Pump, claim: Claim, now: float) -> None:
+        run = _Run(pump, claim, now)
         self._runs[run] = None
         try:
             result = self._handler(claim)
@@ -417,8 +420,6 @@ class Worker(Service):
         pump.finish(words)
         self._tell(run, "finished")
         self._leave(run)
-        if pump.crowded and pump.free:
-            self._fill()
 
     def _failed(self, reason: Failure, run: _Run) -> None:
         if not run.over:
