@@ -113,8 +113,8 @@ class JobChaosTests(ChaosTestCase):
                 self.assertNotIn(id_, claimed, "claimed twice at a time")
                 self.assertNotIn(id_, finished, "claimed after the finish")
                 claimed.add(id_)
-            elif channel == b"feed.cancelled:x":
-                claimed.remove(id_)
+            elif channel in (b"feed.cancelled:x", b"feed.retried:x"):
+                claimed.remove(id_)  # released, where the answer to the claim was lost
             elif channel == b"feed.finishes:x":
                 claimed.remove(id_)
                 finished[id_] += 1

@@ -51,6 +51,7 @@ if #stale > 0 then
   return {redis.call('ZREM', failed, unpack(stale)), 0}
 end
 -- And one that stalls a job notes no time.
+first_write(feeds)
 for _, id in ipairs(redis.call('SRANDMEMBER', stalled, most)) do
   redis.call('ZADD', failed, 'NX', string.format('%.17g', time), id)
 end
@@ -73,7 +74,6 @@ for _, id in ipairs(log and old or {}) do
     events[#events + 1] = word
   end
 end
-first_write(feeds)
 failure = announce(events, log)
 if failure then
   return failure
