@@ -126,6 +126,19 @@ class ResultTests(RetentionTestCase):
         await self.pub_.redis.ping()
         self.assertEqual(await self.job.get_result("b"), ("item b", "result b"))
 
+    async def test_wanted_still(self) -> None:
+        """A result stays while it is wanted by somebody who does not listen yet."""
+        await self.job.set_config({"keep_results": 1})
+        await self.claimed("a", "b", "c")
+        seconds, _ = await self.raw.send("TIME")
+        await self.raw.send("ZADD", "feed.results:x", (int(seconds) + 10) * 1000, "a")
+        for id_ in "abc":
+            await self.job.finish(id_, f"result {id_}")
+        await self.pub_.redis.ping()
+        self.assertEqual(await self.job.get_result("a"), ("item a", "result a"))
+        self.assertEqual(await self.job.get_result("c"), ("item c", "result c"))
+        await self.assertFailure(self.job.get_result("b"), Empty)
+
     async def test_turned_off(self) -> None:
         """0 keeps no results; what is kept already stays."""
         await self.job.set_config({"keep_results_for": HOUR, "keep_results": 5})
