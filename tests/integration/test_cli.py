@@ -247,12 +247,14 @@ class RunningCommandTests(CommandTestCase):
             await feed.retract("1")
             await feed.set_config({"title": name})
             await feed.delete_feed()
-        await child.seen('{"kind": "delete", "feed": "[odd"}')
+        for name in ("news", "[odd"):
+            await child.seen(f'{{"kind": "delete", "feed": "{name}"}}')
         child.transport.signalProcess("INT")
         self.assertEqual(await child.ended, 0)
-        expected: list[dict[str, Any]] = []
-        for name in ("news", "[odd"):
-            expected += [
+        shown: list[dict[str, Any]] = [json.loads(line) for line in child.out.splitlines()]
+        self.assertEqual({event["feed"] for event in shown}, {"news", "[odd"})
+        for name in ("news", "[odd"):  # the events of one feed are in order
+            expected = [
                 {"kind": "create", "feed": name},
                 {"kind": "publish", "feed": name, "id": "1", "item": "item\0"},
                 {"kind": "edit", "feed": name, "id": "1", "item": "new"},
@@ -260,7 +262,7 @@ class RunningCommandTests(CommandTestCase):
                 {"kind": "config", "feed": name},
                 {"kind": "delete", "feed": name},
             ]
-        self.assertEqual([json.loads(line) for line in child.out.splitlines()], expected)
+            self.assertEqual([event for event in shown if event["feed"] == name], expected)
 
     async def test_watchOnATerminal(self) -> None:
         """On a terminal an event is a line to be read; what it carries cannot steer it."""
