@@ -25,7 +25,7 @@ Pairs = list[tuple[str, Any]]
 async def put_many(
     items: Iterable[Any] | AsyncIterable[Any],
     pair: Callable[[Any], tuple[str, str | bytes]],
-    send: Callable[[list[str | bytes]], Deferred[int]],
+    send: Callable[[list[str | bytes]], Deferred[list[str]]],
     progress: Progressed | None,
     front: bool,
 ) -> list[str]:
@@ -43,12 +43,12 @@ async def put_many(
     words: list[str | bytes] = []
     held: list[list[str | bytes]] = []
     size = done = 0
-    sent: deque[Deferred[int]] = deque()
+    sent: deque[Deferred[list[str]]] = deque()
 
     async def answered(left: int) -> None:
         nonlocal done
         while len(sent) > left:
-            done += await sent[0]
+            done += len(await sent[0])
             sent.popleft()
             if progress is not None:
                 progress(done)
@@ -69,7 +69,7 @@ async def put_many(
         if words:
             held.append(words)
         while held:
-            sent.append(send(held.pop()))
+            sent.append(send(_turned(held.pop()) if front else held.pop()))
             await answered(IN_FLIGHT - 1)
         await answered(0)
     finally:
@@ -77,6 +77,11 @@ async def put_many(
             # Who called is told of the first failure, or does not wait any more.
             call.addErrback(lambda _: None)
     return ids
+
+
+def _turned(words: list[str | bytes]) -> list[str | bytes]:
+    """Turn id, item, id, item, ... around: what goes to the front last is taken first."""
+    return [word for at in range(len(words) - 2, -2, -2) for word in words[at : at + 2]]
 
 
 async def _each(items: Iterable[Any] | AsyncIterable[Any]) -> AsyncIterator[Any]:

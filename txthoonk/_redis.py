@@ -15,12 +15,13 @@ from typing import Any, NamedTuple, cast
 
 import hiredis
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.interfaces import ITCPTransport, ITransport
+from twisted.internet.interfaces import ITCPTransport, ITransport, IWriteDescriptor
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txthoonk._scripts import Script
+from txthoonk._together import Together, only
 from txthoonk.errors import (
     ConnectionLost,
     InvalidCommand,
@@ -45,6 +46,8 @@ class Encoding(NamedTuple):
 #: What feeds read: any bytes survive the way through ``str`` and back.
 TEXT = Encoding("utf-8", "surrogateescape")
 RAW = Encoding(None, "strict")
+
+MOST_UNSENT = 25  # calls
 
 _NOT_YET = object()
 _UNUSUAL = (Exception, hiredis.PushNotification)
@@ -113,6 +116,9 @@ class RedisProtocol(Protocol):
         self._open = False
         self._write: Callable[[bytes], object]
         self._loaded: set[str] = set()
+        self._together: Together | None = None
+        self._reading = False
+        self._unsent = 0
         #: Whether MULTI was sent, and neither EXEC nor DISCARD behind it.
         self.transaction = False
         self._closing: list[Deferred[None]] = []
@@ -166,9 +172,28 @@ class RedisProtocol(Protocol):
             return fail(self._lost)
         waiting = Waiting()
         waiting.encoding = encoding
+        self._transmit(waiting, packed)
+        return waiting
+
+    def _transmit(self, waiting: Waiting, packed: bytes) -> None:
+        if self._together is not None:
+            self._send_together()
         self._pending.append(waiting)
         self._write(packed)
-        return waiting
+        self._unsent += 1
+        if self._unsent >= MOST_UNSENT:
+            self._push()
+
+    def _push(self) -> None:
+        """Let Redis begin with what is written while more is being made.
+
+        Else the transport sends all that one turn of the reactor makes at its end, Redis
+        answers all of it together, and one always waits for the other.
+        """
+        self._unsent = 0
+        transport = cast(Any, self.transport)
+        if IWriteDescriptor.providedBy(transport) and not transport.disconnecting:
+            transport.doWrite()  # an error comes again when the reactor does that
 
     def call(self, script: Script, command: tuple[Any, ...], encoding: Encoding) -> Deferred[Any]:
         """Call a script, which is loaded first if this connection has not yet done so.
@@ -184,6 +209,11 @@ class RedisProtocol(Protocol):
             return fail()
         if self._lost is not None:
             return fail(self._lost)
+        return self._call(script, command, packed, encoding)
+
+    def _call(
+        self, script: Script, command: tuple[Any, ...], packed: bytes, encoding: Encoding
+    ) -> Waiting:
         if script.sha not in self._loaded:
             self._loaded.add(script.sha)
             # A refusal is not lost: the EVALSHA behind it is answered NOSCRIPT.
@@ -192,16 +222,67 @@ class RedisProtocol(Protocol):
         waiting.encoding = encoding
         waiting.script = script
         waiting.command = command
-        self._pending.append(waiting)
-        self._write(packed)
+        self._transmit(waiting, packed)
         return waiting
+
+    def call_together(
+        self, script: Script, prefix: tuple[Any, ...], group: tuple[Any, ...]
+    ) -> Deferred[Any]:
+        """Call a script for a group of arguments, with others of this turn of the reactor.
+
+        What was called before and after it is done before and after it.
+
+        :param script: one that takes any number of groups, and answers each for itself.
+        :param prefix: ``EVALSHA`` with all that stands before the groups: the very same
+            object for calls that may go together.
+        :param group: ``str`` and ``bytes``.
+        :return: fires the answer for this group.
+        """
+        together = self._together
+        if together is None or together.prefix is not prefix or together.full:
+            if not self._may_wait():
+                return self.call(script, (*prefix, *group), TEXT).addCallback(only)
+            together = self._begin_together(script, prefix)
+        return together.add(group)
+
+    def _may_wait(self) -> bool:
+        """Tell whether others are under way, so that more may come in this turn."""
+        return (
+            bool(self._pending)
+            and self._lost is None
+            and not self.transaction
+            and (self._reading or hasattr(self.transport, "reactor"))
+        )
+
+    def _begin_together(self, script: Script, prefix: tuple[Any, ...]) -> Together:
+        if self._together is not None:
+            self._send_together()
+        elif not self._reading:
+            # The transport does not write before that either.
+            cast(Any, self.transport).reactor.callLater(0, self._turn_ended)
+        self._together = Together(script, prefix)
+        return self._together
+
+    def _turn_ended(self) -> None:
+        if self._together is not None:
+            self._send_together()
+
+    def _send_together(self) -> None:
+        together, self._together = cast(Together, self._together), None
+        try:
+            packed = self._pack(together.command, TEXT)
+        except InvalidData:
+            together.send_each(lambda script, command: self.call(script, command, TEXT))
+            return
+        self._unsent += together.calls - 1
+        sent = self._call(together.script, together.command, packed, TEXT)
+        sent.addCallbacks(together.answered, together.failed)
 
     def _call_with_source(self, waiting: Waiting, script: Script) -> None:
         # The rare case: somebody flushed the scripts under way. EVAL cannot meet
         # NOSCRIPT again, and it loads the script for the calls that follow.
         command = ("EVAL", script.source, *waiting.command[2:])
-        self._pending.append(waiting)
-        self._write(self._pack(command, waiting.encoding))
+        self._transmit(waiting, self._pack(command, waiting.encoding))
 
     def _pack(self, command: tuple[Any, ...], encoding: Encoding | None) -> bytes:
         encoding = encoding or self._own
@@ -224,7 +305,12 @@ class RedisProtocol(Protocol):
         if self._lost is not None:
             return
         self._reader.feed(data)
-        self._parse()
+        self._reading = True
+        try:
+            self._parse()
+        finally:
+            self._reading = False
+            self._turn_ended()
 
     def _parse(self) -> None:
         reader = self._reader
@@ -342,8 +428,11 @@ class RedisProtocol(Protocol):
         self._lost = error if isinstance(error, ConnectionLost) else ConnectionLost(str(error))
         waiting = list(self._pending)
         self._pending.clear()
+        together, self._together = self._together, None
         for deferred in waiting:
             deferred.errback(error)
+        if together is not None:
+            together.failed(Failure(error))
 
     def abort(self, error: BaseException | None = None) -> None:
         """Drop the connection without waiting for the peer; calls that wait fail.
@@ -370,6 +459,7 @@ class RedisProtocol(Protocol):
             if closed in self._closing:
                 self._closing.remove(closed)
 
+        self._turn_ended()
         closed: Deferred[None] = Deferred(drop)
         self._closing.append(closed)
         transport.loseConnection()

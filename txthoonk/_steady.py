@@ -89,6 +89,7 @@ class SteadyRedis(Redis):
         # A call costs nothing more than one on the connection itself.
         self.request = redis.request  # type: ignore[method-assign]
         self.call = redis.call  # type: ignore[method-assign]
+        self.call_together = redis.call_together  # type: ignore[method-assign]
 
     def disconnected(self, error: Exception) -> None:
         """Let calls wait from now on.
@@ -102,6 +103,7 @@ class SteadyRedis(Redis):
         self._redis = None
         self.__dict__.pop("request", None)
         self.__dict__.pop("call", None)
+        self.__dict__.pop("call_together", None)
 
     def stopped(self, error: BaseException) -> None:
         """Fail the calls that wait, and all later ones until there is a connection.
@@ -151,6 +153,12 @@ class SteadyRedis(Redis):
     def call(self, script: Script, command: tuple[Any, ...], encoding: Encoding) -> Deferred[Any]:
         """Call a script as soon as there is a connection."""
         return self._wait_for(lambda redis: redis.call(script, command, encoding))
+
+    def call_together(
+        self, script: Script, prefix: tuple[Any, ...], group: tuple[Any, ...]
+    ) -> Deferred[Any]:
+        """Call a script with others, as soon as there is a connection."""
+        return self._wait_for(lambda redis: redis.call_together(script, prefix, group))
 
     def abort(self, error: BaseException | None = None) -> None:
         """Drop the present connection."""

@@ -188,7 +188,7 @@ class BaseFeed:
         except InvalidItem as error:
             return event._replace(item=error)
 
-    def _expectation(self, expect: int | None) -> str | int:
+    def _expectation(self, expect: int | None) -> str:
         """Give the word for the revision that an item must have."""
         if expect is None:
             return ""
@@ -196,7 +196,7 @@ class BaseFeed:
             raise InvalidInput(
                 f"the expected revision must be a whole number, 0 for no item: {shown(expect)}"
             )
-        return expect
+        return str(expect)
 
     def _unless_conflict(self, reply: Any, id_: str) -> Any:
         """Give a reply, unless it is that the item was changed."""

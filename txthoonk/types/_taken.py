@@ -40,6 +40,8 @@ class TakenFeed(BaseFeed):
     NORMAL: ClassVar[int] = 0
     HIGH: ClassVar[int] = 1
 
+    #: By priority: where put puts to.
+    _PUSHES: ClassVar[tuple[str, str]] = ("LPUSH", "RPUSH")
     #: Whose scripts the line calls.
     _KIND: ClassVar[str]
     #: Where maintenance puts back what was lost: LPUSH: at the end, RPUSH: in front.
@@ -77,7 +79,7 @@ class TakenFeed(BaseFeed):
                 f"the priority of an item is {type(self).__name__}.NORMAL or "
                 f"{type(self).__name__}.HIGH: {shown(priority)}"
             )
-        return "RPUSH" if priority else "LPUSH"
+        return self._PUSHES[priority]
 
     @deferring
     def _get(self, timeout: float) -> Deferred[Any]:
@@ -114,7 +116,7 @@ class TakenFeed(BaseFeed):
     def _new_pair(self, item: Any) -> tuple[str, str | bytes]:
         return new_id(), self._dumps(item)
 
-    def _putter(self, push: str) -> Callable[[list[str | bytes]], Deferred[int]]:
+    def _putter(self, push: str) -> Callable[[list[str | bytes]], Deferred[list[str]]]:
         """Give what puts items: id, item, id, item, ..."""
         raise NotImplementedError
 

@@ -66,11 +66,10 @@ class Feed(OrderedFeed):
         """
         id_ = new_id() if id_ is None else check_id(id_)
         if expect is None:
-            return self.pub.redis.call(
-                _PUBLISH, (*self._publish, id_, self._dumps(item), ""), TEXT
-            )
-        command = (*self._publish, id_, self._dumps(item), self._expectation(expect))
-        published = self.pub.redis.call(_PUBLISH, command, TEXT)
+            group = (id_, self._dumps(item), "")
+            return self.pub.redis.call_together(_PUBLISH, self._publish, group)
+        group = (id_, self._dumps(item), self._expectation(expect))
+        published = self.pub.redis.call_together(_PUBLISH, self._publish, group)
         return published.addCallback(self._unless_conflict, id_)
 
     def get_ids(self) -> Deferred[list[str]]:

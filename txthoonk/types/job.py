@@ -33,7 +33,6 @@ __all__ = ["NO_RESULT", "Claim", "Job"]
 
 _PUT = load("job/put")
 _PUT_LATER = load("job/put_later")
-_PUT_MANY = load("job/put_many")
 _GET = load("job/get")
 _FINISH = load("job/finish")
 _FORGET = load("job/forget")
@@ -85,8 +84,9 @@ class Job(JobState):
         keys, words = self._keys, self._words
         ids, published, delayed = self.feed_ids, self.feed_published, self.feed_delayed
         put = (*keys, ids, published, delayed)
-        self._put = _PUT.prefix(put, *words, self.channel_put)
-        self._put_many = _PUT_MANY.prefix(put, *words, self.channel_put)
+        to_put = _PUT.prefix(put, *words, self.channel_put)
+        self._put = {push: (*to_put, push, "0") for push in self._PUSHES}
+        self._put_all = {push: (*to_put, push, "1") for push in self._PUSHES}
         self._put_later = _PUT_LATER.prefix(
             (*keys[:2], self.feed_items, delayed, self.feed_later), name, self.channel_delayed
         )
@@ -189,11 +189,11 @@ class Job(JobState):
             :class:`~txthoonk.errors.FeedDoesNotExist`.
         """
         id_ = new_id() if id_ is None else check_id(id_)
-        words = (self._push(priority), id_, self._dumps(item))
+        push, stored = self._push(priority), self._dumps(item)
         if delay is None and at is None:
-            return self.pub.redis.call(_PUT, (*self._put, *words), TEXT)
+            return self.pub.redis.call_together(_PUT, self._put[push], (id_, stored))
         due = check_time(delay, at)
-        command = (*self._put_later, *words, *due)
+        command = (*self._put_later, push, id_, stored, *due)
         return self.pub.redis.call(_PUT_LATER, command, TEXT).addCallback(self._is_later, id_)
 
     publish = put
@@ -239,9 +239,9 @@ class Job(JobState):
     def _given_pair(self, both: tuple[Any, str]) -> tuple[str, str | bytes]:
         return check_id(both[1]), self._dumps(both[0])
 
-    def _putter(self, push: str) -> Callable[[list[str | bytes]], Deferred[int]]:
-        call, command = self.pub.redis.call, (*self._put_many, push)
-        return lambda words: call(_PUT_MANY, (*command, *words), TEXT)
+    def _putter(self, push: str) -> Callable[[list[str | bytes]], Deferred[list[str]]]:
+        call, command = self.pub.redis.call, self._put_all[push]
+        return lambda words: call(_PUT, (*command, *words), TEXT)
 
     # -- claiming -----------------------------------------------------------------
 

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 __all__ = ["Queue"]
 
 _PUT = load("queue/put")
-_PUT_MANY = load("queue/put_many")
 _GET = load("queue/get")
 _DELIVERED = load("queue/delivered")
 
@@ -39,8 +38,8 @@ class Queue(TakenFeed):
 
     def __init__(self, pub: Publishing, name: str, serializer: str = "text") -> None:
         super().__init__(pub, name, serializer)
-        self._put = _PUT.prefix((*self._keys, self.feed_ids), *self._words)
-        self._put_many = _PUT_MANY.prefix((*self._keys, self.feed_ids), *self._words, "")
+        to_put = _PUT.prefix((*self._keys, self.feed_ids), *self._words)
+        self._put = {push: (*to_put, push) for push in self._PUSHES}
 
     def _scripts(self) -> Scripts:
         keys = (self.feed_ids, self.feed_items, self.feed_transit, self.feed_delivering)
@@ -61,14 +60,14 @@ class Queue(TakenFeed):
             :class:`~txthoonk.errors.InvalidInput` or
             :class:`~txthoonk.errors.FeedDoesNotExist`.
         """
-        command = (*self._put, self._push(priority), new_id(), self._dumps(item))
-        return self.pub.redis.call(_PUT, command, TEXT)
+        prefix = self._put[self._push(priority)]
+        return self.pub.redis.call_together(_PUT, prefix, (new_id(), self._dumps(item)))
 
     publish = put
 
-    def _putter(self, push: str) -> Callable[[list[str | bytes]], Deferred[int]]:
-        call, command = self.pub.redis.call, (*self._put_many, push)
-        return lambda words: call(_PUT_MANY, (*command, *words), TEXT)
+    def _putter(self, push: str) -> Callable[[list[str | bytes]], Deferred[list[str]]]:
+        call, command = self.pub.redis.call, self._put[push]
+        return lambda words: call(_PUT, (*command, *words), TEXT)
 
     def get(self, timeout: float = 0) -> Deferred[Any]:
         """Take the next item; wait for one if there is none.

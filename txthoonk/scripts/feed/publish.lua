@@ -1,5 +1,5 @@
--- Publish an item: a new id joins the end of the feed, a known one gets the new
--- item and moves to the end. A bounded feed drops its oldest items first.
+-- Publish items: a new id joins the end of the feed, a known one gets the new item and
+-- moves to the end. A bounded feed drops its oldest items first.
 --
 -- KEYS
 --   1 feeds                   set          the registry
@@ -15,22 +15,22 @@
 --   3 channel feed.publish:[feed]
 --   4 channel feed.edit:[feed]
 --   5 channel feed.retract:[feed]
---   6 id
---   7 item
---   8 the revision that the item must have, 0 if it must not be there; empty for any
--- Reply: the id; or CONFLICT, the revision of the present item and that item, if it is
---   another one
+--   6.. id, item, the revision that the item must have (0 if it must not be there; empty
+--     for any), and the same for each further item, which are published one after the other
+-- Reply: for each item the id; CONFLICT, the revision of the present item and that item,
+--   if it is another one; or the error that only this item meets
 -- Errors: NOFEED, CONFIGNOTHASH, SCOREINFINITE, NOHISTORY
--- Events: feed.retract for each item dropped, oldest first, then feed.publish for
---   a new id or feed.edit for a known one
--- Cost: O(log n), and O(log n) more for each item dropped: one at most, unless
---   max_length was lowered
+-- Events: for each item feed.retract for each item dropped, oldest first, then
+--   feed.publish for a new id or feed.edit for a known one
+-- Cost: O(log n) for each item, and O(log n) more for each item dropped: one at most for
+--   each, unless max_length was lowered
 
 --- include feed_missing
 --- include config_value
 --- include open_feed
 --- include open_history
 --- include no_history
+--- include own_revision
 --- include conflict
 --- include now
 --- include next_score
@@ -40,7 +40,7 @@
 --- include remove_items
 --- include keep_history
 local feeds, config, revision, history, publishes, items, ids = unpack(KEYS)
-local name, event, publish, edit, retract, id, item, expect = unpack(ARGV)
+local name, event, publish, edit, retract = unpack(ARGV, 1, 5)
 
 local failure, limit, max = open_feed(feeds, config, name, 'max_length')
 if max == nil and not failure then
@@ -49,43 +49,50 @@ end
 if failure then
   return failure
 end
-local known = redis.call('ZSCORE', ids, id)
--- Lua does not roll back: a foreign key in the place of the items must fail here.
-redis.call('HEXISTS', items, id)
-local log = open_history(limit, event, revision, history, publishes, items, id)
-failure = conflict(log, name, expect, items, id)
-if failure then
-  return failure
-end
-local score = next_score(ids)
-if not score then
-  return redis.error_reply('SCOREINFINITE ' .. ids .. ' holds an infinite score: retract that id first')
-end
 max = math.floor(tonumber(max) or 0)
-local gone = max > 0 and oldest_over(ids, max, id, known) or {}
+local time, last = now(), tonumber(redis.call('ZREVRANGE', ids, 0, 0, 'WITHSCORES')[2])
+-- Lua does not roll back: a foreign key in the place of the items must fail here.
+redis.call('HLEN', items)
+local log = open_history(limit, event, revision, history, publishes, items)
 
-local events = {}
-for _, oldest in ipairs(gone) do
-  events[#events + 1] = 'retract'
-  events[#events + 1] = retract
-  events[#events + 1] = oldest
-  events[#events + 1] = false
-end
-events[#events + 1] = known and 'edit' or 'publish'
-events[#events + 1] = known and edit or publish
-events[#events + 1] = id
-events[#events + 1] = item
+local function put(id, item, expect)
+  local refusal = conflict(log, name, expect, items, id)
+  if refusal then
+    return refusal
+  end
+  local score = next_score(time, last)
+  if not score then
+    return redis.error_reply('SCOREINFINITE ' .. ids .. ' holds an infinite score: retract that id first')
+  end
+  local known = redis.call('ZSCORE', ids, id)
+  local gone = max > 0 and oldest_over(ids, max, id, known) or {}
+  local events = {}
+  for index, oldest in ipairs(gone) do
+    local at = 4 * index
+    events[at - 3], events[at - 2], events[at - 1], events[at] = 'retract', retract, oldest, false
+  end
+  local at = #events
+  events[at + 1], events[at + 2] = known and 'edit' or 'publish', known and edit or publish
+  events[at + 3], events[at + 4] = id, item
 
--- The first write comes before the events: it is what a replica or a full memory
--- refuses. The others come after them, because the events may be refused too.
-redis.call('INCR', publishes)
-failure = announce(events, log)
-if failure then
-  undo_count(publishes, 1)
-  return failure
+  -- The first write comes before the events: it is what a replica or a full memory
+  -- refuses. The others come after them, because the events may be refused too.
+  redis.call('INCR', publishes)
+  refusal = announce(events, log)
+  if refusal then
+    undo_count(publishes, 1)
+    return refusal
+  end
+  remove_items(ids, items, gone)
+  redis.call('ZADD', ids, string.format('%.17g', score), id)
+  redis.call('HSET', items, id, item)
+  keep_history(log, events)
+  last = score
+  return id
 end
-remove_items(ids, items, gone)
-redis.call('ZADD', ids, score, id)
-redis.call('HSET', items, id, item)
-keep_history(log, events)
-return id
+
+local replies = {}
+for at = 6, #ARGV, 3 do
+  replies[#replies + 1] = put(ARGV[at], ARGV[at + 1], ARGV[at + 2])
+end
+return replies

@@ -24,6 +24,7 @@
 --- include open_feed
 --- include open_history
 --- include no_history
+--- include own_revision
 --- include conflict
 --- include announce
 --- include keep_history
@@ -36,7 +37,7 @@ if failure then
 end
 local score = redis.call('ZSCORE', ids, id)
 local there = redis.call('HEXISTS', items, id) == 1 or score
-local log = open_history(limit, event, revision, history, publishes, items, id)
+local log = open_history(limit, event, revision, history, publishes, items)
 failure = conflict(log, name, expect, items, id)
 if failure or not there then
   return failure or 0

@@ -18,6 +18,7 @@
 --- include feed_missing
 --- include open_feed
 --- include open_history
+--- include own_revision
 --- include no_history
 --- include first_write
 --- include keep_history
@@ -28,9 +29,9 @@ local failure, limit = open_feed(feeds, config, name)
 if failure or not limit then
   return failure or no_history(name)
 end
-local log = open_history(limit, '', revision, history, publishes, items, id)
+local log = open_history(limit, '', revision, history, publishes, items)
 local item = redis.call('HGET', items, id)
-local own = item and (not log.void and log.own or log.base) or 0
+local own = own_revision(log, item, id)
 if log.void or log.server then
   first_write(feeds)
   keep_history(log, {})

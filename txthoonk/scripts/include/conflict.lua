@@ -1,5 +1,4 @@
--- Gives the answer if an item is not the one that the caller expects, else nothing. Each
--- item has a revision of its own; 0 is that of an item that is not there.
+-- Gives the answer if an item is not the one that the caller expects, else nothing.
 local function conflict(log, name, expect, items, id)
   if expect == '' then
     return
@@ -8,7 +7,7 @@ local function conflict(log, name, expect, items, id)
     return no_history(name)
   end
   local item = redis.call('HGET', items, id)
-  local own = item and (not log.void and log.own or log.base) or 0
+  local own = own_revision(log, item, id)
   if own > tonumber(expect) or (not item and expect ~= '0') then
     return {'CONFLICT', own, item}
   end

@@ -2,17 +2,16 @@
 -- none. Where the feed was changed by somebody who keeps no history, as its counters
 -- tell, all revisions before are void: a new epoch begins. It begins too, but voids
 -- nothing that the server still knows, where the server is not the same one any more.
-local function open_history(limit, event, revision, history, publishes, items, id)
+local function open_history(limit, event, revision, history, publishes, items)
   if not limit then
     return false
   end
   redis.call('XLEN', history)
   local state = redis.call('HMGET', revision, '\0epoch', '\0revision', '\0publishes',
-    '\0length', '\0server', '\0base', '\0eras', '\0cause', id or '\0epoch')
+    '\0length', '\0server', '\0base', '\0eras', '\0cause')
   local log = {limit = limit, event = event, revision = revision, history = history,
     publishes = publishes, items = items, epoch = state[1], top = tonumber(state[2]) or 0,
-    base = tonumber(state[6]) or 0, eras = state[7] or '', cause = state[8],
-    own = id and tonumber(state[9])}
+    base = tonumber(state[6]) or 0, eras = state[7] or '', cause = state[8]}
   local count = tonumber(redis.call('GET', publishes) or 0)
   local length = items and redis.call('HLEN', items) or 0
   local known = state[1] and state[1] ~= ''

@@ -1,4 +1,4 @@
--- Put a new job into the line.
+-- Put new jobs into the line.
 --
 -- KEYS
 --   1 feeds                   set          the registry
@@ -14,42 +14,54 @@
 --   1 name of the feed
 --   2 channel feed.event:[feed]
 --   3 channel feed.publishes:[feed]
---   4 LPUSH: to the end of the line, RPUSH: to its front
---   5 id
---   6 item
--- Reply: the id
+--   4 LPUSH: to the end of the line, RPUSH: to its front; one after the other
+--   5 1: all of them or none; 0: those that can be
+--   6.. id, item, id, item, ...
+-- Reply: for each its id, or the error that only this one meets
 -- Errors: NOFEED, JOBEXISTS
--- Events: feed.publishes
--- Cost: O(log n)
+-- Events: feed.publishes for each
+-- Cost: O(log n) for each
 
 --- include feed_missing
 --- include open_feed
 --- include open_history
---- include job_exists
+--- include jobs_exist
 --- include now
 --- include undo_count
 --- include announce
 --- include keep_history
+--- include to_put
 local feeds, config, revision, history, publishes, items, ids, published, delayed = unpack(KEYS)
-local name, event, channel, push, id, item = unpack(ARGV)
+local name, event, channel, push, all = unpack(ARGV, 1, 5)
 
 local failure, limit = open_feed(feeds, config, name)
-failure = failure or job_exists(items, delayed, name, id)
 if failure then
   return failure
+end
+local wanted = {}
+for at = 6, #ARGV, 2 do
+  wanted[#wanted + 1] = ARGV[at]
+end
+local answers, taken = jobs_exist(items, delayed, name, wanted)
+local new, words, events = to_put(6, channel, answers)
+if #new == 0 or (taken and all == '1') then
+  return all == '1' and taken or answers
 end
 redis.call('LLEN', ids)
 redis.call('ZCARD', published)
 local log = open_history(limit, event, revision, history, publishes, items)
-local events = {'put', channel, id, item}
-redis.call('INCR', publishes)
+redis.call('INCRBY', publishes, #new)
 failure = announce(events, log)
 if failure then
-  undo_count(publishes, 1)
+  undo_count(publishes, #new)
   return failure
 end
-redis.call('HSET', items, id, item)
-redis.call('ZADD', published, string.format('%.17g', now()), id)
-redis.call(push, ids, id)
+local dates, time = {}, string.format('%.17g', now())
+for index, id in ipairs(new) do
+  dates[2 * index - 1], dates[2 * index] = time, id
+end
+redis.call('HSET', items, unpack(words))
+redis.call('ZADD', published, unpack(dates))
+redis.call(push, ids, unpack(new))
 keep_history(log, events)
-return id
+return answers

@@ -21,14 +21,14 @@
 
 --- include feed_missing
 --- include open_feed
---- include job_exists
+--- include jobs_exist
 --- include now
 --- include tell_due
 --- include delay
 local feeds, config, items, delayed, later = unpack(KEYS)
 local name, channel, push, id, item, due, absolute = unpack(ARGV)
 
-local failure = open_feed(feeds, config, name) or job_exists(items, delayed, name, id)
+local failure = open_feed(feeds, config, name) or select(2, jobs_exist(items, delayed, name, {id}))
 if failure then
   return failure
 end

@@ -1,4 +1,4 @@
--- Put an item into the line.
+-- Put items into the line.
 --
 -- KEYS
 --   1 feeds                   set      the registry
@@ -11,13 +11,12 @@
 -- ARGV
 --   1 name of the feed
 --   2 channel feed.event:[feed]
---   3 LPUSH: to the end of the line, RPUSH: to its front
---   4 id
---   5 item
--- Reply: the id
+--   3 LPUSH: to the end of the line, RPUSH: to its front; one after the other
+--   4.. id, item, id, item, ...
+-- Reply: their ids
 -- Errors: NOFEED
 -- Events: none but in the history
--- Cost: O(1)
+-- Cost: O(1) for each
 
 --- include feed_missing
 --- include open_feed
@@ -25,8 +24,9 @@
 --- include undo_count
 --- include announce
 --- include keep_history
+--- include to_put
 local feeds, config, revision, history, publishes, items, ids = unpack(KEYS)
-local name, event, push, id, item = unpack(ARGV)
+local name, event, push = unpack(ARGV, 1, 3)
 
 local failure, limit = open_feed(feeds, config, name)
 if failure then
@@ -35,14 +35,14 @@ end
 redis.call('LLEN', ids)
 redis.call('HLEN', items)
 local log = open_history(limit, event, revision, history, publishes)
-redis.call('INCR', publishes)
-local events = log and {'put', false, id, item} or {}
-failure = announce(events, log)
+local new, words, events = to_put(4, false, {})
+redis.call('INCRBY', publishes, #new)
+failure = log and announce(events, log)
 if failure then
-  undo_count(publishes, 1)
+  undo_count(publishes, #new)
   return failure
 end
-redis.call('HSET', items, id, item)
-redis.call(push, ids, id)
+redis.call('HSET', items, unpack(words))
+redis.call(push, ids, unpack(new))
 keep_history(log, events)
-return id
+return new

@@ -24,6 +24,7 @@
 --- include open_feed
 --- include open_history
 --- include no_history
+--- include own_revision
 --- include conflict
 --- include item_missing
 --- include undo_count
@@ -37,7 +38,7 @@ failure = failure or item_missing(items, name, id)
 if failure then
   return failure
 end
-local log = open_history(limit, event, revision, history, publishes, items, id)
+local log = open_history(limit, event, revision, history, publishes, items)
 failure = conflict(log, name, expect, items, id)
 if failure then
   return failure

@@ -24,6 +24,7 @@
 --- include open_feed
 --- include open_history
 --- include no_history
+--- include own_revision
 --- include conflict
 --- include first_write
 --- include announce
@@ -37,7 +38,7 @@ if failure then
 end
 redis.call('LLEN', ids)
 local there = redis.call('HEXISTS', items, id) == 1 or redis.call('LPOS', ids, id)
-local log = open_history(limit, event, revision, history, publishes, items, id)
+local log = open_history(limit, event, revision, history, publishes, items)
 failure = conflict(log, name, expect, items, id)
 if failure or not there then
   return failure or 0

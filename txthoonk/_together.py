@@ -1,0 +1,95 @@
+"""Calls of one script, made in one turn of the reactor, that are sent as one call.
+
+A script that takes groups of arguments does them one after the other, and answers each for
+itself.  So a call costs Redis little more than its own work, and not what every call of a
+script costs besides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import chain
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from txthoonk._scripts import Script
+from txthoonk.errors import InvalidResponse, shown
+
+__all__ = ["Together", "only"]
+
+MOST_CALLS = 25
+MOST_BYTES = 64 * 1024  # of arguments; and one call more
+
+
+class Together:
+    """Some calls with the same script and prefix.
+
+    :ivar prefix: the words before the groups.
+    """
+
+    def __init__(self, script: Script, prefix: tuple[Any, ...]) -> None:
+        self.script = script
+        self.prefix = prefix
+        self._groups: list[tuple[Any, ...]] = []
+        self._calls: list[Deferred[Any]] = []
+        self._bytes = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether it should be sent without more."""
+        return len(self._calls) >= MOST_CALLS or self._bytes >= MOST_BYTES
+
+    @property
+    def calls(self) -> int:
+        """How many there are."""
+        return len(self._calls)
+
+    def add(self, group: tuple[Any, ...]) -> Deferred[Any]:
+        """Take one more call.
+
+        :return: fires the answer for this call.
+        """
+        self._groups.append(group)
+        self._bytes += sum(map(len, group))
+        call: Deferred[Any] = Deferred()
+        self._calls.append(call)
+        return call
+
+    @property
+    def command(self) -> tuple[Any, ...]:
+        """The words of all."""
+        return (*self.prefix, *chain.from_iterable(self._groups))
+
+    def send_each(self, send: Callable[[Script, tuple[Any, ...]], Deferred[Any]]) -> None:
+        """Send each for itself, because something among them cannot be sent."""
+        for group, call in zip(self._groups, self._calls, strict=True):
+            sent = send(self.script, (*self.prefix, *group))
+            sent.addCallback(only).chainDeferred(call)
+
+    def answered(self, answers: Any) -> None:
+        """Answer all calls."""
+        if not isinstance(answers, list) or len(answers) != len(self._calls):
+            many = len(self._calls)
+            self.failed(Failure(InvalidResponse(f"not {many} answers: {shown(answers)}")))
+            return
+        for call, answer in zip(self._calls, answers, strict=True):
+            if isinstance(answer, Exception):
+                call.errback(answer)
+            else:
+                call.callback(answer)
+
+    def failed(self, reason: Failure) -> None:
+        """Fail all calls."""
+        for call in self._calls:
+            call.errback(Failure(reason.value))
+
+
+def only(answers: Any) -> Any:
+    """Give the answer of a call that was alone."""
+    if not isinstance(answers, list) or len(answers) != 1:
+        raise InvalidResponse(f"not one answer: {shown(answers)}")
+    if isinstance(answers[0], Exception):
+        raise answers[0]
+    return answers[0]
