@@ -58,7 +58,10 @@ class JobState(JobBase):
 
     @deferring
     def get_item(self, id_: str, with_revision: bool = False) -> Deferred[Any]:
-        """Read the item of a job, also of a delayed one; see :meth:`BaseFeed.get_item`."""
+        """Read the item of a job, also of a delayed one.
+
+        See :meth:`txthoonk.types.Queue.get_item`.
+        """
         if with_revision:
             return super().get_item(id_, with_revision)
         command = (*self._item, check_id(id_))
