@@ -280,7 +280,8 @@ class DrainTests(PauseTestCase):
     async def test_empty_line(self) -> None:
         """Nor does a put into an empty line fall to it."""
         for _ in range(50):
-            await gatherResults([self.job.drain(), self.others[1].put("new", id_="new")])
+            # On one connection, so that the put is the later one.
+            await gatherResults([self.job.drain(), self.job.put("new", id_="new")])
             self.assertEqual(await self.job.get_ids("available"), ["new"])
             await self.job.retract("new")
 
