@@ -13,8 +13,9 @@ from typing import Any
 import attr
 from twisted.internet.defer import Deferred
 
+from txthoonk._encoding import TEXT
 from txthoonk._keys import FEEDS, feed_key, kept_result_key
-from txthoonk._redis import TEXT, RedisProtocol
+from txthoonk._redis import RedisProtocol
 
 __all__ = ["PARTS", "Kept", "State", "read_state"]
 

@@ -10,8 +10,9 @@ from typing import Any
 import attr
 from twisted.internet.defer import Deferred
 
+from txthoonk._encoding import TEXT
 from txthoonk._keys import FEEDS, feed_key
-from txthoonk._redis import TEXT, RedisProtocol
+from txthoonk._redis import RedisProtocol
 from txthoonk._scripts import load
 
 __all__ = ["Look", "Snapshot", "history_keys", "look", "read_item", "read_items", "read_snapshot"]

@@ -26,10 +26,10 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from txthoonk._encoding import RAW, TEXT
 from txthoonk._keys import CONFFEED, NEWFEED
 from txthoonk._listening import Listening
 from txthoonk._patience import Retry, passes
-from txthoonk._redis import RAW, TEXT
 from txthoonk._repeated import Repeated
 from txthoonk._scripts import Script
 from txthoonk.errors import ConnectionLost, Empty

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from twisted.logger import Logger
 
+from txthoonk._encoding import TEXT
 from txthoonk._keys import FEEDS
-from txthoonk._redis import TEXT
 from txthoonk._scripts import Script, load
 from txthoonk._timekeeper import MOST
 

@@ -9,8 +9,9 @@ from typing import Any
 import attr
 from twisted.internet.defer import CancelledError, Deferred
 
+from txthoonk._encoding import TEXT
 from txthoonk._keys import feed_key
-from txthoonk._redis import TEXT, RedisProtocol
+from txthoonk._redis import RedisProtocol
 from txthoonk._scripts import load
 from txthoonk.errors import ConnectionLost, ResponseError
 

@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred
 
 from txthoonk._config import Config, config_fields
 from txthoonk._deferring import deferring
+from txthoonk._encoding import TEXT, encode
 from txthoonk._history import history_keys
 from txthoonk._keys import (
     CONFFEED,
@@ -21,7 +22,6 @@ from txthoonk._keys import (
     feed_keys,
     kept_result_key,
 )
-from txthoonk._redis import TEXT, encode
 from txthoonk._scripts import load
 from txthoonk._waiting import WaitingRoom
 from txthoonk.errors import FeedTypeMismatch, InvalidInput, InvalidType, shown

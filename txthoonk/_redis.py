@@ -8,10 +8,9 @@ stays in the queue: its reply is swallowed there, and the others keep in step.
 from __future__ import annotations
 
 import codecs
-import numbers
 from collections import deque
 from collections.abc import Callable
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import hiredis
 from twisted.internet.defer import Deferred, fail, succeed
@@ -20,6 +19,7 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from txthoonk._encoding import RAW, TEXT, Encoding, pack
 from txthoonk._scripts import Script
 from txthoonk._together import Together, only
 from txthoonk.errors import (
@@ -30,22 +30,10 @@ from txthoonk.errors import (
     InvalidType,
     NoScript,
     from_reply,
-    shown,
 )
 
-__all__ = ["RAW", "TEXT", "Encoding", "RedisProtocol", "Waiting", "encode"]
+__all__ = ["RedisProtocol", "Waiting"]
 
-
-class Encoding(NamedTuple):
-    """How hiredis decodes the strings of a reply; no charset means bytes."""
-
-    charset: str | None
-    errors: str
-
-
-#: What feeds read: any bytes survive the way through ``str`` and back.
-TEXT = Encoding("utf-8", "surrogateescape")
-RAW = Encoding(None, "strict")
 
 MOST_UNSENT = 25  # calls
 
@@ -165,7 +153,7 @@ class RedisProtocol(Protocol):
             # hiredis takes the memory behind it, without heed of steps.
             command = tuple([bytes(w) if type(w) is memoryview else w for w in command])
         try:
-            packed = self._pack(command, encoding)
+            packed = pack(command, encoding or self._own)
         except InvalidData:
             return fail()
         if self._lost is not None:
@@ -191,9 +179,10 @@ class RedisProtocol(Protocol):
         answers all of it together, and one always waits for the other.
         """
         self._unsent = 0
-        transport = cast(Any, self.transport)
-        if IWriteDescriptor.providedBy(transport) and not transport.disconnecting:
-            transport.doWrite()  # an error comes again when the reactor does that
+        transport = self.transport
+        # One that is closing would forget to. An error comes again from the reactor's doWrite.
+        if IWriteDescriptor.providedBy(transport) and not getattr(transport, "disconnecting", 1):
+            transport.doWrite()
 
     def call(self, script: Script, command: tuple[Any, ...], encoding: Encoding) -> Deferred[Any]:
         """Call a script, which is loaded first if this connection has not yet done so.
@@ -204,7 +193,7 @@ class RedisProtocol(Protocol):
         if self.transaction:
             return fail(InvalidCommand(_IN_TRANSACTION))
         try:
-            packed = self._pack(command, encoding)
+            packed = pack(command, encoding or self._own)
         except InvalidData:
             return fail()
         if self._lost is not None:
@@ -270,7 +259,7 @@ class RedisProtocol(Protocol):
     def _send_together(self) -> None:
         together, self._together = cast(Together, self._together), None
         try:
-            packed = self._pack(together.command, TEXT)
+            packed = pack(together.command, TEXT)
         except InvalidData:
             together.send_each(lambda script, command: self.call(script, command, TEXT))
             return
@@ -282,21 +271,7 @@ class RedisProtocol(Protocol):
         # The rare case: somebody flushed the scripts under way. EVAL cannot meet
         # NOSCRIPT again, and it loads the script for the calls that follow.
         command = ("EVAL", script.source, *waiting.command[2:])
-        self._transmit(waiting, self._pack(command, waiting.encoding))
-
-    def _pack(self, command: tuple[Any, ...], encoding: Encoding | None) -> bytes:
-        encoding = encoding or self._own
-        if encoding.charset is None:
-            encoding = TEXT
-        if encoding.charset == "utf-8":
-            try:
-                packed: bytes = hiredis.pack_command(command)
-                return packed
-            except (TypeError, UnicodeEncodeError):
-                pass  # the slow way below takes more types, or names what is wrong
-        words: tuple[Any, ...] = tuple([encode(word, encoding) for word in command])
-        packed = hiredis.pack_command(words)
-        return packed
+        self._transmit(waiting, pack(command, waiting.encoding or self._own))
 
     # -- replies ----------------------------------------------------------
 
@@ -470,24 +445,3 @@ def _present(transport: ITransport | None) -> ITCPTransport:
     if transport is None:
         raise ConnectionLost(_NEVER_CONNECTED)
     return cast(ITCPTransport, transport)
-
-
-def encode(argument: object, encoding: Encoding) -> bytes:
-    """Turn one word of a command into bytes.
-
-    :raises InvalidData: if it is not text that *encoding* has, bytes or a number.
-    """
-    if isinstance(argument, str):
-        try:
-            return argument.encode(encoding.charset or "utf-8", encoding.errors)
-        except UnicodeEncodeError as error:
-            raise InvalidData(
-                f"{shown(argument)} cannot be sent as {encoding.charset}: {error.reason}"
-            ) from None
-    if isinstance(argument, (bytes, bytearray, memoryview)):
-        return bytes(argument)
-    if isinstance(argument, numbers.Number):
-        return str(argument).encode("ascii")
-    raise InvalidData(
-        f"Redis takes str, bytes and numbers, not {type(argument).__name__}: {shown(argument)}"
-    )

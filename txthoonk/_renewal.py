@@ -9,7 +9,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from txthoonk._redis import TEXT
+from txthoonk._encoding import TEXT
 from txthoonk._scripts import load
 from txthoonk.errors import ConnectionLost
 

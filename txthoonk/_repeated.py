@@ -8,7 +8,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from txthoonk._redis import TEXT
+from txthoonk._encoding import TEXT
 from txthoonk._scripts import Script
 from txthoonk.errors import ConnectionLost
 

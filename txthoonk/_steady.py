@@ -8,8 +8,8 @@ from typing import Any, cast
 
 from twisted.internet.defer import Deferred, fail, succeed
 
+from txthoonk._encoding import Encoding
 from txthoonk._health import text_of
-from txthoonk._redis import Encoding
 from txthoonk._scripts import Script
 from txthoonk.errors import ConnectionLost, NotSent
 from txthoonk.protocol import Redis

@@ -9,10 +9,10 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txthoonk._dispatch import Group
+from txthoonk._encoding import TEXT
 from txthoonk._follower import Follower
 from txthoonk._history import REASONS
 from txthoonk._keys import FEEDS
-from txthoonk._redis import TEXT
 from txthoonk._replay import UNRECORDED, Position
 from txthoonk._source import Source
 from txthoonk._sources import ALL_KINDS, Sources

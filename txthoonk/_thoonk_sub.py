@@ -11,8 +11,8 @@ from twisted.python.failure import Failure
 
 from txthoonk._deferring import deferring
 from txthoonk._dispatch import Dispatcher, Handler
+from txthoonk._encoding import TEXT
 from txthoonk._keys import check_name, feed_channel
-from txthoonk._redis import TEXT
 from txthoonk._sources import ALL_KINDS, Sources
 from txthoonk._subscribing import follow_feed, follow_pattern
 from txthoonk._thoonk_base import ThoonkBase

@@ -25,10 +25,10 @@ from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
 from txthoonk._claims import Claims
+from txthoonk._encoding import TEXT
 from txthoonk._line import Line
 from txthoonk._listening import Listening
 from txthoonk._patience import Health
-from txthoonk._redis import TEXT
 from txthoonk._repeated import Repeated
 from txthoonk._results import Results, ResultSub
 from txthoonk._timekeeper import Timekeeper

@@ -13,9 +13,9 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from txthoonk._encoding import TEXT
 from txthoonk._keys import check_name, feed_key
 from txthoonk._publishing import Publishing
-from txthoonk._redis import TEXT
 from txthoonk._timeouts import check_seconds
 from txthoonk.errors import (
     ConnectionLost,

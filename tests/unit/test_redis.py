@@ -7,7 +7,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.unit.wire import OK, outcome, redis, resp
-from txthoonk._redis import RAW, TEXT
+from txthoonk._encoding import RAW, TEXT
 from txthoonk.errors import (
     AuthenticationError,
     ConfigNotReadable,

@@ -10,7 +10,7 @@ from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.unit.wire import OK, Abrupt, Transport, commands, lose, outcome, plug, redis, resp, sent
-from txthoonk._redis import RAW, TEXT
+from txthoonk._encoding import RAW, TEXT
 from txthoonk._scripts import Script
 from txthoonk.errors import ConnectionLost, InvalidData, NoScript, ResponseError
 from txthoonk.protocol import Redis

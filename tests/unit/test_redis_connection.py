@@ -7,7 +7,7 @@ from twisted.internet.defer import CancelledError
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.unit.wire import OK, Abrupt, commands, lose, outcome, plug, redis, sent
-from txthoonk._redis import TEXT
+from txthoonk._encoding import TEXT
 from txthoonk._scripts import Script
 from txthoonk.errors import (
     AuthenticationError,

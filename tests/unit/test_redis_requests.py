@@ -11,7 +11,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.unit.wire import commands, outcome, plug, redis, sent
-from txthoonk._redis import TEXT
+from txthoonk._encoding import TEXT
 from txthoonk.errors import ConnectionLost, InvalidCommand, InvalidData, RedisError
 from txthoonk.protocol import Redis
 

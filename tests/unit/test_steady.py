@@ -18,7 +18,7 @@ from tests.unit.connections import (
     ConnectionTestCase,
 )
 from tests.unit.wire import OK, Transport, commands, outcome, resp, sent
-from txthoonk._redis import RAW, TEXT
+from txthoonk._encoding import RAW, TEXT
 from txthoonk._steady import SteadyRedis
 from txthoonk.errors import (
     ConnectionLost,

@@ -9,9 +9,9 @@ from twisted.internet.defer import Deferred
 
 from txthoonk._config import Config
 from txthoonk._deferring import deferring
+from txthoonk._encoding import RAW, TEXT
 from txthoonk._history import Look, history_keys, look, read_item
 from txthoonk._keys import check_id, check_name, feed_channel, feed_key
-from txthoonk._redis import RAW, TEXT
 from txthoonk.errors import (
     Conflict,
     InvalidInput,

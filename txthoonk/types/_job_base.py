@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred
 
 from txthoonk._claims import Claims
+from txthoonk._encoding import TEXT
 from txthoonk._keys import check_id, feed_channel, feed_key, job_finish_channel
 from txthoonk._maintenance import JobPass
-from txthoonk._redis import TEXT
 from txthoonk._scripts import Script, load
 from txthoonk._timekeeper import MOST, Timekeeper
 from txthoonk._waiting import WaitingRoom

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred
 
 from txthoonk._deferring import deferring
+from txthoonk._encoding import TEXT
 from txthoonk._keys import check_id
 from txthoonk._records import JobFailure, Progress, load_failure, load_progress
-from txthoonk._redis import TEXT
 from txthoonk._scripts import load
 from txthoonk.errors import InvalidInput, InvalidItem, shown
 from txthoonk.types._job_base import JobBase

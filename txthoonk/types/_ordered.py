@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred
 
 from txthoonk._deferring import deferring
+from txthoonk._encoding import RAW, TEXT
 from txthoonk._keys import check_id, feed_channel
-from txthoonk._redis import RAW, TEXT
 from txthoonk._scripts import Script
 from txthoonk.errors import InvalidInput, InvalidType, shown
 from txthoonk.types._base import BaseFeed, to_text

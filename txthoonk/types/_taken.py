@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from twisted.internet.defer import Deferred
 
 from txthoonk._deferring import deferring
+from txthoonk._encoding import TEXT
 from txthoonk._keys import feed_key, new_id
 from txthoonk._line import Line, Scripts
 from txthoonk._maintenance import Pass
 from txthoonk._putting import Progressed, put_many
-from txthoonk._redis import TEXT
 from txthoonk._scripts import load
 from txthoonk._timeouts import check_seconds
 from txthoonk._waiting import WaitingRoom

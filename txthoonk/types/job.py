@@ -11,12 +11,12 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from txthoonk._deferring import deferring
+from txthoonk._encoding import RAW, TEXT, encode
 from txthoonk._keys import FEEDS, check_id, kept_result_key, new_id
 from txthoonk._line import Scripts
 from txthoonk._maintenance import JobPass
 from txthoonk._putting import Progressed, put_many, with_ids
 from txthoonk._records import dump_failure, dump_progress
-from txthoonk._redis import RAW, TEXT, encode
 from txthoonk._results import Results
 from txthoonk._scripts import Script, load
 from txthoonk._timeouts import check_seconds, check_time

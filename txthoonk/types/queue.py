@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred
 
 from txthoonk._deferring import deferring
+from txthoonk._encoding import TEXT
 from txthoonk._keys import FEEDS, new_id
 from txthoonk._line import Scripts
-from txthoonk._redis import TEXT
 from txthoonk._scripts import load
 from txthoonk.types._base import to_text
 from txthoonk.types._taken import TakenFeed

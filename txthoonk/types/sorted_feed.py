@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred
 
 from txthoonk._deferring import deferring
+from txthoonk._encoding import TEXT
 from txthoonk._keys import check_id, feed_channel, feed_key
-from txthoonk._redis import TEXT
 from txthoonk._scripts import load
 from txthoonk.errors import InvalidInput, InvalidType, shown
 from txthoonk.types._ordered import OrderedFeed
