@@ -41,6 +41,17 @@ def back_off(attempt: int) -> float:
     return _growing(attempt) * random.uniform(0.5, 1)
 
 
+def level_of(failures: int) -> Any:
+    """Give the level to log a failure at.
+
+    One may last for days: the 1st, 2nd, 4th, 8th ... tell enough.
+
+    :param failures: how many there were in a row, from 1.
+    """
+    repeated = failures & (failures - 1)
+    return LogLevel.debug if repeated else LogLevel.warn
+
+
 def _without_arguments(error: Exception) -> Exception:
     # Redis repeats the arguments of a command that it does not know, and AUTH is
     # one where it was renamed.
@@ -269,10 +280,8 @@ class Connection(Generic[P]):
         self.failures += 1
         self.last_error = error
         leased.errback(reason)
-        # One failure may last for days: the 1st, 2nd, 4th, 8th ... tell enough.
-        repeated = self.failures & (self.failures - 1) and not new
         self._log.emit(
-            LogLevel.debug if repeated else LogLevel.warn,
+            LogLevel.warn if new else level_of(self.failures),
             "attempt {number} to connect to {name} failed: {error} (the next in {delay:.1f} s)",
             number=self.failures,
             name=self._name,

@@ -9,7 +9,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from txthoonk._config import Config
-from txthoonk._connection import back_off
+from txthoonk._connection import back_off, level_of
 from txthoonk.errors import FeedExists, ThoonkError
 from txthoonk.types import Job
 
@@ -34,7 +34,8 @@ async def open_feed(feed: Job | str, thoonk: Thoonk | None, reactor: Any) -> Job
             return await _open(feed, thoonk)
         except ThoonkError as error:
             failures += 1
-            _log.warn("cannot work on feed {name!r} yet: {error}", name=feed, error=error)
+            text = "cannot work on feed {name!r} yet: {error}"
+            _log.emit(level_of(failures), text, name=feed, error=error)
             await deferLater(reactor, back_off(failures))
 
 

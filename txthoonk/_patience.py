@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IDelayedCall
-from twisted.logger import Logger, LogLevel
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from txthoonk._connection import LAST_DELAY, back_off
+from txthoonk._connection import LAST_DELAY, back_off, level_of
 from txthoonk._health import PONG_TIMEOUT
 from txthoonk._redis import RedisProtocol
 from txthoonk.errors import ConnectionLost, ResponseError
@@ -68,10 +68,8 @@ class Retry:
     def failed(self, reason: Failure) -> None:
         """Count an attempt that failed."""
         self.failures += 1
-        # One failure may last for days: the 1st, 2nd, 4th, 8th ... tell enough.
-        repeated = self.failures & (self.failures - 1)
         self._log.emit(
-            LogLevel.debug if repeated else LogLevel.warn,
+            level_of(self.failures),
             "cannot wait for {what}: {error}",
             what=self._what,
             error=reason.getErrorMessage(),

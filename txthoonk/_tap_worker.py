@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import inspect
 import math
 import os
 import sys
@@ -16,7 +15,7 @@ from twisted.logger import Logger
 from twisted.python.usage import UsageError
 
 from txthoonk._tap import ServiceOptions, Setting, feed_name, seconds, whole_number, yes_or_no
-from txthoonk.worker import Handler, Worker
+from txthoonk.worker import Handler, Worker, is_async
 
 __all__ = ["Options", "makeService"]
 
@@ -161,7 +160,7 @@ class Options(ServiceOptions):
             for feed in feeds:
                 if feeds.count(feed) > 1:
                     raise ValueError(f"feed {feed!r} is named twice")
-        if self["in-thread"] and inspect.iscoroutinefunction(self["handler"]):
+        if self["in-thread"] and is_async(self["handler"]):
             raise UsageError("a coroutine function does not run in a thread: omit --in-thread")
 
 

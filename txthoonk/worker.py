@@ -76,6 +76,11 @@ def back_off(failures: int) -> float:
     return longest * random.uniform(0.5, 1.0)
 
 
+def is_async(handler: Any) -> bool:
+    """Tell whether calling it makes a coroutine."""
+    return any(map(inspect.iscoroutinefunction, (handler, type(handler).__call__)))
+
+
 @attr.define(eq=False)
 class _Run:
     """A job that is worked on.
@@ -148,7 +153,7 @@ class Worker(Service):
         for what, function in (("a handler", handler), ("back_off", back_off)):
             if not callable(function):
                 raise InvalidType(f"{what} must be callable: {shown(function)}")
-        if in_thread and inspect.iscoroutinefunction(handler):
+        if in_thread and is_async(handler):
             raise InvalidInput(
                 f"a coroutine does not run in a thread: {shown(handler)} needs in_thread=False"
             )

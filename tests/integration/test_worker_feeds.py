@@ -285,7 +285,12 @@ class InputTests(WorkerTestCase):
         async def handler(claim: Claim) -> None:
             """Do nothing."""
 
-        self.assertRaises(InvalidInput, self.make, handler, in_thread=True)
+        class Handler:
+            async def __call__(self, claim: Any) -> None:
+                pass
+
+        for one in (handler, Handler()):
+            self.assertRaises(InvalidInput, self.make, one, in_thread=True)
 
     async def test_about(self) -> None:
         """A worker tells of itself while it runs, and not after."""
