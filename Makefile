@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test lint bench bench-peers chaos clean
+.PHONY: demo test lint docs bench bench-peers chaos clean
 
 demo: $(VENV)/.examples ## live events from a real file, on a private redis-server
 	$(BIN)/python examples/demo.py
@@ -18,6 +18,9 @@ lint: $(VENV)/.lint ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: $(VENV)/.docs ## the docs site, in build/docs; what Sphinx warns of is an error
+	$(BIN)/sphinx-build -E -W --keep-going -n -q -b html docs build/docs
 
 bench: $(VENV)/.test ## calls per second, beside the limits of the same run
 	$(BIN)/python benchmarks/publish.py

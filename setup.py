@@ -56,6 +56,7 @@ setup(
             "coverage >= 7.10",
             "hypothesis",
         ],
+        "docs": [*METRICS, "sphinx >= 8", "furo"],
         "lint": [
             *METRICS,  # typed
             "ruff >= 0.6",

@@ -1,58 +1,24 @@
-"""The programs in README and docs run as written."""
+"""The first program in README, as a program of its own; test_docs runs the rest of it."""
 
 from __future__ import annotations
 
 import os
-import re
 import sys
-import textwrap
-from pathlib import Path
 
 from twisted.internet import reactor
 from twisted.internet.utils import getProcessOutputAndValue
+from twisted.trial.unittest import TestCase
 
-from tests.support import RedisTestCase, server_url
-from txthoonk import Thoonk
-
-ROOT = Path(__file__).parents[2]
+from tests.docs_blocks import blocks as all_blocks
 
 
 def blocks(document: str) -> list[str]:
-    """Give the Python blocks, each as a text of its own."""
-    text = (ROOT / document).read_text()
-    found = re.findall(r"\.\. code-block:: python\n\n((?:    .*\n|\n)+)", text)
-    return [textwrap.dedent(block).strip() for block in found]
+    """Give the Python blocks of a document, each as a text of its own."""
+    return [block.text for block in all_blocks(document) if block.language == "python"]
 
 
-class ReadmeTests(RedisTestCase):
-    async def test_fragments(self) -> None:
-        """Every fragment prints what its comments say."""
-        fragments = [block for block in blocks("README.rst") if "async def main" not in block]
-        self.assertEqual(len(fragments), 5)
-        await self.run_fragments(fragments)
-
-    async def test_jobs(self) -> None:
-        """Those about jobs in production do, too."""
-        fragments = blocks("docs/jobs.rst")
-        self.assertEqual(len(fragments), 2)
-        await self.run_fragments(fragments)
-
-    async def run_fragments(self, fragments: list[str]) -> None:
-        thoonk = await Thoonk(await server_url(), reactor).connect()
-        self.addCleanup(thoonk.close)
-        for fragment in fragments:
-            printed: list[str] = []
-            names = {
-                "thoonk": thoonk,
-                "print": lambda *words, printed=printed: printed.append(" ".join(map(str, words))),
-            }
-            exec(  # noqa: S102  (our own README)
-                "async def run():\n" + textwrap.indent(fragment, "    "), names
-            )
-            await names["run"]()
-            expected = re.findall(r"print\(.*\)  # (.*)", fragment)
-            self.assertGreater(len(expected), 0)
-            self.assertEqual(printed, expected)
+class ReadmeTests(TestCase):
+    timeout = 60
 
     async def test_program(self) -> None:
         """It prints the event of its item, and the item with its id."""

@@ -1,0 +1,120 @@
+"""The docs site: ``make docs`` builds it into ``build/docs``, with warnings as errors."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from docutils import nodes
+from sphinx.addnodes import pending_xref
+from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
+from twisted.python.reflect import InvalidName, namedAny
+
+import txthoonk
+
+project = "txthoonk"
+author = copyright = "the txthoonk contributors"
+version = release = txthoonk.__version__
+
+extensions = ["sphinx.ext.autodoc"]
+exclude_patterns: list[str] = []
+default_role = None
+highlight_language = "text"
+nitpicky = True
+
+html_theme = "furo"
+html_title = f"txthoonk {release}"
+html_show_sphinx = False
+html_copy_source = False
+
+autodoc_member_order = "bysource"
+autodoc_default_options = {"members": True}
+python_maximum_signature_line_length = 88
+python_use_unqualified_type_names = True
+toc_object_entries_show_parents = "hide"
+
+# What others document. Nothing is read from the network, so there are no links to it.
+nitpick_ignore_regex = [
+    ("py:.*", r"(twisted|zope|prometheus_client|constantly|incremental)\..*"),
+    ("py:.*", r"(collections|datetime|logging|os|pathlib|typing|types)\..*"),
+    ("py:.*", r"CannotListenError|Deferred|I[A-Z]\w+"),
+]
+
+# Names in signatures that stand for what no user has to make.
+INTERNAL = {
+    "AnyRedis",
+    "BaseFeed",
+    "Publishing",
+    "txthoonk._config.Config",
+    "txthoonk._dispatch.Handler",
+    "txthoonk._encoding.Encoding",
+    "txthoonk._publishing.Publishing",
+    "txthoonk._putting.Progressed",
+    "txthoonk._redis.Encoding",
+    "txthoonk._redis.Waiting",
+    "txthoonk._scripts.Script",
+    "txthoonk._thoonk_base.AnyRedis",
+    "txthoonk._waiting.WaitingRoom",
+    "txthoonk.types._base.BaseFeed",
+    "txthoonk.types._taken.TakenFeed",
+}
+
+
+def setup(app: Sphinx) -> None:
+    """Have names found that are documented under another one of theirs."""
+    app.connect("missing-reference", find_elsewhere)
+    app.connect("autodoc-process-signature", name_interfaces)
+
+
+def name_interfaces(
+    app: Sphinx,
+    what: str,
+    name: str,
+    thing: Any,
+    options: Any,
+    given: str | None,
+    fires: str | None,
+) -> tuple[str | None, str | None]:
+    """Show interfaces, which are no classes, by their names."""
+
+    def named(text: str | None) -> str | None:
+        return text and re.sub(r"<InterfaceClass [\w.]*?(\w+)>", r"\1", text)
+
+    return named(given), named(fires)
+
+
+def find_elsewhere(
+    app: Sphinx, env: BuildEnvironment, node: pending_xref, text: nodes.Element
+) -> nodes.Element | None:
+    """Resolve a name that a docstring or a signature has for what is documented elsewhere.
+
+    Most classes can be imported from more than one module, and are documented in one.
+    """
+    target = node.get("reftarget", "")
+    if target in INTERNAL:
+        return text
+    domain: Any = env.domains["py"]
+    for name, entry in domain.objects.items() if node.get("refdomain") == "py" else ():
+        if is_another_name(target, name):
+            return domain.resolve_xref(  # type: ignore[no-any-return]
+                env, node["refdoc"], app.builder, entry.objtype, name, node, text
+            )
+    return None
+
+
+def is_another_name(target: str, name: str) -> bool:
+    """Tell whether what is documented as *name* is what *target* stands for."""
+    if target.rpartition(".")[2] != name.rpartition(".")[2]:
+        return False
+    return "." not in target or (
+        imported(target) is not None and imported(target) is imported(name)
+    )
+
+
+def imported(name: str) -> Any:
+    """Give what a dotted name of ours stands for; None if there is no such thing."""
+    try:
+        return namedAny(name) if name.startswith("txthoonk.") else None
+    except (AttributeError, InvalidName):
+        return None

@@ -1,0 +1,252 @@
+"""Every code block of README and docs is run, or is in the list of those that are not."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import os
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.internet.protocol import Factory
+from twisted.internet.utils import getProcessOutput
+from twisted.python.reflect import namedAny
+from twisted.trial.unittest import SynchronousTestCase
+
+import txthoonk
+from tests.docs_blocks import DOCUMENTS, ROOT, Block, blocks
+from tests.docs_support import Story
+from tests.support import RedisTestCase, server_url
+from tests.unit.test_public import modules, public
+from txthoonk import Thoonk
+from txthoonk.protocol import Redis
+
+# Blocks that are not run with their page: page, and how they begin -> why not, or where else.
+EXCEPTIONS = {
+    ("README.rst", "make demo    #"): "runs this test, and what test_examples runs",
+    ("README.rst", "from twisted.internet.task import react"): "run by test_readme",
+    ("README.rst", "$ twist thoonk-worker --redis"): "no such handler; see docs/tutorial.rst",
+    ("docs/deployment.rst", "# systemctl enable"): "needs systemd, and to be root",
+    ("docs/deployment.rst", "FROM python:3.13-slim"): "needs Docker, and a package index",
+    ("docs/howto/fanout.rst", "const news = new Map();"): "runs in a browser",
+    ("docs/howto/index.rst", "thoonk = await Thoonk("): "done before each page",
+    ("docs/metrics.rst", "groups:"): "read by Prometheus; test_metrics checks the names",
+    ("docs/metrics.rst", "sum by (feed)"): "the same",
+    ("docs/metrics.rst", "$ thoonk top\n"): "a terminal at one moment; see test_top",
+    ("docs/metrics.rst", "$ thoonk top --once --json | jq"): "needs jq; see test_top",
+}
+
+# Pages of which another test runs all blocks.
+ELSEWHERE = {"docs/security.rst": "tests/integration/test_acl.py"}
+
+# Commands in consoles that are not run: a regular expression -> why.
+SKIPPED = {
+    r"python3 -m venv ": "the gate makes its environments so, and installs into them",
+    r"\. env/bin/activate": "the same",
+    r"pip install ": "the same; here it would need a package index",
+}
+
+
+def excepted(block: Block) -> tuple[str, str] | None:
+    """Give the entry of a block in the list of exceptions."""
+    for document, begin in EXCEPTIONS:
+        if document == block.document and block.text.startswith(begin):
+            return document, begin
+    return None
+
+
+class DocumentsTests(SynchronousTestCase):
+    def test_exceptions(self) -> None:
+        """The exceptions are blocks that there are, and each has its reason."""
+        found = {excepted(block) for document in DOCUMENTS for block in blocks(document)}
+        self.assertEqual(set(EXCEPTIONS) - found, set())
+        self.assertTrue(all(EXCEPTIONS.values()) and all(SKIPPED.values()))
+
+    def test_elsewhere(self) -> None:
+        """The tests of pages that are run elsewhere are there, and are about them."""
+        for document, path in ELSEWHERE.items():
+            self.assertIn(document, (ROOT / path).read_text("utf-8"))
+
+    def test_tests(self) -> None:
+        """Tests that a page names are there."""
+        for document in DOCUMENTS:
+            for path in re.findall(r"``(tests/[\w/.]+)``", (ROOT / document).read_text("utf-8")):
+                self.assertTrue((ROOT / path).exists(), (document, path))
+
+    def test_no_way_is_overlooked(self) -> None:
+        """There are no ways to show code but those that are known."""
+        for document in DOCUMENTS:
+            shown = (ROOT / document).read_text("utf-8")
+            known = [block for block in blocks(document) if block.language != "hidden"]
+            directives = re.findall(r"(?m)^ *\.\. (?:code-block|literalinclude)::", shown)
+            literals = re.findall(r"(?m)^(?! *\.\. ).*::$", shown)
+            hidden = [block.text for block in blocks(document) if block.language == "hidden"]
+            inside = sum(text.count("::\n") for text in hidden)
+            self.assertEqual(len(known), len(directives) + len(literals) - inside, document)
+
+
+class ReferenceTests(SynchronousTestCase):
+    """docs/api has all public names."""
+
+    def test_names(self) -> None:
+        """Its first page has the names of ``txthoonk`` itself."""
+        text = (ROOT / "docs/api/index.rst").read_text("utf-8")
+        named = re.findall(r":\w+:`~txthoonk\.[\w.]*?(\w+)`", text)
+        self.assertEqual(sorted([*named, "__version__"]), sorted(txthoonk.__all__))
+
+    def test_modules(self) -> None:
+        """Each public module has its place, but for the command and for second ways in."""
+        pages = [path.read_text("utf-8") for path in (ROOT / "docs/api").glob("*.rst")]
+        named = {name for page in pages for name in re.findall(r"automodule:: (\S+)", page)}
+        public = {path.stem for path in (ROOT / "txthoonk").glob("[!_]*.py")} - {"cli"}
+        self.assertEqual(named, {f"txthoonk.{name}" for name in {*public, "types"}})
+
+
+class ArchitectureTests(SynchronousTestCase):
+    """docs/architecture.rst is how it is."""
+
+    def layers(self) -> list[list[str]]:
+        """Give the modules of each layer, from the bottom to the top."""
+        text = (ROOT / "docs/architecture.rst").read_text("utf-8")
+        section = text.partition("\nModules\n---")[2].partition("\nWhere to begin\n---")[0]
+        parts = re.split(r"\n.+\n~~~+\n", section)[1:]
+        return [re.findall(r"(?m)^``([\w.]+)`` ", part) for part in parts]
+
+    def test_modules(self) -> None:
+        """It has every module, once."""
+        named = [module for layer in self.layers() for module in layer]
+        self.assertEqual(set(named) ^ set(_imports()), set())
+        self.assertEqual(len(named), len(set(named)))
+
+    def test_layers(self) -> None:
+        """No module imports one of a layer above its own, but for its types."""
+        level = {name: at for at, layer in enumerate(self.layers()) for name in layer}
+        for name, others in _imports().items():
+            above = {other for other in others if level.get(other, 0) > level.get(name, 0)}
+            self.assertEqual(above, set(), name)
+
+
+def _imports() -> dict[str, set[str]]:
+    """Give the modules of txthoonk, and which of them each imports when it is run."""
+    package = ROOT / "txthoonk"
+    paths = {_module(path.relative_to(package)): path for path in package.rglob("*.py")}
+    del paths[""]  # has all public names
+    return {name: set(_imported(path)) & set(paths) for name, path in paths.items()}
+
+
+def _module(path: Path) -> str:
+    return ".".join(part for part in path.with_suffix("").parts if part != "__init__")
+
+
+def _imported(path: Path) -> Iterator[str]:
+    for node in ast.parse(path.read_text("utf-8")).body:
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("txthoonk"):
+            module = str(node.module).removeprefix("txthoonk").removeprefix(".")
+            yield module
+            if not module:
+                yield from (alias.name for alias in node.names)
+
+
+class DocstringTests(RedisTestCase):
+    """The examples in docstrings, which the reference shows."""
+
+    async def run_example(self, module: str, **names: Any) -> dict[str, Any]:
+        """Run the one example of a module's docstring, on the Redis of this run; its names."""
+        (block,) = blocks(module, namedAny(module).__doc__)
+        text = block.text.replace("redis://localhost:6379/0", self.target.text)
+        flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+        names |= {"reactor": reactor, "clientFromString": lambda *_: self.target.endpoint(reactor)}
+        with contextlib.suppress(Enough):
+            await eval(compile(text, module, "exec", flags), names)  # noqa: S307
+        return names
+
+    def test_no_other(self) -> None:
+        """These are all that there are."""
+        documented = [(module.__name__, module) for module in modules()] + [*public()]
+        found = [name for name, thing in documented if "::\n" in (thing.__doc__ or "")]
+        examples = ["txthoonk", "txthoonk.client", "txthoonk.protocol", "txthoonk.testing"]
+        self.assertEqual(found, examples)
+
+    async def test_package(self) -> None:
+        """The service tells of what is published."""
+        printed: list[tuple[str, str]] = []
+
+        def show(*words: str) -> None:
+            printed.append(words)
+            raise Enough()
+
+        names = await self.run_example("txthoonk", print=show)
+        await names["thoonk"].close()
+        self.assertEqual(printed, [("publish", "hello")])
+
+    async def test_client(self) -> None:
+        """The two objects are connected."""
+        names = await self.run_example("txthoonk.client", **vars(txthoonk.client))
+        for name, kind in (("pub", txthoonk.ThoonkPub), ("sub", txthoonk.ThoonkSub)):
+            self.assertIsInstance(names[name], kind)
+            await names[name].close()
+
+    async def test_protocol(self) -> None:
+        """The value is stored."""
+        ours = partial(Redis, **self.target.credentials)
+        names = await self.run_example("txthoonk.protocol", Factory=Factory, Redis=ours)
+        self.assertEqual(await self.raw.get("answer"), b"42")
+        await names["redis"].close()
+
+    async def test_testing(self) -> None:
+        """The suite passes."""
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        (block,) = blocks("txthoonk.testing", namedAny("txthoonk.testing").__doc__)
+        (folder / "test_example.py").write_text(block.text)
+        output = await getProcessOutput(
+            sys.executable,
+            ["-m", "twisted.trial", "test_example"],
+            {**os.environ, "PYTHONPATH": str(ROOT)},
+            str(folder),
+            errortoo=True,
+        )
+        self.assertIn(b"PASSED (successes=1)", output)
+
+
+class Enough(Exception):
+    """Ends an example that would go on for ever."""
+
+
+class StoryTests(RedisTestCase):
+    """The pages, each of which is a test."""
+
+    timeout = 120
+
+    async def tell(self, document: str) -> None:
+        """Run all blocks of a page that are no exceptions."""
+        thoonk = await Thoonk(await server_url(), reactor).connect()
+        self.addCleanup(thoonk.close)
+        folder = Path(tempfile.mkdtemp(prefix="docs-"))
+        self.addCleanup(shutil.rmtree, folder)
+        story = Story(thoonk, folder, SKIPPED)
+        self.addCleanup(story.kill)
+        for block in blocks(document):
+            if excepted(block) is None:
+                await story.run(block)
+        await story.end()
+
+
+def _test_of(document: str) -> Callable[[StoryTests], Any]:
+    async def test(self: StoryTests) -> None:
+        await self.tell(document)
+
+    test.__doc__ = f"What {document} shows is so."
+    return test
+
+
+for _document in sorted({*DOCUMENTS} - {*ELSEWHERE}):
+    _name = re.sub(r"\W+", "_", _document.removesuffix(".rst")).lower()
+    setattr(StoryTests, f"test_{_name}", _test_of(_document))
