@@ -8,50 +8,24 @@ the state counts once all that was told before the last slice was read has arriv
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 
 from txthoonk._history import read_items, read_snapshot
 from txthoonk._replay import NOWHERE, Position, Step, step
+from txthoonk._roles import Reader
 from txthoonk._source import Source
 from txthoonk._state import MISSING, FeedState, State, make_state
 from txthoonk.errors import FeedDoesNotExist, InvalidInput
 from txthoonk.events import CHANNELS, Event
-from txthoonk.protocol import Redis
 
-__all__ = ["Assembly", "Reader", "Unordered"]
+__all__ = ["Assembly", "Unordered"]
 
 SLICE = 1000  # items in one call, and in one snapshot event
 PAUSE, LONGEST_PAUSE = 0.1, 5.0  # seconds before the state is read again
 ATTEMPTS = 3  # by revisions, while somebody goes on writing without them
 HELD = 100_000  # events that are held until the order is there
-
-
-class Reader(Protocol):
-    """How a follower reads.
-
-    :ivar redis: the publisher's connection.
-    :ivar mark_channel: the channel on which marks come back.
-    """
-
-    redis: Redis
-    mark_channel: str
-
-    def available(self) -> Deferred[Any]:
-        """Wait for the publisher's connection."""
-
-    def later(self, seconds: float) -> Deferred[Any]:
-        """Wait for so many seconds."""
-
-    def ping(self) -> Deferred[Any]:
-        """Wait for all messages that were published before now."""
-
-    def mark(self, passed: Callable[[], object]) -> tuple[str, Deferred[None]]:
-        """Make a message for the channel of marks.
-
-        :param passed: is called when it comes, between the messages around it.
-        """
 
 
 class Unordered(InvalidInput):

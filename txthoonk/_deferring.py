@@ -9,14 +9,22 @@ from typing import ParamSpec, TypeVar
 from twisted.internet.defer import Deferred, fail
 from twisted.python.failure import Failure
 
-__all__ = ["also", "deferring"]
+from txthoonk.errors import InvalidResponse, ThoonkError, shown
+
+__all__ = ["MISFITS", "also", "deferring", "misfit", "passing"]
+
+#: What may be raised for a reply of another shape.
+MISFITS = (TypeError, ValueError, LookupError, AttributeError)
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def deferring(function: Callable[P, Deferred[T]]) -> Callable[P, Deferred[T]]:
-    """Make a function that fails its Deferred where the given one would raise."""
+def passing(function: Callable[P, Deferred[T]]) -> Callable[P, Deferred[T]]:
+    """Make a function that fails its Deferred where the given one would raise.
+
+    For the calls that are made most often, and whose reply is what they fire.
+    """
 
     @wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
@@ -26,6 +34,32 @@ def deferring(function: Callable[P, Deferred[T]]) -> Callable[P, Deferred[T]]:
             return fail()
 
     return call
+
+
+def deferring(function: Callable[P, Deferred[T]]) -> Callable[P, Deferred[T]]:
+    """Make a function that fails its Deferred where the given one, or what follows, raises.
+
+    A reply that cannot be understood is an :class:`~txthoonk.errors.InvalidResponse`.
+    """
+
+    @wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
+        try:
+            called = function(*args, **kwargs)
+        except Exception:
+            return fail()
+        return called.addErrback(misfit)
+
+    return call
+
+
+def misfit(reason: Failure) -> Failure:
+    """Say what has happened where something else came out of Redis than we know."""
+    error = reason.value
+    if isinstance(error, MISFITS) and not isinstance(error, ThoonkError):
+        text = f"what Redis has replied, or holds, is not understood: {shown(error)}"
+        raise InvalidResponse(text) from error
+    return reason
 
 
 def also(first: Deferred[None]) -> Deferred[None]:

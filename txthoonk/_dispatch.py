@@ -114,14 +114,12 @@ class _Topic:
 
     def _message(self, message: str) -> None:
         """Hand a message to all who want it."""
-        for sink in self.sinks:
-            sink(message)
-        if not self.handlers:
-            return
-        parts = self.parse(message)
+        parts = self.parse(message) if self.handlers else []
         if parts is None:
             self._malformed()
             return
+        for sink in self.sinks:
+            sink(message)
         for id_, handler in tuple(self.handlers.items()):
             if id_ in self.handlers:  # not removed by one that was called before it
                 self._call(handler, parts)

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from txthoonk._assembly import Assembly, Reader, Unordered
+from txthoonk._assembly import Assembly, Unordered
 from txthoonk._connection import back_off
 from txthoonk._history import look
+from txthoonk._keys import feed_channel
 from txthoonk._replay import (
     NOWHERE,
     SLOW,
@@ -28,6 +29,7 @@ from txthoonk._replay import (
     after_look,
     step,
 )
+from txthoonk._roles import Reader, Restraint, Taker
 from txthoonk._source import Source
 from txthoonk.errors import (
     ConnectionLost,
@@ -38,7 +40,7 @@ from txthoonk.errors import (
 )
 from txthoonk.events import CHANNELS, Event, parse_entry
 
-__all__ = ["Follower", "Taker"]
+__all__ = ["Follower"]
 
 HELD = 10_000  # live events that are held while the history is read
 SLICE = 1000  # entries that are read in one call
@@ -47,31 +49,6 @@ GONE = "events were not told yet, and the feed or its history is gone"
 UNSEEN = "events were missed, and there is no publisher to read the history with"
 
 T = TypeVar("T")
-
-
-class Taker(Protocol):
-    """What takes the events: a subscription."""
-
-    def put(self, event: Event) -> bool:
-        """Take an event, if there is room; whether there was."""
-
-    def force(self, event: Event) -> None:
-        """Take an event, whether there is room or not."""
-
-    def reserve(self, most: int) -> int:
-        """Reserve room for events that are about to come; for how many there is room."""
-
-    def release(self, count: int) -> None:
-        """Give back what was reserved."""
-
-    def room(self) -> Deferred[None]:
-        """Wait for room; it does not fire once the taker is gone."""
-
-    def tell(self, event: Event) -> Deferred[None]:
-        """Take an event as :meth:`force` does; fires once it is delivered, like :meth:`room`."""
-
-    def purge(self, feed: str) -> None:
-        """Forget the events of a feed that were not delivered."""
 
 
 class _Superseded(Exception):
@@ -93,6 +70,7 @@ class Follower:
     :ivar live: gets each live event.
     :ivar first: fires once the position is known for the first time; fails if it cannot
         be.
+    :ivar absent: whether there was no such feed when it was looked at last.
     :ivar epoch: up to where events were delivered: the epoch, None without history,
     :ivar revision: and the revision.
 
@@ -116,7 +94,9 @@ class Follower:
         "_put",
         "_reader",
         "_replayed",
+        "_restraint",
         "_snapshot",
+        "_sought",
         "_source",
         "_state_wanted",
         "_strict",
@@ -124,6 +104,7 @@ class Follower:
         "_told",
         "_turn",
         "_waiting",
+        "absent",
         "epoch",
         "first",
         "live",
@@ -158,6 +139,9 @@ class Follower:
         self._replayed = False
         self._overflown = False
         self._turn = 0
+        self._sought: Event | None = None
+        self._restraint = Restraint()
+        self.absent = False
         self._held: deque[Event] = deque()
         self._going: deque[Event] = deque()
         self.live: Callable[[Event], object] = _ignore
@@ -256,10 +240,24 @@ class Follower:
             self._resync(Outcome(NOWHERE, UNSEEN))
             self._move_to(NOWHERE)
             self._live(event)
+        elif event is self._sought:
+            self._unknown(event)
         else:
+            self._sought = event
             self._gap = GONE
             self._foreign = what is Step.FOREIGN
-            self._read_on(*([] if self._foreign else [event]))
+            self._read_on(*([] if self._foreign else [event]), rest=self._rest())
+
+    def _unknown(self, event: Event) -> None:
+        """Ignore an event that the server does not know of, though it was asked."""
+        channel, text = feed_channel("event", event.feed), "message on {channel!r} ignored: {why}"
+        self._log.error(text, channel=channel, why=f"there is no revision {event.revision}")
+
+    def _rest(self) -> float:
+        """Give how many seconds to wait before a look that a message causes."""
+        if self._going:  # there is a look for what was held, and then one for each at most
+            return 0.0
+        return self._restraint.rest(self._present_reader.seconds())
 
     def _is_told(self, event: Event) -> bool:
         """Tell whether an event was read from a history that has been switched off since."""
@@ -275,9 +273,11 @@ class Follower:
         if event.kind != "config":
             self._move_to(NOWHERE)
         self._taker.force(event)
+        if event.kind == "config" and self._going and self._going[0].kind == "config":
+            return  # one look is enough for both
         # What kind of items it has, and whether it keeps a history, may be new.
         if event.kind != "delete" and self._reader is not None and self.live == self._live:
-            self._read_on()
+            self._read_on(rest=self._rest())
 
     def _pause(self) -> None:
         self._turn += 1
@@ -310,8 +310,11 @@ class Follower:
 
     # -- reading ------------------------------------------------------------------
 
-    def _read_on(self, *events: Event) -> None:
-        """Read what is behind the position; live events wait, these first."""
+    def _read_on(self, *events: Event, rest: float = 0.0) -> None:
+        """Read what is behind the position; live events wait, these first.
+
+        :param rest: how many seconds to wait before.
+        """
         self._turn += 1
         self._stop_waiting()
         self._held = deque([*events, *self._going])
@@ -319,7 +322,8 @@ class Follower:
         self._overflown = False
         self._replayed = False
         self.live = self._hold
-        Deferred.fromCoroutine(self._read(self._turn)).addErrback(self._cannot_read, self._turn)
+        turn = self._turn
+        Deferred.fromCoroutine(self._read(turn, rest)).addErrback(self._cannot_read, turn)
 
     def _hold(self, event: Event) -> None:
         if len(self._held) == HELD:
@@ -327,8 +331,10 @@ class Follower:
             self._overflown = True
         self._held.append(event)
 
-    async def _read(self, turn: int) -> None:
+    async def _read(self, turn: int, rest: float) -> None:
         failures = 0
+        if rest:
+            await self._wait(turn, self._present_reader.later(rest))
         while True:
             try:
                 if not self._state_wanted or not await self._read_state(turn):
@@ -413,6 +419,7 @@ class Follower:
             found = None
         if turn != self._turn:
             raise _Superseded
+        self.absent = found is None
         if found is not None:
             self._source.learn(found.type, found.serializer)
         before = Position(self.epoch, self.revision)
@@ -527,7 +534,7 @@ class Follower:
         elif self.epoch is not None and any(map(_is_foreign, held)):
             # One more look is behind them all.
             self._foreign, self._gap = True, GONE
-            self._read_on(*[event for event in held if not _is_foreign(event)])
+            self._read_on(*[e for e in held if not _is_foreign(e)], rest=self._rest())
         else:
             self._going, self._held = held, deque()
             self.live = self._live

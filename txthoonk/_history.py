@@ -10,10 +10,13 @@ from typing import Any
 import attr
 from twisted.internet.defer import Deferred
 
+from txthoonk._deferring import misfit
 from txthoonk._encoding import TEXT
 from txthoonk._keys import FEEDS, feed_key
 from txthoonk._redis import RedisProtocol
 from txthoonk._scripts import load
+from txthoonk.errors import shown
+from txthoonk.events import check_revision
 
 __all__ = ["Look", "Snapshot", "history_keys", "look", "read_item", "read_items", "read_snapshot"]
 
@@ -77,14 +80,26 @@ def look(
     """
     prefix = _LOOK.prefix(history_keys(feed), feed, epoch)
     command = (*prefix, "" if since is None else since, count)
-    return redis.call(_LOOK, command, TEXT).addCallback(_look)
+    return redis.call(_LOOK, command, TEXT).addCallback(_look).addErrback(misfit)
+
+
+def _check_texts(*values: object) -> None:
+    for value in values:
+        if value is not None and not isinstance(value, str):
+            raise TypeError(f"not text: {shown(value)}")
 
 
 def _look(reply: list[Any]) -> Look:
     verdict, type_, serializer, *rest = reply
+    _check_texts(verdict, type_, serializer)
     if not rest:
         return Look(verdict, type_, serializer or "text")
-    return Look(verdict, type_, serializer or "text", rest[0], int(rest[1]), rest[2])
+    epoch, top, entries = rest
+    _check_texts(epoch)
+    for revision, words in entries:
+        _check_texts(*words)
+        check_revision(revision)
+    return Look(verdict, type_, serializer or "text", epoch, check_revision(top), entries)
 
 
 def read_item(redis: RedisProtocol, feed: str, id_: str) -> Deferred[tuple[str | None, int]]:
@@ -130,14 +145,18 @@ def read_snapshot(
     """
     prefix = _SNAPSHOT.prefix((*history_keys(feed), feed_key("ids", feed)), feed)
     command = (*prefix, count, channel, message, int(always))
-    return redis.call(_SNAPSHOT, command, TEXT).addCallback(_snapshot)
+    return redis.call(_SNAPSHOT, command, TEXT).addCallback(_snapshot).addErrback(misfit)
 
 
 def _snapshot(reply: list[Any]) -> Snapshot:
     verdict, type_, serializer, *rest = reply
+    _check_texts(verdict, type_, serializer)
     if not rest:
         return Snapshot(verdict, type_, serializer or "text")
     epoch, top, ids, items = rest
+    _check_texts(epoch, top, *ids, *items)
+    if None in ids or len(items) > len(ids):
+        raise ValueError(f"{len(items)} items of {len(ids)} ids")
     return Snapshot(verdict, type_, serializer or "text", epoch, int(top or 0), ids, items)
 
 
@@ -151,9 +170,10 @@ def read_items(
     """
     keys = (feed_key("items", feed), feed_key("revision", feed))
     command = (*_ITEMS.prefix(keys), *ids)
-    return redis.call(_ITEMS, command, TEXT).addCallback(_items)
+    return redis.call(_ITEMS, command, TEXT).addCallback(_items).addErrback(misfit)
 
 
 def _items(reply: list[Any]) -> tuple[str | None, int, list[str | None]]:
     epoch, top, items = reply
+    _check_texts(epoch, *items)
     return epoch, int(top or 0), items

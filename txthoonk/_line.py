@@ -32,7 +32,7 @@ from txthoonk._listening import Listening
 from txthoonk._patience import Retry, passes
 from txthoonk._repeated import Repeated
 from txthoonk._scripts import Script
-from txthoonk.errors import ConnectionLost, Empty
+from txthoonk.errors import ConnectionLost, Empty, InvalidResponse, shown
 
 if TYPE_CHECKING:
     from txthoonk._claims import Claims
@@ -185,7 +185,19 @@ class Line:
         count = min(len(self._gets), MOST)
         command = (*self._prefix, count, self._moved)
         asked = self._pub.redis.call(self._script, command, RAW)
+        asked.addCallback(self._understood)
         asked.addCallbacks(self._deal, self._cannot_ask, callbackArgs=(count,))
+
+    def _understood(self, reply: Any) -> Any:
+        if not (
+            type(reply) is list
+            and len(reply) >= 2
+            and type(reply[0]) is bytes
+            and reply[1] in (0, 1)
+            and (len(reply) - 2) % self._width == 0
+        ):
+            raise InvalidResponse(f"{self._script.name} replied {shown(reply)}")
+        return reply
 
     def _cannot_ask(self, reason: Failure) -> None:
         if self._claims is not None and reason.check(ConnectionLost, CancelledError):

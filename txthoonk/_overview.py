@@ -9,6 +9,7 @@ from typing import Any
 import attr
 from twisted.internet.defer import CancelledError, Deferred
 
+from txthoonk._deferring import misfit
 from txthoonk._encoding import TEXT
 from txthoonk._keys import feed_key
 from txthoonk._redis import RedisProtocol
@@ -116,7 +117,8 @@ def read_overview(redis: RedisProtocol, feed: str, most: int = 100) -> Deferred[
     :return: fires an :class:`Overview`, also of a feed that does not exist.
     """
     prefix = _OVERVIEW.prefix([feed_key(part, feed) for part in _PARTS])
-    return redis.call(_OVERVIEW, (*prefix, most), TEXT).addCallback(_overview, feed)
+    called = redis.call(_OVERVIEW, (*prefix, most), TEXT)
+    return called.addCallback(_overview, feed).addErrback(misfit)
 
 
 async def read_overviews(

@@ -161,6 +161,7 @@ class Publishing:
         """
         return self.redis.request(("SISMEMBER", FEEDS, check_name(name)), TEXT).addCallback(bool)
 
+    @deferring
     def get_feed_names(self) -> Deferred[set[str]]:
         """Read the names of all feeds: O(n) for n feeds (SMEMBERS).
 

@@ -29,9 +29,11 @@ from txthoonk.errors import (
     FeedDoesNotExist,
     FeedTypeMismatch,
     InvalidItem,
+    InvalidResponse,
     JobNotClaimed,
     NotSent,
     ResponseError,
+    shown,
 )
 from txthoonk.types._base import to_text
 
@@ -173,9 +175,23 @@ class Pump:
         self.asked += claim
         self._calls += 1
         called = self.job._finish_many(sent, claim)
+        called.addCallback(self._understood, len(sent))
         called.addCallbacks(
             self._answered, self._not_answered, (sent, claim), {}, (sent, claim), {}
         )
+
+    def _understood(self, reply: Any, count: int) -> Any:
+        try:
+            time, _, statuses, claims, _ = reply
+            sound = type(time) is bytes and len(statuses) == count and len(claims) % 3 == 0
+            sound = sound and all(type(one) is bytes or one == 1 for one in statuses)
+            sound = sound and all(type(one) is bytes for one in [*claims[::3], *claims[1::3]])
+            sound = sound and all(type(one) is int for one in claims[2::3])
+        except (TypeError, ValueError):
+            sound = False
+        if not sound:
+            raise InvalidResponse(f"job/finish replied {shown(reply)}")
+        return reply
 
     def _answered(self, reply: list[Any], sent: list[Finish], claim: int) -> None:
         self._calls -= 1

@@ -110,6 +110,8 @@ def load_progress(id_: str, text: str) -> Progress | InvalidItem:
     """Make a progress of what is stored, which others may have written."""
     try:
         words: Any = json.loads(text)
-        return Progress(words["done"], words.get("total"), words.get("note"))
+        progress = Progress(words["done"], words.get("total"), words.get("note"))
+        dump_progress(*progress)  # refuses what is none
+        return progress
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
-        return InvalidItem(f"the progress of job {id_!r} cannot be read: {error}", id_, text)
+        return InvalidItem(f"the progress of job {shown(id_)} cannot be read: {error}", id_, text)

@@ -30,6 +30,7 @@ from txthoonk.errors import (
     InvalidType,
     NoScript,
     from_reply,
+    shown,
 )
 
 __all__ = ["RedisProtocol", "Waiting"]
@@ -299,7 +300,7 @@ class RedisProtocol(Protocol):
                 reply = reader.gets()
             except UnicodeDecodeError as error:
                 reply = InvalidData(f"a reply is not {encoding.charset}: {error}")
-            except (InvalidResponse, TypeError) as error:
+            except (InvalidResponse, TypeError, MemoryError) as error:
                 self._malformed(error)
                 return
             if reply is _NOT_YET:
@@ -333,14 +334,14 @@ class RedisProtocol(Protocol):
 
     def pushReceived(self, message: list[Any]) -> None:
         """Take an out-of-band message of RESP3, which answers no request."""
-        self._log.debug("push message ignored: {message!r}", message=message)
+        self._log.debug("push message ignored: {message}", message=shown(message))
 
     def _unasked(self, reply: Any) -> None:
         # "max number of clients reached" and the like come before the server
         # hangs up: the reason is wanted when the connection is lost.
         if isinstance(reply, Exception):
             self._last_words = reply
-        self._log.warn("a reply that nobody waits for: {reply!r}", reply=reply)
+        self._log.warn("a reply that nobody waits for: {reply}", reply=shown(reply))
 
     # -- the connection ---------------------------------------------------
 

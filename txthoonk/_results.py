@@ -24,7 +24,7 @@ from twisted.python.failure import Failure
 from txthoonk._keys import feed_channel, job_finish_channel
 from txthoonk._patience import Retry, passes
 from txthoonk._thoonk_sub import ThoonkSub
-from txthoonk.errors import ConnectionLost, Empty, JobStalled
+from txthoonk.errors import ConnectionLost, Empty, InvalidResponse, JobStalled, shown
 from txthoonk.protocol import RedisSubscriber
 
 if TYPE_CHECKING:
@@ -209,8 +209,11 @@ class Results:
             self._fire(id_, wait, data[1], data[0])
             # Whose note stood took it away, which the others find gone.
             self.finished(id_, data[0])
-        elif state == b"gone" and not wait.called:
-            await self._lose(id_, wait)
+        elif state == b"gone":
+            if not wait.called:
+                await self._lose(id_, wait)
+        elif state != b"active":
+            raise InvalidResponse(f"job/result replied {shown(state)}")
 
     async def _look_up(self, id_: str, noted: bytes) -> list[bytes]:
         if not self._room.up:

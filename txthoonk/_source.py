@@ -14,7 +14,7 @@ from twisted.logger import Logger
 
 from txthoonk._keys import SEPARATOR, feed_channel
 from txthoonk._records import load_progress
-from txthoonk.errors import InvalidInput, InvalidItem
+from txthoonk.errors import InvalidInput, InvalidItem, shown
 from txthoonk.events import ITEM_KINDS, Event, item_channel, parse_event
 from txthoonk.serializers import get_serializer
 
@@ -153,7 +153,7 @@ class Source:
         try:
             return self.loads(data)
         except Exception as error:  # noqa: BLE001  (a serializer of others; it must not stop us)
-            text = f"item {id_!r} of feed {self.feed!r} cannot be read: {error}"
+            text = f"item {shown(id_)} of feed {self.feed!r} cannot be read: {error}"
             _log.error("{text}", text=text)
             return InvalidItem(text, id_, data)
 

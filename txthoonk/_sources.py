@@ -16,12 +16,12 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from txthoonk._assembly import Reader
 from txthoonk._dispatch import Dispatcher, Group
 from txthoonk._follower import Follower
 from txthoonk._glob import glob_matcher
 from txthoonk._history import look
 from txthoonk._keys import SEPARATOR, feed_channel
+from txthoonk._roles import Reader
 from txthoonk._source import Source
 from txthoonk.errors import ConnectionLost, FeedDoesNotExist, ResponseError
 from txthoonk.events import CHANNELS, ITEM_KINDS, Event, item_channel

@@ -105,17 +105,17 @@ class RedisSubscriber(RedisProtocol):
         while True:
             try:
                 reply = gets()
-            except (InvalidResponse, TypeError) as error:
+            except (InvalidResponse, TypeError, MemoryError) as error:
                 self._malformed(error)
                 return
             if reply.__class__ is not list or len(reply) < 3:
                 break
             sink = pattern_sink = None
-            if reply[0] == "message":
-                sink = route(reply[1])
-            elif reply[0] == "pmessage":
-                pattern_sink = pattern_route(reply[1])
             try:
+                if reply[0] == "message":
+                    sink = route(reply[1])
+                elif reply[0] == "pmessage":
+                    pattern_sink = pattern_route(reply[1])
                 if sink is not None:
                     sink(reply[2])
                 elif pattern_sink is not None:
@@ -123,7 +123,7 @@ class RedisSubscriber(RedisProtocol):
                 else:
                     break
             except Exception:
-                self._log.failure("error while dealing with {what!r}", what=reply[:2])
+                self._log.failure("error while dealing with {what}", what=shown(reply[:2]))
         if reply is not _NOT_YET:
             self._replyReceived(reply)
             self._parse()
@@ -141,7 +141,7 @@ class RedisSubscriber(RedisProtocol):
             else:
                 super()._replyReceived(reply)
         except Exception:
-            self._log.failure("error while dealing with {what!r}", what=reply[:2])
+            self._log.failure("error while dealing with {what}", what=shown(reply[:2]))
 
     def _messageReceived(self, reply: list[Any]) -> None:
         if self._strict and not _is_text(reply):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
@@ -74,6 +75,22 @@ def follow_pattern(
 ) -> Deferred[Subscription]:
     """Have a subscription follow all feeds whose names match."""
     return _PatternFollowers(sources, subscription, pattern, snapshot).started
+
+
+class _Passing(Follower):
+    """A follower of a feed that may not be there.
+
+    :ivar forget: is called once all is told of a feed that is not there: anybody may publish
+        messages of such.
+    """
+
+    __slots__ = ("forget",)
+    forget: Callable[[], object]
+
+    def _go_live(self) -> None:
+        super()._go_live()
+        if self.absent and self.is_live:
+            self.forget()
 
 
 class _PatternFollowers:
@@ -173,7 +190,7 @@ class _PatternFollowers:
         self, feed: str, gap: str | None, from_start: bool = False, contiguous: bool = False
     ) -> Follower:
         source = self._pattern.sources[feed] = Source(feed)
-        follower = Follower(
+        follower = _Passing(
             self._subscription,
             source,
             self._sources.reader,
@@ -183,6 +200,7 @@ class _PatternFollowers:
             contiguous=contiguous,
             strict=False,
         )
+        follower.forget = partial(self._forget, feed)
         follower.first.addErrback(self._cannot_follow, feed)
         self._followers[feed] = follower
         source.followers = (follower,)
@@ -220,10 +238,13 @@ class _PatternFollowers:
         """Forget the feeds that are deleted, once that is told."""
         for feed in [feed for feed in self._deleted if self._is_told(feed)]:
             self._deleted.remove(feed)
-            self._pattern.sources.pop(feed, None)
-            follower = self._followers.pop(feed, None)
-            if follower is not None:
-                follower.stop()
+            self._forget(feed)
+
+    def _forget(self, feed: str) -> None:
+        self._pattern.sources.pop(feed, None)
+        follower = self._followers.pop(feed, None)
+        if follower is not None:
+            follower.stop()
 
     def _is_told(self, feed: str) -> bool:
         return feed not in self._followers or self._followers[feed].is_live

@@ -52,6 +52,7 @@ __all__ = [
 ]
 
 SHOWN_LENGTH = 200  # characters of a value that a message shows
+MOST_TEXT = 1000  # characters of a text of others that a message shows
 
 
 class ThoonkError(Exception):
@@ -241,11 +242,21 @@ def shown(value: object) -> str:
     return text if len(text) <= SHOWN_LENGTH else f"{text[:SHOWN_LENGTH]}... ({len(text)} long)"
 
 
+def readable(text: str) -> str:
+    """Give a text of others that can be shown: not too much of it, and nothing that steers."""
+    if len(text) > MOST_TEXT:
+        text = f"{text[:MOST_TEXT]}... ({len(text)} long)"
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
+
+
 def from_reply(text: str) -> ThoonkError:
     """Make the exception for an error reply.
 
     :param text: the reply without its leading ``-``.
     """
+    text = readable(text)
     code, _, message = text.partition(" ")
     if code in _SCRIPT_CODES:
         return _SCRIPT_CODES[code](message)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from txthoonk._keys import (
@@ -30,6 +31,7 @@ __all__ = [
 ]
 
 MOST_DIGITS = 15  # of a revision: Lua counts exactly so far
+MOST_EPOCH = 64  # characters; ours have 16
 
 #: Kind of event -> channel, for what happens to a whole feed.
 CHANNELS = {"create": NEWFEED, "delete": DELFEED, "config": CONFFEED}
@@ -165,6 +167,16 @@ def _kind_of(channel: str) -> tuple[str, str]:
     return "", ""
 
 
+def check_revision(digits: str) -> int:
+    """Give a revision that came as text.
+
+    :raises ValueError: if it is none.
+    """
+    if not (digits.isascii() and digits.isdigit()) or len(digits) > MOST_DIGITS:
+        raise ValueError(f"not a revision: {shown(digits)}")
+    return int(digits)
+
+
 def parse_event(feed: str, message: str) -> tuple[Event, str] | None:
     """Make the event of a message on ``feed.event:[feed]``.
 
@@ -175,11 +187,15 @@ def parse_event(feed: str, message: str) -> tuple[Event, str] | None:
         epoch, number, kind, twin = message.split(SEPARATOR, 3)
         revision = number.removesuffix("+")
         more = revision != number
+        if not epoch.isalnum() or len(epoch) > MOST_EPOCH:
+            return None
         names = ITEM_KINDS[kind]
         parts: dict[str, Any] = dict(
             zip(names, twin.split(SEPARATOR, len(names) - 1), strict=True)
         )
-        event = Event(kind, feed, revision=int(revision), epoch=epoch, more=more, **parts)
+        event = Event(
+            kind, feed, revision=check_revision(revision), epoch=epoch, more=more, **parts
+        )
         return _with_progress(event), twin
     except (ValueError, KeyError):
         return None
@@ -216,8 +232,10 @@ def parse_cursor(since: object) -> tuple[str, int]:
         epoch, revision = "", since
     else:
         epoch, _, digits = since.rpartition(":")
-        sound = digits.isascii() and digits.isdigit() and len(digits) <= MOST_DIGITS
-        revision = int(digits) if sound and (epoch.isalnum() or not epoch) else -1
+        revision = -1
+        if epoch.isalnum() or not epoch:
+            with suppress(ValueError):
+                revision = check_revision(digits)
     if not 0 <= revision < 10**MOST_DIGITS:
         raise InvalidInput(
             f"a position is a cursor of an event, or a revision from 0, not {shown(since)}"

@@ -13,6 +13,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from txthoonk._deferring import MISFITS
 from txthoonk._encoding import TEXT
 from txthoonk._keys import check_name, feed_key
 from txthoonk._publishing import Publishing
@@ -142,6 +143,8 @@ class Maintenance(Service):
                 self._leave(feed if isinstance(feed, str) else feed.name)
                 if not isinstance(error, FeedDoesNotExist):
                     self._log.error("maintenance failed: {error}", error=error)
+            except MISFITS:
+                self._log.failure("maintenance of {feed!r} failed", feed=feed)
 
     async def _all_feeds(self) -> list[str]:
         names = await self._pub.get_feed_names()

@@ -5,6 +5,8 @@ Both are Twisted protocols; connect them with any client endpoint::
     factory = Factory.forProtocol(Redis)
     redis = await clientFromString(reactor, "tcp:localhost:6379").connect(factory)
     await redis.set("answer", 42)
+
+They speak RESP2: do not send ``HELLO 3``.
 """
 
 from __future__ import annotations

@@ -93,7 +93,7 @@ def _check_options(wait: float, limit: int, health: float, reply_timeout: float 
 
 
 class _Reader:
-    """How subscriptions read; see :class:`txthoonk._assembly.Reader`."""
+    """How subscriptions read; see :class:`txthoonk._roles.Reader`."""
 
     def __init__(self, thoonk: Thoonk) -> None:
         self.redis: Redis = thoonk.redis
@@ -103,6 +103,9 @@ class _Reader:
 
     def available(self) -> Deferred[Any]:
         return self._thoonk._publisher.when_connected()
+
+    def seconds(self) -> float:
+        return float(self._thoonk._reactor.seconds())
 
     def later(self, seconds: float) -> Deferred[Any]:
         return deferLater(self._thoonk._reactor, seconds)

@@ -26,7 +26,7 @@ from txthoonk._records import dump_failure
 from txthoonk._renewal import renewal_of
 from txthoonk._shares import share
 from txthoonk._timeouts import check_seconds
-from txthoonk.errors import InvalidInput, InvalidType, ThoonkError, shown
+from txthoonk.errors import InvalidInput, InvalidType, ThoonkError, readable, shown
 from txthoonk.maintenance import Maintenance
 from txthoonk.service import Thoonk
 from txthoonk.types import Claim, Job
@@ -436,11 +436,11 @@ class Worker(Service):
     def _tell_failure(self, reason: Failure, run: _Run) -> None:
         job, claim, error = run.pump.job, run.claim, reason.value
         self._log.info(
-            "job {id!r} of feed {name!r} failed: {type}: {error}",
-            id=claim.id,
+            "job {id} of feed {name!r} failed: {type}: {error}",
+            id=shown(claim.id),
             name=job.name,
             type=reason.type.__name__ if reason.type else "error",
-            error=reason.getErrorMessage(),
+            error=readable(reason.getErrorMessage()),
         )
         if isinstance(error, Stall):
             why = dump_failure(reason)

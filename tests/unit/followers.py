@@ -81,6 +81,9 @@ class Reader:
         self.returns.append(Deferred())
         return self.returns[-1]
 
+    def seconds(self) -> float:
+        return 0.0
+
     def later(self, seconds: float) -> Deferred[Any]:
         self.pauses.append(Deferred())
         return self.pauses[-1]

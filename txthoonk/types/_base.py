@@ -90,7 +90,9 @@ class BaseFeed:
             return self._loads(data)
         except ValueError as error:
             raise InvalidItem(
-                f"item {id_!r} of feed {self.name!r} is not {self.serializer}: {error}", id_, data
+                f"item {shown(id_)} of feed {self.name!r} is not {self.serializer}: {error}",
+                id_,
+                data,
             ) from error
 
     def _load_text(self, data: str | None, id_: str | None) -> Any:
@@ -130,6 +132,7 @@ class BaseFeed:
         command = ("HEXISTS", self.feed_items, check_id(id_))
         return self.pub.redis.request(command, TEXT).addCallback(bool)
 
+    @deferring
     def revision(self) -> Deferred[int]:
         """Read the feed's revision: how many events its history has had.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
@@ -26,6 +27,12 @@ _DRAIN = load("job/drain")
 _STATS = load("job/stats")
 
 SLICE = 500  # jobs that are removed in one call
+
+
+def _count(stored: str | None) -> int:
+    """Read a counter, which others may have written; 0 for what is none."""
+    return int(stored) if stored and re.fullmatch("[0-9]{1,15}", stored) else 0
+
 
 _COUNTS = ("available", "claimed", "stalled", "publishes", "finishes")
 
@@ -92,6 +99,7 @@ class JobState(JobBase):
         command = (*self._edit, check_id(id_), self._dumps(item))
         return self.pub.redis.call(_EDIT, command, TEXT).addCallback(lambda _: None)
 
+    @deferring
     def drain(self, delayed: bool = False) -> Deferred[int]:
         """Remove all jobs that are available: O(n), some hundred in each call.
 
@@ -142,6 +150,7 @@ class JobState(JobBase):
         read = self.pub.redis.request(("HGET", self.feed_failures, id_), TEXT)
         return read.addCallback(lambda text: None if text is None else load_failure(id_, text))
 
+    @deferring
     def get_failures(self) -> Deferred[list[JobFailure]]:
         """Read the last failures of all jobs that there are: O(n) for n of them (HGETALL).
 
@@ -190,8 +199,9 @@ class JobState(JobBase):
         :return: fires an int, 0 for an unknown job.
         """
         command = ("HGET", self.feed_cancelled, check_id(id_))
-        return self.pub.redis.request(command, TEXT).addCallback(lambda count: int(count or 0))
+        return self.pub.redis.request(command, TEXT).addCallback(_count)
 
+    @deferring
     def stats(self) -> Deferred[dict[str, int]]:
         """Count the jobs of one moment.
 

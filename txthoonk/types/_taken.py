@@ -138,6 +138,7 @@ class TakenFeed(BaseFeed):
         """
         return self.set_config({"paused": 0})
 
+    @deferring
     def is_paused(self) -> Deferred[bool]:
         """Tell whether the feed is paused.
 
@@ -152,6 +153,7 @@ class TakenFeed(BaseFeed):
         """
         return self.pub.redis.request(("LLEN", self.feed_ids), TEXT)
 
+    @deferring
     def maintenance(self) -> Deferred[dict[str, int]]:
         """Put back what was lost on the way from the line to a taker.
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 
-from txthoonk._deferring import deferring
+from txthoonk._deferring import misfit, passing
 from txthoonk._encoding import TEXT
 from txthoonk._keys import check_id, feed_channel, new_id
 from txthoonk._scripts import load
@@ -46,7 +46,7 @@ class Feed(OrderedFeed):
             self.channel_retract,
         )
 
-    @deferring
+    @passing
     def publish(
         self, item: Any, id_: str | None = None, expect: int | None = None
     ) -> Deferred[str]:
@@ -70,7 +70,7 @@ class Feed(OrderedFeed):
             return self.pub.redis.call_together(_PUBLISH, self._publish, group)
         group = (id_, self._dumps(item), self._expectation(expect))
         published = self.pub.redis.call_together(_PUBLISH, self._publish, group)
-        return published.addCallback(self._unless_conflict, id_)
+        return published.addCallback(self._unless_conflict, id_).addErrback(misfit)
 
     def get_ids(self) -> Deferred[list[str]]:
         """Read the ids, in publish order: O(n) for n items (ZRANGE).

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from txthoonk._deferring import deferring
+from txthoonk._deferring import deferring, misfit, passing
 from txthoonk._encoding import RAW, TEXT, encode
 from txthoonk._keys import FEEDS, check_id, kept_result_key, new_id
 from txthoonk._line import Scripts
@@ -162,7 +162,7 @@ class Job(JobState):
 
     # -- putting ------------------------------------------------------------------
 
-    @deferring
+    @passing
     def put(
         self,
         item: Any,
@@ -194,7 +194,8 @@ class Job(JobState):
             return self.pub.redis.call_together(_PUT, self._put[push], (id_, stored))
         due = check_time(delay, at)
         command = (*self._put_later, push, id_, stored, *due)
-        return self.pub.redis.call(_PUT_LATER, command, TEXT).addCallback(self._is_later, id_)
+        called = self.pub.redis.call(_PUT_LATER, command, TEXT)
+        return called.addCallback(self._is_later, id_).addErrback(misfit)
 
     publish = put
 
@@ -526,6 +527,7 @@ class Job(JobState):
     def _removed(self, id_: str) -> None:
         self._results.gone(id_)
 
+    @deferring
     def maintenance(self) -> Deferred[dict[str, int]]:
         """Do what :meth:`Queue.maintenance` does, and end claims that are too old.
 

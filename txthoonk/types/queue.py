@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 
-from txthoonk._deferring import deferring
+from txthoonk._deferring import passing
 from txthoonk._encoding import TEXT
 from txthoonk._keys import FEEDS, new_id
 from txthoonk._line import Scripts
@@ -50,7 +50,7 @@ class Queue(TakenFeed):
             delivered=(_DELIVERED, _DELIVERED.prefix(keys)),
         )
 
-    @deferring
+    @passing
     def put(self, item: Any, priority: int = TakenFeed.NORMAL) -> Deferred[str]:
         """Put an item into the line.
 

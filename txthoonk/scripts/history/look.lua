@@ -32,7 +32,7 @@ local name, epoch, since, most = unpack(ARGV)
 
 local failure, limit, serializer, kind = open_feed(feeds, config, name, 'serializer')
 if failure or not limit then
-  return failure or {'off', kind, serializer or false}
+  return failure or {'off', kind or false, serializer or false}
 end
 local queue = kind == 'queue' or kind == 'pyqueue'
 local log = open_history(limit, '', revision, history, publishes, not queue and items)
@@ -52,5 +52,5 @@ end
 if verdict == 'ok' and #entries == 0 and since ~= '' and tonumber(since) < log.top and tonumber(most) > 0 then
   verdict = 'trimmed'
 end
-return {verdict, kind, serializer, log.epoch, string.format('%.0f', log.top),
+return {verdict, kind or false, serializer or false, log.epoch, string.format('%.0f', log.top),
   verdict == 'ok' and entries or {}}

@@ -49,5 +49,5 @@ if log and (log.void or log.server) then
   first_write(feeds)
   keep_history(log, {})
 end
-return {log and 'ok' or 'off', kind, serializer or false, log and log.epoch,
+return {log and 'ok' or 'off', kind or false, serializer or false, log and log.epoch,
   log and string.format('%.0f', log.top), order, contents}

@@ -7,6 +7,7 @@ local function keep_history(log, events)
   if log.void then
     redis.call('UNLINK', log.revision, log.history)
   end
+  local broken = false
   local revision, state = log.top - #events / 4, {'HSET', log.revision}
   for index = 1, #events, 4 do
     local kind, _, id, rest = unpack(events, index, index + 3)
@@ -21,7 +22,11 @@ local function keep_history(log, events)
       words[#words + 1] = 'more'
       words[#words + 1] = '1'
     end
-    redis.call(unpack(words))
+    local added = redis.pcall(unpack(words))
+    if type(added) == 'table' and added.err then
+      -- Somebody else has written there: the next one begins it anew.
+      broken = true
+    end
     if kind == 'publish' or kind == 'edit' then
       state[#state + 1] = id
       state[#state + 1] = number
@@ -43,6 +48,9 @@ local function keep_history(log, events)
     redis.call('HSET', log.revision, '\0epoch', log.epoch, '\0server', log.server,
       '\0base', string.format('%.0f', log.base), '\0cause', log.cause or '',
       '\0eras', #eras < #log.eras and string.match(eras, ' (.*)') or eras)
+  end
+  if broken then
+    redis.call('HSET', log.revision, '\0epoch', '')
   end
   log.void, log.server = false, false
 end

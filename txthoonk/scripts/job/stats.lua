@@ -18,6 +18,6 @@ return {
   redis.call('LLEN', ids),
   redis.call('ZCARD', claimed),
   redis.call('SCARD', stalled),
-  tonumber(redis.call('GET', publishes) or 0),
-  tonumber(redis.call('GET', finishes) or 0),
+  tonumber(redis.call('GET', publishes) or 0) or 0,
+  tonumber(redis.call('GET', finishes) or 0) or 0,
 }

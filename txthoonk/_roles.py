@@ -1,0 +1,89 @@
+"""What a follower works with: how it reads, who takes its events, and how often it may look."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from twisted.internet.defer import Deferred
+
+from txthoonk.events import Event
+from txthoonk.protocol import Redis
+
+__all__ = ["Reader", "Restraint", "Taker"]
+
+LOOKS, WINDOW = 20, 0.1  # so many looks in so many seconds
+
+
+class Reader(Protocol):
+    """How a follower reads.
+
+    :ivar redis: the publisher's connection.
+    :ivar mark_channel: the channel on which marks come back.
+    """
+
+    redis: Redis
+    mark_channel: str
+
+    def available(self) -> Deferred[Any]:
+        """Wait for the publisher's connection."""
+
+    def seconds(self) -> float:
+        """Give the time, in seconds since whenever."""
+
+    def later(self, seconds: float) -> Deferred[Any]:
+        """Wait for so many seconds."""
+
+    def ping(self) -> Deferred[Any]:
+        """Wait for all messages that were published before now."""
+
+    def mark(self, passed: Callable[[], object]) -> tuple[str, Deferred[None]]:
+        """Make a message for the channel of marks.
+
+        :param passed: is called when it comes, between the messages around it.
+        """
+
+
+class Taker(Protocol):
+    """What takes the events: a subscription."""
+
+    def put(self, event: Event) -> bool:
+        """Take an event, if there is room; whether there was."""
+
+    def force(self, event: Event) -> None:
+        """Take an event, whether there is room or not."""
+
+    def reserve(self, most: int) -> int:
+        """Reserve room for events that are about to come; for how many there is room."""
+
+    def release(self, count: int) -> None:
+        """Give back what was reserved."""
+
+    def room(self) -> Deferred[None]:
+        """Wait for room; it does not fire once the taker is gone."""
+
+    def tell(self, event: Event) -> Deferred[None]:
+        """Take an event as :meth:`force` does; fires once it is delivered, like :meth:`room`."""
+
+    def purge(self, feed: str) -> None:
+        """Forget the events of a feed that were not delivered."""
+
+
+class Restraint:
+    """Keeps messages, which anybody may publish, from causing looks without end."""
+
+    __slots__ = ("_began", "_looks")
+
+    def __init__(self) -> None:
+        self._began = 0.0
+        self._looks = 0
+
+    def rest(self, now: float) -> float:
+        """Count a look; give how many seconds to wait before it.
+
+        :param now: the time, in seconds.
+        """
+        if now - self._began >= WINDOW:
+            self._began, self._looks = now, 0
+        self._looks += 1
+        return 0.0 if self._looks <= LOOKS else self._began + WINDOW - now
