@@ -22,13 +22,11 @@ lint: $(VENV)/.lint ## style and types
 docs: $(VENV)/.docs ## the docs site, in build/docs; what Sphinx warns of is an error
 	$(BIN)/sphinx-build -E -W --keep-going -n -q -b html docs build/docs
 
-bench: $(VENV)/.test ## calls per second, beside the limits of the same run
-	$(BIN)/python benchmarks/publish.py
-	$(BIN)/python benchmarks/queues.py
-	$(BIN)/python benchmarks/fanout.py
+bench: $(VENV)/.bench ## every kind of work, beside the limits of the same run: 5 minutes
+	$(BIN)/python benchmarks/run.py --out build/benchmarks
 
-bench-peers: $(VENV)/.test ## jobs beside other job queues, which it installs (needs node)
-	$(BIN)/python benchmarks/jobs.py
+bench-peers: $(VENV)/.bench ## beside other clients and job queues, too, which it installs: 15 minutes
+	$(BIN)/python benchmarks/run.py --peers --out docs/benchmarks
 
 chaos: $(VENV)/.test ## workers killed and frozen, connections cut, servers restarted: minutes
 	$(BIN)/python -m tests.chaos_jobs

@@ -57,6 +57,7 @@ setup(
             "hypothesis",
         ],
         "docs": [*METRICS, "sphinx >= 8", "furo"],
+        "bench": [*EMBEDDED, "matplotlib >= 3.8"],
         "lint": [
             *METRICS,  # typed
             "ruff >= 0.6",

@@ -1,12 +1,16 @@
-"""The programs that ``benchmarks/jobs.py`` compares, and how they are installed.
+"""The programs that are measured, and how they are installed.
 
-Each has an environment of its own in ``.env/<name>``, made when it is first needed, with
+Each peer has an environment of its own in ``.env/<name>``, made when it is first needed, with
 the newest versions that :attr:`Program.packages` allows.
+
+The other Thoonks are not among them: thoonk.py 1.0.1 runs on Python 2 only, and thoonk.js is
+not in the registry of npm.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -15,7 +19,18 @@ from pathlib import Path
 
 import attr
 
-__all__ = ["OURS", "PROGRAMS", "Failed", "Program"]
+import txthoonk
+
+__all__ = [
+    "MINIMAL",
+    "OURS",
+    "PROGRAMS",
+    "RAW",
+    "REDIS_BENCHMARK",
+    "Failed",
+    "Jobs",
+    "Program",
+]
 
 HERE = Path(__file__).parent
 ENVIRONMENTS = HERE / ".env"
@@ -23,6 +38,9 @@ INSTALLED = "installed.json"  # the packages for which the environment was made
 INSTALL_TIMEOUT = 600  # seconds
 TAIL = 300  # characters of what a program said last
 OURS = "txthoonk"
+MINIMAL = "minimal"
+REDIS_BENCHMARK = "redis-benchmark"
+RAW = "raw structures"  # what redis-benchmark, or nobody, does with them
 
 
 class Failed(Exception):
@@ -30,57 +48,93 @@ class Failed(Exception):
 
 
 @attr.frozen
-class Program:
-    """One job queue.
+class Jobs:
+    """A program as a job queue: see ``peer.py``.
 
-    :ivar name: also that of the environment and of the package.
     :ivar file: the peer, in this folder.
     :ivar line: key of the jobs that wait.
-    :ivar packages: for pip or npm.
     :ivar rest: patterns of the keys that are gone when all jobs are acknowledged.
     :ivar share: of the jobs of the fastest programs, what this one is measured with.
     :ivar modes: the ways of putting jobs that it has, the fastest first.
     :ivar concurrencies: what its worker can be given.
     """
 
-    name: str
     file: str
     line: str
-    packages: tuple[str, ...]
     rest: tuple[str, ...] = ()
     share: float = 1.0
     modes: tuple[str, ...] = ("flight", "single")
     concurrencies: tuple[int, ...] = (1, 10, 100)
 
+
+@attr.frozen
+class Program:
+    """What is measured.
+
+    :ivar name: also that of the environment.
+    :ivar client: the client, in this folder: see ``client.py``; empty: it is none.
+    :ivar share: of the calls of the fastest clients, what this one is measured with.
+    :ivar jobs: what it is as a job queue.
+    :ivar packages: for pip or npm, the one that it is about first; none: it runs with what runs
+        this benchmark.
+    :ivar is_limit: whether it is what txthoonk can come near to, and no peer.
+    """
+
+    name: str
+    client: str = ""
+    share: float = 1.0
+    jobs: Jobs | None = None
+    packages: tuple[str, ...] = ()
+    is_limit: bool = False
+
     @property
     def folder(self) -> Path:
-        return ENVIRONMENTS / self.name
+        return ENVIRONMENTS / self.name.replace(" ", "-").lower()
 
     @property
     def for_node(self) -> bool:
-        return self.file.endswith(".mjs")
+        return self._file.endswith(".mjs")
 
     @property
-    def command(self) -> list[str]:
-        """What runs the peer, in :attr:`folder`."""
-        return [*self._interpreter, str(HERE / self.file)]
+    def for_python(self) -> bool:
+        return self._file.endswith(".py")
+
+    @property
+    def _file(self) -> str:
+        return self.client or (self.jobs.file if self.jobs else "")
+
+    def command(self, file: str) -> list[str]:
+        """What runs a file of this folder, in :attr:`folder`."""
+        return [*self._interpreter, str(HERE / file)]
 
     @property
     def _interpreter(self) -> list[str]:
-        return ["node"] if self.for_node else [str(self.folder / "bin" / "python")]
+        if self.for_node:
+            return ["node"]
+        return [str(self.folder / "bin" / "python") if self.packages else sys.executable]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables that it needs."""
+        return {} if self.packages else {"PYTHONPATH": str(HERE.parents[1])}
 
     @property
     def version(self) -> str:
-        """The version that is installed."""
+        """The version that is installed; empty where it is none of its own."""
+        if not self.packages:
+            return txthoonk.__version__ if self.name == OURS else ""
+        package = re.split(r"[@\[ ]", self.packages[0])[0]
         if self.for_node:
-            package = self.folder / "node_modules" / self.name / "package.json"
-            return str(json.loads(package.read_text())["version"])
+            manifest = self.folder / "node_modules" / package / "package.json"
+            return str(json.loads(manifest.read_text())["version"])
         packages = map(str, self.folder.glob("lib/python*/site-packages"))
-        return next(iter(distributions(name=self.name, path=list(packages)))).version
+        return next(iter(distributions(name=package, path=list(packages)))).version
 
     def install(self) -> None:
         """Make the environment, unless it is there; fails with :class:`Failed`."""
         self.folder.mkdir(parents=True, exist_ok=True)
+        if not self.packages:
+            return
         if self.for_node and shutil.which("node") is None:
             raise Failed("not installed: there is no node")
         mark = self.folder / INSTALLED
@@ -118,68 +172,102 @@ class Program:
 PROGRAMS = [
     Program(
         OURS,
-        "txthoonk_peer.py",
-        line="feed.ids:bench",
-        packages=("--editable", str(HERE.parents[1])),
-        rest=("feed.claimed:bench", "feed.stalled:bench", "feed.items:bench"),
-        modes=("bulk", "flight", "single"),
+        client="txthoonk_client.py",
+        jobs=Jobs(
+            "txthoonk_peer.py",
+            line="feed.ids:bench",
+            rest=("feed.claimed:bench", "feed.stalled:bench", "feed.items:bench"),
+            modes=("bulk", "flight", "single"),
+        ),
+    ),
+    Program(MINIMAL, client="minimal_client.py", is_limit=True),
+    Program(REDIS_BENCHMARK, is_limit=True),
+    Program(RAW, is_limit=True),
+    Program("node-redis", client="node_redis_client.mjs", packages=("redis@6",)),
+    Program(
+        "redis-py",
+        client="redis_py_client.py",
+        share=0.4,
+        packages=("redis >= 7", "hiredis"),
+    ),
+    Program(
+        "redis-py asyncio",
+        client="redis_asyncio_client.py",
+        share=0.4,
+        packages=("redis >= 7", "hiredis"),
+    ),
+    Program(
+        "txredisapi",
+        client="txredisapi_client.py",
+        share=0.5,
+        packages=("txredisapi >= 1.6", "hiredis"),
     ),
     Program(
         "bee-queue",
-        "bee.mjs",
-        line="bq:bench:waiting",
+        jobs=Jobs(
+            "bee.mjs",
+            line="bq:bench:waiting",
+            rest=("bq:bench:active", "bq:bench:failed", "bq:bench:jobs"),
+            modes=("bulk", "flight", "single"),
+        ),
         packages=("bee-queue@2",),
-        rest=("bq:bench:active", "bq:bench:failed", "bq:bench:jobs"),
-        modes=("bulk", "flight", "single"),
     ),
     Program(
-        "bullmq",
-        "bullmq.mjs",
-        line="bull:bench:wait",
+        "BullMQ",
+        jobs=Jobs(
+            "bullmq.mjs",
+            line="bull:bench:wait",
+            rest=("bull:bench:active", "bull:bench:failed", "bull:bench:stalled"),
+            modes=("bulk", "flight", "single"),
+        ),
         packages=("bullmq@6", "ioredis@6"),
-        rest=("bull:bench:active", "bull:bench:failed", "bull:bench:stalled"),
-        modes=("bulk", "flight", "single"),
     ),
     Program(
         "dramatiq",
-        "dramatiq_peer.py",
-        line="dramatiq:bench",
+        jobs=Jobs(
+            "dramatiq_peer.py",
+            line="dramatiq:bench",
+            rest=("dramatiq:bench.msgs", "dramatiq:__acks__*"),
+            share=0.3,
+        ),
         packages=("dramatiq[redis] >= 2, < 3", "hiredis"),
-        rest=("dramatiq:bench.msgs", "dramatiq:__acks__*"),
-        share=0.3,
     ),
     Program(
         "arq",
-        "arq_peer.py",
-        line="arq:bench",
+        jobs=Jobs(
+            "arq_peer.py",
+            line="arq:bench",
+            rest=("arq:job:*", "arq:in-progress:*", "arq:retry:*"),
+            share=0.05,
+        ),
         packages=("arq >= 0.26, < 1",),
-        rest=("arq:job:*", "arq:in-progress:*", "arq:retry:*"),
-        share=0.05,
     ),
     Program(
         "taskiq",
-        "taskiq_peer.py",
-        line="taskiq:bench",
+        jobs=Jobs("taskiq_peer.py", line="taskiq:bench", share=0.06),
         packages=("taskiq >= 0.12, < 1", "taskiq-redis >= 1.2, < 2", "hiredis"),
-        share=0.06,
     ),
     Program(
-        "celery",
-        "celery_peer.py",
-        line="celery:bench",
+        "Celery",
+        jobs=Jobs(
+            "celery_peer.py",
+            line="celery:bench",
+            rest=("unacked*",),
+            share=0.06,
+            modes=("single", "flight"),
+        ),
         packages=("celery[redis] >= 5.5, < 6", "hiredis"),
-        rest=("unacked*",),
-        share=0.06,
-        modes=("single", "flight"),
     ),
     Program(
-        "rq",
-        "rq_peer.py",
-        line="rq:queue:bench",
+        "RQ",
+        jobs=Jobs(
+            "rq_peer.py",
+            line="rq:queue:bench",
+            rest=("rq:wip:*", "rq:intermediate:*", "rq:failed:*", "rq:job:*"),
+            share=0.03,
+            modes=("bulk", "flight", "single"),
+            concurrencies=(1,),
+        ),
         packages=("rq >= 2, < 4", "redis < 6", "hiredis"),
-        rest=("rq:wip:*", "rq:intermediate:*", "rq:failed:*", "rq:job:*"),
-        share=0.03,
-        modes=("bulk", "flight", "single"),
-        concurrencies=(1,),
     ),
 ]

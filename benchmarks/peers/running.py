@@ -1,20 +1,22 @@
-"""Runs the peers, and looks at what they do: see ``peer.py`` for how they are told."""
+"""Runs the programs, and looks at what they do."""
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import hiredis
-from peers.programs import TAIL, Failed, Program
+from peers.programs import TAIL, Failed, Jobs, Program
 
-__all__ = ["Peer", "Redis", "put", "wait_until"]
+__all__ = ["Client", "Peer", "Redis", "jobs_of", "put", "wait_until"]
 
 TIMEOUT = 240.0  # seconds that a peer may run
 PAUSE = 0.001  # seconds between two looks at the keys
@@ -35,62 +37,133 @@ return total
 
 
 class Redis:
-    """A connection that blocks: the least that this benchmark needs."""
+    """A connection that blocks: the least that this benchmark needs.
 
-    def __init__(self, address: tuple[str, int]) -> None:
-        self._socket = socket.create_connection(address)
+    :param timeout: seconds that a reply may take; TimeoutError then.
+    """
+
+    def __init__(self, address: tuple[str, int], timeout: float = 60.0) -> None:
+        self._socket = socket.create_connection(address, timeout)
         self._reader = hiredis.Reader(encoding="utf-8")
 
     def call(self, *command: str | int) -> Any:
         self._socket.sendall(hiredis.pack_command(command))
+        reply = self.read()
+        if isinstance(reply, hiredis.ReplyError):
+            raise reply
+        return reply
+
+    def read(self) -> Any:
+        """Wait for a reply, or for whatever comes."""
         reply = self._reader.gets()
         while reply is False:
             self._reader.feed(self._socket.recv(65536))
             reply = self._reader.gets()
-        if isinstance(reply, hiredis.ReplyError):
-            raise reply
         return reply
+
+    def close(self) -> None:
+        self._socket.close()
 
     def size(self, *patterns: str) -> int:
         return int(self.call("EVAL", _SIZES, 0, *patterns))
 
 
-class Peer:
-    """A peer that runs, as a context manager that ends it.
+class Process:
+    """A program that runs, as a context manager that ends it.
+
+    :param file: of the folder of peers.
+    :param arguments: of its command line.
+    """
+
+    def __init__(self, program: Program, file: str, *arguments: str) -> None:
+        self._log = program.folder / LOG
+        with self._log.open("w") as log:
+            self._process = subprocess.Popen(
+                [*program.command(file), *arguments],
+                cwd=program.folder,
+                env={**os.environ, **program.environment},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                start_new_session=True,  # it does not hear of Ctrl-C
+            )
+
+    def __enter__(self) -> Any:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            assert pipe is not None
+            with contextlib.suppress(BrokenPipeError):
+                pipe.close()
+
+    def lines(self) -> Iterator[str]:
+        """Give what it prints; for no longer than that may take."""
+        killer = threading.Timer(TIMEOUT, self._process.kill)
+        killer.start()
+        try:
+            assert self._process.stdout is not None
+            while line := self._process.stdout.readline():
+                yield line
+        finally:
+            killer.cancel()
+
+    def failed(self) -> Failed:
+        return Failed(f"failed: {self._log.read_text().strip()[-TAIL:] or 'took too long'}")
+
+
+class Client(Process):
+    """A client: see ``client.py``."""
+
+    def __init__(self, program: Program, url: str) -> None:
+        super().__init__(program, program.client, "--url", url)
+
+    def tell(self, **order: Any) -> None:
+        """Give an order."""
+        try:
+            assert self._process.stdin is not None
+            self._process.stdin.write(json.dumps(order) + "\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            raise self.failed() from None
+
+    def answer(self) -> dict[str, Any]:
+        """Wait for the next answer."""
+        for line in self.lines():
+            answer = json.loads(line)
+            if "error" in answer:
+                raise Failed(f"failed: {answer['error'][:TAIL]}")
+            return dict(answer)
+        raise self.failed()
+
+    def ask(self, **order: Any) -> dict[str, Any]:
+        """Give an order that is answered once."""
+        self.tell(**order)
+        return self.answer()
+
+
+class Peer(Process):
+    """A job queue: see ``peer.py``.
 
     :param verb: ``put`` or ``work``.
     :param options: of its command line.
     """
 
     def __init__(self, program: Program, url: str, verb: str, **options: Any) -> None:
-        command = [*program.command, "--url", url, verb]
+        words = []
         for name, value in options.items():
-            command += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
-        self._log = program.folder / LOG
-        with self._log.open("w") as log:
-            self._process = subprocess.Popen(
-                command, cwd=program.folder, stdout=subprocess.PIPE, stderr=log, text=True
-            )
-        self._killer = threading.Timer(TIMEOUT, self._process.kill)
-        self._killer.start()
-
-    def __enter__(self) -> Peer:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._killer.cancel()
-        self._process.kill()
-        self._process.wait()
-        assert self._process.stdout is not None
-        self._process.stdout.close()
+            words += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
+        super().__init__(program, jobs_of(program).file, "--url", url, verb, *words)
 
     def _line(self, word: str) -> list[str]:
         """Wait for the line that begins with a word, and split it."""
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
+        for line in self.lines():
             if line.startswith(word):
                 return line.split(maxsplit=2)
-        raise self._failed()
+        raise self.failed()
 
     def wait_for_ready(self) -> None:
         """Wait until the first job is started."""
@@ -110,26 +183,28 @@ class Peer:
             return None
         return sum(int(task.split()[0]) for task in tasks) / 1e9
 
-    def memory(self) -> tuple[int, int] | None:
-        """Bytes in RAM, and the same with what is shared divided among those who share it."""
+    def memory(self) -> int | None:
+        """Bytes in RAM, with what is shared divided among those who share it (PSS)."""
         try:
             lines = (self._proc / "smaps_rollup").read_text().splitlines()[1:]
         except OSError:
             return None
         sizes = dict(line.split(":") for line in lines)
-        rss, pss = (int(sizes[name].split()[0]) * 1024 for name in ("Rss", "Pss"))
-        return rss, pss
+        return int(sizes["Pss"].split()[0]) * 1024
 
     def _check(self) -> None:
         if self._process.poll() is not None:
-            raise self._failed()
-
-    def _failed(self) -> Failed:
-        return Failed(f"failed: {self._log.read_text().strip()[-TAIL:] or 'took too long'}")
+            raise self.failed()
 
     @property
     def _proc(self) -> Path:
         return Path("/proc", str(self._process.pid))
+
+
+def jobs_of(program: Program) -> Jobs:
+    """Give what a program is as a job queue."""
+    assert program.jobs is not None
+    return program.jobs
 
 
 def put(program: Program, url: str, mode: str, count: int, warm_up: int) -> float:

@@ -1,0 +1,137 @@
+"""The server, the programs that run beside it, and how much work a measurement is."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import attr
+from filling import fill
+from peers.programs import OURS, PROGRAMS, Program
+from peers.running import Client, Redis, jobs_of
+from wire import Wire
+
+__all__ = ["Bench", "Measured", "Scale"]
+
+WARM_UP = 5  # one warm-up job for so many that are measured
+LEAST = 20  # calls that are measured at the least
+
+#: The figures of one measurement, by the title of their line.
+Measured = dict[str, float]
+
+
+@attr.frozen
+class Scale:
+    """How much work there is.
+
+    :ivar calls: of a measurement of the fastest programs, with many in flight.
+    :ivar rounds: at the most, for work that is measured in rounds.
+    :ivar most: items that a feed is given; more are as many as these.
+    :ivar idle: seconds for which workers are watched that have nothing to do.
+    """
+
+    calls: int
+    rounds: int
+    most: int = 1_000_000
+    idle: float = 60.0
+
+    def count(self, share: float) -> int:
+        """Give how many calls a share of them is."""
+        return max(int(self.calls * share), min(LEAST, self.calls))
+
+    def items(self, wanted: int) -> int:
+        """Give how many items are put where so many are wanted."""
+        return min(wanted, self.most)
+
+
+class Bench(contextlib.ExitStack):
+    """One server, and the programs on it; it ends those that it has started.
+
+    :ivar redis: a connection for what is not measured.
+    :ivar address: of the server.
+    """
+
+    def __init__(self, url: str, scale: Scale) -> None:
+        super().__init__()
+        where = urlsplit(url)
+        self.url = url
+        self.scale = scale
+        self.address = (str(where.hostname), int(where.port or 0))
+        self.redis = Redis(self.address)
+        self.callback(self.redis.close)
+        # A listener that is behind is slow, and not to be cut off.
+        self.redis.call("CONFIG", "SET", "client-output-buffer-limit", "pubsub 0 0 0")
+        #: The number of the round, from 0.
+        self.round = 0
+        self._kept: tuple[str, dict[str, Any], int] | None = None
+        self._clients: dict[tuple[str, int], Client] = {}
+        self._steps: dict[str, list[list[str]]] = {}
+
+    def client(self, program: Program, number: int = 0) -> Client:
+        """Give a running client of a program, the first or one beside it."""
+        key = program.name, number
+        if key not in self._clients:
+            self._clients[key] = self.enter_context(Client(program, self.url))
+            self._clients[key].ask(do="hello")
+        return self._clients[key]
+
+    def forget(self, program: Program) -> None:
+        """End the clients of a program, which has failed: the next call starts it anew."""
+        for key in [key for key in self._clients if key[0] == program.name]:
+            self._clients.pop(key).__exit__()
+
+    @property
+    def ours(self) -> Client:
+        return self.client(next(program for program in PROGRAMS if program.name == OURS))
+
+    def open(self, kind: str, config: Mapping[str, Any] | None = None, filled: int = 0) -> None:
+        """Have nothing on the server but one feed.
+
+        :param filled: how many items it has.
+        """
+        self.clear()
+        self.ours.ask(do="open", type=kind, config=dict(config or {}))
+        fill(self.redis, kind, filled)
+
+    def keep(self, kind: str, config: Mapping[str, Any], filled: int) -> None:
+        """Have such a feed, where several measurements leave it about the same: see open()."""
+        wanted = kind, dict(config), filled
+        if self._kept != wanted:
+            self.open(*wanted)
+            self._kept = wanted
+
+    def clear(self) -> None:
+        """Have nothing on the server."""
+        self.redis.call("FLUSHALL")
+        self._kept = None
+
+    def info(self, section: str) -> dict[str, str]:
+        """Give a section of INFO."""
+        lines = self.redis.call("INFO", section).split("\r\n")
+        return dict(line.split(":", 1) for line in lines if ":" in line)
+
+    def steps(self, verb: str) -> list[list[str]]:
+        """Give the commands that txthoonk sends for a verb."""
+        if verb not in self._steps:
+            self._learn(verb)
+        return self._steps[verb]
+
+    def order(self, verb: str, count: int, width: int = 1, spread: int = 1) -> dict[str, Any]:
+        """Give an order to call a verb so many times, with ids that no other round has."""
+        order = {"do": "calls", "verb": verb, "batch": False, "first": self.round * count}
+        return order | {"count": count, "width": width, "spread": spread}
+
+    def _learn(self, verb: str) -> None:
+        kind = verb.partition(".")[0]
+        self.open(kind, filled=LEAST if kind.endswith("feed") else 0)
+        if verb == "job.get_finish":
+            self.open(kind)
+            self.ours.ask(**self.order("job.put", 1))
+        self._steps[verb] = Wire(self.address, self.redis, self.ours).steps(verb)
+
+    def counts(self, program: Program, share: float = 1.0) -> tuple[int, int]:
+        """Give how many jobs are measured, and how many are put before to warm up."""
+        count = max(self.scale.count(share * jobs_of(program).share), WARM_UP)
+        return count, count // WARM_UP

@@ -1,0 +1,175 @@
+"""The report: what was measured, beside limits and peers, and whether that is what is wanted."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from aims import aims
+from growth import CURVES, SIZES, WALL, title_at
+from peers.programs import MINIMAL, OURS, PROGRAMS, RAW, REDIS_BENCHMARK
+from results import Line, Results, lines_of, shown
+from tables import Table, markdown, plain, rest
+
+__all__ = ["text", "write"]
+
+TITLE = "How fast txthoonk is"
+PLOTS = {
+    "rates": "Calls, items, jobs and events a second, of all programs",
+    "growth": "What a call costs Redis, by how many items the feed has",
+}
+LIMITS = (MINIMAL, REDIS_BENCHMARK, RAW)
+TITLES = {
+    "publish": "Publishing",
+    "history": "Publishing where a history is kept",
+    "edit": "Publishing anew under a known id",
+    "trim": "Publishing where max_length is reached",
+    "reads": "Reading",
+    "sorted": "Sorted feeds",
+    "queue": "Queues",
+    "job": "Jobs",
+    "worker": "Workers",
+    "fanout": "Listening",
+    "latency": "From publish to the handler, µs",
+    "processes": "Several processes",
+    "memory": "Memory, MB",
+    "idle": "Workers that wait",
+}
+RATES = (
+    "Items, jobs, events or calls a second: the median of the rounds, the lowest and the highest. "
+    "The other columns tell how many times better txthoonk is, with the name of the best peer."
+)
+COSTS = (
+    "Less is better: the median of the rounds, the lowest and the highest. The other columns tell "
+    "how many times better txthoonk is, with the name of the best peer."
+)
+GROWTH = (
+    "Microseconds of a call by how many items the feed has: what Redis spends on it and, in "
+    "brackets, on the same change of the bare structures; then from the call to its answer, one "
+    "at a time."
+)
+
+AGAIN = (
+    "Medians of txthoonk in two runs, and how many times better it was than a limit of that run."
+)
+
+
+def text(results: Results, before: Results | None) -> str:
+    """Write the report for a terminal."""
+    return _join(results, before, plain)
+
+
+def write(results: Results, before: Results | None, folder: Path) -> None:
+    """Write the report, its plots and the bare figures to a folder.
+
+    ``results.md`` is a page of its own, ``results.inc`` reST for a page to include.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    images = [f"![{text}]({name}.svg)" for name, text in PLOTS.items()]
+    parts = [f"# {TITLE}", *images, _join(results, before, markdown)]
+    (folder / "results.md").write_text("\n\n".join(parts) + "\n")
+    # The page that includes it is beside the folder.
+    images = [
+        f".. image:: {folder.name}/{name}.svg\n   :alt: {text}" for name, text in PLOTS.items()
+    ]
+    (folder / "results.inc").write_text(
+        "\n\n".join([*images, _join(results, before, rest)]) + "\n"
+    )
+    results.save(folder / "results.json")
+    try:
+        from plots import draw
+    except ImportError as error:
+        print(f"no plots: {error}", file=sys.stderr)
+    else:
+        draw(results, folder)
+
+
+def _join(results: Results, before: Results | None, layout: Callable[[Table], str]) -> str:
+    tables = [
+        *([aims_of(results)] if results.figures else []),
+        *(group(results, name) for name in TITLES),
+        growth(results),
+        everything(results),
+        *([both(results, before)] if before else []),
+    ]
+    problems = [[what, " ".join(text.split())[:100]] for what, text in results.problems.items()]
+    tables.append(Table("What failed", ["program, row", ""], problems))
+    return "\n\n".join([*results.about, *(layout(table) for table in tables if table.rows)])
+
+
+def aims_of(results: Results) -> Table:
+    rows = [
+        [aim.text, f"{aim.least:.2f}", shown(aim.ratio), aim.met, aim.detail]
+        for aim in aims(results)
+    ]
+    return Table("Aims", ["", "wanted", "measured", "met", ""], rows)
+
+
+def group(results: Results, name: str) -> Table:
+    """Put the rows of a group beside limits and peers."""
+    lines = [line for line in lines_of(results) if line.group == name]
+    limits = [limit for limit in LIMITS if any(_has(results, line, limit) for line in lines)]
+    head = ["", OURS, "from", "to", *limits, "best peer", "", "best for Python", ""]
+    rows = [[line.title, *_beside(results, line, limits)] for line in lines]
+    if not any(results.best_peer(line) for line in lines):
+        head, rows = head[:-4], [row[:-4] for row in rows]
+    rates = all(line.higher_is_better for line in lines)
+    return Table(TITLES[name], head, rows, RATES if rates else COSTS)
+
+
+def _has(results: Results, line: Line, name: str) -> bool:
+    return results.median(line.title, name) is not None
+
+
+def _beside(results: Results, line: Line, limits: list[str]) -> list[str]:
+    low, high = results.spread(line.title, OURS) or (None, None)
+    cells = [shown(figure) for figure in (results.median(line.title, OURS), low, high)]
+    cells += [times(results.better(line, limit)) for limit in limits]
+    for for_python in (False, True):
+        peer = results.best_peer(line, for_python)
+        cells += [peer or "-", times(results.better(line, peer))]
+    return cells
+
+
+def times(ratio: float | None) -> str:
+    return "-" if ratio is None else f"{ratio:.2f}"
+
+
+def growth(results: Results) -> Table:
+    """Put what calls cost beside the size of the feed."""
+    head = ["", *(f"{size:,}" for size in SIZES)]
+    rows = []
+    for curve in CURVES:
+        titles = [title_at(curve.title, size) for size in SIZES]
+        if any(title in results.figures for title in titles):
+            costs = [
+                [shown(results.median(title, name)) for title in titles] for name in (OURS, RAW)
+            ]
+            rows.append(
+                [curve.title, *(f"{own} ({raw})" for own, raw in zip(*costs, strict=True))]
+            )
+            walls = [shown(results.median(title + WALL, OURS)) for title in titles]
+            rows.append([curve.title + WALL, *walls])
+    return Table("Cost by size", head, rows, GROWTH)
+
+
+def everything(results: Results) -> Table:
+    """Put the medians of all programs beside one another."""
+    lines = [line for line in lines_of(results) if line.group != "growth"]
+    names = [p.name for p in PROGRAMS if any(_has(results, line, p.name) for line in lines)]
+    rows = [[line.title, *(shown(results.median(line.title, n)) for n in names)] for line in lines]
+    return Table("All medians", ["", *names], rows)
+
+
+def both(results: Results, before: Results) -> Table:
+    """Put the medians of txthoonk in two runs beside one another, and the ratios there."""
+    rows = []
+    for line in lines_of(results):
+        medians = [run.median(line.title, OURS) for run in (results, before)]
+        limits = [name for name in (MINIMAL, RAW) if _has(results, line, name)]
+        if None not in medians and limits:
+            ratios = [times(run.better(line, limits[0])) for run in (results, before)]
+            rows.append([line.title, *map(shown, medians), limits[0], *ratios])
+    head = ["", "this run", "the other", "limit", "this run", "the other"]
+    return Table("A second run", head, rows, AGAIN)

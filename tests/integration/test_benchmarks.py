@@ -1,0 +1,82 @@
+"""The benchmarks run: every row that is declared yields a figure."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.utils import getProcessOutputAndValue
+from twisted.trial.unittest import TestCase
+
+ROOT = Path(__file__).parents[2]
+PROGRAM = ROOT / "benchmarks" / "run.py"
+OURS = "txthoonk"
+LIMITS = {"minimal", "redis-benchmark", "raw structures"}
+LEAST = 50  # rows: there are more
+
+
+async def run(*arguments: str) -> str:
+    """Run the benchmarks; give what they print."""
+    paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    command = [str(PROGRAM), *arguments]
+    found = getProcessOutputAndValue(sys.executable, command, env=environment, reactor=reactor)
+    output, errors, status = await found
+    if status:
+        raise AssertionError(
+            f"run.py {' '.join(arguments)} ended with {status}:\n{errors[-2000:]}"
+        )
+    return output.decode()
+
+
+def declared(listed: str) -> Iterator[tuple[list[str], set[str]]]:
+    """Give the titles of the figures of each row, and the programs that it is about."""
+    for line in listed.splitlines():
+        _, _, programs, *titles = line.split("\t")
+        yield titles, set(programs.split(", "))
+
+
+class BenchmarkTests(TestCase):
+    timeout = 120
+
+    def test_every_row_is_beside_a_limit(self) -> Deferred[None]:
+        """Each row is about txthoonk and at least one limit, without any peer."""
+        return Deferred.fromCoroutine(self._every_row_is_beside_a_limit())
+
+    async def _every_row_is_beside_a_limit(self) -> None:
+        rows = list(declared(await run("--list")))
+        self.assertGreater(len(rows), LEAST)
+        for titles, programs in rows:
+            self.assertIn(OURS, programs, titles)
+            self.assertTrue(programs & LIMITS, titles)
+            self.assertEqual(programs - LIMITS, {OURS}, titles)
+
+    def test_every_row_yields_a_figure(self) -> Deferred[None]:
+        """A short run has a figure of each program in each row, and writes them down."""
+        return Deferred.fromCoroutine(self._every_row_yields_a_figure())
+
+    async def _every_row_yields_a_figure(self) -> None:
+        folder = Path(self.mktemp())
+        rows = list(declared(await run("--list")))
+        printed = await run("--quick", "--out", str(folder))
+        results = json.loads((folder / "results.json").read_text())
+        self.assertEqual(results["problems"], {})
+        figures = results["figures"]
+        for titles, programs in rows:
+            self.assertEqual(set(figures.get(titles[0], {})), programs, titles)
+            for title in titles:
+                self.assertIn(OURS, figures.get(title, {}), title)
+                for program, found in figures[title].items():
+                    self.assertTrue(all(figure > 0 for figure in found), (title, program, found))
+        for text in (
+            printed,
+            *((folder / f"results.{kind}").read_text() for kind in ("md", "inc")),
+        ):
+            for titles, _ in rows:
+                if "items" not in titles[0]:
+                    self.assertIn(titles[0], text)
