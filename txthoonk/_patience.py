@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 
 from txthoonk._connection import LAST_DELAY, back_off, level_of
 from txthoonk._health import PONG_TIMEOUT
-from txthoonk._redis import RedisProtocol
+from txthoonk._redis import FULL, RedisProtocol
 from txthoonk.errors import ConnectionLost, ResponseError
 
 if TYPE_CHECKING:
@@ -29,14 +29,13 @@ __all__ = ["Health", "Retry", "passes"]
 
 # Of a server that has just been started, or is about to become a replica.
 _CODES = ("LOADING", "UNBLOCKED")
-_FULL = "max number of clients"
 
 
 def passes(reason: Failure) -> bool:
     """Tell whether what failed on a connection to wait on may succeed on the next one."""
     error = reason.value
     if isinstance(error, ResponseError):
-        return error.code in _CODES or _FULL in str(error)
+        return error.code in _CODES or FULL in str(error)
     return isinstance(error, (ConnectionLost, CancelledError))
 
 

@@ -23,6 +23,7 @@ from txthoonk._encoding import RAW, TEXT, Encoding, pack
 from txthoonk._scripts import Script
 from txthoonk._together import Together, only
 from txthoonk.errors import (
+    AuthenticationError,
     ConnectionLost,
     InvalidCommand,
     InvalidData,
@@ -37,6 +38,7 @@ __all__ = ["RedisProtocol", "Waiting"]
 
 
 MOST_UNSENT = 25  # calls
+FULL = "max number of clients"  # says a server that refuses a connection
 
 _NOT_YET = object()
 _UNUSUAL = (Exception, hiredis.PushNotification)
@@ -207,13 +209,19 @@ class RedisProtocol(Protocol):
         if script.sha not in self._loaded:
             self._loaded.add(script.sha)
             # A refusal is not lost: the EVALSHA behind it is answered NOSCRIPT.
-            self.request(("SCRIPT", "LOAD", script.source), TEXT).addErrback(lambda _: None)
+            loaded = self.request(("SCRIPT", "LOAD", script.source), TEXT)
+            loaded.addErrback(self._not_loaded)
         waiting = Waiting()
         waiting.encoding = encoding
         waiting.script = script
         waiting.command = command
         self._transmit(waiting, packed)
         return waiting
+
+    def _not_loaded(self, reason: Failure) -> None:
+        error = cast(BaseException, reason.value)
+        if isinstance(error, AuthenticationError) or FULL in str(error):
+            self._abort(error)  # the next reply would say less of why
 
     def call_together(
         self, script: Script, prefix: tuple[Any, ...], group: tuple[Any, ...]

@@ -9,6 +9,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txthoonk._encoding import TEXT
+from txthoonk._patience import Retry
 from txthoonk._scripts import Script
 from txthoonk.errors import ConnectionLost
 
@@ -33,6 +34,7 @@ class Repeated:
         self._script = script
         self._prefix = prefix
         self._due: list[bytes] = []
+        self._retry = Retry(room, f"the answer of {script.name}", self.send)
 
     def add(self, words: list[bytes]) -> None:
         """Say *words*, an even number of them, for which nobody waits."""
@@ -44,22 +46,34 @@ class Repeated:
         if not self._room.up:
             self._room.unanswered.add(self)
             return
+        self.rest()
         due, self._due = self._due, []
         for first in range(0, len(due), MOST):
             some = due[first : first + MOST]
             called = self._room.pub.redis.call(self._script, (*self._prefix, *some), TEXT)
             self._room.under_way.add(called)
-            called.addErrback(self._not_answered, some)
+            called.addCallbacks(self._answered, self._not_answered, errbackArgs=(some,))
             called.addBoth(self._over, called)
+
+    def rest(self) -> None:
+        """Do not try again by itself."""
+        self._retry.stop()
+        self._room.retrying.discard(self)
 
     def _over(self, _: object, called: Deferred[Any]) -> None:
         self._room.under_way.discard(called)
 
+    def _answered(self, _: object) -> None:
+        self._retry.succeeded()
+
     def _not_answered(self, reason: Failure, words: list[bytes]) -> None:
-        if not reason.check(ConnectionLost, CancelledError):
-            self._log.failure("{script} failed", reason, script=self._script.name)
         # Redis 6 has the code of a command that failed in a script in the text only.
         if "WRONGTYPE" in f"{getattr(reason.value, 'code', '')} {reason.value}":
+            self._log.failure("{script} failed", reason, script=self._script.name)
             return  # the feed is gone, and something else is in its place
         self._due += words
-        self._room.unanswered.add(self)
+        if reason.check(ConnectionLost, CancelledError):
+            self._room.unanswered.add(self)
+        else:  # a replica, or a full disk: not for ever
+            self._room.retrying.add(self)
+            self._retry.later(reason)

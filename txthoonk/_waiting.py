@@ -120,6 +120,7 @@ class WaitingRoom:
         self.under_way: set[Deferred[Any]] = set()
         #: Those that were not answered.
         self.unanswered: set[Repeated] = set()
+        self.retrying: set[Repeated] = set()
         #: Who listens on the subscriber, beside those who wait for results.
         self.listening: set[Listening] = set()
         #: Who looks at delayed jobs and old claims.
@@ -321,6 +322,8 @@ class WaitingRoom:
             one.drop(error)
         for keeper in list(self.timekeepers):
             keeper.rest()
+        for calls in list(self.retrying):
+            calls.rest()
         self._subscriber = None
         self._spare.clear()
         while self._open:

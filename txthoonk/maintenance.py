@@ -24,6 +24,7 @@ from txthoonk.errors import (
     FeedTypeMismatch,
     InvalidInput,
     InvalidType,
+    ResponseError,
     ThoonkError,
     shown,
 )
@@ -181,7 +182,13 @@ class Maintenance(Service):
         """Tell whether no other one has maintained the feed a short while ago."""
         key, request = feed_key("maintained", name), self._pub.redis.request
         last = ("PX", max(1, int(self._interval * EXCLUSIVE * 1000)))
-        if await request(("SET", key, self._uuid, *last, "NX"), TEXT):
+        try:
+            if await request(("SET", key, self._uuid, *last, "NX"), TEXT):
+                return True
+        except ResponseError as error:
+            # What a pass does frees memory, and several at once do no harm.
+            if error.code != "OOM":
+                raise
             return True
         return bool(await request(("GET", key), TEXT) == self._uuid)
 

@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import directlyProvides
 
 from tests.unit.wire import Connection, Endpoint, lose
+from txthoonk._connection import LAST_DELAY
 from txthoonk._line import MOST, TRIES
 from txthoonk._waiting import SPARE
 from txthoonk.client import ThoonkPub
@@ -409,13 +410,19 @@ class RepeatedTests(LineTestCase):
         self.assertEqual(Connection(self.pub).sent(), [])
 
     def test_refused(self) -> None:
-        """What was refused is logged, and said again with the next."""
+        """What was refused is said again with the next, or after a while."""
+        no = Exception("READONLY You can't write against a read only replica.")
         self.deliver(b"a")
-        self.main.answer(Exception("READONLY You can't write against a read only replica."))
-        self.assertEqual(len(self.flushLoggedErrors()), 1)
+        self.main.answer(no)
         self.main.sent()
         self.deliver(b"b")
         self.assertEqual(self.main.sent()[1:], [[b"queue/delivered", b"a", b"b"]])
+        self.main.answer(no)
+        self.clock.advance(LAST_DELAY)
+        self.assertEqual(self.main.sent(), [[b"queue/delivered", b"a", b"b"]])
+        self.main.answer(no)
+        self.pub.waiting_room.drop(ConnectionLost("the end"))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_something_else_there(self) -> None:
         """What can never succeed is not said again."""

@@ -32,11 +32,13 @@ local failure = open_feed(feeds, config, name) or select(2, jobs_exist(items, de
 if failure then
   return failure
 end
-redis.call('HLEN', later)
 local time = now()
 due = absolute == '1' and tonumber(due) or time + due
+-- The first write comes before anybody is told: it is what a full memory refuses.
+redis.call('HSET', later, id, '')
 failure = tell_due(delayed, channel, id, due, time)
 if failure then
+  redis.call('HDEL', later, id)
   return failure
 end
 delay(delayed, later, id, item, due, push)

