@@ -179,16 +179,15 @@ def client(step: Callable[[], object], each: int = 1) -> Figure:
 
 
 @contextmanager
-def pushing_alone() -> Iterator[None]:
-    """Have a call that is alone written in the same turn."""
-    transmit = RedisProtocol._transmit
+def waiting_alone() -> Iterator[None]:
+    """Have a call that is alone wait for the end of the turn."""
+    push = RedisProtocol._push
 
-    def and_push(self: Any, *arguments: Any) -> None:
-        transmit(self, *arguments)
-        if len(self._pending) == 1:
-            self._push()
+    def unless_alone(self: Any) -> None:
+        if len(self._pending) > 1:
+            push(self)
 
-    with patch.object(RedisProtocol, "_transmit", and_push):
+    with patch.object(RedisProtocol, "_push", unless_alone):
         yield
 
 
@@ -263,8 +262,8 @@ IDEAS = [
             f"a lone call is written at once: {verb}, one at a time",
             "calls/s",
             *(rated(verb, 1),) * 2,
-            "refused: too little for one more rule",
-            with_=pushing_alone,
+            KEPT,
+            waiting_alone,
         )
         for verb in ("publish", "get_item")
     ),

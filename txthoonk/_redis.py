@@ -169,14 +169,15 @@ class RedisProtocol(Protocol):
     def _transmit(self, waiting: Waiting, packed: bytes) -> None:
         if self._together is not None:
             self._send_together()
+        alone = not self._pending
         self._pending.append(waiting)
         self._write(packed)
         self._unsent += 1
-        if self._unsent >= MOST_UNSENT:
+        if alone or self._unsent >= MOST_UNSENT:
             self._push()
 
     def _push(self) -> None:
-        """Let Redis begin with what is written while more is being made.
+        """Let Redis begin with what is written, while it has nothing else to do or more is made.
 
         Else the transport sends all that one turn of the reactor makes at its end, Redis
         answers all of it together, and one always waits for the other.

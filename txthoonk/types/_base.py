@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from twisted.internet.defer import Deferred
 
 from txthoonk._config import Config
-from txthoonk._deferring import deferring
+from txthoonk._deferring import deferring, misfit, passing
 from txthoonk._encoding import RAW, TEXT
 from txthoonk._history import Look, history_keys, look, read_item
 from txthoonk._keys import check_id, check_name, feed_channel, feed_key
@@ -105,7 +105,7 @@ class BaseFeed:
         """Turn what Redis holds into an item."""
         return self._load(data if self._encoding is RAW else to_text(data), id_)
 
-    @deferring
+    @passing
     def get_item(self, id_: str, with_revision: bool = False) -> Deferred[Any]:
         """Read one item (HGET).
 
@@ -119,9 +119,12 @@ class BaseFeed:
         id_ = check_id(id_)
         if with_revision:
             both = read_item(self.pub.redis, self.name, id_)
-            return both.addCallback(lambda both: (self._load_text(both[0], id_), both[1]))
+            both.addCallback(lambda both: (self._load_text(both[0], id_), both[1]))
+            return both.addErrback(misfit)
         read = self.pub.redis.request(("HGET", self.feed_items, id_), self._encoding)
-        return read.addCallback(self._load, id_)
+        if self.serializer == "text":
+            return read
+        return read.addCallback(self._load, id_).addErrback(misfit)
 
     @deferring
     def has_id(self, id_: str) -> Deferred[bool]:
