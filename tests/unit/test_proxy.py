@@ -210,6 +210,15 @@ class CutTests(ProxyTestCase):
         await self.link.ended
         self.assertEqual(self.client.data, b"")
 
+    async def test_turns(self) -> None:
+        """The other direction may be given time to pass what is under way."""
+        self.link.reply.cut_after(1, 3)
+        self.client.transport.write(b"request")
+        self.server.transport.write(b"reply")
+        await self.link.ended
+        self.assertEqual(self.client.data, b"r")
+        self.assertEqual(self.server.data, b"request")
+
     async def test_the_last_byte(self) -> None:
         """A cut after as many bytes as there are does not take effect."""
         self.link.reply.cut_after(5)

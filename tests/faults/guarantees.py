@@ -1,0 +1,175 @@
+"""What is promised of calls that make several requests, where a fault comes between them.
+
+Each check is told what was seen, and raises AssertionError where an item is lost, or done
+twice, or something is half done that should not be (DESIGN 5.3 to 5.7, ``docs/jobs.rst``).
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from tests.faults.calls import MANY
+from tests.faults.laboratory import age
+from tests.faults.outcomes import Reference, plain
+from tests.faults.states import FEED
+from txthoonk._putting import MOST_ITEMS
+from txthoonk.types import Job, PythonQueue, Queue
+
+__all__ = ["Guarantee", "guarantee_of"]
+
+#: Gets the laboratory, the reference, what was seen, and of which kind the victim is.
+Guarantee = Callable[[Any, Reference, Any, str], Awaitable[None]]
+
+
+def check(right: bool, *about: Any) -> None:
+    if not right:
+        raise AssertionError(" ".join(map(str, about)))
+
+
+def without(state: Any, pattern: str) -> list[Any]:
+    """Leave out keys of a state."""
+    return [pair for pair in plain(state) if not re.match(pattern.encode(), pair[0])]
+
+
+async def left_in(lab: Any, line: Any) -> list[Any]:
+    """Have maintenance put back what is on its way, and read what can be got."""
+    await line.maintenance()
+    await age(lab.raw, "delivering")
+    if isinstance(line, Job):
+        await lab.raw.send("HSET", f"feed.config:{FEED}", "max_failures", 100)
+        await age(lab.raw, "claimed")
+    await line.maintenance()
+    for part in ("transit", "delivering"):
+        check(not await lab.raw.exists(f"feed.{part}:{FEED}"), part, "is not empty")
+    ids = await (line.get_ids("available") if isinstance(line, Job) else line.get_ids())
+    items = [await line.get_item(id_) for id_ in ids]
+    check(None not in items, "an id has no item", ids)
+    return items
+
+
+def delivered(cls: Any, items: list[Any], late: Any = None) -> Guarantee:
+    """Each item is got once, or can be got still.
+
+    A bare publisher that is lost before it has said so may leave an item that was got: it is
+    delivered again (``docs``: only a process that dies in that instant).
+    """
+
+    async def guarantee(lab: Any, reference: Reference, seen: Any, kind: str) -> None:
+        got = [seen.result] if seen.error is None else []
+        expected = Counter(map(repr, items + ([late] if lab.triggered else [])))
+        left = await left_in(lab, cls(lab.writer, FEED))
+        found = Counter(map(repr, got + left))
+        again = Counter(map(repr, got)) if kind == "pub" else Counter()
+        check(not expected - found, "lost:", expected - found)
+        check(not found - expected - again, "twice:", found - expected)
+        check(not seen.events, "events", seen.events)
+
+    return guarantee
+
+
+async def claimed(lab: Any, reference: Reference, seen: Any, kind: str) -> None:
+    """A job is claimed for who has got it, or can be had again; claims and events agree."""
+    jobs = Job(lab.writer, FEED)
+    ids = sorted(await jobs.get_ids())
+    expected = ["a", "b"] if "there" in reference.verb.name else ["late"] * lab.triggered
+    check(ids == expected, "jobs", ids, expected)
+    held = await jobs.get_ids("claimed")
+    told = Counter(channel.decode().partition(":")[0] for channel, _ in seen.events)
+    balance = told["feed.claimed"] - told["feed.retried"] - told["feed.cancelled"]
+    check(balance == len(held), "claims told", told, "and made", held)
+    if seen.error is None:
+        check(held == [seen.result.id], "claimed", held)
+        check(await lab.raw.hlen(f"feed.claims:{FEED}") == 1, "claims")
+        await jobs.finish(seen.result)  # its token is the one that counts
+        expected = [id_ for id_ in expected if id_ != seen.result.id]
+    left = await left_in(lab, jobs)
+    check(len(left) == len(expected), "left", left)
+
+
+async def put(lab: Any, reference: Reference, seen: Any, kind: str) -> None:
+    """Each call of many is done as a whole or not at all, and those before a failure are."""
+    ids = reversed(seen.state[f"feed.ids:{FEED}".encode()])
+    items = [seen.state[f"feed.items:{FEED}".encode()][id_].decode() for id_ in ids]
+    put = [int(item.split()[1]) for item in items if item.startswith("item ")]
+    slices = {number // MOST_ITEMS for number in put}
+    whole = [n for n in range(MANY) if n // MOST_ITEMS in slices]
+    check(put == whole, "slices", slices, len(put))
+    check(sorted(slices) == list(range(len(slices))), "a slice is missing", slices)
+    check(items[:2] == ["one", "two"], "the line began with", items[:2])
+
+
+def repeatable(ignored: str = "feed.maintained:") -> Guarantee:
+    """What was not done is done by the next call; nothing is done twice."""
+
+    async def guarantee(lab: Any, reference: Reference, seen: Any, kind: str) -> None:
+        verb = reference.verb
+        call = Job.maintenance if verb.name.startswith("Maintenance") else None
+        if without(seen.state, ignored) != without_plain(reference.after, ignored):
+            await (call(Job(lab.writer, FEED)) if call else verb.call(lab.writer, None))
+        events = plain(seen.events + await lab.ear.messages(own=True))
+        state = without(await lab.state(), ignored)
+        check(state == without_plain(reference.after, ignored), "state", state)
+        check(events == reference.events, "events", events)
+
+    return guarantee
+
+
+def without_plain(state: list[Any], pattern: str) -> list[Any]:
+    return [pair for pair in state if not re.match(pattern.encode(), pair[0])]
+
+
+def ending(ignored: str) -> Guarantee:
+    """All is before or after, but for records that end by themselves."""
+
+    async def guarantee(lab: Any, reference: Reference, seen: Any, kind: str) -> None:
+        state, events = without(seen.state, ignored), plain(seen.events)
+        before = without_plain(reference.before, ignored), []
+        after = without_plain(reference.after, ignored), reference.events
+        check((state, events) in (before, after), "state", state, "events", events)
+        if seen.error is None:
+            check((state, events) == after, "fired, and not done:", state)
+            result = plain(seen.result)
+            check(result == reference.result, "fired", result, "not", reference.result)
+
+    return guarantee
+
+
+async def worked(lab: Any, reference: Reference, seen: Any, kind: str) -> None:
+    """The job was given to a handler once, and finished once."""
+    told = Counter(channel.decode().partition(":")[0] for channel, _ in seen.events)
+    check(seen.result == ["a"], "given", seen.result)
+    for channel in ("job.finish", "feed.finishes"):
+        check(told[channel] == 1, channel, told)
+    check(told["feed.claimed"] - told["feed.retried"] == 1, "claimed", told)
+    stats = await Job(lab.writer, FEED).stats()
+    check(stats["finishes"] == 1, stats)
+    check(stats["available"] + stats["claimed"] + stats["stalled"] == 0, stats)
+
+
+_GUARANTEES: dict[str, Guarantee] = {
+    "Queue.get (an item is there)": delivered(Queue, ["one", "two"]),
+    "Queue.get (waits)": delivered(Queue, [], "late"),
+    "PythonQueue.get (an item is there)": delivered(PythonQueue, [("one", 1), ("two", 2)]),
+    "PythonQueue.get (waits)": delivered(PythonQueue, [], ("late", 1)),
+    "Job.get (a job is there)": claimed,
+    "Job.get (waits)": claimed,
+    "Queue.put_many (several calls)": put,
+    "Job.put_many (several calls)": put,
+    "Job.drain": repeatable(),
+    "Job.drain (delayed, too)": repeatable(),
+    "Job.maintenance": repeatable(),
+    "Maintenance (one pass)": repeatable(),
+    "Queue.maintenance": repeatable(),
+    "Job.finish (an old result goes)": ending(r"feed\.(results|jobfinished):"),
+    "Job.get_result (waits)": ending(r"feed\.(results|jobfinished):"),
+    "Job.wait": ending(r"feed\.(results|jobfinished):"),
+    "Worker (one job)": worked,
+}
+
+
+def guarantee_of(reference: Reference) -> Guarantee | None:
+    """Give the check of a verb that makes several requests; None: there is nothing between."""
+    return _GUARANTEES.get(reference.verb.name)

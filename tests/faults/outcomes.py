@@ -1,0 +1,365 @@
+"""The cells of the matrix: what each verb does under each fault.
+
+The columns are :data:`FAULTS`; the rows are :data:`tests.faults.verbs.VERBS`.  The cells are in
+``outcomes.json``, committed: verb -> fault -> outcome, and the page ``docs/faults.rst`` is made of
+it (:mod:`tests.faults.matrix`).  A test of a fault does, for every verb::
+
+    observed = await ...             # a word of WORDS
+    record(verb.name, "readonly", observed)
+
+``record`` raises AssertionError where the committed cell says otherwise, or where the word is
+none that the fault may end in (:attr:`Fault.may`): so each cell that is rendered was asserted.
+``python -m tests.faults.matrix --observe`` runs the tests with ``TXTHOONK_FAULTS_OBSERVE=1`` in
+the environment: then ``record`` writes the cell instead, and the page is made anew; what has
+changed is for a person to look at.  What a fault *may* end in is never learnt from a run.
+
+A test that runs on both kinds of publisher gives a column to each, or joins the words.
+
+To name an outcome, run the call undisturbed first (:class:`Reference` keeps the state before
+and after and the events, with ids and times made comparable by :func:`plain`), then under the
+fault, and let :meth:`Reference.name` compare.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import attr
+
+from tests.faults.verbs import Verb
+from tests.faults.verbs import verb as _row
+
+__all__ = ["FAULTS", "Fault", "Reference", "name_of", "plain", "read_cells", "record", "together"]
+
+CELLS = Path(__file__).with_name("outcomes.json")
+OBSERVE = "TXTHOONK_FAULTS_OBSERVE"
+
+#: How an outcome is said; an error's class stands behind a comma.
+WORDS = {
+    "done": "the Deferred fires, the change is made, its events are published once",
+    "not done": "nothing is changed and nothing is published; the Deferred fails",
+    "some done": "of several requests none, some or all were done, each as a whole, as the "
+    "documentation of the verb says",
+    "waits, then done": "the call outlives the fault: it is done once that is over",
+    "answered": "the Deferred fires what is there (the verb changes nothing)",
+    "no answer": "the Deferred fails (the verb changes nothing)",
+    "waits for maintenance, then done": "what was on its way when its connection was lost is put "
+    "back by maintenance 30 seconds later, and the call that waits gets it",
+    "missed": "a message of that moment is missed, as documented; later ones come",
+    "goes on": "events come, each once and in order, during the fault or after it",
+    "resync": "events may be missing, and the subscriber is told so",
+    "ended": "the registration or subscription failed, so that nobody waits for its events",
+    "not there": "the object has no such verb, or the fault cannot meet it",
+}
+
+
+@attr.frozen
+class Fault:
+    """One column.
+
+    :ivar key: what ``record`` takes.
+    :ivar title: what the page shows.
+    :ivar about: what is done to the verb, in a sentence.
+    :ivar may: the outcomes that keep the promises, as regular expressions.
+    :ivar steps: those that do for verbs of several requests, beside these.
+    """
+
+    key: str
+    title: str
+    about: str
+    may: tuple[str, ...]
+    steps: tuple[str, ...] = ()
+
+
+_WORKS = ("done", "answered", "goes on", "waits, then done")
+_LOST = ("not done, ConnectionLost", "no answer, ConnectionLost", "ended, ConnectionLost")
+_UNSAID = ("done, ConnectionLost", *_LOST[1:])
+_STAYS = ("waits, then done", "goes on", "resync", "missed")
+_SAID = r"(not done|some done|no answer|ended), [A-Z]\w+"
+# Of several requests some may have been answered, and the call may have ended before the last.
+# A result that is not kept, and was told to a connection that was just lost, is gone.
+_SOME = (
+    "done",
+    "done, Empty",
+    "some done, ConnectionLost",
+    *_UNSAID,
+    *_LOST,
+    "waits for maintenance, then done",
+)
+
+_ONE = "of a bare ThoonkPub or ThoonkSub"
+_ALL = "of a Thoonk"
+
+FAULTS: tuple[Fault, ...] = (
+    Fault(
+        "request/bare",
+        "cut in the request, bare",
+        f"the connection {_ONE} is cut after each byte of a request, but the last",
+        (*_LOST, "not there"),
+        _SOME,
+    ),
+    Fault(
+        "reply/bare",
+        "cut in the reply, bare",
+        f"the connection {_ONE} is cut behind the request, and after each byte of the reply, "
+        "but the last",
+        (*_UNSAID, "not there"),
+        _SOME,
+    ),
+    Fault(
+        "request/thoonk",
+        "cut in the request, Thoonk",
+        f"a connection {_ALL} is cut after each byte of a request, but the last",
+        (*_LOST, *_STAYS, "not there"),
+        _SOME,
+    ),
+    Fault(
+        "reply/thoonk",
+        "cut in the reply, Thoonk",
+        f"a connection {_ALL} is cut behind the request, and after each byte of the reply, "
+        "but the last",
+        (*_UNSAID, *_STAYS, "not there"),
+        _SOME,
+    ),
+    Fault(
+        "away",
+        "no connection, Thoonk",
+        f"there is no connection {_ALL}, nor in the time that calls wait for one",
+        ("not done, NotSent", "no answer, NotSent", "ended, NotSent", *_STAYS, "not there"),
+    ),
+    Fault(
+        "back",
+        "no connection, then one",
+        f"there is no connection {_ALL} when the call is made, but there is one soon",
+        (*_WORKS, "not there"),
+    ),
+    Fault("bytes", "byte by byte", "requests and replies come one byte at a time", _WORKS),
+    Fault("halves", "in halves", "each piece of a request or a reply comes in halves", _WORKS),
+    Fault("delay", "late", "requests and replies are late, but not too late", _WORKS),
+    Fault(
+        "stall/request",
+        "request held up",
+        f"half of a request {_ALL} is held up for longer than its reply_timeout",
+        (*_LOST, *_STAYS, "not there"),
+        _SOME,
+    ),
+    Fault(
+        "stall/reply",
+        "reply held up",
+        f"half of a reply to a request {_ALL} is held up for longer than its reply_timeout",
+        (*_UNSAID, *_STAYS, "not there"),
+        _SOME,
+    ),
+    Fault("oom", "-OOM", "the server has no memory left", (*_WORKS, _SAID, "resync", "not there")),
+    Fault(
+        "readonly",
+        "-READONLY",
+        "the server has become a replica",
+        (*_WORKS, _SAID, "resync", "not there"),
+    ),
+    Fault(
+        "loading",
+        "-LOADING",
+        "the server is reading its data",
+        (*_WORKS, _SAID, "resync", "not there"),
+    ),
+    Fault("noscript", "-NOSCRIPT", "the server has forgotten the scripts", (*_WORKS, "not there")),
+    Fault(
+        "noauth",
+        "-NOAUTH",
+        "the server asks for a password that we do not give",
+        (*_WORKS, _SAID, "resync", "not there"),
+    ),
+    Fault(
+        "wrongtype",
+        "-WRONGTYPE",
+        "a foreign key of another type is in the way",
+        (*_WORKS, _SAID, "resync", "not there"),
+    ),
+    Fault(
+        "pause", "CLIENT PAUSE", "the server holds its clients up for a while", (*_WORKS, _SAID)
+    ),
+    Fault(
+        "maxclients",
+        "maxclients",
+        "the server takes no more connections",
+        (*_WORKS, _SAID, "resync", "not there"),
+    ),
+    Fault(
+        "buffer",
+        "output buffer",
+        "the server drops a client that reads too slowly",
+        (*_WORKS, _SAID, "done, ConnectionLost", "resync", "not there"),
+    ),
+    Fault(
+        "disk",
+        "full disk",
+        "the server cannot write its append-only file",
+        (*_WORKS, _SAID, "resync", "not there"),
+    ),
+    Fault(
+        "stop",
+        "SIGSTOP",
+        "the server stands still",
+        (*_WORKS, _SAID, "done, ConnectionLost", "resync", "not there"),
+    ),
+)
+
+_BY_KEY = {fault.key: fault for fault in FAULTS}
+
+#: Cells that were recorded in this run: (verb, fault).
+recorded: set[tuple[str, str]] = set()
+
+
+def read_cells() -> dict[str, dict[str, str]]:
+    """Read the committed cells: verb -> fault -> outcome."""
+    cells: dict[str, dict[str, str]] = json.loads(CELLS.read_text()) if CELLS.exists() else {}
+    return cells
+
+
+def record(verb: str, fault: str, outcome: str) -> None:
+    """Say what came of a verb under a fault.
+
+    :param verb: the name of a :class:`~tests.faults.verbs.Verb`.
+    :param fault: the key of a :class:`Fault`.
+    :param outcome: a word of :data:`WORDS`, and a comma and the name of the error, if any;
+        several, where it depends on the byte or the moment, sorted, with " / " between them.
+    :raises AssertionError: if that may not be, or is not what the page says.
+    """
+    about, one = f"{verb} under {fault!r}", _BY_KEY[fault]
+    allowed = (*one.may, *one.steps) if _row(verb).steps else one.may
+    for word in outcome.split(" / "):
+        if word.partition(", ")[0] not in WORDS and word not in WORDS:
+            raise AssertionError(f"{about}: no such outcome: {word!r}")
+        if not any(re.fullmatch(may, word) for may in allowed):
+            raise AssertionError(f"{about}: {word!r} keeps no promise: {allowed}")
+    cells = read_cells()
+    if os.environ.get(OBSERVE):
+        cells.setdefault(verb, {})[fault] = outcome
+        CELLS.write_text(json.dumps(cells, indent=1, sort_keys=True) + "\n")
+    elif cells.get(verb, {}).get(fault) != outcome:
+        said = cells.get(verb, {}).get(fault, "nothing")
+        raise AssertionError(f"{about}: {outcome!r}, but docs/faults.rst says: {said!r}")
+    recorded.add((verb, fault))
+
+
+def together(words: Iterable[str]) -> str:
+    """Join the words for several moments of one fault.
+
+    Where some say that all was done and others that nothing was, that is "some done".  A fault
+    that comes when the call has ended with success is not told, if there are others.
+    """
+    found = {word for word in words if word}
+    for error in {word.partition(", ")[2] for word in found}:
+        parts = {f"{word}, {error}" for word in ("done", "some done", "not done")}
+        if len(found & parts) > 1 or f"some done, {error}" in found:
+            found = found - parts | {f"some done, {error}"}
+    return " / ".join(sorted(found - {"done"} or found))
+
+
+# -- comparing -------------------------------------------------------------------------
+
+# Ids of 32 digits, of servers 40, of histories 16.
+_ID = re.compile(rb"\b(?:[0-9a-f]{40}|[0-9a-f]{32}|[0-9a-f]{16})\b")
+# Milliseconds and seconds of this century, with fractions or without.
+_TIME = re.compile(rb"\b1[5-9]\d{8}(\d{3})?(\.\d+)?\b")
+
+
+def plain(value: Any) -> Any:
+    """Make what Redis holds comparable: random ids and times become words, sets lists."""
+    if isinstance(value, str):
+        return plain(value.encode("utf-8", "surrogateescape"))
+    if isinstance(value, bytes):
+        return _TIME.sub(b"<time>", _ID.sub(b"<id>", value))
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, (int, float)):
+        return "<time>" if 1.5e9 < value < 2e9 or 1.5e12 < value < 2e12 else value
+    if isinstance(value, Mapping):
+        return sorted(((plain(key), plain(one)) for key, one in value.items()), key=repr)
+    if isinstance(value, (set, frozenset)):
+        return sorted(map(plain, value), key=repr)
+    if isinstance(value, (list, tuple)):
+        return [plain(one) for one in value]
+    return plain(repr(value)) if value is not None else None
+
+
+@attr.frozen
+class Reference:
+    """What a verb does when nothing disturbs it; all of it as :func:`plain` gives it.
+
+    :ivar before: the state that it begins with.
+    :ivar after: the state that it leaves.
+    :ivar events: what it publishes, in order: (channel, message).
+    :ivar result: what its Deferred fires.
+    """
+
+    verb: Verb
+    before: Any
+    after: Any
+    events: Any
+    result: Any
+
+    def name(self, result: Any, error: Any, state: Any, events: Any, between: bool = False) -> str:
+        """Name an outcome; see :func:`name_of`."""
+        return name_of(self, result, error, state, events, between)
+
+    def check_after(self, state: Any, events: Any) -> None:
+        """Check that all is done.
+
+        :raises AssertionError: if it is not.
+        """
+        if (plain(state), plain(events)) != (self.after, self.events):
+            raise AssertionError(_half_done(self, plain(state), plain(events), "ended"))
+
+
+def name_of(
+    reference: Reference, result: Any, error: Any, state: Any, events: Any, between: bool = False
+) -> str:
+    """Name what came of a call.
+
+    :param result: what the Deferred fired.
+    :param error: the exception that it failed with; None if it fired.
+    :param state: what ``RedisTestCase.state()`` gives now.
+    :param events: what the spy's ``messages(own=True)`` gave, as they came.
+    :param between: whether the state and the events may be neither those of before nor those
+        of after, because the caller has made sure that they are what the documentation says.
+    :raises AssertionError: if something is half done, done twice, or told wrongly.
+    """
+    state, events = plain(state), plain(events)
+    verb = reference.verb
+    name = type(error).__name__
+    same = state == reference.before and not events
+    done = state == reference.after and events == reference.events
+    if error is None:
+        if plain(result) != reference.result and not between:
+            raise AssertionError(
+                f"{verb.name} fired {plain(result)!r}, but undisturbed {reference.result!r}"
+            )
+        if not (done or between):
+            raise AssertionError(_half_done(reference, state, events, "fired"))
+        return {"read": "answered", "listen": "goes on"}.get(verb.kind, "done")
+    if verb.kind in ("read", "listen"):
+        if not (same or (done and verb.trigger)):
+            raise AssertionError(_half_done(reference, state, events, f"failed with {name}"))
+        return f"no answer, {name}" if verb.kind == "read" else f"ended, {name}"
+    if same:
+        return f"not done, {name}"
+    if done:
+        return f"done, {name}"
+    if between and verb.steps:
+        return f"some done, {name}"
+    raise AssertionError(_half_done(reference, state, events, f"failed with {name}"))
+
+
+def _half_done(reference: Reference, state: Any, events: Any, what: str) -> str:
+    return (
+        f"{reference.verb.name} {what}, and the state is\n{state}\nwith the events {events}\n"
+        f"which is neither what was before:\n{reference.before}\nnor what is after:\n"
+        f"{reference.after}\nwith the events {reference.events}"
+    )

@@ -1,0 +1,258 @@
+"""A real redis-server, and what can be made to go wrong with it.
+
+One server serves the tests of a run; each fault is a context manager that makes it, and
+undoes it at the end.  The server keeps an append-only file, so it has a disk that can be full
+and data that can be loaded; SIGXFSZ is ignored, so that a file that may not grow is for it
+what a full disk is: a write that is cut short, for which it says "No space left on device".
+"""
+
+# Trial's TestCase is typed in part only.
+# mypy: allow-untyped-calls
+
+from __future__ import annotations
+
+import os
+import re
+import resource
+import signal
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.endpoints import connectProtocol
+
+from txthoonk._server import find_executable
+from txthoonk.errors import ResponseError
+from txthoonk.protocol import Redis
+from txthoonk.testing import RedisServer
+
+__all__ = ["FaultyServer", "shared", "version"]
+
+LAUNCHER = "#!/bin/sh\ntrap '' XFSZ\nexec '{}' \"$@\"\n"
+UNLIMITED = resource.RLIM_INFINITY
+FILLER = 4000  # commands to load, so many that calls come in between,
+LOAD_DELAY = -60  # with a sleep, as short as can be, after every 60th or so
+STRINGS = (b"feed.publishes:", b"feed.idincr:", b"feed.finishes:", b"feed.maintained:")
+PAUSE_ENDS = "500"  # times per second that the server looks whether a pause is over
+
+
+def version() -> int:
+    """Give the major version of the server that is tested."""
+    said = subprocess.run([find_executable(), "--version"], check=True, stdout=subprocess.PIPE)
+    return int(said.stdout.partition(b"v=")[2].partition(b".")[0])
+
+
+def launcher() -> str:
+    """Write the program that runs redis-server without SIGXFSZ; its path."""
+    path = Path("redis-server-without-sigxfsz").absolute()  # in trial's own folder
+    path.write_text(LAUNCHER.format(find_executable()))
+    path.chmod(0o700)
+    return str(path)
+
+
+class FaultyServer:
+    """A private server, and its faults.
+
+    :ivar server: the :class:`~txthoonk.testing.RedisServer`.
+    :ivar admin: a connection of one's own to it, which gets and gives bytes.
+
+    :param appendfsync: when it writes to the disk: ``always`` before it acknowledges.
+    """
+
+    admin: Redis
+
+    def __init__(self, appendfsync: str = "everysec") -> None:
+        self._fsync = appendfsync
+        self.server: RedisServer | None = None
+
+    def _make(self) -> RedisServer:
+        debug = ("--enable-debug-command", "yes") if version() >= 7 else ()
+        options = ("--appendonly", "yes", "--appendfsync", self._fsync, "--hz", PAUSE_ENDS)
+        return RedisServer(executable=launcher(), arguments=(*options, *debug))
+
+    async def start(self) -> None:
+        """Start it, if it does not run, and connect to it."""
+        if self.server is None:
+            self.server = self._make()
+        await self.server.start()
+        self.admin = await connectProtocol(self.server.endpoint(), Redis(charset=None))
+
+    async def leave(self) -> None:
+        """Close the connection of one's own; the server goes on."""
+        await self.admin.close()
+
+    async def stop(self) -> None:
+        """End the server for good."""
+        assert self.server is not None
+        await self.server.kill()
+        await self.server.stop()
+
+    @property
+    def is_up(self) -> bool:
+        return self.server is not None and self.server.owned
+
+    @property
+    def pid(self) -> int:
+        assert self.server is not None
+        return self.server.pid
+
+    async def ask(self, *words: Any) -> Any:
+        """Send one command."""
+        return await self.admin.send(*words)
+
+    async def set(self, name: str, value: Any) -> None:
+        await self.ask("CONFIG", "SET", name, value)
+
+    async def info(self, name: str) -> int:
+        """Read one number of INFO."""
+        text = (await self.ask("INFO", "all")).decode()
+        found = re.search(rf"(?m)^{name}:(\d+)", text)
+        assert found is not None, name
+        return int(found[1])
+
+    async def gone(self, client: int) -> None:
+        """Wait until the server has no connection of that number any more."""
+        while re.search(rb"(?m)^id=%d " % client, await self.ask("CLIENT", "LIST")):
+            pass
+
+    # -- what it refuses --------------------------------------------------------------
+
+    @asynccontextmanager
+    async def full_memory(self) -> AsyncIterator[None]:
+        """Have no memory for anything new: ``-OOM``."""
+        await self.set("maxmemory", "1")
+        try:
+            yield
+        finally:
+            await self.set("maxmemory", "0")
+
+    @asynccontextmanager
+    async def replica(self) -> AsyncIterator[None]:
+        """Be a replica, of a master that is not there: ``-READONLY``."""
+        await self.ask("REPLICAOF", "127.0.0.1", "1")
+        try:
+            yield
+        finally:
+            await self.ask("REPLICAOF", "NO", "ONE")
+
+    @asynccontextmanager
+    async def no_scripts(self) -> AsyncIterator[None]:
+        """Have forgotten all scripts: ``-NOSCRIPT``."""
+        await self.ask("SCRIPT", "FLUSH")
+        yield
+
+    @asynccontextmanager
+    async def loading(self) -> AsyncIterator[None]:
+        """Load the data anew, which takes some hundredths of a second: ``-LOADING``.
+
+        See :meth:`fill`.  The connections stand meanwhile, as those to a replica that gets a
+        new copy of its master.
+        """
+        await self.set("key-load-delay", LOAD_DELAY)
+        loaded = self.admin.send("DEBUG", "LOADAOF")
+        try:
+            yield
+        finally:
+            await loaded
+            await self.set("key-load-delay", 0)
+
+    async def fill(self) -> None:
+        """Have enough in the append-only file for :meth:`loading`."""
+        script = "for n = 1, ARGV[1] do redis.call('SET', 'filler', n) end"
+        await self.ask("EVAL", script, 0, FILLER)
+        await self.ask("DEL", "filler")
+
+    @asynccontextmanager
+    async def full_disk(self) -> AsyncIterator[None]:
+        """Have no room on the disk for the append-only file: ``-MISCONF``."""
+        self.leave_room(0)
+        try:
+            while not await self._refuses():
+                pass
+            yield
+        finally:
+            self.make_room()
+            while await self._refuses():
+                pass
+            await self.ask("DEL", "filler")
+
+    def leave_room(self, size: int) -> None:
+        """Let no file of the server grow by more than *size* bytes."""
+        largest = max(path.stat().st_size for path in self.files())
+        resource.prlimit(self.pid, resource.RLIMIT_FSIZE, (largest + size, UNLIMITED))
+
+    def make_room(self) -> None:
+        resource.prlimit(self.pid, resource.RLIMIT_FSIZE, (UNLIMITED, UNLIMITED))
+
+    def files(self) -> list[Path]:
+        """Give the append-only files."""
+        assert self.server is not None
+        folder = Path(self.server.folder)
+        return [path for path in folder.rglob("appendonly.*") if path.is_file()]
+
+    async def _refuses(self) -> bool:
+        try:
+            await self.ask("SET", "filler", "")
+        except ResponseError as error:
+            assert error.code == "MISCONF", error
+            return True
+        return False
+
+    # -- whom it refuses ----------------------------------------------------------------
+
+    @asynccontextmanager
+    async def user(self, *rules: str, name: str = "somebody") -> AsyncIterator[dict[str, str]]:
+        """Have a user with these rules; gives the credentials."""
+        await self.ask("ACL", "SETUSER", name, "on", ">secret", *rules)
+        try:
+            yield {"username": name, "password": "secret"}
+        finally:
+            await self.ask("ACL", "DELUSER", name)
+
+    @asynccontextmanager
+    async def password(self, secret: str) -> AsyncIterator[None]:
+        """Want a password from new connections: ``-NOAUTH``."""
+        await self.set("requirepass", secret)
+        try:
+            yield
+        finally:
+            await self.set("requirepass", "")
+
+    @asynccontextmanager
+    async def crowded(self, room: int = 0) -> AsyncIterator[None]:
+        """Take no more connections than there are, and *room* more."""
+        await self.set("maxclients", await self.info("connected_clients") + room)
+        try:
+            yield
+        finally:
+            await self.set("maxclients", "10000")
+
+    # -- when it does not answer ----------------------------------------------------------
+
+    @asynccontextmanager
+    async def paused(self, milliseconds: int, kind: str) -> AsyncIterator[None]:
+        """Answer nobody (ALL), or nobody who writes (WRITE), for that time at the most."""
+        await self.ask("CLIENT", "PAUSE", milliseconds, kind)
+        yield
+        # Where all are paused, this is answered when the pause is over.
+        await self.ask("CLIENT", "UNPAUSE")
+
+    def freeze(self) -> None:
+        """Stop the process, which keeps its connections (SIGSTOP)."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        os.kill(self.pid, signal.SIGCONT)
+
+    # -- what is in the way ----------------------------------------------------------------
+
+    async def foreign(self, key: bytes) -> None:
+        """Put a key of another type into the place of one of txthoonk's."""
+        await self.ask("DEL", key)
+        await self.ask("LPUSH" if key.startswith(STRINGS) else "APPEND", key, "foreign")
+
+
+#: The server of most tests; the first one starts it, and it ends with the run.
+shared = FaultyServer()

@@ -1,0 +1,162 @@
+"""The states that verbs begin with: each made by an undisturbed publisher, the same each time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from txthoonk import Claim
+from txthoonk.types import Job, Queue
+
+__all__ = ["FEED"]
+
+FEED = "faults"
+HISTORY = {"history": 100}
+JOBS = {"timeout": 600, "max_failures": 3}
+
+
+async def nothing(pub: Any) -> None:
+    """No feed at all."""
+
+
+async def feed(pub: Any) -> None:
+    """A feed that is full, and keeps a history: its next item makes three events."""
+    news = await pub.feed(FEED, {"max_length": 2, **HISTORY})
+    await news.publish("one", "a")
+    await news.publish("two", "b")
+
+
+async def cursor(pub: Any) -> str:
+    """The same; the cursor of its first event."""
+    await feed(pub)
+    events = await (await pub.feed(FEED)).get_history()
+    return str(events[0].cursor)
+
+
+async def plain_feed(pub: Any) -> None:
+    """A feed without any configuration."""
+    await (await pub.feed(FEED)).publish("one", "a")
+
+
+async def sorted_feed(pub: Any) -> None:
+    """Items 1, 2 and 3 in their order."""
+    ordered = await pub.sorted_feed(FEED, HISTORY)
+    for item in ("one", "two", "three"):
+        await ordered.append(item)
+
+
+async def empty_queue(pub: Any) -> None:
+    await pub.queue(FEED)
+
+
+async def queue(pub: Any) -> None:
+    """Two items."""
+    await (await pub.queue(FEED)).put_many(["one", "two"])
+
+
+async def paused_queue(pub: Any) -> None:
+    await queue(pub)
+    await Queue(pub, FEED).pause()
+
+
+async def lost_items(pub: Any) -> None:
+    """Two items of which somebody has taken the ids away, and died."""
+    await queue(pub)
+    await pub.redis.delete(f"feed.ids:{FEED}")
+
+
+async def empty_pyqueue(pub: Any) -> None:
+    await pub.pyqueue(FEED)
+
+
+async def pyqueue(pub: Any) -> None:
+    """Two objects."""
+    await (await pub.pyqueue(FEED)).put_many([("one", 1), ("two", 2)])
+
+
+async def empty_job(pub: Any) -> None:
+    await pub.job(FEED, {**HISTORY, **JOBS})
+
+
+async def job(pub: Any) -> None:
+    """Jobs a and b, both available."""
+    await (await pub.job(FEED, {**HISTORY, **JOBS})).put_many(["one", "two"], ids=["a", "b"])
+
+
+async def one_job(pub: Any) -> None:
+    """Job a, available."""
+    await (await pub.job(FEED, {**HISTORY, **JOBS})).put("one", id_="a")
+
+
+async def claimed(pub: Any) -> Claim:
+    """Job a claimed, b available; the claim."""
+    await job(pub)
+    claim: Claim = await Job(pub, FEED).get()
+    return claim
+
+
+async def progressed(pub: Any) -> None:
+    """The same, and half of it is done."""
+    claim = await claimed(pub)
+    await claim.progress(1, 2, "half of it")
+
+
+async def kept_results(pub: Any) -> Claim:
+    """A claimed job of a feed that keeps one result, and has one; the claim."""
+    await pub.job(FEED, {**HISTORY, **JOBS, "keep_results": 1, "keep_results_for": 600})
+    jobs = Job(pub, FEED)
+    await jobs.put_many(["one", "two"], ids=["a", "b"])
+    await jobs.finish(await jobs.get(), "ONE")
+    claim: Claim = await jobs.get()
+    return claim
+
+
+async def failed(pub: Any) -> None:
+    """Job a has failed once and is available again, behind b."""
+    claim = await claimed(pub)
+    await Job(pub, FEED).fail(claim, ValueError("not a number"))
+
+
+async def stalled(pub: Any) -> None:
+    """Job a is stalled, b available."""
+    claim = await claimed(pub)
+    await Job(pub, FEED).stall(claim, "no such file")
+
+
+async def delayed(pub: Any) -> None:
+    """Job a is available, b due in an hour."""
+    await one_job(pub)
+    await Job(pub, FEED).put("two", id_="b", delay=3600)
+
+
+async def old_claim(pub: Any) -> Claim:
+    """Job a was claimed longer ago than the feed's timeout, b is available; the claim."""
+    claim = await claimed(pub)
+    await pub.redis.send("ZADD", f"feed.claimed:{FEED}", 1_000_000_000_000, "a")
+    return claim
+
+
+# -- what lets a call end that waits --------------------------------------------------
+
+
+async def put_queue(pub: Any, known: Any) -> None:
+    await Queue(pub, FEED).put("late")
+
+
+async def put_pyqueue(pub: Any, known: Any) -> None:
+    await (await pub.pyqueue(FEED)).put(("late", 1))
+
+
+async def put_job(pub: Any, known: Any) -> None:
+    await Job(pub, FEED).put("late", id_="late")
+
+
+async def finish_job(pub: Any, known: Any) -> None:
+    await Job(pub, FEED).finish(known, "ONE")
+
+
+async def publish(pub: Any, known: Any) -> None:
+    await (await pub.feed(FEED)).publish("three", "c")
+
+
+async def say(pub: Any, known: Any) -> None:
+    await pub.publish_channel("faults", "said")

@@ -1,0 +1,122 @@
+"""Connections that the server refuses, or ends: passwords, users, and how many it takes."""
+
+# Trial's TestCase is typed in part only.
+# mypy: allow-untyped-calls
+
+from __future__ import annotations
+
+from tests.faults.server_case import ServerFaultTestCase
+from tests.server_support import until
+from tests.support import Recorder
+from txthoonk.client import ThoonkPubFactory
+from txthoonk.errors import (
+    AuthenticationError,
+    ConnectionLost,
+    NotSent,
+    RedisError,
+    ResponseError,
+)
+
+WRONG = "WRONGPASS"
+
+
+class PasswordTests(ServerFaultTestCase):
+    """``NOAUTH``, ``WRONGPASS`` and ``NOPERM``."""
+
+    async def test_bare_without(self) -> None:
+        """A bare publisher that has not the password is told so, whatever it calls first."""
+        async with self.faulty.password("secret"):
+            for call in (
+                lambda pub: pub.feed_exists("x"),
+                lambda pub: pub.feed("x"),
+                lambda pub: pub.create_feed("x"),
+            ):
+                await self.fails(call(await self.pub()), AuthenticationError)
+
+    async def test_wrong(self) -> None:
+        """A wrong password fails connect() at once, and every call of a bare publisher."""
+        async with self.faulty.password("secret"):
+            thoonk = self.make(password="wrong")
+            await self.fails(thoonk.connect(), AuthenticationError, WRONG)
+            pub = await self.target.endpoint(self.clock).connect(ThoonkPubFactory(password="no"))
+            await self.fails(pub.feed("x"), AuthenticationError, WRONG)
+            await pub.close()
+
+    async def test_user_is_removed(self) -> None:
+        """A service whose user is removed tells why; when he is there again it goes on.
+
+        Its get that waits goes on waiting, and its handlers hear again.
+        """
+        async with self.faulty.user("allkeys", "allcommands", "allchannels") as user:
+            thoonk = await self.thoonk(wait=0.05, **user)
+            queue = await thoonk.queue("q")
+            heard = Recorder()
+            await thoonk.register_handler("feed.publish:x", heard)
+            get = queue.get()
+            await self.blocked(1)
+            await self.faulty.ask("ACL", "DELUSER", user["username"])
+            await until(lambda: thoonk._publisher.failures and thoonk._subscriber.failures)
+            await self.fails(queue.put("lost"), NotSent, "invalid username-password pair")
+            async with self.faulty.user("allkeys", "allcommands", "allchannels"):
+                await thoonk.whenConnected()
+                await self.numsub("feed.publish:x", 1)
+                await (await thoonk.feed("x")).publish("item", "id")
+                await queue.put("item")
+                self.assertEqual(await get, "item")
+                self.assertEqual(await heard.wait(1), [("id", "item")])
+
+    async def test_rights_are_taken(self) -> None:
+        """Without the right to call scripts nothing is done; with it all works again."""
+        async with self.faulty.user("allkeys", "allcommands", "allchannels") as user:
+            thoonk = await self.thoonk(**user)
+            feed, before = await thoonk.feed("x"), await self.state()
+            await self.faulty.ask("ACL", "SETUSER", user["username"], "-evalsha", "-eval")
+            await self.fails(feed.publish("item", "id"), ResponseError, "NOPERM")
+            self.assertEqual(await self.state(), before)
+            self.assertEqual(await feed.get_ids(), [])
+            await self.faulty.ask("ACL", "SETUSER", user["username"], "+evalsha", "+eval")
+            self.assertEqual(await feed.publish("item", "id"), "id")
+
+
+class CrowdTests(ServerFaultTestCase):
+    """``maxclients``: the server takes no more connections."""
+
+    async def test_bare(self) -> None:
+        """A new bare publisher's calls fail, and say why."""
+        async with self.faulty.crowded():
+            pub = await self.target.endpoint(self.clock).connect(ThoonkPubFactory())
+            await self.fails(pub.feed("x"), RedisError, "max number of clients")
+        self.assertIsNotNone(await (await self.pub()).feed("x"))
+
+    async def test_service(self) -> None:
+        """A new service fails with the reason where it is given a time, else it waits."""
+        async with self.faulty.crowded():
+            thoonk = self.make()
+            await self.fails(thoonk.connect(0.1), ConnectionLost, "max number of clients")
+            waiting = self.make().connect()
+            await until(lambda: thoonk._publisher.failures > 0)
+            self.assertFalse(waiting.called)
+        self.assertTrue((await waiting).running)
+
+    async def test_bare_get(self) -> None:
+        """A get of a bare publisher that needs a connection more fails, and takes nothing."""
+        pub = await self.pub()
+        queue = await pub.queue("q")
+        async with self.faulty.crowded():
+            await self.fails(queue.get(), RedisError, "max number of clients")
+        get = queue.get()
+        await queue.put("item")
+        self.assertEqual(await get, "item")
+
+    async def test_gets(self) -> None:
+        """Gets of a service wait for room, and are served in their order when there is."""
+        thoonk = await self.thoonk()
+        queue = await thoonk.queue("q")
+        async with self.faulty.crowded():
+            gets = [queue.get() for _ in range(3)]
+            await until(lambda: queue._line is not None and queue._line._retry.failures > 0)
+        await self.blocked(1)
+        await (await self.pub()).queue("q")
+        for item in "abc":
+            await queue.put(item)
+        self.assertEqual([await get for get in gets], ["a", "b", "c"])

@@ -1,0 +1,129 @@
+"""Every verb with a foreign key in the place of each key that it touches.
+
+Which keys those are is seen with MONITOR, in a run that nothing disturbs: so no key can be
+forgotten.  What a verb reads or writes as a list, a hash and so on it cannot have where somebody
+else has put another type: it must say so, before anything is written and anybody is told.  What
+it only removes may be of any type.
+"""
+
+# Trial's TestCase is typed in part only.
+# mypy: allow-untyped-calls
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from twisted.internet.endpoints import connectProtocol
+from twisted.internet.protocol import Protocol
+
+from tests.faults.each import each_verb
+from tests.faults.outcomes import record
+from tests.faults.server_cells import SERVICES, CellTestCase, Run
+from tests.faults.states import FEED
+from tests.faults.verbs import Verb
+from txthoonk._keys import FEEDS, feed_keys, kept_result_key
+from txthoonk.errors import FeedError
+
+KEYS = {key.encode() for key in (FEEDS, *feed_keys(FEED), kept_result_key(FEED, "a"))}
+#: Commands that take a key of any type.
+ANY_TYPE = {b"del", b"unlink", b"exists", b"type", b"pexpire"}
+CONFIG = b"feed.config:"  # need not be readable: thoonk.js 0.2 kept it as text
+REPLACED = b"feed.jobfinished:"  # whatever is there belongs to an earlier job
+WORD = re.compile(rb'"((?:[^"\\]|\\.)*)"')
+END = b"that is all"
+
+
+class Monitor(Protocol):
+    """Hears every command that the server carries out, those of scripts among them."""
+
+    def __init__(self) -> None:
+        self.heard = b""
+
+    def connectionMade(self) -> None:
+        assert self.transport is not None
+        self.transport.write(b"MONITOR\r\n")
+
+    def dataReceived(self, data: bytes) -> None:
+        self.heard += data
+
+    def touched(self) -> dict[bytes, set[bytes]]:
+        """Give the keys, each with the commands that it was given to."""
+        found: dict[bytes, set[bytes]] = {}
+        for line in self.heard.split(b"\r\n"):
+            words = [word.replace(rb"\x00", b"\0") for word in WORD.findall(line)]
+            if words and words[0].lower() not in (b"evalsha", b"eval", b"publish"):
+                for key in KEYS.intersection(words[1:]):
+                    found.setdefault(key, set()).add(words[0].lower())
+        return found
+
+
+async def foreign(case: ForeignTests, verb: Verb) -> None:
+    """A foreign key fails it as a whole, and says which type is wrong."""
+    words = set()
+    touched = await case.touched(verb)
+    run = await case.prepared(verb)
+    try:
+        for key in sorted(touched):
+            words |= await case.meet(run, key, touched[key] <= ANY_TYPE)
+    finally:
+        await case.close(run)
+    record(verb.name, "wrongtype", " / ".join(sorted(words)) or await case.observe(verb))
+
+
+@each_verb(foreign=foreign)
+class ForeignTests(CellTestCase):
+    """``-WRONGTYPE``, for each key in turn."""
+
+    async def touched(self, verb: Verb) -> dict[bytes, set[bytes]]:
+        """Give the keys that a verb touches, and what it does with them."""
+        assert self.faulty.server is not None
+        run = await self.prepared(verb)
+        monitor = await connectProtocol(self.faulty.server.endpoint(), Monitor())
+        while not monitor.heard:
+            await self.raw.send("PING")
+        run.begin()
+        await self.release(run)
+        await run.outcome()
+        await self.quiet(run.thing)
+        while END not in monitor.heard:
+            await self.raw.send("ECHO", END)
+        monitor.transport.abortConnection()
+        await self.close(run)
+        return monitor.touched()
+
+    async def meet(self, run: Run, key: bytes, any_type: bool) -> set[str]:
+        """Make the call with a foreign key in the way; the word for its refusal, if it is one."""
+        await self.raw.send("FLUSHALL")
+        run.known = await run.verb.prepare(self.writer)
+        await self.faulty.foreign(key)
+        before = await self.state()
+        await self.told()
+        run.begin()
+        await self.settle(run)
+        waits = not run.ended  # as it would without that key
+        if waits:
+            run.call.cancel()
+        _, error = await run.outcome()
+        await self.quiet(run.thing)
+        after, events, logged = await self.state(), await self.told(), self.logged()
+        if run.verb.name.startswith(SERVICES):
+            error = error or next(iter(logged), None)
+        elif logged:
+            raise AssertionError(f"{run.verb.name}, {key!r} in the way: logged {logged}")
+        replaced = any_type or key.startswith(REPLACED) or "delete_feed" in run.verb.name
+        if waits or (error is None and (replaced or CONFIG in key)):
+            self.assertTrue(replaced or after.get(key) == before[key], key)
+            return set()
+        self.assertEqual(after.get(key), before[key], key)
+        self.check_error(run.verb, key, error)
+        if not run.verb.steps:
+            self.assertEqual((after, events), (before, []), (run.verb.name, key))
+        word = {"read": "no answer", "listen": "ended"}.get(run.verb.kind, "not done")
+        return {f"{word}, {type(error).__name__}"}
+
+    def check_error(self, verb: Verb, key: bytes, error: Any) -> None:
+        """Check that an error says what is wrong."""
+        text = f"{getattr(error, 'code', '')} {error}"
+        clear = "WRONGTYPE" in text or (CONFIG in key and isinstance(error, FeedError))
+        self.assertTrue(clear, f"{verb.name}, {key!r} in the way: {error!r}")

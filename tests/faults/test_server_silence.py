@@ -1,0 +1,109 @@
+"""Every verb while the server does not answer: it loads its data, pauses, or stands still."""
+
+# Trial's TestCase is typed in part only.
+# mypy: allow-untyped-calls
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+
+from tests.faults.each import each_verb
+from tests.faults.outcomes import record
+from tests.faults.server_case import turns
+from tests.faults.server_cells import DONE, CellTestCase, Run
+from tests.faults.server_faults import FaultyServer
+from tests.faults.verbs import Verb
+
+PAUSE = 12  # milliseconds
+LONG = 60_000
+SILENCE = 60.0  # seconds, which is longer than the 30 of a reply_timeout
+
+
+# -- loading -----------------------------------------------------------------------------
+
+loader = FaultyServer()
+
+
+async def loading(case: CellTestCase, verb: Verb) -> None:
+    """What is called while the server loads fails and is not done, or waits."""
+    word = await case.observe(verb, case.faulty.loading, says=("LOADING", "EXECABORT"), then=turns)
+    if word in ("done", "answered", "waits, then done"):
+        # PUBLISH needs no data. For others it is a matter of luck whether the last attempt
+        # is answered before the end of the loading is told.
+        word = "done" if verb.name == "publish_channel" else "waits, then done"
+    record(verb.name, "loading", word)
+
+
+@each_verb(loading=loading)
+class LoadingTests(CellTestCase):
+    """Whoever is connected is told that the server loads: a replica that gets a new copy."""
+
+    faulty = loader
+
+    async def setUp(self) -> None:
+        if self.faulty.server is None:
+            await self.faulty.start()
+            await self.faulty.fill()
+            await self.faulty.leave()
+        await super().setUp()
+
+
+# -- pauses ------------------------------------------------------------------------------
+
+
+async def pause(case: CellTestCase, verb: Verb) -> None:
+    """What is called in a pause is done behind it, once."""
+    fault = partial(case.faulty.paused, PAUSE, "ALL")
+    record(verb.name, "pause", await case.observe(verb, fault, then=turns))
+
+
+async def pause_of_writers(case: CellTestCase, verb: Verb) -> None:
+    """While writing is paused what needs no script is answered, and the rest behind it."""
+    word = await case.observe(verb, partial(case.faulty.paused, LONG, "WRITE"))
+    case.assertIn(word, (*DONE, "waits, then done"))
+    if verb.kind == "write":
+        case.assertEqual(word, "waits, then done")
+
+
+@each_verb(all=pause, write=pause_of_writers)
+class PauseTests(CellTestCase):
+    """``CLIENT PAUSE`` costs time, and nothing else."""
+
+
+# -- SIGSTOP -----------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def stopped(case: CellTestCase) -> AsyncIterator[None]:
+    """Let the server stand still."""
+    case.faulty.freeze()
+    try:
+        yield
+    finally:
+        case.faulty.thaw()
+
+
+async def stop_shortly(case: CellTestCase, verb: Verb) -> None:
+    """Within its time for an answer a call waits, and is done once when the server goes on."""
+    word = await case.observe(verb, partial(stopped, case), then=turns)
+    case.assertIn(word, ("waits, then done", "goes on"))
+
+
+async def stop(case: StopTests, verb: Verb) -> None:
+    """After that it fails, and has been done or not; what waits, and who listens, goes on."""
+    word = await case.observe(verb, partial(stopped, case), then=case.be_silent)
+    record(verb.name, "stop", word)
+
+
+@each_verb(shortly=stop_shortly, long=stop)
+class StopTests(CellTestCase):
+    """The server's process is stopped (SIGSTOP), and goes on (SIGCONT)."""
+
+    halfway = True
+
+    async def be_silent(self, run: Run) -> None:
+        """Let the time pass in which an answer must come."""
+        await turns()
+        await self.pass_time(SILENCE)

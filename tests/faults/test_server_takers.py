@@ -1,0 +1,108 @@
+"""Workers and consumers whose server refuses for a while what they have to say."""
+
+# Trial's TestCase is typed in part only.
+# mypy: allow-untyped-calls
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
+from tests.faults.server_case import ServerFaultTestCase, turns
+from txthoonk import Worker, _patience
+from txthoonk.errors import ResponseError
+
+OLD = 1_000_000_000_000  # milliseconds
+
+
+class TakerTestCase(ServerFaultTestCase):
+    async def setUp(self) -> None:
+        await super().setUp()
+        # Who tries again to say something does so at once.
+        self.patch(_patience, "back_off", lambda failures: 0.0)
+
+
+class WorkerTests(TakerTestCase):
+    async def begin(self) -> tuple[Worker, Deferred[Any]]:
+        """Have a worker work on job a; gives what ends that."""
+        self.service = await self.thoonk()
+        job = await self.service.job("j", {"timeout": 600, "max_failures": 1})
+        await job.put("work", id_="a")
+        begun: Deferred[None] = Deferred()
+        done: Deferred[str] = Deferred()
+
+        def handler(claim: Any) -> Deferred[str]:
+            begun.callback(None)
+            return done
+
+        worker = Worker(job, handler, maintenance=False)
+        worker.startService()
+        self.addCleanup(worker.stopService)
+        await begun
+        return worker, done
+
+    async def test_renewals(self) -> None:
+        """A full memory takes no claim away: the worker's claims are renewed, as renew() does.
+
+        Else the job would be given to another worker, and counted as failed.
+        """
+        _, done = await self.begin()
+        await self.raw.send("ZADD", "feed.claimed:j", OLD, "a")
+        room: Any = self.service.waiting_room
+        async with self.faulty.full_memory():
+            room.renewal.renew()
+            while room.renewal._calling is not None:
+                await turns()
+            time = float(await self.raw.send("ZSCORE", "feed.claimed:j", "a"))
+        self.flushLoggedErrors(ResponseError)  # told below
+        done.callback("result")
+        self.assertGreater(time, OLD)
+
+    async def test_finish(self) -> None:
+        """What a replica or a full disk refuses is said again, until it is done: once."""
+        spy = await self.spy()
+        for fault in (self.faulty.replica, self.faulty.full_disk):
+            worker, done = await self.begin()
+            async with fault():
+                done.callback("result")
+                for _ in range(40):
+                    await self.raw.send("PING").addErrback(lambda _: None)
+                self.assertIsNone(await self.raw.send("GET", "feed.finishes:j"))
+            while not await self.raw.send("GET", "feed.finishes:j"):
+                pass
+            told = [channel for channel, _ in await spy.messages()]
+            self.assertEqual(told.count(b"job.finish:j"), 1)
+            self.assertEqual(await self.raw.send("GET", "feed.finishes:j"), b"1")
+            self.flushLoggedErrors(ResponseError)
+            await worker.stopService()
+            await self.raw.send("FLUSHALL")
+
+
+class ConsumerTests(TakerTestCase):
+    async def test_delivered(self) -> None:
+        """An item whose deletion was refused is deleted once it can be: not delivered again.
+
+        The server becomes a replica just when the get has fired, and a master again; the
+        connection stands all the time.
+        """
+        thoonk, other = await self.thoonk(), await self.pub()
+        queue = await thoonk.queue("q")
+        await queue.put("item")
+
+        def demote(item: str) -> str:
+            # On the same connection: it comes before what says that the item was delivered.
+            thoonk.redis.send("REPLICAOF", "127.0.0.1", "1")
+            return item
+
+        self.assertEqual(await queue.get().addCallback(demote), "item")
+        for _ in range(40):
+            await self.raw.send("PING")
+        await self.raw.send("REPLICAOF", "NO", "ONE")
+        for _ in range(40):
+            await self.raw.send("PING")
+        for id_ in await self.raw.send("ZRANGE", "feed.delivering:q", 0, -1):
+            await self.raw.send("ZADD", "feed.delivering:q", OLD, id_)
+        line = await other.queue("q")
+        await line.maintenance()
+        self.assertEqual(await line.get_ids(), [])

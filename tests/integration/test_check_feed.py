@@ -1,0 +1,310 @@
+"""check_feed on real feeds: sound ones, damaged ones, and while others work on them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred, gatherResults
+
+from tests.support import RedisTestCase, server_url
+from txthoonk import Job, Thoonk
+from txthoonk.errors import ConnectionLost, InvalidCommand, InvalidInput
+from txthoonk.testing import check_feed
+
+TYPES = ("feed", "sorted_feed", "queue", "pyqueue", "job")
+
+#: Type of a feed -> a command that damages it, and what is said of that, at any time.
+DAMAGE: dict[str, list[tuple[tuple[Any, ...], str]]] = {
+    "feed": [
+        (("HDEL", "feed.items:x", "b"), "in feed.ids:x without an item: 'b'"),
+        (("ZREM", "feed.ids:x", "b"), "in feed.items:x, but not in feed.ids:x: 'b'"),
+        (("SET", "feed.publishes:x", "1"), "feed.publishes:x is 1, but there are 2 items"),
+        (("ZADD", "feed.ids:x", "+inf", "b"), "infinite score in feed.ids:x: 'b'"),
+        (("XDEL", "feed.history:x", "2-0"), "feed.history:x goes on with revision 3 after 1"),
+        (("HSET", "feed.items:x", "b", "other"), "than feed.history:x has told: 'b'"),
+        (("HSET", "feed.revision:x", "b", "1"), "than their last publish or edit: 'b'"),
+        (("SADD", "feed.stalled:x", "b"), "of type 'feed' has no use for: 'feed.stalled:x'"),
+    ],
+    "sorted_feed": [
+        (("RPUSH", "feed.ids:x", "1"), "more than once in feed.ids:x: '1'"),
+        (("LREM", "feed.ids:x", "0", "1"), "but not in feed.ids:x: '1'"),
+        (("SET", "feed.idincr:x", "many"), "feed.idincr:x is not a number from 0: 'many'"),
+    ],
+    "queue": [(("RPUSH", "feed.ids:x", "a", "a"), "more than once in feed.ids:x: 'a'")],
+    "job": [
+        (("SADD", "feed.stalled:x", "line"), "both in feed.ids:x and in feed.stalled:x: 'line'"),
+        (("SREM", "feed.stalled:x", "bad"), "jobs that are not in feed.published:x: 'bad'"),
+        (("HDEL", "feed.items:x", "bad"), "in feed.stalled:x without an item: 'bad'"),
+        (("ZREM", "feed.published:x", "line"), "not in feed.published:x: 'line'"),
+        (("HSET", "feed.cancelled:x", "who", "1"), "in feed.cancelled:x, but no job: 'who'"),
+        (("HDEL", "feed.later:x", "soon"), "in feed.delayed:x, but not in feed.later:x: 'soon'"),
+        (("SET", "feed.finishes:x", "9"), "and 9 were finished"),
+        (("HSET", "feed.claims:x", "mine", "?"), "in feed.claims:x with what cannot be read"),
+        (("PERSIST", "feed.jobfinished:x\0done"), "kept for ever: 'feed.jobfinished:x"),
+        (("SET", "feed.claimed:x", "1"), "feed.claimed:x is a string, not a zset"),
+    ],
+}
+
+#: The same for what is said only of a feed on which nothing is under way.
+UNSETTLED: dict[str, list[tuple[tuple[Any, ...], str]]] = {
+    "feed": [
+        (("HSET", "feed.config:x", "max_length", "1"), "2 items, where max_length is 1"),
+        (("INCR", "feed.publishes:x"), "somebody has written without it"),
+        (("HSET", "feed.config:x", "history", "often"), "configuration 'history' must be"),
+    ],
+    "sorted_feed": [(("SET", "feed.idincr:x", "1"), "feed.idincr:x is 1, but there are the ids")],
+    "queue": [
+        (("RPUSH", "feed.ids:x", "gone"), "in feed.ids:x without an item: 'gone'"),
+        (("RPOP", "feed.ids:x"), "items that are in no state"),
+        (("LMOVE", "feed.ids:x", "feed.transit:x", "RIGHT", "LEFT"), "on the way"),
+    ],
+    "job": [
+        (("RPOP", "feed.ids:x"), "items that are in no state: 'line'"),
+        (("HDEL", "feed.claims:x", "mine"), "claimed, but not in feed.claims:x: 'mine'"),
+        (("ZREM", "feed.results:x", "done"), "kept, but not in feed.results:x"),
+        (("ZREM", "feed.failed:x", "bad"), "stalled, but not in feed.failed:x: 'bad'"),
+        (("DEL", "feed.jobfinished:x\0done"), "in feed.results:x, but not kept: 'done'"),
+    ],
+}
+
+
+class CheckTests(RedisTestCase):
+    """What check_feed says of a feed."""
+
+    async def setUp(self) -> None:
+        await super().setUp()
+        self.publisher = await self.pub()
+
+    async def fill(self, type_: str, name: str = "x", **config: Any) -> Any:
+        """Make a feed that has a bit of everything."""
+        feed = await getattr(self.publisher, type_)(name, {"history": 10, **config})
+        await getattr(self, f"fill_{type_}")(feed)
+        return feed
+
+    async def fill_feed(self, feed: Any) -> None:
+        await feed.publish("A", "a")
+        await feed.publish("B", "b")
+        await feed.publish("A2", "a")
+        await feed.publish("gone", "gone")
+        await feed.retract("gone")
+
+    async def fill_sorted_feed(self, feed: Any) -> None:
+        first = await feed.append("A")
+        await feed.publish_before(first, "B\0\udcff")
+        await feed.move_last(first)
+        await feed.edit(first, "C")
+
+    async def fill_queue(self, feed: Any) -> None:
+        for item in (b"A", b"B", b"C"):
+            await feed.put(item)
+        await feed.get()
+        await self.publisher.redis.send("PING")  # the delivery is said
+
+    fill_pyqueue = fill_queue
+
+    async def fill_job(self, feed: Job) -> None:
+        for id_ in ("again", "bad", "done", "mine"):
+            await feed.put(id_.upper(), id_=id_)
+            await feed.get()
+        await feed.put("S", id_="soon", delay=60)
+        await feed.fail("again", ValueError("no"), 60)
+        await feed.stall("bad", "no use")
+        await feed.finish("done", "result", 60)
+        await feed.put("L", id_="line")
+
+    async def says(self, *words: str, settled: bool = False) -> None:
+        """Check that there is one finding for each text, and no other."""
+        found = await check_feed(self.publisher, "x", settled)
+        self.assertEqual(len(found), len(words), found)
+        for finding, word in zip(found, words, strict=True):
+            self.assertIn(word, finding)
+
+    # -- sound feeds -------------------------------------------------------------------
+
+    async def test_sound(self) -> None:
+        """A feed that only txthoonk has used, and that rests, is sound in every respect."""
+        for type_ in TYPES:
+            await self.fill(type_)
+            await self.says(settled=True)
+            await self.raw.flushdb()
+
+    async def test_without_history(self) -> None:
+        """A feed need not keep a history."""
+        for type_ in TYPES:
+            await self.fill(type_, history=0)
+            await self.says(settled=True)
+            await self.raw.flushdb()
+
+    async def test_history_switched(self) -> None:
+        """A history may begin late, and end."""
+        for type_ in TYPES:
+            feed = await self.fill(type_, history=0)
+            await feed.set_config({"history": 2})
+            await self.says(settled=True)
+            if type_ == "feed":
+                await feed.publish("B3", "b")
+                await self.says(settled=True)
+            await feed.set_config({"history": 0})
+            await self.says(settled=True)
+            await self.raw.flushdb()
+
+    async def test_nothing(self) -> None:
+        """A feed that does not exist is sound."""
+        await self.says(settled=True)
+
+    async def test_nothing_is_changed(self) -> None:
+        """Checking writes nothing, and tells nothing."""
+        for type_ in TYPES:
+            await self.fill(type_, type_)
+        before, spy = await self.state(), await self.spy()
+        for type_ in TYPES:
+            await check_feed(self.publisher, type_, settled=True)
+        self.assertEqual(await self.state(), before)
+        self.assertEqual(await spy.messages(own=True), [])
+
+    async def test_thoonk(self) -> None:
+        """A service checks feeds as well, and waits for its connection."""
+        await self.fill("job")
+        thoonk = Thoonk(await server_url())
+        self.addCleanup(thoonk.close)
+        thoonk.startService()
+        self.assertEqual(await check_feed(thoonk, "x", settled=True), [])
+        await self.raw.send("SADD", "feed.stalled:x", "line")
+        self.assertEqual(len(await check_feed(thoonk, "x")), 2)
+
+    # -- damaged feeds -----------------------------------------------------------------
+
+    async def test_damage(self) -> None:
+        """Damage is found at any time, and named."""
+        for type_, damages in DAMAGE.items():
+            for command, word in damages:
+                await self.fill(type_)
+                await self.raw.send(*command)
+                found = await check_feed(self.publisher, "x")
+                self.assertTrue([one for one in found if word in one], (command, found))
+                await self.raw.flushdb()
+
+    async def test_what_may_be_for_a_moment(self) -> None:
+        """What others may leave, or is under way, is said of a feed that rests only."""
+        for type_, damages in UNSETTLED.items():
+            for command, word in damages:
+                await self.fill(type_)
+                await self.raw.send(*command)
+                await self.says()
+                found = await check_feed(self.publisher, "x", settled=True)
+                self.assertTrue([one for one in found if word in one], (command, found))
+                await self.raw.flushdb()
+
+    async def test_custom_type(self) -> None:
+        """Of a type of somebody's own, what all feeds have is checked."""
+        await self.publisher.create_feed("x", {"type": "tree"})
+        await self.raw.send("RPUSH", "feed.ids:x", "a", "a")
+        await self.says(settled=True)
+        await self.raw.send("SET", "feed.publishes:x", "-")
+        await self.says("feed.publishes:x is not a number")
+
+    # -- what is left of deleted feeds ---------------------------------------------------
+
+    async def test_deleted(self) -> None:
+        """Nothing is left of a feed that was deleted, nor found."""
+        for type_ in TYPES:
+            feed = await self.fill(type_)
+            await feed.delete_feed()
+            await self.says(settled=True)
+
+    async def test_left(self) -> None:
+        """What is left of a feed that is not in the registry is named, kept results too."""
+        await self.fill("job")
+        await self.raw.send("SREM", "feeds", "x")
+        (found,) = await check_feed(self.publisher, "x")
+        self.assertIn("there is no 'x' in feeds, but there is: ", found)
+        self.assertIn("'feed.claimed:x'", found)
+        await self.publisher.job("x")
+        await self.publisher.delete_feed("x")
+        await self.raw.send("RPUSH", "feed.jobfinished:x\0id", "result")
+        await self.says("'feed.jobfinished:x\\x00id'")
+
+    async def test_names(self) -> None:
+        """Neither a longer name nor one that is a pattern is mixed up with the feed's."""
+        for name in ("x", "x:y", "x*", "[x]", "x?", "^x", "x\\", "-"):
+            await self.fill("job", name)
+        for name in await self.publisher.get_feed_names():
+            self.assertEqual(await check_feed(self.publisher, name, settled=True), [], name)
+        await self.raw.send("PERSIST", "feed.jobfinished:[x]\0done")
+        self.assertEqual(len(await check_feed(self.publisher, "[x]")), 1)
+        await self.says()
+
+    # -- live feeds --------------------------------------------------------------------
+
+    async def test_live(self) -> None:
+        """While others change a feed, nothing is said that is not so."""
+        others = [await self.pub(), await self.pub()]
+        for type_ in TYPES:
+            feed = await self.fill(type_, max_length=3)
+            feeds = [await getattr(other, type_)("x") for other in others]
+            working = gatherResults(
+                [Deferred.fromCoroutine(self.work(type_, one)) for one in feeds]
+            )
+            while not working.called:
+                await self.says()
+            await working
+            await feed.delete_feed()
+
+    async def work(self, type_: str, feed: Any) -> None:
+        for number in range(30):
+            if type_ in ("feed", "sorted_feed"):
+                id_ = await feed.publish(str(number))
+                await feed.publish("and one more")
+                await feed.retract(id_)
+            elif type_ == "job":
+                await feed.put(str(number), delay=0 if number % 3 == 0 else None)
+                claim = await feed.get()
+                ends = (feed.finish, feed.cancel, feed.release, feed.stall)
+                await ends[number % len(ends)](claim)
+                await feed.put_many(["a", "b"], feed.HIGH)
+            else:
+                await feed.put_many([b"a", b"b"])
+                await gatherResults([feed.get(), feed.get()])
+
+    async def test_results_that_come_meanwhile(self) -> None:
+        """Results that are kept while the feed is being read are no damage."""
+        feed = await self.fill("job")
+        checked = [check_feed(self.publisher, "x", settled=True)]
+        for number in range(5):
+            await feed.put("item", id_=f"late{number}")
+            checked.append(check_feed(self.publisher, "x"))
+            await feed.finish(await feed.get(), "result", 60)
+        while await feed.length():
+            await feed.finish(await feed.get(), "result", 60)
+        self.assertEqual(await gatherResults(checked), [[]] * len(checked))
+        await self.says(settled=True)
+
+    # -- errors ------------------------------------------------------------------------
+
+    async def test_bad_name(self) -> None:
+        """A name that no feed can have is refused."""
+        for name in ("", "a\0b", None):
+            await self.assertFailure(check_feed(self.publisher, name), InvalidInput)
+
+    async def test_transaction(self) -> None:
+        """Between MULTI and EXEC of somebody else's, it fails, and disturbs nothing."""
+        redis = self.publisher.redis
+        redis.multi()
+        await self.assertFailure(check_feed(self.publisher, "x"), InvalidCommand)
+        redis.set("key", "value")
+        await redis.execute()
+        self.assertEqual(await self.raw.send("GET", "key"), b"value")
+
+    async def test_connection_lost(self) -> None:
+        """Without a connection it fails with ConnectionLost."""
+        await self.publisher.close()
+        await self.assertFailure(check_feed(self.publisher, "x"), ConnectionLost)
+
+    async def test_server_refuses(self) -> None:
+        """What the server refuses is told, whatever it was."""
+        await self.raw.send("ACL", "SETUSER", "blind", "on", ">secret", "~*", "+@all", "-xrange")
+        self.addCleanup(self.raw.send, "ACL", "DELUSER", "blind")
+        other = await self.pub(username="blind", password="secret")
+        failing = check_feed(other, "x")
+        error: Any = await self.assertFailure(failing, Exception)
+        self.assertIn("EXECABORT", str(error))

@@ -1,0 +1,1 @@
+"""Models of the feed types, played against the real thing; and the invariants of feeds."""

@@ -1,0 +1,346 @@
+"""Plays random verbs of several clients on a feed, and on its model, and compares both.
+
+Hypothesis is synchronous: it runs in a thread, and each of its steps is one coroutine that
+runs in the reactor's.  Its strategies must not depend on what happens on the wire, so steps
+name ids, claims and places by small numbers, which stand for what there is.
+
+``TXTHOONK_MODEL_EXAMPLES`` makes it run that many examples for each type, by chance; without
+it the examples are always the same, and few.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import traceback
+from collections.abc import Callable, Coroutine
+from copy import deepcopy
+from functools import partial
+from typing import Any, ClassVar
+
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.reporting import with_reporter
+from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.threads import deferToThread
+
+from tests.model.clients import Client, Cut
+from tests.model.model import Refused, told
+from tests.model.verbs import PENDING, Planned, Verb
+from tests.model.world import World
+from tests.support import RedisTestCase, server_url
+from txthoonk._checking import findings
+from txthoonk._checking_state import State, read_state
+
+__all__ = ["Machine", "ModelTestCase"]
+
+EXAMPLES = "TXTHOONK_MODEL_EXAMPLES"
+STEPS = 25  # in one example
+TIMEOUT = 600  # seconds for a test that fails: Hypothesis shrinks for up to 300
+
+
+class Machine(RuleBasedStateMachine):
+    """A feed of one type, and its model.
+
+    :cvar TYPE: the type's name.
+    :cvar EXAMPLES: how many there are unless somebody wants more.
+    :cvar MODEL: makes the model, of name and configuration.
+    """
+
+    TYPE: ClassVar[str]
+    EXAMPLES: ClassVar[int] = 20
+    MODEL: ClassVar[Callable[..., Any]]
+    world: World
+    model: Any
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[tuple[tuple[str, str], str]] = []
+
+    def run(self, step: Coroutine[Any, Any, Any]) -> None:
+        """Run a step in the reactor's thread."""
+
+        try:
+            self.world.wait_for(self._step(step))
+        except Exception as error:
+            self.world.failures.append("\n".join(_described(error)))
+            raise
+
+    async def _step(self, step: Coroutine[Any, Any, Any]) -> None:
+        self.world.dirty = True
+        await step
+        self.world.dirty = False
+
+    # -- an example --------------------------------------------------------------
+
+    def begin(self, config: dict[str, Any]) -> None:
+        """Create the feed."""
+        self.run(self._begin(self.world.dirty, config))
+
+    async def _begin(self, dirty: bool, config: dict[str, Any]) -> None:
+        self.world.examples += 1
+        self.name = f"{self.TYPE} {self.world.examples}"
+        self.model = self.MODEL(self.name)
+        await self.world.ready(dirty)
+        await self.open(config)
+        await self.world.watcher.follow(self.name)
+        self.model.log = self.model.look()
+        await self.compare()
+
+    async def open(self, config: dict[str, Any]) -> None:
+        """Open the feed on all clients; the first one creates it."""
+        fields = {field: str(value) for field, value in config.items()}
+        self.model.created({"type": self.TYPE, **fields})
+        self.feeds = []
+        for client in self.world.clients:
+            given = config if not self.feeds else None
+            self.feeds.append(await getattr(client.pub, self.TYPE)(self.name, given))
+
+    def configure(self, index: int, config: dict[str, Any]) -> None:
+        """Have a client change the configuration."""
+        self.run(self._configure(index, config))
+
+    async def _configure(self, index: int, config: dict[str, Any]) -> None:
+        history = self.model.history
+        self.model.configure(config)
+        if (history > 0) != (self.model.history > 0):
+            await self.world.watcher.leave()
+        await self.feeds[index].set_config(config)
+        await self.compare()
+
+    def create_anew(self, index: int, config: dict[str, Any]) -> None:
+        """Have a client delete the feed and another one create it."""
+        self.run(self._create_anew(index, config))
+
+    async def _create_anew(self, index: int, config: dict[str, Any]) -> None:
+        await self.world.watcher.leave()
+        await self.feeds[index].delete_feed()
+        await self._nothing_left()
+        self.model.deleted()
+        fields = {field: str(value) for field, value in config.items()}
+        self.model.created({"type": self.TYPE, **fields})
+        other = self.world.clients[index - 1]
+        await getattr(other.pub, self.TYPE)(self.name, config)
+        await self.compare()
+
+    def teardown(self) -> None:
+        """Delete the feed: nothing is left of it."""
+        if not self.world.dirty and hasattr(self, "feeds"):
+            self.run(self._end())
+
+    async def _end(self) -> None:
+        await self.world.watcher.leave()
+        await self.feeds[1].delete_feed()
+        await self._nothing_left()
+
+    async def _nothing_left(self) -> None:
+        state = await self.read()
+        assert not list(findings(state, True)), list(findings(state, True))
+        keys = await self.world.raw.send("KEYS", "*")
+        assert keys == [], f"left behind: {keys}"
+
+    # -- verbs --------------------------------------------------------------------
+
+    def act(self, index: int, verbs: list[Verb], cut: Cut | None = None) -> None:
+        """Have a client call verbs, one behind the other, without waiting for answers."""
+        self.run(self._act(index, verbs, cut))
+
+    async def _act(self, index: int, verbs: list[Verb], cut: Cut | None) -> None:
+        client = self.world.clients[index]
+        self.model.caller = index
+        planned = self._plan(verbs, self._may_take(client, cut))
+        calls = [partial(one.call, self.feeds[index]) for one in planned]
+        if cut is None:
+            await gatherResults([call() for call in calls])
+            self._adopt(planned, len(planned))
+        else:
+            client.hold()
+            made = await self.world.cut(client, calls, cut)
+            await self._resolve(client, planned, made, cut)
+        await client.settle()
+        self.model.settle()
+        await self.compare()
+
+    def _may_take(self, client: Client, cut: Cut | None) -> bool:
+        # What waits until there is a connection comes behind all that was called then.
+        before = cut is not None and cut.how == "before"
+        return not (client.patient and (before or self.model.has_due()))
+
+    def _plan(self, verbs: list[Verb], may_take: bool) -> list[Planned]:
+        planned: list[Planned] = []
+        model = self.model
+        for verb in verbs:
+            args = None if verb.takes and not may_take else verb.bind(model)
+            if args is None:
+                continue
+            may_take = may_take and not verb.takes
+            model = deepcopy(model)
+            try:
+                expected = verb.apply(model, *args)
+            except Refused as refused:
+                expected = refused
+            verb.called(model, *args)
+            planned.append(Planned(verb, args, expected, model))
+        return planned
+
+    def _adopt(self, planned: list[Planned], count: int) -> None:
+        """Take the model as it is behind the first verbs, and check what they have fired."""
+        if count:
+            self.model = planned[count - 1].after
+        for one in planned:
+            one.verb.called(self.model, *one.args)
+        for one in planned:
+            if one.is_answered:
+                one.check()
+                one.verb.answered(self.model, one.outcome, *one.args)
+
+    # -- verbs whose connection was cut -------------------------------------------
+
+    async def _resolve(
+        self, client: Client, planned: list[Planned], made: list[Deferred[Any]], cut: Cut
+    ) -> None:
+        """Learn which verbs were done: the first ones, each as a whole, and no other."""
+        state, messages = await self._look()
+        least = max(
+            [number for number, one in enumerate(planned, 1) if one.is_answered], default=0
+        )
+        most = 0 if cut.how == "before" else len(planned)
+        before, differences = self.model, []
+        for count in range(least, most + 1):
+            model = planned[count - 1].after if count else before
+            for variant in model.variants():
+                different = self._difference(variant, state, messages)
+                if not different:
+                    await self._go_on(client, planned, made, count)
+                    return
+                differences.append(f"after {count} verbs: {different}")
+        raise AssertionError("neither done nor not done: " + "\n".join(differences))
+
+    async def _go_on(
+        self, client: Client, planned: list[Planned], made: list[Deferred[Any]], count: int
+    ) -> None:
+        """Connect again, which must not change more than is known."""
+        self._adopt(planned, count)
+        waiting = [one.outcome is PENDING for one in planned]
+        doubted = [one for one in planned if one.verb.doubts and not one.is_answered]
+        await client.resume()
+        if any(waiting) and not any(one.verb.takes for one in doubted):
+            await gatherResults(made)  # they have waited for the connection
+            self._adopt(planned, len(planned))
+        elif doubted:
+            await self._take_again(client, planned, made, waiting)
+
+    async def _take_again(
+        self,
+        client: Client,
+        planned: list[Planned],
+        made: list[Deferred[Any]],
+        waiting: list[bool],
+    ) -> None:
+        """What was taken for nobody comes back, and a patient get goes on."""
+        if not any(waiting):
+            self.model.taken_again(False)
+            return
+        index = waiting.index(True)
+        one, got = planned[index], made[index]
+        one.expected = self.model.taken_again(True)
+        if one.expected is None:
+            await client.settle()
+            got.cancel()
+            await self.world.nobody_blocks()
+        else:
+            await got
+            one.check()
+            one.verb.answered(self.model, one.outcome)
+
+    # -- comparing ------------------------------------------------------------------
+
+    async def compare(self) -> None:
+        """Check that the feed is what the model says, and that all was told that it says."""
+        state, messages = await self._look()
+        different = self._difference(self.model, state, messages)
+        assert not different, different
+        wrong = [wrong for _, wrong in findings(state, True) if not self.model.unsettled(wrong)]
+        assert not wrong, wrong
+        await self.world.watcher.check(self.model)
+        self.model.messages, self.model.events, self.told = [], [], []
+
+    async def read(self) -> State:
+        """Read the feed."""
+        return await read_state(self.world.raw, self.name)
+
+    async def _look(self) -> tuple[State, list[tuple[tuple[str, str], str]]]:
+        """Read the feed, and give all that was told since it was compared last."""
+        state = await self.read()
+        heard = await self.world.spy.messages(own=True)
+        self.told += [told(*message) for message in heard]
+        return state, self.told
+
+    def _difference(self, model: Any, state: State, messages: list[Any]) -> str:
+        found, expected = model.found(state), model.expected()
+        lines = [
+            f"{part} is {found[part]!r} instead of {expected[part]!r}"
+            for part in expected
+            if found[part] != expected[part]
+        ]
+        heard = [model.as_told(*message) for message, _ in messages]
+        if heard != model.messages:
+            lines.append(f"told was {heard!r} instead of {model.messages!r}")
+        epochs = {epoch for _, epoch in messages} - {"", state.hash("revision").get("\0epoch")}
+        return "; ".join(lines + [f"told was of epoch {epoch}" for epoch in epochs])
+
+
+class ModelTestCase(RedisTestCase):
+    """Tests that let a machine run."""
+
+    timeout = TIMEOUT
+
+    async def explore(self, machine: type[Machine]) -> None:
+        """Look for an example in which the real thing is not what its model is."""
+        spy = await self.spy()
+        world = World(self.target, await server_url(), self.raw, spy)
+        playing = type(machine.__name__, (machine,), {"world": world})
+        self.addCleanup(world.end)
+        failure = await deferToThread(_explore, playing)
+        if failure:
+            # What was under way when a step failed has nobody who waits for it.
+            gc.collect()
+            self.flushLoggedErrors()
+            self.fail(failure)
+        self.assertGreater(world.examples, 1)
+
+
+def _explore(machine: type[Machine]) -> str:
+    """Run examples, in a thread; give the smallest that fails, as text."""
+    examples = int(os.environ.get(EXAMPLES, 0))
+    chosen = settings(
+        max_examples=examples or machine.EXAMPLES,
+        stateful_step_count=STEPS,
+        derandomize=not examples,
+        database=None,
+        deadline=None,
+        print_blob=False,
+        phases=(Phase.generate, Phase.shrink),
+        report_multiple_bugs=False,
+        suppress_health_check=list(HealthCheck),
+    )
+    steps: list[str] = []
+    with with_reporter(steps.append):
+        try:
+            run_state_machine_as_test(machine, settings=chosen)
+        except Exception as error:  # noqa: BLE001  (whatever it is, the steps belong to it)
+            # Where it came and went, the first time is all that there is to see.
+            first = machine.world.failures[:1]
+            return "\n".join([*first, "-- when smaller --", *_described(error), *steps])
+    return ""
+
+
+def _described(error: BaseException) -> list[str]:
+    """Tell what has failed, and in which steps; of what came and went, the first failure."""
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [frame for frame in frames if "site-packages" not in frame.filename]
+    where = traceback.format_list(ours[-6:])
+    lines = [*where, f"{type(error).__name__}: {error}", *getattr(error, "__notes__", [])]
+    for inner in getattr(error, "exceptions", ()):
+        lines += _described(inner)
+    return lines
