@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test lint docs bench bench-peers chaos clean
+.PHONY: demo test lint docs bench bench-peers chaos model faults clean
 
 demo: $(VENV)/.examples ## live events from a real file, on a private redis-server
 	$(BIN)/python examples/demo.py
@@ -30,6 +30,12 @@ bench-peers: $(VENV)/.bench ## beside other clients and job queues, too, which i
 
 chaos: $(VENV)/.test ## workers killed and frozen, connections cut, servers restarted: minutes
 	$(BIN)/python -m tests.chaos_jobs
+
+model: $(VENV)/.test ## models of the feed types beside the real thing, by chance: minutes
+	TXTHOONK_MODEL_EXAMPLES=1000 $(BIN)/python -m twisted.trial tests.model
+
+faults: $(VENV)/.test ## every verb's connection cut after every byte: a quarter of an hour
+	TXTHOONK_FAULTS_EVERY_BYTE=1 $(BIN)/python -m twisted.trial tests.faults.test_cuts
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .coverage _trial_temp*

@@ -46,6 +46,7 @@ HELD = 10_000  # live events that are held while the history is read
 SLICE = 1000  # entries that are read in one call
 ANEW = "the feed was created anew"
 GONE = "events were not told yet, and the feed or its history is gone"
+UNCONFIRMED = "the connection was lost before Redis confirmed the subscription"
 UNSEEN = "events were missed, and there is no publisher to read the history with"
 
 T = TypeVar("T")
@@ -173,6 +174,8 @@ class Follower:
         self._contiguous = False
         self._told = NOWHERE
         self._supersede()
+        if self._reader is None and not self.first.called:
+            self._give_up(ConnectionLost(UNCONFIRMED))
 
     def refused(self, error: BaseException) -> None:
         """Stop: Redis does not let us listen."""
@@ -240,18 +243,15 @@ class Follower:
             self._resync(Outcome(NOWHERE, UNSEEN))
             self._move_to(NOWHERE)
             self._live(event)
-        elif event is self._sought:
-            self._unknown(event)
+        elif event is self._sought:  # the server was asked, and does not know of it
+            text = "message on {channel!r} ignored: there is no revision {revision}"
+            channel = feed_channel("event", event.feed)
+            self._log.error(text, channel=channel, revision=event.revision)
         else:
             self._sought = event
             self._gap = GONE
             self._foreign = what is Step.FOREIGN
             self._read_on(*([] if self._foreign else [event]), rest=self._rest())
-
-    def _unknown(self, event: Event) -> None:
-        """Ignore an event that the server does not know of, though it was asked."""
-        channel, text = feed_channel("event", event.feed), "message on {channel!r} ignored: {why}"
-        self._log.error(text, channel=channel, why=f"there is no revision {event.revision}")
 
     def _rest(self) -> float:
         """Give how many seconds to wait before a look that a message causes."""

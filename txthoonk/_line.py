@@ -224,6 +224,8 @@ class Line:
         width = self._width
         self._taken.extend(reply[at : at + width] for at in range(2, len(reply), width))
         enough = len(self._taken) == count
+        if self._taken:
+            self._retry.succeeded()
         while self._taken and self._gets:
             self._hand_over(self._taken.popleft())
         self._settle()

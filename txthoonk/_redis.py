@@ -363,6 +363,9 @@ class RedisProtocol(Protocol):
         self._open = True
         self._lost = None
         self._write = _present(self.transport).write
+        if ITCPTransport.providedBy(self.transport):
+            # What is written at once shall be sent at once.
+            self.transport.setTcpNoDelay(True)
         replies = [self.request(command) for command in self._greeting()]
         if replies:
             held: list[bytes] = []

@@ -191,7 +191,8 @@ class Results:
 
     async def _search(self, id_: str, wait: _Wait) -> None:
         state, *data = await self._look_up(id_, b"")
-        if state in _UNFINISHED:
+        seen = state in _UNFINISHED
+        if seen:
             wait.query, wait.noted = data
             if wait.called:
                 self._take_back(id_, wait)
@@ -211,7 +212,7 @@ class Results:
             self.finished(id_, data[0])
         elif state == b"gone":
             if not wait.called:
-                await self._lose(id_, wait)
+                await self._lose(id_, wait, seen)
         elif state != b"active":
             raise InvalidResponse(f"job/result replied {shown(state)}")
 
@@ -220,13 +221,17 @@ class Results:
             raise ConnectionLost("the publisher has no connection to Redis")
         return await self._look(id_, noted) or _GONE
 
-    async def _lose(self, id_: str, wait: _Wait) -> None:
-        """Tell that a job is gone, and no result of it is kept."""
+    async def _lose(self, id_: str, wait: _Wait, seen: bool) -> None:
+        """Tell that a job is gone, and no result of it is kept.
+
+        :param seen: whether it was there a moment ago, with a note that we want its result:
+            else it may have had one, while nobody listened.
+        """
         if wait.query is not None and self._sub is not None:
             # Its message may be behind the answer, but not behind one on the connection
             # that it comes on.
             await self._sub.redis.send("PING")
-        if wait.query is not None and wait.until_end:
+        if seen and wait.query is not None and wait.until_end:
             self._fire(id_, wait, wait.query, None)
         error = Empty(f"feed {self._name!r} has no job {id_!r}, and keeps no result of it")
         self._fail(error, id_, wait)

@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 
 from txthoonk._dispatch import Group
 from txthoonk._encoding import TEXT
-from txthoonk._follower import Follower
+from txthoonk._follower import UNCONFIRMED, Follower
 from txthoonk._history import REASONS
 from txthoonk._keys import FEEDS
 from txthoonk._replay import UNRECORDED, Position
@@ -146,6 +146,8 @@ class _PatternFollowers:
             source.lost()
         for follower in list(self._followers.values()):
             follower.lost()
+        if self._sources.reader is None and not self._first.called:
+            self._first.errback(ConnectionLost(UNCONFIRMED))
 
     def _refused(self, error: BaseException) -> None:
         self._is_ready = False

@@ -22,7 +22,7 @@ from tests.faults.laboratory import (
     outcome_of,
     reactor,
 )
-from tests.faults.outcomes import Reference, together
+from tests.faults.outcomes import Reference, plain, together
 from tests.faults.resp import commands, reply_places, request_places
 from tests.faults.verbs import Verb
 from tests.proxy import TURNS, Link
@@ -160,6 +160,8 @@ class CuttingCase(LaboratoryCase):
             reference.check_after(seen.state, seen.events)
             return self.rescued
         if self.rescued == "missed":
+            if seen.error is not None or plain(seen.result) != reference.result:
+                raise AssertionError(f"the next one is missed, too: {seen.error!r}, {seen.result}")
             reference.check_after(seen.state, seen.events[: len(seen.events) // 2])
             return self.rescued
         guarantee = guarantee_of(reference)

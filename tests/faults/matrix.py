@@ -63,7 +63,11 @@ def render() -> str:
 
 
 def _definitions(items: Iterable[tuple[str, str]]) -> str:
-    return "".join(f"{word}\n    {meaning}.\n" for word, meaning in items)
+    return "".join(f"{_term(word)}\n    {meaning}.\n" for word, meaning in items)
+
+
+def _term(word: str) -> str:
+    return f"\\{word}" if word.startswith("-") else word  # which would be an option
 
 
 def _tables() -> list[tuple[str, list[Fault]]]:

@@ -43,6 +43,8 @@ class TakingTestCase(RedisTestCase):
     async def left(self) -> dict[bytes, Any]:
         """Give what is left of the queue, once all that was delivered is said."""
         await self.pub_.redis.ping()
+        while self.pub_.waiting_room.under_way:
+            await self.pub_.redis.ping()
         state = await self.state()
         return {key: state[key] for key in state if key.split(b":")[0] in LEFT}
 

@@ -97,6 +97,7 @@ class TakingMachine(Machine):
         client.abort()
         await lost
         await self.world.raw.send("CLIENT", "KILL", "ID", number)
+        await self.world.gone(client.number)
         if putter == taker or not client.patient:
             await client.resume()
         if client.patient:

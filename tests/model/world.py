@@ -123,6 +123,8 @@ class World:
             await self._turns(cut.where)
             transport.abortConnection()
         await lost
+        # What was sent before that may still be under way to the server.
+        await self.gone(number)
         return made
 
     async def _turns(self, count: int) -> None:

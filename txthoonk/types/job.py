@@ -390,8 +390,8 @@ class Job(JobState):
             fails with
             :class:`~txthoonk.errors.JobStalled`, with the failure, if it is stalled,
             :class:`~txthoonk.errors.Empty` after *timeout*, or at once if there is no such
-            job, and no result of it is kept, and with
-            :class:`~txthoonk.errors.InvalidItem` or
+            job, and no result of it is kept (also if it ended while a connection was lost), and
+            with :class:`~txthoonk.errors.InvalidItem` or
             :class:`~txthoonk.errors.InvalidInput`.
         """
         id_ = check_id(id_)
@@ -470,6 +470,9 @@ class Job(JobState):
     @deferring
     def release(self, id_: str | Claim) -> Deferred[bool]:
         """Give a claimed job back as if it had not been claimed: to the front of the line.
+
+        If the answer is lost with the connection, this publisher gives the job back on the
+        next one all the same.
 
         :param id_: as :meth:`finish` takes it.
         :return: fires True if it was claimed; fails with

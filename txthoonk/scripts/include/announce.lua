@@ -1,6 +1,7 @@
 -- Publishes events in order, given as kind, channel, id, rest, ...: false where there is
 -- no channel of the contract, or no rest. In the history's message a plus behind the
--- revision says that the next event is of the same change. Gives nothing, or the error of
+-- revision says that the next event is of the same change, unless log.apart says that each
+-- is one of its own. Gives nothing, or the error of
 -- the first that the server refuses (an ACL may).
 local function announce(events, log)
   local told
@@ -11,7 +12,7 @@ local function announce(events, log)
     if log then
       log.top = log.top + 1
       sent = redis.pcall('PUBLISH', log.event, table.concat(
-        {log.epoch, string.format(events[index + 4] and '%.0f+' or '%.0f', log.top), kind, message},
+        {log.epoch, string.format(events[index + 4] and not log.apart and '%.0f+' or '%.0f', log.top), kind, message},
         '\0'))
     end
     if type(sent) ~= 'table' then

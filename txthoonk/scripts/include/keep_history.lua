@@ -18,7 +18,7 @@ local function keep_history(log, events)
       words[#words + 1] = kind == 'position' and 'position' or 'item'
       words[#words + 1] = rest
     end
-    if events[index + 4] then
+    if events[index + 4] and not log.apart then
       words[#words + 1] = 'more'
       words[#words + 1] = '1'
     end

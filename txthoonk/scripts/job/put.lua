@@ -50,6 +50,9 @@ end
 redis.call('LLEN', ids)
 redis.call('ZCARD', published)
 local log = open_history(limit, event, revision, history, publishes, items)
+if log then
+  log.apart = true
+end
 redis.call('INCRBY', publishes, #new)
 failure = announce(events, log)
 if failure then

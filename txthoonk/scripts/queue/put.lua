@@ -35,6 +35,9 @@ end
 redis.call('LLEN', ids)
 redis.call('HLEN', items)
 local log = open_history(limit, event, revision, history, publishes)
+if log then
+  log.apart = true
+end
 local new, words, events = to_put(4, false, {})
 redis.call('INCRBY', publishes, #new)
 failure = log and announce(events, log)
