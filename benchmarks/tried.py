@@ -51,6 +51,7 @@ class Idea:
 
     :ivar figure: what is measured.
     :ivar without, with_: what to switch for it.
+    :ivar since: the version of Redis that it needs.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Idea:
     verdict: str
     without: Switch = nullcontext
     with_: Switch = nullcontext
+    since: int = 6
 
     @property
     def more_is_better(self) -> bool:
@@ -276,7 +278,12 @@ IDEAS = [
         with_=halves,
     ),
     Idea(
-        "FUNCTION in place of EVALSHA: publish", "µs of server", server(), server(str, True), OLD
+        "FUNCTION in place of EVALSHA: publish",
+        "µs of server",
+        server(),
+        server(str, True),
+        OLD,
+        since=7,
     ),
     Idea(
         "the configuration is not read: publish",
@@ -301,9 +308,12 @@ IDEAS = [
 
 
 async def measure(reactor: Any, rounds: int, calls: int, rst: Path | None) -> None:
-    found: dict[Idea, tuple[list[float], list[float]]] = {idea: ([], []) for idea in IDEAS}
     async with RedisServer(reactor=reactor) as redis_server:
         thoonk = await Thoonk(redis_server.url, reactor).connect()
+        version = int(str((await thoonk.redis.info())["redis_version"]).partition(".")[0])
+        found: dict[Idea, tuple[list[float], list[float]]] = {
+            idea: ([], []) for idea in IDEAS if idea.since <= version
+        }
         bench = Bench(thoonk, calls)
         for _ in range(rounds):
             for idea, (before, after) in found.items():

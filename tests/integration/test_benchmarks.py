@@ -20,16 +20,16 @@ LIMITS = {"minimal", "redis-benchmark", "raw structures"}
 LEAST = 50  # rows: there are more
 
 
-async def run(*arguments: str) -> str:
+async def run(*arguments: str, program: Path = PROGRAM) -> str:
     """Run the benchmarks; give what they print."""
     paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
-    command = [str(PROGRAM), *arguments]
+    command = [str(program), *arguments]
     found = getProcessOutputAndValue(sys.executable, command, env=environment, reactor=reactor)
     output, errors, status = await found
     if status:
         raise AssertionError(
-            f"run.py {' '.join(arguments)} ended with {status}:\n{errors[-2000:]}"
+            f"{program.name} {' '.join(arguments)} ended with {status}:\n{errors[-2000:]}"
         )
     return output.decode()
 
@@ -80,3 +80,17 @@ class BenchmarkTests(TestCase):
             for titles, _ in rows:
                 if "items" not in titles[0]:
                     self.assertIn(titles[0], text)
+
+    def test_every_idea_is_measured(self) -> Deferred[None]:
+        """A short run of what was tried has two figures of each idea."""
+        return Deferred.fromCoroutine(self._every_idea_is_measured())
+
+    async def _every_idea_is_measured(self) -> None:
+        file = Path(self.mktemp())
+        words = ("--rounds", "1", "--calls", "200", "--rst", str(file))
+        printed = await run(*words, program=PROGRAM.parent / "tried.py")
+        self.assertEqual(printed.strip(), file.read_text().strip())
+        units = [
+            line for line in printed.splitlines() if line.endswith(("/s", "server", "client"))
+        ]
+        self.assertGreaterEqual(len(units), 22)

@@ -33,6 +33,8 @@ EXCEPTIONS = {
     ("README.rst", "make demo    #"): "runs this test, and what test_examples runs",
     ("README.rst", "from twisted.internet.task import react"): "run by test_readme",
     ("README.rst", "$ twist thoonk-worker --redis"): "no such handler; see docs/tutorial.rst",
+    ("docs/benchmarks.rst", "$ make bench"): "many minutes; test_benchmarks runs its quick form",
+    ("docs/benchmarks.rst", "$ python benchmarks/tried.py"): "minutes; test_benchmarks runs it",
     ("docs/deployment.rst", "# systemctl enable"): "needs systemd, and to be root",
     ("docs/deployment.rst", "FROM python:3.13-slim"): "needs Docker, and a package index",
     ("docs/howto/fanout.rst", "const news = new Map();"): "runs in a browser",
