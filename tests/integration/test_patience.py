@@ -120,6 +120,7 @@ class CutTestCase(RedisTestCase):
 
     async def left(self) -> dict[bytes, Any]:
         """Give what is left of the queue, once all that was delivered is said."""
+        await self.raw.send("PING")  # what a get has begun is said once it has fired
         while self.service.room.unanswered or self.service.room.under_way:
             await self.raw.send("PING")
         kinds = (b"feed.ids", b"feed.items", b"feed.transit", b"feed.delivering")
@@ -235,6 +236,7 @@ class CutTests(CutTestCase):
     async def put_right(self) -> None:
         """Do what maintenance does half a minute later, to what nobody has in his hands."""
         await self.service.connection.when_connected()
+        await self.raw.send("PING")  # what a get has begun is said once it has fired
         while self.service.room.unanswered or self.service.room.under_way:
             await self.raw.send("PING")
         await self.blocked()

@@ -87,13 +87,13 @@ class PythonQueueTests(RedisTestCase):
 
     async def test_other_pythons(self) -> None:
         """Pickles of Python 2 are read, and ours can be read there."""
-        for pickled, item in (
-            (b"(dp0\nS'a'\np1\nI1\ns.", {"a": 1}),
-            (b"S'\\xc3\\xa4'\np0\n.", "ä"),
-            (b"V\\u00e4\np0\n.", "ä"),
+        for id_, pickled, item in (
+            ("1", b"(dp0\nS'a'\np1\nI1\ns.", {"a": 1}),
+            ("2", b"S'\\xc3\\xa4'\np0\n.", "ä"),
+            ("3", b"V\\u00e4\np0\n.", "ä"),
         ):
-            await self.raw.send("HSET", "feed.items:q", "1", pickled)
-            await self.raw.send("LPUSH", "feed.ids:q", "1")
+            await self.raw.send("HSET", "feed.items:q", id_, pickled)
+            await self.raw.send("LPUSH", "feed.ids:q", id_)
             self.assertEqual(await self.queue.get(), item)
         id_ = await self.queue.put(["ä"])
         stored = (await self.value("feed.items:q"))[id_.encode()]
@@ -101,11 +101,12 @@ class PythonQueueTests(RedisTestCase):
 
     async def test_not_a_pickle(self) -> None:
         """What is no pickle, or names what is not here, fails its get."""
-        for data in (b"", b"x", b"\x80\x02", b"cnothing.here\nat_all\n.", b"cos\nnothing\n."):
-            await self.raw.send("HSET", "feed.items:q", "1", data)
-            await self.raw.send("LPUSH", "feed.ids:q", "1")
+        broken = (b"", b"x", b"\x80\x02", b"cnothing.here\nat_all\n.", b"cos\nnothing\n.")
+        for id_, data in zip("12345", broken, strict=True):
+            await self.raw.send("HSET", "feed.items:q", id_, data)
+            await self.raw.send("LPUSH", "feed.ids:q", id_)
             error = await self.assertFailure(self.queue.get(), InvalidItem)
-            self.assertEqual((error.id, error.data), ("1", data))
+            self.assertEqual((error.id, error.data), (id_, data))
 
     async def test_cannot_be_pickled(self) -> None:
         """What cannot be pickled is bad input."""
