@@ -3,12 +3,15 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test lint docs bench bench-peers chaos model faults clean
+.PHONY: demo test coverage lint docs bench bench-peers chaos model faults clean
 
 demo: $(VENV)/.examples ## live events from a real file, on a private redis-server
 	$(BIN)/python examples/demo.py
 
-test: $(VENV)/.test ## all tests, with their coverage
+test: $(VENV)/.test ## all tests
+	$(BIN)/python -m twisted.trial tests
+
+coverage: $(VENV)/.test ## all tests, and what they do not run
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m twisted.trial tests
 	$(BIN)/coverage combine --quiet

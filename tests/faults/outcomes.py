@@ -242,8 +242,9 @@ def record(verb: str, fault: str, outcome: str) -> None:
     if os.environ.get(OBSERVE):
         cells.setdefault(verb, {})[fault] = outcome
         CELLS.write_text(json.dumps(cells, indent=1, sort_keys=True) + "\n")
-    elif cells.get(verb, {}).get(fault) != outcome:
-        said = cells.get(verb, {}).get(fault, "nothing")
+    said = cells.get(verb, {}).get(fault, "nothing")
+    # Where the page names several, it depends on the moment which of them come.
+    if not set(outcome.split(" / ")) <= set(said.split(" / ")):
         raise AssertionError(f"{about}: {outcome!r}, but docs/faults.rst says: {said!r}")
     recorded.add((verb, fault))
 

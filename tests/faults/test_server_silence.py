@@ -16,7 +16,7 @@ from tests.faults.server_cells import DONE, CellTestCase, Run
 from tests.faults.server_faults import FaultyServer
 from tests.faults.verbs import Verb
 
-PAUSE = 12  # milliseconds
+PAUSE = 40  # milliseconds
 LONG = 60_000
 SILENCE = 60.0  # seconds, which is longer than the 30 of a reply_timeout
 
