@@ -31,6 +31,8 @@ class ExampleTestCase(ProgramTestCase):
         await self.server.start()
         self.pub: Any = await self.server.endpoint().connect(ThoonkPubFactory())
         self.addCleanup(self.pub.close)
+        # What was answered shall outlive a kill, and not only the one of a second later.
+        await self.pub.redis.send("CONFIG", "SET", "appendfsync", "always")
         return self.server.url
 
     async def restart(self, *children: Child) -> None:
