@@ -120,7 +120,7 @@ class ShareTests(FeedsTestCase):
         await self.put("a")
         await third.put("item")
         while not await self.thoonk.feed_exists("new"):
-            await deferLater(reactor, 0.01)
+            pass  # each look is a round trip
         await (await self.thoonk.job("new")).put("item")
         await until(lambda: sorted(self.names) == ["new", "x", "z"])
         await other.close()
@@ -138,7 +138,7 @@ class ShareTests(FeedsTestCase):
         """Two workers of one process on one feed are told apart, and both told of."""
         workers = [self.work(self.brief, 1, name=name) for name in "ab"]
         while len(await self.value("feed.workers:x") or ()) < 2:
-            await deferLater(reactor, 0.01)
+            pass  # each look is a round trip
         await workers[0].stopService()
         entries = list((await self.value("feed.workers:x")).values())
         self.assertEqual([json.loads(one.partition(b" ")[2])["name"] for one in entries], ["b"])
@@ -167,7 +167,7 @@ class PauseTests(FeedsTestCase):
         doing = Doing()
         self.work(doing, 2)
         while b"blocked_clients:1\r" not in await self.raw.send("INFO", "clients"):
-            await deferLater(reactor, 0.01)
+            pass  # each look is a round trip
         await self.job.pause()
         self.work(doing, 2)
         await self.put("a", "b", "c")
@@ -234,7 +234,7 @@ class DelayTests(FeedsTestCase):
         await doing.begun(1)
         await self.put("b", delay=0.05)
         while await self.job.get_ids("available") != ["b"]:
-            await deferLater(reactor, 0.01)
+            pass  # each look is a round trip
         doing.end()
         await doing.begun(2)
 
@@ -296,7 +296,7 @@ class InputTests(WorkerTestCase):
         """A worker tells of itself while it runs, and not after."""
         worker = self.work(print, 7, name="it")
         while await self.value("feed.workers:x") is None:
-            await deferLater(reactor, 0.01)
+            pass  # each look is a round trip
         ((owner, text),) = (await self.value("feed.workers:x")).items()
         host = socket.gethostname()
         about = {"name": "it", "host": host, "pid": os.getpid(), "concurrency": 7}
