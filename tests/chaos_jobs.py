@@ -23,7 +23,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred, DeferredList, gatherResults
 from twisted.internet.protocol import ProcessProtocol
 from twisted.internet.task import deferLater, react
 from twisted.python.failure import Failure
@@ -255,7 +255,7 @@ class Chaos:
     async def calm(self) -> None:
         """Wait until nobody is frozen, or being stopped."""
         while self._under_way:
-            await deferLater(self.reactor, 0.05)
+            await DeferredList(list(self._under_way))
 
     # -- the end ------------------------------------------------------------------------
 
