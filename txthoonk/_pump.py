@@ -80,6 +80,7 @@ class Pump:
         self.turn = 0.0
         self.asked = 0
         self.unbegun: deque[Claim] = deque()
+        self._unended: list[Claim] = []
         self.ready = False
         self._losses = 0
         self._emptied = 0.0  # when the line was found empty
@@ -109,10 +110,10 @@ class Pump:
         self.job.pub.waiting_room.returning.add(self)
 
     def stop(self) -> None:
-        """Claim no more; what is under way is given back as it comes."""
+        """Claim no more, and give back what nobody has begun."""
         self._open = self.ready = False
         self.unwatch()
-        self._release_unbegun()
+        self._give_back()
 
     def end(self) -> None:
         """Try no more to say what could not be said."""
@@ -144,7 +145,8 @@ class Pump:
         return waiting
 
     def _check_settled(self) -> None:
-        if not (self._outbox or self._calls or self._telling or self._watch or self.unbegun):
+        held = self.unbegun or self._unended
+        if not (self._outbox or self._calls or self._telling or self._watch or held):
             settled, self._settled = self._settled, []
             for waiting in settled:
                 if not waiting.called:
@@ -206,6 +208,7 @@ class Pump:
             self._emptied = self._worker._reactor.seconds()
             self.turn -= (claim - len(claims) // 3) / self.weight
         self._take(to_text(time), claims)
+        self._give_back()
         self._worker._work()
         self._check_settled()
 
@@ -225,14 +228,22 @@ class Pump:
                 self._unreadable(error)
             else:
                 self.unbegun.append(claim)
-        if not self._open:
-            self._release_unbegun()
 
-    def _release_unbegun(self) -> None:
-        claims = list(reversed(self.unbegun))
-        self.unbegun.clear()
-        if claims:
-            self.release(claims)
+    def give_back(self, claims: list[Claim]) -> None:
+        """Give back, when it has been stopped, what was begun and has not ended.
+
+        :param claims: in the order in which they were begun.
+        """
+        self._unended = claims
+        self._give_back()
+
+    def _give_back(self) -> None:
+        # What a call under way brings belongs behind what is here, and all goes to the front.
+        if not self._open and not self._calls:
+            claims = [*self._unended, *self.unbegun]
+            self._unended = []
+            self.unbegun.clear()
+            self.release(claims[::-1])
 
     def _not_answered(self, reason: Failure, sent: list[Finish], claim: int) -> None:
         self._calls -= 1
@@ -246,6 +257,7 @@ class Pump:
                 self.job._claims.ended(words[0], words[1])
         else:
             self._outbox = sent + self._outbox
+        self._give_back()
         self._failed(reason)
         self._check_settled()
 

@@ -305,8 +305,7 @@ class Worker(Service):
         self._idle = None
         for pump in self._pumps:
             left = [run for run in self._runs if run.pump is pump and not run.over]
-            # What was begun first shall be taken first.
-            pump.release([run.claim for run in reversed(left)])
+            pump.give_back([run.claim for run in left])
             # The end of one may be the end of another.
             for run in left:
                 run.over = True
@@ -351,13 +350,13 @@ class Worker(Service):
         until = now + SLICE
         try:
             for pump in self._pumps:
-                while pump.unbegun and now <= until:
+                while pump.unbegun and now <= until and self._stopping is None:
                     self._start(pump, pump.unbegun.popleft(), now)
                     now = seconds()
         finally:
             self._dealing = False
         self._fill()
-        if any(pump.unbegun for pump in self._pumps):
+        if self._stopping is None and any(pump.unbegun for pump in self._pumps):
             self._soon()
 
     def _later(self) -> None:

@@ -67,7 +67,7 @@ class GraceTests(WorkerTestCase):
         self.assertEqual((await self.job.get_ids("available"))[::-1], ids)
 
     async def test_under_way(self) -> None:
-        """Claims that come while it stops go back, too."""
+        """Claims that come while it stops go back, too, behind those that came before."""
         await self.put("a", "b")
         doing, held = Doing(), Recorder()
         worker = self.work(doing, 6)
@@ -86,10 +86,27 @@ class GraceTests(WorkerTestCase):
         for real, answer in held.calls:
             real.chainDeferred(answer)
         await stopped
-        available = (await self.job.get_ids("available"))[::-1]
-        self.assertEqual(sorted(available), list("abcde"))
-        for group in ("abc", "de"):  # each in its order
-            self.assertEqual([id_ for id_ in available if id_ in group], list(group))
+        self.assertEqual((await self.job.get_ids("available"))[::-1], list("abcde"))
+
+    async def test_by_a_handler(self) -> None:
+        """When a handler stops it, no other begins, also if more claims are on their way."""
+        ids = await self.job.put_many(["item"] * 20)
+        begun: list[str] = []
+        stops: list[Deferred[None]] = []
+
+        def stop(claim: Claim) -> Deferred[None]:
+            begun.append(claim.id)
+            (pump,) = worker._pumps
+            pump.call(5)
+            stops.append(worker.stopService())
+            return Deferred()
+
+        worker = self.work(stop, 10)
+        await until(lambda: bool(stops))
+        await stops[0]
+        self.assertEqual(begun, ids[:1])
+        self.assertEqual((await self.job.get_ids("available"))[::-1], ids)
+        self.assertEqual(await self.stats(), (20, 0, 0, 0))
 
     async def test_unbegun(self) -> None:
         """Jobs that were claimed, and not begun yet, go back in their order."""
