@@ -28,8 +28,10 @@ docs: $(VENV)/.docs ## the docs site, in build/docs; what Sphinx warns of is an 
 bench: $(VENV)/.bench ## every kind of work, beside the limits of the same run: 5 minutes
 	$(BIN)/python benchmarks/run.py --out build/benchmarks
 
-bench-peers: $(VENV)/.bench ## beside other clients and job queues, too, which it installs: 15 minutes
-	$(BIN)/python benchmarks/run.py --peers --out docs/benchmarks
+bench-peers: $(VENV)/.bench ## beside other clients and job queues, too, which it installs; twice: 30 minutes
+	$(BIN)/python benchmarks/run.py --peers --out docs/benchmarks/first
+	$(BIN)/python benchmarks/run.py --peers --out docs/benchmarks/second \
+	  --again docs/benchmarks/first/results.json
 
 chaos: $(VENV)/.test ## workers killed and frozen, connections cut, servers restarted: minutes
 	$(BIN)/python -m tests.chaos_jobs

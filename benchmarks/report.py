@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from aims import aims
+from aims import Aim, aims
 from growth import CURVES, SIZES, WALL, title_at
 from peers.programs import MINIMAL, OURS, PROGRAMS, RAW, REDIS_BENCHMARK
 from results import Line, Results, lines_of, shown
@@ -51,31 +51,30 @@ GROWTH = (
 )
 
 AGAIN = (
-    "Medians of txthoonk in two runs, and how many times better it was than a limit of that run."
+    "Medians of txthoonk in the two runs, and how many times better it was, in each of them, than "
+    "the best limit and the best peer of that run."
 )
 
 
 def text(results: Results, before: Results | None) -> str:
     """Write the report for a terminal."""
-    return _join(results, before, plain)
+    return _join(results.about, [*_tables(results), *_both(before, results)], plain)
 
 
 def write(results: Results, before: Results | None, folder: Path) -> None:
     """Write the report, its plots and the bare figures to a folder.
 
-    ``results.md`` is a page of its own, ``results.inc`` reST for a page to include.
+    ``results.md`` is a page of its own, ``results.inc`` reST for a page of the folder to include,
+    and ``both.inc`` for any page; that is there if there was a run before.
     """
     folder.mkdir(parents=True, exist_ok=True)
     images = [f"![{text}]({name}.svg)" for name, text in PLOTS.items()]
-    parts = [f"# {TITLE}", *images, _join(results, before, markdown)]
-    (folder / "results.md").write_text("\n\n".join(parts) + "\n")
-    # The page that includes it is beside the folder.
-    images = [
-        f".. image:: {folder.name}/{name}.svg\n   :alt: {text}" for name, text in PLOTS.items()
-    ]
-    (folder / "results.inc").write_text(
-        "\n\n".join([*images, _join(results, before, rest)]) + "\n"
-    )
+    report = _join(results.about, _tables(results), markdown)
+    _save(folder / "results.md", f"# {TITLE}", *images, report)
+    images = [f".. image:: {name}.svg\n   :alt: {text}" for name, text in PLOTS.items()]
+    _save(folder / "results.inc", *images, _join(results.about, _tables(results), rest))
+    if before:
+        _save(folder / "both.inc", _join([], _both(before, results), rest))
     results.save(folder / "results.json")
     try:
         from plots import draw
@@ -85,17 +84,27 @@ def write(results: Results, before: Results | None, folder: Path) -> None:
         draw(results, folder)
 
 
-def _join(results: Results, before: Results | None, layout: Callable[[Table], str]) -> str:
-    tables = [
-        *([aims_of(results)] if results.figures else []),
+def _save(file: Path, *parts: str) -> None:
+    file.write_text("\n\n".join(parts) + "\n")
+
+
+def _join(about: list[str], tables: list[Table], layout: Callable[[Table], str]) -> str:
+    return "\n\n".join([*about, *(layout(table) for table in tables if table.rows)])
+
+
+def _tables(results: Results) -> list[Table]:
+    problems = [[what, " ".join(text.split())[:100]] for what, text in results.problems.items()]
+    return [
+        aims_of(results),
         *(group(results, name) for name in TITLES),
         growth(results),
         everything(results),
-        *([both(results, before)] if before else []),
+        Table("What failed", ["program, row", ""], problems),
     ]
-    problems = [[what, " ".join(text.split())[:100]] for what, text in results.problems.items()]
-    tables.append(Table("What failed", ["program, row", ""], problems))
-    return "\n\n".join([*results.about, *(layout(table) for table in tables if table.rows)])
+
+
+def _both(before: Results | None, results: Results) -> list[Table]:
+    return [aims_of_both(before, results), rows_of_both(before, results)] if before else []
 
 
 def aims_of(results: Results) -> Table:
@@ -162,14 +171,47 @@ def everything(results: Results) -> Table:
     return Table("All medians", ["", *names], rows)
 
 
-def both(results: Results, before: Results) -> Table:
-    """Put the medians of txthoonk in two runs beside one another, and the ratios there."""
-    rows = []
-    for line in lines_of(results):
-        medians = [run.median(line.title, OURS) for run in (results, before)]
-        limits = [name for name in (MINIMAL, RAW) if _has(results, line, name)]
-        if None not in medians and limits:
-            ratios = [times(run.better(line, limits[0])) for run in (results, before)]
-            rows.append([line.title, *map(shown, medians), limits[0], *ratios])
-    head = ["", "this run", "the other", "limit", "this run", "the other"]
-    return Table("A second run", head, rows, AGAIN)
+def aims_of_both(first: Results, second: Results) -> Table:
+    """Put what two runs have of each aim beside one another."""
+    again = {aim.text: aim for aim in aims(second)}
+    rows = [
+        [aim.text, f"{aim.least:.2f}", *(f"{one.ratio:.2f}" for one in pair), _met(*pair)]
+        for aim in aims(first)
+        if aim.text in again
+        for pair in [(aim, again[aim.text])]
+    ]
+    return Table("Aims in both runs", ["", "wanted", "first", "second", "met"], rows)
+
+
+def _met(*pair: Aim) -> str:
+    return pair[0].met if pair[0].met == pair[1].met else "once"
+
+
+def rows_of_both(first: Results, second: Results) -> Table:
+    """Put what two runs have of each row beside one another."""
+    runs = (first, second)
+    rows = [
+        [
+            line.title,
+            *(shown(run.median(line.title, OURS)) for run in runs),
+            *(cell for run in runs for cell in _best_limit(run, line)),
+            *(cell for run in runs for cell in _best_peer(run, line)),
+        ]
+        for line in lines_of(second)
+        if line.title in first.figures
+    ]
+    head = ["", "first", "second", *["limit", "first", "limit", "second"]]
+    head += ["best peer", "first", "best peer", "second"]
+    return Table("All rows in both runs", head, rows, AGAIN)
+
+
+def _best_limit(results: Results, line: Line) -> list[str]:
+    ratios = {name: results.better(line, name) for name in LIMITS}
+    known = {name: ratio for name, ratio in ratios.items() if ratio is not None}
+    name = min(known, key=lambda name: known[name], default=None)
+    return [name or "-", times(known[name] if name else None)]
+
+
+def _best_peer(results: Results, line: Line) -> list[str]:
+    peer = results.best_peer(line)
+    return [peer or "-", times(results.better(line, peer))]

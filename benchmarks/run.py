@@ -158,7 +158,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--quick", action="store_true", help="whether it works, not how fast")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="write tables and plots there")
     parser.add_argument(
-        "--again", type=Path, metavar="FILE", help="a results.json to stand beside"
+        "--again", type=Path, metavar="FILE", help="the results.json of a run before this one"
     )
     options = parser.parse_args(arguments)
     if options.list:

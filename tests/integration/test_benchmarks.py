@@ -81,6 +81,31 @@ class BenchmarkTests(TestCase):
                 if "items" not in titles[0]:
                     self.assertIn(titles[0], text)
 
+    def test_two_runs(self) -> Deferred[None]:
+        """A run after another shows the rows of both beside one another."""
+        return Deferred.fromCoroutine(self._two_runs())
+
+    async def _two_runs(self) -> None:
+        folders = [Path(self.mktemp()) for _ in range(2)]
+        words = ["--quick", "--rows", "reads", "--out"]
+        await run(*words, str(folders[0]))
+        before = folders[0] / "results.json"
+        results = json.loads(before.read_text())
+        results["figures"]["get_item, one at a time"] = {OURS: [1234.0], "minimal": [617.0]}
+        before.write_text(json.dumps(results))
+        printed = await run(*words, str(folders[1]), "--again", str(before))
+        both = (folders[1] / "both.inc").read_text()
+        for text in (printed, both):
+            lines = [line for line in text.splitlines() if line.startswith("get_item, one")]
+            self.assertIn(
+                ["1,234", "minimal", "2.00"],
+                [
+                    [word for word in line.split() if word in ("1,234", "minimal", "2.00")][:3]
+                    for line in lines
+                ],
+            )
+        self.assertFalse((folders[0] / "both.inc").exists())
+
     def test_every_idea_is_measured(self) -> Deferred[None]:
         """A short run of what was tried has two figures of each idea."""
         return Deferred.fromCoroutine(self._every_idea_is_measured())
