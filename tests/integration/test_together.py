@@ -9,7 +9,14 @@ from twisted.internet.defer import Deferred, DeferredList, gatherResults
 
 from tests.support import RedisTestCase
 from txthoonk import Thoonk
-from txthoonk.errors import Conflict, ConnectionLost, FeedDoesNotExist, JobExists, ResponseError
+from txthoonk.errors import (
+    Conflict,
+    ConnectionLost,
+    FeedDoesNotExist,
+    ItemDoesNotExist,
+    JobExists,
+    ResponseError,
+)
 from txthoonk.events import Event
 from txthoonk.types import Feed
 
@@ -62,6 +69,39 @@ class TogetherTests(RedisTestCase):
         self.assertEqual(await self.raw.get("feed.publishes:news"), b"%d" % (MANY + 3))
         scores = [score for _, score in await self.value("feed.ids:news")]
         self.assertEqual(scores, sorted(set(scores)))
+
+    async def test_sorted_feed(self) -> None:
+        """Items join either end in the order of the calls, also around those put between."""
+        feed = await self.pub_.sorted_feed("news", {"history": 100})
+        spy = await self.spy()
+        before = await self.evalshas()
+        fired = await each(
+            [
+                feed.append("1"),
+                feed.append("2"),
+                feed.prepend("3"),
+                feed.append("4"),
+                feed.publish_before("4", "5"),
+                feed.publish_after("9", "nowhere"),
+                feed.append("6"),
+                feed.prepend("7"),
+            ]
+        )
+        self.assertIsInstance(fired.pop(5), ItemDoesNotExist)
+        self.assertEqual(fired, list("1234567"))
+        self.assertEqual(await self.evalshas() - before, 5)
+        self.assertEqual(await feed.get_ids(), list("7312546"))
+        self.assertEqual(await feed.get_all(), {id_: id_ for id_ in "7312546"})
+        places = [b":end", b":end", b"begin:", b":end", b":4", b":end", b"begin:"]
+        told = []
+        for number, place in enumerate(places, 1):
+            told.append((b"feed.publish:news", b"%d\0%d" % (number, number)))
+            told.append((b"feed.position:news", b"%d\0%s" % (number, place)))
+        messages = [one for one in await spy.messages() if one[0] != b"feed.event:news"]
+        self.assertEqual(messages, told)
+        events: list[Event] = await feed.get_history()
+        self.assertEqual([event.revision for event in events], list(range(1, 15)))
+        self.assertEqual(await self.raw.get("feed.publishes:news"), b"7")
 
     async def test_history(self) -> None:
         """Each takes the next revision, and expects what those before have made."""

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 
-from txthoonk._deferring import deferring
+from txthoonk._deferring import deferring, passing
 from txthoonk._encoding import TEXT
 from txthoonk._keys import check_id, feed_channel, feed_key
 from txthoonk._scripts import load
+from txthoonk._together import only
 from txthoonk.errors import InvalidInput, InvalidType, shown
 from txthoonk.types._ordered import OrderedFeed
 
@@ -43,6 +44,9 @@ def _place(position: object) -> tuple[str, str, str]:
             "(after it), 'begin:' or ':end'"
         )
     return position, "before" if before else "after", check_id(relative)
+
+
+_BEGIN, _END = _place(BEGIN), _place(END)
 
 
 def _before(id_: object) -> tuple[str, str, str]:
@@ -102,13 +106,18 @@ class SortedFeed(OrderedFeed):
             :class:`~txthoonk.errors.InvalidInput` or
             :class:`~txthoonk.errors.FeedDoesNotExist`.
         """
-        return self._publish_at(_place(END), item)
+        return self._publish_at_end(_END, item)
 
     publish = append
 
     def prepend(self, item: Any) -> Deferred[str]:
         """Publish a new item at the beginning; see :meth:`append`."""
-        return self._publish_at(_place(BEGIN), item)
+        return self._publish_at_end(_BEGIN, item)
+
+    @passing
+    def _publish_at_end(self, place: tuple[str, str, str], item: Any) -> Deferred[str]:
+        group = (self._dumps(item), *place)
+        return self.pub.redis.call_together(_PUBLISH, self._publish, group)
 
     @deferring
     def publish_before(self, before_id: str, item: Any) -> Deferred[str]:
@@ -118,17 +127,17 @@ class SortedFeed(OrderedFeed):
             :class:`~txthoonk.errors.ItemDoesNotExist` if there is no *before_id*, and
             like :meth:`append`.
         """
-        return self._publish_at(_before(before_id), item)
+        return self._publish_beside(_before(before_id), item)
 
     @deferring
     def publish_after(self, after_id: str, item: Any) -> Deferred[str]:
         """Publish a new item after another one; see :meth:`publish_before`."""
-        return self._publish_at(_after(after_id), item)
+        return self._publish_beside(_after(after_id), item)
 
-    @deferring
-    def _publish_at(self, place: tuple[str, str, str], item: Any) -> Deferred[str]:
+    def _publish_beside(self, place: tuple[str, str, str], item: Any) -> Deferred[str]:
+        # Not together with others: each may take long, and Redis does nothing else meanwhile.
         command = (*self._publish, self._dumps(item), *place)
-        return self.pub.redis.call(_PUBLISH, command, TEXT)
+        return self.pub.redis.call(_PUBLISH, command, TEXT).addCallback(only)
 
     @deferring
     def edit(self, id_: str, item: Any, expect: int | None = None) -> Deferred[None]:

@@ -1,4 +1,4 @@
--- Publish a new item at a place in the order.
+-- Publish new items, each at a place in the order.
 --
 -- KEYS
 --   1 feeds                   set          the registry
@@ -14,14 +14,13 @@
 --   2 channel feed.event:[feed]
 --   3 channel feed.publish:[feed]
 --   4 channel feed.position:[feed]
---   5 item
---   6 position: begin:, :end, :id or id:
---   7 where that is: begin, end, before or after
---   8 the id that it is before or after, else empty
--- Reply: the new id
+--   5.. item; its position: begin:, :end, :id or id:; where that is: begin, end, before or
+--     after; the id that it is before or after, else empty; and the same for each further
+--     item, which are published one after the other
+-- Reply: for each item its id, or the error that only this item meets
 -- Errors: NOFEED, NOITEM
--- Events: feed.publish, feed.position
--- Cost: O(1) at the ends, O(n) before or after another item
+-- Events: for each item feed.publish, feed.position
+-- Cost: for each item O(1) at the ends, O(n) before or after another item
 
 --- include feed_missing
 --- include open_feed
@@ -33,35 +32,47 @@
 --- include insert_at
 --- include keep_history
 local feeds, config, revision, history, publishes, items, ids, idincr = unpack(KEYS)
-local name, event, publish, position, item, place, where, relative = unpack(ARGV)
+local name, event, publish, position = unpack(ARGV, 1, 4)
 
 local failure, limit = open_feed(feeds, config, name)
-failure = failure or place_missing(ids, items, name, where, relative)
 if failure then
   return failure
 end
 redis.call('HLEN', items)
 local log = open_history(limit, event, revision, history, publishes, items)
-redis.call('INCR', publishes)
-local id, counted = nil, 0
-repeat
-  local count = redis.pcall('INCR', idincr)
-  if type(count) == 'table' then
-    undo_count(publishes, 1)
-    return count
-  end
-  id, counted = redis.call('GET', idincr), counted + 1
-  -- Somebody may have used the number without counting: his item must stay.
-until redis.call('HEXISTS', items, id) == 0
 
-local events = {'publish', publish, id, item, 'position', position, id, place}
-failure = announce(events, log)
-if failure then
-  undo_count(publishes, 1)
-  undo_count(idincr, counted)
-  return failure
+local function put(item, place, where, relative)
+  local refusal = place_missing(ids, items, name, where, relative)
+  if refusal then
+    return refusal
+  end
+  redis.call('INCR', publishes)
+  local id, counted = nil, 0
+  repeat
+    local count = redis.pcall('INCR', idincr)
+    if type(count) == 'table' then
+      undo_count(publishes, 1)
+      return count
+    end
+    id, counted = redis.call('GET', idincr), counted + 1
+    -- Somebody may have used the number without counting: his item must stay.
+  until redis.call('HEXISTS', items, id) == 0
+
+  local events = {'publish', publish, id, item, 'position', position, id, place}
+  refusal = announce(events, log)
+  if refusal then
+    undo_count(publishes, 1)
+    undo_count(idincr, counted)
+    return refusal
+  end
+  redis.call('HSET', items, id, item)
+  insert_at(ids, where, relative, id)
+  keep_history(log, events)
+  return id
 end
-redis.call('HSET', items, id, item)
-insert_at(ids, where, relative, id)
-keep_history(log, events)
-return id
+
+local replies = {}
+for at = 5, #ARGV, 4 do
+  replies[#replies + 1] = put(ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3])
+end
+return replies
