@@ -1,11 +1,12 @@
 """Measures listening: how many messages a handler can have, and how soon it has one.
 
-For the first, the server publishes by itself, a thousand messages in a script call, so that the
-listener is the limit.
+For the first, the server publishes by itself, a thousand messages in a script call.  Who is faster
+than it waits for it; a burst, which comes while the listener is held up, shows how fast that is.
 """
 
 from __future__ import annotations
 
+import contextlib
 import statistics
 import time
 
@@ -41,6 +42,7 @@ class Fanout:
     :ivar way: the method of txthoonk that listens.
     :ivar channels: that the others listen to.
     :ivar patterns: or those of channels.
+    :ivar burst: whether all are published before the listener may begin.
     :ivar handlers: how many txthoonk calls for each event.
     :ivar share: of the calls of a measurement.
     :ivar alone: whether only txthoonk and its limits are measured.
@@ -49,6 +51,7 @@ class Fanout:
     way: str
     channels: tuple[str, ...] = (f"feed.publish:{NAME}",)
     patterns: tuple[str, ...] = ()
+    burst: bool = False
     handlers: int = 1
     share: float = 10.0
     alone: bool = False
@@ -71,7 +74,9 @@ class Fanout:
         order |= {"handlers": self.handlers, "events": events * self.handlers}
         client.ask(do="listen", messages=events * len(self.channels + self.patterns), **order)
         begin = time.monotonic()
-        self._publish(bench, events)
+        with client.frozen() if self.burst else contextlib.nullcontext():
+            self._publish(bench, events)
+            begin = time.monotonic() if self.burst else begin
         each = self.handlers if program.name == OURS else 1
         return {title: events * each / (client.answer()["end"] - begin)}
 

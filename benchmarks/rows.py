@@ -129,7 +129,9 @@ def fanout() -> list[Row]:
     pattern = {"channels": (), "patterns": ("feed.publish:ben*",)}
     return [
         Row("plain handler", "fanout", Fanout("register_handler")),
+        Row("plain handler, of a burst", "fanout", Fanout("register_handler", burst=True)),
         Row("subscription", "fanout", Fanout("subscribe")),
+        Row("subscription, of a burst", "fanout", Fanout("subscribe", burst=True)),
         Row("subscription by pattern", "fanout", Fanout("subscribe_pattern", **pattern)),
         Row(
             "subscription, with history",

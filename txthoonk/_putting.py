@@ -8,6 +8,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
+from txthoonk._deferring import misfit
 from txthoonk.errors import InvalidInput, InvalidType, shown
 
 __all__ = ["Progressed", "put_many", "with_ids"]
@@ -43,12 +44,16 @@ async def put_many(
     words: list[str | bytes] = []
     held: list[list[str | bytes]] = []
     size = done = 0
-    sent: deque[Deferred[list[str]]] = deque()
+    sent: deque[Deferred[int]] = deque()
+
+    async def put(words: list[str | bytes], left: int) -> None:
+        sent.append(send(words).addCallback(len).addErrback(misfit))
+        await answered(left)
 
     async def answered(left: int) -> None:
         nonlocal done
         while len(sent) > left:
-            done += len(await sent[0])
+            done += await sent[0]
             sent.popleft()
             if progress is not None:
                 progress(done)
@@ -63,14 +68,12 @@ async def put_many(
                 if front:
                     held.append(words)
                 else:
-                    sent.append(send(words))
-                    await answered(IN_FLIGHT - 1)
+                    await put(words, IN_FLIGHT - 1)
                 words, size = [], 0
         if words:
             held.append(words)
         while held:
-            sent.append(send(_turned(held.pop()) if front else held.pop()))
-            await answered(IN_FLIGHT - 1)
+            await put(_turned(held.pop()) if front else held.pop(), IN_FLIGHT - 1)
         await answered(0)
     finally:
         for call in sent:

@@ -21,7 +21,7 @@ from twisted.python.failure import Failure
 
 from txthoonk._encoding import RAW, TEXT, Encoding, pack
 from txthoonk._scripts import Script
-from txthoonk._together import Together, only
+from txthoonk._together import MOST_BYTES, Together, only
 from txthoonk.errors import (
     AuthenticationError,
     ConnectionLost,
@@ -54,12 +54,14 @@ class Waiting(Deferred[Any]):
     :cvar script: the script that the request calls, if it calls one.
     :cvar command: that request, in case it must be sent again.
     :cvar confirmations: how many a SUBSCRIBE or the like still waits for.
+    :cvar calls: how many calls wait for it.
     """
 
     encoding: Encoding | None = None
     script: Script | None = None
     command: tuple[Any, ...] = ()
     confirmations: int = 0
+    calls: int = 1
 
 
 class RedisProtocol(Protocol):
@@ -78,6 +80,8 @@ class RedisProtocol(Protocol):
     """
 
     _log = Logger()
+    _together: Together | None = None
+    _transaction = False
 
     def __init__(
         self,
@@ -107,17 +111,26 @@ class RedisProtocol(Protocol):
         self._open = False
         self._write: Callable[[bytes], object]
         self._loaded: set[str] = set()
-        self._together: Together | None = None
         self._reading = False
         self._unsent = 0
-        #: Whether MULTI was sent, and neither EXEC nor DISCARD behind it.
-        self.transaction = False
+        self._pushes = False
         self._closing: list[Deferred[None]] = []
 
     @property
     def usable(self) -> bool:
         """Whether calls can be sent."""
         return self._lost is None
+
+    @property
+    def transaction(self) -> bool:
+        """Whether MULTI was sent, and neither EXEC nor DISCARD behind it."""
+        return self._transaction
+
+    @transaction.setter
+    def transaction(self, begun: bool) -> None:
+        if begun and self._together is not None:
+            self._send_together()  # it was called before MULTI
+        self._transaction = begun
 
     @property
     def oldest(self) -> Waiting | None:
@@ -150,7 +163,7 @@ class RedisProtocol(Protocol):
 
         :param encoding: None: as the connection does.
         """
-        if encoding is not None and self.transaction:
+        if encoding is not None and self._transaction:
             return fail(InvalidCommand(_IN_TRANSACTION))
         if memoryview in map(type, command):
             # hiredis takes the memory behind it, without heed of steps.
@@ -183,9 +196,9 @@ class RedisProtocol(Protocol):
         answers all of it together, and one always waits for the other.
         """
         self._unsent = 0
-        transport = self.transport
+        transport = cast(Any, self.transport)
         # One that is closing would forget to. An error comes again from the reactor's doWrite.
-        if IWriteDescriptor.providedBy(transport) and not getattr(transport, "disconnecting", 1):
+        if self._pushes and transport.connected and not transport.disconnecting:
             transport.doWrite()
 
     def call(self, script: Script, command: tuple[Any, ...], encoding: Encoding) -> Deferred[Any]:
@@ -194,7 +207,7 @@ class RedisProtocol(Protocol):
         :param command: ``EVALSHA`` with all that follows it.
         :param encoding: how to decode the reply.
         """
-        if self.transaction:
+        if self._transaction:
             return fail(InvalidCommand(_IN_TRANSACTION))
         try:
             packed = pack(command, encoding or self._own)
@@ -207,6 +220,8 @@ class RedisProtocol(Protocol):
     def _call(
         self, script: Script, command: tuple[Any, ...], packed: bytes, encoding: Encoding
     ) -> Waiting:
+        if self._together is not None:
+            self._send_together()  # before SCRIPT LOAD: it may be of the same script
         if script.sha not in self._loaded:
             self._loaded.add(script.sha)
             # A refusal is not lost: the EVALSHA behind it is answered NOSCRIPT.
@@ -238,18 +253,21 @@ class RedisProtocol(Protocol):
         :return: fires the answer for this group.
         """
         together = self._together
+        if together is None and not self._may_wait():
+            return self.call(script, (*prefix, *group), TEXT).addCallback(only)
+        size = sum(map(len, group))
+        if size >= MOST_BYTES:  # one that is refused for its size takes no others with it
+            return self.call(script, (*prefix, *group), TEXT).addCallback(only)
         if together is None or together.prefix is not prefix or together.full:
-            if not self._may_wait():
-                return self.call(script, (*prefix, *group), TEXT).addCallback(only)
             together = self._begin_together(script, prefix)
-        return together.add(group)
+        return together.add(group, size)
 
     def _may_wait(self) -> bool:
         """Tell whether others are under way, so that more may come in this turn."""
         return (
             bool(self._pending)
             and self._lost is None
-            and not self.transaction
+            and not self._transaction
             and (self._reading or hasattr(self.transport, "reactor"))
         )
 
@@ -257,7 +275,6 @@ class RedisProtocol(Protocol):
         if self._together is not None:
             self._send_together()
         elif not self._reading:
-            # The transport does not write before that either.
             cast(Any, self.transport).reactor.callLater(0, self._turn_ended)
         self._together = Together(script, prefix)
         return self._together
@@ -275,6 +292,7 @@ class RedisProtocol(Protocol):
             return
         self._unsent += together.calls - 1
         sent = self._call(together.script, together.command, packed, TEXT)
+        sent.calls = together.calls
         sent.addCallbacks(together.answered, together.failed)
 
     def _call_with_source(self, waiting: Waiting, script: Script) -> None:
@@ -363,6 +381,8 @@ class RedisProtocol(Protocol):
         self._open = True
         self._lost = None
         self._write = _present(self.transport).write
+        # What wraps another transport (TLS) provides it, too, and does not know of its end.
+        self._pushes = IWriteDescriptor.implementedBy(type(self.transport))
         if ITCPTransport.providedBy(self.transport):
             # What is written at once shall be sent at once.
             self.transport.setTcpNoDelay(True)
@@ -403,7 +423,7 @@ class RedisProtocol(Protocol):
         """Fail every Deferred that waits, and all later ones."""
         self._open = False
         why = self._last_words or reason.getErrorMessage()
-        unanswered = len(self._pending)
+        unanswered = sum(waiting.calls for waiting in self._pending)
         message = f"the connection to Redis was lost: {why}"
         if unanswered:
             message += f" ({unanswered} unanswered: each may or may not have been done)"

@@ -28,7 +28,7 @@ class _Queued(Deferred[Any]):
 
     due: float
     begin: Callable[[Redis], Deferred[Any]]
-    sent: Deferred[Any]
+    sent: Deferred[Any] | None = None
     multi: _Queued | None
 
 
@@ -207,13 +207,18 @@ class SteadyRedis(Redis):
             queued.errback(NotSent("the MULTI before it was not sent"))
             return
         redis.transaction = multi is not None
-        queued.sent = queued.begin(redis)
-        queued.sent.chainDeferred(queued)
+        queued.sent = sent = queued.begin(redis)
+        if not queued.called:
+            sent.chainDeferred(queued)
+        else:  # cancelled by somebody who was told meanwhile
+            sent.addErrback(lambda _: None)
+            sent.cancel()
 
     def _cancelled(self, queued: Deferred[Any]) -> None:
         queued = cast(_Queued, queued)
         if queued not in self._queue:
-            queued.sent.cancel()
+            if queued.sent is not None:
+                queued.sent.cancel()
             return
         del self._queue[queued]
         multi = queued.multi

@@ -110,16 +110,12 @@ class RedisSubscriber(RedisProtocol):
                 return
             if reply.__class__ is not list or len(reply) < 3:
                 break
-            sink = pattern_sink = None
+            what = reply[0]
             try:
-                if reply[0] == "message":
-                    sink = route(reply[1])
-                elif reply[0] == "pmessage":
-                    pattern_sink = pattern_route(reply[1])
-                if sink is not None:
+                if what == "message" and (sink := route(reply[1])) is not None:
                     sink(reply[2])
-                elif pattern_sink is not None:
-                    pattern_sink(reply[2], reply[3])
+                elif what == "pmessage" and (taker := pattern_route(reply[1])) is not None:
+                    taker(reply[2], reply[3])
                 else:
                     break
             except Exception:

@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 from txthoonk._scripts import Script
 from txthoonk.errors import InvalidResponse, shown
 
-__all__ = ["Together", "only"]
+__all__ = ["MOST_BYTES", "Together", "only"]
 
 MOST_CALLS = 25
 MOST_BYTES = 64 * 1024  # of arguments; and one call more
@@ -46,13 +46,14 @@ class Together:
         """How many there are."""
         return len(self._calls)
 
-    def add(self, group: tuple[Any, ...]) -> Deferred[Any]:
+    def add(self, group: tuple[Any, ...], size: int) -> Deferred[Any]:
         """Take one more call.
 
+        :param size: how long the group is.
         :return: fires the answer for this call.
         """
         self._groups.append(group)
-        self._bytes += sum(map(len, group))
+        self._bytes += size
         call: Deferred[Any] = Deferred()
         self._calls.append(call)
         return call
@@ -64,9 +65,10 @@ class Together:
 
     def send_each(self, send: Callable[[Script, tuple[Any, ...]], Deferred[Any]]) -> None:
         """Send each for itself, because something among them cannot be sent."""
-        for group, call in zip(self._groups, self._calls, strict=True):
-            sent = send(self.script, (*self.prefix, *group))
-            sent.addCallback(only).chainDeferred(call)
+        # All are sent before anybody is told: who is told may call more.
+        sent = [send(self.script, (*self.prefix, *group)) for group in self._groups]
+        for one, call in zip(sent, self._calls, strict=True):
+            one.addCallback(only).chainDeferred(call)
 
     def answered(self, answers: Any) -> None:
         """Answer all calls."""

@@ -143,18 +143,29 @@ def parse(channel: str, message: str) -> Event | None:
     kind, feed = _kind_of(channel)
     if kind in CHANNELS:
         return Event(kind, feed=message.partition(SEPARATOR)[0])
-    parts = message_parser(channel)(message)
-    if kind not in ITEM_KINDS or parts is None:
+    return _of_an_item(kind, feed, message) if kind else None
+
+
+def _of_an_item(
+    kind: str,
+    feed: str,
+    message: str,
+    revision: int | None = None,
+    epoch: str | None = None,
+    more: bool = False,
+) -> Event | None:
+    """Make the event of a message on one of the channels of :data:`ITEM_KINDS`."""
+    names = ITEM_KINDS[kind]
+    id_, separator, rest = message.partition(SEPARATOR)
+    if len(separator) != len(names) - 1:
         return None
-    named: dict[str, Any] = dict(zip(ITEM_KINDS[kind], parts, strict=True))
-    return _with_progress(Event(kind, feed, **named))
-
-
-def _with_progress(event: Event) -> Event:
-    """Take the item of a progress apart, which is the same for all serializers."""
-    if event.kind != "progress" or event.item is None:
-        return event
-    return event._replace(item=load_progress(event.id or "", event.item))
+    item: Any = None
+    position = None
+    if names[-1] == "item":
+        item = load_progress(id_, rest) if kind == "progress" else rest
+    elif names[-1] == "position":
+        position = rest
+    return Event(kind, feed, id_, item, position, revision, epoch, more)
 
 
 def _kind_of(channel: str) -> tuple[str, str]:
@@ -185,20 +196,14 @@ def parse_event(feed: str, message: str) -> tuple[Event, str] | None:
     """
     try:
         epoch, number, kind, twin = message.split(SEPARATOR, 3)
-        revision = number.removesuffix("+")
-        more = revision != number
+        revision = check_revision(number.removesuffix("+"))
         if not epoch.isalnum() or len(epoch) > MOST_EPOCH:
             return None
-        names = ITEM_KINDS[kind]
-        parts: dict[str, Any] = dict(
-            zip(names, twin.split(SEPARATOR, len(names) - 1), strict=True)
-        )
-        event = Event(
-            kind, feed, revision=check_revision(revision), epoch=epoch, more=more, **parts
-        )
-        return _with_progress(event), twin
+        more = number.endswith("+")
+        event = _of_an_item(kind, feed, twin, revision, epoch, more)
     except (ValueError, KeyError):
         return None
+    return None if event is None else (event, twin)
 
 
 def parse_entry(feed: str, epoch: str, entry: Sequence[Any]) -> Event:
@@ -207,17 +212,11 @@ def parse_entry(feed: str, epoch: str, entry: Sequence[Any]) -> Event:
     :param entry: the revision, and field, value, field, value, ...
     """
     fields = dict(zip(entry[1][::2], entry[1][1::2], strict=False))
-    event = Event(
-        fields.get("kind", ""),
-        feed,
-        fields.get("id"),
-        fields.get("item"),
-        fields.get("position"),
-        int(entry[0]),
-        epoch,
-        "more" in fields,
-    )
-    return _with_progress(event)
+    kind, id_, item = fields.get("kind", ""), fields.get("id"), fields.get("item")
+    if kind == "progress" and item is not None:
+        item = load_progress(id_ or "", item)
+    position, revision = fields.get("position"), int(entry[0])
+    return Event(kind, feed, id_, item, position, revision, epoch, "more" in fields)
 
 
 def parse_cursor(since: object) -> tuple[str, int]:

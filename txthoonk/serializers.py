@@ -26,7 +26,7 @@ def register_serializer(name: str, serializer: Serializer) -> None:
     """
     if name in _registry:
         raise InvalidInput(f"there is a serializer {name!r} already")
-    _registry[name] = serializer
+    _registry[name] = _Checked(name, serializer)
 
 
 def get_serializer(name: str) -> Serializer:
@@ -39,6 +39,27 @@ def get_serializer(name: str) -> Serializer:
     except KeyError:
         known = ", ".join(sorted(_registry))
         raise InvalidInput(f"unknown serializer {name!r}: known are {known}") from None
+
+
+class _Checked:
+    """A serializer of others, of which we make sure that it gives what can be stored."""
+
+    def __init__(self, name: str, serializer: Serializer) -> None:
+        self.binary = serializer.binary
+        self.loads = serializer.loads
+        self._name = name
+        self._dumps = serializer.dumps
+
+    def dumps(self, item: Any) -> str | bytes:
+        data: object = self._dumps(item)
+        if isinstance(data, (bytearray, memoryview)):
+            return bytes(data)
+        if not isinstance(data, (str, bytes)):
+            raise InvalidType(
+                f"serializer {self._name!r} must make str or bytes of an item, "
+                f"not {type(data).__name__}: {shown(item)}"
+            )
+        return data
 
 
 class _Text:
@@ -98,6 +119,4 @@ class _Json:
             raise ValueError(str(error)) from None
 
 
-register_serializer("text", _Text())
-register_serializer("bytes", _Bytes())
-register_serializer("json", _Json())
+_registry |= {"text": _Text(), "bytes": _Bytes(), "json": _Json()}

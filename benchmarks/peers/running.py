@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import threading
@@ -129,6 +130,15 @@ class Client(Process):
             self._process.stdin.flush()
         except BrokenPipeError:
             raise self.failed() from None
+
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Let it do nothing meanwhile."""
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
 
     def answer(self) -> dict[str, Any]:
         """Wait for the next answer."""

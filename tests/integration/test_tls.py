@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor as installed_reactor
-from twisted.internet.endpoints import TCP4ServerEndpoint
+from twisted.internet.endpoints import SSL4ServerEndpoint, TCP4ServerEndpoint
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.ssl import PrivateCertificate
+from twisted.internet.task import deferLater
 
-from tests.support import RedisTestCase
+from tests.support import TIMEOUT, RedisTestCase
 from tests.tls_support import DAY, Authority, TLSServer
 from txthoonk import Thoonk
 from txthoonk._url import Target, parse_url
@@ -28,8 +29,6 @@ GOOD = OURS.server("localhost", "127.0.0.1")
 
 
 class TLSTestCase(RedisTestCase):
-    timeout = 20
-
     async def serve(self, certificate: PrivateCertificate) -> TLSServer:
         """Put a server with TLS before this run's Redis."""
         server = TLSServer(self.target, certificate, reactor)
@@ -67,6 +66,30 @@ class TLSTestCase(RedisTestCase):
         error = await self.assertFailure(pub.redis.send("PING"), ConnectionLost)
         self.assertEqual(server.received, b"")
         return str(error)
+
+
+class HangingUp(Protocol):
+    """A server that answers once, and hangs up as TLS has it: close_notify, then the end."""
+
+    def dataReceived(self, data: bytes) -> None:
+        self.transport.write(b"+OK\r\n")
+        self.transport.loseConnection()
+
+
+class EndTests(TLSTestCase):
+    """Who hangs up leaves nobody waiting."""
+
+    async def test_call_between_notice_and_end(self) -> None:
+        """A call fails that is made when TLS knows of the end, and the connection is there."""
+        endpoint = SSL4ServerEndpoint(reactor, 0, GOOD.options(), interface="127.0.0.1")
+        port = await endpoint.listen(Factory.forProtocol(HangingUp))
+        self.addCleanup(port.stopListening)
+        place = f"rediss://localhost:{port.getHost().port}"
+        pub = await self.open(parse_url(place, ca_file=self.file(OURS)))
+        self.assertEqual(await pub.redis.send("PING"), "OK")
+        await deferLater(reactor, 0, lambda: None)
+        called = pub.redis.send("PING")
+        await self.assertFailure(called.addTimeout(TIMEOUT / 2, reactor), ConnectionLost)
 
 
 class AcceptedTests(TLSTestCase):
@@ -253,6 +276,6 @@ class ServiceTests(TLSTestCase):
         """The reason is told where connecting takes too long."""
         server = await self.serve(GOOD)
         thoonk = self.thoonk(server, THEIRS)
-        error = await self.assertFailure(thoonk.connect(timeout=1), ConnectionLost)
+        error = await self.assertFailure(thoonk.connect(timeout=3), ConnectionLost)
         self.assertIn("is not trusted", str(error))
         self.assertEqual((thoonk.state, server.received), ("stopped", b""))

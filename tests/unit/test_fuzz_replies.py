@@ -64,8 +64,8 @@ FEED: list[tuple[Call, list[Any]]] = [
     (lambda feed: feed.get_history("e:0", 1), [LOOK]),
 ]
 SORTED: list[tuple[Call, list[Any]]] = [
-    (lambda feed: feed.append([1]), ["1"]),
-    (lambda feed: feed.publish_before("2", [1]), ["1"]),
+    (lambda feed: feed.append([1]), [["1"]]),
+    (lambda feed: feed.publish_before("2", [1]), [["1"]]),
     (lambda feed: feed.edit("1", [1]), [1]),
     (lambda feed: feed.edit("1", [1], expect=0), [["CONFLICT", 0, None]]),
     (lambda feed: feed.move_first("1"), [1]),

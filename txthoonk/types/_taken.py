@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from twisted.internet.defer import Deferred
 
-from txthoonk._deferring import deferring
+from txthoonk._deferring import deferring, passing
 from txthoonk._encoding import TEXT
 from txthoonk._keys import feed_key, new_id
 from txthoonk._line import Line, Scripts
@@ -87,7 +87,7 @@ class TakenFeed(BaseFeed):
             self._line = self.pub.waiting_room.line(self._KIND, self.name, self._make_line)
         return self._line.get(check_seconds(timeout, "a timeout"), self._receive)
 
-    @deferring
+    @passing
     def put_many(
         self,
         items: Iterable[Any] | AsyncIterable[Any],

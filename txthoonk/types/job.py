@@ -180,7 +180,7 @@ class Job(JobState):
 
         :param item: what the feed's serializer takes.
         :param priority: ``Job.NORMAL``: to the end, or ``Job.HIGH``: to the front.
-        :param id_: text without NUL; None makes a random one.
+        :param id_: text without NUL, not empty; None makes a random one.
         :param delay: seconds from now until it is due, fractions allowed.
         :param at: when it is due: seconds since 1970, or a ``datetime`` that knows its zone.
         :return: fires the id; fails with
@@ -188,7 +188,7 @@ class Job(JobState):
             :class:`~txthoonk.errors.InvalidInput` or
             :class:`~txthoonk.errors.FeedDoesNotExist`.
         """
-        id_ = new_id() if id_ is None else check_id(id_)
+        id_ = new_id() if id_ is None else _check_new_id(id_)
         push, stored = self._push(priority), self._dumps(item)
         if delay is None and at is None:
             return self.pub.redis.call_together(_PUT, self._put[push], (id_, stored))
@@ -205,7 +205,7 @@ class Job(JobState):
         # It is put, whatever comes of this: whoever keeps the time looks again.
         return self._look_due().addErrback(lambda _: None).addCallback(lambda _: id_)
 
-    @deferring
+    @passing
     def put_many(
         self,
         items: Iterable[Any] | AsyncIterable[Any],
@@ -238,7 +238,7 @@ class Job(JobState):
         return Deferred.fromCoroutine(putting)
 
     def _given_pair(self, both: tuple[Any, str]) -> tuple[str, str | bytes]:
-        return check_id(both[1]), self._dumps(both[0])
+        return _check_new_id(both[1]), self._dumps(both[0])
 
     def _putter(self, push: str) -> Callable[[list[str | bytes]], Deferred[list[str]]]:
         call, command = self.pub.redis.call, self._put_all[push]
@@ -542,6 +542,12 @@ class Job(JobState):
             jobs were ``stalled``, ``due`` and ``retracted``; fails like that of a queue.
         """
         return Deferred.fromCoroutine(JobPass(self, self._RESTORE).run())
+
+
+def _check_new_id(id_: object) -> str:
+    if not check_id(id_):
+        raise InvalidInput("the id of a job must not be empty: in the line, that means none")
+    return str(id_)
 
 
 def _none(_: object) -> None:

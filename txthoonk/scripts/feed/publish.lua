@@ -56,13 +56,12 @@ redis.call('HLEN', items)
 local log = open_history(limit, event, revision, history, publishes, items)
 
 local function put(id, item, expect)
-  local refusal = conflict(log, name, expect, items, id)
+  local refusal, score = conflict(log, name, expect, items, id), next_score(time, last)
+  if not (refusal or score) then
+    refusal = redis.error_reply('SCOREINFINITE ' .. ids .. ' holds an infinite score: retract that id first')
+  end
   if refusal then
     return refusal
-  end
-  local score = next_score(time, last)
-  if not score then
-    return redis.error_reply('SCOREINFINITE ' .. ids .. ' holds an infinite score: retract that id first')
   end
   local known = redis.call('ZSCORE', ids, id)
   local gone = max > 0 and oldest_over(ids, max, id, known) or {}
@@ -77,10 +76,15 @@ local function put(id, item, expect)
 
   -- The first write comes before the events: it is what a replica or a full memory
   -- refuses. The others come after them, because the events may be refused too.
-  redis.call('INCR', publishes)
+  local counted = redis.pcall('INCR', publishes)
+  if type(counted) == 'table' then
+    return counted
+  end
   refusal = announce(events, log)
   if refusal then
     undo_count(publishes, 1)
+    -- A part of it may have been told: what comes behind it begins anew.
+    log = open_history(limit, event, revision, history, publishes, items)
     return refusal
   end
   remove_items(ids, items, gone)

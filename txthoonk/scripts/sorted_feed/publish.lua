@@ -46,7 +46,10 @@ local function put(item, place, where, relative)
   if refusal then
     return refusal
   end
-  redis.call('INCR', publishes)
+  local published = redis.pcall('INCR', publishes)
+  if type(published) == 'table' then
+    return published
+  end
   local id, counted = nil, 0
   repeat
     local count = redis.pcall('INCR', idincr)
@@ -63,6 +66,8 @@ local function put(item, place, where, relative)
   if refusal then
     undo_count(publishes, 1)
     undo_count(idincr, counted)
+    -- A part of it may have been told: what comes behind it begins anew.
+    log = open_history(limit, event, revision, history, publishes, items)
     return refusal
   end
   redis.call('HSET', items, id, item)
