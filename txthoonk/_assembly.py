@@ -53,6 +53,7 @@ class Assembly:
         self._whole = True
         self._broken = False
         self._pause: Deferred[Any] = succeed(None)
+        self._stopped = False
         # Whether to go by the messages, as where there is no history.
         self._by_messages = False
 
@@ -88,7 +89,7 @@ class Assembly:
         """
         attempts = 1
         state = await self._attempt()
-        while self._broken:
+        while self._broken and not self._stopped:
             # Who breaks it may go on and on: that must not keep the server busy.
             if attempts > 1:
                 self._pause = self._reader.later(min(PAUSE * attempts, LONGEST_PAUSE))
@@ -101,7 +102,8 @@ class Assembly:
         return [pairs[first : first + SLICE] for first in range(0, len(pairs), SLICE)] or [[]]
 
     def stop(self) -> None:
-        """End a pause between two attempts: nobody wants the state any more."""
+        """Make no further attempt: nobody wants the state any more."""
+        self._stopped = True
         self._pause.cancel()
 
     async def _attempt(self) -> State:

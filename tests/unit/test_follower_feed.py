@@ -187,6 +187,20 @@ class SnapshotTests(FollowerTestCase):
         self.tell(change(10))
         self.assertEqual(self.seen(), [snapshot([("a", "y")], "a", 9), change(10)])
 
+    def test_stopped_while_an_attempt_breaks(self) -> None:
+        """Who is stopped waits for no further attempt to read a state that changes too much."""
+        for stop in (False, True):
+            self.make(snapshot=True)
+            self.follower.ready()
+            for attempt in range(2):
+                self.tell(of_the_feed("create"))
+                if stop and attempt:
+                    self.follower.stop()
+                self.answer(state(5, a="x"))
+            self.assertEqual(len(self.reader.pauses), 0 if stop else 1)
+            self.reader.pauses.clear()
+            self.follower.stop()
+
     def test_told_before_the_state_is_read(self) -> None:
         """What is told of the feed as a whole before a new state is read is not lost."""
         self.make(snapshot=True, gap=UNRECORDED, position=Position("a", 5))
