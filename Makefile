@@ -43,7 +43,8 @@ faults: $(VENV)/.test ## every verb's connection cut after every byte: a quarter
 	TXTHOONK_FAULTS_EVERY_BYTE=1 $(BIN)/python -m twisted.trial tests.faults.test_cuts
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .coverage _trial_temp*
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .hypothesis .coverage* \
+		_trial_temp* benchmarks/peers/.env
 
 $(VENV)/.%: setup.py
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -1,4 +1,4 @@
-"""What must hold of a feed (contract; DESIGN 3 and 5): one function for each invariant.
+"""What must hold of a feed (docs/contract.rst): one function for each invariant.
 
 Each gets the state of a feed and gives what is wrong with it, in words.
 """

@@ -1,4 +1,4 @@
-"""One feed as one subscription follows it: down, reading, live or paused (DESIGN 5.5).
+"""One feed as one subscription follows it: down, reading, live or paused.
 
 *Down*: the channels are not confirmed.  *Reading*: they are, and live events are held
 while the history behind the position is read, or the whole state.  *Live*: each event is
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, TypeVar, cast
 
 from twisted.internet.defer import Deferred
@@ -17,16 +18,18 @@ from twisted.python.failure import Failure
 
 from txthoonk._assembly import Assembly, Unordered
 from txthoonk._connection import back_off
-from txthoonk._history import look
+from txthoonk._history import Look, look
 from txthoonk._keys import feed_channel
 from txthoonk._replay import (
     NOWHERE,
     SLOW,
     UNRECORDED,
-    Outcome,
     Position,
     Step,
     after_look,
+    connects,
+    drop_void,
+    is_foreign,
     step,
 )
 from txthoonk._roles import Reader, Restraint, Taker
@@ -58,11 +61,6 @@ class _Superseded(Exception):
 
 def _ignore(event: Event) -> None:
     pass
-
-
-def _is_foreign(event: Event) -> bool:
-    """Tell whether an event of a feed with history is of a writer without."""
-    return event.revision is None and event.kind not in CHANNELS
 
 
 class Follower:
@@ -163,7 +161,7 @@ class Follower:
             return
         if self._gap is not None:
             self._move_to(NOWHERE)
-            self._resync(Outcome(NOWHERE, self._gap))
+            self._resync(self._gap)
         self._gap = None
         self.live = self._live
         self._started()
@@ -189,7 +187,7 @@ class Follower:
     def check(self, epoch: str, top: int, valid: bool) -> None:
         """Compare the position with what the server had before the last message came."""
         current = self.epoch == epoch and self.revision >= top
-        if self.live == self._live and self.epoch is not None and not (current and valid):
+        if self.is_live and self.epoch is not None and not (current and valid):
             self._gap = GONE
             self._read_on()
 
@@ -240,7 +238,7 @@ class Follower:
         elif what is Step.DROP:
             return
         elif self._reader is None:
-            self._resync(Outcome(NOWHERE, UNSEEN))
+            self._resync(UNSEEN)
             self._move_to(NOWHERE)
             self._live(event)
         elif event is self._sought:  # the server was asked, and does not know of it
@@ -276,7 +274,7 @@ class Follower:
         if event.kind == "config" and self._going and self._going[0].kind == "config":
             return  # one look is enough for both
         # What kind of items it has, and whether it keeps a history, may be new.
-        if event.kind != "delete" and self._reader is not None and self.live == self._live:
+        if event.kind != "delete" and self._reader is not None and self.is_live:
             self._read_on(rest=self._rest())
 
     def _pause(self) -> None:
@@ -291,7 +289,7 @@ class Follower:
         else:
             self._taker.purge(self._source.feed)
             self._state_wanted = self._snapshot
-            waiting = self._resync(Outcome(NOWHERE, SLOW))
+            waiting = self._resync(SLOW)
         self._waiting = waiting
         waiting.addCallbacks(self._resume, lambda _: None, callbackArgs=(self._turn,))
 
@@ -363,7 +361,7 @@ class Follower:
         )
         if failures == 1:
             self._state_wanted = self._snapshot
-            self._resync(Outcome(NOWHERE, f"the feed cannot be read: {error}"))
+            self._resync(f"the feed cannot be read: {error}")
             self._started()
         if turn == self._turn:
             self.live = self._hold
@@ -413,15 +411,7 @@ class Follower:
     async def _replay_some(self, turn: int, most: int) -> bool:
         """Deliver the next events of the history; whether there are no more."""
         held = len(self._held)
-        try:
-            found = await self._still(turn, self._look(most))
-        except FeedDoesNotExist:
-            found = None
-        if turn != self._turn:
-            raise _Superseded
-        self.absent = found is None
-        if found is not None:
-            self._source.learn(found.type, found.serializer)
+        found = await self._looked(turn, most)
         before = Position(self.epoch, self.revision)
         outcome = after_look(
             before,
@@ -435,7 +425,8 @@ class Follower:
         self._foreign, self._from_start, self._contiguous = False, False, True
         self._move_to(outcome.position)
         reason = outcome.resync
-        if self.epoch is not None and self._drop_void(held, before.epoch) and reason is None:
+        void = self.epoch is not None and drop_void(self._held, held, self.epoch, before.epoch)
+        if void and reason is None:
             reason = ANEW
         self._started()
         if turn != self._turn:
@@ -443,10 +434,18 @@ class Follower:
         if reason is not None:
             self._gap = None
             self._state_wanted = self._snapshot
-            self._resync(Outcome(outcome.position, reason))
+            self._resync(reason, outcome.position)
         if found is None or not outcome.replay:
             self._gap = None
             return True
+        self._deliver(turn, found)
+        if self.revision >= found.top or connects(self._held, self.revision):
+            self._gap = None
+            return True
+        return False
+
+    def _deliver(self, turn: int, found: Look) -> None:
+        """Deliver the entries of a look."""
         for entry in found.entries:
             self._replayed = True
             event = parse_entry(self._source.feed, found.epoch, entry)
@@ -454,23 +453,18 @@ class Follower:
             self._taker.force(self._source.loaded(event))
             if turn != self._turn:
                 raise _Superseded
-        if self.revision >= found.top or self._held_connects():
-            self._gap = None
-            return True
-        return False
 
-    def _drop_void(self, count: int, last: str | None) -> bool:
-        """Drop events of an epoch that was over when the look was made.
-
-        :param count: how many of those that are held were held then.
-        :param last: the epoch of the position before.
-        :return: whether there was one that nothing has told of: neither of that epoch, which
-            is followed by a resync, nor of the present one.
-        """
-        before = [self._held.popleft() for _ in range(min(count, len(self._held)))]
-        kept = [event for event in before if event.epoch in (None, self.epoch)]
-        self._held.extendleft(reversed(kept))
-        return any(event.epoch not in (None, self.epoch, last) for event in before)
+    async def _looked(self, turn: int, most: int) -> Look | None:
+        """Look at the history; None if there is no such feed."""
+        found: Look | None = None
+        with suppress(FeedDoesNotExist):
+            found = await self._look(most)
+        if turn != self._turn:
+            raise _Superseded
+        self.absent = found is None
+        if found is not None:
+            self._source.learn(found.type, found.serializer)
+        return found
 
     def _look(self, count: int) -> Deferred[Any]:
         redis, feed = self._present_reader.redis, self._source.feed
@@ -478,10 +472,6 @@ class Follower:
             return look(redis, feed, "", 0, count)
         since = None if self.epoch is None else self.revision
         return look(redis, feed, self.epoch or "", since, 0 if since is None else count)
-
-    def _held_connects(self) -> bool:
-        first = next((e.revision for e in self._held if e.revision is not None), None)
-        return first is not None and first <= self.revision + 1
 
     async def _read_state(self, turn: int) -> bool:
         """Deliver the whole state; whether there is one."""
@@ -510,18 +500,19 @@ class Follower:
         for items in slices:
             if turn != self._turn:
                 raise _Superseded
-            self._taker.force(
-                Event(
-                    "snapshot",
-                    self._source.feed,
-                    item=items,
-                    revision=None if self.epoch is None else self.revision,
-                    epoch=self.epoch,
-                    more=items is not slices[-1],
-                    type=self._source.type,
-                )
-            )
+            self._taker.force(self._snapshot_of(items, more=items is not slices[-1]))
         return True
+
+    def _snapshot_of(self, items: list[tuple[str, Any]], more: bool) -> Event:
+        return Event(
+            "snapshot",
+            self._source.feed,
+            item=items,
+            revision=None if self.epoch is None else self.revision,
+            epoch=self.epoch,
+            more=more,
+            type=self._source.type,
+        )
 
     def _go_live(self) -> None:
         """Take the events that were held."""
@@ -531,10 +522,10 @@ class Follower:
         elif self._replayed and any(event.kind == "create" for event in held):
             # Whether what was read is of the old feed or the new one, nobody can tell.
             self._begin_anew(ANEW)
-        elif self.epoch is not None and any(map(_is_foreign, held)):
+        elif self.epoch is not None and any(map(is_foreign, held)):
             # One more look is behind them all.
             self._foreign, self._gap = True, GONE
-            self._read_on(*[e for e in held if not _is_foreign(e)], rest=self._rest())
+            self._read_on(*[e for e in held if not is_foreign(e)], rest=self._rest())
         else:
             self._going, self._held = held, deque()
             self.live = self._live
@@ -547,7 +538,7 @@ class Follower:
         self._tell_of_the_feed()
         self._move_to(NOWHERE)
         self._state_wanted = self._snapshot
-        self._resync(Outcome(NOWHERE, reason))
+        self._resync(reason)
         if turn == self._turn:
             self._read_on()
 
@@ -566,7 +557,7 @@ class Follower:
             return
         if not reason.check(ConnectionLost):  # only where all is stopped
             self._log.failure("feed {feed!r} cannot be read", reason, feed=self._source.feed)
-            self._resync(Outcome(NOWHERE, f"the feed cannot be read: {reason.getErrorMessage()}"))
+            self._resync(f"the feed cannot be read: {reason.getErrorMessage()}")
             self._move_to(NOWHERE)
             self.live = self._live
 
@@ -577,15 +568,14 @@ class Follower:
             self._told = Position(self.epoch, self.revision)
         self.epoch, self.revision = position.epoch, position.revision
 
-    def _resync(self, outcome: Outcome) -> Deferred[None]:
-        position = outcome.position
+    def _resync(self, reason: str, position: Position = NOWHERE) -> Deferred[None]:
         return self._taker.tell(
             Event(
                 "resync",
                 self._source.feed,
                 revision=None if position.epoch is None else position.revision,
                 epoch=position.epoch,
-                reason=outcome.resync,
+                reason=reason,
             )
         )
 
@@ -597,4 +587,4 @@ class Follower:
         if not self.first.called:
             self.first.errback(error)
         else:
-            self._resync(Outcome(NOWHERE, f"the feed cannot be followed: {error}"))
+            self._resync(f"the feed cannot be followed: {error}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-__all__ = ["glob_matcher"]
+__all__ = ["glob_matcher", "is_pattern"]
 
 # A member of a set is an escaped byte, a range or a byte.  As in Redis, a range ends
 # with whatever stands behind the hyphen, and a set with the pattern at the latest.
@@ -23,6 +23,11 @@ def glob_matcher(pattern: str) -> Callable[[str], bool]:
     tokens = _TOKEN.finditer(_bytewise(pattern))
     regex = re.compile("".join(map(_translate, tokens)), re.DOTALL)
     return lambda name: regex.fullmatch(_bytewise(name)) is not None
+
+
+def is_pattern(text: str) -> bool:
+    """Tell whether a text that a user gave is a pattern, and not the name of one feed."""
+    return not set("*?[\\").isdisjoint(text)
 
 
 def _bytewise(text: str) -> str:

@@ -1,6 +1,6 @@
 """Reading a feed's history: where it stands, and what it has behind a position.
 
-A position is an epoch and a revision in it (DESIGN 5.5); the scripts judge it.
+A position is an epoch and a revision in it (docs/subscriptions.rst); the scripts judge it.
 """
 
 from __future__ import annotations

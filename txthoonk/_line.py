@@ -1,4 +1,4 @@
-"""The gets of one feed: who waits, in which order, and how they are served (DESIGN 5.3).
+"""The gets of one feed: who waits, in which order, and how they are served.
 
 At any time a line does one of three things. It is *idle*; or it *asks*: one script call
 takes items for as many as wait; or, when there were not enough, it *waits*: BLMOVE on a
@@ -374,9 +374,11 @@ class Line:
             return
         unblock = ("CLIENT", "UNBLOCK", self._redis.client_id)
         asked = self._pub.redis.request(unblock, TEXT)
-        words = (self._redis, self._blocks)
         asked.addCallbacks(
-            self._wait_ended, self._cannot_unblock, callbackArgs=(*words, tries), errbackArgs=words
+            self._wait_ended,
+            self._cannot_unblock,
+            callbackArgs=(self._redis, self._blocks, tries),
+            errbackArgs=(self._blocks,),
         )
 
     def _wait_ended(
@@ -392,7 +394,7 @@ class Line:
             # answer may.
             self._end_wait(tries - 1)
 
-    def _cannot_unblock(self, reason: Failure, redis: WaitingConnection, block: int) -> None:
+    def _cannot_unblock(self, reason: Failure, block: int) -> None:
         health = self._room.health
         if health is not None and self._gets:
             health.cannot_unblock(reason)

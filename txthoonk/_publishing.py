@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 
 from txthoonk._config import Config, config_fields
@@ -54,6 +55,8 @@ class Publishing:
     waiting_room: WaitingRoom
     _uuid: str
     _feedtypes: set[str]
+    #: Services that work on its connections, and so must be stopped before these are.
+    _services: set[Service]
 
     def register_feedtype(self, name: str, cls: FeedType) -> None:
         """Make ``pub.<name>(feed_name, config=None)`` open feeds of a type of your own.

@@ -216,7 +216,7 @@ class Pump:
         try:
             self.job._said(words, status)
         except JobNotClaimed as error:
-            self._worker._late(self, words[0], error)
+            self._log.warn("nothing came of a finish: {error}", error=error)
 
     def _take(self, time: str, claims: list[Any]) -> None:
         """Keep what was claimed until somebody begins it."""

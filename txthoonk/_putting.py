@@ -20,8 +20,6 @@ IN_FLIGHT = 4  # calls
 #: Is called with how many items are put so far.
 Progressed = Callable[[int], object]
 
-Pairs = list[tuple[str, Any]]
-
 
 async def put_many(
     items: Iterable[Any] | AsyncIterable[Any],
@@ -41,45 +39,72 @@ async def put_many(
     if progress is not None and not callable(progress):
         raise InvalidType(f"progress must be callable: {shown(progress)}")
     ids: list[str] = []
-    words: list[str | bytes] = []
     held: list[list[str | bytes]] = []
-    size = done = 0
-    sent: deque[Deferred[int]] = deque()
-
-    async def put(words: list[str | bytes], left: int) -> None:
-        sent.append(send(words).addCallback(len).addErrback(misfit))
-        await answered(left)
-
-    async def answered(left: int) -> None:
-        nonlocal done
-        while len(sent) > left:
-            done += await sent[0]
-            sent.popleft()
-            if progress is not None:
-                progress(done)
-
+    calls = _Calls(send, progress)
     try:
-        async for item in _each(items):
-            id_, stored = pair(item)
-            ids.append(id_)
-            words += (id_, stored)
-            size += len(stored)
-            if len(words) == 2 * MOST_ITEMS or size >= MOST_BYTES:
-                if front:
-                    held.append(words)
-                else:
-                    await put(words, IN_FLIGHT - 1)
-                words, size = [], 0
-        if words:
-            held.append(words)
+        async for some, words in _in_parts(items, pair):
+            ids += some
+            if front:
+                held.append(words)
+            else:
+                await calls.make(words)
         while held:
-            await put(_turned(held.pop()) if front else held.pop(), IN_FLIGHT - 1)
-        await answered(0)
+            await calls.make(_turned(held.pop()))
+        await calls.answered(0)
     finally:
-        for call in sent:
-            # Who called is told of the first failure, or does not wait any more.
-            call.addErrback(lambda _: None)
+        calls.abandon()
     return ids
+
+
+async def _in_parts(
+    items: Iterable[Any] | AsyncIterable[Any], pair: Callable[[Any], tuple[str, str | bytes]]
+) -> AsyncIterator[tuple[list[str], list[str | bytes]]]:
+    """Give the ids and the words of each call."""
+    ids: list[str] = []
+    words: list[str | bytes] = []
+    size = 0
+    async for item in _each(items):
+        id_, stored = pair(item)
+        ids.append(id_)
+        words += (id_, stored)
+        size += len(stored)
+        if len(ids) == MOST_ITEMS or size >= MOST_BYTES:
+            yield ids, words
+            ids, words, size = [], [], 0
+    if ids:
+        yield ids, words
+
+
+class _Calls:
+    """The calls that are under way, in their order."""
+
+    def __init__(
+        self,
+        send: Callable[[list[str | bytes]], Deferred[list[str]]],
+        progress: Progressed | None,
+    ) -> None:
+        self._send = send
+        self._progress = progress
+        self._sent: deque[Deferred[int]] = deque()
+        self._done = 0
+
+    async def make(self, words: list[str | bytes]) -> None:
+        """Make a call, and wait until another one may be made."""
+        self._sent.append(self._send(words).addCallback(len).addErrback(misfit))
+        await self.answered(IN_FLIGHT - 1)
+
+    async def answered(self, left: int) -> None:
+        """Wait until no more than some are under way."""
+        while len(self._sent) > left:
+            self._done += await self._sent[0]
+            self._sent.popleft()
+            if self._progress is not None:
+                self._progress(self._done)
+
+    def abandon(self) -> None:
+        """Let them end: who called is told of the first failure, or does not wait any more."""
+        for call in self._sent:
+            call.addErrback(lambda _: None)
 
 
 def _turned(words: list[str | bytes]) -> list[str | bytes]:

@@ -210,7 +210,7 @@ class RedisProtocol(Protocol):
         if self._transaction:
             return fail(InvalidCommand(_IN_TRANSACTION))
         try:
-            packed = pack(command, encoding or self._own)
+            packed = pack(command, encoding)
         except InvalidData:
             return fail()
         if self._lost is not None:

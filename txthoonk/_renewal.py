@@ -1,4 +1,4 @@
-"""Renews all claims of a process with one call, and tells that its workers live."""
+"""Renews all claims of a publisher together, and tells that its workers live."""
 
 from __future__ import annotations
 

@@ -1,17 +1,19 @@
 """History and live events, merged: what follows from what is known (pure functions).
 
 A position is an epoch and a revision in it; :class:`Position` without an epoch is that of
-a feed that keeps no history (DESIGN 5.5).
+a feed that keeps no history (docs/subscriptions.rst).
 """
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Iterable
 from enum import Enum
 
 import attr
 
 from txthoonk._history import REASONS, Look
-from txthoonk.events import Event
+from txthoonk.events import CHANNELS, Event
 
 __all__ = [
     "FOREIGN",
@@ -22,6 +24,9 @@ __all__ = [
     "Position",
     "Step",
     "after_look",
+    "connects",
+    "drop_void",
+    "is_foreign",
     "step",
 ]
 
@@ -110,6 +115,31 @@ def after_look(
     if contiguous and gap is None:
         return Outcome(NOWHERE)  # the history begins somewhere in the events that come
     return Outcome(top, gap)
+
+
+def is_foreign(event: Event) -> bool:
+    """Tell whether an event of a feed with history is of a writer without."""
+    return event.revision is None and event.kind not in CHANNELS
+
+
+def connects(held: Iterable[Event], revision: int) -> bool:
+    """Tell whether events that are held go on from a revision without a gap."""
+    first = next((event.revision for event in held if event.revision is not None), None)
+    return first is not None and first <= revision + 1
+
+
+def drop_void(held: deque[Event], count: int, epoch: str | None, last: str | None) -> bool:
+    """Drop events of an epoch that was over when a look was made.
+
+    :param count: how many of those that are held were held then.
+    :param epoch: the present one.
+    :param last: the epoch of the position before.
+    :return: whether there was one that nothing has told of: neither of that epoch, which
+        is followed by a resync, nor of the present one.
+    """
+    before = [held.popleft() for _ in range(min(count, len(held)))]
+    held.extendleft(reversed([event for event in before if event.epoch in (None, epoch)]))
+    return any(event.epoch not in (None, epoch, last) for event in before)
 
 
 #: Why a resync follows where the feed keeps no history.

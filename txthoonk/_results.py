@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["ResultSub", "Results"]
 
 # Seconds that one attempt to listen may take in a patient room, and from one to the next
-# at the most: together less than a note stands (WANTED in txthoonk.types.job).
+# at the most: together less than a note stands (WANTED in txthoonk.types._job_results).
 ATTEMPT = 4.0
 RENEWAL = 4.0
 

@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from txthoonk._deferring import also
 from txthoonk._dispatch import Group
 from txthoonk._encoding import TEXT
 from txthoonk._follower import UNCONFIRMED, Follower
@@ -178,7 +179,7 @@ class _PatternFollowers:
                     self._follow(name, UNRECORDED if again else None, from_start=again).ready()
         self._finding = False
         for follower in list(self._followers.values()):
-            await _told(follower.first)
+            await also(follower.first)
         if not self._first.called:
             self._first.callback(None)
 
@@ -250,10 +251,3 @@ class _PatternFollowers:
 
     def _is_told(self, feed: str) -> bool:
         return feed not in self._followers or self._followers[feed].is_live
-
-
-def _told(first: Deferred[None]) -> Deferred[None]:
-    """Wait for a Deferred that others wait for too."""
-    told: Deferred[None] = Deferred()
-    first.addCallback(lambda _: told.callback(None))
-    return told

@@ -6,6 +6,7 @@ from twisted.application.service import MultiService
 from twisted.logger import Logger
 
 from txthoonk._tap import ServiceOptions, Setting, feed_name, seconds
+from txthoonk._timeouts import check_interval
 from txthoonk.maintenance import Maintenance
 
 __all__ = ["Options", "makeService"]
@@ -14,10 +15,7 @@ _log = Logger()
 
 
 def _interval(text: str) -> float:
-    interval = seconds(text)
-    if not interval:
-        raise ValueError("the time must be above 0 seconds")
-    return interval
+    return check_interval(seconds(text), "the time")
 
 
 class Options(ServiceOptions):

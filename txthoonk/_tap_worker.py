@@ -178,7 +178,7 @@ def makeService(options: Options) -> MultiService:
         name=options["name"],
     )
     if options["in-thread"]:
-        thoonk._reactor.suggestThreadPoolSize(concurrency + OTHER_THREADS)
+        thoonk.waiting_room.reactor.suggestThreadPoolSize(concurrency + OTHER_THREADS)
     _log.info(
         "worker {name!r} works on {feeds} at {url}, {concurrency} at a time",
         name=worker.about["name"],

@@ -45,6 +45,7 @@ class ThoonkPub(ThoonkBase[Redis], Publishing):
         """
         super().__init__(redis)
         self._feedtypes = set()
+        self._services = set()
         self.waiting_room = WaitingRoom(self, reactor, endpoint)
 
     def makeConnection(self, transport: ITransport) -> None:

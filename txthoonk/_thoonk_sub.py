@@ -24,7 +24,7 @@ from txthoonk.subscriptions import LIMIT, EventHandler, Subscription
 if TYPE_CHECKING:
     from txthoonk.types._base import BaseFeed
 
-__all__ = ["ThoonkSub"]
+__all__ = ["ThoonkSub", "check_handler"]
 
 
 class ThoonkSub(ThoonkBase[RedisSubscriber]):
@@ -46,9 +46,9 @@ class ThoonkSub(ThoonkBase[RedisSubscriber]):
         # As in 0.1, the subscriber calls us through its own attributes.
         redis.channelSubscribed = self.channelSubscribed  # type: ignore[method-assign]
         redis.subscriptionFailed = self._dispatcher.refused  # type: ignore[method-assign]
-        self._take_patterns(redis)
+        self._take_messages(redis)
 
-    def _take_patterns(self, redis: RedisSubscriber) -> None:
+    def _take_messages(self, redis: RedisSubscriber) -> None:
         dispatcher = self._dispatcher
         redis.patternMessageReceived = self._pattern_message  # type: ignore[method-assign]
         redis.patternSubscriptionFailed = dispatcher.refused_patterns  # type: ignore[method-assign]
@@ -99,7 +99,7 @@ class ThoonkSub(ThoonkBase[RedisSubscriber]):
             :class:`~txthoonk.errors.ResponseError` if Redis refuses the channel.
             Cancelling it removes the handler.
         """
-        _check_handler(event, handler)
+        check_handler(event, handler)
         return self._dispatcher.add(channel_for(event), handler)
 
     def remove_handler(self, id_: int) -> None:
@@ -215,7 +215,8 @@ class ThoonkSub(ThoonkBase[RedisSubscriber]):
             )
 
 
-def _check_handler(event: object, handler: object) -> None:
+def check_handler(event: object, handler: object) -> None:
+    """Refuse what is no channel, or cannot be called."""
     if not isinstance(event, str) or not event:
         raise InvalidType(f"an event must be a str and not empty: {shown(event)}")
     if not callable(handler):

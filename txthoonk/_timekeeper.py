@@ -34,7 +34,7 @@ MARGIN = 0.001  # seconds; the server's times are told in whole milliseconds
 class Timekeeper:
     """Keeps the time of one feed, between :meth:`attend` and :meth:`leave`.
 
-    :param look: puts what is due into the line: see ``scripts/job/due.lua``.
+    :param due: puts what is due into the line: see ``scripts/job/due.lua``.
     :param expire: ends claims that are too old.
     """
 
@@ -42,11 +42,11 @@ class Timekeeper:
         self,
         room: WaitingRoom,
         name: str,
-        look: Callable[[], Deferred[list[Any]]],
+        due: Callable[[], Deferred[list[Any]]],
         expire: Callable[[], Coroutine[Any, Any, None]],
     ) -> None:
         self._room = room
-        self._due = look
+        self._due = due
         self._expire = expire
         self._attending = 0
         self._looking: Deferred[Any] | None = None

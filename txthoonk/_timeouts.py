@@ -7,7 +7,7 @@ from datetime import datetime
 
 from txthoonk.errors import InvalidInput, InvalidType, shown
 
-__all__ = ["MOST_SECONDS", "check_seconds", "check_time"]
+__all__ = ["check_interval", "check_seconds", "check_time"]
 
 #: What counts as a time at all; some thirty years.
 MOST_SECONDS = 10**9
@@ -29,6 +29,13 @@ def check_seconds(seconds: object, what: str) -> float:
     if not 0 <= seconds <= MOST_SECONDS or math.isnan(seconds):
         raise InvalidInput(f"{what} must be 0 to {MOST_SECONDS:,} seconds: {shown(seconds)}")
     return seconds
+
+
+def check_interval(seconds: object, what: str) -> float:
+    """Give back a number of seconds above 0; see :func:`check_seconds`."""
+    if not (checked := check_seconds(seconds, what)):
+        raise InvalidInput(f"{what} must be above 0 seconds")
+    return checked
 
 
 def check_time(delay: object, at: object) -> tuple[int, int]:

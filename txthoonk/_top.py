@@ -22,10 +22,10 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from txthoonk._cli_tools import CommandError, publisher, show
-from txthoonk._glob import glob_matcher
+from txthoonk._glob import glob_matcher, is_pattern
 from txthoonk._overview import Overview, read_overviews
 from txthoonk._publishing import Publishing
-from txthoonk._timeouts import check_seconds
+from txthoonk._timeouts import check_interval
 from txthoonk._top_view import UNLIMITED, Line, as_json, render
 from txthoonk._url import Target, parse_url
 from txthoonk.errors import ConnectionLost, ResponseError
@@ -63,8 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 async def top(reactor: Any, target: Target, options: argparse.Namespace) -> None:
     """Show feeds until somebody stops it, or once."""
     interval = INTERVAL if options.interval is None else options.interval
-    if check_seconds(interval, "--interval") <= 0:
-        raise CommandError("--interval must be above 0 seconds")
+    check_interval(interval, "--interval")
     if not (options.once or options.json or sys.stdout.isatty()):
         raise CommandError("there is no terminal to show this on; --once prints it once")
     async with publisher(reactor, target) as pub:
@@ -138,8 +137,7 @@ class _View:
     def check_names(self) -> None:
         """Complain of a feed that was named and does not exist."""
         for name in self._patterns:
-            is_name = set("*?[\\").isdisjoint(name)
-            if is_name and name not in self._feeds and name not in self._failed:
+            if not is_pattern(name) and name not in self._feeds and name not in self._failed:
                 raise CommandError(f"feed {name!r} does not exist")
 
     def lines(self, size: tuple[int, int], note: str = "") -> list[Line]:

@@ -13,7 +13,7 @@ waits.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, Union
 from weakref import WeakValueDictionary
 
@@ -45,6 +45,8 @@ SPARE = 4  # connections that are kept for the next one who waits
 
 Connection = TypeVar("Connection", "WaitingConnection", ResultSub)
 Answer = TypeVar("Answer")
+Key = TypeVar("Key", bound=Hashable)
+Shared = TypeVar("Shared", Line, Results, Claims, Timekeeper)
 AnyConnection = Union[ResultSub, "WaitingConnection"]
 
 
@@ -151,31 +153,30 @@ class WaitingRoom:
 
     def line(self, kind: str, name: str, make: Callable[[WaitingRoom], Line]) -> Line:
         """Give the line of a feed, which all objects of that feed share."""
-        line = self._lines.get((kind, name))
-        if line is None:
-            line = self._lines[kind, name] = make(self)
-        return line
+        return self._shared(self._lines, (kind, name), make)
 
     def results(self, name: str, make: Callable[[WaitingRoom], Results]) -> Results:
         """Give the results of a feed, which all objects of that feed share."""
-        results = self._results.get(name)
-        if results is None:
-            results = self._results[name] = make(self)
-        return results
+        return self._shared(self._results, name, make)
 
     def claims(self, name: str, make: Callable[[WaitingRoom], Claims]) -> Claims:
         """Give the claims on jobs of a feed, which all objects of that feed share."""
-        claims = self._claims.get(name)
-        if claims is None:
-            claims = self._claims[name] = make(self)
-        return claims
+        return self._shared(self._claims, name, make)
 
     def timekeeper(self, name: str, make: Callable[[WaitingRoom], Timekeeper]) -> Timekeeper:
         """Give the timekeeper of a feed, which all objects of that feed share."""
-        keeper = self._timekeepers.get(name)
-        if keeper is None:
-            keeper = self._timekeepers[name] = make(self)
-        return keeper
+        return self._shared(self._timekeepers, name, make)
+
+    def _shared(
+        self,
+        made: WeakValueDictionary[Key, Shared],
+        key: Key,
+        make: Callable[[WaitingRoom], Shared],
+    ) -> Shared:
+        shared = made.get(key)
+        if shared is None:
+            shared = made[key] = make(self)
+        return shared
 
     # -- connections ---------------------------------------------------------
 
@@ -306,12 +307,10 @@ class WaitingRoom:
         health.may_unblock = True
         health.check()
 
-    def lost(self, error: ConnectionLost) -> None:
+    def lost(self) -> None:
         """Rest until :meth:`resume`: the connection of a patient room's publisher is gone.
 
         Nobody who waits is failed.  To be called before the calls on it fail.
-
-        :param error: why.
         """
         self.up = False
 

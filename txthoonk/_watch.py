@@ -11,7 +11,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, gatherResults
 
 from txthoonk._cli_tools import CommandError, publisher, show
-from txthoonk._glob import glob_matcher
+from txthoonk._glob import glob_matcher, is_pattern
 from txthoonk._records import Progress
 from txthoonk._url import Target
 from txthoonk.errors import InvalidItem
@@ -25,7 +25,7 @@ __all__ = ["as_json", "as_text", "watch"]
 async def watch(reactor: Any, target: Target, options: argparse.Namespace) -> None:
     """Show events until somebody stops it, or nobody reads them any more."""
     if options.since is not None and (
-        len(options.patterns) > 1 or _is_pattern(options.patterns[0])
+        len(options.patterns) > 1 or is_pattern(options.patterns[0])
     ):
         raise CommandError("--since goes with one feed")
     async with publisher(reactor, target):
@@ -46,10 +46,6 @@ def _tell(state: str, reason: BaseException | None) -> None:
         print(f"thoonk: {reason}; trying again", file=sys.stderr)
 
 
-def _is_pattern(text: str) -> bool:
-    return not set("*?[\\").isdisjoint(text)
-
-
 class _Watcher:
     """Shows each event once, though several patterns may match.
 
@@ -61,7 +57,7 @@ class _Watcher:
         self._thoonk = thoonk
         self._options = options
         self._matchers = {
-            text: glob_matcher(text) if _is_pattern(text) else text.__eq__
+            text: glob_matcher(text) if is_pattern(text) else text.__eq__
             for text in options.patterns
         }
 
@@ -76,7 +72,7 @@ class _Watcher:
                 self._show(event)
 
         options = self._options
-        if _is_pattern(text):
+        if is_pattern(text):
             return self._thoonk.subscribe_pattern(text, take, snapshot=options.snapshot)
         return self._thoonk.subscribe(text, take, since=options.since, snapshot=options.snapshot)
 

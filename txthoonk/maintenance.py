@@ -17,12 +17,11 @@ from txthoonk._deferring import MISFITS
 from txthoonk._encoding import TEXT
 from txthoonk._keys import check_name, feed_key
 from txthoonk._publishing import Publishing
-from txthoonk._timeouts import check_seconds
+from txthoonk._timeouts import check_interval
 from txthoonk.errors import (
     ConnectionLost,
     FeedDoesNotExist,
     FeedTypeMismatch,
-    InvalidInput,
     InvalidType,
     ResponseError,
     ThoonkError,
@@ -38,7 +37,7 @@ JITTER = 0.25  # of the interval, more or less
 
 _TYPES: dict[str, type[TakenFeed]] = {"job": Job, "queue": Queue, "pyqueue": PythonQueue}
 
-Feed = Union[TakenFeed, str]
+FeedOrName = Union[TakenFeed, str]
 
 
 class Maintenance(Service):
@@ -61,7 +60,7 @@ class Maintenance(Service):
     def __init__(
         self,
         thoonk: Publishing,
-        feeds: Iterable[Feed] | Feed | None = None,
+        feeds: Iterable[FeedOrName] | FeedOrName | None = None,
         interval: float = 30.0,
         reactor: Any = None,
     ) -> None:
@@ -69,9 +68,7 @@ class Maintenance(Service):
         if isinstance(feeds, (str, TakenFeed)):
             feeds = [feeds]
         self._feeds = None if feeds is None else _checked_all(feeds)
-        self._interval = check_seconds(interval, "interval")
-        if not interval:
-            raise InvalidInput("the interval of maintenance must be above 0 seconds")
+        self._interval = check_interval(interval, "the interval of maintenance")
         self._given_reactor = reactor
         self._uuid = uuid.uuid4().hex
         self._timer: IDelayedCall | None = None
@@ -89,9 +86,7 @@ class Maintenance(Service):
         if self.running:
             return
         super().startService()  # type: ignore[no-untyped-call]
-        services = getattr(self._pub, "_services", None)
-        if services is not None:
-            services.add(self)
+        self._pub._services.add(self)
         self._schedule(0.0)
 
     def stopService(self) -> Deferred[None]:
@@ -101,7 +96,7 @@ class Maintenance(Service):
         """
         if self.running:
             super().stopService()  # type: ignore[no-untyped-call]
-            getattr(self._pub, "_services", set()).discard(self)
+            self._pub._services.discard(self)
             timer, self._timer = self._timer, None
             if timer is not None:
                 timer.cancel()
@@ -153,7 +148,7 @@ class Maintenance(Service):
             self._leave(name)
         return sorted(names)
 
-    async def _maintain(self, one: Feed) -> None:
+    async def _maintain(self, one: FeedOrName) -> None:
         feed = await self._present(one)
         if feed is None:
             return
@@ -163,7 +158,7 @@ class Maintenance(Service):
         if await self._may(feed.name):
             await feed.maintenance()
 
-    async def _present(self, one: Feed) -> TakenFeed | None:
+    async def _present(self, one: FeedOrName) -> TakenFeed | None:
         """Give a feed as what it is now, which may be another one of the same name."""
         name = one if isinstance(one, str) else one.name
         type_ = (await self._pub.get_config(name)).get("type", "feed")
@@ -198,13 +193,13 @@ class Maintenance(Service):
             job._timekeeper.leave()
 
 
-def _checked_all(feeds: object) -> list[Feed]:
+def _checked_all(feeds: object) -> list[FeedOrName]:
     if not isinstance(feeds, Iterable):
         raise InvalidType(f"feeds must be an iterable of feeds or names: {shown(feeds)}")
     return [_checked(feed) for feed in feeds]
 
 
-def _checked(feed: object) -> Feed:
+def _checked(feed: object) -> FeedOrName:
     if isinstance(feed, TakenFeed):
         return feed
     if not isinstance(feed, str):

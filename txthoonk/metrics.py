@@ -27,7 +27,7 @@ from twisted.web.server import Request, Site
 
 from txthoonk._measures import MEASURED, ConnectionMeasures, FeedMeasures, JobMeasures
 from txthoonk._overview import read_overviews
-from txthoonk._timeouts import check_seconds
+from txthoonk._timeouts import check_interval
 from txthoonk.errors import InvalidInput, InvalidType, ResponseError, ThoonkError, shown
 from txthoonk.service import Thoonk
 from txthoonk.worker import Worker
@@ -67,9 +67,7 @@ class Metrics(Service):
         """
         self._thoonk = thoonk
         self._workers = _checked(workers)
-        self._interval = check_seconds(interval, "interval")
-        if not interval:
-            raise InvalidInput("the interval of metrics must be above 0 seconds")
+        self._interval = check_interval(interval, "the interval of metrics")
         self._reactor = reactor or thoonk.waiting_room.reactor
         self.registry = CollectorRegistry() if registry is None else registry
         self._jobs = JobMeasures(self.registry, self._workers)

@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from txthoonk._state import MISSING, FeedState, State, make_state
+from txthoonk._state import FeedState, State, make_state
 from txthoonk.errors import SubscriptionEnded
 from txthoonk.events import Event
 from txthoonk.subscriptions import Subscription
@@ -71,10 +71,7 @@ class Mirror(Mapping[str, Any]):
 
     def __getitem__(self, id_: str) -> Any:
         """Give an item."""
-        item = self._state.items[id_]
-        if item is MISSING:
-            raise KeyError(id_)
-        return item
+        return self._state.items[id_]
 
     def __iter__(self) -> Iterator[str]:
         """Iterate over the ids, in the feed's order."""
@@ -174,11 +171,8 @@ class Mirror(Mapping[str, Any]):
                     callback(event)
 
     def _cannot_follow(self, reason: Failure) -> None:
-        if not self._first.called:
+        if not self._first.called:  # else it was stopped before
             self._first.errback(reason)
-        elif not self._stopped:
-            self._log.failure("{mirror!r} ends", reason, mirror=self)
-            self._tell(Event("resync", self.name, reason=reason.getErrorMessage()))
 
 
 def follow(thoonk: Thoonk, feed: BaseFeed | str) -> Deferred[Mirror]:

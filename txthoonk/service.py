@@ -8,14 +8,12 @@ from collections.abc import Callable
 from typing import Any
 
 import attr
-from twisted.application.service import Service
 from twisted.internet.defer import (
     CancelledError,
     Deferred,
     TimeoutError,
     fail,
     maybeDeferred,
-    succeed,
 )
 from twisted.internet.interfaces import IProtocolFactory, IStreamClientEndpoint
 from twisted.internet.task import deferLater
@@ -30,7 +28,8 @@ from txthoonk._health import text_of
 from txthoonk._publishing import Publishing
 from txthoonk._server import RedisServer
 from txthoonk._steady import SteadyRedis
-from txthoonk._thoonk_sub import ThoonkSub, _check_handler
+from txthoonk._stopping import StoppingService
+from txthoonk._thoonk_sub import ThoonkSub, check_handler
 from txthoonk._timeouts import check_seconds
 from txthoonk._url import Target, parse_url
 from txthoonk._waiting import WaitingRoom
@@ -114,7 +113,7 @@ class _Reader:
         return self._thoonk._sub.redis.send("PING")
 
 
-class Thoonk(Publishing, Service):
+class Thoonk(Publishing, StoppingService):
     """Feeds, and subscriptions to them, on connections that come back.
 
     It is an :class:`~twisted.application.service.IService`: give it a parent, or start
@@ -211,9 +210,7 @@ class Thoonk(Publishing, Service):
         self._checking = self._sub._sources.checking(reactor)
         self._subscriptions: dict[Subscription, None] = {}
         self._subscribing: set[Deferred[Subscription]] = set()
-        self._stopping: Deferred[None] | None = None
-        #: Services that work on these connections, and so are stopped before them.
-        self._services: set[Service] = set()
+        self._services = set()
         self._up = {"publisher": False, "subscriber": False}
         self._refusable: list[Deferred[Any]] = []
         self._refusal: Exception | None = None
@@ -252,13 +249,9 @@ class Thoonk(Publishing, Service):
 
     def startService(self) -> None:
         """Connect, and from now on connect again whenever a connection is lost."""
-        if self.running:
-            return
-        super().startService()  # type: ignore[no-untyped-call]
-        if self._stopping is None:  # else it must be over first; it starts us then
-            self._start()
+        super().startService()
 
-    def _start(self) -> None:
+    def _begin(self) -> None:
         self._steady.started()
         self._steady.disconnected(ConnectionLost("not connected yet"))
         self.waiting_room.started()
@@ -280,17 +273,9 @@ class Thoonk(Publishing, Service):
 
         :return: fires None once all is closed; never fails.
         """
-        if not self.running:
-            return succeed(None) if self._stopping is None else also(self._stopping)
-        super().stopService()  # type: ignore[no-untyped-call]
-        if self._stopping is not None:
-            return also(self._stopping)
-        stopping = self._stopping = Deferred()
-        # It may be over at once.
-        Deferred.fromCoroutine(self._stop()).chainDeferred(stopping)
-        return also(stopping)
+        return super().stopService()
 
-    async def _stop(self) -> None:
+    async def _end(self) -> None:
         self._enter("stopping")
         error = ConnectionLost(f"the service for {self._target.text} was stopped")
         if self._checking.running:
@@ -310,9 +295,6 @@ class Thoonk(Publishing, Service):
         if self._server is not None:
             await self._server.stop()
         self._enter("stopped")
-        self._stopping = None
-        if self.running:
-            self._start()
 
     def _refuse_calls(self) -> None:
         self._steady.stopped(self._not_running())
@@ -341,8 +323,10 @@ class Thoonk(Publishing, Service):
         :param timeout: seconds to wait; None: as long as calls wait, 10 at least.
         :return: fires this object; fails, and the service is stopped again, with
             :class:`~txthoonk.errors.AuthenticationError` if Redis refuses the
-            credentials, and with :class:`~txthoonk.errors.ConnectionLost` after
-            *timeout*, with the reason.  Cancelling it stops the service.
+            credentials, with another :class:`~txthoonk.errors.ResponseError` if it does not
+            let us in for another reason, such as a database that there is not, and with
+            :class:`~txthoonk.errors.ConnectionLost` after *timeout*, with the reason.
+            Cancelling it stops the service.
         """
         return Deferred.fromCoroutine(self._connect(timeout))
 
@@ -423,7 +407,7 @@ class Thoonk(Publishing, Service):
 
     def _publisher_down(self, error: ConnectionLost) -> None:
         self._steady.disconnected(error)
-        self.waiting_room.lost(error)
+        self.waiting_room.lost()
         self._is_down("publisher", error)
 
     def _subscriber_up(self, redis: RedisSubscriber) -> None:
@@ -474,7 +458,7 @@ class Thoonk(Publishing, Service):
         :return: fires the handler's id; fails as there, and with
             :class:`~txthoonk.errors.NotSent` if there is no connection for too long.
         """
-        _check_handler(event, handler)
+        check_handler(event, handler)
         return self._when_subscriber(lambda: self._sub.register_handler(event, handler))
 
     def remove_handler(self, id_: int) -> None:

@@ -25,10 +25,10 @@ LIMIT = 1000  # events that may wait for the subscriber
 class Subscription(AsyncIterator[Event]):
     """The events of feeds, in their order.
 
-    Take them with ``async for``, with :meth:`next`, or have a handler called.  So many
-    events wait for a subscriber who is slow; then a feed with a history is read from
-    there again as soon as there is room, and of one without the events are dropped, and a
-    ``resync`` says so.
+    Take them with ``async for``, with :meth:`next`, or have a handler called.  Up to ``limit``
+    events wait for a subscriber who is slow.  What finds no room is read from the feed's
+    history as soon as there is some; of a feed without a history the events that wait are
+    dropped, and a ``resync`` says so.
 
     :ivar name: the feed or the pattern.
     :ivar stopped: whether it has ended.

@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import inspect
-import math
 import os
 import random
 import socket
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Union
+from typing import Any
 
 import attr
-from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred, TimeoutError, succeed
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from txthoonk._deferring import also
-from txthoonk._keys import check_name
-from txthoonk._opening import open_feed
+from txthoonk._opening import Feeds, open_feed, weighted
 from txthoonk._pump import Pump
 from txthoonk._records import dump_failure
 from txthoonk._renewal import renewal_of
 from txthoonk._shares import share
+from txthoonk._stopping import StoppingService
 from txthoonk._timeouts import check_seconds
 from txthoonk.errors import InvalidInput, InvalidType, ThoonkError, readable, shown
 from txthoonk.maintenance import Maintenance
@@ -44,9 +41,6 @@ Handler = Callable[[Claim], Any]
 
 #: Gives the seconds until a job is tried again, from how often it has failed.
 BackOff = Callable[[int], float]
-
-Feed = Union[Job, str]
-Feeds = Union[Feed, Sequence[Feed], Mapping[Any, float]]
 
 
 class Retry(ThoonkError):
@@ -95,7 +89,7 @@ class _Run:
     over: bool = False
 
 
-class Worker(Service):
+class Worker(StoppingService):
     """Works on jobs, some at a time, as long as it runs.
 
     A handler that returns finishes its job, with what it returns as the result (None: without
@@ -149,7 +143,7 @@ class Worker(Service):
         :param reactor: None: that of the feeds' publisher.
         :raises InvalidInput: for options that cannot be used.
         """
-        self._feeds = _weighted(feeds, thoonk)
+        self._feeds = weighted(feeds, thoonk)
         for what, function in (("a handler", handler), ("back_off", back_off)):
             if not callable(function):
                 raise InvalidType(f"{what} must be callable: {shown(function)}")
@@ -181,7 +175,6 @@ class Worker(Service):
         self._pumps: list[Pump] = []
         self._opening: list[Deferred[Any]] = []
         self._scheduled: Any = None
-        self._stopping: Deferred[None] | None = None
         self._idle: Deferred[None] | None = None
         self._dealing = False
 
@@ -221,15 +214,11 @@ class Worker(Service):
 
     def startService(self) -> None:
         """Begin to work, as soon as there is a connection."""
-        if self.running:
-            return
-        super().startService()  # type: ignore[no-untyped-call]
-        if self._stopping is None:  # else it begins anew when that is over
-            self._begin()
+        super().startService()
 
     def _begin(self) -> None:
         if self._thoonk is not None:
-            _services_on(self._thoonk).add(self)
+            self._thoonk._services.add(self)
         for feed, weight in self._feeds.items():
             opening = Deferred.fromCoroutine(open_feed(feed, self._thoonk, self._reactor))
             self._opening.append(opening)
@@ -238,7 +227,7 @@ class Worker(Service):
     def _opened(self, job: Job, weight: float) -> None:
         pump = Pump(self, job, weight)
         self._pumps.append(pump)
-        _services_on(job.pub).add(self)
+        job.pub._services.add(self)
         renewal_of(job.pub, self._reactor).add(pump)
         if self._maintained:
             maintenance = Maintenance(job.pub, [job.name], reactor=self._reactor)
@@ -258,16 +247,9 @@ class Worker(Service):
 
         :return: fires None once all is said; never fails.
         """
-        if not self.running:
-            return succeed(None) if self._stopping is None else also(self._stopping)
-        super().stopService()  # type: ignore[no-untyped-call]
-        if self._stopping is not None:
-            return also(self._stopping)
-        stopping = self._stopping = Deferred()
-        Deferred.fromCoroutine(self._stop()).chainDeferred(stopping)
-        return also(stopping)
+        return super().stopService()
 
-    async def _stop(self) -> None:
+    async def _end(self) -> None:
         opening, self._opening = self._opening, []
         for one in opening:
             one.cancel()
@@ -281,13 +263,10 @@ class Worker(Service):
         self._pumps.clear()
         self._runs.clear()
         if self._thoonk is not None:
-            _services_on(self._thoonk).discard(self)
+            self._thoonk._services.discard(self)
         maintenance, self._maintenance = self._maintenance, []
         for service in maintenance:
             await service.stopService()
-        self._stopping = None
-        if self.running:
-            self._begin()
 
     async def _end_runs(self) -> None:
         """Give the handlers their time; give back what they do not finish."""
@@ -325,7 +304,7 @@ class Worker(Service):
             )
             timeout = 0.0
         pump.end()
-        _services_on(pump.job.pub).discard(self)
+        pump.job.pub._services.discard(self)
         ended = renewal_of(pump.job.pub, self._reactor).remove(pump)
         with suppress(ThoonkError, TimeoutError):  # it is forgotten soon by itself
             await ended.addTimeout(timeout, self._reactor)
@@ -496,43 +475,3 @@ class Worker(Service):
                 )
                 claim.job._claims.lost(claim.id, claim.token)
                 self._give_up(run, "lost")
-
-    def _late(self, pump: Pump, id_: str, error: ThoonkError) -> None:
-        self._log.warn("nothing came of a finish: {error}", error=error)
-
-
-def _weighted(feeds: Feeds, thoonk: Thoonk | None) -> dict[Feed, float]:
-    """Check the feeds, and give each its weight."""
-    if isinstance(feeds, (str, Job)):
-        feeds = [feeds]
-    if not isinstance(feeds, Iterable) or isinstance(feeds, bytes):
-        raise InvalidType(f"a worker's feeds must be job feeds, or names: {shown(feeds)}")
-    if not isinstance(feeds, Mapping):
-        feeds = list(feeds)
-        for feed in feeds:
-            _check_feed(feed)
-        feeds = dict.fromkeys(feeds, 1.0)
-    if not feeds:
-        raise InvalidInput("a worker needs a feed")
-    for feed, weight in feeds.items():
-        _check_feed(feed)
-        if isinstance(feed, str) and thoonk is None:
-            raise InvalidInput(f"where is feed {feed!r}? give the Thoonk, too: thoonk=...")
-        if isinstance(weight, bool) or not isinstance(weight, (int, float)):
-            raise InvalidType(f"the weight of a feed must be a number: {shown(weight)}")
-        if not 0 < weight < math.inf:
-            raise InvalidInput(f"the weight of a feed must be a number above 0: {shown(weight)}")
-    return dict(feeds)
-
-
-def _check_feed(feed: object) -> None:
-    if isinstance(feed, str):
-        check_name(feed)
-    elif not isinstance(feed, Job):
-        raise InvalidType(f"a worker's feed must be a job feed, or its name: {shown(feed)}")
-
-
-def _services_on(pub: Any) -> set[Any]:
-    """Give the services that must be stopped before a publisher is."""
-    services: set[Any] | None = getattr(pub, "_services", None)
-    return set() if services is None else services

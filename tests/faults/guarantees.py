@@ -1,7 +1,7 @@
 """What is promised of calls that make several requests, where a fault comes between them.
 
 Each check is told what was seen, and raises AssertionError where an item is lost, or done
-twice, or something is half done that should not be (DESIGN 5.3 to 5.7, ``docs/jobs.rst``).
+twice, or something is half done that should not be (``docs/guarantees.rst``, ``docs/jobs.rst``).
 """
 
 from __future__ import annotations

@@ -79,7 +79,7 @@ class PatienceTestCase(SynchronousTestCase):
     def down(self) -> None:
         """Do what the service does when the publisher's connection is lost."""
         self.steady.disconnected(GONE)
-        self.room.lost(GONE)
+        self.room.lost()
         lose(self.main.protocol)
 
     def close(self) -> Deferred[None]:

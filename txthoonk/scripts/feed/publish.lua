@@ -36,6 +36,7 @@
 --- include next_score
 --- include oldest_over
 --- include undo_count
+--- include add_event
 --- include announce
 --- include remove_items
 --- include keep_history
@@ -66,13 +67,10 @@ local function put(id, item, expect)
   local known = redis.call('ZSCORE', ids, id)
   local gone = max > 0 and oldest_over(ids, max, id, known) or {}
   local events = {}
-  for index, oldest in ipairs(gone) do
-    local at = 4 * index
-    events[at - 3], events[at - 2], events[at - 1], events[at] = 'retract', retract, oldest, false
+  for _, oldest in ipairs(gone) do
+    add_event(events, 'retract', retract, oldest, false)
   end
-  local at = #events
-  events[at + 1], events[at + 2] = known and 'edit' or 'publish', known and edit or publish
-  events[at + 3], events[at + 4] = id, item
+  add_event(events, known and 'edit' or 'publish', known and edit or publish, id, item)
 
   -- The first write comes before the events: it is what a replica or a full memory
   -- refuses. The others come after them, because the events may be refused too.

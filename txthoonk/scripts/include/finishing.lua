@@ -19,12 +19,10 @@ local function finishing(name, items, claimed, claims, results, kept, words, fin
     if not failure then
       seen[id] = true
       done[#done + 1] = id
-      local at = #events
       if has == '1' then
-        events[at + 1], events[at + 2], events[at + 3], events[at + 4] = 'finish', finish, id, result
-        at = at + 4
+        add_event(events, 'finish', finish, id, result)
       end
-      events[at + 1], events[at + 2], events[at + 3], events[at + 4] = 'finished', finished, id, false
+      add_event(events, 'finished', finished, id, false)
       stored[#stored + 1] = {id = id, key = kept[index], result = has == '1' and result,
         query = queries[index] or '', keep = tonumber(keep), told = told == '1', wanted = wanted[index]}
     end

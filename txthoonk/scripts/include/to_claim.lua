@@ -12,8 +12,7 @@ local function to_claim(ids, items, claimed, cancelled, count, owner, time, chan
     taken.reply[last] = tonumber(times[index]) or 0
     taken.scores[2 * index - 1], taken.scores[2 * index] = time, id
     taken.entries[2 * index - 1], taken.entries[2 * index] = id, entry
-    local at = #events
-    events[at + 1], events[at + 2], events[at + 3], events[at + 4] = 'claim', channel, id, false
+    add_event(events, 'claim', channel, id, false)
   end
   return taken
 end

@@ -28,6 +28,7 @@
 --- include open_feed
 --- include open_history
 --- include first_write
+--- include add_event
 --- include announce
 --- include keep_history
 local feeds, config, revision, history, publishes, items, ids = unpack(KEYS, 1, 7)
@@ -58,8 +59,8 @@ for index, id in ipairs(some) do
   if there[index] and not held[index] and not seen[id] then
     seen[id] = true
     gone[#gone + 1] = id
-    for _, word in ipairs(log and {'retract', false, id, false} or {}) do
-      events[#events + 1] = word
+    if log then
+      add_event(events, 'retract', false, id, false)
     end
   end
 end

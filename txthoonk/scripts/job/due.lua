@@ -32,6 +32,7 @@
 --- include now
 --- include first_write
 --- include undo_count
+--- include add_event
 --- include announce
 --- include keep_history
 local feeds, config, revision, history, publishes, items, ids = unpack(KEYS, 1, 7)
@@ -53,11 +54,11 @@ local failed = #due > 0 and redis.call('HMGET', cancelled, unpack(due))
 local log = #due > 0 and open_history(limit, event, revision, history, publishes, items)
 local events, new = {}, 0
 for index, id in ipairs(due) do
-  local item = string.sub(contents[index] or ' ', 2)
-  local words = failed[index] and {'retry', retry_channel, id, false} or {'put', put_channel, id, item}
-  new = new + (contents[index] and not failed[index] and 1 or 0)
-  for _, word in ipairs(contents[index] and words or {}) do
-    events[#events + 1] = word
+  if contents[index] and failed[index] then
+    add_event(events, 'retry', retry_channel, id, false)
+  elseif contents[index] then
+    add_event(events, 'put', put_channel, id, string.sub(contents[index], 2))
+    new = new + 1
   end
 end
 if #due > 0 then

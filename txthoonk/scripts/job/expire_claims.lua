@@ -44,7 +44,7 @@ local feeds, config, revision, history, publishes, items = unpack(KEYS, 1, 6)
 local ids, published, claimed, cancelled, stalled, claims, failures, progress, failed = unpack(KEYS, 7)
 local name, event, cancel_channel, stall_channel, most = unpack(ARGV)
 
-local failure, limit, timeout = open_feed(feeds, config, name, 'timeout')
+local failure, limit, timeout, _, max = open_feed(feeds, config, name, 'timeout', 'max_failures')
 if timeout == nil and not failure then
   failure = select(2, config_value(config, 'timeout'))
 end
@@ -55,7 +55,7 @@ timeout = tonumber(timeout) or 0
 if not (timeout > 0) then
   return {0, 0, 0, 0}
 end
-local max = tonumber(config_value(config, 'max_failures')) or 0
+max = tonumber(max or nil) or 0
 local time = now()
 local before = string.format('%.17g', time - timeout * 1000)
 local old = redis.call('ZRANGEBYSCORE', claimed, '-inf', before, 'LIMIT', 0, most)

@@ -46,6 +46,7 @@
 --- include not_claimed
 --- include now
 --- include front_of
+--- include add_event
 --- include to_claim
 --- include write_claims
 --- include first_write

@@ -33,6 +33,7 @@
 --- include open_history
 --- include now
 --- include front_of
+--- include add_event
 --- include to_claim
 --- include write_claims
 --- include arrived

@@ -28,6 +28,7 @@
 --- include holds_claim
 --- include claim_of
 --- include first_write
+--- include add_event
 --- include announce
 --- include end_claim
 --- include keep_history
@@ -45,9 +46,7 @@ for at = 4, #ARGV, 2 do
   if not seen[id] and holds_claim(token, claim_of(claimed, claims, id)) then
     seen[id] = true
     given[#given + 1] = id
-    for _, word in ipairs({'retry', channel, id, false}) do
-      events[#events + 1] = word
-    end
+    add_event(events, 'retry', channel, id, false)
   end
 end
 redis.call('LLEN', ids)

@@ -13,7 +13,7 @@
 --   3 what an earlier call has noted: the caller listens now, and takes it back; else
 --     empty
 -- Reply: 'active', or 'stalled' if it is that, the item and what is noted, if the job is not
---   finished; 'kept', the result and the item, if the result is kept (implementations of old
+--   finished; 'kept', the result and the item, if the result is kept (older implementations
 --   did not keep the item); nothing if there is neither
 -- Errors: none
 -- Events: none

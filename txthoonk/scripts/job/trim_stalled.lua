@@ -24,6 +24,7 @@
 --- include open_history
 --- include now
 --- include first_write
+--- include add_event
 --- include announce
 --- include keep_history
 local feeds, config, revision, history, publishes, items = unpack(KEYS, 1, 6)
@@ -70,9 +71,7 @@ end
 redis.call('HLEN', failures)
 local log, events = open_history(limit, event, revision, history, publishes, items), {}
 for _, id in ipairs(log and old or {}) do
-  for _, word in ipairs({'retract', false, id, false}) do
-    events[#events + 1] = word
-  end
+  add_event(events, 'retract', false, id, false)
 end
 failure = announce(events, log)
 if failure then

@@ -1,4 +1,4 @@
--- Restart the clocks of all claims of a process, and tell that it lives.
+-- Restart the clocks of claims on jobs of some feeds, and tell that their workers live.
 --
 -- KEYS
 --   1 feed.claimed:[feed]      sorted set

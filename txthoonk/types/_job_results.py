@@ -1,0 +1,206 @@
+"""Finishing jobs, and their results."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from txthoonk._deferring import deferring
+from txthoonk._encoding import RAW, TEXT, encode
+from txthoonk._keys import check_id, kept_result_key
+from txthoonk._results import Results
+from txthoonk._scripts import load
+from txthoonk._timeouts import check_seconds
+from txthoonk._waiting import WaitingRoom
+from txthoonk.errors import InvalidInput, JobStalled, from_reply
+from txthoonk.types._base import to_text
+from txthoonk.types._claim import NO_RESULT, Claim
+from txthoonk.types._job_state import JobState
+
+if TYPE_CHECKING:
+    from txthoonk._publishing import Publishing
+
+__all__ = ["JobResults"]
+
+_FINISH = load("job/finish")
+_FORGET = load("job/forget")
+_RESULT = load("job/result")
+
+MOST_RESULT = 2**29  # bytes: what Redis takes (proto-max-bulk-len)
+WANTED = 10_000  # milliseconds that it may take to listen for a result
+
+
+class JobResults(JobState):
+    """How jobs end, and what came of them; see :class:`txthoonk.types.Job`."""
+
+    NO_RESULT: ClassVar[object] = NO_RESULT
+
+    def __init__(self, pub: Publishing, name: str, serializer: str = "text") -> None:
+        super().__init__(pub, name, serializer)
+        self._finish_keys = (
+            *(*self._keys, self.feed_ids, self.feed_claimed, self.feed_cancelled),
+            *(self.feed_published, self.feed_finishes, self.feed_results),
+            *(self.feed_claims, self.feed_failures, self.feed_progress),
+        )
+        self._finish_words = (
+            *(*self._words, self.channel_finish, self.channel_finished, self.channel_claim),
+            self._claims.owner,
+        )
+        self._results = pub.waiting_room.results(name, self._make_results)
+
+    def _make_results(self, room: WaitingRoom) -> Results:
+        return Results(room, self.name, self._look)
+
+    def _removed(self, id_: str) -> None:
+        self._results.gone(id_)
+
+    @deferring
+    def finish(
+        self, id_: str | Claim, result: Any = NO_RESULT, timeout: float | None = None
+    ) -> Deferred[None]:
+        """Finish a claimed job: it is gone then.
+
+        :param id_: the id, or the claim.  If this publisher has claimed the job, it is that
+            claim, the last one, that is meant by the id; else whichever there is.
+        :param result: what the feed's serializer takes; it is published to those who
+            listen or wait for it.
+        :param timeout: seconds for which the result is kept, fractions allowed; 0: it is not
+            kept; None: as the feed is configured, by itself not.
+        :return: fires None; fails with
+            :class:`~txthoonk.errors.JobNotClaimed`,
+            :class:`~txthoonk.errors.InvalidInput` or
+            :class:`~txthoonk.errors.FeedDoesNotExist`.
+        """
+        id_, token = self._held(id_)
+        words = self._to_finish(id_, token, result, timeout)
+        called = self._finish_many([words], 0)
+        return called.addCallback(self._is_finished, words)
+
+    def _to_finish(
+        self, id_: str, token: str, result: Any, timeout: float | None = None
+    ) -> tuple[Any, ...]:
+        """Give the words of the script for one job."""
+        keep: str | int = ""
+        if timeout is not None:
+            keep = math.ceil(check_seconds(timeout, "the time to keep a result") * 1000)
+        told = int(self._results.wanted(id_))
+        if result is NO_RESULT:
+            return id_, token, keep, told, 0, ""
+        stored = self._dumps(result)
+        if isinstance(stored, str):
+            stored = encode(stored, TEXT)  # what cannot be sent must not hold up others
+        if len(stored) > MOST_RESULT:
+            raise InvalidInput(f"a result must be up to 512 MiB, not {len(stored):,} bytes")
+        return id_, token, keep, told, 1, stored
+
+    def _finish_many(self, jobs: Sequence[tuple[Any, ...]], claim: int) -> Deferred[list[Any]]:
+        """Finish jobs, and claim the next ones.
+
+        :param jobs: what :meth:`_to_finish` gave.
+        :return: fires the reply of the script.
+        """
+        kept = [kept_result_key(self.name, job[0]) for job in jobs]
+        prefix = _FINISH.prefix((*self._finish_keys, *kept), *self._finish_words)
+        words = [word for job in jobs for word in job]
+        called = self.pub.redis.call(_FINISH, (*prefix, claim, *words), RAW)
+        return called.addCallback(self._forget)
+
+    def _forget(self, reply: list[Any]) -> list[Any]:
+        if reply[4]:
+            forgetting = self._forget_results([to_text(id_) for id_ in reply[4]])
+            # If that fails, there are too many until the next result is kept.
+            forgetting.addErrback(lambda _: None)
+        return reply
+
+    def _forget_results(self, ids: list[str]) -> Deferred[Any]:
+        keys = [kept_result_key(self.name, id_) for id_ in ids]
+        prefix = _FORGET.prefix((self.feed_config, self.feed_items, self.feed_results, *keys))
+        forgotten = self.pub.redis.call(_FORGET, (*prefix, *ids), TEXT)
+        return forgotten.addCallback(lambda more: self._forget_results(more) if more else None)
+
+    def _is_finished(self, reply: list[Any], words: tuple[Any, ...]) -> None:
+        self._said(words, reply[2][0])
+
+    def _said(self, words: tuple[Any, ...], status: int | bytes) -> None:
+        """Learn what became of a finish.
+
+        :raises JobNotClaimed: if nothing did.
+        """
+        id_, token, _, _, has_result, result = words
+        if status != 1:
+            self._claims.lost(id_, token)
+            raise from_reply(to_text(status))
+        self._claims.ended(id_, token)
+        # Who waits on this publisher need not wait for the message.
+        if has_result:
+            self._results.finished(id_, result)
+        self._results.gone(id_)
+
+    @deferring
+    def get_result(self, id_: str, timeout: float = 0) -> Deferred[tuple[Any, Any]]:
+        """Read the result of a job, or wait until it is finished.
+
+        Reading does not consume.  All who wait on this publisher share one connection.
+        Nothing tells of a job that another publisher retracts, or that thoonk.py finishes
+        without a result: that is waited for in vain.
+
+        :param timeout: seconds to wait, fractions allowed; 0: for ever.
+        :return: fires (item, result), the item None if an older implementation did not
+            keep it; fails with
+            :class:`~txthoonk.errors.Empty` after *timeout*, or at once if the job ends
+            without a result, or is gone and no result was kept; with
+            :class:`~txthoonk.errors.InvalidItem` if the serializer cannot read them, or
+            with :class:`~txthoonk.errors.InvalidInput`.
+        """
+        id_ = check_id(id_)
+        waiting = self._results.wait(id_, check_seconds(timeout, "a timeout"))
+        return waiting.addCallback(self._load_result, id_)
+
+    def _load_result(self, found: tuple[bytes | None, Any], id_: str) -> tuple[Any, Any]:
+        item, result = found
+        return None if item is None else self._load_bytes(item, id_), self._load_bytes(result, id_)
+
+    @deferring
+    def wait(self, id_: str, timeout: float = 0) -> Deferred[Any]:
+        """Wait until a job is finished.
+
+        Nothing tells of a job that another publisher retracts, drains, or lets maintenance
+        retract: that is waited for in vain.
+
+        :param timeout: seconds to wait, fractions allowed; 0: for ever.
+        :return: fires its result, None if it has none (also if it is retracted here);
+            fails with
+            :class:`~txthoonk.errors.JobStalled`, with the failure, if it is stalled,
+            :class:`~txthoonk.errors.Empty` after *timeout*, or at once if there is no such
+            job, and no result of it is kept (also if it ended while a connection was lost), and
+            with :class:`~txthoonk.errors.InvalidItem` or
+            :class:`~txthoonk.errors.InvalidInput`.
+        """
+        id_ = check_id(id_)
+        waiting = self._results.wait(id_, check_seconds(timeout, "a timeout"), until_end=True)
+        return waiting.addCallbacks(self._load_end, self._stalled, (id_,), {}, (id_,), {})
+
+    def _load_end(self, found: tuple[bytes | None, bytes | None], id_: str) -> Any:
+        return None if found[1] is None else self._load_bytes(found[1], id_)
+
+    def _stalled(self, reason: Failure, id_: str) -> Any:
+        reason.trap(JobStalled)
+
+        def with_failure(failure: Any) -> Any:
+            raise JobStalled(
+                f"job {id_!r} of feed {self.name!r} is stalled"
+                + (f": {failure.type}: {failure.message}" if failure else ""),
+                failure,
+            )
+
+        # The connection may be lost just then; it is stalled, whatever it was that failed.
+        return self.get_failure(id_).addErrback(lambda _: None).addCallback(with_failure)
+
+    def _look(self, id_: str, noted: bytes) -> Deferred[list[bytes]]:
+        kept = kept_result_key(self.name, id_)
+        keys = (self.feed_items, self.feed_results, kept, self.feed_later, self.feed_stalled)
+        return self.pub.redis.call(_RESULT, (*_RESULT.prefix(keys, id_), WANTED, noted), RAW)
