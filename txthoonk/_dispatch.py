@@ -204,6 +204,14 @@ class Dispatcher:
         if not group._missing:
             group.ready()
 
+    def ask_again(self, group: Group) -> None:
+        """Ask once more for what Redis has refused of a group."""
+        topics = self._topics_of(group)
+        group._missing = sum(not topic.live for topic in topics)
+        self._subscribe(topics)
+        if not group._missing:
+            group.ready()
+
     def leave(self, group: Group) -> None:
         """Remove a group; what nobody else wants is unsubscribed."""
         if self._groups.pop(group, self) is self:

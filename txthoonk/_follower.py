@@ -30,6 +30,9 @@ from txthoonk._replay import (
     connects,
     drop_void,
     is_foreign,
+    is_told,
+    resync,
+    snapshot,
     step,
 )
 from txthoonk._roles import Reader, Restraint, Taker
@@ -79,11 +82,14 @@ class Follower:
     :param from_start: whether the feed is new.
     :param contiguous: whether nothing was missed until now, though nothing was told.
     :param strict: whether a snapshot of a feed that has no state is an error.
+    :param begun: whether a loss is to be told before the position is known, too.
     """
 
     __slots__ = (
         "_assembly",
+        "_begun",
         "_contiguous",
+        "_created",
         "_foreign",
         "_from_start",
         "_gap",
@@ -123,6 +129,7 @@ class Follower:
         from_start: bool = False,
         contiguous: bool = False,
         strict: bool = True,
+        begun: bool = False,
     ) -> None:
         self._taker = taker
         self._put = taker.put
@@ -134,13 +141,11 @@ class Follower:
         self._from_start = from_start
         self._contiguous = contiguous
         self._strict = strict
-        self._foreign = False
-        self._replayed = False
-        self._overflown = False
+        self._begun = begun
+        self._created = self._foreign = self._replayed = self._overflown = self.absent = False
         self._turn = 0
         self._sought: Event | None = None
         self._restraint = Restraint()
-        self.absent = False
         self._held: deque[Event] = deque()
         self._going: deque[Event] = deque()
         self.live: Callable[[Event], object] = _ignore
@@ -168,7 +173,8 @@ class Follower:
 
     def lost(self) -> None:
         """Stop until the next connection; from now on something may be missed."""
-        self._gap = self._gap or (UNRECORDED if self.first.called else None)
+        begun = self._begun or self.first.called
+        self._gap = self._gap or (UNRECORDED if begun else None)
         self._contiguous = False
         self._told = NOWHERE
         self._supersede()
@@ -227,8 +233,8 @@ class Follower:
             self._of_the_feed(event)
             return
         what = step(self.epoch, self.revision, event)
-        if self._is_told(event):
-            return
+        if self.epoch is None and is_told(event, self._told):
+            return  # it was read from a history that has been switched off since
         if what is Step.DELIVER:  # its history has just begun
             before = Position(self.epoch, self.revision)
             self.epoch, self.revision = event.epoch, event.revision or 0
@@ -242,27 +248,23 @@ class Follower:
             self._move_to(NOWHERE)
             self._live(event)
         elif event is self._sought:  # the server was asked, and does not know of it
-            text = "message on {channel!r} ignored: there is no revision {revision}"
-            channel = feed_channel("event", event.feed)
-            self._log.error(text, channel=channel, revision=event.revision)
+            self._no_such(event)
         else:
             self._sought = event
             self._gap = GONE
             self._foreign = what is Step.FOREIGN
             self._read_on(*([] if self._foreign else [event]), rest=self._rest())
 
+    def _no_such(self, event: Event) -> None:
+        text = "message on {channel!r} ignored: there is no revision {revision}"
+        channel = feed_channel("event", event.feed)
+        self._log.error(text, channel=channel, revision=event.revision)
+
     def _rest(self) -> float:
         """Give how many seconds to wait before a look that a message causes."""
         if self._going:  # there is a look for what was held, and then one for each at most
             return 0.0
         return self._restraint.rest(self._present_reader.seconds())
-
-    def _is_told(self, event: Event) -> bool:
-        """Tell whether an event was read from a history that has been switched off since."""
-        told = self._told
-        if self.epoch is not None or told.epoch != event.epoch or event.revision is None:
-            return False
-        return event.revision <= told.revision
 
     def _of_the_feed(self, event: Event) -> None:
         if event.kind == "create":
@@ -303,7 +305,12 @@ class Follower:
         self._waiting = None
         if self._reader is not None:
             self._read_on(*self._held)
-        else:
+            return
+        if self.epoch is not None:
+            self._gap = None
+            self._move_to(NOWHERE)
+            self._resync(UNSEEN)
+        if turn == self._turn:
             self._go_live()
 
     # -- reading ------------------------------------------------------------------
@@ -370,6 +377,7 @@ class Follower:
     async def _wait(self, turn: int, waiting: Deferred[Any]) -> None:
         """Wait for something that is to be cancelled when it is of no use any more."""
         if turn != self._turn:
+            waiting.addErrback(lambda _: None)
             waiting.cancel()
             raise _Superseded
         self._waiting = waiting
@@ -400,7 +408,8 @@ class Follower:
     async def _replay(self, turn: int) -> None:
         """Deliver what the history has behind the position."""
         while True:
-            while not (room := self._taker.reserve(SLICE)):
+            # Before the position is known, nobody takes events from a pattern's subscription.
+            while not (room := self._taker.reserve(SLICE)) and self.first.called:
                 await self._wait(turn, self._taker.room())
             try:
                 if await self._replay_some(turn, room):
@@ -425,8 +434,7 @@ class Follower:
         self._foreign, self._from_start, self._contiguous = False, False, True
         self._move_to(outcome.position)
         reason = outcome.resync
-        void = self.epoch is not None and drop_void(self._held, held, self.epoch, before.epoch)
-        if void and reason is None:
+        if self._drop_void(held, found, before.epoch) and reason is None:
             reason = ANEW
         self._started()
         if turn != self._turn:
@@ -442,7 +450,17 @@ class Follower:
         if self.revision >= found.top or connects(self._held, self.revision):
             self._gap = None
             return True
+        self._gap = self._gap or GONE
         return False
+
+    def _drop_void(self, count: int, found: Look | None, last: str | None) -> bool:
+        if self.epoch is None or found is None:
+            return False
+        position = Position(self.epoch, self.revision)
+        void, forged = drop_void(self._held, count, position, found.top, last)
+        for event in forged:
+            self._no_such(event)
+        return void
 
     def _deliver(self, turn: int, found: Look) -> None:
         """Deliver the entries of a look."""
@@ -456,9 +474,13 @@ class Follower:
 
     async def _looked(self, turn: int, most: int) -> Look | None:
         """Look at the history; None if there is no such feed."""
+        redis, feed = self._present_reader.redis, self._source.feed
+        epoch, since = self.epoch or "", None if self.epoch is None else self.revision
+        if self._from_start:
+            epoch, since = "", 0
         found: Look | None = None
         with suppress(FeedDoesNotExist):
-            found = await self._look(most)
+            found = await look(redis, feed, epoch, since, 0 if since is None else most)
         if turn != self._turn:
             raise _Superseded
         self.absent = found is None
@@ -466,28 +488,27 @@ class Follower:
             self._source.learn(found.type, found.serializer)
         return found
 
-    def _look(self, count: int) -> Deferred[Any]:
-        redis, feed = self._present_reader.redis, self._source.feed
-        if self._from_start:
-            return look(redis, feed, "", 0, count)
-        since = None if self.epoch is None else self.revision
-        return look(redis, feed, self.epoch or "", since, 0 if since is None else count)
-
     async def _read_state(self, turn: int) -> bool:
         """Deliver the whole state; whether there is one."""
-        assembly = Assembly(self._source, self._present_reader, self._taker.force)
+        self._created = False
+        assembly = Assembly(self._source, self._present_reader, self._tell_of)
         self._assembly = assembly
         self.live = assembly.live
         self._tell_of_the_feed()
         try:
             slices = await self._still(turn, assembly.read())
         except Unordered:
+            if turn != self._turn:
+                raise _Superseded from None
             self._assembly = None
             if self._strict:
                 raise
             self._snapshot = self._state_wanted = False
             self._held = deque(assembly.held)
             self.live = self._hold
+            if self._created:  # that is told already, and behind it comes all of the new feed
+                self._from_start = True
+                self._move_to(NOWHERE)
             return False
         self._assembly = None  # it has a copy of everything
         self._state_wanted = False
@@ -500,19 +521,10 @@ class Follower:
         for items in slices:
             if turn != self._turn:
                 raise _Superseded
-            self._taker.force(self._snapshot_of(items, more=items is not slices[-1]))
+            event = snapshot(self._source.feed, items, Position(self.epoch, self.revision))
+            more = items is not slices[-1]
+            self._taker.force(event._replace(type=self._source.type, more=more))
         return True
-
-    def _snapshot_of(self, items: list[tuple[str, Any]], more: bool) -> Event:
-        return Event(
-            "snapshot",
-            self._source.feed,
-            item=items,
-            revision=None if self.epoch is None else self.revision,
-            epoch=self.epoch,
-            more=more,
-            type=self._source.type,
-        )
 
     def _go_live(self) -> None:
         """Take the events that were held."""
@@ -547,7 +559,11 @@ class Follower:
         held, self._held = self._held, deque()
         for event in held:
             if event.kind in CHANNELS:
-                self._taker.force(event)
+                self._tell_of(event)
+
+    def _tell_of(self, event: Event) -> None:
+        self._created = self._created or event.kind == "create"
+        self._taker.force(event)
 
     def _cannot_read(self, reason: Failure, turn: int) -> None:
         if reason.check(_Superseded) or turn != self._turn:
@@ -569,15 +585,7 @@ class Follower:
         self.epoch, self.revision = position.epoch, position.revision
 
     def _resync(self, reason: str, position: Position = NOWHERE) -> Deferred[None]:
-        return self._taker.tell(
-            Event(
-                "resync",
-                self._source.feed,
-                revision=None if position.epoch is None else position.revision,
-                epoch=position.epoch,
-                reason=reason,
-            )
-        )
+        return self._taker.tell(resync(self._source.feed, reason, position))
 
     def _started(self) -> None:
         if not self.first.called:

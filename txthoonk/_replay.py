@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from enum import Enum
+from typing import Any
 
 import attr
 
@@ -27,6 +28,9 @@ __all__ = [
     "connects",
     "drop_void",
     "is_foreign",
+    "is_told",
+    "resync",
+    "snapshot",
     "step",
 ]
 
@@ -122,24 +126,50 @@ def is_foreign(event: Event) -> bool:
     return event.revision is None and event.kind not in CHANNELS
 
 
+def is_told(event: Event, last: Position) -> bool:
+    """Tell whether an event is not behind the last position that there was."""
+    if event.revision is None or event.epoch != last.epoch:
+        return False
+    return event.revision <= last.revision
+
+
 def connects(held: Iterable[Event], revision: int) -> bool:
     """Tell whether events that are held go on from a revision without a gap."""
     first = next((event.revision for event in held if event.revision is not None), None)
     return first is not None and first <= revision + 1
 
 
-def drop_void(held: deque[Event], count: int, epoch: str | None, last: str | None) -> bool:
-    """Drop events of an epoch that was over when a look was made.
+def drop_void(
+    held: deque[Event], count: int, present: Position, top: int, last: str | None
+) -> tuple[bool, list[Event]]:
+    """Drop events of an epoch that was over when a look was made, and those that never were.
 
-    :param count: how many of those that are held were held then.
-    :param epoch: the present one.
+    :param count: how many of those that are held were held when the look was sent.
+    :param present: the position since the look.
+    :param top: the last revision that the server knew of then.
     :param last: the epoch of the position before.
-    :return: whether there was one that nothing has told of: neither of that epoch, which
-        is followed by a resync, nor of the present one.
+    :return: whether there was one that nothing has told of: neither of that last epoch, which
+        is followed by a resync, nor of the present one; and the events that the server would
+        have known of.
     """
     before = [held.popleft() for _ in range(min(count, len(held)))]
-    held.extendleft(reversed([event for event in before if event.epoch in (None, epoch)]))
-    return any(event.epoch not in (None, epoch, last) for event in before)
+    forged = [e for e in before if e.epoch == present.epoch and (e.revision or 0) > top]
+    kept = [e for e in before if e.epoch in (None, present.epoch) and e not in forged]
+    held.extendleft(reversed(kept))
+    void = any(event.epoch not in (None, present.epoch, last) for event in before)
+    return void, forged
+
+
+def resync(feed: str, reason: str, position: Position) -> Event:
+    """Make the event that voids what came before it."""
+    revision = None if position.epoch is None else position.revision
+    return Event("resync", feed, revision=revision, epoch=position.epoch, reason=reason)
+
+
+def snapshot(feed: str, items: list[tuple[str, Any]], position: Position) -> Event:
+    """Make the event of a state."""
+    revision = None if position.epoch is None else position.revision
+    return Event("snapshot", feed, item=items, revision=revision, epoch=position.epoch)
 
 
 #: Why a resync follows where the feed keeps no history.

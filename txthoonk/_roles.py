@@ -83,7 +83,7 @@ class Restraint:
 
         :param now: the time, in seconds.
         """
-        if now - self._began >= WINDOW:
+        if not 0 <= now - self._began < WINDOW:  # a clock may step back
             self._began, self._looks = now, 0
         self._looks += 1
         return 0.0 if self._looks <= LOOKS else self._began + WINDOW - now

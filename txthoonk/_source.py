@@ -79,6 +79,10 @@ class Source:
         """Forget what belongs to the connection."""
         self._twin = None
 
+    def take_over(self, other: Source) -> None:
+        """Begin in the middle of what another source of the same feed hears."""
+        self._twin = other._twin
+
     # -- messages ---------------------------------------------------------------
 
     def sink(self, kind: str) -> Callable[[str], None]:

@@ -37,6 +37,7 @@ class _Literal:
     def __init__(self, feed: str, kinds: tuple[str, ...]) -> None:
         self.source = Source(feed)
         self.is_ready = False
+        self.is_refused = False
         self.group = Group(
             channels=self.source.channels(kinds),
             patterns={},
@@ -46,18 +47,18 @@ class _Literal:
         )
 
     def _ready(self) -> None:
-        self.is_ready = True
+        self.is_ready, self.is_refused = True, False
         for follower in self.source.followers:
             follower.ready()
 
     def _lost(self) -> None:
-        self.is_ready = False
+        self.is_ready = self.is_refused = False
         self.source.lost()
         for follower in self.source.followers:
             follower.lost()
 
     def _refused(self, error: BaseException) -> None:
-        self.is_ready = False
+        self.is_ready, self.is_refused = False, True
         for follower in self.source.followers:
             follower.refused(error)
 
@@ -130,6 +131,7 @@ class Sources:
             refused=self._refused,
         )
         self._joined = False
+        self._is_refused = False
 
     # -- following --------------------------------------------------------------
 
@@ -147,7 +149,10 @@ class Sources:
         if literal is None:
             self._join()
             literal = self._literal[key] = _Literal(feed, kinds)
-            self._by_feed.setdefault(feed, []).append(literal.source)
+            others = self._by_feed.setdefault(feed, [])
+            if others:  # the second message of a pair may be the first one that it hears
+                literal.source.take_over(others[0])
+            others.append(literal.source)
         source = literal.source
         follower = make(source)
         source.followers = (*source.followers, follower)
@@ -155,6 +160,10 @@ class Sources:
             self._dispatcher.join(literal.group)
         elif literal.is_ready:
             follower.ready()
+        elif literal.is_refused:
+            literal.is_refused = False
+            self._join()
+            self._dispatcher.ask_again(literal.group)
         return follower, partial(self._unfollow, key, literal, follower)
 
     def _unfollow(
@@ -205,10 +214,13 @@ class Sources:
         if not self._joined:
             self._joined = True
             self._dispatcher.join(self._registry)
+        elif self._is_refused:
+            self._is_refused = False
+            self._dispatcher.ask_again(self._registry)
 
     def _leave(self) -> None:
         if not self._literal and not self._patterns and self._joined:
-            self._joined = False
+            self._joined = self._is_refused = False
             self._dispatcher.leave(self._registry)
             self._lost()
 
@@ -241,6 +253,7 @@ class Sources:
             came.callback(None)
 
     def _lost(self) -> None:
+        self._is_refused = False
         self._fail_marks(ConnectionLost("the subscriber's connection was lost"))
 
     def _fail_marks(self, error: BaseException) -> None:
@@ -249,9 +262,8 @@ class Sources:
             came.errback(error)
 
     def _refused(self, error: BaseException) -> None:
-        # The next one who subscribes asks again.
-        self._joined = False
-        self._dispatcher.leave(self._registry)
+        # The next one who subscribes asks again, and so does the next connection.
+        self._is_refused = True
         self._fail_marks(error)
         for literal in list(self._literal.values()):
             literal._refused(error)
@@ -284,7 +296,8 @@ class Sources:
             valid, epoch, top = found.verdict == "ok", found.epoch, found.top
         except FeedDoesNotExist:
             valid, epoch, top = False, "", 0
-        if valid and (one.epoch, one.revision) == (epoch, top):
+        known = [f for f in followers if f.is_live and f.epoch is not None]
+        if valid and all((f.epoch, f.revision) == (epoch, top) for f in known):
             return
         # What was told before this answer arrives before the answer to PING.
         await reader.ping()

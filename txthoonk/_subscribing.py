@@ -143,6 +143,8 @@ class _PatternFollowers:
     def _lost(self) -> None:
         self._is_ready = False
         self._turn += 1
+        self._sweep()
+        self._deleted.clear()  # they may be there again, and nobody tells us
         for source in self._pattern.sources.values():
             source.lost()
         for follower in list(self._followers.values()):
@@ -202,6 +204,7 @@ class _PatternFollowers:
             from_start=from_start,
             contiguous=contiguous,
             strict=False,
+            begun=self._first.called,
         )
         follower.forget = partial(self._forget, feed)
         follower.first.addErrback(self._cannot_follow, feed)

@@ -62,6 +62,47 @@ class RefusedTests(RedisTestCase):
         for made in (await thoonk.subscribe("x"), await thoonk.subscribe_pattern("x*")):
             await made.stop()
 
+    async def test_second_of_the_same_feed(self) -> None:
+        """Who subscribes to a feed that another hears no more of is refused, and does not wait."""
+        thoonk = await self.limited(*ALL)
+        first = await thoonk.subscribe("x")
+        await self.allow(*ALL[:3], "&feed.mark:*")
+        event = await first.next()
+        while "cannot be followed" not in (event.reason or ""):
+            event = await first.next()
+        for feed in ("x", "y"):
+            await self.assertFailure(thoonk.subscribe(feed), ResponseError)
+        await first.stop()
+
+    async def test_of_all_feeds_for_a_while(self) -> None:
+        """When what tells of all feeds is allowed again, all is heard again."""
+        thoonk = await self.limited(*ALL)
+        feed = await thoonk.feed("x")
+        subscription, mirror = await thoonk.subscribe("x"), await thoonk.mirror("x")
+        await self.allow("&feed.*", "&job.finish:*")
+        event = await subscription.next()
+        while "cannot be followed" not in (event.reason or ""):
+            event = await subscription.next()
+        await self.allow(*ALL)
+        kinds: list[str] = []
+        while "config" not in kinds:
+            await feed.set_config({"max_length": 3})
+            await deferLater(installed_reactor, 0, lambda: None)
+            while subscription.backlog:
+                kinds.append((await subscription.next()).kind)
+        await feed.publish("1", "a")
+        while not mirror.current or dict(mirror) != {"a": "1"}:
+            await thoonk.redis.ping()
+        await feed.delete_feed()
+        while (await subscription.next()).kind != "delete":
+            pass
+        self.assertEqual(await self.raw.send("PUBSUB", "NUMSUB", "newfeed"), [b"newfeed", 1])
+
+    async def allow(self, *channels: str) -> None:
+        """Let the user hear of these channels, from the next connection on."""
+        await self.raw.send("ACL", "SETUSER", "limited", "resetchannels", *channels)
+        await self.raw.send("CLIENT", "KILL", "USER", "limited", "TYPE", "pubsub")
+
     async def test_taken_away(self) -> None:
         """Rights that are taken away later: the subscriber is told that he hears no more."""
         for pattern in (False, True):

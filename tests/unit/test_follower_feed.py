@@ -176,6 +176,15 @@ class SnapshotTests(FollowerTestCase):
         seen = [change(6), resync(REASONS["trimmed"], "a", 9)]
         self.assertEqual((self.first, self.seen(), self.reader.sent()), ([None], seen, []))
 
+    def test_unordered_too_late(self) -> None:
+        """That there is no state changes nothing for who asks anew, on another connection."""
+        self.make(snapshot=True, strict=False)
+        self.follower.ready()
+        self.follower.lost()
+        self.answer(["neither", "queue", None])
+        self.follower.ready()
+        self.assertEqual(self.reader.sent(), ["snapshot 1000 marks 2 0"])
+
     def test_afresh(self) -> None:
         """After a resync the state is read again."""
         self.start(position=Position("a", 5), snapshot=True)

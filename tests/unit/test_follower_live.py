@@ -216,7 +216,7 @@ class LiveTests(FollowerTestCase):
         self.start(["ok", "feed", "json", "a", "5", []])
         self.tell(change(6, item="[6]"), change(8, item="[8]"))
         entry = ["kind", "publish", "id", "7", "item", "[7]"]
-        self.answer(["ok", "feed", "json", "a", "7", [["7", entry]]])
+        self.answer(["ok", "feed", "json", "a", "8", [["7", entry]]])
         self.assertEqual(self.seen(), [change(number, item=[number]) for number in (6, 7, 8)])
 
     def test_check(self) -> None:

@@ -128,7 +128,7 @@ class LossTests(FollowerTestCase):
         self.reader.pauses.pop().callback(None)
         self.answer("OOM look")
         self.reader.pauses.pop().callback(None)
-        self.answer(found(9, 6, 7, 8, 9))
+        self.answer(found(10, 6, 7, 8, 9))
         self.assertEqual((self.seen(), self.position), (changes(6, 7, 8, 9, 10), ("a", 10)))
 
     def test_lost_while_it_cannot_be_read(self) -> None:

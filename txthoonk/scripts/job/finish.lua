@@ -41,7 +41,7 @@
 
 --- include feed_missing
 --- include open_feed
---- include not_jobs
+--- include wrong_type
 --- include open_history
 --- include not_claimed
 --- include now
@@ -62,7 +62,7 @@ local name, event, finish, finished, claim, owner, count = unpack(ARGV, 1, 7)
 
 local failure, limit, paused, kind, most, age = open_feed(feeds, config, name, 'paused',
   'keep_results', 'keep_results_for')
-failure = failure or not_jobs(name, kind)
+failure = failure or wrong_type(name, kind, 'job')
 if failure then
   return failure
 end

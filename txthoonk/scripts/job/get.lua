@@ -29,7 +29,7 @@
 
 --- include feed_missing
 --- include open_feed
---- include not_jobs
+--- include wrong_type
 --- include open_history
 --- include now
 --- include front_of
@@ -45,7 +45,7 @@ local ids, transit, delivering, claimed, cancelled, claims = unpack(KEYS, 7)
 local name, event, channel, owner, count, moved = unpack(ARGV)
 
 local failure, limit, paused, kind = open_feed(feeds, config, name, 'paused')
-failure = failure or not_jobs(name, kind)
+failure = failure or wrong_type(name, kind, 'job')
 if failure then
   return failure
 end

@@ -18,12 +18,13 @@
 --   5 1: all of them or none; 0: those that can be
 --   6.. id, item, id, item, ...
 -- Reply: for each its id, or the error that only this one meets
--- Errors: NOFEED, JOBEXISTS
+-- Errors: NOFEED, JOBEXISTS, WRONGFEEDTYPE
 -- Events: feed.publishes for each
 -- Cost: O(log n) for each
 
 --- include feed_missing
 --- include open_feed
+--- include wrong_type
 --- include open_history
 --- include jobs_exist
 --- include now
@@ -34,7 +35,8 @@
 local feeds, config, revision, history, publishes, items, ids, published, delayed = unpack(KEYS)
 local name, event, channel, push, all = unpack(ARGV, 1, 5)
 
-local failure, limit = open_feed(feeds, config, name)
+local failure, limit, _, kind = open_feed(feeds, config, name)
+failure = failure or wrong_type(name, kind, 'job')
 if failure then
   return failure
 end

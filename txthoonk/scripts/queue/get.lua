@@ -14,26 +14,28 @@
 --     first, and counts
 -- Reply: the time of the taking in milliseconds; 1 if the feed is paused, else 0; id, item,
 --   id, item, ...
--- Errors: NOFEED
+-- Errors: NOFEED, WRONGFEEDTYPE
 -- Events: none
 -- Cost: O(log n) for each item
 
 --- include feed_missing
+--- include open_feed
+--- include wrong_type
 --- include now
 --- include front_of
 --- include arrived
 local feeds, ids, items, transit, delivering, config = unpack(KEYS)
 local name, count, moved = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 
-local failure = feed_missing(feeds, name)
+local failure, _, paused, kind = open_feed(feeds, config, name, 'paused')
+failure = failure or wrong_type(name, kind, 'queue')
 if failure then
   return failure
 end
 -- The script that says "delivered" looks there, and must not fail then.
 redis.call('LLEN', transit)
 local time = string.format('%.17g', now())
-local paused = redis.pcall('HGET', config, 'paused')
-if type(paused) == 'string' and paused ~= '0' then
+if paused and paused ~= '0' then
   return {time, 1}
 end
 local reply, held = {time, 0}, {}

@@ -14,12 +14,13 @@
 --   3 LPUSH: to the end of the line, RPUSH: to its front; one after the other
 --   4.. id, item, id, item, ...
 -- Reply: their ids
--- Errors: NOFEED
+-- Errors: NOFEED, WRONGFEEDTYPE
 -- Events: none but in the history
 -- Cost: O(1) for each
 
 --- include feed_missing
 --- include open_feed
+--- include wrong_type
 --- include open_history
 --- include undo_count
 --- include announce
@@ -28,7 +29,8 @@
 local feeds, config, revision, history, publishes, items, ids = unpack(KEYS)
 local name, event, push = unpack(ARGV, 1, 3)
 
-local failure, limit = open_feed(feeds, config, name)
+local failure, limit, _, kind = open_feed(feeds, config, name)
+failure = failure or wrong_type(name, kind, 'queue')
 if failure then
   return failure
 end

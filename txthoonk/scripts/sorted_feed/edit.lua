@@ -16,12 +16,13 @@
 --   6 the revision that the item must have; empty for any
 -- Reply: 1; or CONFLICT, the revision of the present item and that item, if it is
 --   another one
--- Errors: NOFEED, NOITEM, NOHISTORY
+-- Errors: NOFEED, NOITEM, NOHISTORY, WRONGFEEDTYPE
 -- Events: feed.publish
 -- Cost: O(1)
 
 --- include feed_missing
 --- include open_feed
+--- include wrong_type
 --- include open_history
 --- include no_history
 --- include own_revision
@@ -33,7 +34,8 @@
 local feeds, config, revision, history, publishes, items = unpack(KEYS)
 local name, event, publish, id, item, expect = unpack(ARGV)
 
-local failure, limit = open_feed(feeds, config, name)
+local failure, limit, _, kind = open_feed(feeds, config, name)
+failure = failure or wrong_type(name, kind, 'sorted_feed')
 failure = failure or item_missing(items, name, id)
 if failure then
   return failure
