@@ -24,7 +24,6 @@ __all__ = [
     "channel_for",
     "item_channel",
     "message_parser",
-    "parse",
     "parse_cursor",
     "parse_entry",
     "parse_event",
@@ -63,8 +62,6 @@ _JOB_CHANNELS = {
     "retry": "retried",
     "finished": "finishes",
 }
-
-_FEED_KINDS = {channel: kind for kind, channel in CHANNELS.items()}
 
 
 class Event(NamedTuple):
@@ -126,8 +123,8 @@ def message_parser(channel: str) -> Callable[[str], list[str] | None]:
     those of a channel that the contract does not know are split at every one.  The
     function gives None for a message that the contract does not allow.
     """
-    kind, _ = _kind_of(channel)
-    if kind not in ITEM_KINDS:
+    kind = _item_kind(channel)
+    if kind is None:
         return lambda message: message.split(SEPARATOR)
     parts = len(ITEM_KINDS[kind])
 
@@ -136,14 +133,6 @@ def message_parser(channel: str) -> Callable[[str], list[str] | None]:
         return found if len(found) == parts else None
 
     return split
-
-
-def parse(channel: str, message: str) -> Event | None:
-    """Make the event of a message; None if the contract does not allow it."""
-    kind, feed = _kind_of(channel)
-    if kind in CHANNELS:
-        return Event(kind, feed=message.partition(SEPARATOR)[0])
-    return _of_an_item(kind, feed, message) if kind else None
 
 
 def _of_an_item(
@@ -168,14 +157,9 @@ def _of_an_item(
     return Event(kind, feed, id_, item, position, revision, epoch, more)
 
 
-def _kind_of(channel: str) -> tuple[str, str]:
-    """Give the kind of the events on a channel, empty if unknown, and the feed."""
-    if channel in _FEED_KINDS:
-        return _FEED_KINDS[channel], ""
-    for prefix, kind in _PREFIXES.items():
-        if channel.startswith(prefix):
-            return kind, channel[len(prefix) :]
-    return "", ""
+def _item_kind(channel: str) -> str | None:
+    """Give which of :data:`ITEM_KINDS` a channel tells of; None: none."""
+    return next((kind for prefix, kind in _PREFIXES.items() if channel.startswith(prefix)), None)
 
 
 def check_revision(digits: str) -> int:

@@ -88,7 +88,9 @@ class Mirror(Mapping[str, Any]):
 
         Those are the events of items; ``snapshot`` without an item, when the whole state was
         read; ``resync``, when changes were missed and the state is about to be read;
-        ``create``, ``delete`` and ``config``.  What the callback raises is logged.
+        ``create``, ``delete`` and ``config``.  A new item of a sorted feed without a history
+        is in the mirror when its ``position`` is told, behind its ``publish``.  What the
+        callback raises is logged.
 
         :return: a function that takes the callback away.
         """

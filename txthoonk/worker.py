@@ -105,7 +105,7 @@ class Worker(StoppingService):
     :ivar about: what others are told of this worker.
     :ivar ended: functions that are called with the feed's name, what became of a job
         (``finished``, ``failed``, ``stalled``, ``lost``, ``released``), and the seconds that
-        it took.
+        it took.  They are called when the handler has ended, before Redis has answered.
     """
 
     _log = Logger()

@@ -12,12 +12,9 @@ from tests.unit.test_fuzz import QUICK
 from txthoonk.errors import InvalidInput, InvalidType
 from txthoonk.events import (
     CHANNELS,
-    ITEM_KINDS,
     Event,
     channel_for,
-    item_channel,
     message_parser,
-    parse,
     parse_cursor,
     parse_entry,
     parse_event,
@@ -163,15 +160,6 @@ class ChannelTests(SynchronousTestCase):
             [channel_for(event) for event in (*CHANNELS, "newfeed", "feed.publish:create")],
             ["newfeed", "delfeed", "conffeed", "newfeed", "feed.publish:create"],
         )
-
-    def test_there_and_back(self) -> None:
-        """What is told on a kind's channel is parsed as an event of that kind and feed."""
-        for kind, names in ITEM_KINDS.items():
-            event = parse(item_channel(kind, "a:b"), "\0".join("1x"[: len(names)]))
-            self.assertEqual(event and (event.kind, event.feed, event.id), (kind, "a:b", "1"))
-        for kind, channel in CHANNELS.items():
-            self.assertEqual(parse(channel, "a:b\0uuid"), Event(kind, "a:b"))
-        self.assertIsNone(parse("other", "1"))
 
     def test_parts(self) -> None:
         """Messages of the contract are split at the first NUL, and others at every one."""

@@ -6,45 +6,55 @@ from datetime import datetime
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from txthoonk._source import Source
 from txthoonk._watch import as_json, as_text
-from txthoonk.events import Event, parse
+from txthoonk.events import ITEM_KINDS, Event
 
 
-class ParseTests(SynchronousTestCase):
+class Heard:
+    """Follows a feed, and keeps what it hears."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.live = self.events.append
+
+
+class MessageTests(SynchronousTestCase):
+    def heard(self, channel: str, message: str) -> list[Event]:
+        """Give the events of a message on a channel of the feed ``a:b``."""
+        source, heard = Source("a:b"), Heard()
+        source.followers = (heard,)  # type: ignore[assignment]
+        source.channels(tuple(ITEM_KINDS))[channel](message)
+        return heard.events
+
     def test_events(self) -> None:
         """Each channel of the contract gives its kind of event; items keep their NULs."""
-        for channel, message, event in (
-            ("feed.publish:a:b", "1\0x\0y", Event("publish", "a:b", "1", "x\0y")),
-            ("feed.edit:a", "\0", Event("edit", "a", "", "")),
-            ("feed.retract:a", "1", Event("retract", "a", "1")),
-            ("feed.position:a", "1\0:end", Event("position", "a", "1", position=":end")),
-            ("feed.publishes:a", "1\0x\0y", Event("put", "a", "1", "x\0y")),
-            ("feed.claimed:a", "1", Event("claim", "a", "1")),
-            ("feed.cancelled:a", "1", Event("cancel", "a", "1")),
-            ("feed.stalled:a", "1", Event("stall", "a", "1")),
-            ("feed.retried:a", "1", Event("retry", "a", "1")),
-            ("job.finish:a", "1\0x\0y", Event("finish", "a", "1", "x\0y")),
-            ("feed.finishes:a", "1", Event("finished", "a", "1")),
-            ("newfeed", "a\0uuid", Event("create", "a")),
-            ("delfeed", "a", Event("delete", "a")),
-            ("conffeed", "a\0uuid", Event("config", "a")),
+        for channel, message, kind, *fields in (
+            ("feed.publish:a:b", "1\0x\0y", "publish", "1", "x\0y"),
+            ("feed.edit:a:b", "\0", "edit", "", ""),
+            ("feed.retract:a:b", "1", "retract", "1"),
+            ("feed.position:a:b", "1\0:end", "position", "1", None, ":end"),
+            ("feed.publishes:a:b", "1\0x\0y", "put", "1", "x\0y"),
+            ("feed.claimed:a:b", "1", "claim", "1"),
+            ("feed.cancelled:a:b", "1", "cancel", "1"),
+            ("feed.stalled:a:b", "1", "stall", "1"),
+            ("feed.retried:a:b", "1", "retry", "1"),
+            ("job.finish:a:b", "1\0x\0y", "finish", "1", "x\0y"),
+            ("feed.finishes:a:b", "1", "finished", "1"),
         ):
-            self.assertEqual(parse(channel, message), event)
+            self.assertEqual(self.heard(channel, message), [Event(kind, "a:b", *fields)])
 
     def test_not_of_the_contract(self) -> None:
-        """Other channels, and messages with too few or too many parts, give nothing."""
-        for channel, message in (
-            ("feed.publish:a", "1"),
-            ("feed.retract:a", "1\0x"),
-            ("feed.publishes:a", "1"),
-            ("feed.claimed:a", "1\0x"),
-            ("job.finish:a", "1"),
-            ("job.publish:a", "1\0x"),
-            ("feed.put:a", "1\0x"),
-            ("other", "1\0x"),
-            ("", ""),
-        ):
-            self.assertIsNone(parse(channel, message))
+        """Messages with too few or too many parts give nothing, and are logged."""
+        malformed = (
+            ("feed.publish:a:b", "1"),
+            ("feed.retract:a:b", "1\0x"),
+            ("feed.publishes:a:b", "1"),
+            ("feed.claimed:a:b", "1\0x"),
+            ("job.finish:a:b", "1"),
+        )
+        for channel, message in malformed:
+            self.assertEqual(self.heard(channel, message), [])
 
     def test_lines(self) -> None:
         """An event is shown without what it does not have."""

@@ -246,7 +246,8 @@ class Job(JobResults):
             :class:`~txthoonk.errors.InvalidItem` if the serializer cannot read the item
             (the job is claimed then: stall or retract it),
             :class:`~txthoonk.errors.InvalidInput`, or
-            :class:`~txthoonk.errors.FeedDoesNotExist`.  Cancelling it claims nothing.
+            :class:`~txthoonk.errors.FeedDoesNotExist`; one that waits already goes on when
+            the feed is deleted, which may be made again.  Cancelling it claims nothing.
         """
         return self._get(timeout)
 

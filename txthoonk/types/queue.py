@@ -80,7 +80,8 @@ class Queue(TakenFeed):
             :class:`~txthoonk.errors.Empty` after *timeout*,
             :class:`~txthoonk.errors.InvalidItem` if the serializer cannot read the item,
             which is delivered by that, :class:`~txthoonk.errors.InvalidInput`, or
-            :class:`~txthoonk.errors.FeedDoesNotExist`.  Cancelling it takes nothing.
+            :class:`~txthoonk.errors.FeedDoesNotExist`; one that waits already goes on when
+            the feed is deleted, which may be made again.  Cancelling it takes nothing.
         """
         return self._get(timeout)
 
