@@ -240,27 +240,40 @@ class RedisProtocol(Protocol):
             self._abort(error)  # the next reply would say less of why
 
     def call_together(
-        self, script: Script, prefix: tuple[Any, ...], group: tuple[Any, ...]
+        self,
+        script: Script | None,
+        prefix: tuple[Any, ...],
+        group: tuple[Any, ...],
+        encoding: Encoding = TEXT,
     ) -> Deferred[Any]:
         """Call a script for a group of arguments, with others of this turn of the reactor.
 
         What was called before and after it is done before and after it.
 
-        :param script: one that takes any number of groups, and answers each for itself.
-        :param prefix: ``EVALSHA`` with all that stands before the groups: the very same
-            object for calls that may go together.
+        :param script: one that takes any number of groups, and answers each for itself; None:
+            a command does.
+        :param prefix: ``EVALSHA``, or the command, with all that stands before the groups: the
+            very same object for calls that may go together.
         :param group: ``str`` and ``bytes``.
+        :param encoding: how to decode the reply.
         :return: fires the answer for this group.
         """
         together = self._together
         if together is None and not self._may_wait():
-            return self.call(script, (*prefix, *group), TEXT).addCallback(only)
+            return self._call_alone(script, (*prefix, *group), encoding)
         size = sum(map(len, group))
         if size >= MOST_BYTES:  # one that is refused for its size takes no others with it
-            return self.call(script, (*prefix, *group), TEXT).addCallback(only)
+            return self._call_alone(script, (*prefix, *group), encoding)
         if together is None or together.prefix is not prefix or together.full:
-            together = self._begin_together(script, prefix)
+            together = self._begin_together(script, prefix, encoding)
         return together.add(group, size)
+
+    def _call_alone(
+        self, script: Script | None, command: tuple[Any, ...], encoding: Encoding
+    ) -> Deferred[Any]:
+        if script is None:
+            return self.request(command, encoding).addCallback(only)
+        return self.call(script, command, encoding).addCallback(only)
 
     def _may_wait(self) -> bool:
         """Tell whether others are under way, so that more may come in this turn."""
@@ -271,12 +284,14 @@ class RedisProtocol(Protocol):
             and (self._reading or hasattr(self.transport, "reactor"))
         )
 
-    def _begin_together(self, script: Script, prefix: tuple[Any, ...]) -> Together:
+    def _begin_together(
+        self, script: Script | None, prefix: tuple[Any, ...], encoding: Encoding
+    ) -> Together:
         if self._together is not None:
             self._send_together()
         elif not self._reading:
             cast(Any, self.transport).reactor.callLater(0, self._turn_ended)
-        self._together = Together(script, prefix)
+        self._together = Together(script, prefix, encoding)
         return self._together
 
     def _turn_ended(self) -> None:
@@ -285,13 +300,19 @@ class RedisProtocol(Protocol):
 
     def _send_together(self) -> None:
         together, self._together = cast(Together, self._together), None
+        script, command, encoding = together.script, together.command, together.encoding
         try:
-            packed = pack(together.command, TEXT)
+            packed = pack(command, encoding)
         except InvalidData:
-            together.send_each(lambda script, command: self.call(script, command, TEXT))
+            together.send_each(lambda command: self._call_alone(script, command, encoding))
             return
         self._unsent += together.calls - 1
-        sent = self._call(together.script, together.command, packed, TEXT)
+        if script is None:
+            sent = Waiting()
+            sent.encoding = encoding
+            self._transmit(sent, packed)
+        else:
+            sent = self._call(script, command, packed, encoding)
         sent.calls = together.calls
         sent.addCallbacks(together.answered, together.failed)
 

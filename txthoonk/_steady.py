@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from twisted.internet.defer import Deferred, fail, succeed
 
-from txthoonk._encoding import Encoding
+from txthoonk._encoding import TEXT, Encoding
 from txthoonk._health import text_of
 from txthoonk._scripts import Script
 from txthoonk.errors import ConnectionLost, NotSent
@@ -155,10 +155,14 @@ class SteadyRedis(Redis):
         return self._wait_for(lambda redis: redis.call(script, command, encoding))
 
     def call_together(
-        self, script: Script, prefix: tuple[Any, ...], group: tuple[Any, ...]
+        self,
+        script: Script | None,
+        prefix: tuple[Any, ...],
+        group: tuple[Any, ...],
+        encoding: Encoding = TEXT,
     ) -> Deferred[Any]:
-        """Call a script with others, as soon as there is a connection."""
-        return self._wait_for(lambda redis: redis.call_together(script, prefix, group))
+        """Call a script or a command with others, as soon as there is a connection."""
+        return self._wait_for(lambda redis: redis.call_together(script, prefix, group, encoding))
 
     def abort(self, error: BaseException | None = None) -> None:
         """Drop the present connection."""

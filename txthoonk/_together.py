@@ -1,8 +1,8 @@
-"""Calls of one script, made in one turn of the reactor, that are sent as one call.
+"""Calls of one script or command, made in one turn of the reactor, that are sent as one call.
 
 A script that takes groups of arguments does them one after the other, and answers each for
-itself.  So a call costs Redis little more than its own work, and not what every call of a
-script costs besides.
+itself; so does HMGET.  A call costs Redis little more than its own work then, and not what
+every call of a script costs besides; and it costs us less.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from txthoonk._encoding import Encoding
 from txthoonk._scripts import Script
 from txthoonk.errors import InvalidResponse, shown
 
@@ -24,14 +25,17 @@ MOST_BYTES = 64 * 1024  # of arguments; and one call more
 
 
 class Together:
-    """Some calls with the same script and prefix.
+    """Some calls with the same prefix.
 
+    :ivar script: what they call; None: a command.
     :ivar prefix: the words before the groups.
+    :ivar encoding: how to decode the replies.
     """
 
-    def __init__(self, script: Script, prefix: tuple[Any, ...]) -> None:
+    def __init__(self, script: Script | None, prefix: tuple[Any, ...], encoding: Encoding) -> None:
         self.script = script
         self.prefix = prefix
+        self.encoding = encoding
         self._groups: list[tuple[Any, ...]] = []
         self._calls: list[Deferred[Any]] = []
         self._bytes = 0
@@ -63,12 +67,12 @@ class Together:
         """The words of all."""
         return (*self.prefix, *chain.from_iterable(self._groups))
 
-    def send_each(self, send: Callable[[Script, tuple[Any, ...]], Deferred[Any]]) -> None:
+    def send_each(self, send: Callable[[tuple[Any, ...]], Deferred[Any]]) -> None:
         """Send each for itself, because something among them cannot be sent."""
         # All are sent before anybody is told: who is told may call more.
-        sent = [send(self.script, (*self.prefix, *group)) for group in self._groups]
+        sent = [send((*self.prefix, *group)) for group in self._groups]
         for one, call in zip(sent, self._calls, strict=True):
-            one.addCallback(only).chainDeferred(call)
+            one.chainDeferred(call)
 
     def answered(self, answers: Any) -> None:
         """Answer all calls."""

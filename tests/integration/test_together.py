@@ -13,6 +13,7 @@ from txthoonk.errors import (
     Conflict,
     ConnectionLost,
     FeedDoesNotExist,
+    InvalidData,
     ItemDoesNotExist,
     JobExists,
     ResponseError,
@@ -35,8 +36,12 @@ class TogetherTests(RedisTestCase):
         self.pub_ = await self.pub()
 
     async def evalshas(self) -> int:
+        return await self.commands("evalsha")
+
+    async def commands(self, name: str) -> int:
+        """Read how many of these commands the server has done."""
         info = str((await self.raw.send("INFO", "commandstats")).decode())
-        lines = [line for line in info.splitlines() if line.startswith("cmdstat_evalsha:")]
+        lines = [line for line in info.splitlines() if line.startswith(f"cmdstat_{name}:")]
         return int(lines[0].split("calls=")[1].split(",")[0]) if lines else 0
 
     async def test_publish(self) -> None:
@@ -102,6 +107,34 @@ class TogetherTests(RedisTestCase):
         events: list[Event] = await feed.get_history()
         self.assertEqual([event.revision for event in events], list(range(1, 15)))
         self.assertEqual(await self.raw.get("feed.publishes:news"), b"7")
+
+    async def test_reads(self) -> None:
+        """Items that are read in one turn come in a few answers, each to who has asked for it."""
+        feed = await self.pub_.feed("news", {"serializer": "bytes"})
+        other = await self.pub_.queue("other")
+        waiting = await other.put("elsewhere")
+        await feed.publish(b"\xff\0", "raw")
+        for number in range(MANY):
+            await feed.publish(b"%d" % number, str(number))
+        before = await self.commands("hmget")
+        wanted = [str(number) for number in range(MANY)]
+        fired = await each(
+            [
+                *(feed.get_item(id_) for id_ in wanted),
+                feed.get_item("none"),
+                other.get_item(waiting),
+                feed.get_item("raw"),
+                feed.get_item("\ud800"),
+                feed.get_item("0"),
+                feed.publish(b"new", "0"),
+                feed.get_item("0"),
+            ]
+        )
+        self.assertEqual(fired[:MANY], [id_.encode() for id_ in wanted])
+        self.assertEqual(fired[MANY : MANY + 3], [None, "elsewhere", b"\xff\0"])
+        self.assertIsInstance(fired[MANY + 3], InvalidData)
+        self.assertEqual(fired[MANY + 4 :], [b"0", "0", b"new"])
+        self.assertLess(await self.commands("hmget") - before, MANY / 10)
 
     async def test_history(self) -> None:
         """Each takes the next revision, and expects what those before have made."""

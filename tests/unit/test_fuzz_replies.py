@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
-from twisted.internet.task import Clock
 
-from tests.unit.fuzzing import NUMBERS, QUICK, VALUES, FuzzTestCase
-from tests.unit.wire import Connection, Endpoint, lose, outcome
+from tests.unit.fuzzing import NUMBERS, QUICK, VALUES, PublisherFuzzTestCase
+from tests.unit.wire import lose, outcome
 from txthoonk._overview import read_overview, read_overviews
 from txthoonk.client import ThoonkPub
 from txthoonk.errors import ConnectionLost, FeedError, ThoonkError
-from txthoonk.protocol import Redis
 from txthoonk.types import Feed, Job, PythonQueue, Queue, SortedFeed
 
 MOST = 16  # replies to one verb: after these the connection is lost
@@ -54,7 +51,7 @@ FEED: list[tuple[Call, list[Any]]] = [
     (lambda feed: feed.retract("i"), [1]),
     (lambda feed: feed.retract("i", expect=1), [["CONFLICT", 2, "[1]"]]),
     (lambda feed: feed.get_ids(), [["i"]]),
-    (lambda feed: feed.get_item("i"), ["[1]"]),
+    (lambda feed: feed.get_item("i"), [["[1]"]]),
     (lambda feed: feed.get_item("i", with_revision=True), [["[1]", 4]]),
     (lambda feed: feed.get_all(), [[["i", "j"], ["[1]", None]]]),
     (lambda feed: feed.has_id("i"), [1]),
@@ -161,22 +158,7 @@ def attempts(draw: Any) -> tuple[int, list[Any]]:
     return number, [*replies[:sound], wrong, *rest]
 
 
-class ReplyTests(FuzzTestCase):
-    def tearDown(self) -> None:
-        gc.collect()
-        lines = self.logged()
-        self.assert_sober(lines)
-        self.assertEqual([line for line in lines if "Unhandled" in line], [])
-        super().tearDown()
-
-    def connect(self) -> ThoonkPub:
-        self.clock = Clock()
-        self.endpoint = Endpoint()
-        self.pub = ThoonkPub(Redis(), reactor=self.clock, endpoint=self.endpoint)
-        self.main = Connection(self.pub)
-        self.main.know_scripts()
-        return self.pub
-
+class ReplyTests(PublisherFuzzTestCase):
     def run_verb(self, number: int, replies: list[Any]) -> list[Any]:
         """Call a verb, and give replies; what came of it, lastly because of a lost connection."""
         make, call, _ = VERBS[number]

@@ -70,6 +70,7 @@ class BaseFeed:
         # The KEYS and ARGV that every change needs, those first.
         self._keys = history_keys(name)
         self._words = (name, self.channel_event)
+        self._read_items = ("HMGET", self.feed_items)
         self._use_serializer(serializer)
 
     def __repr__(self) -> str:
@@ -107,7 +108,7 @@ class BaseFeed:
 
     @passing
     def get_item(self, id_: str, with_revision: bool = False) -> Deferred[Any]:
-        """Read one item (HGET).
+        """Read one item (HMGET, for all that are read in one turn of the reactor).
 
         :param with_revision: read its revision too, for the ``expect`` of a change.
         :return: fires the item, or None if it is not there; with *with_revision*: the
@@ -121,7 +122,8 @@ class BaseFeed:
             both = read_item(self.pub.redis, self.name, id_)
             both.addCallback(lambda both: (self._load_text(both[0], id_), both[1]))
             return both.addErrback(misfit)
-        read = self.pub.redis.request(("HGET", self.feed_items, id_), self._encoding)
+        redis, encoding = self.pub.redis, self._encoding
+        read = redis.call_together(None, self._read_items, (id_,), encoding)
         if self.serializer == "text":
             return read
         return read.addCallback(self._load, id_).addErrback(misfit)
