@@ -45,7 +45,7 @@ HISTORY = {"history": 10_000_000}  # of every other feed, so that its changes ca
 APART = (0.05, 0.5)  # seconds between two troubles
 FROZEN = (1.2, 2.5)  # seconds; longer than a claim lasts
 DOWN = 0.5  # seconds that the server is down, at the most
-END = 90.0  # seconds until all must be done, after the trouble
+END = 180.0  # seconds until all must be done, after the trouble
 MOST_SHOWN = 50  # of what is wrong
 
 TROUBLES = {"cut": 8, "cut all": 1, "kill": 3, "stop": 2, "freeze": 3, "restart": 1, "crash": 1}
@@ -150,7 +150,7 @@ class Chaos:
     # -- trouble ----------------------------------------------------------------------
 
     async def trouble(self) -> None:
-        """Make trouble of all kinds, in a random order."""
+        """Make trouble of all kinds, in a random order, until the time is up and all were met."""
         troubles: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
             "cut": self.cut,
             "cut all": self.cut_all,
@@ -160,13 +160,15 @@ class Chaos:
             "restart": self.restart,
             "crash": self.crash,
         }
-        end = self.reactor.seconds() + self.seconds
+        end, unmet = self.reactor.seconds() + self.seconds, set(troubles)
         cards: list[str] = []
-        while self.reactor.seconds() < end:
+        while unmet or self.reactor.seconds() < end:
             if not cards:
                 cards = [name for name, count in TROUBLES.items() for _ in range(count)]
                 self.random.shuffle(cards)
-            await troubles[cards.pop()]()
+            card = cards.pop()
+            await troubles[card]()
+            unmet.discard(card)
             await self.pause(*APART)
 
     async def clients(self) -> list[int]:

@@ -40,7 +40,7 @@ from twisted.python.failure import Failure
 from tests.docs_blocks import ROOT, Block
 from txthoonk import cli
 
-TIMEOUT = 30.0  # seconds that a program may take for its next output, or its end
+TIMEOUT = 60.0  # seconds that a program may take for its next output, or its end
 
 # -- outputs ------------------------------------------------------------------------------------
 

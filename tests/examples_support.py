@@ -18,7 +18,7 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
-from tests.support import Recorder
+from tests.support import TIMEOUT, Recorder
 from txthoonk import (
     ThoonkPubFactory,
     ThoonkSubFactory,
@@ -107,7 +107,7 @@ class Child(ProcessProtocol):
     def interrupt(self) -> Deferred[tuple[int | None, int | None]]:
         """Do what Ctrl-C does; fires exit status and signal."""
         self.process.signalProcess("INT")
-        return self.ended.addTimeout(10, reactor)
+        return self.ended.addTimeout(TIMEOUT, reactor)
 
     def _tell(self) -> None:
         waiting, self._waiting = self._waiting, []
@@ -126,7 +126,7 @@ async def item_seen(recorder: Recorder, item: str) -> None:
 
 
 class ProgramTestCase(TestCase):
-    timeout = 60
+    timeout = 2 * TIMEOUT  # it starts programs
 
     def run_example(self, command: str, *more: str, cwd: Path = ROOT) -> Child:
         child = Child(command, *more, cwd=cwd)

@@ -62,8 +62,6 @@ class Seen:
 class HostileTestCase(RedisTestCase):
     """A service with all that listens."""
 
-    timeout = 60
-
     async def setUp(self) -> None:
         await super().setUp()
         self.thoonk = Thoonk(await server_url(), reactor)

@@ -14,15 +14,18 @@ from typing import Any
 from twisted.internet import reactor as installed_reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import connectProtocol
-from twisted.internet.task import deferLater
+from twisted.internet.task import Clock, deferLater
 from twisted.internet.utils import getProcessOutput
 from twisted.trial.unittest import TestCase
 
+from tests.support import TIMEOUT
 from txthoonk import _server
 from txthoonk.protocol import Redis
 from txthoonk.testing import RedisServer, ServerError
 
 reactor: Any = installed_reactor  # a module, of which mypy does not know what it has
+TURNS = 3  # of the reactor, in which it sends what there is to send
+STEP = 5.0  # seconds by which the clock of a test goes on at a time
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(_server.__file__)))
 
 # Started by the first test of the first class that asks, ended with the run:
@@ -82,6 +85,31 @@ async def until(condition: Callable[[], bool]) -> None:
         await deferLater(reactor, 0.02)
 
 
+async def turns(_: object = None) -> None:
+    """Let the reactor send what there is to send."""
+    for _ in range(TURNS):
+        await deferLater(reactor, 0)
+
+
+class HalfClock(Clock):
+    """A reactor on which what is to be done after a second or more waits for the test."""
+
+    def callLater(self, when: float, *arguments: Any, **options: Any) -> Any:
+        if when < 1:
+            return reactor.callLater(when, *arguments, **options)
+        return super().callLater(when, *arguments, **options)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(reactor, name)
+
+    async def go_on(self, seconds: float) -> None:
+        """Let so much time pass, a bit at a time."""
+        end = self.seconds() + seconds
+        while self.seconds() < end:
+            self.advance(STEP)
+            await turns()
+
+
 async def ask(server: RedisServer, *words: str) -> Any:
     """Send one command on a connection of its own."""
     redis = await connectProtocol(server.endpoint(), Redis())
@@ -92,7 +120,7 @@ async def ask(server: RedisServer, *words: str) -> Any:
 
 
 class ServerTestCase(TestCase):
-    timeout = 15  # seconds
+    timeout = TIMEOUT
 
     def server(self, *arguments: Any, **options: Any) -> RedisServer:
         """Make a server that is stopped after the test."""

@@ -279,8 +279,6 @@ class Gate(Factory):
 class SubscriptionTestCase(RedisTestCase):
     """A service that subscribes, and a publisher of its own that writes."""
 
-    timeout = 20  # seconds
-
     async def setUp(self) -> None:
         await super().setUp()
         self.thoonk = await self.service()
@@ -341,7 +339,7 @@ class SubscriptionTestCase(RedisTestCase):
 
     async def unsubscribed_to(self, expected: tuple[set[bytes], int]) -> None:
         """Check that the same is subscribed to as before, very soon."""
-        for _ in range(500):
+        for _ in range(5000):
             found = await self.subscribed()
             if found == expected:
                 return

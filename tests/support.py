@@ -22,7 +22,10 @@ from txthoonk.client import ThoonkPub, ThoonkPubFactory, ThoonkSub, ThoonkSubFac
 from txthoonk.protocol import Redis, RedisSubscriber
 from txthoonk.testing import RedisServer
 
-# What the contract leaves to each implementation (DESIGN 3): no part of it.
+#: Seconds after which a test has failed: only one that hangs, on however busy a machine.
+TIMEOUT = 120
+
+# What the contract leaves to each implementation: no part of it.
 OWN_KEYS = re.compile(
     rb"feed\.(transit|delivering|results|revision|history|claims|failures|progress|delayed|later"
     rb"|failed|workers|maintained):"
@@ -140,7 +143,7 @@ class Spy(RedisSubscriber):
 class RedisTestCase(TestCase):
     """A test against a real redis-server, with an empty database."""
 
-    timeout = 60
+    timeout = TIMEOUT
 
     async def setUp(self) -> None:
         self.target = await target()
@@ -199,6 +202,17 @@ class RedisTestCase(TestCase):
         """Wait until Redis counts *expected* subscribers of a channel."""
         while (await self.raw.send("PUBSUB", "NUMSUB", channel))[1] != expected:
             pass
+
+    async def blocked(self, count: int = 1) -> None:
+        """Wait until so many clients are blocked: gets wait on them."""
+        text = f"blocked_clients:{count}\r".encode()
+        while text not in await self.raw.send("INFO", "clients"):
+            pass  # each look is a round trip
+
+    async def now(self) -> float:
+        """Give the server's time in milliseconds."""
+        seconds, microseconds = await self.raw.send("TIME")
+        return int(seconds) * 1000 + int(microseconds) / 1000
 
     async def client_id(self, *kind: str) -> int:
         """Give Redis' number of the newest client of a kind, such as ``TYPE pubsub``."""

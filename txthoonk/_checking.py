@@ -23,8 +23,8 @@ _ORDERED = (
 
 #: Type of a feed -> what must hold at any time.
 ALWAYS: dict[str, tuple[Rule, ...]] = {
-    "feed": (*_EVERY, *_ORDERED, rules.finite_scores),
-    "sorted_feed": (*_EVERY, *_ORDERED),
+    "feed": (*_EVERY, *_ORDERED, rules.finite_scores, history.newest_order),
+    "sorted_feed": (*_EVERY, *_ORDERED, history.places),
     "queue": (*_EVERY, rules.no_id_twice),
     "pyqueue": (*_EVERY, rules.no_id_twice),
     "job": (

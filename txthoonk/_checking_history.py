@@ -17,7 +17,9 @@ __all__ = [
     "eras",
     "in_step",
     "newest_items",
+    "newest_order",
     "newest_revisions",
+    "places",
     "positions",
     "revisions",
     "switched_off",
@@ -163,6 +165,26 @@ def newest_items(state: State) -> Iterator[str]:
         if state.items.get(id_) != fields.get("item")
     ]
     yield from some(wrong, f"with another item than {state.key('history')} has told")
+
+
+def newest_order(state: State) -> Iterator[str]:
+    """A feed has the items in the order in which they were published or edited last."""
+    newest = {id_: number for id_, (number, _) in _newest(state).items()}
+    known = [id_ for id_ in state.ids if id_ in newest]
+    late = [right for left, right in pairwise(known) if newest[left] > newest[right]]
+    yield from some(late, f"behind those in {state.key('ids')} that were published later")
+
+
+def _is_place(text: str) -> bool:
+    before, after = text.startswith(":"), text.endswith(":")
+    return before is not after and len(text) > 1 and text not in (":begin", "end:")
+
+
+def places(state: State) -> Iterator[str]:
+    """A sorted feed's positions are at an end, or beside an item."""
+    kinds = [fields for _, fields in _entries(state) if fields.get("kind") == "position"]
+    odd = [shown(one.get("position")) for one in kinds if not _is_place(one.get("position", ""))]
+    yield from some(odd, f"in {state.key('history')} as a position")
 
 
 # -- if nothing is under way, and nobody else writes --------------------------------------

@@ -236,10 +236,6 @@ class VectorTestCase(RedisTestCase):
         else:
             self.assertTrue(matcher.fired(written, plain(fired)), fired)
 
-    async def now(self) -> float:
-        seconds, microseconds = await self.raw.send("TIME")
-        return int(seconds) * 1000 + int(microseconds) / 1000
-
     async def keys(self, own: bool = False) -> dict[bytes, Any]:
         """Read the keys that the contract knows, or the others."""
         state = await self.state()

@@ -26,6 +26,7 @@ from tests.faults.outcomes import Reference, plain, together
 from tests.faults.resp import commands, reply_places, request_places
 from tests.faults.verbs import Verb
 from tests.proxy import TURNS, Link
+from tests.support import TIMEOUT
 from txthoonk import ConnectionLost
 
 __all__ = ["EVERY", "Cut", "CuttingCase"]
@@ -88,7 +89,7 @@ class Cut:
 class CuttingCase(LaboratoryCase):
     """Calls whose connections are cut, byte by byte."""
 
-    timeout = 3600 if EVERY else 120
+    timeout = 3600 if EVERY else TIMEOUT
 
     async def sweep(
         self, verb: Verb, kind: str, request: bool, most: int, loading: bool = False

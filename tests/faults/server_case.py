@@ -7,37 +7,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet import reactor as installed_reactor
-from twisted.internet.task import Clock, deferLater
-
 from tests.faults.server_faults import FaultyServer, shared
+from tests.server_support import HalfClock, reactor
 from tests.support import RedisTestCase
 from txthoonk._url import parse_url
 from txthoonk.service import Thoonk
 
-__all__ = ["HalfClock", "ServerFaultTestCase", "reactor", "turns"]
-
-reactor: Any = installed_reactor
-TURNS = 3  # of the reactor, in which it sends what there is to send
-STEP = 5.0  # seconds by which the test's clock goes on at a time
-
-
-class HalfClock(Clock):
-    """A reactor on which what is to be done after a second or more waits for the test."""
-
-    def callLater(self, when: float, *arguments: Any, **options: Any) -> Any:
-        if when < 1:
-            return reactor.callLater(when, *arguments, **options)
-        return super().callLater(when, *arguments, **options)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(reactor, name)
-
-
-async def turns(_: object = None) -> None:
-    """Let the reactor send what there is to send."""
-    for _ in range(TURNS):
-        await deferLater(reactor, 0)
+__all__ = ["ServerFaultTestCase"]
 
 
 class ServerFaultTestCase(RedisTestCase):
@@ -48,7 +24,6 @@ class ServerFaultTestCase(RedisTestCase):
         or more.
     """
 
-    timeout = 60  # seconds
     faulty: FaultyServer = shared
     halfway = False
 
@@ -77,15 +52,7 @@ class ServerFaultTestCase(RedisTestCase):
 
     async def pass_time(self, seconds: float) -> None:
         """Let time pass for the last service."""
-        end = self.clock.seconds() + seconds
-        while self.clock.seconds() < end:
-            self.clock.advance(STEP)
-            await turns()
-
-    async def blocked(self, count: int) -> None:
-        """Wait until Redis counts so many clients that wait."""
-        while await self.faulty.info("blocked_clients") != count:
-            pass
+        await self.clock.go_on(seconds)
 
     async def fails(self, call: Any, kind: type[Exception], *words: str) -> Exception:
         """Check that a call fails with an error of a class, which names *words*."""

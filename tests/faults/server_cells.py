@@ -101,8 +101,6 @@ class CellTestCase(ServerFaultTestCase):
     :ivar triggered: whether what lets a waiting call end was done.
     """
 
-    timeout = 20  # seconds
-
     async def setUp(self) -> None:
         await super().setUp()
         self.writer = await self.pub()

@@ -32,8 +32,7 @@ __all__ = ["FaultyServer", "shared", "version"]
 
 LAUNCHER = "#!/bin/sh\ntrap '' XFSZ\nexec '{}' \"$@\"\n"
 UNLIMITED = resource.RLIM_INFINITY
-FILLER = 4000  # commands to load, so many that calls come in between,
-LOAD_DELAY = -60  # with a sleep, as short as can be, after every 60th or so
+FILLER = 6000  # commands to load, so many that calls come in between
 STRINGS = (b"feed.publishes:", b"feed.idincr:", b"feed.finishes:", b"feed.maintained:")
 PAUSE_ENDS = "500"  # times per second that the server looks whether a pause is over
 
@@ -57,11 +56,13 @@ class FaultyServer:
 
     :ivar server: the :class:`~txthoonk.testing.RedisServer`.
     :ivar admin: a connection of one's own to it, which gets and gives bytes.
+    :ivar other: another one, while the first waits for the end of the loading.
 
     :param appendfsync: when it writes to the disk: ``always`` before it acknowledges.
     """
 
     admin: Redis
+    other: Redis
 
     def __init__(self, appendfsync: str = "everysec") -> None:
         self._fsync = appendfsync
@@ -77,7 +78,12 @@ class FaultyServer:
         if self.server is None:
             self.server = self._make()
         await self.server.start()
-        self.admin = await connectProtocol(self.server.endpoint(), Redis(charset=None))
+        self.admin = await self.connect()
+
+    async def connect(self) -> Redis:
+        """Connect a plain client, which gets and gives bytes."""
+        assert self.server is not None
+        return await connectProtocol(self.server.endpoint(), Redis(charset=None))
 
     async def leave(self) -> None:
         """Close the connection of one's own; the server goes on."""
@@ -144,19 +150,31 @@ class FaultyServer:
         yield
 
     @asynccontextmanager
-    async def loading(self) -> AsyncIterator[None]:
-        """Load the data anew, which takes some hundredths of a second: ``-LOADING``.
+    async def loading(self, pace: int) -> AsyncIterator[None]:
+        """Load the data anew: ``-LOADING``.
 
         See :meth:`fill`.  The connections stand meanwhile, as those to a replica that gets a
-        new copy of its master.
+        new copy of its master.  How long it takes nobody can say, and nothing ends it before:
+        ask :meth:`is_loading` when the fault should still be there.
+
+        :param pace: after how many commands the server sleeps, as shortly as can be.
         """
-        await self.set("key-load-delay", LOAD_DELAY)
+        await self.set("key-load-delay", -pace)
+        self.other = await self.connect()
         loaded = self.admin.send("DEBUG", "LOADAOF")
         try:
+            # What is sent on another connection may be read before this.
+            while not await self.is_loading() and not loaded.called:
+                pass
             yield
         finally:
             await loaded
+            await self.other.close()
             await self.set("key-load-delay", 0)
+
+    async def is_loading(self) -> bool:
+        """Tell whether what was sent up to now has met a server that loads."""
+        return b"\nloading:1" in await self.other.send("INFO", "persistence")
 
     async def fill(self) -> None:
         """Have enough in the append-only file for :meth:`loading`."""

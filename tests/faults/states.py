@@ -32,11 +32,6 @@ async def cursor(pub: Any) -> str:
     return str(events[0].cursor)
 
 
-async def plain_feed(pub: Any) -> None:
-    """A feed without any configuration."""
-    await (await pub.feed(FEED)).publish("one", "a")
-
-
 async def sorted_feed(pub: Any) -> None:
     """Items 1, 2 and 3 in their order."""
     ordered = await pub.sorted_feed(FEED, HISTORY)

@@ -43,6 +43,9 @@ class Stall(Cut):
 
     async def _wait(self) -> None:
         assert self.link is not None
+        # Times have not always as many digits: perhaps all has passed that the call needs.
+        await self.lab.quiet()
+        self._cut()
         for _ in range(0, MOST, STEP):
             if self.link.ended.called or self.lab.over:
                 return

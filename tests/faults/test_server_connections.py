@@ -90,9 +90,13 @@ class CrowdTests(ServerFaultTestCase):
 
     async def test_service(self) -> None:
         """A new service fails with the reason where it is given a time, else it waits."""
+        self.halfway = True
         async with self.faulty.crowded():
             thoonk = self.make()
-            await self.fails(thoonk.connect(0.1), ConnectionLost, "max number of clients")
+            connecting = thoonk.connect(5.0)
+            await until(lambda: thoonk._publisher.failures > 0)
+            await self.pass_time(5.0)
+            await self.fails(connecting, ConnectionLost, "max number of clients")
             waiting = self.make().connect()
             await until(lambda: thoonk._publisher.failures > 0)
             self.assertFalse(waiting.called)

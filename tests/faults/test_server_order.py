@@ -10,6 +10,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from tests.faults.server_case import ServerFaultTestCase
+from tests.server_support import turns
 from txthoonk.errors import ConnectionLost, NotSent
 
 PAUSE = 60  # milliseconds
@@ -119,13 +120,17 @@ class PauseTests(ServerFaultTestCase):
         The server forgets the call with its connection, so it is not done when the pause is
         over, and the service works then; what waited meanwhile is done once.
         """
-        thoonk = await self.thoonk(reply_timeout=0.06, health=0, wait=5.0)
+        self.halfway = True
+        thoonk = await self.thoonk(reply_timeout=30, health=0)
         spy = await self.spy()
         feed = await thoonk.feed("x")
         await feed.publish("one", "1")
         await spy.messages()
         async with self.faulty.paused(LONG, "WRITE"):
-            error = await self.fails(feed.publish("two", "2"), ConnectionLost, "may or may not")
+            publishing = feed.publish("two", "2")
+            await turns()
+            await self.pass_time(50)
+            error = await self.fails(publishing, ConnectionLost, "may or may not")
             self.assertNotIsInstance(error, NotSent)
             self.assertEqual(await self.raw.send("HKEYS", "feed.items:x"), [b"1"])
         self.assertEqual(await feed.publish("three", "3"), "3")

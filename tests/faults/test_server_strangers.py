@@ -16,10 +16,9 @@ from importlib.resources import files
 
 from tests.faults.each import each_verb
 from tests.faults.outcomes import record
-from tests.faults.server_case import reactor
 from tests.faults.server_cells import CellTestCase, Run
 from tests.faults.verbs import Verb
-from tests.server_support import until
+from tests.server_support import reactor, until
 from txthoonk._scripts import load
 
 SECRET = "secret"

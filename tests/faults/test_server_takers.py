@@ -9,7 +9,8 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from tests.faults.server_case import ServerFaultTestCase, turns
+from tests.faults.server_case import ServerFaultTestCase
+from tests.server_support import turns
 from txthoonk import Worker, _patience
 from txthoonk.errors import ResponseError
 

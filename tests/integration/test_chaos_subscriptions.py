@@ -121,11 +121,12 @@ class Writer:
 
 
 class SubscriptionChaosTests(TestCase):
-    timeout = 400
+    timeout = 900
 
     async def chaos(self, config: dict[str, Any]) -> dict[str, Any]:
         """Let writers write, cut and kill; gives how the feeds are in the end."""
-        self.server = RedisServer(self.mktemp())
+        # What was told must not be lost, or there would be a resync, and rightly.
+        self.server = RedisServer(self.mktemp(), arguments=("--appendfsync", "always"))
         self.addCleanup(self.server.stop)
         await self.server.start()
         self.random = random.Random(SEED)

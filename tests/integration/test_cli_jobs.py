@@ -63,13 +63,6 @@ class QueueCommandTests(CommandTestCase):
         self.assertEqual((await two.ended, two.out), (0, "it\n"))
         self.assertEqual(await self.state(), {**await self.registry(), COUNT: b"1"})
 
-    async def blocked(self, count: int) -> None:
-        """Wait until so many clients are blocked."""
-        while (
-            f"blocked_clients:{count}\r" not in (await self.raw.send("INFO", "clients")).decode()
-        ):
-            pass
-
     async def registry(self) -> dict[bytes, Any]:
         keys = (b"feeds", b"feed.config:q")
         return {key: await self.value(key) for key in keys}

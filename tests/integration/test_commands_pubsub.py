@@ -7,17 +7,9 @@ from typing import Any
 
 from tests.integration.test_commands import CommandTestCase
 from tests.support import Recorder
+from tests.unit.wire import HOOKS
 from txthoonk.errors import ResponseError
 from txthoonk.protocol import RedisSubscriber
-
-HOOKS = (
-    "messageReceived",
-    "channelSubscribed",
-    "channelUnsubscribed",
-    "channelPatternSubscribed",
-    "channelPatternUnsubscribed",
-    "subscriptionFailed",
-)
 
 
 class PubSubTests(CommandTestCase):

@@ -31,8 +31,6 @@ Steps = Generator[Deferred[Any], Any, None]
 class OldProgramTests(RedisTestCase):
     """Written as 0.1's own tests are, with inlineCallbacks."""
 
-    timeout = 20
-
     @inlineCallbacks
     def setUp(self) -> Steps:
         yield Deferred.fromCoroutine(super().setUp())

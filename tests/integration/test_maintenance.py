@@ -185,8 +185,7 @@ class LostTests(MaintenanceTestCase):
         pub = await self.pub()
         job = Job(pub, "x")
         get = job.get()
-        while b"blocked_clients:1\r" not in await self.raw.send("INFO", "clients"):
-            pass
+        await self.blocked()
         pub.redis.transport.pauseProducing()  # its claim goes out, but the answer waits
         await self.job.put("item", id_="a")
         while await self.value("feed.claimed:x") is None:

@@ -27,12 +27,6 @@ class PauseTestCase(RedisTestCase):
         other = await self.pub()
         self.others: tuple[Any, ...] = (Queue(other, "q"), Job(other, "j"))
 
-    async def blocked(self, count: int) -> None:
-        """Wait until so many clients are blocked."""
-        text = f"blocked_clients:{count}\r\n".encode()
-        while text not in await self.raw.send("INFO", "clients"):
-            pass
-
     async def nothing_taken(self, feed: Any, *ids: str) -> None:
         """Check that these are in the line, and nothing is on its way."""
         await feed.pub.redis.ping()

@@ -10,6 +10,7 @@ from twisted.internet.utils import getProcessOutputAndValue
 from twisted.trial.unittest import TestCase
 
 from tests.docs_blocks import blocks as all_blocks
+from tests.support import TIMEOUT
 
 
 def blocks(document: str) -> list[str]:
@@ -18,7 +19,7 @@ def blocks(document: str) -> list[str]:
 
 
 class ReadmeTests(TestCase):
-    timeout = 60
+    timeout = TIMEOUT
 
     async def test_program(self) -> None:
         """It prints the event of its item, and the item with its id."""

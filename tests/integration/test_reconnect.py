@@ -19,8 +19,6 @@ CHANNEL = "feed.publish:x"
 
 
 class ReconnectTestCase(RedisTestCase):
-    timeout = 20
-
     async def setUp(self) -> None:
         await super().setUp()
         self.pub_ = await self.pub()

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from twisted.trial.unittest import TestCase
 
-from tests.support import Recorder
+from tests.support import TIMEOUT, Recorder
 from txthoonk import Feed, ThoonkPubFactory, ThoonkSubFactory
 from txthoonk.protocol import Redis, ResponseError
 from txthoonk.testing import RedisServer
 
 
 class ReplicaTests(TestCase):
-    timeout = 60
+    timeout = TIMEOUT
 
     async def test_changes_nothing_and_tells_nobody(self) -> None:
         """Each verb fails with READONLY; no key is changed and no event is told."""

@@ -17,10 +17,12 @@ from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.internet.endpoints import connectProtocol
 
 from tests.server_support import (
+    HalfClock,
     ServerTestCase,
     alive,
     ask,
     reactor,
+    until,
 )
 from txthoonk import _server
 from txthoonk.errors import InvalidInput, InvalidType
@@ -385,10 +387,14 @@ class FailureTests(ServerTestCase):
     async def test_silent(self) -> None:
         """A server that never answers fails the start after a while, with its log."""
         silent = self.program("#!/bin/sh\necho I am not a Redis\nexec /bin/sleep 60\n")
-        server = self.server(executable=silent)
-        with patch.object(_server, "START_TIMEOUT", 0.5):
-            error = await self.fails_to_start(server)
-        self.assertIn("did not answer within 0.5 seconds", error)
+        clock = HalfClock()
+        server = self.server(executable=silent, reactor=clock)
+        failing = Deferred.fromCoroutine(self.fails_to_start(server))
+        log = Path(server.log)
+        await until(lambda: log.exists() and "I am not" in log.read_text())
+        await clock.go_on(_server.START_TIMEOUT)
+        error = await failing
+        self.assertIn("did not answer within 30 seconds", error)
         self.assertIn("I am not a Redis", error)
         await server.stop()
         self.assertFalse(os.path.exists(server.folder))

@@ -12,7 +12,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from tests.integration.test_service import LeakTestCase
-from tests.server_support import ask, until
+from tests.server_support import HalfClock, ask, turns, until
 from tests.support import Recorder
 from txthoonk import service
 from txthoonk.errors import ConnectionLost, NotSent
@@ -22,7 +22,9 @@ from txthoonk.service import Thoonk
 class OutageTestCase(LeakTestCase):
     async def setUp(self) -> None:
         super().setUp()
-        self.redis_server = await self.server(os.path.abspath(self.mktemp())).start()
+        options = ("--appendfsync", "always")  # a kill loses nothing that was answered
+        folder = os.path.abspath(self.mktemp())
+        self.redis_server = await self.server(folder, arguments=options).start()
         self.url = self.redis_server.url
 
     async def begin(self, **arguments: Any) -> Thoonk:
@@ -163,15 +165,32 @@ class KilledTests(OutageTestCase):
 
 
 class SilentTests(OutageTestCase):
-    """A server that is there, and does not answer."""
+    """A server that is there, and does not answer; its time is in our hands."""
+
+    async def setUp(self) -> None:
+        await super().setUp()
+        self.clock = HalfClock()
+
+    def make(self, url: str, **arguments: Any) -> Thoonk:
+        return super().make(url, **{"reactor": self.clock, "reply_timeout": 30.0, **arguments})
+
+    async def noticed(self) -> None:
+        """Let the time pass in which both connections must be found to be silent."""
+        await turns()
+        await self.clock.go_on(60)
+        self.assertEqual(self.thoonk._up, {"publisher": False, "subscriber": False})
 
     async def test_call(self) -> None:
         """The call fails after reply_timeout; the service comes back with the server."""
-        thoonk = await self.begin(reply_timeout=0.4, health=0)
+        thoonk = await self.begin(health=0)
         self.freeze()
         call = thoonk.redis.ping()
+        await turns()
+        await self.clock.go_on(25)
+        self.assertNoResult(call)
+        await self.clock.go_on(20)  # it looks every 15 seconds
         error = await self.assertFailure(call, ConnectionLost)
-        self.assertIn("no reply for 0.4 seconds", str(error))
+        self.assertIn("no reply for 30 seconds", str(error))
         waiting = thoonk.redis.ping()
         self.thaw()
         self.assertEqual(await waiting, "PONG")
@@ -179,24 +198,25 @@ class SilentTests(OutageTestCase):
 
     async def test_idle(self) -> None:
         """Without a call the PINGs notice it, on both connections."""
-        thoonk = await self.begin(reply_timeout=0.2, health=0.2)
+        thoonk = await self.begin(health=25.0)
         self.freeze()
-        await until(lambda: thoonk._up == {"publisher": False, "subscriber": False})
+        await self.noticed()
         self.assertEqual(self.states, ["connecting", "connected", "disconnected"])
-        await until(lambda: thoonk._publisher.failures > 0)
-        self.assertIn("no reply for 0.2 seconds", str(thoonk._publisher.last_error))
+        while thoonk._publisher.failures == 0:
+            await self.clock.go_on(30)
+        self.assertIn("no reply for 30 seconds", str(thoonk._publisher.last_error))
         self.thaw()
         await thoonk.whenConnected()
         self.assertEqual(await thoonk.redis.ping(), "PONG")
 
     async def test_get(self) -> None:
         """A get that waits gets its item once the server is back."""
-        thoonk = await self.begin(reply_timeout=0.3, health=0.3)
+        thoonk = await self.begin(health=25.0)
         queue = await thoonk.queue("q")
         get = queue.get()
         await self.blocked(1)
         self.freeze()
-        await until(lambda: thoonk._up == {"publisher": False, "subscriber": False})
+        await self.noticed()
         self.thaw()
         await thoonk.whenConnected()
         await queue.put("item")
@@ -204,10 +224,11 @@ class SilentTests(OutageTestCase):
 
     async def test_connect(self) -> None:
         """connect() goes on while its attempts are not answered, and comes to its end."""
-        thoonk = self.make(self.url, reply_timeout=0.2)
+        thoonk = self.make(self.url, wait=3600.0)
         self.freeze()
         connecting = thoonk.connect()
-        await until(lambda: thoonk._publisher.failures > 1)
+        while thoonk._publisher.failures < 2:
+            await self.clock.go_on(30)
         self.thaw()
         self.assertIs(await connecting, thoonk)
 
@@ -234,6 +255,7 @@ class FullTests(OutageTestCase):
         others = [await self.connect(self.url)]
         thoonk = self.make(self.url, wait=0.3)
         thoonk.startService()
+        await until(lambda: bool(thoonk._publisher.failures + thoonk._subscriber.failures))
         call = thoonk.subscribe("x")
         error = await self.assertFailure(call, NotSent)
         self.assertIn("max number of clients", str(error))

@@ -11,7 +11,7 @@ from twisted.trial.unittest import TestCase
 
 from tests.integration.test_feed_foreign import JSON_CONFIG, MAKERS
 from tests.integration.test_sorted_feed import VERBS, SortedFeedTestCase
-from tests.support import Recorder, pairs
+from tests.support import TIMEOUT, Recorder, pairs
 from txthoonk import ThoonkPubFactory, ThoonkSubFactory
 from txthoonk.errors import (
     ConfigNotReadable,
@@ -302,7 +302,7 @@ class WrongTypeTests(SortedFeedTestCase):
 
 
 class ReplicaTests(TestCase):
-    timeout = 60
+    timeout = TIMEOUT
 
     async def test_changes_nothing_and_tells_nobody(self) -> None:
         """Each verb fails with READONLY; no key is changed and no event is told."""

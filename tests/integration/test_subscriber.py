@@ -15,8 +15,6 @@ CHANNEL = "feed.publish:x"
 
 
 class SubscriberTestCase(RedisTestCase):
-    timeout = 20
-
     async def setUp(self) -> None:
         await super().setUp()
         self.pub_ = await self.pub()

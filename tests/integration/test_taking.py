@@ -8,6 +8,7 @@ from typing import Any
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
 
 from tests.support import RedisTestCase
+from txthoonk.client import ThoonkPub
 from txthoonk.errors import ConnectionLost, FeedDoesNotExist
 from txthoonk.protocol import Redis
 
@@ -20,17 +21,15 @@ class TakingTestCase(RedisTestCase):
         self.pub_ = await self.pub()
         self.queue = await self.pub_.queue("q")
 
-    async def blocked(self) -> list[int]:
+    async def clients(self) -> list[int]:
         """Give the numbers of the clients that wait in BLMOVE."""
         listed = (await self.raw.send("CLIENT", "LIST")).decode().splitlines()
         return [int(line.split()[0][3:]) for line in listed if " cmd=blmove " in line]
 
     async def waiting(self, count: int = 1) -> list[int]:
         """Wait until so many clients are blocked."""
-        text = f"blocked_clients:{count}\r\n"
-        while text not in (await self.raw.send("INFO", "clients")).decode():
-            pass
-        return await self.blocked()
+        await self.blocked(count)
+        return await self.clients()
 
     async def put_raw(self, id_: str, item: str) -> None:
         """Put an item as other implementations do."""
@@ -40,11 +39,15 @@ class TakingTestCase(RedisTestCase):
         self.raw.send("INCR", "feed.publishes:q")
         await self.raw.execute()
 
-    async def left(self) -> dict[bytes, Any]:
-        """Give what is left of the queue, once all that was delivered is said."""
-        await self.pub_.redis.ping()
-        while self.pub_.waiting_room.under_way:
-            await self.pub_.redis.ping()
+    async def left(self, *others: ThoonkPub) -> dict[bytes, Any]:
+        """Give what is left of the queue, once all that was delivered is said.
+
+        :param others: publishers beside the test's to which something was delivered.
+        """
+        for pub in (self.pub_, *others):
+            await pub.redis.ping()
+            while pub.waiting_room.under_way:
+                await pub.redis.ping()
         state = await self.state()
         return {key: state[key] for key in state if key.split(b":")[0] in LEFT}
 
@@ -112,7 +115,7 @@ class ManyTests(TakingTestCase):
         self.assertEqual(
             sorted(map(int, await gatherResults(gets))), [number for number in range(100)]
         )
-        self.assertEqual(await self.left(), {})
+        self.assertEqual(await self.left(*[queue.pub for queue in queues]), {})
 
     async def test_closed(self) -> None:
         """close() ends all connections, and what waits on them."""

@@ -246,8 +246,7 @@ class UnreadableTests(WorkerTestCase):
     async def test_waited_for(self) -> None:
         """So is one that comes into an empty line."""
         self.work(lambda claim: None)
-        while b"blocked_clients:1\r" not in await self.raw.send("INFO", "clients"):
-            await deferLater(reactor, 0.01)
+        await self.blocked()
         await self.raw.send("HSET", "feed.items:x", "a", "{no json")
         await self.raw.send("LPUSH", "feed.ids:x", "a")
         await self.comes_to(0, 0, 1, 0)
@@ -347,9 +346,13 @@ class LostTests(WorkerTestCase):
         doing = Doing()
         self.work(doing, maintenance=True)
         await doing.begun(1)
-        await self.thoonk.set_config("x", {"timeout": 0.3})
+        await self.thoonk.set_config("x", {"timeout": 2})
         spied = await self.spy()
-        await deferLater(reactor, 1.0)
+        ((_, claimed),) = await self.value("feed.claimed:x")
+        renewed = claimed
+        while renewed < claimed + 2500:  # milliseconds: a claim that is not renewed is over
+            ((_, renewed),) = await self.value("feed.claimed:x")
+            await deferLater(reactor, 0.01)
         self.assertEqual((await spied.messages(), doing.cancelled), ([], []))
         self.assertEqual(await self.job.get_ids("claimed"), ["a"])
 

@@ -20,7 +20,9 @@ from txthoonk.errors import InvalidInput, InvalidType
 from txthoonk.types import Claim, Job
 from txthoonk.worker import SLICE, Worker
 
-LATE = 0.5  # seconds: far more than it takes, on whatever machine
+LATE = 15.0  # seconds: far more than it takes, and less than to the next maintenance
+CLOCKS = 0.01  # seconds by which ours and the server's may be apart
+SOON = 200  # jobs of another feed at the most that are begun before one's own
 
 
 class FeedsTestCase(WorkerTestCase):
@@ -33,6 +35,13 @@ class FeedsTestCase(WorkerTestCase):
         """Work for a moment."""
         self.names.append(claim.job.name)
         return deferLater(reactor, 0.001)
+
+    async def soon(self) -> None:
+        """Put a job into the other feed, and see that it begins soon."""
+        await self.other.put("item")
+        before = len(self.names)
+        await until(lambda: "y" in self.names)
+        self.assertTrue(self.names.index("y") - before < SOON, (self.names.index("y"), before))
 
 
 class ShareTests(FeedsTestCase):
@@ -58,12 +67,7 @@ class ShareTests(FeedsTestCase):
             feeds = {self.job: weights[0], self.other: weights[1]}
             worker = self.work(self.brief, concurrency, feeds)
             await until(lambda: len(self.names) > 50)
-            before = len(self.names)
-            begun = reactor.seconds()
-            await self.other.put("item")
-            await until(lambda: "y" in self.names)
-            took = reactor.seconds() - begun
-            self.assertTrue(took < LATE, (took, self.names.index("y") - before))
+            await self.soon()
             await worker.stopService()
             await self.job.drain()
 
@@ -72,11 +76,7 @@ class ShareTests(FeedsTestCase):
         await self.job.put_many(["item"] * 20_000)
         self.work(lambda claim: self.names.append(claim.job.name), 1, [self.job, self.other])
         await until(lambda: len(self.names) > 500)
-        await self.other.put("item")
-        begun = reactor.seconds()
-        await until(lambda: "y" in self.names)
-        self.assertTrue(reactor.seconds() - begun < LATE)
-        self.assertTrue(await self.job.length() > 0)
+        await self.soon()
 
     async def test_slow(self) -> None:
         """The same with plain functions that take their time; others get theirs in between."""
@@ -154,7 +154,7 @@ class PauseTests(FeedsTestCase):
         await self.job.pause()
         doing.end()
         await self.comes_to(2, 0, 0, 1)
-        await self.raw.send("PING")
+        await self.rounds()
         self.assertEqual(await self.stats(), (2, 0, 0, 1))
         await self.job.resume()
         await doing.begun(2)
@@ -166,12 +166,11 @@ class PauseTests(FeedsTestCase):
         """Nor by a worker that waits when it is paused, or that is started then."""
         doing = Doing()
         self.work(doing, 2)
-        while b"blocked_clients:1\r" not in await self.raw.send("INFO", "clients"):
-            pass  # each look is a round trip
+        await self.blocked()
         await self.job.pause()
         self.work(doing, 2)
         await self.put("a", "b", "c")
-        await deferLater(reactor, 0.1)
+        await self.rounds()
         self.assertEqual((await self.stats(), doing.ids), ((3, 0, 0, 0), []))
         await self.job.resume()
         await doing.begun(3)
@@ -192,18 +191,20 @@ class PauseTests(FeedsTestCase):
 
 class DelayTests(FeedsTestCase):
     async def begins(self, doing: Doing, count: int, due: float) -> None:
-        """Wait for a job, and see that it is on time."""
+        """Wait for a job, and see that it is on time.
+
+        :param due: when at the earliest, in seconds.
+        """
         await doing.begun(count)
-        self.assertTrue(-0.05 < reactor.seconds() - due < LATE)
+        self.assertTrue(-CLOCKS < reactor.seconds() - due < LATE, reactor.seconds() - due)
 
     async def test_idle(self) -> None:
         """A delayed job begins on time on an idle worker, without maintenance as well."""
         for maintenance in (True, False):
             doing = Doing()
             worker = self.work(doing, 1, maintenance=maintenance)
-            await self.put("a", delay=0.2)
             due = reactor.seconds() + 0.2
-            self.assertEqual(doing.ids, [])
+            await self.put("a", delay=0.2)
             await self.begins(doing, 1, due)
             doing.end()
             await self.comes_to(0, 0, 0, 2 - maintenance)
@@ -220,10 +221,10 @@ class DelayTests(FeedsTestCase):
 
         self.work(handler, 2, maintenance=True)
         await until(lambda: len(begun) > 10)
-        await self.put("a", delay=0.2, priority=Job.HIGH)
         due = reactor.seconds() + 0.2
+        await self.put("a", delay=0.2, priority=Job.HIGH)
         await until(lambda: "a" in begun)
-        self.assertTrue(-0.05 < reactor.seconds() - due < LATE, reactor.seconds() - due)
+        self.assertTrue(-CLOCKS < reactor.seconds() - due < LATE, reactor.seconds() - due)
         self.assertTrue(await self.job.length() > 0)
 
     async def test_full(self) -> None:

@@ -9,8 +9,8 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.task import deferLater
-from zope.interface import implementer
 
+from tests.gate import Gate
 from txthoonk import Thoonk
 from txthoonk._url import Target
 from txthoonk.client import ThoonkPubFactory
@@ -38,31 +38,6 @@ class Cut:
 
     how: str
     where: int = 0
-
-
-@implementer(IStreamClientEndpoint)
-class Gate:
-    """An endpoint that lets nobody through while it is shut."""
-
-    def __init__(self, endpoint: IStreamClientEndpoint) -> None:
-        self._endpoint = endpoint
-        self._waiting: list[Deferred[None]] | None = None
-
-    def shut(self) -> None:
-        self._waiting = []
-
-    def open(self) -> None:
-        waiting, self._waiting = self._waiting or [], None
-        for one in waiting:
-            if not one.called:
-                one.callback(None)
-
-    def connect(self, protocolFactory: Any) -> Deferred[Any]:
-        if self._waiting is None:
-            return self._endpoint.connect(protocolFactory)
-        through: Deferred[None] = Deferred()
-        self._waiting.append(through)
-        return through.addCallback(lambda _: self._endpoint.connect(protocolFactory))
 
 
 class Client:

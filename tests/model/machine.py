@@ -20,12 +20,13 @@ from typing import Any, ClassVar
 
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.reporting import with_reporter
-from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.threads import deferToThread
 
 from tests.model.clients import Client, Cut
 from tests.model.model import Refused, told
+from tests.model.steps import CLIENTS, HISTORIES, SELDOM
 from tests.model.verbs import PENDING, Planned, Verb
 from tests.model.world import World
 from tests.support import RedisTestCase, server_url
@@ -107,6 +108,11 @@ class Machine(RuleBasedStateMachine):
             await self.world.watcher.leave()
         await self.feeds[index].set_config(config)
         await self.compare()
+
+    @rule(client=CLIENTS, history=HISTORIES, sure=SELDOM)
+    def recreate(self, client: int, history: int, sure: bool) -> None:
+        if sure:
+            self.create_anew(client, {"history": history})
 
     def create_anew(self, index: int, config: dict[str, Any]) -> None:
         """Have a client delete the feed and another one create it."""

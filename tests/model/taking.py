@@ -53,11 +53,6 @@ class TakingMachine(Machine):
     def change(self, client: int, config: dict[str, int]) -> None:
         self.configure(client, config)
 
-    @rule(client=CLIENTS, history=HISTORIES, sure=SELDOM)
-    def recreate(self, client: int, history: int, sure: bool) -> None:
-        if sure:
-            self.create_anew(client, {"history": history})
-
     # -- gets that wait ---------------------------------------------------------------
 
     @rule(taker=CLIENTS, other=CLIENTS, what=st.sampled_from(["put", "cut", "cancel"]))

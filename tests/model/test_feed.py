@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 from tests.model.clients import Cut
 from tests.model.machine import Machine, ModelTestCase
 from tests.model.ordered import EXPECTING, READS, Expecting, OrderedModel
-from tests.model.steps import CLIENTS, CUTS, HISTORIES, NUMBERS, SELDOM, batches, weighted
+from tests.model.steps import CLIENTS, CUTS, HISTORIES, NUMBERS, batches, weighted
 from tests.model.verbs import Verb
 
 IDS = "abcdef"
@@ -119,11 +119,6 @@ class FeedMachine(Machine):
     @rule(client=CLIENTS, config=CONFIGS)
     def change(self, client: int, config: dict[str, int]) -> None:
         self.configure(client, config)
-
-    @rule(client=CLIENTS, history=HISTORIES, sure=SELDOM)
-    def recreate(self, client: int, history: int, sure: bool) -> None:
-        if sure:
-            self.create_anew(client, {"history": history})
 
 
 class FeedTests(ModelTestCase):

@@ -13,7 +13,7 @@ from tests.model.clients import Cut
 from tests.model.machine import Machine, ModelTestCase
 from tests.model.model import Refused
 from tests.model.ordered import EXPECTING, READS, Expecting, OrderedModel
-from tests.model.steps import CLIENTS, CUTS, HISTORIES, NUMBERS, SELDOM, batches, weighted
+from tests.model.steps import CLIENTS, CUTS, HISTORIES, NUMBERS, batches, weighted
 from tests.model.verbs import Verb
 from txthoonk._checking_state import State
 from txthoonk.errors import ItemDoesNotExist
@@ -206,11 +206,6 @@ class SortedFeedMachine(Machine):
     @rule(client=CLIENTS, history=HISTORIES)
     def change(self, client: int, history: int) -> None:
         self.configure(client, {"history": history})
-
-    @rule(client=CLIENTS, history=HISTORIES, sure=SELDOM)
-    def recreate(self, client: int, history: int, sure: bool) -> None:
-        if sure:
-            self.create_anew(client, {"history": history})
 
 
 class SortedFeedTests(ModelTestCase):

@@ -25,7 +25,7 @@ __all__ = ["World"]
 
 reactor: Any = installed_reactor  # a module, of which mypy does not know what it has
 
-STEP_TIMEOUT = 5  # seconds
+STEP_TIMEOUT = 30  # seconds
 
 
 class Over(BaseException):

@@ -60,7 +60,6 @@ class Endpoint:
         self.attempts: list[tuple[Any, Deferred[Any]]] = []
         self.cancelled = 0
         self.refuse_at_once = False
-        self.ignore_cancel = False
 
     def connect(self, factory: Any) -> Deferred[Any]:
         attempt: Deferred[Any] = Deferred(self._cancel)

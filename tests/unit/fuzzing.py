@@ -7,8 +7,13 @@ from typing import Any
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
+from twisted.internet.task import Clock
 from twisted.logger import LogLevel, eventAsText, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
+
+from tests.unit.wire import Connection, Endpoint
+from txthoonk.client import ThoonkPub
+from txthoonk.protocol import Redis
 
 QUICK = settings(
     max_examples=120,
@@ -150,3 +155,23 @@ class FuzzTestCase(SynchronousTestCase):
         for line in lines:
             self.assertLess(len(line), 3000, line[:200])
             self.assertTrue(all(c.isprintable() or c in "\n\t" for c in line), ascii(line))
+
+
+class PublisherFuzzTestCase(FuzzTestCase):
+    """The same of a publisher, of which short lines may be logged, but nothing unhandled."""
+
+    def tearDown(self) -> None:
+        gc.collect()
+        lines = self.logged()
+        self.assert_sober(lines)
+        self.assertEqual([line for line in lines if "Unhandled" in line], [])
+        super().tearDown()
+
+    def connect(self) -> ThoonkPub:
+        """Make a publisher whose connection knows all scripts."""
+        self.clock = Clock()
+        self.endpoint = Endpoint()
+        self.pub = ThoonkPub(Redis(), reactor=self.clock, endpoint=self.endpoint)
+        self.main = Connection(self.pub)
+        self.main.know_scripts()
+        return self.pub

@@ -9,15 +9,13 @@ from typing import Any
 from hypothesis import example, given
 from hypothesis import strategies as st
 from twisted.internet.defer import succeed
-from twisted.internet.task import Clock
 
 from tests.unit.followers import OFF, FollowerTestCase, change, found, state
-from tests.unit.fuzzing import FEW, NUMBERS, VALUES, FuzzTestCase
-from tests.unit.wire import Connection, Endpoint, resp
+from tests.unit.fuzzing import FEW, NUMBERS, VALUES, PublisherFuzzTestCase
+from tests.unit.wire import resp
 from txthoonk.client import ThoonkPub
 from txthoonk.errors import ThoonkError
 from txthoonk.maintenance import Maintenance
-from txthoonk.protocol import Redis
 from txthoonk.types import Claim, Job
 from txthoonk.worker import Worker
 
@@ -39,9 +37,6 @@ NONSENSE = st.lists(
     min_size=1,
     max_size=8,
 )
-
-# Of a history: a revision, and field, value, ...
-ENTRIES = st.tuples(NUMBERS, st.lists(NUMBERS, max_size=4)).map(list)
 
 #: Replies of scripts that make sense, and of commands.
 SOUND: dict[bytes, Any] = {
@@ -82,22 +77,10 @@ def sound(command: list[bytes]) -> list[Any]:
     return [SOUND[command[0]]]
 
 
-class ServiceTestCase(FuzzTestCase):
-    def tearDown(self) -> None:
-        gc.collect()
-        lines = self.logged()
-        self.assert_sober(lines)
-        self.assertEqual([line for line in lines if "Unhandled" in line], [])
-        super().tearDown()
-
+class ServiceTestCase(PublisherFuzzTestCase):
     def connect(self) -> ThoonkPub:
-        self.clock = Clock()
-        self.endpoint = Endpoint()
-        self.pub = ThoonkPub(Redis(), reactor=self.clock, endpoint=self.endpoint)
-        self.main = Connection(self.pub)
-        self.main.know_scripts()
         self.asked: list[list[bytes]] = []
-        return self.pub
+        return super().connect()
 
     def answer(self, reply: Callable[[list[bytes]], list[Any]]) -> None:
         """Answer what was sent, and let some time pass."""

@@ -15,6 +15,7 @@ from twisted.trial.unittest import TestCase
 from zope.interface import alsoProvides
 
 from tests.proxy import Link, Proxy
+from tests.support import TIMEOUT
 
 reactor: Any = installed_reactor
 
@@ -70,7 +71,7 @@ def factory_of(end: End) -> Factory:
 
 
 class ProxyTestCase(TestCase):
-    timeout = 15
+    timeout = TIMEOUT
 
     async def setUp(self) -> None:
         self.server = End()

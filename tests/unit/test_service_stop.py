@@ -74,15 +74,6 @@ class StateTests(StopTestCase):
         self.assertEqual(self.endpoint.cancelled, 2)
         self.goes_on()
 
-    def test_connecting_what_cannot_be_cancelled(self) -> None:
-        """A connection that comes although it was cancelled is closed."""
-        self.endpoint.ignore_cancel = True
-        self.start()
-        stopped = outcome(self.thoonk.stopService())
-        self.settle()
-        self.assertEqual(stopped, [None])
-        self.goes_on()
-
     def test_half_connected(self) -> None:
         """One connection is up, the other one not yet."""
         self.start()
