@@ -50,11 +50,11 @@ class ShareTests(FeedsTestCase):
         for concurrency in (1, 2, 5, 30):
             self.names.clear()
             for job in (self.job, self.other):
-                await job.put_many(["item"] * 300)
+                await job.put_many(["item"] * 1500)
             worker = self.work(self.brief, concurrency, {self.job: 3, self.other: 1})
-            await until(lambda: len(self.names) >= 200)
-            counts = Counter(self.names[:200])
-            self.assertTrue(135 <= counts["x"] <= 165, (concurrency, counts))
+            await until(lambda: len(self.names) >= 1000)
+            counts = Counter(self.names[:1000])
+            self.assertTrue(690 <= counts["x"] <= 810, (concurrency, counts))
             await worker.stopService()
             for job in (self.job, self.other):
                 await job.drain()
