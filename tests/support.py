@@ -19,6 +19,7 @@ from twisted.trial.unittest import TestCase
 
 from txthoonk._url import Target, parse_url
 from txthoonk.client import ThoonkPub, ThoonkPubFactory, ThoonkSub, ThoonkSubFactory
+from txthoonk.events import message_shape
 from txthoonk.protocol import Redis, RedisSubscriber
 from txthoonk.testing import RedisServer
 
@@ -95,6 +96,13 @@ class Recorder:
                 deferred.callback(self.calls)
             else:
                 self._waiting.append((count, deferred))
+
+
+def parts_of(channel: str, message: str) -> list[str] | None:
+    """Take a message apart as its channel has it; None: it is malformed."""
+    most, wanted = message_shape(channel)
+    parts = message.split("\0", most)
+    return None if wanted and len(parts) != wanted else parts
 
 
 def pairs(flat: Any) -> list[tuple[Any, Any]]:

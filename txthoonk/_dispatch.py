@@ -8,7 +8,6 @@ has confirmed all of it, because a message may be a part of what others tell.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import partial
 from inspect import iscoroutine
 from itertools import count
 from typing import Any
@@ -17,9 +16,10 @@ import attr
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
+from txthoonk._keys import SEPARATOR
 from txthoonk._subscriber import RedisSubscriber
 from txthoonk.errors import ConnectionLost
-from txthoonk.events import message_parser
+from txthoonk.events import message_shape
 
 __all__ = ["Dispatcher", "Group", "Handler"]
 
@@ -52,7 +52,8 @@ class Group:
 class _Topic:
     """A channel or pattern that somebody wants, or that Redis still has to answer for.
 
-    :ivar handlers: by handler id, those that get messages.
+    :ivar shape: of its messages, see :func:`~txthoonk.events.message_shape`.
+    :ivar handlers: by handler id, what takes messages for it.
     :ivar waiting: by handler id, those that wait for the confirmation.
     :ivar groups: those that it belongs to.
     :ivar sinks: what they have for its messages.
@@ -63,9 +64,9 @@ class _Topic:
 
     name: str
     pattern: bool
-    parse: Callable[[str], list[str] | None]
-    handlers: dict[int, Handler] = attr.Factory(dict)
-    waiting: dict[int, tuple[Deferred[int], Handler]] = attr.Factory(dict)
+    shape: tuple[int, int]
+    handlers: dict[int, Callable[[str], object]] = attr.Factory(dict)
+    waiting: dict[int, tuple[Deferred[int], Callable[[str], object]]] = attr.Factory(dict)
     groups: dict[Group, None] = attr.Factory(dict)
     sinks: tuple[Callable[..., object], ...] = ()
     subscribed: bool = False
@@ -90,39 +91,40 @@ class _Topic:
         if not self.handlers and len(self.sinks) == 1:
             return self.sinks[0]
         if not self.sinks and len(self.handlers) == 1:
-            (handler,) = self.handlers.values()
-            return partial(self._call_one, handler, self.parse)
+            return next(iter(self.handlers.values()))
         return self._message
 
-    def _call_one(
-        self, handler: Handler, parse: Callable[[str], list[str] | None], message: str
-    ) -> None:
-        parts = parse(message)
-        if parts is None:
-            self._malformed()
-        else:
-            self._call(handler, parts)
+    def teller(self, handler: Handler) -> Callable[[str], object]:
+        """Make what takes messages for a handler."""
+        most, wanted = self.shape
 
-    def _call(self, handler: Handler, parts: list[str]) -> None:
-        try:
-            result = handler(*parts)
-        except Exception:
-            _log.failure("a handler of channel {name!r} failed", name=self.name)
-            return
-        if result is not None:
-            self._follow(result)
+        # All that every message passes through, without a call that can be spared.
+        def tell(message: str) -> None:
+            parts = message.split(SEPARATOR, most)
+            if wanted and len(parts) != wanted:
+                self._malformed()
+                return
+            try:
+                result = handler(*parts)
+            except Exception:
+                _log.failure("a handler of channel {name!r} failed", name=self.name)
+                return
+            if result is not None:
+                self._follow(result)
+
+        return tell
 
     def _message(self, message: str) -> None:
         """Hand a message to all who want it."""
-        parts = self.parse(message) if self.handlers else []
-        if parts is None:
+        most, wanted = self.shape
+        if self.handlers and wanted and len(message.split(SEPARATOR, most)) != wanted:
             self._malformed()
             return
         for sink in self.sinks:
             sink(message)
-        for id_, handler in tuple(self.handlers.items()):
+        for id_, tell in tuple(self.handlers.items()):
             if id_ in self.handlers:  # not removed by one that was called before it
-                self._call(handler, parts)
+                tell(message)
 
     def pattern_message(self, channel: str, message: str) -> None:
         """Hand a message of a channel that matches the pattern to all who want it."""
@@ -168,12 +170,13 @@ class Dispatcher:
         topic = self._topic(name, pattern=False)
         id_ = next(self._new_id)
         self._by_id[id_] = topic
+        tell = topic.teller(handler)
         if topic.live:
-            topic.handlers[id_] = handler
+            topic.handlers[id_] = tell
             self._reroute(topic)
             return succeed(id_)
         added: Deferred[int] = Deferred(lambda _: self.remove(id_))
-        topic.waiting[id_] = (added, handler)
+        topic.waiting[id_] = (added, tell)
         self._subscribe([topic])
         return added
 
@@ -226,7 +229,7 @@ class Dispatcher:
     def _topic(self, name: str, pattern: bool) -> _Topic:
         topic = self._topics.get((name, pattern))
         if topic is None:
-            topic = self._topics[name, pattern] = _Topic(name, pattern, message_parser(name))
+            topic = self._topics[name, pattern] = _Topic(name, pattern, message_shape(name))
         return topic
 
     def _topics_of(self, group: Group) -> list[_Topic]:
@@ -312,7 +315,7 @@ class Dispatcher:
         if topic.unconfirmed:
             return
         waiting, topic.waiting = topic.waiting, {}
-        topic.handlers.update({id_: handler for id_, (_, handler) in waiting.items()})
+        topic.handlers.update({id_: tell for id_, (_, tell) in waiting.items()})
         self._reroute(topic)
         for id_, (added, _) in waiting.items():
             if id_ in self._by_id:  # not cancelled by one that was fired before it

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -23,7 +23,7 @@ __all__ = [
     "Event",
     "channel_for",
     "item_channel",
-    "message_parser",
+    "message_shape",
     "parse_cursor",
     "parse_entry",
     "parse_event",
@@ -116,23 +116,14 @@ def item_channel(kind: str, feed: str) -> str:
 _PREFIXES = {item_channel(kind, ""): kind for kind in ITEM_KINDS}
 
 
-def message_parser(channel: str) -> Callable[[str], list[str] | None]:
-    """Give the function that splits the messages of a channel into their parts.
+def message_shape(channel: str) -> tuple[int, int]:
+    """Give at how many NULs the messages of a channel are split, and how many parts that makes.
 
-    A feed's items may contain NUL, so its messages are split at the first one only;
-    those of a channel that the contract does not know are split at every one.  The
-    function gives None for a message that the contract does not allow.
+    A feed's items may contain NUL, so its messages are split at the first one only; those of
+    a channel that the contract does not know at every one (-1), into any number of parts (0).
     """
     kind = _item_kind(channel)
-    if kind is None:
-        return lambda message: message.split(SEPARATOR)
-    parts = len(ITEM_KINDS[kind])
-
-    def split(message: str) -> list[str] | None:
-        found = message.split(SEPARATOR, 1)
-        return found if len(found) == parts else None
-
-    return split
+    return (-1, 0) if kind is None else (1, len(ITEM_KINDS[kind]))
 
 
 def _of_an_item(

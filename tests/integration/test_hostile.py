@@ -9,9 +9,10 @@ from twisted.internet.defer import gatherResults
 
 from tests.hostile_support import FEED, JOB, QUEUE, HostileTestCase, Seen, reactor, samples
 from tests.server_support import until
+from tests.support import parts_of
 from tests.unit.fuzzing import ESCAPES, EVENT_MESSAGES, MESSAGES, as_bytes
 from txthoonk._roles import LOOKS, WINDOW
-from txthoonk.events import CHANNELS, ITEM_KINDS, item_channel, message_parser
+from txthoonk.events import CHANNELS, ITEM_KINDS, item_channel
 
 CHANNEL_NAMES = [
     *CHANNELS.values(),
@@ -86,7 +87,7 @@ class GarbageTests(HostileTestCase):
             self.assertEqual(len(lines), 1, (channel, lines))
             self.assert_sober(lines)
             self.assertIn(channel, lines[0])
-        self.assertIsNone(message_parser(f"feed.publish:{FEED}")("no separator"))
+        self.assertIsNone(parts_of(f"feed.publish:{FEED}", "no separator"))
 
     async def test_big(self) -> None:
         """Messages of 5 and 10 MB, with good parts or bad ones, are taken as all others."""

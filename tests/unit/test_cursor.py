@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.support import parts_of
 from tests.unit.test_fuzz import QUICK
 from txthoonk.errors import InvalidInput, InvalidType
 from txthoonk.events import (
     CHANNELS,
     Event,
     channel_for,
-    message_parser,
     parse_cursor,
     parse_entry,
     parse_event,
@@ -172,4 +172,4 @@ class ChannelTests(SynchronousTestCase):
             ("delfeed", "a", ["a"]),
             ("other", "1\0x\0y", ["1", "x", "y"]),
         ):
-            self.assertEqual(message_parser(channel)(message), parts)
+            self.assertEqual(parts_of(channel, message), parts)

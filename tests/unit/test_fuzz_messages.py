@@ -8,6 +8,7 @@ from typing import Any
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from tests.support import parts_of
 from tests.unit.followers import OFF, FollowerTestCase, change, found, of_the_feed
 from tests.unit.fuzzing import (
     ESCAPES,
@@ -31,7 +32,6 @@ from txthoonk.events import (
     ITEM_KINDS,
     Event,
     item_channel,
-    message_parser,
     parse_cursor,
     parse_event,
 )
@@ -49,7 +49,7 @@ class ParseTests(FuzzTestCase):
     @given(st.sampled_from([*FEED_CHANNELS, *CHANNELS.values(), "feed.delayed:f", "x"]), MESSAGES)
     def test_parse(self, channel: str, message: str) -> None:
         """A message has the parts that its channel has, or is none."""
-        parts = message_parser(channel)(message)
+        parts = parts_of(channel, message)
         if channel in FEED_CHANNELS:
             kind = list(ITEM_KINDS)[FEED_CHANNELS.index(channel)]
             sound = message.count("\0") >= 1 if len(ITEM_KINDS[kind]) == 2 else "\0" not in message
@@ -132,7 +132,7 @@ class SourceTests(FuzzTestCase):
             self.assert_sober(lines)
             channel = f"feed.{kind}:f" if kind == "event" else item_channel(kind, "f")
             if kind != "event":
-                self.assertEqual(not lines, message_parser(channel)(message) is not None)
+                self.assertEqual(not lines, parts_of(channel, message) is not None)
             if lines:
                 self.assertIn(channel, lines[0])
             loaded = [source.loaded(event) for event in self.events]
@@ -224,7 +224,7 @@ class SubscriberTests(FuzzTestCase):
         self.assert_sober(lines)
         if lines:
             self.assertIn(channel, lines[0])
-        self.tell(channel, "1\0x" if message_parser(channel)("1\0x") else "1")
+        self.tell(channel, "1\0x" if parts_of(channel, "1\0x") else "1")
         self.assertEqual(self.heard[-1:], ["1"])
 
 
