@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -44,6 +46,14 @@ class Scale:
     def items(self, wanted: int) -> int:
         """Give how many items are put where so many are wanted."""
         return min(wanted, self.most)
+
+
+def keep(processes: Iterable[int], cores: Iterable[int]) -> None:
+    """Let processes, with all their threads, run on some cores only."""
+    for process in processes:
+        with contextlib.suppress(OSError):  # it has ended
+            for thread in Path("/proc", str(process), "task").iterdir():
+                os.sched_setaffinity(int(thread.name), cores)
 
 
 class Bench(contextlib.ExitStack):
@@ -101,6 +111,28 @@ class Bench(contextlib.ExitStack):
         if self._kept != wanted:
             self.open(*wanted)
             self._kept = wanted
+
+    @contextlib.contextmanager
+    def apart(self) -> Iterator[None]:
+        """Keep the server on one core meanwhile, and the programs on the others.
+
+        Where each call waits for the answer, it would be chance else: what runs on the core that
+        the server has just left is some times faster than what has to be woken up on another one.
+        """
+        cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+        if len(cores) < 2:
+            yield
+            return
+        server = int(self.info("server")["process_id"])
+        try:
+            keep([server], cores[:1])
+            keep(self._programs(), cores[1:])  # those that are started meanwhile inherit it
+            yield
+        finally:
+            keep([server, *self._programs()], cores)
+
+    def _programs(self) -> list[int]:
+        return [os.getpid(), *(client.pid for client in self._clients.values())]
 
     def clear(self) -> None:
         """Have nothing on the server."""

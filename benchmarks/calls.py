@@ -77,6 +77,10 @@ class Calls:
 
     def measure(self, bench: Bench, program: Program, title: str) -> Measured:
         """Measure how many items a second a program does."""
+        with bench.apart() if self.width == 1 else contextlib.nullcontext():
+            return self._measure(bench, program, title)
+
+    def _measure(self, bench: Bench, program: Program, title: str) -> Measured:
         if not program.client and not program.is_limit:
             return {title: self._put(bench, program)}
         count = bench.scale.count(self.share * program.share)

@@ -103,6 +103,8 @@ class Late:
         """Measure microseconds."""
         bench.open("feed")
         order = {"steps": bench.steps("feed.publish"), "samples": bench.scale.count(SAMPLES)}
-        answer = bench.client(program).ask(do="late", spread=1, **order)
+        client = bench.client(program)
+        with bench.apart():
+            answer = client.ask(do="late", spread=1, **order)
         cuts = statistics.quantiles(answer["delays"], n=100)
         return {LATE_LINES[0]: cuts[49] * 1e6, LATE_LINES[1]: cuts[98] * 1e6}

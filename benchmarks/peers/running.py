@@ -112,6 +112,10 @@ class Process:
         finally:
             killer.cancel()
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def failed(self) -> Failed:
         return Failed(f"failed: {self._log.read_text().strip()[-TAIL:] or 'took too long'}")
 
@@ -208,7 +212,7 @@ class Peer(Process):
 
     @property
     def _proc(self) -> Path:
-        return Path("/proc", str(self._process.pid))
+        return Path("/proc", str(self.pid))
 
 
 def jobs_of(program: Program) -> Jobs:
