@@ -28,7 +28,7 @@ docs: $(VENV)/.docs ## the docs site, in build/docs; what Sphinx warns of is an 
 bench: $(VENV)/.bench ## every kind of work, beside the limits of the same run: 5 minutes
 	$(BIN)/python benchmarks/run.py --out build/benchmarks
 
-bench-peers: $(VENV)/.bench ## beside other clients and job queues, too, which it installs; twice: 30 minutes
+bench-peers: $(VENV)/.bench ## beside other clients and job queues, too, which it installs; twice: 20 minutes
 	$(BIN)/python benchmarks/run.py --peers --out docs/benchmarks/first
 	$(BIN)/python benchmarks/run.py --peers --out docs/benchmarks/second \
 	  --again docs/benchmarks/first/results.json
