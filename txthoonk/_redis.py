@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import hiredis
+from twisted.internet.address import UNIXAddress
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import ITCPTransport, ITransport, IWriteDescriptor
 from twisted.internet.protocol import Protocol, connectionDone
@@ -404,9 +405,13 @@ class RedisProtocol(Protocol):
         self._write = _present(self.transport).write
         # What wraps another transport (TLS) provides it, too, and does not know of its end.
         self._pushes = IWriteDescriptor.implementedBy(type(self.transport))
-        if ITCPTransport.providedBy(self.transport):
+        transport = self.transport
+        # A Unix socket says that it is TCP, too, and with Twisted 24.7 it fails.
+        if ITCPTransport.providedBy(transport) and not isinstance(
+            transport.getPeer(), UNIXAddress
+        ):
             # What is written at once shall be sent at once.
-            self.transport.setTcpNoDelay(True)
+            transport.setTcpNoDelay(True)
         replies = [self.request(command) for command in self._greeting()]
         if replies:
             held: list[bytes] = []

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from twisted.internet import error
-from twisted.internet.defer import CancelledError
-from twisted.trial.unittest import SynchronousTestCase
+from typing import Any
 
-from tests.unit.wire import OK, Abrupt, commands, lose, outcome, plug, redis, sent
+from twisted.internet import error
+from twisted.internet.address import IPv4Address, UNIXAddress
+from twisted.internet.defer import CancelledError
+from twisted.internet.interfaces import ITCPTransport
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+
+from tests.unit.wire import OK, Abrupt, Transport, commands, lose, outcome, plug, redis, sent
 from txthoonk._encoding import TEXT
 from txthoonk._scripts import Script
 from txthoonk.errors import (
@@ -22,6 +27,42 @@ from txthoonk.protocol import Redis
 
 SECRET = "s3cr3t-passw0rd"
 SCRIPT = Script("x/y", "return 1", "0" * 40, keys=1, more_keys=False)
+
+
+@implementer(ITCPTransport)
+class Unix(Transport):
+    """A Unix socket as Twisted 24.7 has it: it says that it is TCP, and is not."""
+
+    peer = UNIXAddress(b"/redis.sock")
+    delayed = True
+
+    def getPeer(self) -> Any:
+        return self.peer
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        if isinstance(self.peer, UNIXAddress):
+            raise OSError("Operation not supported")
+        self.delayed = not enabled
+
+
+class TCP(Unix):
+    """A TCP connection."""
+
+    peer = IPv4Address("TCP", "127.0.0.1", 6379)
+
+
+class DelayTests(SynchronousTestCase):
+    """What is written goes out at once."""
+
+    def test_tcp(self) -> None:
+        """The kernel does not wait for more (TCP_NODELAY)."""
+        _, transport = plug(Redis(), TCP)
+        self.assertFalse(transport.delayed)
+
+    def test_unix(self) -> None:
+        """A Unix socket has no such option, and is not asked for it."""
+        client, _ = plug(Redis(), Unix)
+        self.assertTrue(client.usable)
 
 
 class LostTests(SynchronousTestCase):
