@@ -7,8 +7,8 @@ All in one, with two worker processes and a private Redis::
 Or in terminals of your own: workers in one or more, and the files in another; whoever
 comes first starts the private server, and the others join it::
 
-    python examples/file_hashes.py --url embedded:/tmp/hashes work
-    python examples/file_hashes.py --url embedded:/tmp/hashes put examples
+    python examples/file_hashes.py --url embedded:./hashes work
+    python examples/file_hashes.py --url embedded:./hashes put examples
 
 What ``put`` prints is what ``sha256sum`` prints.  Kill workers as you like, with
 ``kill -9`` too: their jobs come back, because every worker does the maintenance that

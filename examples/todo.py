@@ -2,7 +2,7 @@
 
 Start it in two terminals; the first one runs a private Redis, which the other joins::
 
-    python examples/todo.py --url embedded:/tmp/todo
+    python examples/todo.py --url embedded:./todo
 
 Then type, in either of them: ``add TEXT``, ``top TEXT``, ``edit N TEXT``, ``done N``,
 ``move N M`` (N to where M is), ``quit``.  Every change shows in both at once.  When the

@@ -211,7 +211,7 @@ class Story:
     def _here(self, text: str) -> str:
         """Have a text use the Redis of this run, and the folders of this page."""
         text = text.replace("redis://localhost:6379/0", self._url)
-        return text.replace("embedded:/tmp/", f"embedded:{self._folder}/")
+        return text.replace("embedded:./", f"embedded:{self._folder}/")
 
     async def _run_python(self, block: Block) -> None:
         flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT

@@ -180,8 +180,11 @@ class RedisServer:
     Where another program runs a server in the same folder, :meth:`start` joins
     that one, as it is; it ends with the program that started it.
 
+    A folder is refused if it belongs to another user of the machine, or if another user may
+    write to it, to what is in it or to what is above it (``/tmp`` and the like excepted).
+
     :param folder: keeps the data (append-only) from one start to the next; made
-        if missing.  None for a temporary folder, removed at the end.
+        if missing, for this user only.  None for a temporary folder, removed at the end.
     :param port: of 127.0.0.1, 0 for any free one; None for a Unix socket only.
     :param executable: a path, or a name on ``PATH``.  None: what the environment variable
         ``TXTHOONK_REDIS_SERVER`` wants, or ``redis-server`` or ``valkey-server`` on ``PATH``,
@@ -254,7 +257,8 @@ class RedisServer:
         Cancelling stops the server, unless another call waits for the same start.
 
         :returns: fires this object once the server answers; ServerError when there
-            is no redis-server, or it ends or is silent for 30 seconds, with its log.
+            is no redis-server, or the folder is refused; or, with its log, when it ends or is
+            silent for 30 seconds.
         """
         if self.owned:
             return succeed(self)
@@ -364,17 +368,26 @@ class RedisServer:
 
     async def _answering(self, token: str | None = None) -> State | None:
         """Look for a server in the folder, of one run or of any, that answers."""
-        state = _watchdog.read_state(self.folder, token)
-        if state is None or not await _answers(state.socket, self._reactor):
+        try:
+            state = _watchdog.read_state(self.folder, token)
+            if state is None:
+                return None
+            _watchdog.check_socket(state.socket)
+        except FileNotFoundError:
             return None
-        return state
+        except _watchdog.Untrusted as error:
+            raise ServerError(str(error)) from None
+        return state if await _answers(state.socket, self._reactor) else None
 
     def _error(self, what: str) -> ServerError:
         return ServerError(f"redis-server in {self.folder} {what}:\n{self._run.log_tail()}")
 
     def _spawn(self) -> _Run:
         executable = find_executable(self._executable)
-        _watchdog.make_folder(self.folder, private=self._temporary)
+        try:
+            _watchdog.make_folder(self.folder)
+        except _watchdog.Untrusted as error:
+            raise ServerError(str(error)) from None
         reactor = self._reactor
         if self._trigger is None and self.stops_with_reactor:
             self._trigger = reactor.addSystemEventTrigger("before", "shutdown", self._shut_down)

@@ -8,7 +8,8 @@ end when the process ends.
 
 What it has in the server's folder: ``server.lock``, locked while the server runs,
 for two servers would destroy each other's files; ``server.json``, which says how to
-reach the server; ``redis.log``, what both say.
+reach the server; ``redis.log``, what both say.  All of that is believed only where no
+other user of the machine can have put it there: see :func:`make_folder`.
 
 Usage: ``_watchdog.py OPTIONS EXECUTABLE ARGUMENT...``, where OPTIONS is the JSON
 of :class:`Options`.  The exit status is that of redis-server, 128 + n when
@@ -18,12 +19,14 @@ signal n ended it, and :data:`LOCKED` when another program uses the folder.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import select
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import time
@@ -37,6 +40,8 @@ __all__ = [
     "LOCKED",
     "Options",
     "State",
+    "Untrusted",
+    "check_socket",
     "make_folder",
     "private_name",
     "read_state",
@@ -84,25 +89,115 @@ class Options(NamedTuple):
     port: int
 
 
-def make_folder(path: str, *, private: bool) -> None:
+class Untrusted(Exception):
+    """Another user of the machine can change what only this user may; the text says what."""
+
+
+def make_folder(path: str) -> None:
     """Make a folder that only this user can enter, or take the one that is there.
 
-    :param private: the name is of :func:`private_name`, so the folder must be ours.
-    :raises FileExistsError: it is not.
+    What is there must belong to this user and be writable by no other one: the folder, and
+    what is in it.  The folders above it, and links, may also belong to root; where others can
+    write, as in ``/tmp``, they must have the sticky bit, so that nobody puts another folder in
+    the place of ours.
+
+    :param path: an absolute one.
+    :raises Untrusted: it is another user's, or another user can change it.
     """
-    if not private:
-        os.makedirs(path, 0o700, exist_ok=True)
-        return
+    _make_missing(path)
+    _check_folder(path)
+    with os.scandir(path) as entries:
+        for entry in entries:
+            with contextlib.suppress(FileNotFoundError):  # a running server has removed it
+                _check_owner(entry.path, entry.stat(follow_symlinks=False), _trusted())
+
+
+def check_socket(path: str) -> None:
+    """Refuse a socket that another user may have put there.
+
+    :raises Untrusted: it is another user's, or in a folder that is.
+    """
+    _check_folder(os.path.dirname(path))
+    _check_owner(path, os.lstat(path), {os.geteuid()})
+
+
+def _check_folder(path: str) -> None:
+    for above in {*_above(path), *_above(os.path.realpath(path))}:
+        _check_above(above)
+    _check_owner(path, os.lstat(path), _trusted())  # it may be a link
+    _check_ours(path, os.stat(path))
+
+
+def _make_missing(path: str) -> None:
+    with contextlib.suppress(FileExistsError):
+        try:
+            os.mkdir(path, 0o700)
+        except FileNotFoundError:
+            _make_missing(os.path.dirname(path))
+            os.mkdir(path, 0o700)
+
+
+def _above(path: str) -> Iterator[str]:
+    while (parent := os.path.dirname(path)) != path:
+        yield parent
+        path = parent
+
+
+def _trusted() -> set[int]:
+    # In some containers root's files are shown as nobody's, "/" among them.
+    return {os.geteuid(), 0, os.stat("/").st_uid}
+
+
+def _check_owner(path: str, status: os.stat_result, owners: set[int]) -> None:
+    if status.st_uid not in owners:
+        raise Untrusted(
+            f"{path} belongs to user {status.st_uid}, not to you (user {os.geteuid()}): choose a "
+            "folder of your own, or chown this one"
+        )
+
+
+def _check_ours(path: str, status: os.stat_result) -> None:
+    _check_owner(path, status, {os.geteuid()})
+    mode = stat.S_IMODE(status.st_mode)
+    if mode & 0o022:
+        raise Untrusted(
+            f"{path} can be written by others (mode {mode:04o}): chmod go-w it, unless another user "
+            "has put files there"
+        )
+
+
+def _check_above(path: str) -> None:
+    """Refuse a folder in which another user can replace what this user has there."""
+    status = os.lstat(path)
+    _check_owner(path, status, _trusted())
+    mode = stat.S_IMODE(status.st_mode)
+    # A group of this user's own is what many systems give to each user.
+    shared = mode & 0o002 or (mode & 0o020 and status.st_gid not in (0, os.getegid()))
+    if shared and not mode & stat.S_ISVTX and not stat.S_ISLNK(status.st_mode):
+        raise Untrusted(
+            f"{path} can be written by others (mode {mode:04o}), who can replace the folders in "
+            "it: choose a folder of your own, or chmod go-w this one"
+        )
+
+
+def _open_ours(path: str, flags: int) -> int:
+    """Open a file that only this user can have written, and that is no link."""
     try:
-        os.mkdir(path, 0o700)
-    except FileExistsError:
-        # While it was there once, its name was to be seen in "ps".
-        if os.lstat(path).st_uid != os.geteuid():
-            raise
+        descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise Untrusted(f"{path} is a link, which it must not be: remove it") from None
+        raise
+    try:
+        _check_ours(path, os.fstat(descriptor))
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 def private_name(parent: str) -> str:
-    """Make a path for :func:`make_folder`, in a folder that all share."""
+    """Make a new path for :func:`make_folder`, in a folder that all share."""
     return os.path.join(parent, f"txthoonk-{os.urandom(6).hex()}")
 
 
@@ -123,9 +218,11 @@ def read_state(folder: str, token: str | None = None) -> State | None:
     """Read how to reach the server of a folder; None if there is none (yet).
 
     :param token: of the run that it must be of; None for any.
+    :raises Untrusted: another user can have written it.
     """
     try:
-        with open(os.path.join(folder, STATE_FILE), encoding="ascii") as file:
+        descriptor = _open_ours(os.path.join(folder, STATE_FILE), os.O_RDONLY)
+        with open(descriptor, encoding="ascii") as file:
             state = State(**json.load(file))
     except FileNotFoundError:
         return None
@@ -169,7 +266,7 @@ def _locked(folder: str) -> int | None:
     """Take the lock of the folder: the open file that holds it, or None."""
     import fcntl  # is not there on Windows, where this module is imported too
 
-    lock = os.open(os.path.join(folder, LOCK_FILE), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    lock = _open_ours(os.path.join(folder, LOCK_FILE), os.O_RDWR | os.O_CREAT)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -233,7 +330,8 @@ def _write_state(options: Options, pid: int) -> None:
     """Say how to reach the server, in a file that is whole at any time."""
     path = os.path.join(options.folder, STATE_FILE)
     state = State(options.token, pid, options.socket, options.port)
-    with open(path + ".new", "w", encoding="ascii") as file:
+    descriptor = _open_ours(path + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    with open(descriptor, "w", encoding="ascii") as file:
         json.dump(state._asdict(), file)
     os.replace(path + ".new", path)
 
@@ -250,7 +348,7 @@ def _socket_folder(options: Options) -> Iterator[None]:
     if folder == options.folder:
         yield
         return
-    make_folder(folder, private=True)
+    make_folder(folder)
     try:
         yield
     finally:
