@@ -52,17 +52,6 @@ def level_of(failures: int) -> Any:
     return LogLevel.debug if repeated else LogLevel.warn
 
 
-def _without_arguments(error: Exception) -> Exception:
-    # Redis repeats the arguments of a command that it does not know, and AUTH is
-    # one where it was renamed.
-    text, cut, _ = str(error).partition(", with args beginning with")
-    if not (cut and isinstance(error, ResponseError)):
-        return error
-    shorter = type(error)(text)
-    shorter.code = error.code
-    return shorter
-
-
 class _Link(Protocol, Generic[P]):
     """A TCP connection with Redis' protocol on it.
 
@@ -275,7 +264,7 @@ class Connection(Generic[P]):
         if not self._service.running:  # that is why
             leased.errback(reason)
             return
-        error = _without_arguments(cast(Exception, reason.value))
+        error = cast(Exception, reason.value)
         new = self.last_error is None or text_of(self.last_error) != text_of(error)
         self.failures += 1
         self.last_error = error

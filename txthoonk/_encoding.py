@@ -19,6 +19,9 @@ class Encoding(NamedTuple):
     errors: str
 
 
+# Commands whose arguments no error may show.
+_WITH_SECRETS = frozenset({"ACL", "AUTH", "CONFIG", "HELLO", "MIGRATE"})
+
 #: What feeds read: any bytes survive the way through ``str`` and back.
 TEXT = Encoding("utf-8", "surrogateescape")
 RAW = Encoding(None, "strict")
@@ -37,7 +40,13 @@ def pack(command: tuple[Any, ...], encoding: Encoding) -> bytes:
             return packed
         except (TypeError, UnicodeEncodeError):
             pass  # the slow way below takes more types, or names what is wrong
-    words: tuple[Any, ...] = tuple([encode(word, encoding) for word in command])
+    try:
+        words: tuple[Any, ...] = tuple([encode(word, encoding) for word in command])
+    except InvalidData:
+        name = str(command[0]).upper()
+        if name in _WITH_SECRETS:
+            raise InvalidData(f"an argument of {name} is neither text, bytes nor number") from None
+        raise
     packed = hiredis.pack_command(words)
     return packed
 

@@ -22,7 +22,7 @@ __all__ = ["ENCRYPTED", "check", "endpoint", "is_known", "masked", "shown"]
 ENCRYPTED = frozenset({"ssl", "tls"})
 _OWN = frozenset({"tcp", "unix"}) | ENCRYPTED  # Twisted's: they do nothing until they connect
 
-_SECRET = re.compile(r"(\w*(?:pass|pwd|secret|token)\w*=).*", re.IGNORECASE | re.DOTALL)
+_SECRET = re.compile(r"(\w*(?:pass|pwd|secret|token|auth|cred)\w*=).*", re.IGNORECASE | re.DOTALL)
 # Twisted would take the user for a part of the host, and name it in its errors.
 _USER = re.compile(
     r"(?:tcp|ssl|tls):(?:(?:.*:)?host=)?(?:\\.|[^:=\\])*@", re.IGNORECASE | re.DOTALL

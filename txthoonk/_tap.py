@@ -21,6 +21,7 @@ from txthoonk import __version__
 from txthoonk._json_log import json_observer
 from txthoonk._keys import check_name
 from txthoonk._timeouts import check_seconds
+from txthoonk._url import read_url
 from txthoonk.service import Thoonk
 from txthoonk.worker import Worker
 
@@ -43,6 +44,8 @@ class Setting:
     :ivar default: the text where none is given; None: then there is no value.
     :ivar many: whether it may be given more than once; then the value is a list.
     :ivar flag: whether it stands alone; then the value is True or False.
+    :ivar variables: its names in the environment, the first that is set counts; none: the one
+        that follows from its name.
     """
 
     name: str
@@ -51,17 +54,19 @@ class Setting:
     default: str | None = None
     many: bool = False
     flag: bool = False
+    variables: tuple[str, ...] = ()
 
     @property
     def variable(self) -> str:
-        """Its name in the environment."""
-        return f"THOONK_{self.name.replace('-', '_').upper()}"
+        """Its first name in the environment."""
+        return next(iter(self.variables), f"THOONK_{self.name.replace('-', '_').upper()}")
 
     @property
     def help(self) -> str:
         """What ``--help`` says of it."""
         default = "" if self.default is None else f"; default: {self.default}"
-        return f"{self.doc} [{self.variable}{default}]"
+        names = " or ".join(self.variables or (self.variable,))
+        return f"{self.doc} [{names}{default}]"
 
     def value(self, given: Any) -> Any:
         """Make the value of what was given, a text or a list of texts."""
@@ -117,9 +122,11 @@ COMMON = (
         "redis",
         "Where Redis is: redis://[user:password@]host:port/db, rediss:// for TLS, "
         "unix:///socket?db=N, or an endpoint of Twisted. A password belongs in the "
-        "environment, because all users of a machine can see its command lines.",
+        "environment or a file, because all users of a machine can see its command lines.",
         default="redis://localhost:6379/0",
+        variables=("THOONK_REDIS", "THOONK_URL"),
     ),
+    Setting("redis-file", "A file with that URL."),
     Setting(
         "ca-file", "Who may vouch for a rediss:// server, a PEM file; else whom the system trusts."
     ),
@@ -176,10 +183,13 @@ class ServiceOptions(Options):
 
     def postOptions(self) -> None:
         """Turn texts into values."""
+        self._url_is_given = self.get("redis") is not None
         for setting in self.settings:
             given = self._given(setting)
             with self.blaming(setting.name):
                 self[setting.name] = setting.value(given)
+        if self["redis-file"] is not None:
+            self._read_url()
         with self.blaming("redis"):
             self.thoonk = Thoonk(self["redis"])
         if self["ca-file"] is not None:
@@ -195,10 +205,21 @@ class ServiceOptions(Options):
         given, self._sources[setting.name] = self.get(setting.name), f"--{setting.name}"
         if given or given == "":
             return given
-        text = self._environment.get(setting.variable, "").strip(" \t\r\n,")
-        if text:
-            self._sources[setting.name] = setting.variable
-        return text or setting.default
+        for variable in setting.variables or (setting.variable,):
+            text = self._environment.get(variable, "").strip(" \t\r\n,")
+            if text:
+                self._sources[setting.name] = variable
+                return text
+        return setting.default
+
+    def _read_url(self) -> None:
+        """Take the URL out of the file that was named."""
+        if self._sources["redis-file"] == "--redis-file" and self._url_is_given:
+            raise UsageError("--redis and --redis-file: give one of them")
+        if not self._url_is_given:
+            with self.blaming("redis-file"):
+                self["redis"] = read_url(self["redis-file"])
+            self._sources["redis"] = self._sources["redis-file"]
 
     @contextmanager
     def blaming(self, name: str) -> Iterator[None]:

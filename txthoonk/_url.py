@@ -18,9 +18,10 @@ from twisted.internet.interfaces import IStreamClientEndpoint
 from txthoonk import _endpoint_string
 from txthoonk.errors import InvalidInput, InvalidType
 
-__all__ = ["Target", "parse_url"]
+__all__ = ["Target", "parse_url", "read_url", "without_passwords"]
 
 DEFAULT_PORT = 6379
+MOST_OF_FILE = 10_000  # characters that are read of a file with a URL
 
 KNOWN = (
     "redis://, rediss://, unix://, embedded: and the strings of Twisted's client endpoints, "
@@ -29,6 +30,11 @@ KNOWN = (
 
 # What would end the user and password of a URL (RFC 3986, 3.2.1), or is not ASCII.
 _MUST_BE_QUOTED = re.compile(r"[/?#@\[\]]|[^\x21-\x7e]")
+
+_USERINFO = re.compile(r"(\w+://)\S*@")
+
+# What is meant as more than a folder: a query, or a user before the first slash.
+_NO_FOLDER = re.compile(r"\?|^[^/]*@|^[^/]*:.*@")
 
 
 @attr.frozen
@@ -103,7 +109,7 @@ def parse_url(
 
     :param url: ``redis://[user:password@]host[:port][/db]``, the same with ``rediss://``
         for TLS, ``unix://[user:password@]/path/to/socket[?db=N]``, ``embedded:``,
-        ``embedded:/folder``, or an endpoint such as ``tcp:localhost:6379``.
+        ``embedded:/folder`` (``~`` is your home), or an endpoint such as ``tcp:localhost:6379``.
     :param db: the database, where the URL names none.
     :param username: the user, where the URL names none.
     :param password: the password, where the URL has none.
@@ -124,6 +130,27 @@ def parse_url(
         if said.setdefault(name, value) != value:
             raise InvalidInput(f"{said['text']!r} has a {name}, and {name}= is another one")
     return Target(**said, **_trust(said, ca_file))
+
+
+def read_url(path: str) -> str:
+    """Read a URL from a file, so that no command line has its password.
+
+    :raises InvalidInput: if it is not one line.
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            url = file.read(MOST_OF_FILE).strip()
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise InvalidInput(f"the URL cannot be read from {path!r}: {reason}") from None
+    if not url or not url.isprintable():
+        raise InvalidInput(f"{path!r} must have one line, a URL")
+    return url
+
+
+def without_passwords(text: str) -> str:
+    """Give a text of a user's with the passwords of all URLs in it hidden."""
+    return _endpoint_string.masked(_USERINFO.sub(r"\1***@", text))
 
 
 def _given(db: int | None, username: str | None, password: str | None) -> dict[str, Any]:
@@ -186,10 +213,16 @@ def _tls() -> Any:
 
 
 def _embedded(url: str, *user: str | None) -> dict[str, Any]:
+    folder = url.removeprefix("embedded:").removeprefix("//")
+    if _NO_FOLDER.search(folder):
+        # What it says may be a password: it is not shown.
+        raise InvalidInput(
+            "'embedded:***' is a private server: a folder may follow, and no user, password or "
+            "query; the database is given as db=, and a folder with such a name as ./name"
+        )
     if any(user):
         raise InvalidInput(f"{url!r} is a private server: it knows no user and no password")
-    folder = url.removeprefix("embedded:").removeprefix("//")
-    return {"text": url, "path": folder, "embedded": True}
+    return {"text": url, "path": os.path.expanduser(folder), "embedded": True}
 
 
 def _endpoint(string: str) -> dict[str, Any]:

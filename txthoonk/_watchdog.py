@@ -161,8 +161,8 @@ def _check_ours(path: str, status: os.stat_result) -> None:
     mode = stat.S_IMODE(status.st_mode)
     if mode & 0o022:
         raise Untrusted(
-            f"{path} can be written by others (mode {mode:04o}): chmod go-w it, unless another user "
-            "has put files there"
+            f"{path} can be written by others (mode {mode:04o}): chmod go-w it, unless another "
+            "user has put files there"
         )
 
 

@@ -17,7 +17,7 @@ from txthoonk import __version__, _cli_feeds, _cli_jobs
 from txthoonk._cli_tools import Command, CommandError
 from txthoonk._top import add_arguments as add_top_arguments
 from txthoonk._top import top
-from txthoonk._url import Target, parse_url
+from txthoonk._url import Target, parse_url, read_url, without_passwords
 from txthoonk._watch import watch
 from txthoonk.errors import ThoonkError
 from txthoonk.testing import RedisServer
@@ -26,6 +26,7 @@ from txthoonk.types import Job
 __all__ = ["main"]
 
 DEFAULT_URL = "redis://localhost:6379/0"
+URL_VARIABLE = "THOONK_URL"
 INTERRUPTED = 130  # the exit status that shells expect after Ctrl-C
 
 
@@ -61,6 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 async def _run(reactor: Any, options: argparse.Namespace) -> int:
     """Run one command; its exit status."""
     try:
+        options.url = _url(options)
         async with _redis(options, reactor) as target:
             await options.command(reactor, target, options)
         sys.stdout.flush()
@@ -84,6 +86,14 @@ def _complain(message: str) -> int:
     return 1
 
 
+def _url(options: argparse.Namespace) -> str:
+    """Give the URL that was named, on the command line or in the environment."""
+    if options.url_file is not None:
+        return read_url(options.url_file)
+    url: str = options.url or os.environ.get(URL_VARIABLE) or DEFAULT_URL
+    return url
+
+
 @asynccontextmanager
 async def _redis(options: argparse.Namespace, reactor: Any) -> AsyncIterator[Target]:
     """Give the server that the URL names, started if it is an embedded one."""
@@ -100,18 +110,24 @@ async def _redis(options: argparse.Namespace, reactor: Any) -> AsyncIterator[Tar
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+        shown = without_passwords(message)
+        self.exit(2, f"{self.prog}: {shown} (see {self.prog} --help)\n")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="thoonk", description="Live feeds on Redis.")
     parser.add_argument("--version", action="version", version=f"txthoonk {__version__}")
-    parser.add_argument(
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument(
         "--url",
-        default=DEFAULT_URL,
         help="redis://[user:password@]host:port/db, rediss:// for TLS, unix:///socket?db=N, "
         "an endpoint of Twisted, or embedded:/folder for a private server that keeps its data "
-        f"there (default: {DEFAULT_URL})",
+        f"there (default: {URL_VARIABLE} in the environment, or {DEFAULT_URL})",
+    )
+    where.add_argument(
+        "--url-file",
+        metavar="PATH",
+        help="a file with the URL: all users of a machine can see its command lines",
     )
     parser.add_argument(
         "--ca-file", help="whom to trust with TLS (default: whom the system trusts)"

@@ -8,6 +8,7 @@ or the connection (:class:`ConnectionError`).  Names that txredis 2.4 had in
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from twisted.internet import error
@@ -236,6 +237,15 @@ _SCRIPT_CODES: dict[str, type[FeedError]] = {
 }
 
 
+# Words of a command that Redis repeats. Those of ACL rules that cannot be passwords stay.
+_REPEATED = (
+    re.compile(r"^(ERR unknown command .\S+ ).*(.)$", re.S),
+    re.compile(r"(ACL SETUSER modifier '(?:[><#!]|(?![+~&%@(-]))).*(': )", re.S),
+    re.compile(r"(Invalid argument ').*(' for CONFIG SET '\w*(?:pass|auth))", re.S),
+    re.compile(r"(HELLO option ').*(')", re.S),
+)
+
+
 def shown(value: object) -> str:
     """Give the text that stands for a caller's value in a message: not too long of it."""
     text = safe_repr(value)
@@ -251,12 +261,23 @@ def readable(text: str) -> str:
     return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 
+def _without_secrets(text: str) -> str:
+    if text.startswith("ERR unknown command"):
+        text = text.partition(", with args beginning with")[0]
+    for pattern in _REPEATED:
+        text = pattern.sub(r"\1***\2", text)
+    return text
+
+
 def from_reply(text: str) -> ThoonkError:
     """Make the exception for an error reply.
 
+    Redis repeats words of commands that it refuses, of ``AUTH`` where that was renamed, too:
+    what may be a password is not in the exception.
+
     :param text: the reply without its leading ``-``.
     """
-    text = readable(text)
+    text = readable(_without_secrets(text))
     code, _, message = text.partition(" ")
     if code in _SCRIPT_CODES:
         return _SCRIPT_CODES[code](message)

@@ -60,6 +60,7 @@ class OptionsTests(SynchronousTestCase):
                 "grace": 10.0,
                 "in-thread": False,
                 "name": None,
+                "redis-file": None,
                 "no-maintenance": False,
                 "log-json": False,
                 "metrics-port": None,
@@ -107,6 +108,39 @@ class OptionsTests(SynchronousTestCase):
         names = ("concurrency", "grace", "in-thread", "name", "no-maintenance", "log-json")
         self.assertEqual(list(values(options, *names).values()), [7, 1.0, True, "it", True, False])
         self.assertEqual(options.thoonk.url, "redis://***@example.org/3")
+
+    def test_url(self) -> None:
+        """It comes from the command line, or from a file, or from either of two variables."""
+        path = self.mktemp()
+        Path(path).write_text("redis://:geheim@file\n")
+        first = {"THOONK_REDIS": "redis://one"}
+        both = {"THOONK_URL": "redis://two"}
+        file = {"THOONK_REDIS_FILE": path}
+        for words, environment, url in [
+            (("--redis", "redis://line"), {**first, **file}, "redis://line"),
+            (("--redis-file", path), first, "redis://***@file"),
+            ((), {**first, **file}, "redis://***@file"),
+            ((), {**first, **both}, "redis://one"),
+            ((), both, "redis://two"),
+        ]:
+            self.assertEqual(parsed(maintenance, *words, **environment).thoonk.url, url)
+        refused = self.refused(maintenance, "--redis", "redis://h", "--redis-file", path)
+        self.assertEqual(refused, "--redis and --redis-file: give one of them")
+
+    def test_url_file_refused(self) -> None:
+        """A file that has no URL is named, and its content is not shown."""
+        for content, text in [
+            (None, "the URL cannot be read from '.*': No such file"),
+            ("", "'.*' must have one line, a URL"),
+            ("redis://h\ngeheim", "'.*' must have one line, a URL"),
+            ("redis://:geheim@h:x", r"'redis://\*\*\*@h:x': "),
+        ]:
+            path = self.mktemp()
+            if content is not None:
+                Path(path).write_text(content)
+            refused = self.refused(maintenance, "--redis-file", path)
+            self.assertRegex(refused, f"^--redis-file: {text}")
+            self.assertNotIn("geheim", refused)
 
     def test_maintenance_options(self) -> None:
         """Maintenance is for all feeds, or for those that are named."""
@@ -212,7 +246,7 @@ class OptionsTests(SynchronousTestCase):
             for setting in module.Options.settings:
                 self.assertRegex(text, rf"  --{setting.name}=?  ")
                 variable = f"THOONK_{setting.name.replace('-', '_').upper()}"
-                self.assertRegex(text, rf"\[{variable}[;\]]")
+                self.assertRegex(text, rf"\[{variable}( or THOONK_URL)?[;\]]")
             self.assertEqual([line for line in text.splitlines() if len(line) > 80], [])
             self.assertIn("the command line wins", " ".join(text.split()))
 

@@ -52,6 +52,8 @@ class FormsTests(SynchronousTestCase):
         ("embedded:/var/data", {"embedded": True, "path": "/var/data"}),
         ("embedded:///var/data", {"embedded": True, "path": "/var/data"}),
         ("embedded:folder", {"embedded": True, "path": "folder"}),
+        ("embedded:./me@here", {"embedded": True, "path": "./me@here"}),
+        ("embedded:~/data", {"embedded": True, "path": os.path.expanduser("~/data")}),
     ]
 
     def test_forms(self) -> None:
@@ -303,6 +305,22 @@ class KeywordTests(RefusingTestCase):
         for keyword in ("username", "password"):
             text = self.refuse("embedded:", **{keyword: SECRET})
             self.assertNotIn(SECRET, text)
+
+    def test_private_server_and_more(self) -> None:
+        """An embedded: URL has a folder and nothing else; what it has beside is not shown."""
+        for rest in (
+            f"?password={SECRET}",
+            f"/data?password={SECRET}",
+            f"{SECRET}@data",
+            f"me:{SECRET}@/data",
+            f"//:{SECRET}@/data",
+            f"//me:{SECRET}/{SECRET}@/data",
+            "/data?db=1",
+        ):
+            for keywords in ({}, {"password": "other"}):
+                text = self.refuse(f"embedded:{rest}", **keywords)
+                self.assertIn("embedded:", text)
+                self.assertNotIn(SECRET, text)
 
     def test_url(self) -> None:
         """The URL is text."""
