@@ -75,8 +75,7 @@ class SecretTests(SynchronousTestCase):
             redis = self.connected(make(username="me", password=SECRET))
             call = redis.send("PING")
             redis.dataReceived(
-                f"-ERR unknown command 'AUTH', with args beginning with: 'me' '{SECRET}'\r\n"
-                .encode()
+                f"-ERR unknown command 'AUTH', with args beginning with: 'me' '{SECRET}'\r\n".encode()
             )
             error = self.failureResultOf(call).value
             self.assertIn("unknown command 'AUTH'", str(error))
