@@ -7,14 +7,13 @@ import json
 import os
 from typing import Any
 
+from txthoonk._cli_output import show, show_json
 from txthoonk._cli_tools import (
     CommandError,
     existing,
     item_from,
     load_lines,
     publisher,
-    show,
-    show_json,
 )
 from txthoonk._url import Target
 from txthoonk._watch import as_json

@@ -11,6 +11,7 @@ from typing import Any
 import attr
 from twisted.internet.defer import Deferred
 
+from txthoonk._cli_output import OutputError, check_output, flush, show, show_json
 from txthoonk._cli_tools import (
     Command,
     CommandError,
@@ -18,8 +19,6 @@ from txthoonk._cli_tools import (
     item_from,
     load_lines,
     publisher,
-    show,
-    show_json,
 )
 from txthoonk._url import Target
 from txthoonk.errors import FeedError, InvalidInput
@@ -67,19 +66,27 @@ async def put(reactor: Any, target: Target, options: argparse.Namespace) -> None
 
 
 async def get(reactor: Any, target: Target, options: argparse.Namespace) -> None:
-    """Take an item, or claim a job."""
+    """Take an item, or claim a job; what cannot be printed goes back to the front."""
     async with publisher(reactor, target) as pub:
         feed: Queue | Job = await existing(pub, options.feed, Queue, Job)
+        check_output()
         got: Any = await feed.get(options.timeout)
-        if isinstance(feed, Queue):
-            if options.json:
-                show_json(item=got)
-            else:
-                show(got)
-        elif options.json:
-            show_json(**got._asdict())
-        else:
-            show(f"{got.id}\t{got.item}")
+        try:
+            _show_taken(feed, got, options.json)
+            flush()
+        except OutputError:
+            await (feed.release(got) if isinstance(feed, Job) else feed.put(got, feed.HIGH))
+            raise
+
+
+def _show_taken(feed: Queue | Job, got: Any, as_json: bool) -> None:
+    fields, line = {"item": got}, got
+    if isinstance(feed, Job):
+        fields, line = got._asdict(), f"{got.id}\t{got.item}"
+    if as_json:
+        show_json(**fields)
+    else:
+        show(line)
 
 
 async def jobs(reactor: Any, target: Target, options: argparse.Namespace) -> None:

@@ -13,6 +13,7 @@ from typing import Any, TypeVar, cast
 from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall
 
+from txthoonk._cli_output import say
 from txthoonk._deferring import deferring
 from txthoonk._lines import LineLoad
 from txthoonk._url import Target
@@ -28,8 +29,6 @@ __all__ = [
     "item_from",
     "load_lines",
     "publisher",
-    "show",
-    "show_json",
 ]
 
 PROGRESS_INTERVAL = 0.2  # seconds between two updates of the progress display
@@ -104,26 +103,16 @@ async def load_lines(
         seconds = time.monotonic() - begin
         rate = load.count / max(seconds, 1e-9)
         text = f"{done} {load.count:,} items in {seconds:.1f} s ({rate:,.0f} items/s)"
-        print(text, end=end, file=sys.stderr, flush=True)
+        say(text, end)
 
     progress = LoopingCall(show_progress, end="\r")
     if sys.stderr.isatty():
         progress.start(PROGRESS_INTERVAL)
     try:
         await load.run(sys.stdin.fileno())
+    except OSError as error:
+        raise CommandError(f"cannot read standard input: {error.strerror or error}") from None
     finally:
         if progress.running:
             progress.stop()
         show_progress(end="\n")
-
-
-def show(text: str) -> None:
-    if sys.stdout.isatty():
-        # What others stored must not steer the terminal.
-        text = "".join(c if c.isprintable() or c == "\t" else ascii(c)[1:-1] for c in text)
-    print(text)
-
-
-def show_json(**values: Any) -> None:
-    """Print a line of JSON."""
-    show(json.dumps(values))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import threading
 from collections.abc import Callable
@@ -11,14 +12,21 @@ from twisted.internet.defer import Deferred
 from twisted.internet.threads import blockingCallFromThread
 from twisted.python.failure import Failure
 
+from txthoonk.errors import InvalidInput
+
 __all__ = ["LineLoad"]
 
 CHUNK = 65536  # bytes read at a time
+LONGEST = 512 * 1024 * 1024  # bytes of a line; Redis takes no more in a value
+MARK = codecs.BOM_UTF8  # some programs begin a text with it
 IN_FLIGHT = 2000  # calls under way, above which reading waits
 
 
 class LineLoad:
     """Calls *publish* for each line of a file descriptor.
+
+    Lines end with ``\\n`` or ``\\r\\n``, the last one also without; a byte-order mark of UTF-8
+    before the first one is no part of it.
 
     :ivar count: lines that Redis has taken so far.
     """
@@ -28,7 +36,9 @@ class LineLoad:
         self._publish = publish
         self._reactor = reactor
         self._in_flight = 0
-        self._rest = b""
+        self._begun: list[bytes] = []  # what is there of a line
+        self._size = 0  # of that, in bytes
+        self._first = True
         self._at_end = False
         self._room: Deferred[None] | None = None
         self._done: Deferred[int] = Deferred()
@@ -51,16 +61,13 @@ class LineLoad:
                 blockingCallFromThread(self._reactor, self._take, chunk)
                 if not chunk:
                     return
-        except OSError as error:
+        except Exception as error:  # noqa: BLE001  (it ends the load, whatever it is)
             self._reactor.callFromThread(self._fail, Failure(error))
 
     def _take(self, chunk: bytes) -> Deferred[None] | None:
         """Publish the lines that are whole; what it returns fires when there is room."""
-        *lines, self._rest = (self._rest + chunk).split(b"\n")
-        if not chunk:
-            self._at_end = True
-            if self._rest:
-                lines.append(self._rest)
+        lines = self._lines(chunk)
+        self._at_end = not chunk
         for line in lines:
             self._in_flight += 1
             self._publish(line).addCallbacks(self._published, self._fail)
@@ -69,6 +76,27 @@ class LineLoad:
             return None
         self._room = Deferred()
         return self._room
+
+    def _lines(self, chunk: bytes) -> list[bytes]:
+        """Give the lines that are whole with a chunk, each without its end."""
+        *ended, rest = chunk.split(b"\n")
+        if ended:
+            ended[0] = b"".join([*self._begun, ended[0]])
+            self._begun, self._size = [], 0
+        lines = [line.removesuffix(b"\r") for line in ended]
+        if rest:
+            self._begun.append(rest)
+            self._size += len(rest)
+        elif not chunk and self._begun:
+            lines.append(b"".join(self._begun))
+        if self._size > LONGEST:
+            raise InvalidInput(f"a line is longer than {LONGEST:,} bytes")
+        if lines and self._first:
+            self._first = False
+            lines[0] = lines[0].removeprefix(MARK)
+            if not (lines[0] or ended):  # there was nothing but the mark
+                lines.clear()
+        return lines
 
     def _published(self, _: object) -> None:
         self.count += 1

@@ -21,7 +21,8 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from txthoonk._cli_tools import CommandError, publisher, show
+from txthoonk._cli_output import OutputError, flush, say, show
+from txthoonk._cli_tools import CommandError, publisher
 from txthoonk._glob import glob_matcher, is_pattern
 from txthoonk._overview import Overview, read_overviews
 from txthoonk._publishing import Publishing
@@ -156,10 +157,10 @@ class _View:
     def print_json(self) -> None:
         """Print what there is, as a line of JSON."""
         if self.problem:
-            print("thoonk:", self.problem, file=sys.stderr)
+            say(f"thoonk: {self.problem}")
             return
         show(json.dumps(as_json(self._feeds.values(), self._before, self._failed)))
-        sys.stdout.flush()
+        flush()
 
 
 async def _look_on(
@@ -206,8 +207,11 @@ def _size() -> tuple[int, int]:
 
 def _write(text: str) -> None:
     # What the terminal has no characters for must not end this.
-    sys.stdout.buffer.write(text.encode(sys.stdout.encoding, "replace"))
-    sys.stdout.buffer.flush()
+    try:
+        sys.stdout.buffer.write(text.encode(sys.stdout.encoding, "replace"))
+        sys.stdout.buffer.flush()
+    except OSError as error:
+        raise OutputError(error) from error
 
 
 def _paint(lines: Sequence[Line]) -> None:

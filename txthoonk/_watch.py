@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from datetime import datetime
 from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults
 
-from txthoonk._cli_tools import CommandError, publisher, show
+from txthoonk._cli_output import OutputError, flush, say, show
+from txthoonk._cli_tools import CommandError, publisher
 from txthoonk._glob import glob_matcher, is_pattern
 from txthoonk._records import Progress
 from txthoonk._url import Target
@@ -35,7 +35,7 @@ async def watch(reactor: Any, target: Target, options: argparse.Namespace) -> No
         await thoonk.connect()
         watcher = _Watcher(thoonk, options)
         await watcher.begin()
-        print(f"watching {' '.join(options.patterns)}", file=sys.stderr)
+        say(f"watching {' '.join(options.patterns)}")
         await watcher.ended
     finally:
         await thoonk.close()
@@ -43,7 +43,7 @@ async def watch(reactor: Any, target: Target, options: argparse.Namespace) -> No
 
 def _tell(state: str, reason: BaseException | None) -> None:
     if state == "disconnected":
-        print(f"thoonk: {reason}; trying again", file=sys.stderr)
+        say(f"thoonk: {reason}; trying again")
 
 
 class _Watcher:
@@ -81,8 +81,8 @@ class _Watcher:
             return
         try:
             show(as_json(event) if self._options.json else as_text(event, datetime.now()))
-            sys.stdout.flush()
-        except OSError as error:  # whoever reads the output has gone
+            flush()
+        except OutputError as error:
             self.ended.errback(error)
 
 

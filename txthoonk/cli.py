@@ -14,6 +14,7 @@ from twisted.internet.error import ConnectError, DNSLookupError
 from twisted.internet.task import react
 
 from txthoonk import __version__, _cli_feeds, _cli_jobs
+from txthoonk._cli_output import OutputError, drop_output, flush, prepare_streams, say, show
 from txthoonk._cli_tools import Command, CommandError
 from txthoonk._top import add_arguments as add_top_arguments
 from txthoonk._top import top
@@ -31,13 +32,14 @@ INTERRUPTED = 130  # the exit status that shells expect after Ctrl-C
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run the command and exit: 0 if all went well, else 1 (2: wrong usage).
+    """Run the command and exit: 0 if all went well, else 1.
+
+    2 is wrong usage; 141 that the reader of standard output is gone.
 
     :param arguments: the words of the command line; None: those of the process.
     """
-    options = _parser().parse_args(arguments)
-    # Items may be any bytes: they leave as they are, unless a terminal shows them.
-    sys.stdout.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]
+    prepare_streams()
+    options = _parsed(arguments)
     statuses: list[int] = []
 
     def run(reactor: Any) -> Deferred[None]:
@@ -59,18 +61,28 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     sys.exit(1)  # react always exits
 
 
+def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
+    try:
+        try:
+            return _parser().parse_args(arguments)
+        except SystemExit:  # it has printed something
+            flush()
+            raise
+    except OutputError as error:
+        sys.exit(_cannot_print(error))
+
+
 async def _run(reactor: Any, options: argparse.Namespace) -> int:
     """Run one command; its exit status."""
     try:
         options.url = _url(options)
         async with _redis(options, reactor) as target:
             await options.command(reactor, target, options)
-        sys.stdout.flush()
+        flush()
     except CancelledError:
         return 0 if options.command in (watch, top) else INTERRUPTED
-    except BrokenPipeError:
-        # Python would complain once more when it closes the stream at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OutputError as error:
+        return _cannot_print(error)
     except (ConnectError, DNSLookupError) as error:
         return _complain(
             f"cannot connect to {parse_url(options.url).text}: {error} "
@@ -82,8 +94,14 @@ async def _run(reactor: Any, options: argparse.Namespace) -> int:
 
 
 def _complain(message: str) -> int:
-    print("thoonk:", " ".join(message.split()), file=sys.stderr)
+    say(f"thoonk: {' '.join(message.split())}")
     return 1
+
+
+def _cannot_print(error: OutputError) -> int:
+    drop_output()
+    _complain(str(error))
+    return error.status
 
 
 def _url(options: argparse.Namespace) -> str:
@@ -109,6 +127,10 @@ async def _redis(options: argparse.Namespace, reactor: Any) -> AsyncIterator[Tar
 
 
 class _Parser(argparse.ArgumentParser):
+    def print_help(self, file: Any = None) -> None:
+        for line in self.format_help().splitlines():
+            show(line)
+
     def error(self, message: str) -> NoReturn:
         shown = without_passwords(message)
         self.exit(2, f"{self.prog}: {shown} (see {self.prog} --help)\n")

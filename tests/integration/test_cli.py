@@ -323,14 +323,17 @@ class RunningCommandTests(CommandTestCase):
             self.assertEqual((status, err), (1, "thoonk: --since goes with one feed\n"))
 
     async def test_watchWhoseReaderHasGone(self) -> None:
-        """When nobody reads the output any more, watch ends without a word."""
+        """When the output is not read any more, watch says so and ends."""
         child = self.child("watch", "news")
         await child.seen("watching")
         child.transport.closeStdout()
         news = await self.publisher.feed("news")
         await news.publish("x")
-        self.assertEqual(await child.ended, 0)
-        self.assertEqual(child.err, "watching news\n")
+        self.assertEqual(await child.ended, 141)
+        self.assertEqual(
+            child.err,
+            "watching news\nthoonk: cannot write to standard output: its reader is gone\n",
+        )
 
     async def test_embedded(self) -> None:
         """embedded:/folder keeps data; a second command joins the server of a first one."""

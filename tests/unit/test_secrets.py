@@ -74,9 +74,8 @@ class SecretTests(SynchronousTestCase):
         for make in kinds:
             redis = self.connected(make(username="me", password=SECRET))
             call = redis.send("PING")
-            redis.dataReceived(
-                f"-ERR unknown command 'AUTH', with args beginning with: 'me' '{SECRET}'\r\n".encode()
-            )
+            reply = f"ERR unknown command 'AUTH', with args beginning with: 'me' '{SECRET}'"
+            redis.dataReceived(f"-{reply}\r\n".encode())
             error = self.failureResultOf(call).value
             self.assertIn("unknown command 'AUTH'", str(error))
             self.assertNotIn(SECRET, repr((error, str(error), redis)))
