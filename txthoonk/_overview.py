@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import attr
 from twisted.internet.defer import CancelledError, Deferred
 
 from txthoonk._deferring import misfit
 from txthoonk._encoding import TEXT
-from txthoonk._keys import feed_key
+from txthoonk._keys import FEEDS, feed_key
 from txthoonk._redis import RedisProtocol
 from txthoonk._scripts import load
 from txthoonk.errors import ConnectionLost, ResponseError
 
-__all__ = ["SILENT", "Held", "Overview", "WorkerInfo", "read_overview", "read_overviews"]
+__all__ = ["SILENT", "FeedNames", "Held", "Overview", "WorkerInfo", "read_overview", "read_overviews"]
 
 _OVERVIEW = load("registry/overview")
 
 SILENT = 60.0  # seconds after which a worker that says nothing is taken for dead
 AT_A_TIME = 16  # feeds that are read
+PAGE = 1000  # names of feeds that are read at a time, about
 LONGEST = 1e12  # seconds; what is longer ago is no time
 MOST_NUMBER = 10**9  # of what a worker tells of itself
 
@@ -159,6 +160,29 @@ async def _read_some(
             found[feed] = await read_overview(redis, feed, most)
         except ResponseError as error:
             failed[feed] = error
+
+
+class FeedNames:
+    """The names of all feeds, page after page, and round after round.
+
+    What is in the registry during a whole round is on one of its pages at least.
+
+    :ivar at_start: whether the next page is the first of a round.
+    """
+
+    def __init__(self, redis: RedisProtocol) -> None:
+        self._redis = redis
+        self._cursor = "0"
+
+    @property
+    def at_start(self) -> bool:
+        return self._cursor == "0"
+
+    async def page(self) -> list[str]:
+        """Read the next names."""
+        command = ("SSCAN", FEEDS, self._cursor, "COUNT", PAGE)
+        self._cursor, names = await self._redis.request(command, TEXT)
+        return cast("list[str]", names)
 
 
 def _overview(reply: list[Any], feed: str) -> Overview:

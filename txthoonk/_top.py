@@ -24,8 +24,8 @@ from zope.interface import implementer
 from txthoonk._cli_output import OutputError, flush, say, show
 from txthoonk._cli_tools import CommandError, publisher
 from txthoonk._glob import glob_matcher, is_pattern
-from txthoonk._overview import Overview, read_overviews
 from txthoonk._publishing import Publishing
+from txthoonk._rounds import MOST, Rounds
 from txthoonk._timeouts import check_interval
 from txthoonk._top_view import UNLIMITED, Line, as_json, render
 from txthoonk._url import Target, parse_url
@@ -35,7 +35,7 @@ from txthoonk.service import Thoonk
 __all__ = ["add_arguments", "top"]
 
 INTERVAL = 1.0  # seconds
-CLAIMS = 500  # of each feed that are listed at the most
+WORTH_SAYING = 2000  # feeds; to look at fewer takes no time
 UNKNOWN_SIZE = (80, 24)
 
 # What terminals understand (ECMA-48, and the alternate screen of xterm).
@@ -69,20 +69,28 @@ async def top(reactor: Any, target: Target, options: argparse.Namespace) -> None
         raise CommandError("there is no terminal to show this on; --once prints it once")
     async with publisher(reactor, target) as pub:
         if options.once:
-            await _once(reactor, _View(pub, target, options.feeds), options)
+            looked = _say_looked if sys.stderr.isatty() else lambda count: None
+            view = _View(pub, target, options.feeds, most=None, looked=looked)
+            await _once(reactor, view, options)
             return
         await pub.redis.ping()  # it is an error at once, where nobody is there or wants us
     url = target.text if parse_url(options.url).embedded else options.url
     thoonk = Thoonk(url, reactor, ca_file=options.ca_file, wait=0.0)
     try:
         await thoonk.connect()
-        view = _View(thoonk, target, options.feeds)
+        most = None if options.json else MOST
+        view = _View(thoonk, target, options.feeds, most=most)
         if options.json:
             await _look_on(reactor, view, interval, view.print_json)
         else:
             await _on_screen(reactor, view, interval)
     finally:
         await thoonk.close()
+
+
+def _say_looked(count: int) -> None:
+    if count >= WORTH_SAYING:
+        say(f"{count:,} feeds looked at", end="\r")
 
 
 async def _once(reactor: Any, view: _View, options: argparse.Namespace) -> None:
@@ -105,23 +113,24 @@ class _View:
     :ivar problem: why it could not be looked at.
     """
 
-    def __init__(self, pub: Publishing, target: Target, patterns: Sequence[str]) -> None:
-        self._pub = pub
+    def __init__(
+        self, pub: Publishing, target: Target, patterns: Sequence[str], **options: Any
+    ) -> None:
+        """Make a view.
+
+        :param options: those of :class:`~txthoonk._rounds.Rounds`.
+        """
         self._target = target
         self._patterns = patterns
         self._matchers = [glob_matcher(pattern) for pattern in patterns]
-        self._feeds: dict[str, Overview] = {}
-        self._before: dict[str, Overview] = {}
-        self._failed: dict[str, ResponseError] = {}
+        names = () if any(map(is_pattern, patterns)) else patterns
+        self._rounds = Rounds(pub.redis, self._is_wanted, names, **options)
         self._time = datetime.now()
         self.problem = ""
 
     async def look(self) -> None:
-        """Look at all feeds that are wanted, some at a time."""
-        found = await self._pub.get_feed_names()
-        names = sorted(filter(self._is_wanted, found))
-        feeds, self._failed = await read_overviews(self._pub.redis, names, CLAIMS)
-        self._before, self._feeds = self._feeds, feeds
+        """Look at the feeds that are wanted, some at a time."""
+        await self._rounds.look()
         self._time = datetime.now()
 
     async def try_to_look(self) -> None:
@@ -138,7 +147,7 @@ class _View:
     def check_names(self) -> None:
         """Complain of a feed that was named and does not exist."""
         for name in self._patterns:
-            if not is_pattern(name) and name not in self._feeds and name not in self._failed:
+            if not is_pattern(name) and name not in {**self._rounds.feeds, **self._rounds.failed}:
                 raise CommandError(f"feed {name!r} does not exist")
 
     def lines(self, size: tuple[int, int], note: str = "") -> list[Line]:
@@ -147,19 +156,31 @@ class _View:
         :param note: what to say beside where and when this is.
         """
         about = f"thoonk top  {self._target.text}  {self._time:%H:%M:%S}{note}"
+        rounds = self._rounds
         problem = self.problem
-        if self._failed and not problem:
-            name, error = min(self._failed.items())
-            problem = f"{len(self._failed)} cannot be read, such as {name!r}: {error}"
-        feeds = self._feeds.values()
-        return render(feeds, self._before, size, about=about, problem=problem)
+        if rounds.failed and not problem:
+            name, error = min(rounds.failed.items())
+            problem = f"{len(rounds.failed)} cannot be read, such as {name!r}: {error}"
+        if rounds.turn and not problem:
+            problem = (
+                "{:,} of {:,} feeds met in this round; the busiest that were met are shown"
+            ).format(*rounds.turn)
+        return render(
+            rounds.feeds.values(),
+            rounds.before,
+            size,
+            about=about,
+            problem=problem,
+            sums=rounds.sums,
+        )
 
     def print_json(self) -> None:
         """Print what there is, as a line of JSON."""
         if self.problem:
             say(f"thoonk: {self.problem}")
             return
-        show(json.dumps(as_json(self._feeds.values(), self._before, self._failed)))
+        rounds = self._rounds
+        show(json.dumps(as_json(rounds.feeds.values(), rounds.before, rounds.failed)))
         flush()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import math
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -11,7 +12,7 @@ import attr
 
 from txthoonk._overview import SILENT, Held, Overview
 
-__all__ = ["Line", "Rates", "as_json", "fit", "rates", "render"]
+__all__ = ["Counts", "Line", "Rates", "Sums", "as_json", "busiest", "fit", "rates", "render"]
 
 UNLIMITED = 1_000_000  # columns or lines
 NAME = 4  # columns that a name gets at least
@@ -32,6 +33,34 @@ class Line(NamedTuple):
     bold: bool = False
 
 
+class Sums(NamedTuple):
+    """What all feeds have together; those of queues and jobs, but for the first."""
+
+    feeds: int = 0
+    available: int = 0
+    claimed: int = 0
+    stalled: int = 0
+
+    def plus(self, feeds: Iterable[Overview]) -> Sums:
+        """Add feeds."""
+        sums = list(self)
+        for feed in feeds:
+            sums[0] += 1
+            if feed.type in TAKEN:
+                sums[1] += feed.available
+                sums[2] += feed.claimed
+                sums[3] += feed.stalled
+        return Sums(*sums)
+
+
+class Counts(NamedTuple):
+    """What is remembered of a feed to compare it with later."""
+
+    time: float
+    publishes: int
+    finishes: int
+
+
 class Rates(NamedTuple):
     """How often something happened since the last look, each second; None if that is unknown."""
 
@@ -39,7 +68,7 @@ class Rates(NamedTuple):
     finishes: float | None = None
 
 
-def rates(now: Overview, before: Overview | None) -> Rates:
+def rates(now: Overview, before: Overview | Counts | None) -> Rates:
     """Compare two looks at a feed."""
     if before is None or before.time >= now.time or before.publishes > now.publishes:
         return Rates()
@@ -196,6 +225,15 @@ def _busy(feed: Overview, rate: Rates) -> tuple[Any, ...]:
     return -magnitude, -feed.claimed.bit_length(), -waiting.bit_length(), feed.name
 
 
+def busiest(
+    feeds: Iterable[Overview], before: Mapping[str, Overview | Counts], most: int
+) -> list[Overview]:
+    """Give so many feeds, the busiest first."""
+    return heapq.nsmallest(
+        most, feeds, lambda feed: _busy(feed, rates(feed, before.get(feed.name)))
+    )
+
+
 # -- workers ------------------------------------------------------------------------------
 
 
@@ -289,11 +327,12 @@ def _jobs(crew: _Crew, room: int, for_id: int, for_feed: int) -> Iterator[str]:
 
 def render(
     feeds: Iterable[Overview],
-    before: Mapping[str, Overview],
+    before: Mapping[str, Overview | Counts],
     size: tuple[int, int] = (UNLIMITED, UNLIMITED),
     *,
     about: str = "",
     problem: str = "",
+    sums: Sums | None = None,
 ) -> list[Line]:
     """Make the lines of a view, as many as there is room for.
 
@@ -301,6 +340,7 @@ def render(
     :param size: columns and lines.
     :param about: what the first line says.
     :param problem: what is wrong, if anything is.
+    :param sums: what all feeds have; None: *feeds* are all.
     """
     width, height = size
     feeds = list(feeds)
@@ -309,7 +349,7 @@ def render(
     crews = _crews(feeds)
     top = [
         Line(fit(about, width), True),
-        Line(_summary(feeds, all_rates.values(), crews)),
+        Line(_summary(sums or Sums().plus(feeds), all_rates.values(), crews)),
         Line(fit(problem, width), True),
     ]
     # Beside these: two headings, and a line between.
@@ -334,18 +374,17 @@ def _part(
     return [*lines(things[:shown]), Line(f"... {len(things) - shown} more {what}")]
 
 
-def _summary(feeds: list[Overview], all_rates: Iterable[Rates], crews: list[_Crew]) -> str:
-    taken = [feed for feed in feeds if feed.type in TAKEN]
+def _summary(sums: Sums, all_rates: Iterable[Rates], crews: list[_Crew]) -> str:
     known = list(all_rates)
     workers = sum(crew.is_worker and not crew.silent for crew in crews)
     parts = [
-        f"{len(feeds)} feed{'s' * (len(feeds) != 1)}",
+        f"{sums.feeds} feed{'s' * (sums.feeds != 1)}",
         f"{workers} worker{'s' * (workers != 1)}",
         f"{_total([rate.publishes for rate in known])} put/s",
         f"{_total([rate.finishes for rate in known])} done/s",
-        f"{_number(sum(feed.available for feed in taken))} available",
-        f"{_number(sum(feed.claimed for feed in taken))} claimed",
-        f"{_number(sum(feed.stalled for feed in taken))} stalled",
+        f"{_number(sums.available)} available",
+        f"{_number(sums.claimed)} claimed",
+        f"{_number(sums.stalled)} stalled",
     ]
     return "  ".join(parts)
 
@@ -356,7 +395,9 @@ def _total(values: Iterable[float | None]) -> str:
 
 
 def as_json(
-    feeds: Iterable[Overview], before: Mapping[str, Overview], failed: Mapping[str, Exception]
+    feeds: Iterable[Overview],
+    before: Mapping[str, Overview | Counts],
+    failed: Mapping[str, Exception],
 ) -> dict[str, Any]:
     """Give all that is known, for a script; times in seconds."""
     return {
@@ -365,7 +406,7 @@ def as_json(
     }
 
 
-def _feed_json(feed: Overview, before: Overview | None) -> dict[str, Any]:
+def _feed_json(feed: Overview, before: Overview | Counts | None) -> dict[str, Any]:
     rate = rates(feed, before)
     values = attr.asdict(feed)
     return {

@@ -13,6 +13,7 @@ except ImportError as error:
         "txthoonk.metrics needs prometheus_client: pip install 'txthoonk[metrics]'"
     ) from error
 
+import itertools
 from collections.abc import Iterable
 from typing import Any, cast
 
@@ -26,7 +27,7 @@ from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request, Site
 
 from txthoonk._measures import MEASURED, ConnectionMeasures, FeedMeasures, JobMeasures
-from txthoonk._overview import read_overviews
+from txthoonk._overview import FeedNames, Overview, read_overviews
 from txthoonk._timeouts import check_interval
 from txthoonk.errors import InvalidInput, InvalidType, ResponseError, ThoonkError, shown
 from txthoonk.service import Thoonk
@@ -35,6 +36,8 @@ from txthoonk.worker import Worker
 __all__ = ["Metrics", "MetricsService"]
 
 REMEMBERED = 30  # readings for which a feed is known to be none of those that are measured
+MOST = 2000  # feeds that are read in one reading; of more, those that were read longest ago
+PAGES = 100  # of names of feeds that are looked through in one reading
 
 
 class Metrics(Service):
@@ -79,8 +82,12 @@ class Metrics(Service):
         )
         self._timer: IDelayedCall | None = None
         self._reading: Deferred[None] | None = None
-        self._others: set[str] = set()
-        self._readings = 0
+        self._names = FeedNames(thoonk.redis)
+        self._seen: set[str] = set()
+        # Those read longest ago come first.
+        self._measured: dict[str, None] = {}
+        self._others: dict[str, None] = {}
+        self._credit = 0  # 1 / REMEMBERED of it is how many of the others to read again
         self._unread: set[str] = set()
 
     # -- the service ------------------------------------------------------------------
@@ -158,25 +165,48 @@ class Metrics(Service):
             self._feeds.overviews = {}
             self._up.set(0)
             return
-        names = self._jobs.feeds or await self._names()
+        names = self._jobs.feeds or await self._some_names()
         found, failed = await read_overviews(self._thoonk.redis, sorted(names), most=0)
         self._tell_of_failures(failed)
         if not self._jobs.feeds:
-            kept = {name: one for name, one in found.items() if one.type in MEASURED}
-            self._others |= found.keys() - kept.keys()
-            found = kept
+            found = self._sorted_out(names, found)
         self._feeds.overviews = found
         self._up.set(not failed)
 
-    async def _names(self) -> set[str]:
-        """Give the names of all feeds but those that were found to be of other types."""
-        names = await self._thoonk.get_feed_names()
-        if self._readings % REMEMBERED:
-            self._others &= names
-        else:
-            self._others.clear()
-        self._readings += 1
-        return names - self._others
+    async def _some_names(self) -> list[str]:
+        """Give feeds to read: those that are measured, and those that may have to be."""
+        unknown = await self._unknown_names()
+        again, self._credit = divmod(self._credit + len(self._others), REMEMBERED)
+        others = itertools.islice(self._others, min(again, MOST))
+        return [*itertools.islice(self._measured, MOST), *unknown, *others]
+
+    async def _unknown_names(self) -> list[str]:
+        """Look through the registry, from where it was looked through to the last time."""
+        unknown: dict[str, None] = {}
+        for _ in range(PAGES):
+            names = await self._names.page()
+            self._seen.update(names)
+            unknown |= dict.fromkeys(
+                name for name in names if name not in self._measured and name not in self._others
+            )
+            if self._names.at_start:
+                for known in (self._measured, self._others):
+                    for name in known.keys() - self._seen:
+                        del known[name]
+                self._seen.clear()
+            if self._names.at_start or len(unknown) >= MOST:
+                break
+        return list(unknown)
+
+    def _sorted_out(self, asked: list[str], found: dict[str, Overview]) -> dict[str, Overview]:
+        """Learn which feeds are measured; give all that is known of those."""
+        for name in asked:
+            self._measured.pop(name, None)
+            self._others.pop(name, None)
+        for name, one in found.items():
+            (self._measured if one.type in MEASURED else self._others)[name] = None
+        known = {**self._feeds.overviews, **found}
+        return {name: one for name, one in known.items() if name in self._measured}
 
     def _tell_of_failures(self, failed: dict[str, ResponseError]) -> None:
         for name in failed.keys() - self._unread:

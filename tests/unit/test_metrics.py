@@ -11,7 +11,7 @@ from twisted.logger import LogLevel, globalLogPublisher
 from tests.unit.connections import Peer
 from tests.unit.test_service import ServiceTestCase
 from tests.unit.wire import SCRIPTS, resp
-from txthoonk import Thoonk, Worker
+from txthoonk import Thoonk, Worker, metrics
 from txthoonk.events import Event
 from txthoonk.metrics import Metrics
 from txthoonk.subscriptions import Subscription
@@ -80,6 +80,9 @@ class MetricsTestCase(ServiceTestCase):
         return feeds
 
 
+NAMES = "SSCAN feeds 0 COUNT 1000"
+
+
 class FeedTests(MetricsTestCase):
     def test_feeds_of_workers(self) -> None:
         """The feeds of workers are read, and nothing else is asked."""
@@ -105,8 +108,8 @@ class FeedTests(MetricsTestCase):
     def test_all_feeds(self) -> None:
         """Without workers all queues and job feeds are read, with what their type has."""
         self.begin()
-        self.assertEqual(self.asked(), ["SMEMBERS feeds"])
-        self.pub.answer(resp(["news", "q", "jobs"]))
+        self.assertEqual(self.asked(), [NAMES])
+        self.pub.answer(resp(["0", ["news", "q", "jobs"]]))
         self.assertEqual(self.asked(), ["jobs", "news", "q"])
         self.pub.answer(overview("job", 0, 1))  # since when the one job is there, nobody knows
         self.pub.answer(overview("feed", 0, 9))
@@ -138,8 +141,8 @@ class FeedTests(MetricsTestCase):
         """A feed of another type is not read each time; but a new one of its name, some time."""
         self.begin()
         for reading in range(61):
-            self.assertEqual(self.asked(), ["SMEMBERS feeds"])
-            self.pub.answer(resp(["a"]))
+            self.assertEqual(self.asked(), [NAMES])
+            self.pub.answer(resp(["0", ["a"]]))
             self.assertEqual(self.asked(), [] if reading % 30 else ["a"], reading)
             if not reading % 30:
                 self.pub.answer(overview("feed"))
@@ -150,12 +153,33 @@ class FeedTests(MetricsTestCase):
         self.begin()
         for names, kind in ((["a"], "job"), ([], ""), (["a"], "feed"), ([], ""), (["a"], "job")):
             self.asked()
-            self.pub.answer(resp(names))
+            self.pub.answer(resp(["0", names]))
             self.assertEqual(self.asked(), names)
             if names:
                 self.pub.answer(overview(kind))
             self.assertEqual(self.shown(), set(names) if kind == "job" else set())
             self.wait(10.0)
+
+    def test_many(self) -> None:
+        """A reading is bounded, however many feeds there are; each gets its turn."""
+        self.patch(metrics, "MOST", 3)
+        self.patch(metrics, "PAGES", 2)
+        self.begin()
+        pages = {"0": ["1", ["a", "b"]], "1": ["2", []], "2": ["0", ["c", "d", "e"]]}
+        readings = []
+        for _ in range(4):
+            read: list[str] = []
+            while asked := self.asked():
+                for one in asked:
+                    if one.startswith("SSCAN"):
+                        self.pub.answer(resp(pages[one.split()[2]]))
+                    else:
+                        read.append(one)
+                        self.pub.answer(overview("job"))
+            readings.append("".join(read))
+            self.wait(10.0)
+        self.assertEqual(readings, ["ab", "abcde", "abc", "ade"])
+        self.assertEqual(self.shown(), set("abcde"))
 
     def test_cannot_read_one(self) -> None:
         """A feed that cannot be read is missing, which is told, and logged once."""
@@ -179,7 +203,7 @@ class FeedTests(MetricsTestCase):
         self.assertEqual((self.value("up"), self.logged), (0.0, ["feeds cannot be measured"]))
         self.asked()
         self.wait(10.0)
-        self.assertEqual(self.asked(), ["SMEMBERS feeds"])
+        self.assertEqual(self.asked(), [NAMES])
 
     def test_unexpected(self) -> None:
         """A reply that is not understood is told, and the next reading made."""

@@ -66,7 +66,11 @@ class LookOnTests(SynchronousTestCase):
 class Nobody:
     """A publisher that has no connection."""
 
-    def get_feed_names(self) -> Deferred[set[str]]:
+    @property
+    def redis(self) -> Nobody:
+        return self
+
+    def request(self, *_: object) -> Deferred[set[str]]:
         raise NotSent("nobody\nis there")
 
 
