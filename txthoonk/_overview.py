@@ -16,7 +16,15 @@ from txthoonk._redis import RedisProtocol
 from txthoonk._scripts import load
 from txthoonk.errors import ConnectionLost, ResponseError
 
-__all__ = ["SILENT", "FeedNames", "Held", "Overview", "WorkerInfo", "read_overview", "read_overviews"]
+__all__ = [
+    "SILENT",
+    "FeedNames",
+    "Held",
+    "Overview",
+    "WorkerInfo",
+    "read_overview",
+    "read_overviews",
+]
 
 _OVERVIEW = load("registry/overview")
 

@@ -14,7 +14,7 @@ from tests.acl_support import RARE, ROLES, UNREACHED, AclTestCase, rules
 from tests.server_support import until
 from tests.support import RedisTestCase
 from txthoonk import Event, Thoonk
-from txthoonk._overview import read_overviews
+from txthoonk._rounds import Rounds
 from txthoonk.errors import Empty
 from txthoonk.maintenance import Maintenance
 from txthoonk.metrics import Metrics
@@ -223,9 +223,12 @@ class RolesTests(AclTestCase):
         await (await self.admin.feed("news:f")).publish("x")
         await (await self.admin.queue("news:q")).put("x")
         names = await thoonk.get_feed_names()
-        found, failed = await read_overviews(thoonk.redis, names)
-        self.assertEqual((set(found), failed), ({"news:j", "news:f", "news:q"}, {}))
-        self.assertEqual((found["news:j"].available, found["news:j"].claimed), (1, 1))
+        for some in ((), sorted(names)):
+            rounds = Rounds(thoonk.redis, lambda name: True, some)
+            await rounds.look()
+            found = rounds.feeds
+            self.assertEqual((found.keys(), rounds.failed), (names, {}))
+            self.assertEqual((found["news:j"].available, found["news:j"].claimed), (1, 1))
         metrics = Metrics(thoonk)
         metrics.startService()
         await until(lambda: len(metrics._feeds.overviews) == 2)
