@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -23,6 +23,25 @@ class Room:
     def __init__(self) -> None:
         self.returning: set[Any] = set()
         self.renewal: Any = None
+        self.listening: set[Any] = set()
+        self.health = None
+        self.sub = Sub()
+
+    def subscriber(self) -> Deferred[Any]:
+        """Give what it listens on."""
+        return succeed(self.sub)
+
+
+class Sub:
+    """A subscriber, whose channels are never confirmed."""
+
+    def __init__(self) -> None:
+        self.told: dict[str, Any] = {}
+
+    def listen(self, channel: str, told: Any, feed: str | None) -> Deferred[int]:
+        """Note what is to be called."""
+        self.told[channel] = told
+        return Deferred()
 
 
 class Pub:
