@@ -53,9 +53,7 @@ class ResultSub(ThoonkSub):
         self._lost = lost
 
     @deferring
-    def listen(
-        self, channel: str, handler: Handler, feed: str | None = None
-    ) -> Deferred[int]:
+    def listen(self, channel: str, handler: Handler, feed: str | None = None) -> Deferred[int]:
         """Call a handler for the messages of a channel, or for those of one feed on it.
 
         :return: as :meth:`register_handler`.

@@ -52,11 +52,6 @@ class Shares(Generic[AnySharer]):
         """Take one in, which wants nothing yet."""
         self._accounts[sharer] = _Account(weight, next(self._numbers))
 
-    def remove(self, sharer: AnySharer) -> None:
-        """Forget one."""
-        self.refuse(sharer)
-        self._accounts.pop(sharer, None)
-
     def want(self, sharer: AnySharer) -> None:
         """Let one take part from now on."""
         account = self._accounts[sharer]
@@ -68,18 +63,17 @@ class Shares(Generic[AnySharer]):
 
     def refuse(self, sharer: AnySharer) -> None:
         """Let one take no part until it wants again."""
-        account = self._accounts.get(sharer)
-        if account is not None and account.place is not None:
+        account = self._accounts[sharer]
+        if account.place is not None:
             account.place = None
             self._wanting -= 1
 
     def charge(self, sharer: AnySharer, pieces: int) -> None:
         """Learn that one has got pieces without a share, or, below 0, gives some back."""
-        account = self._accounts.get(sharer)
-        if account is not None:
-            account.turn += pieces / account.weight
-            if account.place is not None:
-                self._line_up(sharer, account)
+        account = self._accounts[sharer]
+        account.turn += pieces / account.weight
+        if account.place is not None:
+            self._line_up(sharer, account)
 
     def share(self, pieces: int) -> dict[AnySharer, int]:
         """Share pieces among those who want any number of them; they go on wanting."""
@@ -107,8 +101,7 @@ class Shares(Generic[AnySharer]):
         """Take out the one whose turn it is."""
         while self._heap:
             place, _, sharer = heappop(self._heap)
-            account = self._accounts.get(sharer)
-            if account is not None and account.place is place:  # else it has moved, or left
+            if self._accounts[sharer].place is place:  # else it has moved, or left
                 return sharer
         return None
 
