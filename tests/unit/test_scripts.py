@@ -304,8 +304,10 @@ class ShippedTests(SynchronousTestCase):
                 for more in re.findall(rf"unpack\({each}, first, first \+ (\d+)\)", source):
                     used |= set(range(1, int(more) + 2))
                 # Whether it goes over what the last number stands for.
-                loops = f"#{each}" in source or f"{each}[at]" in source or (
-                    each == "ARGV" and ("fields_from(" in source or "to_put(" in source)
+                loops = (
+                    f"#{each}" in source
+                    or f"{each}[at]" in source
+                    or (each == "ARGV" and ("fields_from(" in source or "to_put(" in source))
                 )
                 numbers = re.findall(
                     r"^--   (\d+)" + " " * loops, section(text(name), each), re.MULTILINE
