@@ -54,6 +54,8 @@ class _Topic:
 
     :ivar shape: of its messages, see :func:`~txthoonk.events.message_shape`.
     :ivar handlers: by handler id, what takes messages for it.
+    :ivar by_feed: the same for those that want the messages of one feed, by its name.
+    :ivar feeds: by handler id, that name.
     :ivar waiting: by handler id, those that wait for the confirmation.
     :ivar groups: those that it belongs to.
     :ivar sinks: what they have for its messages.
@@ -66,6 +68,8 @@ class _Topic:
     pattern: bool
     shape: tuple[int, int]
     handlers: dict[int, Callable[[str], object]] = attr.Factory(dict)
+    by_feed: dict[str, dict[int, Callable[[str], object]]] = attr.Factory(dict)
+    feeds: dict[int, str] = attr.Factory(dict)
     waiting: dict[int, tuple[Deferred[int], Callable[[str], object]]] = attr.Factory(dict)
     groups: dict[Group, None] = attr.Factory(dict)
     sinks: tuple[Callable[..., object], ...] = ()
@@ -78,7 +82,26 @@ class _Topic:
 
     @property
     def wanted(self) -> bool:
-        return bool(self.handlers or self.waiting or self.groups)
+        return bool(self.handlers or self.by_feed or self.waiting or self.groups)
+
+    def keep(self, id_: int, tell: Callable[[str], object]) -> None:
+        """Hand messages to a handler from now on."""
+        feed = self.feeds.get(id_)
+        if feed is None:
+            self.handlers[id_] = tell
+        else:
+            self.by_feed.setdefault(feed, {})[id_] = tell
+
+    def forget(self, id_: int) -> None:
+        """Hand no more messages to a handler."""
+        self.handlers.pop(id_, None)
+        self.waiting.pop(id_, None)
+        feed = self.feeds.pop(id_, None)
+        if feed is not None and feed in self.by_feed:
+            same = self.by_feed[feed]
+            same.pop(id_, None)
+            if not same:
+                del self.by_feed[feed]
 
     def collect_sinks(self) -> None:
         if self.pattern:
@@ -88,6 +111,8 @@ class _Topic:
 
     def route(self) -> Callable[[str], object]:
         """Give what takes the messages of the channel: the shortest way there is."""
+        if self.by_feed:
+            return self._message
         if not self.handlers and len(self.sinks) == 1:
             return self.sinks[0]
         if not self.sinks and len(self.handlers) == 1:
@@ -125,6 +150,10 @@ class _Topic:
         for id_, tell in tuple(self.handlers.items()):
             if id_ in self.handlers:  # not removed by one that was called before it
                 tell(message)
+        if self.by_feed:
+            for id_, tell in tuple(self.by_feed.get(message.partition(SEPARATOR)[0], {}).items()):
+                if id_ in self.feeds:
+                    tell(message)
 
     def pattern_message(self, channel: str, message: str) -> None:
         """Hand a message of a channel that matches the pattern to all who want it."""
@@ -164,15 +193,20 @@ class Dispatcher:
 
     # -- what the user does ------------------------------------------------
 
-    def add(self, name: str, handler: Handler) -> Deferred[int]:
-        """Add a handler; fires its id once Redis has confirmed the channel."""
+    def add(self, name: str, handler: Handler, feed: str | None = None) -> Deferred[int]:
+        """Add a handler; fires its id once Redis has confirmed the channel.
+
+        :param feed: which the messages must begin with, on a channel of all feeds; None: any.
+        """
         self.check_connected()
         topic = self._topic(name, pattern=False)
         id_ = next(self._new_id)
         self._by_id[id_] = topic
+        if feed is not None:
+            topic.feeds[id_] = feed
         tell = topic.teller(handler)
         if topic.live:
-            topic.handlers[id_] = tell
+            topic.keep(id_, tell)
             self._reroute(topic)
             return succeed(id_)
         added: Deferred[int] = Deferred(lambda _: self.remove(id_))
@@ -189,8 +223,7 @@ class Dispatcher:
         """Remove a handler; the last one of a channel unsubscribes."""
         topic = self._by_id.pop(id_, None)
         if topic is not None:
-            topic.handlers.pop(id_, None)
-            topic.waiting.pop(id_, None)
+            topic.forget(id_)
             self._reroute(topic)
             self._leave_unwanted([topic])
 
@@ -315,7 +348,8 @@ class Dispatcher:
         if topic.unconfirmed:
             return
         waiting, topic.waiting = topic.waiting, {}
-        topic.handlers.update({id_: tell for id_, (_, tell) in waiting.items()})
+        for id_, (_, tell) in waiting.items():
+            topic.keep(id_, tell)
         self._reroute(topic)
         for id_, (added, _) in waiting.items():
             if id_ in self._by_id:  # not cancelled by one that was fired before it
@@ -344,7 +378,7 @@ class Dispatcher:
             self._reroute(topic)
             self._fail_waiting(topic, error)
             groups.update(topic.groups)
-            if topic.handlers:
+            if topic.handlers or topic.by_feed:
                 _log.error("no more messages of channel {name!r}: {error}", name=name, error=error)
             self._leave_unwanted([topic])
         for group in groups:
@@ -359,6 +393,7 @@ class Dispatcher:
         waiting, topic.waiting = topic.waiting, {}
         for id_, (added, _) in waiting.items():
             if self._by_id.pop(id_, None):  # not cancelled by one that was failed before it
+                topic.feeds.pop(id_, None)
                 added.errback(error)
 
     def message(self, name: str, message: str) -> None:

@@ -27,7 +27,6 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txthoonk._encoding import RAW, TEXT
-from txthoonk._keys import CONFFEED, NEWFEED
 from txthoonk._listening import Listening
 from txthoonk._patience import Retry, passes
 from txthoonk._repeated import Repeated
@@ -105,8 +104,8 @@ class Line:
         self._claims = scripts.claims
         self._timekeeper = scripts.timekeeper
         self._attending = False
-        told = dict.fromkeys((CONFFEED, NEWFEED), self._configured)
-        self._resumed = Listening(room, f"{name!r} to go on", told, self._look_again)
+        configured = (name, self._look_again)
+        self._resumed = Listening(room, f"{name!r} to go on", {}, self._look_again, configured)
         self._again = False  # whether the answer under way may be too old
         self._gets: OrderedDict[_Get, None] = OrderedDict()  # in the order of their calls
         self._busy = False  # whether it asks or waits
@@ -272,11 +271,7 @@ class Line:
             if self._again:
                 self.resume()
 
-    def _configured(self, name: str, *_: str) -> None:
-        if name == self._name:
-            self._look_again()
-
-    def _look_again(self) -> None:
+    def _look_again(self, *_: str) -> None:
         self._again = True  # an answer that says "paused" may be of before
         self.resume()
 

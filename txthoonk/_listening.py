@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.python.failure import Failure
 
+from txthoonk._keys import CONFFEED, NEWFEED
 from txthoonk._patience import Retry
 from txthoonk.errors import ConnectionLost, ThoonkError
 
@@ -26,6 +27,8 @@ class Listening:
     :param what: what for, to be shown.
     :param channels: each with what is called with the parts of its messages.
     :param ready: is called whenever messages come from now on; some may have been missed.
+    :param configured: the name of a feed, and what is called when that has got a configuration:
+        of the messages that tell of all feeds it hears no others.
     """
 
     def __init__(
@@ -34,9 +37,15 @@ class Listening:
         what: str,
         channels: Mapping[str, Callable[..., object]],
         ready: Callable[[], object],
+        configured: tuple[str, Callable[..., object]] | None = None,
     ) -> None:
         self._room = room
-        self._channels = channels
+        self._channels: list[tuple[str, Callable[..., object], str | None]] = [
+            (channel, told, None) for channel, told in channels.items()
+        ]
+        if configured is not None:
+            feed, told = configured
+            self._channels += [(channel, told, feed) for channel in (CONFFEED, NEWFEED)]
         self._ready = ready
         self._handlers: list[tuple[ResultSub, int]] = []
         self._since = 0.0  # when that was confirmed
@@ -80,7 +89,7 @@ class Listening:
 
     async def _subscribe(self) -> list[tuple[ResultSub, int]]:
         sub = await self._room.subscriber()
-        calls = [sub.register_handler(channel, told) for channel, told in self._channels.items()]
+        calls = [sub.listen(*one) for one in self._channels]
         results: list[tuple[bool, Any]] = await DeferredList(calls, consumeErrors=True)
         handlers = [(sub, result) for succeeded, result in results if succeeded]
         for succeeded, result in results:

@@ -1,8 +1,9 @@
 """One feed of a worker: what is claimed from it, and what is said to it.
 
 Jobs are claimed by the call that finishes others, as many as can be started.  When such a
-call has brought fewer than asked for, the line is empty: then one get waits for the next job,
-while there is room for one (see :mod:`txthoonk._line`).  What was not answered, because the
+call has brought fewer than asked for, the line is empty: then one get waits for the next job
+(see :mod:`txthoonk._line`).  When that is done :mod:`txthoonk._schedule` says, which knows all
+feeds of the worker.  What was not answered, because the
 connection was lost, is said again until it is; the tokens of the claims see to it that nothing
 is done twice.
 """
@@ -20,10 +21,9 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from txthoonk._keys import CONFFEED
-from txthoonk._listening import Listening
 from txthoonk._patience import Retry
 from txthoonk._records import dump_failure
+from txthoonk._schedule import MOST, Schedule
 from txthoonk.errors import (
     ConnectionLost,
     FeedDoesNotExist,
@@ -39,11 +39,10 @@ from txthoonk.types._base import to_text
 
 if TYPE_CHECKING:
     from txthoonk.types import Claim, Job
-    from txthoonk.worker import Worker
+    from txthoonk.worker import Worker, _Run
 
 __all__ = ["MOST", "Pump"]
 
-MOST = 100  # jobs that one call finishes or claims
 CALLS = 2  # under way: while the server does one, we work on what the other has brought
 
 _numbers = count(1)
@@ -51,8 +50,6 @@ _numbers = count(1)
 # Calls that were sent and lost, in a row: what we send may be the reason for that, so after
 # these a new connection is no reason to hurry.
 MOST_LOSSES = 4
-
-PROBE = 0.02  # seconds from one look into a line that was empty to the next
 
 Finish = tuple[Any, ...]
 
@@ -63,38 +60,34 @@ class Pump:
     :ivar job: the feed.
     :ivar number: tells it from others of the same process.
     :ivar weight: its share of the worker, where several feeds have jobs.
-    :ivar turn: how much it has had of that.
-    :ivar asked: how many jobs it may bring any moment.
     :ivar unbegun: what it has brought, and nobody has begun yet.
+    :ivar runs: the jobs of it that are worked on.
+    :ivar schedule: says when to ask and to watch.
     :ivar ready: whether there may be jobs in the line.
     """
 
     _log = Logger()
 
-    def __init__(self, worker: Worker, job: Job, weight: float) -> None:
+    def __init__(self, worker: Worker, schedule: Schedule, job: Job, weight: float) -> None:
         room = job.pub.waiting_room
         self._worker = worker
+        self.schedule = schedule
         self.job = job
         self.number = next(_numbers)
         self.weight = weight
-        self.turn = 0.0
-        self.asked = 0
         self.unbegun: deque[Claim] = deque()
+        self.runs: dict[_Run, None] = {}
         self._unended: list[Claim] = []
         self.ready = False
         self._losses = 0
-        self._emptied = 0.0  # when the line was found empty
         self._calls = 0
         self._outbox: list[Finish] = []
         self._watch: Deferred[Claim] | None = None
         self._telling: set[Callable[[], Deferred[Any]]] = set()
         self._untold: list[Callable[[], Deferred[Any]]] = []
-        # How long claims last may change at any time.
-        told = {CONFFEED: self._told_configuration}
-        self._configured = Listening(room, f"changes of {job.name!r}", told, worker._renew)
         self._retry = Retry(room, f"jobs of {job.name!r}", self._again)
         what = f"the next job of {job.name!r}"
-        self._watch_retry = Retry(room, what, self._worker._soon)
+        self._watch_retry = Retry(room, what, self._watch_again)
         self._tell_retry = Retry(room, f"an end of a job of {job.name!r}", self._tell_again)
         self._open = False
         self._ended = False
@@ -105,13 +98,14 @@ class Pump:
 
     def start(self) -> None:
         """Begin to claim."""
-        self._open = self.ready = True
-        self._configured.begin()
+        self._open = True
         self.job.pub.waiting_room.returning.add(self)
+        self.schedule.add(self)
 
     def stop(self) -> None:
         """Claim no more, and give back what nobody has begun."""
         self._open = self.ready = False
+        self.schedule.update(self)
         self.unwatch()
         self._give_back()
 
@@ -120,7 +114,6 @@ class Pump:
         self._ended = True
         for retry in (self._retry, self._watch_retry, self._tell_retry):
             retry.stop()
-        self._configured.end()
         self.job.pub.waiting_room.returning.discard(self)
 
     def resume(self) -> None:
@@ -154,14 +147,10 @@ class Pump:
 
     # -- claims and finishes -----------------------------------------------------------
 
-    def probe(self, now: float) -> None:
-        """Look again where nobody watches, because others take all the room."""
-        if not self.ready and self._watch is None and self.open and now - self._emptied > PROBE:
-            self.ready = True
-
     def finish(self, words: Finish) -> None:
         """Finish a job with the next call."""
         self._outbox.append(words)
+        self.schedule.speak(self)
 
     @property
     def free(self) -> bool:
@@ -173,9 +162,11 @@ class Pump:
         if (not self._outbox and not claim) or not self.free or self._retry.pending:
             return
         sent, self._outbox = self._outbox[:MOST], self._outbox[MOST:]
-        claim = min(claim, MOST)
-        self.asked += claim
+        self.schedule.asked += claim
         self._calls += 1
+        self.schedule.update(self)
+        if self._outbox:
+            self.schedule.speak(self)
         called = self.job._finish_many(sent, claim)
         called.addCallback(self._understood, len(sent))
         called.addCallbacks(
@@ -197,16 +188,14 @@ class Pump:
 
     def _answered(self, reply: list[Any], sent: list[Finish], claim: int) -> None:
         self._calls -= 1
-        self.asked -= claim
         self._retry.succeeded()
         self._losses = 0
         time, _, statuses, claims, _ = reply
         for words, status in zip(sent, statuses, strict=True):
             self._finished(words, status)
-        if claim and len(claims) < 3 * claim:
-            self.ready = False
-            self._emptied = self._worker._reactor.seconds()
-            self.turn -= (claim - len(claims) // 3) / self.weight
+        self.schedule.answered(self, claim, len(claims) // 3)
+        if self._outbox:
+            self.schedule.speak(self)
         self._take(to_text(time), claims)
         self._give_back()
         self._worker._work()
@@ -227,7 +216,7 @@ class Pump:
             except InvalidItem as error:
                 self._unreadable(error)
             else:
-                self.unbegun.append(claim)
+                self.schedule.hold(self, claim)
 
     def give_back(self, claims: list[Claim]) -> None:
         """Give back, when it has been stopped, what was begun and has not ended.
@@ -240,15 +229,13 @@ class Pump:
     def _give_back(self) -> None:
         # What a call under way brings belongs behind what is here, and all goes to the front.
         if not self._open and not self._calls:
-            claims = [*self._unended, *self.unbegun]
+            claims = [*self._unended, *self.schedule.give_up(self)]
             self._unended = []
-            self.unbegun.clear()
             self.release(claims[::-1])
 
     def _not_answered(self, reason: Failure, sent: list[Finish], claim: int) -> None:
         self._calls -= 1
-        self.asked -= claim
-        self.turn -= claim / self.weight
+        self.schedule.not_answered(self, claim)
         if reason.check(ConnectionLost, CancelledError) and not reason.check(NotSent):
             self.job._claims.doubt()
             self._losses += 1
@@ -264,13 +251,22 @@ class Pump:
     def _failed(self, reason: Failure) -> None:
         if not self._ended:
             self._retry.later(reason)
+        self.schedule.update(self)
         self._worker._soon()
 
     def _again(self) -> None:
         self.ready = self._open
+        self.schedule.update(self)
+        if self._outbox:
+            self.schedule.speak(self)
         self._worker._soon()
 
     # -- waiting for the next one ----------------------------------------------------
+
+    @property
+    def watched(self) -> bool:
+        """Whether a get waits for the next job."""
+        return self._watch is not None
 
     def watch(self) -> None:
         """Wait for the next job in an empty line."""
@@ -283,15 +279,21 @@ class Pump:
         if self._watch is not None:
             self._watch.cancel()
 
+    def _watch_again(self) -> None:
+        self.schedule.watch_ended(self)
+        self._worker._soon()
+
     def _came(self, claim: Claim) -> None:
         self._watch = None
         self.ready = self._open
         self._watch_retry.succeeded()
-        if self._worker._has_room():
-            self.turn += 1 / self.weight
-            self.unbegun.append(claim)
+        has_room = self.schedule.came(self)
+        self.schedule.update(self)
+        if has_room:
+            self.schedule.hold(self, claim)
             self._worker._work()
         else:
+            # Others may have room for it.  We ask for it as soon as we have.
             self.release([claim])
 
     def _cannot_watch(self, reason: Failure) -> None:
@@ -301,6 +303,7 @@ class Pump:
             self._unreadable(error)
         elif not reason.check(CancelledError) and not self._ended:
             self._watch_retry.later(reason)
+        self.schedule.watch_ended(self)
         self._worker._soon()
 
     def _watched(self, _: object) -> None:
@@ -352,16 +355,11 @@ class Pump:
         why = dump_failure(error)
         self.tell(lambda: self.job._end_stalled(*held, why))
 
-    def _told_configuration(self, name: str, *_: str) -> None:
-        if name == self.job.name:
-            self._worker._renew()
-
     # -- renewal: see txthoonk._renewal.Renewed --------------------------------------------
 
     def claims(self) -> list[Claim]:
         """Give the claims to renew."""
-        runs = self._worker._runs
-        begun = [run.claim for run in runs if run.pump is self and not run.over]
+        begun = [run.claim for run in self.runs if not run.over]
         return [*begun, *self.unbegun]
 
     def about(self) -> str:
@@ -370,12 +368,10 @@ class Pump:
 
     def lost(self, claim: Claim) -> None:
         """Learn that a job is not claimed by that any more."""
-        for index, one in enumerate(self.unbegun):
-            if one is claim:
-                del self.unbegun[index]
-                self.job._claims.lost(claim.id, claim.token)
-                return
-        self._worker._lost(claim)
+        if self.schedule.lose(self, claim):
+            self.job._claims.lost(claim.id, claim.token)
+        else:
+            self._worker._lost(self, claim)
 
     def learn_timeout(self, seconds: float) -> None:
         """Learn how long claims last."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.internet.defer import Deferred
@@ -10,6 +11,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txthoonk._encoding import TEXT
+from txthoonk._keys import CONFFEED
+from txthoonk._listening import Listening
 from txthoonk._scripts import load
 from txthoonk.errors import ConnectionLost
 
@@ -25,7 +28,11 @@ LONGEST = 10.0  # seconds between two renewals
 SHORTEST = 0.02
 PARTS = 3  # renewals in the time of a claim
 MOST_CLAIMS = 500  # in one call
+MOST_FEEDS = 100
 FORGOTTEN = 60_000  # milliseconds after which a worker that says nothing is forgotten
+
+
+Part = list[tuple["Renewed", str, list["Claim"]]]
 
 
 class Renewed(Protocol):
@@ -60,13 +67,20 @@ class Renewal:
         self._pub = pub
         self._reactor = reactor
         self._all: dict[Renewed, float] = {}  # with how long their claims last
+        self._by_feed: dict[str, dict[Renewed, None]] = {}
+        # How long claims last may change at any time.
+        told = {CONFFEED: self._configured}
+        self._listening = Listening(pub.waiting_room, "timeouts of jobs", told, self.renew)
         self._timer: IDelayedCall | None = None
         self._calling: Deferred[None] | None = None
 
     def add(self, renewed: Renewed) -> None:
         """Begin to renew."""
         self._all[renewed] = 0.0
-        self._pub.waiting_room.returning.add(self)
+        self._by_feed.setdefault(renewed.job.name, {})[renewed] = None
+        if len(self._all) == 1:
+            self._pub.waiting_room.returning.add(self)
+            self._listening.begin()
         self._set_timer(0.0)
 
     def remove(self, renewed: Renewed) -> Deferred[None]:
@@ -75,8 +89,13 @@ class Renewal:
         :return: fires once Redis knows that the worker has ended.
         """
         del self._all[renewed]
+        same = self._by_feed[renewed.job.name]
+        del same[renewed]
+        if not same:
+            del self._by_feed[renewed.job.name]
         if not self._all:
             self._pub.waiting_room.returning.discard(self)
+            self._listening.end()
             self._stop_timer()
         return self._call([(renewed, "", [])])
 
@@ -97,7 +116,9 @@ class Renewal:
         """Renew all, and again in time."""
         self._set_timer(self._interval())
         if self._calling is None:
-            calling = self._calling = Deferred.fromCoroutine(self._renew())
+            # Those first that may lose something.
+            all_ = sorted(self._all, key=lambda renewed: not renewed.claims())
+            calling = self._calling = Deferred.fromCoroutine(self._renew(all_))
             calling.addErrback(self._cannot).addBoth(self._called)
 
     #: After an outage claims may be lost, or about to be.
@@ -106,31 +127,23 @@ class Renewal:
     def _called(self, _: object) -> None:
         self._calling = None
 
+    def _configured(self, name: str, *_: str) -> None:
+        some = self._by_feed.get(name)
+        if some:
+            Deferred.fromCoroutine(self._renew(list(some))).addErrback(self._cannot)
+
     def _cannot(self, reason: Failure) -> None:
         if not reason.check(ConnectionLost):
             self._log.failure("claims cannot be renewed", reason)
 
-    async def _renew(self) -> None:
-        part: list[tuple[Renewed, str, list[Claim]]] = []
-        size = 0
-        for renewed in list(self._all):
-            claims = renewed.claims()
-            for first in range(0, max(len(claims), 1), MOST_CLAIMS):
-                some = claims[first : first + MOST_CLAIMS]
-                if part and size + len(some) > MOST_CLAIMS:
-                    await self._call_for(part)
-                    part, size = [], 0
-                part.append((renewed, renewed.about(), some))
-                size += len(some)
-        await self._call_for(part)
+    async def _renew(self, some: list[Renewed]) -> None:
+        for part in _parts(some):
+            # Those that have ended meanwhile are not to be told of as alive.
+            left = [one for one in part if one[0] in self._all]
+            if left:
+                await self._call(left)
 
-    async def _call_for(self, part: list[tuple[Renewed, str, list[Claim]]]) -> None:
-        """Make a call for those who have not ended meanwhile."""
-        left = [one for one in part if one[0] in self._all]
-        if left:
-            await self._call(left)
-
-    def _call(self, part: list[tuple[Renewed, str, list[Claim]]]) -> Deferred[None]:
+    def _call(self, part: Part) -> Deferred[None]:
         keys: list[str] = []
         words: list[str | int] = [FORGOTTEN]
         for renewed, about, claims in part:
@@ -143,25 +156,48 @@ class Renewal:
         called = self._pub.redis.call(_RENEW, command, TEXT)
         return called.addCallback(self._renewed, part)
 
-    def _renewed(self, reply: list[Any], part: list[tuple[Renewed, str, list[Claim]]]) -> None:
+    def _renewed(self, reply: list[Any], part: Part) -> None:
+        changed = []
         for index, (renewed, _, claims) in enumerate(part):
             timeout, lost = reply[2 * index : 2 * index + 2]
             if renewed in self._all:
-                self._learn(renewed, timeout)
+                seconds = _seconds(timeout)
+                renewed.learn_timeout(seconds)
+                if seconds and seconds != self._all[renewed]:
+                    changed.append(seconds)
+                self._all[renewed] = seconds
             for number in lost:
                 renewed.lost(claims[number])
+        if changed and self._timer is not None:
+            wait = max(SHORTEST, min(changed) / PARTS)
+            if wait < self._timer.getTime() - self._reactor.seconds():
+                self._set_timer(wait)
 
-    def _learn(self, renewed: Renewed, timeout: str | None) -> None:
-        """Learn how long claims last by now."""
-        try:
-            seconds = float(timeout or 0)
-        except ValueError:
-            seconds = 0.0
-        seconds = seconds if 0 < seconds < float("inf") else 0.0
-        renewed.learn_timeout(seconds)
-        if seconds != self._all[renewed]:
-            self._all[renewed] = seconds
-            self._set_timer(self._interval())
+
+def _seconds(timeout: str | None) -> float:
+    """Read how long claims last; 0: for ever."""
+    try:
+        seconds = float(timeout or 0)
+    except ValueError:
+        return 0.0
+    return seconds if 0 < seconds < float("inf") else 0.0
+
+
+def _parts(some: Iterable[Renewed]) -> Iterator[Part]:
+    """Divide what is to be renewed into calls, each made when the one before is answered."""
+    part: Part = []
+    size = 0
+    for renewed in some:
+        claims = renewed.claims()
+        for first in range(0, max(len(claims), 1), MOST_CLAIMS):
+            few = claims[first : first + MOST_CLAIMS]
+            if part and (size + len(few) > MOST_CLAIMS or len(part) == MOST_FEEDS):
+                yield part
+                part, size = [], 0
+            part.append((renewed, renewed.about(), few))
+            size += len(few)
+    if part:
+        yield part
 
 
 def renewal_of(pub: Publishing, reactor: Any) -> Renewal:

@@ -21,6 +21,8 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
+from txthoonk._deferring import deferring
+from txthoonk._dispatch import Handler
 from txthoonk._keys import feed_channel, job_finish_channel
 from txthoonk._patience import Retry, passes
 from txthoonk._thoonk_sub import ThoonkSub
@@ -49,6 +51,14 @@ class ResultSub(ThoonkSub):
     ) -> None:
         super().__init__(redis)
         self._lost = lost
+
+    @deferring
+    def listen(self, channel: str, handler: Handler, feed: str | None = None) -> Deferred[int]:
+        """Call a handler for the messages of a channel, or for those of one feed on it.
+
+        :return: as :meth:`register_handler`.
+        """
+        return self._dispatcher.add(channel, handler, feed)
 
     def connectionLost(self, reason: Failure) -> None:
         """Be told that the connection is gone."""

@@ -1,41 +1,110 @@
-"""Who gets how much of something, by weight (stride scheduling, a pure function)."""
+"""Who gets how much of something, by weight (stride scheduling, without input or output).
+
+Each sharer has a turn: how much it has had, divided by its weight.  The next piece goes to the
+one that has had least; of equals, to the one that got its last piece longest ago.  A piece costs
+O(log n) for n sharers.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol, TypeVar
+from collections.abc import Hashable
+from heapq import heappop, heappush
+from itertools import count
+from typing import Generic, TypeVar
 
-__all__ = ["share"]
+import attr
+
+__all__ = ["Shares"]
+
+AnySharer = TypeVar("AnySharer", bound=Hashable)
 
 
-class Sharer(Protocol):
-    """Somebody who takes part.
+@attr.define(eq=False)
+class _Account:
+    """What one sharer has had.
 
-    :ivar weight: the share.
-    :ivar turn: how much was had so far, divided by that; who has had least is next.
+    :ivar turn: how much, divided by the weight.
+    :ivar served: the number of its last piece.
+    :ivar place: its entry in the heap; None while it wants nothing.
     """
 
     weight: float
-    turn: float
+    served: int
+    turn: float = 0.0
+    place: tuple[float, int] | None = None
 
 
-AnySharer = TypeVar("AnySharer", bound=Sharer)
+class Shares(Generic[AnySharer]):
+    """Sharers, of which some want pieces at present.
 
+    :param most: pieces that one sharer takes at a time.
+    """
 
-def share(sharers: Sequence[AnySharer], count: int) -> dict[AnySharer, int]:
-    """Share *count* pieces among those who want any number of them."""
-    if count <= 0 or not sharers:
-        return {}
-    if len(sharers) == 1:
-        sharers[0].turn += count / sharers[0].weight
-        return {sharers[0]: count}
-    # Who did not take part for a while has saved nothing by that.
-    last = max(sharer.turn for sharer in sharers) - 1 / min(s.weight for s in sharers)
-    for sharer in sharers:
-        sharer.turn = max(sharer.turn, last)
-    shares = dict.fromkeys(sharers, 0)
-    for _ in range(count):
-        next_ = min(sharers, key=lambda sharer: sharer.turn)
-        next_.turn += 1 / next_.weight
-        shares[next_] += 1
-    return shares
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._accounts: dict[AnySharer, _Account] = {}
+        self._heap: list[tuple[tuple[float, int], int, AnySharer]] = []
+        self._wanting = 0
+        self._now = 0.0  # the turn of the one that was served last
+        self._numbers = count()
+
+    def add(self, sharer: AnySharer, weight: float) -> None:
+        """Take one in, which wants nothing yet."""
+        self._accounts[sharer] = _Account(weight, next(self._numbers))
+
+    def want(self, sharer: AnySharer) -> None:
+        """Let one take part from now on."""
+        account = self._accounts[sharer]
+        if account.place is None:
+            # It has saved nothing by not taking part for a while.
+            account.turn = max(account.turn, self._now)
+            self._wanting += 1
+            self._line_up(sharer, account)
+
+    def refuse(self, sharer: AnySharer) -> None:
+        """Let one take no part until it wants again."""
+        account = self._accounts[sharer]
+        if account.place is not None:
+            account.place = None
+            self._wanting -= 1
+
+    def charge(self, sharer: AnySharer, pieces: int) -> None:
+        """Learn that one has got pieces without a share, or, below 0, gives some back."""
+        account = self._accounts[sharer]
+        account.turn += pieces / account.weight
+        if account.place is not None:
+            self._line_up(sharer, account)
+
+    def share(self, pieces: int) -> dict[AnySharer, int]:
+        """Share pieces among those who want any number of them; they go on wanting."""
+        shares: dict[AnySharer, int] = {}
+        full: list[AnySharer] = []
+        while pieces > 0 and (sharer := self._next()) is not None:
+            account = self._accounts[sharer]
+            alone = self._wanting - len(full) == 1
+            had = shares.get(sharer, 0)
+            part = min(pieces, self._most - had) if alone else 1
+            self._now = max(self._now, account.turn + (part - 1) / account.weight)
+            account.turn += part / account.weight
+            account.served = next(self._numbers)
+            shares[sharer] = had + part
+            pieces -= part
+            if shares[sharer] == self._most:
+                full.append(sharer)
+            else:
+                self._line_up(sharer, account)
+        for sharer in full:
+            self._line_up(sharer, self._accounts[sharer])
+        return shares
+
+    def _next(self) -> AnySharer | None:
+        """Take out the one whose turn it is."""
+        while self._heap:
+            place, _, sharer = heappop(self._heap)
+            if self._accounts[sharer].place is place:  # else it has moved, or left
+                return sharer
+        return None
+
+    def _line_up(self, sharer: AnySharer, account: _Account) -> None:
+        account.place = (account.turn, account.served)
+        heappush(self._heap, (account.place, next(self._numbers), sharer))

@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
-from txthoonk._keys import CONFFEED, NEWFEED, feed_channel
+from txthoonk._keys import feed_channel
 from txthoonk._listening import Listening
 from txthoonk._patience import Retry
 
@@ -52,11 +52,10 @@ class Timekeeper:
         self._looking: Deferred[Any] | None = None
         self._again = False
         self._timer: IDelayedCall | None = None
-        self._name = name
         what = f"delayed jobs of {name!r}"
         told: dict[str, Callable[..., None]] = {feed_channel("delayed", name): self._told}
-        told |= dict.fromkeys((CONFFEED, NEWFEED), self._configured)
-        self._listening = Listening(room, what, told, self.look)
+        configured = (name, self._configured)
+        self._listening = Listening(room, what, told, self.look, configured)
         self._retry = Retry(room, what, self.look)
 
     def attend(self) -> None:
@@ -133,9 +132,7 @@ class Timekeeper:
             wait = int(milliseconds) / 1000 if milliseconds.isdecimal() else 0.0
             self._set_timer(wait + MARGIN, earlier=True)
 
-    def _configured(self, name: str, *_: str) -> None:
-        if name != self._name:
-            return
+    def _configured(self, *_: str) -> None:
         if self._looking is not None:
             self._again = True
         else:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, Union
 from weakref import WeakValueDictionary
 
 from twisted.internet.address import UNIXAddress
-from twisted.internet.defer import CancelledError, Deferred, DeferredLock
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint
 from twisted.internet.interfaces import IAddress, ISSLTransport, IStreamClientEndpoint
 from twisted.internet.protocol import Factory
@@ -138,7 +138,8 @@ class WaitingRoom:
         self._claims: WeakValueDictionary[str, Claims] = WeakValueDictionary()
         self._timekeepers: WeakValueDictionary[str, Timekeeper] = WeakValueDictionary()
         self._subscriber: ResultSub | None = None
-        self._connecting = DeferredLock()
+        self._connecting: Deferred[ResultSub] | None = None
+        self._joining: dict[Deferred[ResultSub], None] = {}
 
     @property
     def reactor(self) -> Any:
@@ -256,15 +257,42 @@ class WaitingRoom:
         """The connection of the subscriber, if there is one."""
         return None if self._subscriber is None else self._subscriber.redis
 
-    async def subscriber(self) -> ResultSub:
+    def subscriber(self) -> Deferred[ResultSub]:
         """Give the subscriber that all results of the publisher share, once connected."""
-        await self._connecting.acquire()
-        try:
-            if self._subscriber is None:
-                self._subscriber = await self._connect(self._make_subscriber)
-            return self._subscriber
-        finally:
-            self._connecting.release()
+        if self._subscriber is not None:
+            return succeed(self._subscriber)
+        joining: Deferred[ResultSub] = Deferred(self._leave_subscriber)
+        self._joining[joining] = None
+        if self._connecting is None:
+            connecting = self._connecting = Deferred.fromCoroutine(
+                self._connect(self._make_subscriber)
+            )
+            connecting.addBoth(self._connected, connecting)
+        return joining
+
+    def _connected(self, sub: ResultSub | Failure, connecting: Deferred[ResultSub]) -> None:
+        """Tell all who join, one after the other, what came of the attempt."""
+        if self._connecting is not connecting:  # nobody joins any more
+            if not isinstance(sub, Failure):
+                self.forget(sub)
+            return
+        self._connecting = None
+        if not isinstance(sub, Failure):
+            self._subscriber = sub
+        joining, self._joining = self._joining, {}
+        for one in joining:
+            if one.called:  # cancelled by one that was told before it
+                continue
+            if isinstance(sub, Failure):
+                one.errback(Failure(sub.value))
+            else:
+                one.callback(sub)
+
+    def _leave_subscriber(self, joining: Deferred[ResultSub]) -> None:
+        self._joining.pop(joining, None)
+        if not self._joining and self._connecting is not None:
+            connecting, self._connecting = self._connecting, None
+            connecting.cancel()
 
     def _make_subscriber(self, **credentials: Any) -> ResultSub:
         return ResultSub(RedisSubscriber(**credentials), self._subscriber_lost)

@@ -20,7 +20,7 @@ from txthoonk._opening import Feeds, open_feed, weighted
 from txthoonk._pump import Pump
 from txthoonk._records import dump_failure
 from txthoonk._renewal import renewal_of
-from txthoonk._shares import share
+from txthoonk._schedule import Schedule
 from txthoonk._stopping import StoppingService
 from txthoonk._timeouts import check_seconds
 from txthoonk.errors import InvalidInput, InvalidType, ThoonkError, readable, shown
@@ -173,6 +173,7 @@ class Worker(StoppingService):
         self._maintenance: list[Maintenance] = []
         self._runs: dict[_Run, None] = {}
         self._pumps: list[Pump] = []
+        self._schedule: Schedule | None = None
         self._opening: list[Deferred[Any]] = []
         self._scheduled: Any = None
         self._idle: Deferred[None] | None = None
@@ -219,13 +220,17 @@ class Worker(StoppingService):
     def _begin(self) -> None:
         if self._thoonk is not None:
             self._thoonk._services.add(self)
+        many = len(self._feeds) > 1
+        self._schedule = Schedule(self.concurrency, many, self._reactor, self._soon)
         for feed, weight in self._feeds.items():
             opening = Deferred.fromCoroutine(open_feed(feed, self._thoonk, self._reactor))
             self._opening.append(opening)
-            opening.addCallbacks(self._opened, self._not_opened, callbackArgs=(weight,))
+            opening.addCallbacks(
+                self._opened, self._not_opened, callbackArgs=(self._schedule, weight)
+            )
 
-    def _opened(self, job: Job, weight: float) -> None:
-        pump = Pump(self, job, weight)
+    def _opened(self, job: Job, schedule: Schedule, weight: float) -> None:
+        pump = Pump(self, schedule, job, weight)
         self._pumps.append(pump)
         job.pub._services.add(self)
         renewal_of(job.pub, self._reactor).add(pump)
@@ -253,6 +258,8 @@ class Worker(StoppingService):
         opening, self._opening = self._opening, []
         for one in opening:
             one.cancel()
+        if self._schedule is not None:
+            self._schedule.stop()
         for pump in self._pumps:
             pump.stop()
         self._soon()
@@ -283,7 +290,7 @@ class Worker(StoppingService):
                     )
         self._idle = None
         for pump in self._pumps:
-            left = [run for run in self._runs if run.pump is pump and not run.over]
+            left = [run for run in pump.runs if not run.over]
             pump.give_back([run.claim for run in left])
             # The end of one may be the end of another.
             for run in left:
@@ -321,21 +328,22 @@ class Worker(StoppingService):
 
         Plain functions may take their time: others get their turn in between.
         """
-        if self._dealing:
+        schedule = self._schedule
+        if self._dealing or schedule is None:
             return
         self._dealing = True
         seconds = self._reactor.seconds
         now = seconds()
         until = now + SLICE
         try:
-            for pump in self._pumps:
-                while pump.unbegun and now <= until and self._stopping is None:
-                    self._start(pump, pump.unbegun.popleft(), now)
-                    now = seconds()
+            while schedule.unbegun and now <= until and self._stopping is None:
+                pump = next(iter(schedule.unbegun))
+                self._start(pump, schedule.begin(pump), now)
+                now = seconds()
         finally:
             self._dealing = False
-        self._fill()
-        if self._stopping is None and any(pump.unbegun for pump in self._pumps):
+        schedule.fill()
+        if self._stopping is None and schedule.unbegun:
             self._soon()
 
     def _later(self) -> None:
@@ -347,35 +355,12 @@ class Worker(StoppingService):
         if scheduled is not None:
             scheduled.cancel()
 
-    def _room(self) -> int:
-        coming = sum(pump.asked + len(pump.unbegun) for pump in self._pumps)
-        return self.concurrency - len(self._runs) - coming
-
-    def _has_room(self) -> bool:
-        return self._stopping is None and self._room() > 0
-
-    def _fill(self) -> None:
-        free = self._room() if self._stopping is None else 0
-        if free and len(self._pumps) > 1:
-            now = self._reactor.seconds()
-            for pump in self._pumps:
-                pump.probe(now)
-        ready = [pump for pump in self._pumps if pump.ready and pump.open and pump.free]
-        shares = share(ready, free)
-        for pump in self._pumps:
-            pump.call(shares.get(pump, 0))
-        room = self._has_room()
-        for pump in self._pumps:
-            if not room:
-                pump.unwatch()
-            elif not pump.ready:
-                pump.watch()
-
     # -- one job ----------------------------------------------------------------------
 
     def _start(self, pump: Pump, claim: Claim, now: float) -> None:
         run = _Run(pump, claim, now)
-        self._runs[run] = None
+        self._runs[run] = pump.runs[run] = None
+        pump.schedule.working += 1
         try:
             result = self._handler(claim)
         except BaseException:  # noqa: BLE001  (recorded with the job, as a Deferred would)
@@ -439,7 +424,9 @@ class Worker(StoppingService):
             return back_off(failures)
 
     def _leave(self, run: _Run) -> None:
-        self._runs.pop(run, None)
+        if run in self._runs:
+            del self._runs[run], run.pump.runs[run]
+            run.pump.schedule.working -= 1
         if not self._runs and self._idle is not None and not self._idle.called:
             self._idle.callback(None)
         self._soon()
@@ -461,17 +448,13 @@ class Worker(StoppingService):
                 self._log.failure("error while a handler was cancelled")
                 self._leave(run)
 
-    def _renew(self) -> None:
-        for pub in {pump.job.pub for pump in self._pumps}:
-            renewal_of(pub, self._reactor).renew()
-
-    def _lost(self, claim: Claim) -> None:
-        for run in list(self._runs):
+    def _lost(self, pump: Pump, claim: Claim) -> None:
+        for run in list(pump.runs):
             if run.claim is claim and not run.over:
                 self._log.warn(
                     "the claim on job {id!r} of feed {name!r} was lost: its handler is cancelled",
                     id=claim.id,
-                    name=run.pump.job.name,
+                    name=pump.job.name,
                 )
                 claim.job._claims.lost(claim.id, claim.token)
                 self._give_up(run, "lost")

@@ -14,6 +14,7 @@ from tests.integration.test_service import reactor
 from tests.integration.test_worker import HOUR, Calls, Doing, WorkerTestCase
 from tests.server_support import until
 from txthoonk import Retry, Stall, _renewal
+from txthoonk._renewal import renewal_of
 from txthoonk.errors import InvalidData, InvalidInput, InvalidItem, InvalidType
 from txthoonk.types import Claim, Job
 from txthoonk.worker import back_off
@@ -270,7 +271,7 @@ class LostTests(WorkerTestCase):
         worker = self.work(doing)
         await doing.begun(1)
         await self.lose("a")
-        worker._renew()
+        renewal_of(self.thoonk, reactor).renew()
         await until(lambda: not worker.running_jobs)
         self.assertEqual((doing.cancelled, self.ended), (["a"], [("x", "lost")]))
         self.assertIn("the claim on job 'a' of feed 'x' was lost", self.texts()[0])
@@ -312,7 +313,7 @@ class LostTests(WorkerTestCase):
         await until(lambda: len(worker.running_jobs) == 2)
         for id_ in "ab":
             await self.lose(id_)
-        worker._renew()
+        renewal_of(self.thoonk, reactor).renew()
         await until(lambda: bool(cancelled))
         await self.raw.send("PING")
         self.assertEqual(cancelled, ["a", "b"])
@@ -359,9 +360,9 @@ class LostTests(WorkerTestCase):
     async def test_no_timeout(self) -> None:
         """A feed whose claims last for ever is warned of, once."""
         await self.thoonk.set_config("x", {"timeout": 0})
-        worker = self.work(print)
+        self.work(print)
         await until(lambda: bool(self.texts()))
-        worker._renew()
+        renewal_of(self.thoonk, reactor).renew()
         await self.thoonk.redis.ping()
         self.assertEqual(len(self.texts()), 1)
         self.assertIn("feed 'x' has no timeout", self.texts()[0])

@@ -90,6 +90,67 @@ class HandlerTests(DispatcherTestCase):
         self.assert_clean()
 
 
+class FeedTests(DispatcherTestCase):
+    """Handlers that want the messages of one feed, on a channel of all feeds."""
+
+    def add_for(self, feed: str, name: str) -> Deferred[int]:
+        return self.dispatcher.add("conffeed", self.handler(name), feed)
+
+    def test_own(self) -> None:
+        """A handler gets the messages that begin with its feed's name, and no others."""
+        adding = [self.add_for(feed, feed) for feed in ("a", "b", "ab")]
+        self.assertEqual(self.sent(), ["SUBSCRIBE conffeed"])
+        self.confirm("conffeed")
+        for one in adding:
+            self.successResultOf(one)
+        for message in ("a\0me", "ab", "c\0me", "a"):
+            self.tell(message, "conffeed")
+        self.assertEqual(self.messages, [("a", "a", "me"), ("ab", "ab"), ("a", "a")])
+
+    def test_beside_others(self) -> None:
+        """Those that want all messages get them as well, before or after the others came."""
+        self.added("all", "conffeed")
+        first = self.successResultOf(self.add_for("a", "first"))
+        second = self.successResultOf(self.add_for("a", "second"))
+        self.tell("a\0me", "conffeed")
+        self.assertEqual([name for name, *_ in self.messages], ["all", "first", "second"])
+        self.dispatcher.remove(first)
+        self.tell("a\0me", "conffeed")
+        self.dispatcher.remove(second)
+        self.tell("a\0me", "conffeed")
+        names = [name for name, *_ in self.messages[3:]]
+        self.assertEqual(names, ["all", "second", "all"])
+
+    def test_removed_within(self) -> None:
+        """A handler that another one removes does not get the message."""
+        self.dispatcher.add("conffeed", lambda *_: self.dispatcher.remove(victim), "a")
+        self.confirm("conffeed")
+        victim = self.successResultOf(self.add_for("a", "victim"))
+        self.tell("a\0me", "conffeed")
+        self.assertEqual(self.messages, [])
+
+    def test_gone(self) -> None:
+        """With the last one of a channel the subscription ends, and nothing is left."""
+        cancelled = self.add_for("a", "cancelled")
+        cancelled.addErrback(lambda _: None).cancel()
+        self.confirm("conffeed")
+        self.confirm("conffeed", kind="unsubscribe")
+        ids = [self.add_for(feed, feed) for feed in "ab"]
+        self.confirm("conffeed")
+        self.sent()
+        for one in ids:
+            self.dispatcher.remove(self.successResultOf(one))
+        self.assertEqual(self.sent(), ["UNSUBSCRIBE conffeed"])
+        self.assert_clean()
+
+    def test_refused(self) -> None:
+        """Where Redis refuses the channel nothing is left of them."""
+        adding = self.add_for("a", "a")
+        self.deny()
+        self.failureResultOf(adding, ResponseError)
+        self.assert_clean()
+
+
 class ConfirmationTests(DispatcherTestCase):
     def test_late(self) -> None:
         """The confirmation of a request that was taken back confirms nothing."""

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from txthoonk import _renewal
-from txthoonk._renewal import LONGEST, SHORTEST, Renewal, renewal_of
+from txthoonk._renewal import LONGEST, MOST_FEEDS, SHORTEST, Renewal, renewal_of
 from txthoonk.errors import ConnectionLost, ResponseError
 from txthoonk.types import Claim
 
@@ -23,6 +23,25 @@ class Room:
     def __init__(self) -> None:
         self.returning: set[Any] = set()
         self.renewal: Any = None
+        self.listening: set[Any] = set()
+        self.health = None
+        self.sub = Sub()
+
+    def subscriber(self) -> Deferred[Any]:
+        """Give what it listens on."""
+        return succeed(self.sub)
+
+
+class Sub:
+    """A subscriber, whose channels are never confirmed."""
+
+    def __init__(self) -> None:
+        self.told: dict[str, Any] = {}
+
+    def listen(self, channel: str, told: Any, feed: str | None) -> Deferred[int]:
+        """Note what is to be called."""
+        self.told[channel] = told
+        return Deferred()
 
 
 class Pub:
@@ -128,6 +147,23 @@ class CallTests(RenewalTestCase):
         tokens = [["token a", "token b"], ["token c", "token d"], ["token e"]]
         self.assertEqual(sizes, tokens)
 
+    def test_many_feeds(self) -> None:
+        """Many feeds are told of a part at a time, those first that have claims to lose."""
+        feeds = [Feed(chr(ord("A") + number)) for number in range(2 * MOST_FEEDS + 50)]
+        feeds[-1].held = Feed("x", "a").held
+        for feed in feeds:
+            self.renewal.add(feed)
+        self.clock.advance(0)
+        sizes = []
+        self.assertIn("token a", self.calls()[0])
+        while self.pub.calls:
+            command = self.pub.calls[0][0]
+            told = sum(str(word).startswith("about") for word in command)
+            sizes.append(told)
+            self.assertEqual(command[2], 4 * told)
+            self.answer(*["60", []] * told)
+        self.assertEqual(sizes, [MOST_FEEDS, MOST_FEEDS, 50])
+
     def test_slow_answer(self) -> None:
         """Nothing is renewed while an answer is awaited, and all goes on after it."""
         feed = Feed("x", "a")
@@ -213,6 +249,34 @@ class TimeTests(RenewalTestCase):
         self.answer("3", [])
         self.clock.advance(0.1)
         self.assertTrue(0.8 < self.due() <= 1.0, self.due())
+
+    def test_configured(self) -> None:
+        """What is heard of one feed's configuration costs a renewal of that feed, and no other."""
+        x, y = Feed("x", "a"), Feed("y", "b")
+        self.add(x, y)
+        told = self.pub.waiting_room.sub.told["conffeed"]
+        told("z", "instance")
+        self.assertEqual(self.pub.calls, [])
+        told("y", "instance")
+        self.assertEqual(
+            self.calls(), [(_renewal.FORGOTTEN, "me:121", "about y", 1, "b", "token b")]
+        )
+        self.answer("3", [])
+        self.assertEqual((x.told, y.told), ([], [3.0]))
+        self.assertAlmostEqual(self.due(), 1.0)
+
+    def test_longer(self) -> None:
+        """A timeout that gets longer puts no renewal off that is due for the others."""
+        x, y = Feed("x", "a"), Feed("y", "b")
+        self.renewal.add(x)
+        self.renewal.add(y)
+        self.clock.advance(0)
+        self.answer("3", [], "6", [])
+        for _ in range(3):
+            self.clock.advance(0.3)
+            self.pub.waiting_room.sub.told["conffeed"]("y")
+            self.answer("60", [])
+        self.assertAlmostEqual(self.due(), 0.1)
 
     def test_changes(self) -> None:
         """A timeout that changes counts from the next answer on."""

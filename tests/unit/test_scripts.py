@@ -17,6 +17,7 @@ from txthoonk._history import read_items, read_snapshot
 from txthoonk._maintenance import JobPass, Pass
 from txthoonk._overview import read_overview
 from txthoonk._renewal import Renewal
+from txthoonk._schedule import _Unknown
 from txthoonk._scripts import ScriptError, assemble, load
 from txthoonk.client import ThoonkPub
 from txthoonk.errors import _SCRIPT_CODES, ThoonkError
@@ -81,6 +82,13 @@ class Holder:
     def __init__(self, pub: ThoonkPub) -> None:
         self.job = Job(pub, "cats")
         self.number = 1
+
+
+def look(pub: ThoonkPub) -> None:
+    holder: Any = Holder(pub)
+    unknown = _Unknown(holder, pub)
+    unknown.add(holder)
+    unknown.look(0.0, room=True)
 
 
 class LoaderTests(SynchronousTestCase):
@@ -293,9 +301,13 @@ class ShippedTests(SynchronousTestCase):
                     rf"unpack\({each}(?:, (\d+))?(?:, (\d+))?\)", source
                 ):
                     used |= set(range(int(first or 1), int(last or 99) + 1))
+                for more in re.findall(rf"unpack\({each}, first, first \+ (\d+)\)", source):
+                    used |= set(range(1, int(more) + 2))
                 # Whether it goes over what the last number stands for.
-                loops = f"#{each}" in source or (
-                    each == "ARGV" and ("fields_from(" in source or "to_put(" in source)
+                loops = (
+                    f"#{each}" in source
+                    or f"{each}[at]" in source
+                    or (each == "ARGV" and ("fields_from(" in source or "to_put(" in source))
                 )
                 numbers = re.findall(
                     r"^--   (\d+)" + " " * loops, section(text(name), each), re.MULTILINE
@@ -388,6 +400,7 @@ class CallerTests(SynchronousTestCase):
         "sorted_feed/move": lambda pub: SortedFeed(pub, "cats").move("7:", "id"),
         "sorted_feed/publish": lambda pub: SortedFeed(pub, "cats").publish_before("7", "item"),
         "sorted_feed/retract": lambda pub: SortedFeed(pub, "cats").retract("id"),
+        "worker/look": look,
         "worker/renew": lambda pub: Renewal(pub, None)._call([(Holder(pub), "{}", [])]),
     }
 

@@ -4,89 +4,139 @@ from __future__ import annotations
 
 from collections import Counter
 
-import attr
 from twisted.trial.unittest import SynchronousTestCase
 
-from txthoonk._shares import share
+from txthoonk import _shares
+from txthoonk._shares import Shares
 
-
-@attr.define(eq=False)
-class Sharer:
-    """Somebody who takes part, by name."""
-
-    name: str
-    weight: float = 1.0
-    turn: float = 0.0
+MOST = 1000
 
 
 class ShareTests(SynchronousTestCase):
     def setUp(self) -> None:
-        self.a, self.b, self.c = (Sharer(name) for name in "abc")
-        self.all = [self.a, self.b, self.c]
+        self.make(a=1, b=1, c=1)
 
-    def shares(self, sharers: list[Sharer], count: int, times: int = 1) -> dict[str, int]:
+    def make(self, **weights: float) -> None:
+        """Make sharers, by name, that all want pieces."""
+        self.shares: Shares[str] = Shares(MOST)
+        for name, weight in weights.items():
+            self.shares.add(name, weight)
+            self.shares.want(name)
+
+    def total(self, count: int, times: int = 1) -> dict[str, int]:
         """Share some times, and add up who had how much."""
         total: Counter[str] = Counter()
         for _ in range(times):
-            for sharer, part in share(sharers, count).items():
-                total[sharer.name] += part
+            total.update(self.shares.share(count))
         return dict(total)
 
+    def only(self, *names: str) -> None:
+        """Let these want pieces, and no others."""
+        for name in "abc":
+            (self.shares.want if name in names else self.shares.refuse)(name)
+
     def test_nothing(self) -> None:
-        """Where there is nothing, or nobody, nothing is shared, and no turn changes."""
-        self.assertEqual(share(self.all, 0), {})
-        self.assertEqual(share(self.all, -3), {})
-        self.assertEqual(share([], 5), {})
-        self.assertEqual([one.turn for one in self.all], [0, 0, 0])
+        """Where there is nothing, or nobody wants any, nothing is shared."""
+        self.assertEqual((self.total(0), self.total(-3)), ({}, {}))
+        self.only()
+        self.assertEqual(self.total(5), {})
 
     def test_one(self) -> None:
-        """Who is alone gets all."""
-        self.a.weight = 2.0
-        self.assertEqual(share([self.a], 5), {self.a: 5})
-        self.assertEqual(self.a.turn, 2.5)
+        """Who is alone gets all, up to the most that one takes at a time."""
+        self.only("a")
+        self.assertEqual(self.total(5), {"a": 5})
+        self.assertEqual(self.total(MOST + 1), {"a": MOST})
+
+    def test_most(self) -> None:
+        """What one cannot take is for the others."""
+        self.make(a=9, b=1)
+        self.assertEqual(self.total(MOST + 500), {"a": MOST, "b": 500})
+        self.assertEqual(self.total(3 * MOST), {"a": MOST, "b": MOST})
 
     def test_equal(self) -> None:
         """Equal weights get equal parts, however many pieces at a time."""
         for count in (1, 2, 3, 7, 30):
-            self.assertEqual(
-                self.shares(self.all, count, 210 // count), dict.fromkeys("abc", 70), count
-            )
+            total = self.total(count, 210 // count)
+            self.assertEqual(total, dict.fromkeys("abc", 70), count)
 
     def test_weights(self) -> None:
         """Each gets its weight's part, however many pieces at a time."""
         for weights in ((3, 2, 1), (0.3, 0.2, 0.1), (300, 200, 100)):
             for count in (1, 4, 6, 60):
-                for one, weight in zip(self.all, weights, strict=True):
-                    one.weight, one.turn = weight, 0.0
-                total = self.shares(self.all, count, 600 // count)
+                self.make(**dict(zip("abc", weights, strict=True)))
+                total = self.total(count, 600 // count)
                 for name, part in zip("abc", (300, 200, 100), strict=True):
                     self.assertTrue(abs(total[name] - part) <= 6, total)
 
     def test_none_starves(self) -> None:
         """However small a weight is, its turn comes."""
-        self.b.weight = 0.01
-        self.assertEqual(self.shares([self.a, self.b], 1, 1010)["b"], 10)
+        self.make(a=1, b=0.01)
+        self.assertEqual(self.total(1, 1010)["b"], 10)
 
-    def test_every_share(self) -> None:
-        """All pieces are shared, and nobody is missing in what is given."""
-        found = share(self.all, 2)
-        self.assertEqual((sorted(found.values()), len(found)), ([0, 1, 1], 3))
+    def test_longest_ago(self) -> None:
+        """Of equals the one is next that was served longest ago."""
+        served = [next(iter(self.shares.share(1))) for _ in range(6)]
+        self.assertEqual(served, list("abcabc"))
+
+    def test_longest_ago_in_vain(self) -> None:
+        """X."""
+        served = []
+        for _ in range(9):
+            ((name, part),) = self.shares.share(1).items()
+            served.append(name)
+            self.shares.charge(name, -part)
+            self.shares.refuse(name)
+            self.shares.want(name)
+        self.assertEqual(served, list("abcabcabc"))
 
     def test_nothing_is_saved(self) -> None:
         """Who did not take part for a while does not get all of it later."""
-        self.shares([self.a], 1, 1000)
-        total = self.shares([self.a, self.b], 1, 10)
-        self.assertTrue(4 <= total["a"] <= 6, total)
+        self.only("a")
+        self.total(1, 1000)
+        self.only("a", "b")
+        self.assertTrue(4 <= self.total(1, 10)["a"] <= 6)
 
     def test_who_was_alone_owes_nothing(self) -> None:
         """Nor does who was alone for a while get less later."""
-        self.shares([self.b], 100, 1000)
-        self.assertTrue(4 <= self.shares([self.a, self.b, self.c], 1, 15)["b"] <= 6)
+        self.only("b")
+        self.total(100, 1000)
+        self.only("a", "b", "c")
+        self.assertTrue(4 <= self.total(1, 15)["b"] <= 6)
+
+    def test_charged(self) -> None:
+        """What one has got otherwise counts, and what it gives back does not."""
+        self.only("a", "b")
+        self.shares.charge("a", 4)
+        self.assertEqual(self.total(6), {"a": 1, "b": 5})
+        self.shares.charge("b", -4)
+        self.assertEqual(self.total(6), {"a": 1, "b": 5})
 
     def test_given_back(self) -> None:
         """Who had no use for its piece, and gave it back, is not further behind than one piece."""
+        self.only("a", "b")
         for _ in range(100):
-            for sharer, part in share([self.a, self.b], 1).items():
-                if sharer is self.b:
-                    sharer.turn -= part / sharer.weight
-        self.assertTrue(self.shares([self.a, self.b], 1, 10)["b"] <= 6)
+            for name, part in self.shares.share(1).items():
+                if name == "b":
+                    self.shares.charge("b", -part)
+        self.assertTrue(self.total(1, 10)["b"] <= 6)
+
+    def test_cost(self) -> None:
+        """A piece costs no more than a few steps, however many want one."""
+        steps: Counter[str] = Counter()
+        for name in ("heappush", "heappop"):
+
+            def step(
+                *words: object, name: str = name, do: object = getattr(_shares, name)
+            ) -> object:
+                steps[name] += 1
+                return do(*words)  # type: ignore[operator]
+
+            self.patch(_shares, name, step)
+        shares: Shares[int] = Shares(MOST)
+        for number in range(10_000):
+            shares.add(number, 1)
+            shares.want(number)
+        steps.clear()
+        for _ in range(100):
+            shares.share(3)
+        self.assertEqual(steps, {"heappush": 300, "heappop": 300})

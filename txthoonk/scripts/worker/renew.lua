@@ -20,16 +20,16 @@
 --- include now
 --- include renew_claim
 --- include tell_worker
-local keys, words, reply, at = {unpack(KEYS)}, {unpack(ARGV)}, {}, 2
-local most = tonumber(words[1])
+local reply, at = {}, 2
+local most = tonumber(ARGV[1])
 local time = now()
 -- A first write that frees memory lets the others pass where it is full.
-redis.call('HDEL', keys[3], '')
-for first = 1, #keys, 4 do
-  local claimed, claims, workers, config = unpack(keys, first, first + 3)
-  local lost, last = {}, at + 2 + 2 * words[at + 2]
+redis.call('HDEL', KEYS[3], '')
+for first = 1, #KEYS, 4 do
+  local claimed, claims, workers, config = unpack(KEYS, first, first + 3)
+  local lost, last = {}, at + 2 + 2 * ARGV[at + 2]
   for index = at + 3, last, 2 do
-    local id, token = words[index], words[index + 1]
+    local id, token = ARGV[index], ARGV[index + 1]
     local score, entry = claim_of(claimed, claims, id)
     if holds_claim(token, score, entry) then
       renew_claim(claimed, claims, id, score, entry, string.format('%.17g', time))
@@ -38,7 +38,7 @@ for first = 1, #keys, 4 do
     end
   end
   if redis.call('EXISTS', config) == 1 then
-    tell_worker(workers, words[at], words[at + 1], time, most)
+    tell_worker(workers, ARGV[at], ARGV[at + 1], time, most)
   end
   local timeout = redis.pcall('HGET', config, 'timeout')
   reply[#reply + 1] = type(timeout) == 'string' and timeout
