@@ -3,7 +3,7 @@
     python -m tests.chaos_jobs_worker URL LOG MODE FEED=WEIGHT...
 
 An item is a word that says what its handler does.  MODE is ``plain``, or ``thread`` for
-handlers that run in the reactor's thread pool.  LOG gets a line for each handler that begins
+handlers that run in threads.  LOG gets a line for each handler that begins
 (``begin FEED ID TOKEN``), for what became of it (``end OUTCOME``), and for whatever should not
 happen (``error TEXT``).
 """

@@ -303,12 +303,12 @@ class Proxy:
         self._awaited: dict[int, Deferred[Link]] = {}
         self._listening: Any = None
 
-    async def start(self) -> None:
+    async def start(self, interface: str = "127.0.0.1") -> None:
         """Begin to listen."""
         factory = Factory.forProtocol(Protocol)
         factory.noisy = False
         factory.buildProtocol = self._build  # type: ignore[method-assign]
-        endpoint = TCP4ServerEndpoint(self.reactor, 0, interface="127.0.0.1")
+        endpoint = TCP4ServerEndpoint(self.reactor, 0, interface=interface)
         self._listening = await endpoint.listen(factory)
         self.port = self._listening.getHost().port
 

@@ -9,7 +9,8 @@ from typing import ParamSpec, TypeVar
 from twisted.internet.defer import Deferred, fail
 from twisted.python.failure import Failure
 
-from txthoonk.errors import InvalidResponse, ThoonkError, shown
+from txthoonk._threads import check_thread
+from txthoonk.errors import InvalidResponse, ThoonkError, WrongThread, shown
 
 __all__ = ["MISFITS", "also", "deferring", "misfit", "passing"]
 
@@ -30,7 +31,9 @@ def passing(function: Callable[P, Deferred[T]]) -> Callable[P, Deferred[T]]:
     def call(*args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
         try:
             return function(*args, **kwargs)
-        except Exception:
+        except WrongThread:
+            raise
+        except BaseException:  # serializers and iterables of others raise anything
             return fail()
 
     return call
@@ -40,13 +43,16 @@ def deferring(function: Callable[P, Deferred[T]]) -> Callable[P, Deferred[T]]:
     """Make a function that fails its Deferred where the given one, or what follows, raises.
 
     A reply that cannot be understood is an :class:`~txthoonk.errors.InvalidResponse`.
+
+    :raises WrongThread: in a thread other than the reactor's.
     """
 
     @wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
+        check_thread()
         try:
             called = function(*args, **kwargs)
-        except Exception:
+        except BaseException:  # serializers of others raise anything
             return fail()
         return called.addErrback(misfit)
 

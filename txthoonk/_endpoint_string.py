@@ -6,7 +6,7 @@ import re
 from types import SimpleNamespace
 from typing import Any
 
-from twisted.internet.endpoints import clientFromString
+from twisted.internet.endpoints import clientFromString, quoteStringArgument
 from twisted.internet.interfaces import (
     IReactorPluggableNameResolver,
     IStreamClientEndpoint,
@@ -15,6 +15,7 @@ from twisted.internet.interfaces import (
 from twisted.plugin import getPlugins
 from zope.interface import directlyProvides
 
+from txthoonk._hosts import address_of
 from txthoonk.errors import InvalidInput
 
 __all__ = ["ENCRYPTED", "check", "endpoint", "is_known", "masked", "shown"]
@@ -28,6 +29,9 @@ _USER = re.compile(
     r"(?:tcp|ssl|tls):(?:(?:.*:)?host=)?(?:\\.|[^:=\\])*@", re.IGNORECASE | re.DOTALL
 )
 
+_PARTS = re.compile(r"(?:\\.|[^:\\])+", re.DOTALL)
+_POSITIONAL = ("host", "port")
+_TCP = ("host", "port", "timeout", "bindAddress")
 
 # Stands for the reactor where a string is only checked.
 _NO_REACTOR: Any = SimpleNamespace(nameResolver=None)
@@ -70,10 +74,31 @@ def check(string: str) -> None:
 def endpoint(string: str, reactor: Any) -> IStreamClientEndpoint:
     """Make the endpoint; see :func:`check` for what it raises."""
     try:
-        made: IStreamClientEndpoint = clientFromString(reactor, string)
+        made: IStreamClientEndpoint = clientFromString(reactor, _without_lookup(string))
     except Exception as error:  # noqa: BLE001  (plugins raise what they like, Twisted too)
         text = shown(string)
         # The reason repeats a part of the string: the secret one, perhaps.
         reason = f": {str(error) or type(error).__name__}" if text == string else ""
         raise InvalidInput(f"not an endpoint of Twisted: {text!r}{reason}") from None
     return made
+
+
+def _without_lookup(string: str) -> str:
+    """Say how to connect where ``tls:`` names an address: Twisted would look that up.
+
+    What connects is given as ``endpoint=``; the address is then used for the certificate only.
+    """
+    kind, *parts = _PARTS.findall(string)
+    if kind.lower() != "tls":
+        return string
+    named: dict[str, str] = {}
+    for position, part in enumerate(parts):
+        name, equals, value = part.partition("=")
+        if not equals and position < len(_POSITIONAL):
+            name, value = _POSITIONAL[position], part
+        named[name] = value
+    host = named.get("host", "").replace("\\", "")
+    if address_of(host) is None or "port" not in named or "endpoint" in named:
+        return string
+    tcp = ":".join(["tcp", *(f"{name}={named[name]}" for name in _TCP if name in named)])
+    return f"{string}:endpoint={quoteStringArgument(tcp)}"

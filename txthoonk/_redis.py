@@ -10,6 +10,7 @@ from __future__ import annotations
 import codecs
 from collections import deque
 from collections.abc import Callable
+from threading import get_ident
 from typing import Any, cast
 
 import hiredis
@@ -22,6 +23,7 @@ from twisted.python.failure import Failure
 
 from txthoonk._encoding import RAW, TEXT, Encoding, pack
 from txthoonk._scripts import Script
+from txthoonk._threads import wrong_thread
 from txthoonk._together import MOST_BYTES, Together, only
 from txthoonk.errors import (
     AuthenticationError,
@@ -99,6 +101,7 @@ class RedisProtocol(Protocol):
         self.db = db if db is not None else 0
         self.password = password
         self.username = username
+        self._thread = get_ident()  # the only one whose calls are in step with the replies
         self._pending: deque[Waiting] = deque()
         self._reader = hiredis.Reader(
             protocolError=InvalidResponse,
@@ -163,7 +166,10 @@ class RedisProtocol(Protocol):
         """Send *command*, and decode its reply with *encoding*.
 
         :param encoding: None: as the connection does.
+        :raises WrongThread: as all methods do, in a thread other than the connection's.
         """
+        if get_ident() != self._thread:
+            raise wrong_thread()
         if encoding is not None and self._transaction:
             return fail(InvalidCommand(_IN_TRANSACTION))
         if memoryview in map(type, command):
@@ -208,6 +214,8 @@ class RedisProtocol(Protocol):
         :param command: ``EVALSHA`` with all that follows it.
         :param encoding: how to decode the reply.
         """
+        if get_ident() != self._thread:
+            raise wrong_thread()
         if self._transaction:
             return fail(InvalidCommand(_IN_TRANSACTION))
         try:
@@ -259,6 +267,8 @@ class RedisProtocol(Protocol):
         :param encoding: how to decode the reply.
         :return: fires the answer for this group.
         """
+        if get_ident() != self._thread:
+            raise wrong_thread()
         together = self._together
         if together is None and not self._may_wait():
             return self._call_alone(script, (*prefix, *group), encoding)
@@ -400,6 +410,7 @@ class RedisProtocol(Protocol):
         Were it sent behind them at once, a SELECT that fails would let it run on
         the wrong database.
         """
+        self._thread = get_ident()
         self._open = True
         self._lost = None
         self._write = _present(self.transport).write
@@ -483,6 +494,8 @@ class RedisProtocol(Protocol):
         :return: fires None once it is closed, at once if it is not open.
             Cancelling it drops the connection without waiting for the peer.
         """
+        if get_ident() != self._thread:
+            raise wrong_thread()
         if not self._open:
             return succeed(None)
         transport = _present(self.transport)

@@ -92,15 +92,23 @@ class Schedule:
     :param concurrency: how many may be worked on at a time.
     :param many: whether there are several feeds.
     :param soon: calls :meth:`fill` soon.
+    :param in_threads: counts the threads that handlers occupy.  A handler keeps its thread
+        after its job was lost.
     """
 
     def __init__(
-        self, concurrency: int, many: bool, reactor: Any, soon: Callable[[], object]
+        self,
+        concurrency: int,
+        many: bool,
+        reactor: Any,
+        soon: Callable[[], object],
+        in_threads: Callable[[], int] = lambda: 0,
     ) -> None:
         self._concurrency = concurrency
         self._many = many
         self._reactor = reactor
         self._soon = soon
+        self._in_threads = in_threads
         self.working = self.asked = 0
         self.unbegun: dict[Pump, None] = {}
         self._coming = 0  # jobs that are claimed, and not begun
@@ -223,7 +231,10 @@ class Schedule:
 
     def room(self) -> int:
         """Tell how many jobs may be claimed."""
-        return self._concurrency - self.working - self._coming - self.asked
+        return self._concurrency - self._busy() - self._coming - self.asked
+
+    def _busy(self) -> int:
+        return max(self.working, self._in_threads())
 
     def has_room(self) -> bool:
         """Tell whether one may be claimed."""
@@ -266,7 +277,7 @@ class Schedule:
             self._timer = self._reactor.callLater(UNWATCH, self._take_back)
 
     def _is_full(self) -> bool:
-        return self.working + self._coming >= self._concurrency
+        return self._busy() + self._coming >= self._concurrency
 
     def _take_back(self) -> None:
         """Watch fewer feeds, if there is no room still."""

@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from txthoonk._encoding import TEXT, Encoding
 from txthoonk._health import text_of
 from txthoonk._scripts import Script
+from txthoonk._threads import check_thread
 from txthoonk.errors import ConnectionLost, NotSent
 from txthoonk.protocol import Redis
 
@@ -176,6 +177,7 @@ class SteadyRedis(Redis):
     # -- the queue --------------------------------------------------------------
 
     def _wait_for(self, send: Callable[[Redis], Deferred[Any]]) -> Deferred[Any]:
+        check_thread()
         error = self._refusal()
         if error is not None:
             self._begun = False

@@ -6,6 +6,7 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred, succeed
 
 from txthoonk._deferring import also
+from txthoonk._threads import check_thread
 
 __all__ = ["StoppingService"]
 
@@ -17,6 +18,7 @@ class StoppingService(Service):
 
     def startService(self) -> None:
         """Begin, or begin anew once the stop that is under way is over."""
+        check_thread()
         if self.running:
             return
         super().startService()  # type: ignore[no-untyped-call]
@@ -28,6 +30,7 @@ class StoppingService(Service):
 
         :return: fires None once all is over; never fails.
         """
+        check_thread()
         if not self.running:
             return succeed(None) if self._stopping is None else also(self._stopping)
         super().stopService()  # type: ignore[no-untyped-call]

@@ -19,8 +19,6 @@ from txthoonk.worker import Handler, Worker, is_async
 
 __all__ = ["Options", "makeService"]
 
-OTHER_THREADS = 10  # beside those of handlers: Twisted looks names up in them
-
 _log = Logger()
 
 
@@ -177,8 +175,6 @@ def makeService(options: Options) -> MultiService:
         maintenance=not options["no-maintenance"],
         name=options["name"],
     )
-    if options["in-thread"]:
-        thoonk.waiting_room.reactor.suggestThreadPoolSize(concurrency + OTHER_THREADS)
     _log.info(
         "worker {name!r} works on {feeds} at {url}, {concurrency} at a time",
         name=worker.about["name"],

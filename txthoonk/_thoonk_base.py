@@ -15,6 +15,7 @@ from zope.interface import implementer
 
 from txthoonk._keys import SEPARATOR
 from txthoonk._redis import RedisProtocol
+from txthoonk._threads import check_thread
 
 __all__ = ["ThoonkBase", "ThoonkFactory"]
 
@@ -69,6 +70,7 @@ class ThoonkBase(Generic[AnyRedis]):
         :return: fires None once the connection is closed.  Cancelling it drops the
             connection without waiting for the server.
         """
+        check_thread()
         self._stop_reconnecting()
         return self.redis.close()
 

@@ -10,6 +10,7 @@ from twisted.python.failure import Failure
 
 from txthoonk._publishing import Publishing
 from txthoonk._thoonk_base import ThoonkBase
+from txthoonk._threads import check_thread
 from txthoonk._waiting import WaitingRoom
 from txthoonk.errors import ConnectionLost
 from txthoonk.protocol import Redis
@@ -69,6 +70,7 @@ class ThoonkPub(ThoonkBase[Redis], Publishing):
         :return: fires None once the connections are closed.  Cancelling it drops them
             without waiting for the server.
         """
+        check_thread()
         return Deferred.fromCoroutine(self._close())
 
     async def _close(self) -> None:

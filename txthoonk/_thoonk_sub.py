@@ -16,6 +16,7 @@ from txthoonk._keys import check_name, feed_channel
 from txthoonk._sources import ALL_KINDS, Sources
 from txthoonk._subscribing import follow_feed, follow_pattern
 from txthoonk._thoonk_base import ThoonkBase
+from txthoonk._threads import check_thread
 from txthoonk.errors import ConnectionLost, InvalidInput, InvalidType, shown
 from txthoonk.events import channel_for, parse_cursor
 from txthoonk.protocol import RedisSubscriber
@@ -107,6 +108,7 @@ class ThoonkSub(ThoonkBase[RedisSubscriber]):
 
         :param id_: what :meth:`register_handler` fired; an unknown one is ignored.
         """
+        check_thread()
         self._dispatcher.remove(id_)
 
     @deferring

@@ -12,10 +12,11 @@ from typing import Any
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 import attr
-from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint
+from twisted.internet.endpoints import UNIXClientEndpoint
 from twisted.internet.interfaces import IStreamClientEndpoint
 
 from txthoonk import _endpoint_string
+from txthoonk._hosts import tcp_endpoint
 from txthoonk.errors import InvalidInput, InvalidType
 
 __all__ = ["Target", "parse_url", "read_url", "without_passwords"]
@@ -79,7 +80,7 @@ class Target:
             return _endpoint_string.endpoint(self.endpoint_string, reactor)
         if self.path:
             return UNIXClientEndpoint(reactor, self.path)
-        endpoint = HostnameEndpoint(reactor, self.host, self.port)
+        endpoint = tcp_endpoint(reactor, self.host, self.port)
         if not self.tls:
             return endpoint
         host = f"[{self.host}]" if ":" in self.host else self.host

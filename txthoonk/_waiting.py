@@ -19,13 +19,14 @@ from weakref import WeakValueDictionary
 
 from twisted.internet.address import UNIXAddress
 from twisted.internet.defer import CancelledError, Deferred, succeed
-from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint
+from twisted.internet.endpoints import UNIXClientEndpoint
 from twisted.internet.interfaces import IAddress, ISSLTransport, IStreamClientEndpoint
 from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
 from txthoonk._claims import Claims
 from txthoonk._encoding import TEXT
+from txthoonk._hosts import tcp_endpoint
 from txthoonk._line import Line
 from txthoonk._listening import Listening
 from txthoonk._patience import Health
@@ -250,7 +251,7 @@ class WaitingRoom:
         peer: Any = transport.getPeer()
         if isinstance(peer, UNIXAddress):
             return UNIXClientEndpoint(self.reactor, peer.name)
-        return HostnameEndpoint(self.reactor, peer.host, peer.port)
+        return tcp_endpoint(self.reactor, peer.host, peer.port)
 
     @property
     def present_subscriber(self) -> RedisSubscriber | None:

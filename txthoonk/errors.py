@@ -48,6 +48,7 @@ __all__ = [
     "ResponseError",
     "SubscriptionEnded",
     "ThoonkError",
+    "WrongThread",
     "from_reply",
     "shown",
 ]
@@ -71,6 +72,13 @@ class InvalidInput(ThoonkError, ValueError):
 
 class InvalidType(InvalidInput, TypeError):
     """An argument is of the wrong type; nothing was sent to Redis."""
+
+
+class WrongThread(ThoonkError):
+    """A method was called in a thread other than the reactor's; nothing was done.
+
+    It is raised at once, and not given by a Deferred, which nothing would look at in a thread.
+    """
 
 
 class FeedError(ThoonkError):

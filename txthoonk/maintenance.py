@@ -17,6 +17,7 @@ from txthoonk._deferring import MISFITS
 from txthoonk._encoding import TEXT
 from txthoonk._keys import check_name, feed_key
 from txthoonk._publishing import Publishing
+from txthoonk._threads import check_thread
 from txthoonk._timeouts import check_interval
 from txthoonk.errors import (
     ConnectionLost,
@@ -83,6 +84,7 @@ class Maintenance(Service):
 
     def startService(self) -> None:
         """Begin with a first pass."""
+        check_thread()
         if self.running:
             return
         super().startService()  # type: ignore[no-untyped-call]
@@ -94,6 +96,7 @@ class Maintenance(Service):
 
         :return: fires None at once.
         """
+        check_thread()
         if self.running:
             super().stopService()  # type: ignore[no-untyped-call]
             self._pub._services.discard(self)

@@ -10,6 +10,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txthoonk._state import FeedState, State, make_state
+from txthoonk._threads import check_thread
 from txthoonk.errors import SubscriptionEnded
 from txthoonk.events import Event
 from txthoonk.subscriptions import Subscription
@@ -107,6 +108,7 @@ class Mirror(Mapping[str, Any]):
 
         :return: fires None at once.
         """
+        check_thread()
         self._stopped = True
         self._current = False
         if self._subscription is not None:

@@ -30,6 +30,7 @@ from txthoonk._server import RedisServer
 from txthoonk._steady import SteadyRedis
 from txthoonk._stopping import StoppingService
 from txthoonk._thoonk_sub import ThoonkSub, check_handler
+from txthoonk._threads import check_thread
 from txthoonk._timeouts import check_seconds
 from txthoonk._url import Target, parse_url
 from txthoonk._waiting import WaitingRoom
@@ -328,6 +329,7 @@ class Thoonk(Publishing, StoppingService):
             :class:`~txthoonk.errors.ConnectionLost` after *timeout*, with the reason.
             Cancelling it stops the service.
         """
+        check_thread()
         return Deferred.fromCoroutine(self._connect(timeout))
 
     async def _connect(self, timeout: float | None) -> Thoonk:
@@ -357,6 +359,7 @@ class Thoonk(Publishing, StoppingService):
             :class:`~txthoonk.errors.ConnectionLost` if the service does not run, or is
             stopped before.
         """
+        check_thread()
         if not self.running:
             return fail(self._not_running())
         return Deferred.fromCoroutine(self._when_connected(refusable=False))

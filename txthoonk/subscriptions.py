@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from txthoonk._threads import check_thread
 from txthoonk.errors import SubscriptionEnded
 from txthoonk.events import Event
 
@@ -72,6 +73,7 @@ class Subscription(AsyncIterator[Event]):
             :class:`~txthoonk.errors.SubscriptionEnded` once the subscription is stopped.
             Cancelling it loses no event.
         """
+        check_thread()
         if self._events:
             return succeed(self._take())
         if self.stopped:
@@ -98,6 +100,7 @@ class Subscription(AsyncIterator[Event]):
 
         :return: fires None at once.
         """
+        check_thread()
         if not self.stopped:
             self.stopped = True
             self._end()

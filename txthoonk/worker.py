@@ -12,11 +12,11 @@ from typing import Any
 
 import attr
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError
-from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txthoonk._opening import Feeds, open_feed, weighted
+from txthoonk._pool import Pool
 from txthoonk._pump import Pump
 from txthoonk._records import dump_failure
 from txthoonk._renewal import renewal_of
@@ -27,7 +27,7 @@ from txthoonk.errors import InvalidInput, InvalidType, ThoonkError, readable, sh
 from txthoonk.maintenance import Maintenance
 from txthoonk.service import Thoonk
 from txthoonk.types import Claim, Job
-from txthoonk.types._claim import NO_RESULT
+from txthoonk.types._claim import NO_RESULT, ThreadClaim
 
 __all__ = ["BackOff", "Feeds", "Handler", "Retry", "Stall", "Worker"]
 
@@ -36,8 +36,9 @@ LAST_DELAY = 600.0
 SLICE = 0.02  # seconds after which others get their turn, while handlers are begun
 END_TIMEOUT = 5.0  # seconds that stopping waits for answers, after the grace
 
-#: What works on a job: gets the :class:`~txthoonk.types.Claim`, gives the result.
-Handler = Callable[[Claim], Any]
+#: What works on a job: gets the :class:`~txthoonk.types.Claim`, in a thread a
+#: :class:`~txthoonk.types.ThreadClaim`, and gives the result.
+Handler = Callable[[Claim], Any] | Callable[[ThreadClaim], Any]
 
 #: Gives the seconds until a job is tried again, from how often it has failed.
 BackOff = Callable[[int], float]
@@ -133,7 +134,9 @@ class Worker(StoppingService):
             Deferred or a coroutine of it.
         :param concurrency: how many jobs are worked on at a time, from 1.
         :param thoonk: where the feeds are that are given by name.
-        :param in_thread: run the handler, a plain function, in the reactor's thread pool.
+        :param in_thread: run the handler, a plain function, in a thread of the worker's own,
+            of which there are *concurrency*.  Its claim is a
+            :class:`~txthoonk.types.ThreadClaim`, whose methods block.
         :param grace: seconds that handlers may go on when the worker is stopped; then they are
             cancelled, and their jobs are available again.
         :param back_off: gives the seconds until a job is tried again, from how often it has
@@ -160,7 +163,9 @@ class Worker(StoppingService):
         self._grace = check_seconds(grace, "grace")
         self._back_off = back_off
         self._given_reactor = reactor
-        self._handler = self._threaded(handler) if in_thread else handler
+        self._handler: Callable[[Any], Any] = handler
+        self._in_thread = in_thread
+        self._pool: Pool | None = None
         host = socket.gethostname()
         self.about = {
             "name": name or f"{host}:{os.getpid()}",
@@ -192,25 +197,6 @@ class Worker(StoppingService):
             self._given_reactor = pub.waiting_room.reactor
         return self._given_reactor
 
-    def _threaded(self, handler: Handler) -> Handler:
-        def run(claim: Claim) -> Deferred[Any]:
-            cancelled: list[Failure] = []
-
-            def call() -> Any:
-                if cancelled:  # before a thread was free
-                    raise CancelledError()
-                return handler(claim)
-
-            def failed(reason: Failure) -> Failure:
-                cancelled.append(reason)
-                return reason
-
-            reactor = self._reactor
-            called = deferToThreadPool(reactor, reactor.getThreadPool(), call)
-            return called.addErrback(failed)
-
-        return run
-
     # -- the service ------------------------------------------------------------------
 
     def startService(self) -> None:
@@ -220,8 +206,12 @@ class Worker(StoppingService):
     def _begin(self) -> None:
         if self._thoonk is not None:
             self._thoonk._services.add(self)
-        many = len(self._feeds) > 1
-        self._schedule = Schedule(self.concurrency, many, self._reactor, self._soon)
+        if self._in_thread:
+            name = f"worker {self.about['name']}"
+            self._pool = Pool(self._reactor, self.concurrency, name, self._soon)
+        self._schedule = Schedule(
+            self.concurrency, len(self._feeds) > 1, self._reactor, self._soon, self._in_threads
+        )
         for feed, weight in self._feeds.items():
             opening = Deferred.fromCoroutine(open_feed(feed, self._thoonk, self._reactor))
             self._opening.append(opening)
@@ -264,6 +254,8 @@ class Worker(StoppingService):
             pump.stop()
         self._soon()
         await self._end_runs()
+        if self._pool is not None:
+            self._pool.stop()
         for ended in [Deferred.fromCoroutine(self._end_pump(pump)) for pump in self._pumps]:
             await ended
         self._cancel_scheduled()
@@ -355,6 +347,9 @@ class Worker(StoppingService):
         if scheduled is not None:
             scheduled.cancel()
 
+    def _in_threads(self) -> int:
+        return 0 if self._pool is None else self._pool.busy
+
     # -- one job ----------------------------------------------------------------------
 
     def _start(self, pump: Pump, claim: Claim, now: float) -> None:
@@ -362,7 +357,7 @@ class Worker(StoppingService):
         self._runs[run] = pump.runs[run] = None
         pump.schedule.working += 1
         try:
-            result = self._handler(claim)
+            result = self._call(claim)
         except BaseException:  # noqa: BLE001  (recorded with the job, as a Deferred would)
             self._failed(Failure(), run)
             return
@@ -373,6 +368,11 @@ class Worker(StoppingService):
             return
         run.ending = result
         result.addCallbacks(self._succeeded, self._failed, (run,), {}, (run,), {})
+
+    def _call(self, claim: Claim) -> Any:
+        if self._pool is None:
+            return self._handler(claim)
+        return self._pool.run(self._handler, ThreadClaim.of(claim, self._pool.call))
 
     def _succeeded(self, result: Any, run: _Run) -> None:
         if run.over:

@@ -14,7 +14,6 @@ from unittest import mock
 
 from twisted.application.service import IServiceMaker, MultiService
 from twisted.application.twist._options import TwistOptions
-from twisted.internet import reactor
 from twisted.logger import Logger, capturedLogs, formatEvent
 from twisted.plugin import getPlugins
 from twisted.python.usage import UsageError
@@ -285,15 +284,11 @@ class ServiceTests(SynchronousTestCase):
         )
 
     def test_threads(self) -> None:
-        """There are enough threads for the handlers, and some for others."""
-        sizes: list[int] = []
-        self.patch(reactor, "suggestThreadPoolSize", sizes.append)
-        worker.makeService(parsed(worker, *WORK, "--concurrency", "30"))
-        self.assertEqual(sizes, [])
-        options = parsed(worker, *WORK, "--concurrency", "30", "--in-thread")
-        _, made = self.children(worker.makeService(options))
-        self.assertEqual(sizes, [40])
-        self.assertIsNot(made._handler, options["handler"])
+        """The option reaches the worker."""
+        for words, in_thread in (((), False), (("--in-thread",), True)):
+            options = parsed(worker, *WORK, *words)
+            _, made = self.children(worker.makeService(options))
+            self.assertIs(made._in_thread, in_thread)
 
     def test_maintenance(self) -> None:
         """The connections come first, then the maintenance."""

@@ -1,6 +1,7 @@
 """The types of feeds."""
 
 from txthoonk._records import JobFailure, Progress
+from txthoonk.types._claim import ThreadClaim
 from txthoonk.types.feed import Feed
 from txthoonk.types.job import Claim, Job
 from txthoonk.types.python_queue import PythonQueue
@@ -16,4 +17,5 @@ __all__ = [
     "PythonQueue",
     "Queue",
     "SortedFeed",
+    "ThreadClaim",
 ]

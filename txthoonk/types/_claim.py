@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from twisted.internet.defer import Deferred
@@ -9,7 +10,7 @@ from twisted.internet.defer import Deferred
 if TYPE_CHECKING:
     from txthoonk.types.job import Job
 
-__all__ = ["NO_RESULT", "Claim"]
+__all__ = ["NO_RESULT", "Claim", "ThreadClaim"]
 
 
 class _NoResult:
@@ -57,3 +58,38 @@ class Claim(_Claimed):
             :class:`~txthoonk.errors.FeedDoesNotExist`.
         """
         return self.job._progressed(self, done, total, note)
+
+
+class ThreadClaim(Claim):
+    """The claim that a handler gets in a thread (``in_thread=True``): its methods block.
+
+    They are called in the reactor's thread, and return what the Deferred of the
+    :class:`Claim` fires.  Called in the reactor's thread, they give that Deferred.
+
+    Nothing else of txthoonk can be called in a thread: ``claim.job``, for example, raises
+    :class:`~txthoonk.errors.WrongThread`.  Use
+    ``twisted.internet.threads.blockingCallFromThread``.
+    """
+
+    _call: Callable[..., Any]
+
+    @classmethod
+    def of(cls, claim: Claim, call: Callable[..., Any]) -> ThreadClaim:
+        """Make it of a claim.
+
+        :param call: calls a function in the reactor's thread, see :class:`txthoonk._pool.Pool`.
+        """
+        made = cls(*claim)
+        made.token, made.job, made._call = claim.token, claim.job, call
+        return made
+
+    def progress(self, done: float, total: float | None = None, note: str | None = None) -> Any:
+        """Tell how far the job is, and wait until Redis has answered.
+
+        While there is no connection that takes as long as other calls wait for one.
+
+        :raises JobNotClaimed: if the claim was lost: give up.
+        :raises CancelledError: if the worker was stopped, and the job given back.
+        :raises ConnectionLost: if it may not have been done.
+        """
+        return self._call(super().progress, done, total, note)

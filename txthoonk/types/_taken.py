@@ -14,6 +14,7 @@ from txthoonk._line import Line, Scripts
 from txthoonk._maintenance import Pass
 from txthoonk._putting import Progressed, put_many
 from txthoonk._scripts import load
+from txthoonk._threads import check_thread
 from txthoonk._timeouts import check_seconds
 from txthoonk._waiting import WaitingRoom
 from txthoonk.errors import InvalidInput, shown
@@ -109,6 +110,7 @@ class TakenFeed(BaseFeed):
         :return: fires the list of their ids; fails like :meth:`put`.  Cancelling it puts no
             more.
         """
+        check_thread()
         send = self._putter(self._push(priority))
         pair = self._new_pair
         return Deferred.fromCoroutine(put_many(items, pair, send, progress, bool(priority)))

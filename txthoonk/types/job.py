@@ -18,6 +18,7 @@ from txthoonk._maintenance import JobPass
 from txthoonk._putting import Progressed, put_many, with_ids
 from txthoonk._records import dump_failure, dump_progress
 from txthoonk._scripts import Script, load
+from txthoonk._threads import check_thread
 from txthoonk._timeouts import check_seconds, check_time
 from txthoonk.errors import InvalidInput, InvalidType, shown
 from txthoonk.types._base import to_text
@@ -217,6 +218,7 @@ class Job(JobResults):
         :return: fires the list of their ids; fails like :meth:`put`.  Cancelling it puts no
             more.
         """
+        check_thread()
         send = self._putter(self._push(priority))
         if ids is None:
             putting = put_many(items, self._new_pair, send, progress, bool(priority))
