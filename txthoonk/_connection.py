@@ -15,7 +15,7 @@ from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from txthoonk._health import PONG_TIMEOUT, Watch, ping, text_of
+from txthoonk._health import HEALTH, PONG_TIMEOUT, REPLY_TIMEOUT, Watch, ping, text_of
 from txthoonk._redis import RedisProtocol
 from txthoonk.errors import ConnectionLost, ResponseError
 
@@ -103,11 +103,12 @@ class Connection(Generic[P]):
     A new connection is up when its PING was answered, which the protocol sends behind
     AUTH and SELECT.  A connection that went silent is aborted, and its calls fail:
 
-    - where the oldest call has waited for *reply_timeout*.  Nobody notes the time of a
-      call; we look now and then who is the oldest.  So it takes up to 1.5 times as
-      long, and a call counts from when it has become the oldest.  Commands that block
-      for longer have no place on such a connection.
-    - where nothing was under way, and a PING is not answered within that time.
+    - where the oldest call has waited for *reply_timeout*, and nothing has come meanwhile, a
+      part of its answer neither.  The time of a call is not noted; we look now and then which
+      is the oldest.  So it takes up to 1.5 times as long, and a call counts from when it has
+      become the oldest.  Commands that block for longer have no place on such a connection.
+    - where nothing was under way, and a PING is not answered within that time, or with
+      something else, or with LOADING or MASTERDOWN.  Any other error is an answer.
 
     :ivar failures: how many attempts in a row have failed.
     :ivar last_error: why the last attempt failed or the last connection was lost.
@@ -134,8 +135,8 @@ class Connection(Generic[P]):
         name: str,
         up: Callable[[P], object],
         down: Callable[[ConnectionLost], object],
-        health: float = 25.0,
-        reply_timeout: float | None = 30.0,
+        health: float = HEALTH,
+        reply_timeout: float | None = REPLY_TIMEOUT,
         policy: Callable[[int], float] | None = None,
         attempt_failed: Callable[[Exception], object] | None = None,
     ) -> None:
@@ -186,6 +187,12 @@ class Connection(Generic[P]):
         closed = gatherResults([stopped, *[link.redis.close() for link in links]])
         self._tell(Failure(self._was_stopped()))
         return closed.addBoth(lambda _: abort.cancel() if abort.active() else None)
+
+    @property
+    def answers(self) -> bool:
+        """Whether there is a connection, and it has answered when it was last checked."""
+        link = self._present
+        return link is not None and link.watch is not None and link.watch.answers
 
     def when_connected(self) -> Deferred[P]:
         """Wait for the connection.

@@ -50,6 +50,9 @@ __all__ = ["Follower"]
 
 HELD = 10_000  # live events that are held while the history is read
 SLICE = 1000  # entries that are read in one call
+# Where nothing is held, which is most of the time, and of most of many feeds: it takes nothing.
+_NOTHING: deque[Event] = deque(maxlen=0)
+
 ANEW = "the feed was created anew"
 GONE = "events were not told yet, and the feed or its history is gone"
 UNCONFIRMED = "the connection was lost before Redis confirmed the subscription"
@@ -70,8 +73,6 @@ class Follower:
     """See the module.
 
     :ivar live: gets each live event.
-    :ivar first: fires once the position is known for the first time; fails if it cannot
-        be.
     :ivar absent: whether there was no such feed when it was looked at last.
     :ivar epoch: up to where events were delivered: the epoch, None without history,
     :ivar revision: and the revision.
@@ -83,6 +84,8 @@ class Follower:
     :param contiguous: whether nothing was missed until now, though nothing was told.
     :param strict: whether a snapshot of a feed that has no state is an error.
     :param begun: whether a loss is to be told before the position is known, too.
+    :param first: fires once the position is known for the first time; fails if it cannot
+        be.
     """
 
     __slots__ = (
@@ -90,11 +93,13 @@ class Follower:
         "_begun",
         "_contiguous",
         "_created",
+        "_first",
         "_foreign",
         "_from_start",
         "_gap",
         "_going",
         "_held",
+        "_is_started",
         "_overflown",
         "_put",
         "_reader",
@@ -111,11 +116,11 @@ class Follower:
         "_waiting",
         "absent",
         "epoch",
-        "first",
         "live",
         "revision",
     )
     _log = Logger()
+    _FIRST_SLICE = SLICE
 
     def __init__(
         self,
@@ -130,6 +135,7 @@ class Follower:
         contiguous: bool = False,
         strict: bool = True,
         begun: bool = False,
+        first: Deferred[None] | None = None,
     ) -> None:
         self._taker = taker
         self._put = taker.put
@@ -145,11 +151,11 @@ class Follower:
         self._created = self._foreign = self._replayed = self._overflown = self.absent = False
         self._turn = 0
         self._sought: Event | None = None
-        self._restraint = Restraint()
-        self._held: deque[Event] = deque()
-        self._going: deque[Event] = deque()
+        self._restraint: Restraint | None = None
+        self._held = self._going = _NOTHING
         self.live: Callable[[Event], object] = _ignore
-        self.first: Deferred[None] = Deferred(lambda _: None)
+        self._first = first
+        self._is_started = False
         self._assembly: Assembly | None = None
         self._waiting: Deferred[Any] | None = None
         self._told = NOWHERE
@@ -173,12 +179,12 @@ class Follower:
 
     def lost(self) -> None:
         """Stop until the next connection; from now on something may be missed."""
-        begun = self._begun or self.first.called
+        begun = self._begun or self._is_started
         self._gap = self._gap or (UNRECORDED if begun else None)
         self._contiguous = False
         self._told = NOWHERE
         self._supersede()
-        if self._reader is None and not self.first.called:
+        if self._reader is None and not self._is_started:
             self._give_up(ConnectionLost(UNCONFIRMED))
 
     def refused(self, error: BaseException) -> None:
@@ -198,6 +204,11 @@ class Follower:
             self._read_on()
 
     @property
+    def source(self) -> Source:
+        """The feed's messages."""
+        return self._source
+
+    @property
     def is_live(self) -> bool:
         """Whether events are delivered as they come."""
         return self.live == self._live
@@ -206,8 +217,7 @@ class Follower:
         self._turn += 1
         self._stop_waiting()
         self.live = _ignore
-        self._held.clear()
-        self._going.clear()
+        self._held = self._going = _NOTHING
 
     # -- live ---------------------------------------------------------------------
 
@@ -264,6 +274,8 @@ class Follower:
         """Give how many seconds to wait before a look that a message causes."""
         if self._going:  # there is a look for what was held, and then one for each at most
             return 0.0
+        if self._restraint is None:
+            self._restraint = Restraint()
         return self._restraint.rest(self._present_reader.seconds())
 
     def _of_the_feed(self, event: Event) -> None:
@@ -283,7 +295,7 @@ class Follower:
         self._turn += 1
         # What is told of the feed as a whole is in no history.
         self._held = deque(event for event in self._going if event.kind in CHANNELS)
-        self._going.clear()
+        self._going = _NOTHING
         self.live = self._hold_of_the_feed
         if self.epoch is not None:
             self._gap = GONE
@@ -323,7 +335,7 @@ class Follower:
         self._turn += 1
         self._stop_waiting()
         self._held = deque([*events, *self._going])
-        self._going.clear()
+        self._going = _NOTHING
         self._overflown = False
         self._replayed = False
         self.live = self._hold
@@ -350,11 +362,11 @@ class Follower:
                     self._go_live()
                     return
             except ConnectionLost as error:
-                if isinstance(error, NotSent) and not self.first.called:
+                if isinstance(error, NotSent) and not self._is_started:
                     raise
                 await self._still(turn, self._present_reader.available())
             except ResponseError as error:
-                if self._strict and not self.first.called:
+                if self._strict and not self._is_started:
                     raise
                 failures += 1
                 await self._put_off(turn, error, failures)
@@ -407,10 +419,12 @@ class Follower:
 
     async def _replay(self, turn: int) -> None:
         """Deliver what the history has behind the position."""
+        most = self._FIRST_SLICE
         while True:
             # Before the position is known, nobody takes events from a pattern's subscription.
-            while not (room := self._taker.reserve(SLICE)) and self.first.called:
+            while not (room := self._taker.reserve(most)) and self._is_started:
                 await self._wait(turn, self._taker.room())
+            most = SLICE
             try:
                 if await self._replay_some(turn, room):
                     return
@@ -539,10 +553,11 @@ class Follower:
             self._foreign, self._gap = True, GONE
             self._read_on(*[e for e in held if not is_foreign(e)], rest=self._rest())
         else:
-            self._going, self._held = held, deque()
+            self._going, self._held = held, _NOTHING
             self.live = self._live
             while self._going:
                 self.live(self._going.popleft())
+            self._going = _NOTHING
 
     def _begin_anew(self, reason: str) -> None:
         """Give up what is held."""
@@ -568,7 +583,7 @@ class Follower:
     def _cannot_read(self, reason: Failure, turn: int) -> None:
         if reason.check(_Superseded) or turn != self._turn:
             return
-        if not self.first.called:
+        if not self._is_started:
             self.refused(cast(BaseException, reason.value))
             return
         if not reason.check(ConnectionLost):  # only where all is stopped
@@ -588,11 +603,16 @@ class Follower:
         return self._taker.tell(resync(self._source.feed, reason, position))
 
     def _started(self) -> None:
-        if not self.first.called:
-            self.first.callback(None)
+        self._is_started = True
+        first, self._first = self._first, None
+        if first is not None:
+            first.callback(None)
 
     def _give_up(self, error: BaseException) -> None:
-        if not self.first.called:
-            self.first.errback(error)
-        else:
+        if self._is_started:
             self._resync(f"the feed cannot be followed: {error}")
+            return
+        self._is_started = True
+        first, self._first = self._first, None
+        if first is not None:
+            first.errback(error)

@@ -7,15 +7,32 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from twisted.internet.defer import Deferred
-from twisted.internet.task import LoopingCall
+from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
 from txthoonk._redis import RedisProtocol, Waiting
-from txthoonk.errors import ConnectionLost
+from txthoonk.errors import ConnectionLost, InvalidResponse, ResponseError, shown
 
-__all__ = ["PONG_TIMEOUT", "Watch", "ping", "text_of"]
+__all__ = [
+    "HEALTH",
+    "PONG_TIMEOUT",
+    "REPLY_TIMEOUT",
+    "Silence",
+    "Watch",
+    "check_pong",
+    "is_well",
+    "ping",
+    "silence",
+    "text_of",
+]
 
-PONG_TIMEOUT = 10.0  # seconds, where no reply_timeout is set
+# What is silent is noticed within both of these together.
+HEALTH = 5.0  # seconds from one check of an idle connection to the next
+REPLY_TIMEOUT = 10.0  # seconds without a sign of life, while an answer is waited for
+PONG_TIMEOUT = 10.0  # the same, where no reply_timeout is set
+
+# What a server answers that has no data to serve: it is loading, or has lost its master.
+_UNWELL = ("LOADING", "MASTERDOWN")
 
 
 def text_of(error: BaseException) -> str:
@@ -23,17 +40,84 @@ def text_of(error: BaseException) -> str:
     return str(error) or type(error).__name__
 
 
-def ping(redis: RedisProtocol, seconds: float, reactor: Any) -> Deferred[Any]:
-    """Send PING; fails with ConnectionLost where *seconds* pass without an answer."""
+class Silence:
+    """Calls *late* once a connection has said nothing at all for so many seconds.
 
-    def silent(_: object, seconds: float) -> None:
-        raise _silence(seconds)
+    A reactor that was held up runs its timers before it reads.  So what is in the socket is
+    read first, and only then is the connection judged.
+    """
 
-    return redis.request((b"PING",)).addTimeout(seconds, reactor, silent)
+    def __init__(
+        self, redis: RedisProtocol, seconds: float, reactor: Any, late: Callable[[], object]
+    ) -> None:
+        self._redis = redis
+        self._seconds = seconds
+        self._reactor = reactor
+        self._late = late
+        self._begin()
+
+    def _begin(self) -> None:
+        self._heard = self._redis.heard
+        self._timer: IDelayedCall | None = self._reactor.callLater(self._seconds, self._read)
+
+    def _read(self) -> None:
+        self._timer = self._reactor.callLater(0, self._judge)
+
+    def _judge(self) -> None:
+        if self._redis.heard != self._heard:
+            self._begin()
+            return
+        self._timer = None
+        self._late()
+
+    def stop(self) -> None:
+        """Call nothing any more."""
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
 
 
-def _silence(seconds: float) -> ConnectionLost:
+def silence(seconds: float) -> ConnectionLost:
+    """Make the error of a connection that says nothing."""
     return ConnectionLost(f"no reply for {seconds:g} seconds")
+
+
+def ping(redis: RedisProtocol, seconds: float, reactor: Any) -> Deferred[Any]:
+    """Send PING, and wait for its answer.
+
+    :return: fails with ConnectionLost where nothing is heard for *seconds*, and with
+        InvalidResponse where the answer is that of another command.
+    """
+
+    def late() -> None:
+        answered.errback(silence(seconds))
+        asked.cancel()
+
+    def tell(reply: Any) -> None:
+        waiting.stop()
+        if not answered.called:
+            answered.callback(reply)
+
+    asked = redis.request((b"PING",))
+    answered: Deferred[Any] = Deferred(lambda _: asked.cancel())
+    waiting = Silence(redis, seconds, reactor, late)
+    asked.addBoth(tell)
+    return answered.addCallback(check_pong)
+
+
+def check_pong(reply: Any) -> Any:
+    """Check the answer to PING, so that it is not that of another command."""
+    # A connection with subscriptions answers with a list.
+    word = reply[0] if type(reply) is list and reply else reply
+    if word not in ("PONG", b"PONG", "pong", b"pong"):
+        raise InvalidResponse(f"PING was answered with {shown(reply)}")
+    return reply
+
+
+def is_well(error: BaseException) -> bool:
+    """Tell whether a PING that failed was answered all the same, by a server that serves."""
+    # One that refuses PING, or is busy, is there.
+    return isinstance(error, ResponseError) and error.code not in _UNWELL
 
 
 class Watch:
@@ -47,42 +131,61 @@ class Watch:
         self._reply_timeout = reply_timeout
         self._seen: tuple[weakref.ref[Waiting], int] | None = None
         self._times = 0
-        self._loops: list[LoopingCall] = []
+        self._expecting: int | None = None
+        self._missed: int | None = None
+        self._timers: dict[Callable[[], None], IDelayedCall] = {}
         if health:
-            self._start(self._check_health, health)
+            self._every(health, self._check_health)
         if reply_timeout:
-            self._start(self._check_replies, reply_timeout / 2)
+            self._every(reply_timeout / 2, self._check_replies)
 
-    def _start(self, check: Callable[[], None], interval: float) -> None:
-        loop = LoopingCall(check)
-        loop.clock = self._reactor
-        loop.start(interval, now=False)
-        self._loops.append(loop)
+    @property
+    def answers(self) -> bool:
+        """Whether the last check was answered, or anything was heard since."""
+        return self._missed != self._redis.heard
+
+    def _every(self, interval: float, check: Callable[[], None]) -> None:
+        def due() -> None:
+            # As in Silence: what is in the socket is read first.
+            self._timers[check] = self._reactor.callLater(0, now)
+
+        def now() -> None:
+            self._every(interval, check)
+            check()
+
+        self._timers[check] = self._reactor.callLater(interval, due)
 
     def stop(self) -> None:
-        for loop in self._loops:
-            loop.stop()
+        for timer in self._timers.values():
+            timer.cancel()
 
     def _check_health(self) -> None:
         redis = self._redis
         if not redis.usable:
             # It was given up, but the peer does not take what must be written first.
             redis.abort()
-        elif redis.oldest is None and not redis.transaction:  # EXEC would answer it
+            return
+        heard = redis.heard
+        if redis.oldest is not None:
+            if self._expecting == heard:
+                self._missed = heard
+            self._expecting = heard
+        elif not redis.transaction:  # EXEC would answer it
+            self._expecting = heard
             seconds = self._reply_timeout or PONG_TIMEOUT
             ping(redis, seconds, self._reactor).addErrback(self._no_pong)
 
     def _no_pong(self, reason: Failure) -> None:
-        # An error is an answer too.
-        if reason.check(ConnectionLost):
-            self._redis.abort(cast(BaseException, reason.value))
+        error = cast(BaseException, reason.value)
+        if not is_well(error):
+            self._redis.abort(error)
 
     def _check_replies(self) -> None:
-        """Abort where the oldest call was the oldest two rounds ago."""
+        """Abort where the oldest call was the oldest two rounds ago, and nothing came since."""
         oldest = self._redis.oldest
         # Weakly: its result may be big, and its error must be logged in time.
-        seen = None if oldest is None else (weakref.ref(oldest), oldest.confirmations)
+        seen = None if oldest is None else (weakref.ref(oldest), self._redis.heard)
         self._times = self._times + 1 if seen and seen == self._seen else 0
         self._seen = seen
         if self._times == 2:
-            self._redis.abort(_silence(cast(float, self._reply_timeout)))
+            self._redis.abort(silence(cast(float, self._reply_timeout)))

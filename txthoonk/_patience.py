@@ -8,7 +8,7 @@ on the publisher's connection, and not on the one that waits, nobody is there an
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IDelayedCall
@@ -16,7 +16,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txthoonk._connection import LAST_DELAY, back_off, level_of
-from txthoonk._health import PONG_TIMEOUT
+from txthoonk._health import PONG_TIMEOUT, Silence, check_pong, is_well, silence
 from txthoonk._redis import FULL, RedisProtocol
 from txthoonk.errors import ConnectionLost, ResponseError
 
@@ -119,7 +119,7 @@ class Health:
         self.reply_timeout = reply_timeout or PONG_TIMEOUT
         self._lines: set[Line] = set()
         self._results: set[Results] = set()
-        self._suspects: dict[RedisProtocol, IDelayedCall] = {}
+        self._suspects: dict[RedisProtocol, Silence] = {}
         self._timer: IDelayedCall | None = None
         self.may_unblock = True
 
@@ -188,14 +188,16 @@ class Health:
         wanted = self._results or self._room.listening
         if wanted and subscriber is not None and subscriber not in self._suspects:
             self.suspect(subscriber)
-            subscriber.request((b"PING",)).addBoth(self._pong, subscriber)
+            asked = subscriber.request((b"PING",)).addCallback(check_pong)
+            asked.addBoth(self._pong, subscriber)
 
     def _pong(self, reply: Any, subscriber: RedisProtocol) -> None:
-        # An error is an answer too.
         self.clear(subscriber)
-        if not (isinstance(reply, Failure) and reply.check(ConnectionLost)):
-            for results in self._results:
-                results.alive()
+        if isinstance(reply, Failure) and not is_well(error := cast(BaseException, reply.value)):
+            subscriber.abort(error)
+            return
+        for results in self._results:
+            results.alive()
 
     def cannot_unblock(self, reason: Failure) -> None:
         """Learn why a wait was not ended."""
@@ -209,16 +211,16 @@ class Health:
     def suspect(self, redis: RedisProtocol) -> None:
         """Drop a connection, unless it is cleared in time."""
         if redis not in self._suspects:
-            self._suspects[redis] = self._room.reactor.callLater(
-                self.reply_timeout, self._drop, redis
+            self._suspects[redis] = Silence(
+                redis, self.reply_timeout, self._room.reactor, lambda: self._drop(redis)
             )
 
     def clear(self, redis: RedisProtocol) -> None:
         """Learn that a connection has answered."""
-        timer = self._suspects.pop(redis, None)
-        if timer is not None:
-            timer.cancel()
+        silent = self._suspects.pop(redis, None)
+        if silent is not None:
+            silent.stop()
 
     def _drop(self, redis: RedisProtocol) -> None:
         del self._suspects[redis]
-        redis.abort(ConnectionLost(f"no reply for {self.reply_timeout:g} seconds"))
+        redis.abort(silence(self.reply_timeout))

@@ -78,6 +78,7 @@ class RedisProtocol(Protocol):
         are bytes.
     :param errors: the codec error handler that goes with *charset*.
     :param username: the ACL user that the password belongs to.
+    :ivar heard: how often bytes have come.
     :raises LookupError: for a *charset* or *errors* that Python does not know.
     :raises InvalidType: for a password or user that is not text.
     """
@@ -116,6 +117,7 @@ class RedisProtocol(Protocol):
         self._write: Callable[[bytes], object]
         self._loaded: set[str] = set()
         self._reading = False
+        self.heard = 0
         self._unsent = 0
         self._pushes = False
         self._closing: list[Deferred[None]] = []
@@ -339,6 +341,7 @@ class RedisProtocol(Protocol):
         """Hand each complete reply to the Deferred that waits for it."""
         if self._lost is not None:
             return
+        self.heard += 1
         self._reader.feed(data)
         self._reading = True
         try:

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from itertools import count
-from typing import Any
+from typing import Any, cast
 
 from twisted.internet.defer import Deferred
-from twisted.internet.task import LoopingCall
+from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -223,6 +223,14 @@ class Sources:
             self._joined = self._is_refused = False
             self._dispatcher.leave(self._registry)
             self._lost()
+
+    def next_turn(self) -> Deferred[Any]:
+        """Wait until the reactor has done what else there was to do."""
+        if self.reader is not None:
+            return self.reader.later(0)
+        from twisted.internet import reactor
+
+        return deferLater(cast(Any, reactor), 0)
 
     # -- messages about feeds, and marks --------------------------------------------
 

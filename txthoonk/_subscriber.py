@@ -92,6 +92,7 @@ class RedisSubscriber(RedisProtocol):
         """Hand each message and each reply to whom it is for."""
         if self._lost is not None:
             return
+        self.heard += 1
         self._reader.feed(data)
         if self._routed is self.messageReceived and self._current is self._own:
             self._take_messages()

@@ -26,6 +26,7 @@ from twisted.python.failure import Failure
 
 from txthoonk._claims import Claims
 from txthoonk._encoding import TEXT
+from txthoonk._health import HEALTH, REPLY_TIMEOUT, is_well, ping
 from txthoonk._hosts import tcp_endpoint
 from txthoonk._line import Line
 from txthoonk._listening import Listening
@@ -33,7 +34,7 @@ from txthoonk._patience import Health
 from txthoonk._repeated import Repeated
 from txthoonk._results import Results, ResultSub
 from txthoonk._timekeeper import Timekeeper
-from txthoonk.errors import ConnectionError, ConnectionLost, ThoonkError
+from txthoonk.errors import ConnectionError, ConnectionLost, ResponseError, ThoonkError
 from txthoonk.protocol import Redis, RedisSubscriber
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
 __all__ = ["WaitingRoom"]
 
 SPARE = 4  # connections that are kept for the next one who waits
+TRUSTED = 0.1  # seconds for which one of them need not be checked
+SPARE_TIMEOUT = 1.0  # seconds that one of them has to answer: a new one costs little
 
 Connection = TypeVar("Connection", "WaitingConnection", ResultSub)
 Answer = TypeVar("Answer")
@@ -75,9 +78,11 @@ class WaitingConnection(Redis):
     """A connection for one blocking command at a time.
 
     :ivar client_id: the server's number of it, for CLIENT UNBLOCK.
+    :ivar last_used: when it was given back, in seconds.
     """
 
     client_id = 0
+    last_used = 0.0
 
 
 class WaitingRoom:
@@ -105,8 +110,8 @@ class WaitingRoom:
         endpoint: IStreamClientEndpoint | None,
         *,
         patient: bool = False,
-        health: float = 25.0,
-        reply_timeout: float | None = 30.0,
+        health: float = HEALTH,
+        reply_timeout: float | None = REPLY_TIMEOUT,
     ) -> None:
         self.pub = pub
         self.patient = patient
@@ -186,7 +191,7 @@ class WaitingRoom:
         """Give a connection to wait on, until it is given back."""
         while self._spare:
             redis = self._spare.pop()
-            if redis.usable and redis.db == self.pub.redis.db:
+            if redis.usable and redis.db == self.pub.redis.db and await self._is_alive(redis):
                 return redis
             self.forget(redis)
         redis = await self._connect(WaitingConnection)
@@ -197,8 +202,24 @@ class WaitingRoom:
             raise
         return redis
 
+    async def _is_alive(self, redis: WaitingConnection) -> bool:
+        """Tell whether a spare connection still answers: a NAT may have forgotten it."""
+        if 0 <= self.reactor.seconds() - redis.last_used < TRUSTED:
+            return True
+        try:
+            await ping(redis, SPARE_TIMEOUT, self.reactor)
+        except ResponseError as error:
+            return is_well(error)
+        except ThoonkError:
+            return False
+        except BaseException:  # cancelled
+            self.forget(redis)
+            raise
+        return True
+
     def give_back(self, redis: WaitingConnection) -> None:
         """Take back a connection on which nobody waits any more."""
+        redis.last_used = self.reactor.seconds()
         if len(self._spare) < SPARE:
             self._spare.append(redis)
         else:

@@ -24,7 +24,7 @@ from zope.interface import implementer
 from txthoonk._connection import Connection
 from txthoonk._deferring import also, deferring
 from txthoonk._dispatch import Handler
-from txthoonk._health import text_of
+from txthoonk._health import HEALTH, REPLY_TIMEOUT, text_of
 from txthoonk._publishing import Publishing
 from txthoonk._server import RedisServer
 from txthoonk._steady import SteadyRedis
@@ -143,8 +143,8 @@ class Thoonk(Publishing, StoppingService):
         ca_file: str | os.PathLike[str] | None = None,
         wait: float = 10.0,
         limit: int = 10_000,
-        health: float = 25.0,
-        reply_timeout: float | None = 30.0,
+        health: float = HEALTH,
+        reply_timeout: float | None = REPLY_TIMEOUT,
         retry_policy: Callable[[int], float] | None = None,
         state_changed: StateChanged | None = None,
     ) -> None:
@@ -162,8 +162,10 @@ class Thoonk(Publishing, StoppingService):
         :param wait: seconds that a call may wait for a connection; 0: it fails at once.
         :param limit: how many calls may wait.
         :param health: seconds from one PING on an idle connection to the next; 0: none.
-        :param reply_timeout: seconds that an answer may take; after about that time the
-            connection is given up.  None: for ever (but 10 s for a PING).
+        :param reply_timeout: seconds that a connection may be silent while an answer is
+            waited for; after that, or half of it more, it is given up.  None: for ever (but
+            10 s for a PING).  A connection that leads nowhere is noticed within both times
+            together: 15 seconds by default.
         :param retry_policy: gives the seconds to wait before an attempt to connect, from
             how many have failed in a row; None: from 0.1 s, doubling, to 30 s, half of it
             by chance.

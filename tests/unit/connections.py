@@ -52,6 +52,25 @@ class Peer:
         self.link.connectionLost(Failure(reason or ConnectionDone()))
 
 
+class Turns(Clock):
+    """A clock that calls what is due as the reactor does: what that makes due is of the next turn.
+
+    :ivar read: is called between two turns.
+    """
+
+    read: Callable[[], object] = staticmethod(lambda: None)
+
+    def advance(self, amount: float) -> None:
+        self.rightNow += amount
+        while due := [call for call in self.calls if call.getTime() <= self.rightNow]:
+            for call in due:
+                if call.active():
+                    self.calls.remove(call)
+                    call.called = 1
+                    call.func(*call.args, **call.kw)
+            self.read()
+
+
 @implementer(IStreamClientEndpoint)
 class Endpoint:
     """Attempts to connect, which the test lets succeed or fail."""

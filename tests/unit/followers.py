@@ -121,11 +121,16 @@ class FollowerTestCase(SynchronousTestCase):
         """Make a follower; with a limit, for a subscriber who takes the events himself."""
         handler = None if limit else self.take
         self.subscription = Subscription("news", handler, limit or 1000)
+        self.first_fires = first = Deferred[None]()
         self.follower = Follower(
-            self.subscription, self.source, self.reader if reader else None, **arguments
+            self.subscription,
+            self.source,
+            self.reader if reader else None,
+            first=first,
+            **arguments,
         )
         self.source.followers = (self.follower,)
-        self.first = outcome(self.follower.first)
+        self.first = outcome(first)
         return self.follower
 
     def take(self, event: Event) -> Any:

@@ -111,7 +111,7 @@ class StartTests(FollowerTestCase):
             ({"snapshot": True}, state(5, a="x")),
         ):
             self.make(**arguments)
-            self.follower.first.addCallback(lambda _: self.follower.stop())
+            self.first_fires.addCallback(lambda _: self.follower.stop())
             self.follower.ready()
             self.answer(answer)
             self.assert_stays()

@@ -6,8 +6,10 @@ from tests.unit.connections import (
     PING,
     ConnectionTestCase,
     Endpoint,
+    Turns,
 )
 from tests.unit.wire import OK, outcome, resp
+from txthoonk._health import HEALTH, REPLY_TIMEOUT
 from txthoonk.errors import (
     ConnectionLost,
 )
@@ -31,7 +33,7 @@ class HealthTests(ConnectionTestCase):
         """Without an answer it is aborted, and all that waits is told why."""
         for reply_timeout, expected in ((4.0, 4), (None, 10)):
             self.endpoint = Endpoint()
-            peer = self.come_up(reply_timeout=reply_timeout)
+            peer = self.come_up(health=25.0, reply_timeout=reply_timeout)
             self.wait(25.1)
             call = outcome(peer.redis.get("a"))
             self.wait(expected - 0.5)
@@ -69,16 +71,76 @@ class HealthTests(ConnectionTestCase):
         self.assertEqual(peer.sent(), [])
 
     def test_error_is_an_answer(self) -> None:
-        """A server that is busy or loading is alive."""
+        """A server that is busy, or lets nobody PING, is alive."""
+        for error in (b"-BUSY\r\n", b"-NOPERM\r\n", b"-MISCONF\r\n"):
+            self.endpoint = Endpoint()
+            peer = self.come_up()
+            self.wait(HEALTH)
+            peer.answer(error)
+            self.wait(HEALTH - 1)
+            self.assertFalse(peer.transport.disconnected)
+
+    def test_error_that_is_none(self) -> None:
+        """A server without its data is left, though it answers."""
+        for error in (b"-LOADING\r\n", b"-MASTERDOWN\r\n"):
+            self.endpoint = Endpoint()
+            peer = self.come_up()
+            self.wait(HEALTH)
+            peer.answer(error)
+            self.assertTrue(peer.transport.disconnected)
+
+    def test_answer_of_another_command(self) -> None:
+        """Where PING is answered with something else, answers go to the wrong callers."""
+        for reply in (b":1\r\n", b"+OK\r\n", resp(["message"]), b"$-1\r\n", b"*0\r\n"):
+            self.endpoint = Endpoint()
+            peer = self.come_up()
+            self.wait(HEALTH)
+            peer.answer(reply)
+            self.assertTrue(peer.transport.disconnected)
+            peer.lose()
+            self.assertIn("PING was answered with", str(self.connection.last_error))
+
+    def test_default(self) -> None:
+        """A connection that leads nowhere is noticed within 15 seconds, idle or not."""
+        for busy in (False, True):
+            self.endpoint = Endpoint()
+            peer = self.come_up()
+            if busy:
+                self.wait(4.9)
+                peer.redis.get("a").addErrback(lambda _: None)
+            self.wait(15.1)
+            self.assertTrue(peer.transport.disconnected)
+
+    def test_missed(self) -> None:
+        """It is known at the next check that one was missed; whatever comes ends that."""
+        peer = self.come_up(protocol=RedisSubscriber)
+        self.wait(HEALTH)
+        self.assertTrue(self.connection.answers)
+        self.wait(HEALTH - 0.5)
+        self.assertTrue(self.connection.answers)
+        self.wait(0.5)
+        self.assertFalse(self.connection.answers)
+        peer.answer(resp(["message", "a", "1"]))
+        self.assertTrue(self.connection.answers)
+        peer.answer()
+        self.wait(2 * HEALTH)
+        peer.lose()
+        self.assertFalse(self.connection.answers)
+
+    def test_slow_answer(self) -> None:
+        """As long as bytes come there is no silence, though they make no answer yet."""
         peer = self.come_up()
-        self.wait(25.1)
-        peer.answer(b"-LOADING\r\n")
-        self.wait(20)
+        peer.redis.get("a").addErrback(lambda _: None)
+        peer.answer(b"$100\r\n")
+        for _ in range(10):
+            self.wait(REPLY_TIMEOUT - 1)
+            peer.answer(b"x")
         self.assertFalse(peer.transport.disconnected)
+        self.assertTrue(self.connection.answers)
 
     def test_subscriber(self) -> None:
         """With subscriptions PONG is an array; messages come between."""
-        peer = self.come_up(protocol=RedisSubscriber)
+        peer = self.come_up(protocol=RedisSubscriber, health=25.0, reply_timeout=30.0)
         peer.redis.subscribe("a")
         peer.answer(resp(["subscribe", "a", 1]))
         peer.sent()
@@ -103,6 +165,20 @@ class HealthTests(ConnectionTestCase):
         self.assertTrue(peer.transport.disconnected)
         peer.lose()
         self.assertIn("Protocol error", str(self.connection.last_error))
+
+    def test_held_up(self) -> None:
+        """Where the reactor was held up, what has come meanwhile is read before all is judged."""
+        for busy in (False, True):
+            self.clock = clock = Turns()
+            self.endpoint = Endpoint()
+            peer = self.come_up()
+            if busy:
+                peer.redis.get("a").addErrback(lambda _: None)
+            self.wait(HEALTH)
+            clock.read = lambda peer=peer: peer.answer() if peer.redis.oldest else None
+            clock.advance(100)
+            self.assertFalse(peer.transport.disconnected)
+            self.assertTrue(self.connection.answers)
 
     def test_none_for_a_lost_connection(self) -> None:
         """Timers end with the connection, a check that is under way included."""

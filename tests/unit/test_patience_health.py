@@ -10,9 +10,10 @@ from tests.unit.patience import (
     UNBLOCK,
     PatienceTestCase,
 )
-from tests.unit.wire import lose
+from tests.unit.wire import Connection, lose
 from txthoonk._line import TRIES
 from txthoonk._patience import Health
+from txthoonk._waiting import SPARE_TIMEOUT
 from txthoonk.errors import ConnectionLost
 from txthoonk.types import Queue
 
@@ -152,3 +153,76 @@ class HealthTests(PatienceTestCase):
         for connection in self.endpoint.connections:
             connection.answer(None)
         self.nothing_left()
+
+
+class SpareTests(PatienceTestCase):
+    """A connection that is kept for the next one who waits."""
+
+    def keep(self) -> Connection:
+        """Have one that was used some time ago."""
+        get = self.queue.get()
+        waiting = self.waiting()
+        self.leave(get)
+        self.main.answer(1)
+        waiting.answer(None)
+        self.pass_time(1)
+        self.main.sent()
+        return waiting
+
+    def test_alive(self) -> None:
+        """It is asked before anyone waits on it, and need not be just after it was used."""
+        waiting = self.keep()
+        get = self.queue.get()
+        self.waiting_again()
+        self.assertEqual(waiting.sent(), [[b"PING"]])
+        waiting.protocol.dataReceived(b"+PONG\r\n")
+        self.assertEqual(waiting.sent(), [BLMOVE])
+        waiting.answer(b"a")
+        self.main.sent()
+        self.main.answer([b"5.5", 0, b"a", b"A"])
+        self.assertEqual(self.successResultOf(get), "A")
+        again = self.queue.get()
+        self.main.sent()
+        self.main.answer(1, [b"5.5", 0])
+        self.assertEqual(waiting.sent(), [BLMOVE])
+        self.leave(again)
+
+    def waiting_again(self) -> None:
+        """Answer that there are no items."""
+        self.main.sent()
+        self.main.answer([b"5.5", 0])
+
+    def test_forgotten(self) -> None:
+        """One that does not answer within a second is replaced, and the get goes on."""
+        spare = self.keep()
+        get = self.queue.get()
+        self.waiting_again()
+        self.pass_time(SPARE_TIMEOUT - 0.25)
+        self.assertFalse(spare.transport.disconnected)
+        self.pass_time(0.25)
+        self.assertTrue(spare.transport.disconnected)
+        new = self.endpoint.connections[-1]
+        self.assertIsNot(new, spare)
+        new.answer(77)
+        self.assertEqual(new.sent()[-1:], [BLMOVE])
+        self.leave(get)
+
+    def test_cancelled(self) -> None:
+        """A get that is cancelled meanwhile takes the connection with it."""
+        spare = self.keep()
+        get = self.queue.get()
+        self.waiting_again()
+        self.leave(get)
+        self.assertTrue(spare.transport.disconnected)
+        self.nothing_left()
+
+    def test_unwell(self) -> None:
+        """One whose server has no data is replaced; one that lets nobody PING is not."""
+        for error, replaced in ((b"-LOADING\r\n", True), (b"-NOPERM\r\n", False)):
+            spare = self.keep()
+            get = self.queue.get()
+            self.waiting_again()
+            spare.protocol.dataReceived(error)
+            self.assertIs(spare.transport.disconnected, replaced)
+            self.leave(get)
+            self.setUp()
