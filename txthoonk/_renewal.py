@@ -10,8 +10,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txthoonk._encoding import TEXT
+from txthoonk._passing import Passing, passes, passing
 from txthoonk._scripts import load
-from txthoonk.errors import ConnectionLost
 
 if TYPE_CHECKING:
     from txthoonk._publishing import Publishing
@@ -107,8 +107,12 @@ class Renewal:
         self._calling = None
 
     def _cannot(self, reason: Failure) -> None:
-        if not reason.check(ConnectionLost):
+        if not passes(reason.value, worked=True):
             self._log.failure("claims cannot be renewed", reason)
+        elif passing(reason.value) is not Passing.CONNECTION:  # of which others tell
+            self._log.warn(
+                "claims cannot be renewed now: {error}", error=reason.getErrorMessage()
+            )
 
     async def _renew(self) -> None:
         part: list[tuple[Renewed, str, list[Claim]]] = []

@@ -22,7 +22,8 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
 from txthoonk._keys import feed_channel, job_finish_channel
-from txthoonk._patience import Retry, passes
+from txthoonk._passing import passes
+from txthoonk._patience import Retry
 from txthoonk._thoonk_sub import ThoonkSub
 from txthoonk.errors import ConnectionLost, Empty, InvalidResponse, JobStalled, shown
 from txthoonk.protocol import RedisSubscriber
@@ -175,7 +176,9 @@ class Results:
 
     def _cannot_search(self, reason: Failure, id_: str, wait: _Wait) -> None:
         wait.searching = False
-        if not (self._room.patient and passes(reason)):
+        # Once the job was seen, the caller may read it and listen.
+        worked = wait.query is not None
+        if not (self._room.patient and passes(reason.value, worked)):
             self._fail(reason, id_, wait)
         elif self._room.up and self._waits:
             self._retry.later(reason)

@@ -13,12 +13,18 @@ waits.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, Union
+from collections.abc import Awaitable, Callable, Hashable
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, Union, cast
 from weakref import WeakValueDictionary
 
 from twisted.internet.address import UNIXAddress
-from twisted.internet.defer import CancelledError, Deferred, DeferredLock
+from twisted.internet.defer import (
+    CancelledError,
+    Deferred,
+    DeferredLock,
+    FirstError,
+    gatherResults,
+)
 from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint
 from twisted.internet.interfaces import IAddress, ISSLTransport, IStreamClientEndpoint
 from twisted.internet.protocol import Factory
@@ -28,11 +34,19 @@ from txthoonk._claims import Claims
 from txthoonk._encoding import TEXT
 from txthoonk._line import Line
 from txthoonk._listening import Listening
+from txthoonk._passing import passes
 from txthoonk._patience import Health
+from txthoonk._redis import RedisProtocol
 from txthoonk._repeated import Repeated
 from txthoonk._results import Results, ResultSub
 from txthoonk._timekeeper import Timekeeper
-from txthoonk.errors import ConnectionError, ConnectionLost, ThoonkError
+from txthoonk.errors import (
+    AuthenticationError,
+    ConnectionError,
+    ConnectionLost,
+    ThoonkError,
+    WrongServer,
+)
 from txthoonk.protocol import Redis, RedisSubscriber
 
 if TYPE_CHECKING:
@@ -73,7 +87,8 @@ class Returning(Protocol):
 class WaitingConnection(Redis):
     """A connection for one blocking command at a time.
 
-    :ivar client_id: the server's number of it, for CLIENT UNBLOCK.
+    :ivar client_id: the server's number of it, for CLIENT UNBLOCK; 0 where that is forbidden:
+        then the command must end by itself.
     """
 
     client_id = 0
@@ -95,6 +110,7 @@ class WaitingRoom:
         0 for none.
     :param reply_timeout: seconds that a patient room waits for answers that come at once;
         None: 10.
+    :param check: looks at the server of each new connection; where that fails, it is dropped.
     """
 
     def __init__(
@@ -106,8 +122,10 @@ class WaitingRoom:
         patient: bool = False,
         health: float = 25.0,
         reply_timeout: float | None = 30.0,
+        check: Callable[[RedisProtocol], Awaitable[None]] | None = None,
     ) -> None:
         self.pub = pub
+        self._check = check
         self.patient = patient
         self.up = not patient
         self.closed: ConnectionLost | None = None
@@ -189,11 +207,24 @@ class WaitingRoom:
             self.forget(redis)
         redis = await self._connect(WaitingConnection)
         try:
-            redis.client_id = await self._in_time(redis.request(("CLIENT", "ID"), TEXT))
+            redis.client_id = await self._number(redis)
         except BaseException:
             self.forget(redis)
             raise
         return redis
+
+    async def _number(self, redis: WaitingConnection) -> int:
+        """Ask for a connection's number, and whether its wait may be ended by that."""
+        words: tuple[tuple[str | int, ...], ...] = (("CLIENT", "ID"), ("CLIENT", "UNBLOCK", 0))
+        asked = [redis.request(command, TEXT) for command in words]
+        try:
+            number, _ = await self._in_time(gatherResults(asked, consumeErrors=True))
+        except FirstError as first:
+            error = cast(BaseException, first.subFailure.value)
+            if passes(error) or isinstance(error, AuthenticationError):
+                raise error from None
+            return 0
+        return cast(int, number)
 
     def give_back(self, redis: WaitingConnection) -> None:
         """Take back a connection on which nobody waits any more."""
@@ -216,6 +247,12 @@ class WaitingRoom:
         except Exception as error:
             raise ConnectionLost(f"no connection to wait on: {error}") from error
         self._open.append(made)
+        if self._check is not None:
+            try:
+                await self._check(_redis_of(made))
+            except BaseException:
+                self.forget(made)
+                raise
         return made
 
     def _in_time(self, answer: Deferred[Answer]) -> Deferred[Answer]:
@@ -232,8 +269,22 @@ class WaitingRoom:
         """Drop a connection that is of no use any more."""
         if connection in self._open:
             self._open.remove(connection)
-            redis = connection.redis if isinstance(connection, ResultSub) else connection
-            redis.abort()
+            _redis_of(connection).abort()
+
+    def move(self, differs: Callable[[RedisProtocol], bool]) -> None:
+        """Drop the connections to another server than the publisher's; see :meth:`resume`.
+
+        :param differs: tells which ones these are.
+        """
+        for connection in list(self._open):
+            redis = _redis_of(connection)
+            if differs(redis):
+                if isinstance(connection, WaitingConnection):
+                    connection.client_id = 0  # at the present server that is somebody else
+                redis.abort(WrongServer("the publisher's connection leads elsewhere"))
+        for redis in [redis for redis in self._spare if differs(redis)]:
+            self._spare.remove(redis)
+            self.forget(redis)
 
     def _endpoint(self) -> IStreamClientEndpoint:
         if self._given_endpoint is not None:
@@ -304,7 +355,6 @@ class WaitingRoom:
         for one in list(self.active):
             one.resume()
         # What has ended the publisher's connection may have ended others, silently.
-        health.may_unblock = True
         health.check()
 
     def lost(self) -> None:
@@ -346,3 +396,7 @@ class WaitingRoom:
         for closed in [connection.close() for connection in list(self._open)]:
             await closed
         self.drop(error)
+
+
+def _redis_of(connection: AnyConnection) -> RedisProtocol:
+    return connection.redis if isinstance(connection, ResultSub) else connection

@@ -8,6 +8,7 @@ or the connection (:class:`ConnectionError`).  Names that txredis 2.4 had in
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from twisted.internet import error
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AuthenticationError",
+    "ClusterNotSupported",
     "ConfigNotReadable",
     "Conflict",
     "ConnectionError",
@@ -47,6 +49,7 @@ __all__ = [
     "ResponseError",
     "SubscriptionEnded",
     "ThoonkError",
+    "WrongServer",
     "from_reply",
     "shown",
 ]
@@ -180,6 +183,17 @@ class NotSent(ConnectionLost):
     """There was no connection for too long, so the call was never sent."""
 
 
+class WrongServer(ConnectionLost):
+    """The server at that address is a replica, or another one than that of the publisher.
+
+    The connection was given up, and the next one may lead to the right one.
+    """
+
+
+class ClusterNotSupported(ConnectionError):
+    """The server is a node of a Redis Cluster, where the keys of a feed have no place together."""
+
+
 class ResponseError(RedisError):
     """Redis answered with an error.
 
@@ -236,6 +250,10 @@ _SCRIPT_CODES: dict[str, type[FeedError]] = {
 }
 
 
+# Redis 6 has the code of a command that failed in a script in the text only.
+_IN_SCRIPT = re.compile(r"(?:: |^)@user_script: ?\d+: -?([A-Z]+) ")
+
+
 def shown(value: object) -> str:
     """Give the text that stands for a caller's value in a message: not too long of it."""
     text = safe_repr(value)
@@ -262,5 +280,6 @@ def from_reply(text: str) -> ThoonkError:
         return _SCRIPT_CODES[code](message)
     known = _SERVER_CODES.get(code)
     exception = known(message) if known else ResponseError(text)
-    exception.code = code
+    within = _IN_SCRIPT.search(text)
+    exception.code = within[1] if within else code
     return exception
