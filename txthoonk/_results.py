@@ -93,6 +93,7 @@ class Results:
         self._look = look
         self._waits: dict[str, dict[_Wait, None]] = {}
         self._handlers: list[tuple[ResultSub, int]] = []
+        self._listened = False  # whether it ever did
         self._attempt: Deferred[list[tuple[ResultSub, int]]] | None = None
         self._joining: list[Deferred[ResultSub]] = []
         self._retry = Retry(room, f"results of {name!r}", self.resume, RENEWAL)
@@ -176,9 +177,7 @@ class Results:
 
     def _cannot_search(self, reason: Failure, id_: str, wait: _Wait) -> None:
         wait.searching = False
-        # Once the job was seen, the caller may read it and listen.
-        worked = wait.query is not None
-        if not (self._room.patient and passes(reason.value, worked)):
+        if not (self._room.patient and passes(reason.value, self._listened)):
             self._fail(reason, id_, wait)
         elif self._room.up and self._waits:
             self._retry.later(reason)
@@ -315,6 +314,7 @@ class Results:
 
     def _listens(self, handlers: list[tuple[ResultSub, int]]) -> None:
         self._attempt = None
+        self._listened = True
         self._handlers = handlers
         joining, self._joining = self._joining, []
         for one in joining:

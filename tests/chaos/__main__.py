@@ -1,7 +1,7 @@
 """Run the scenarios, all or those named, one after the other.
 
-    python -m tests.chaos
-    python -m tests.chaos roles threads
+python -m tests.chaos
+python -m tests.chaos roles threads
 """
 
 from __future__ import annotations

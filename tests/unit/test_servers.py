@@ -39,7 +39,9 @@ class InfoTests(SynchronousTestCase):
 
     def test_others(self) -> None:
         """What removes keys, and what belongs to a cluster; and what says nothing at all."""
-        text = info("a", "maxmemory:1000\r\nmaxmemory_policy:volatile-ttl\r\ncluster_enabled:1\r\n")
+        text = info(
+            "a", "maxmemory:1000\r\nmaxmemory_policy:volatile-ttl\r\ncluster_enabled:1\r\n"
+        )
         self.assertEqual(server_of(text), Server("a", cluster=True, evicts="volatile-ttl"))
         self.assertEqual(server_of(""), Server(""))
         self.assertEqual(server_of("nonsense\r\n"), Server(""))
