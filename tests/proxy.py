@@ -323,6 +323,10 @@ class Proxy:
         for one in ended:
             await one
 
+    def lead_to(self, server: Any) -> None:
+        """Connect whoever comes from now on to another server; links stay where they are."""
+        self._server = server
+
     @property
     def endpoint(self) -> Any:
         return TCP4ClientEndpoint(self.reactor, "127.0.0.1", self.port)

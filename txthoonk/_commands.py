@@ -217,7 +217,7 @@ class Redis(RedisProtocol):
         return _ask(self, (command, *args))
 
     def select(self, db: int) -> Deferred[Any]:
-        """Send SELECT; connections that a publisher opens later follow."""
+        """Send SELECT; connections that the publisher, or its service, opens later follow."""
 
         def selected(reply: Any) -> Any:
             self.db = int(db)
@@ -226,7 +226,7 @@ class Redis(RedisProtocol):
         return _ask(self, ("SELECT", db), selected)
 
     def auth(self, passwd: str) -> Deferred[Any]:
-        """Send AUTH; connections that a publisher opens later follow."""
+        """Send AUTH; connections that the publisher, or its service, opens later follow."""
 
         def authenticated(reply: Any) -> Any:
             self.username, self.password = None, passwd

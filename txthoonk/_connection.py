@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Generic, TypeVar, cast
 
 from twisted.application.internet import ClientService, backoffPolicy
@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from txthoonk._health import HEALTH, PONG_TIMEOUT, REPLY_TIMEOUT, Watch, ping, text_of
+from txthoonk._passing import answers_all_the_same
 from txthoonk._redis import RedisProtocol
 from txthoonk.errors import ConnectionLost, ResponseError
 
@@ -26,6 +27,8 @@ P = TypeVar("P", bound=RedisProtocol)
 FIRST_DELAY = 0.1  # seconds, at most
 LAST_DELAY = 30.0  # seconds, at most
 CLOSE_TIMEOUT = 5.0  # seconds that stop() gives the peer to take what was written
+LEAVE_TIMEOUT = 2.0  # seconds that leave() gives it to answer what was sent
+LASTING = 60.0  # seconds after which a connection counts as a success
 
 # ClientService counts from 1.
 _growing = backoffPolicy(FIRST_DELAY / 2, LAST_DELAY, factor=2, jitter=lambda: 0.0)
@@ -122,6 +125,8 @@ class Connection(Generic[P]):
     :param reply_timeout: in seconds; None: a call may take any time (and a PING 10 s).
     :param policy: gives the seconds before the next attempt, see :func:`back_off`.
     :param attempt_failed: is called with the reason of each attempt that failed.
+    :param check: looks at each connection that has answered PING; where that fails, the
+        attempt has failed.
     """
 
     _log = Logger()
@@ -139,6 +144,7 @@ class Connection(Generic[P]):
         reply_timeout: float | None = REPLY_TIMEOUT,
         policy: Callable[[int], float] | None = None,
         attempt_failed: Callable[[Exception], object] | None = None,
+        check: Callable[[P], Awaitable[object]] | None = None,
     ) -> None:
         self.failures = 0
         self.last_error: Exception | None = None
@@ -148,10 +154,13 @@ class Connection(Generic[P]):
         self._up = up
         self._down = down
         self._attempt_failed = attempt_failed or (lambda _: None)
+        self._look = check
         self._health = health
         self._reply_timeout = reply_timeout
         self._policy = policy or back_off
         self._delay = 0.0
+        self._left = 0  # how many connections in a row were left soon
+        self._since = 0.0  # when the present one came up
         self._stopped = False
         self._factory = Factory.forProtocol(lambda: _Link(make(), self._lost))
         self._factory.noisy = False
@@ -209,6 +218,23 @@ class Connection(Generic[P]):
         self._waiters.append(waiter)
         return waiter
 
+    def leave(self, error: ConnectionLost) -> None:
+        """Give the present connection up, because it leads to the wrong place.
+
+        What was sent on it is answered first, if that does not take long.  The more are left
+        soon after they came up, the longer it takes until the next attempt.
+        """
+        link = self._present
+        if link is not None:
+            self._left += 1
+            link.redis._last_words = error
+            self._went_down(link, Failure(error))
+            if link.redis.oldest is None:
+                link.redis.abort()
+            else:
+                answered = ping(link.redis, LEAVE_TIMEOUT, self._reactor)
+                answered.addBoth(lambda _: link.redis.abort())
+
     def _tell(self, result: P | Failure) -> None:
         for waiter in list(self._waiters):
             if waiter in self._waiters:  # one that was told may cancel another
@@ -221,7 +247,7 @@ class Connection(Generic[P]):
     # -- attempts -----------------------------------------------------------
 
     def _next_delay(self, _: int) -> float:
-        self._delay = self._policy(max(1, self.failures))
+        self._delay = self._policy(max(1, self.failures + self._left))
         return self._delay
 
     def _connect(self, factory: IProtocolFactory) -> Deferred[IProtocol]:
@@ -249,9 +275,10 @@ class Connection(Generic[P]):
         try:
             await ping(redis, self._reply_timeout or PONG_TIMEOUT, self._reactor)
         except ResponseError as error:
-            # Who may not even PING may still do what he came for.
-            if error.code != "NOPERM" or not redis.usable:
+            if not (answers_all_the_same(error) and redis.usable):
                 raise
+        if self._look is not None:
+            await self._look(redis)
 
     def _came_up(
         self, link: _Link[P], factory: IProtocolFactory, leased: Deferred[IProtocol]
@@ -259,6 +286,7 @@ class Connection(Generic[P]):
         lease = link.lease = cast(IProtocol, factory.buildProtocol(cast(Any, None)))
         lease.makeConnection(link.transport)
         self._present = link
+        self._since = self._reactor.seconds()
         self.failures = 0
         leased.callback(lease)
         link.watch = Watch(link.redis, self._reactor, self._health, self._reply_timeout)
@@ -300,6 +328,8 @@ class Connection(Generic[P]):
 
     def _went_down(self, link: _Link[P], reason: Failure) -> None:
         self._present = None
+        if self._reactor.seconds() - self._since > LASTING:
+            self._left = 0
         if link.watch is not None:
             link.watch.stop()
         if link.closing:

@@ -20,6 +20,7 @@ from txthoonk._assembly import Assembly, Unordered
 from txthoonk._connection import back_off
 from txthoonk._history import Look, look
 from txthoonk._keys import feed_channel
+from txthoonk._passing import Passing, passing
 from txthoonk._replay import (
     NOWHERE,
     SLOW,
@@ -378,7 +379,8 @@ class Follower:
         self._log.warn(
             "feed {feed!r} cannot be read: {error}", feed=self._source.feed, error=error
         )
-        if failures == 1:
+        soon = passing(error) is Passing.TIME and self._is_started
+        if failures == 1 and not soon:
             self._state_wanted = self._snapshot
             self._resync(f"the feed cannot be read: {error}")
             self._started()

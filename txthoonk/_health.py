@@ -10,8 +10,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
+from txthoonk._passing import serves
 from txthoonk._redis import RedisProtocol, Waiting
-from txthoonk.errors import ConnectionLost, InvalidResponse, ResponseError, shown
+from txthoonk.errors import ConnectionLost, InvalidResponse, shown
 
 __all__ = [
     "HEALTH",
@@ -20,7 +21,6 @@ __all__ = [
     "Silence",
     "Watch",
     "check_pong",
-    "is_well",
     "ping",
     "silence",
     "text_of",
@@ -30,9 +30,6 @@ __all__ = [
 HEALTH = 5.0  # seconds from one check of an idle connection to the next
 REPLY_TIMEOUT = 10.0  # seconds without a sign of life, while an answer is waited for
 PONG_TIMEOUT = 10.0  # the same, where no reply_timeout is set
-
-# What a server answers that has no data to serve: it is loading, or has lost its master.
-_UNWELL = ("LOADING", "MASTERDOWN")
 
 
 def text_of(error: BaseException) -> str:
@@ -114,12 +111,6 @@ def check_pong(reply: Any) -> Any:
     return reply
 
 
-def is_well(error: BaseException) -> bool:
-    """Tell whether a PING that failed was answered all the same, by a server that serves."""
-    # One that refuses PING, or is busy, is there.
-    return isinstance(error, ResponseError) and error.code not in _UNWELL
-
-
 class Watch:
     """Drops a connection that has gone silent; see :class:`txthoonk._connection.Connection`."""
 
@@ -177,7 +168,7 @@ class Watch:
 
     def _no_pong(self, reason: Failure) -> None:
         error = cast(BaseException, reason.value)
-        if not is_well(error):
+        if not serves(error):
             self._redis.abort(error)
 
     def _check_replies(self) -> None:

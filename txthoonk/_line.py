@@ -28,10 +28,18 @@ from twisted.python.failure import Failure
 
 from txthoonk._encoding import RAW, TEXT
 from txthoonk._listening import Listening
-from txthoonk._patience import Retry, passes
+from txthoonk._passing import Passing, passes, passing
+from txthoonk._patience import Retry
 from txthoonk._repeated import Repeated
 from txthoonk._scripts import Script
-from txthoonk.errors import ConnectionLost, Empty, InvalidResponse, shown
+from txthoonk.errors import (
+    ConnectionLost,
+    Empty,
+    FeedDoesNotExist,
+    InvalidResponse,
+    ResponseError,
+    shown,
+)
 
 if TYPE_CHECKING:
     from txthoonk._claims import Claims
@@ -42,6 +50,7 @@ __all__ = ["Line", "Scripts"]
 
 MOST = 100  # items that one script call takes
 TRIES = 100  # to end a wait, before its connection is given up
+BRIEF = 3.0  # seconds that BLMOVE waits at a time where a wait cannot be ended
 
 # Seconds for which an id in feed.transit is ours to take: after 30 maintenance may have
 # put it back, and somebody else may be about to deliver it.
@@ -56,6 +65,7 @@ class _Get(Deferred[Any]):
     """A get that waits."""
 
     receive: Receive
+    number: int
     timer: IDelayedCall | None = None
 
 
@@ -108,6 +118,8 @@ class Line:
         self._resumed = Listening(room, f"{name!r} to go on", {}, self._look_again, configured)
         self._again = False  # whether the answer under way may be too old
         self._gets: OrderedDict[_Get, None] = OrderedDict()  # in the order of their calls
+        self._newest = 0  # number of the last get
+        self._known = 0  # number of the last one that the feed was there for
         self._busy = False  # whether it asks or waits
         self._taken: deque[list[bytes]] = deque()
         self._time = b""
@@ -133,6 +145,8 @@ class Line:
             return fail(self._room.closed)
         get = _Get(self._leave)
         get.receive = receive
+        self._newest += 1
+        get.number = self._newest
         if timeout:
             get.timer = self._room.reactor.callLater(timeout, self._time_out, get, timeout)
         self._gets[get] = None
@@ -201,19 +215,43 @@ class Line:
     def _cannot_ask(self, reason: Failure) -> None:
         if self._claims is not None and reason.check(ConnectionLost, CancelledError):
             self._claims.doubt()
-        if self._room.patient and reason.check(ConnectionLost):
+        if reason.check(FeedDoesNotExist):
+            self._feed_gone(reason)
+        elif self._passes(reason):
             # Not at once: as long as nobody says that there is a connection, there is none.
+            if self._room.up and passing(reason.value) is not Passing.CONNECTION:
+                self._retry.later(reason)
             self._rest()
         else:
             self._fail_gets(reason)
+
+    def _passes(self, reason: Failure) -> bool:
+        return self._room.patient and passes(reason.value, worked=self._known > 0)
 
     def _fail_gets(self, reason: Failure) -> None:
         gets = self._all_gets()
         self._rest()
         _fail(gets, reason)
 
+    def _feed_gone(self, reason: Failure) -> None:
+        """Fail those who came when there was no feed; the others wait for the next one."""
+        self._resumed.end()
+        late = [get for get in self._gets if get.number > self._known]
+        for get in late:
+            self._take_off(get)
+        if not self._gets:
+            self._rest()
+        elif self._moved:  # somebody puts items all the same
+            self._give_back()
+            self._retry.later(reason)
+            self._rest()
+        else:
+            self._begin_wait()
+        _fail(late, reason)
+
     def _deal(self, reply: list[bytes], count: int) -> None:
         """Hand the items over to those who wait."""
+        self._known = self._newest
         self._time, paused = reply[0], reply[1]
         if paused:
             self._hold()
@@ -310,10 +348,11 @@ class Line:
         redis = self._redis = await self._room.borrow()
         self._moved = await self._next(redis) if self._gets else b""
         self._redis = self._waiting = None
-        self._retry.succeeded()
         self._room.give_back(redis)
         if self._moved:
             self._moved_at = self._room.reactor.seconds()
+        else:
+            self._retry.succeeded()
         if self._gets:
             self._ask()
         else:
@@ -327,18 +366,31 @@ class Line:
         if health is not None:
             health.blocked(self)
         try:
-            block = ("BLMOVE", self._ids, self._transit, "RIGHT", "LEFT", 0)
-            moved: bytes | None = await redis.request(block, RAW)
+            moved = await self._block(redis, 0 if redis.client_id else self._brief)
+            while moved is None and self._gets and not redis.client_id:
+                moved = await self._block(redis, self._brief)
             return moved or b""
         finally:
             self._blocked = False
             if health is not None:
                 health.answered(self, redis)
 
+    async def _block(self, redis: WaitingConnection, seconds: float) -> bytes | None:
+        block = ("BLMOVE", self._ids, self._transit, "RIGHT", "LEFT", seconds)
+        moved: bytes | None = await redis.request(block, RAW)
+        if self._room.health is not None:
+            self._room.health.clear(redis)
+        return moved
+
+    @property
+    def _brief(self) -> float:
+        health = self._room.health
+        return BRIEF if health is None else min(BRIEF, health.reply_timeout / 2)
+
     def _cannot_wait(self, reason: Failure) -> None:
         self._waiting = None
         self._forget_connection()
-        if not (self._room.patient and passes(reason)):
+        if not self._passes(reason):
             self._fail_gets(reason)
             return
         if self._gets and self._room.up:
@@ -356,13 +408,15 @@ class Line:
 
     def check(self) -> None:
         """Have BLMOVE answered, to see whether its connection still is one."""
-        health = self._room.health
-        if self._room.up and health is not None and health.may_unblock:
+        if self._redis is not None and self._blocked and not self._redis.client_id:
+            if self._room.health is not None:
+                self._room.health.suspect(self._redis)  # which answers soon by itself
+        elif self._room.up:
             self._end_wait(TRIES)
 
     def _end_wait(self, tries: int) -> None:
         """Have BLMOVE answered, for instance because nobody is left who wants its id."""
-        if not self._blocked or self._redis is None:
+        if not self._blocked or self._redis is None or not self._redis.client_id:
             return
         if not tries or not self._room.up:
             self._forget_connection()
@@ -373,7 +427,7 @@ class Line:
             self._wait_ended,
             self._cannot_unblock,
             callbackArgs=(self._redis, self._blocks, tries),
-            errbackArgs=(self._blocks,),
+            errbackArgs=(self._redis, self._blocks),
         )
 
     def _wait_ended(
@@ -389,10 +443,10 @@ class Line:
             # answer may.
             self._end_wait(tries - 1)
 
-    def _cannot_unblock(self, reason: Failure, block: int) -> None:
-        health = self._room.health
-        if health is not None and self._gets:
-            health.cannot_unblock(reason)
+    def _cannot_unblock(self, reason: Failure, redis: WaitingConnection, block: int) -> None:
+        if reason.check(ResponseError):
+            redis.client_id = 0  # it was allowed before
+        if self._room.patient and self._gets:
             return
         # It must not go on waiting for nobody: what it gets would be stuck.
         if not reason.check(ConnectionLost):

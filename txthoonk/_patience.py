@@ -1,8 +1,9 @@
-"""What waiting across an outage takes: which errors pass, and who has gone silent.
+"""What waiting across an outage takes: when to try again, and who has gone silent.
 
 A connection on which BLMOVE waits says nothing for hours, and so does one whose peer has
 vanished.  So the server is asked now and then to end the wait: where that is answered
 on the publisher's connection, and not on the one that waits, nobody is there any more.
+Where ending it is forbidden, BLMOVE waits for some seconds only, each time.
 """
 
 from __future__ import annotations
@@ -10,33 +11,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
-from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txthoonk._connection import LAST_DELAY, back_off, level_of
-from txthoonk._health import PONG_TIMEOUT, Silence, check_pong, is_well, silence
-from txthoonk._redis import FULL, RedisProtocol
-from txthoonk.errors import ConnectionLost, ResponseError
+from txthoonk._health import PONG_TIMEOUT, Silence, check_pong, silence
+from txthoonk._passing import serves
+from txthoonk._redis import RedisProtocol
 
 if TYPE_CHECKING:
     from txthoonk._line import Line
     from txthoonk._results import Results
     from txthoonk._waiting import WaitingRoom
 
-__all__ = ["Health", "Retry", "passes"]
-
-# Of a server that has just been started, or is about to become a replica.
-_CODES = ("LOADING", "UNBLOCKED")
-
-
-def passes(reason: Failure) -> bool:
-    """Tell whether what failed on a connection to wait on may succeed on the next one."""
-    error = reason.value
-    if isinstance(error, ResponseError):
-        return error.code in _CODES or FULL in str(error)
-    return isinstance(error, (ConnectionLost, CancelledError))
+__all__ = ["Health", "Retry"]
 
 
 class Retry:
@@ -104,14 +93,11 @@ class Retry:
 class Health:
     """Drops those connections of a room that have gone silent, while somebody waits on them.
 
-    :ivar may_unblock: whether the server lets us end the waits.
     :ivar reply_timeout: seconds for an answer.
 
     :param interval: seconds from one check to the next; 0: nothing is checked.
     :param reply_timeout: seconds for an answer; None: 10.
     """
-
-    _log = Logger()
 
     def __init__(self, room: WaitingRoom, interval: float, reply_timeout: float | None) -> None:
         self._room = room
@@ -121,7 +107,6 @@ class Health:
         self._results: set[Results] = set()
         self._suspects: dict[RedisProtocol, Silence] = {}
         self._timer: IDelayedCall | None = None
-        self.may_unblock = True
 
     # -- who waits --------------------------------------------------------------
 
@@ -193,20 +178,11 @@ class Health:
 
     def _pong(self, reply: Any, subscriber: RedisProtocol) -> None:
         self.clear(subscriber)
-        if isinstance(reply, Failure) and not is_well(error := cast(BaseException, reply.value)):
+        if isinstance(reply, Failure) and not serves(error := cast(BaseException, reply.value)):
             subscriber.abort(error)
             return
         for results in self._results:
             results.alive()
-
-    def cannot_unblock(self, reason: Failure) -> None:
-        """Learn why a wait was not ended."""
-        if reason.check(ResponseError) and self.may_unblock:
-            self.may_unblock = False
-            self._log.warn(
-                "cannot see whether connections that wait are alive: {error}",
-                error=reason.getErrorMessage(),
-            )
 
     def suspect(self, redis: RedisProtocol) -> None:
         """Drop a connection, unless it is cleared in time."""

@@ -11,7 +11,7 @@ import codecs
 from collections import deque
 from collections.abc import Callable
 from threading import get_ident
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import hiredis
 from twisted.internet.address import UNIXAddress
@@ -22,6 +22,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txthoonk._encoding import RAW, TEXT, Encoding, pack
+from txthoonk._passing import FULL, needs_another_server
 from txthoonk._scripts import Script
 from txthoonk._threads import wrong_thread
 from txthoonk._together import MOST_BYTES, Together, only
@@ -37,11 +38,12 @@ from txthoonk.errors import (
     shown,
 )
 
+if TYPE_CHECKING:
+    from txthoonk._servers import Server
+
 __all__ = ["RedisProtocol", "Waiting"]
 
-
 MOST_UNSENT = 25  # calls
-FULL = "max number of clients"  # says a server that refuses a connection
 
 _NOT_YET = object()
 _UNUSUAL = (Exception, hiredis.PushNotification)
@@ -79,9 +81,15 @@ class RedisProtocol(Protocol):
     :param errors: the codec error handler that goes with *charset*.
     :param username: the ACL user that the password belongs to.
     :ivar heard: how often bytes have come.
+    :ivar server: what the server has said of itself; None if it was not asked.
+    :ivar misplaced: is called with this connection, an error that means that another server
+        must be asked, and the script that met it, if that is known; before the caller.
     :raises LookupError: for a *charset* or *errors* that Python does not know.
     :raises InvalidType: for a password or user that is not text.
     """
+
+    server: Server | None = None
+    misplaced: Callable[[RedisProtocol, Exception, Script | None], object] | None = None
 
     _log = Logger()
     _together: Together | None = None
@@ -286,7 +294,7 @@ class RedisProtocol(Protocol):
     ) -> Deferred[Any]:
         if script is None:
             return self.request(command, encoding).addCallback(only)
-        return self.call(script, command, encoding).addCallback(only)
+        return self.call(script, command, encoding).addCallback(only, self._failed)
 
     def _may_wait(self) -> bool:
         """Tell whether others are under way, so that more may come in this turn."""
@@ -304,7 +312,7 @@ class RedisProtocol(Protocol):
             self._send_together()
         elif not self._reading:
             cast(Any, self.transport).reactor.callLater(0, self._turn_ended)
-        self._together = Together(script, prefix, encoding)
+        self._together = Together(script, prefix, encoding, self._failed)
         return self._together
 
     def _turn_ended(self) -> None:
@@ -392,7 +400,13 @@ class RedisProtocol(Protocol):
                 script, waiting.script = waiting.script, None
                 self._call_with_source(waiting, script)
             else:
+                self._failed(reply, waiting.script)
                 waiting.errback(reply)
+
+    def _failed(self, error: Exception, script: Script | None = None) -> None:
+        """Learn of an error before its caller does."""
+        if self.misplaced is not None and needs_another_server(error):
+            self.misplaced(self, error, script)
 
     def pushReceived(self, message: list[Any]) -> None:
         """Take an out-of-band message of RESP3, which answers no request."""

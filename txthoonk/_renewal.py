@@ -13,8 +13,8 @@ from twisted.python.failure import Failure
 from txthoonk._encoding import TEXT
 from txthoonk._keys import CONFFEED
 from txthoonk._listening import Listening
+from txthoonk._passing import Passing, passes, passing
 from txthoonk._scripts import load
-from txthoonk.errors import ConnectionLost
 
 if TYPE_CHECKING:
     from txthoonk._publishing import Publishing
@@ -133,8 +133,10 @@ class Renewal:
             Deferred.fromCoroutine(self._renew(list(some))).addErrback(self._cannot)
 
     def _cannot(self, reason: Failure) -> None:
-        if not reason.check(ConnectionLost):
+        if not passes(reason.value, worked=True):
             self._log.failure("claims cannot be renewed", reason)
+        elif passing(reason.value) is not Passing.CONNECTION:  # of which others tell
+            self._log.warn("claims cannot be renewed now: {error}", error=reason.getErrorMessage())
 
     async def _renew(self, some: list[Renewed]) -> None:
         for part in _parts(some):

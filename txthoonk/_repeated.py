@@ -67,8 +67,7 @@ class Repeated:
         self._retry.succeeded()
 
     def _not_answered(self, reason: Failure, words: list[bytes]) -> None:
-        # Redis 6 has the code of a command that failed in a script in the text only.
-        if "WRONGTYPE" in f"{getattr(reason.value, 'code', '')} {reason.value}":
+        if getattr(reason.value, "code", "") == "WRONGTYPE":
             self._log.failure("{script} failed", reason, script=self._script.name)
             return  # the feed is gone, and something else is in its place
         self._due += words

@@ -24,7 +24,8 @@ from twisted.python.failure import Failure
 from txthoonk._deferring import deferring
 from txthoonk._dispatch import Handler
 from txthoonk._keys import feed_channel, job_finish_channel
-from txthoonk._patience import Retry, passes
+from txthoonk._passing import passes
+from txthoonk._patience import Retry
 from txthoonk._thoonk_sub import ThoonkSub
 from txthoonk.errors import ConnectionLost, Empty, InvalidResponse, JobStalled, shown
 from txthoonk.protocol import RedisSubscriber
@@ -102,6 +103,7 @@ class Results:
         self._look = look
         self._waits: dict[str, dict[_Wait, None]] = {}
         self._handlers: list[tuple[ResultSub, int]] = []
+        self._listened = False  # whether it ever did
         self._attempt: Deferred[list[tuple[ResultSub, int]]] | None = None
         self._joining: list[Deferred[ResultSub]] = []
         self._retry = Retry(room, f"results of {name!r}", self.resume, RENEWAL)
@@ -185,7 +187,7 @@ class Results:
 
     def _cannot_search(self, reason: Failure, id_: str, wait: _Wait) -> None:
         wait.searching = False
-        if not (self._room.patient and passes(reason)):
+        if not (self._room.patient and passes(reason.value, self._listened)):
             self._fail(reason, id_, wait)
         elif self._room.up and self._waits:
             self._retry.later(reason)
@@ -322,6 +324,7 @@ class Results:
 
     def _listens(self, handlers: list[tuple[ResultSub, int]]) -> None:
         self._attempt = None
+        self._listened = True
         self._handlers = handlers
         joining, self._joining = self._joining, []
         for one in joining:

@@ -103,14 +103,17 @@ class ThoonkFactory(ReconnectingClientFactory):
         """Build the protocol for a new connection.
 
         An object whose connection was lost, and that was not closed, gets the new
-        one: its feeds and handlers go on.
+        one: its feeds and handlers go on, in the database that it has selected.
         """
         self.resetDelay()  # type: ignore[no-untyped-call]
-        redis = self.protocol(*self._arguments)
+        db, password, charset, errors, username = self._arguments
         if self._lost:
             wrapper = self._lost.popleft()
-            wrapper.set_redis(redis)
+            last = wrapper.redis
+            db, password, username = last.db, last.password, last.username
+            wrapper.set_redis(self.protocol(db, password, charset, errors, username))
         else:
+            redis = self.protocol(db, password, charset, errors, username)
             wrapper = self.protocol_wrapper(redis, **self._options)
             wrapper.factory = self
         return wrapper

@@ -30,12 +30,21 @@ class Together:
     :ivar script: what they call; None: a command.
     :ivar prefix: the words before the groups.
     :ivar encoding: how to decode the replies.
+
+    :param refused: is called with each answer that is an error, before the caller gets it.
     """
 
-    def __init__(self, script: Script | None, prefix: tuple[Any, ...], encoding: Encoding) -> None:
+    def __init__(
+        self,
+        script: Script | None,
+        prefix: tuple[Any, ...],
+        encoding: Encoding,
+        refused: Callable[[Exception], object] = lambda _: None,
+    ) -> None:
         self.script = script
         self.prefix = prefix
         self.encoding = encoding
+        self._refused = refused
         self._groups: list[tuple[Any, ...]] = []
         self._calls: list[Deferred[Any]] = []
         self._bytes = 0
@@ -82,6 +91,7 @@ class Together:
             return
         for call, answer in zip(self._calls, answers, strict=True):
             if isinstance(answer, Exception):
+                self._refused(answer)
                 call.errback(answer)
             else:
                 call.callback(answer)
@@ -92,10 +102,11 @@ class Together:
             call.errback(Failure(reason.value))
 
 
-def only(answers: Any) -> Any:
-    """Give the answer of a call that was alone."""
+def only(answers: Any, refused: Callable[[Exception], object] = lambda _: None) -> Any:
+    """Give the answer of a call that was alone; see :class:`Together`."""
     if not isinstance(answers, list) or len(answers) != 1:
         raise InvalidResponse(f"not one answer: {shown(answers)}")
     if isinstance(answers[0], Exception):
+        refused(answers[0])
         raise answers[0]
     return answers[0]

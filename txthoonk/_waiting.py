@@ -13,12 +13,18 @@ waits.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, Union
+from collections.abc import Awaitable, Callable, Hashable
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, Union, cast
 from weakref import WeakValueDictionary
 
 from twisted.internet.address import UNIXAddress
-from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.defer import (
+    CancelledError,
+    Deferred,
+    FirstError,
+    gatherResults,
+    succeed,
+)
 from twisted.internet.endpoints import UNIXClientEndpoint
 from twisted.internet.interfaces import IAddress, ISSLTransport, IStreamClientEndpoint
 from twisted.internet.protocol import Factory
@@ -26,15 +32,24 @@ from twisted.python.failure import Failure
 
 from txthoonk._claims import Claims
 from txthoonk._encoding import TEXT
-from txthoonk._health import HEALTH, REPLY_TIMEOUT, is_well, ping
+from txthoonk._health import HEALTH, REPLY_TIMEOUT, ping
 from txthoonk._hosts import tcp_endpoint
 from txthoonk._line import Line
 from txthoonk._listening import Listening
+from txthoonk._passing import passes, serves
 from txthoonk._patience import Health
+from txthoonk._redis import RedisProtocol
 from txthoonk._repeated import Repeated
 from txthoonk._results import Results, ResultSub
 from txthoonk._timekeeper import Timekeeper
-from txthoonk.errors import ConnectionError, ConnectionLost, ResponseError, ThoonkError
+from txthoonk.errors import (
+    AuthenticationError,
+    ConnectionError,
+    ConnectionLost,
+    ResponseError,
+    ThoonkError,
+    WrongServer,
+)
 from txthoonk.protocol import Redis, RedisSubscriber
 
 if TYPE_CHECKING:
@@ -79,6 +94,8 @@ class WaitingConnection(Redis):
 
     :ivar client_id: the server's number of it, for CLIENT UNBLOCK.
     :ivar last_used: when it was given back, in seconds.
+    :ivar client_id: the server's number of it, for CLIENT UNBLOCK; 0 where that is forbidden:
+        then the command must end by itself.
     """
 
     client_id = 0
@@ -101,6 +118,7 @@ class WaitingRoom:
         0 for none.
     :param reply_timeout: seconds that a patient room waits for answers that come at once;
         None: 10.
+    :param check: looks at the server of each new connection; where that fails, it is dropped.
     """
 
     def __init__(
@@ -112,8 +130,10 @@ class WaitingRoom:
         patient: bool = False,
         health: float = HEALTH,
         reply_timeout: float | None = REPLY_TIMEOUT,
+        check: Callable[[RedisProtocol], Awaitable[None]] | None = None,
     ) -> None:
         self.pub = pub
+        self._check = check
         self.patient = patient
         self.up = not patient
         self.closed: ConnectionLost | None = None
@@ -196,7 +216,7 @@ class WaitingRoom:
             self.forget(redis)
         redis = await self._connect(WaitingConnection)
         try:
-            redis.client_id = await self._in_time(redis.request(("CLIENT", "ID"), TEXT))
+            redis.client_id = await self._number(redis)
         except BaseException:
             self.forget(redis)
             raise
@@ -209,13 +229,26 @@ class WaitingRoom:
         try:
             await ping(redis, SPARE_TIMEOUT, self.reactor)
         except ResponseError as error:
-            return is_well(error)
+            return serves(error)
         except ThoonkError:
             return False
         except BaseException:  # cancelled
             self.forget(redis)
             raise
         return True
+
+    async def _number(self, redis: WaitingConnection) -> int:
+        """Ask for a connection's number, and whether its wait may be ended by that."""
+        words: tuple[tuple[str | int, ...], ...] = (("CLIENT", "ID"), ("CLIENT", "UNBLOCK", 0))
+        asked = [redis.request(command, TEXT) for command in words]
+        try:
+            number, _ = await self._in_time(gatherResults(asked, consumeErrors=True))
+        except FirstError as first:
+            error = cast(BaseException, first.subFailure.value)
+            if passes(error) or isinstance(error, AuthenticationError):
+                raise error from None
+            return 0
+        return cast(int, number)
 
     def give_back(self, redis: WaitingConnection) -> None:
         """Take back a connection on which nobody waits any more."""
@@ -239,6 +272,12 @@ class WaitingRoom:
         except Exception as error:
             raise ConnectionLost(f"no connection to wait on: {error}") from error
         self._open.append(made)
+        if self._check is not None:
+            try:
+                await self._check(_redis_of(made))
+            except BaseException:
+                self.forget(made)
+                raise
         return made
 
     def _in_time(self, answer: Deferred[Answer]) -> Deferred[Answer]:
@@ -255,8 +294,22 @@ class WaitingRoom:
         """Drop a connection that is of no use any more."""
         if connection in self._open:
             self._open.remove(connection)
-            redis = connection.redis if isinstance(connection, ResultSub) else connection
-            redis.abort()
+            _redis_of(connection).abort()
+
+    def move(self, differs: Callable[[RedisProtocol], bool]) -> None:
+        """Drop the connections to another server than the publisher's; see :meth:`resume`.
+
+        :param differs: tells which ones these are.
+        """
+        for connection in list(self._open):
+            redis = _redis_of(connection)
+            if differs(redis):
+                if isinstance(connection, WaitingConnection):
+                    connection.client_id = 0  # at the present server that is somebody else
+                redis.abort(WrongServer("the publisher's connection leads elsewhere"))
+        for redis in [redis for redis in self._spare if differs(redis)]:
+            self._spare.remove(redis)
+            self.forget(redis)
 
     def _endpoint(self) -> IStreamClientEndpoint:
         if self._given_endpoint is not None:
@@ -354,7 +407,6 @@ class WaitingRoom:
         for one in list(self.active):
             one.resume()
         # What has ended the publisher's connection may have ended others, silently.
-        health.may_unblock = True
         health.check()
 
     def lost(self) -> None:
@@ -396,3 +448,7 @@ class WaitingRoom:
         for closed in [connection.close() for connection in list(self._open)]:
             await closed
         self.drop(error)
+
+
+def _redis_of(connection: AnyConnection) -> RedisProtocol:
+    return connection.redis if isinstance(connection, ResultSub) else connection

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AuthenticationError",
+    "ClusterNotSupported",
     "ConfigNotReadable",
     "Conflict",
     "ConnectionError",
@@ -48,6 +49,7 @@ __all__ = [
     "ResponseError",
     "SubscriptionEnded",
     "ThoonkError",
+    "WrongServer",
     "WrongThread",
     "from_reply",
     "shown",
@@ -189,6 +191,17 @@ class NotSent(ConnectionLost):
     """There was no connection for too long, so the call was never sent."""
 
 
+class WrongServer(ConnectionLost):
+    """The server at that address is a replica, or another one than that of the publisher.
+
+    The connection was given up, and the next one may lead to the right one.
+    """
+
+
+class ClusterNotSupported(ConnectionError):
+    """The server is a node of a Redis Cluster, where the keys of a feed have no place together."""
+
+
 class ResponseError(RedisError):
     """Redis answered with an error.
 
@@ -252,6 +265,8 @@ _REPEATED = (
     re.compile(r"(Invalid argument ').*(' for CONFIG SET '\w*(?:pass|auth))", re.S),
     re.compile(r"(HELLO option ').*(')", re.S),
 )
+# Redis 6 has the code of a command that failed in a script in the text only.
+_IN_SCRIPT = re.compile(r"(?:: |^)@user_script: ?\d+: -?([A-Z]+) ")
 
 
 def shown(value: object) -> str:
@@ -291,5 +306,6 @@ def from_reply(text: str) -> ThoonkError:
         return _SCRIPT_CODES[code](message)
     known = _SERVER_CODES.get(code)
     exception = known(message) if known else ResponseError(text)
-    exception.code = code
+    within = _IN_SCRIPT.search(text)
+    exception.code = within[1] if within else code
     return exception

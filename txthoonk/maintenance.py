@@ -16,11 +16,11 @@ from twisted.python.failure import Failure
 from txthoonk._deferring import MISFITS
 from txthoonk._encoding import TEXT
 from txthoonk._keys import check_name, feed_key
+from txthoonk._passing import passes
 from txthoonk._publishing import Publishing
 from txthoonk._threads import check_thread
 from txthoonk._timeouts import check_interval
 from txthoonk.errors import (
-    ConnectionLost,
     FeedDoesNotExist,
     FeedTypeMismatch,
     InvalidType,
@@ -124,9 +124,11 @@ class Maintenance(Service):
             self._pass = None
 
     def _failed(self, reason: Failure) -> None:
-        if reason.check(ConnectionLost):
+        if reason.check(CancelledError):
+            return
+        if passes(reason.value, worked=True):
             self._log.warn("no maintenance: {error}", error=reason.getErrorMessage())
-        elif not reason.check(CancelledError):
+        else:
             self._log.failure("maintenance failed", reason)
 
     # -- a pass -------------------------------------------------------------------------
@@ -135,9 +137,9 @@ class Maintenance(Service):
         for feed in self._feeds if self._feeds is not None else await self._all_feeds():
             try:
                 await self._maintain(feed)
-            except ConnectionLost:
-                raise
             except ThoonkError as error:
+                if passes(error) and not _is_full(error):
+                    raise  # the next feed would meet it, too
                 # It may be gone, or there again as another type.
                 self._leave(feed if isinstance(feed, str) else feed.name)
                 if not isinstance(error, FeedDoesNotExist):
@@ -184,8 +186,8 @@ class Maintenance(Service):
             if await request(("SET", key, self._uuid, *last, "NX"), TEXT):
                 return True
         except ResponseError as error:
-            # What a pass does frees memory, and several at once do no harm.
-            if error.code != "OOM":
+            # Several passes at once do no harm.
+            if not _is_full(error):
                 raise
             return True
         return bool(await request(("GET", key), TEXT) == self._uuid)
@@ -194,6 +196,11 @@ class Maintenance(Service):
         job = self._attended.pop(name, None)
         if job is not None:
             job._timekeeper.leave()
+
+
+def _is_full(error: ThoonkError) -> bool:
+    """Tell whether there is no memory: what a pass does frees some."""
+    return isinstance(error, ResponseError) and error.code == "OOM"
 
 
 def _checked_all(feeds: object) -> list[FeedOrName]:

@@ -24,9 +24,11 @@ from zope.interface import implementer
 from txthoonk._connection import Connection
 from txthoonk._deferring import also, deferring
 from txthoonk._dispatch import Handler
-from txthoonk._health import HEALTH, REPLY_TIMEOUT, text_of
+from txthoonk._health import HEALTH, PONG_TIMEOUT, REPLY_TIMEOUT, text_of
+from txthoonk._passing import passes
 from txthoonk._publishing import Publishing
 from txthoonk._server import RedisServer
+from txthoonk._servers import Servers
 from txthoonk._steady import SteadyRedis
 from txthoonk._stopping import StoppingService
 from txthoonk._thoonk_sub import ThoonkSub, check_handler
@@ -35,11 +37,13 @@ from txthoonk._timeouts import check_seconds
 from txthoonk._url import Target, parse_url
 from txthoonk._waiting import WaitingRoom
 from txthoonk.errors import (
+    ClusterNotSupported,
     ConnectionLost,
     InvalidInput,
     NotSent,
     ResponseError,
     ThoonkError,
+    WrongServer,
     shown,
 )
 from txthoonk.mirror import Mirror, follow
@@ -77,10 +81,7 @@ class _Embedded:
 
 def _is_final(error: Exception) -> bool:
     """Tell whether Redis has said that it will not let us in."""
-    passing = ("LOADING", "MASTERDOWN", "BUSY")
-    if isinstance(error, ResponseError) and error.code not in passing:
-        return "max number of clients" not in str(error)
-    return False
+    return isinstance(error, (ResponseError, ClusterNotSupported)) and not passes(error)
 
 
 def _check_options(wait: float, limit: int, health: float, reply_timeout: float | None) -> None:
@@ -189,24 +190,31 @@ class Thoonk(Publishing, StoppingService):
         self._steady = self.redis = SteadyRedis(
             reactor=reactor, name=self._target.text, wait=wait, limit=limit, **self._credentials
         )
-        self.waiting_room = WaitingRoom(self, reactor, endpoint, patient=True, **options)
+        self._servers = Servers(
+            reactor, self._target.text, reply_timeout or PONG_TIMEOUT, self._leave
+        )
+        self.waiting_room = WaitingRoom(
+            self, reactor, endpoint, patient=True, check=self._servers.check, **options
+        )
         self._refuse_calls()
         self._sub = ThoonkSub(RedisSubscriber(**self._credentials))
         options |= {"reactor": reactor, "name": self._target.text, "policy": retry_policy}
         self._publisher: Connection[Redis] = Connection(
             endpoint,
-            lambda: Redis(**self._credentials),
+            lambda: Redis(**self._present_credentials()),
             up=self._publisher_up,
             down=self._publisher_down,
             attempt_failed=self._attempt_failed,
+            check=self._servers.check_publisher,
             **options,
         )
         self._subscriber: Connection[RedisSubscriber] = Connection(
             endpoint,
-            lambda: RedisSubscriber(**self._credentials),
+            lambda: RedisSubscriber(**self._present_credentials()),
             up=self._subscriber_up,
             down=self._subscriber_down,
             attempt_failed=self._attempt_failed,
+            check=self._servers.check,
             **options,
         )
         self._sub._sources.reader = _Reader(self)
@@ -235,6 +243,11 @@ class Thoonk(Publishing, StoppingService):
     @property
     def _credentials(self) -> dict[str, Any]:
         return self._target.credentials
+
+    def _present_credentials(self) -> dict[str, Any]:
+        """Give what is chosen by now: see ``select()`` and ``auth()`` of :attr:`redis`."""
+        steady = self._steady
+        return {"db": steady.db, "username": steady.username, "password": steady.password}
 
     def _make_endpoint(self) -> IStreamClientEndpoint:
         if not self._target.embedded:
@@ -405,12 +418,20 @@ class Thoonk(Publishing, StoppingService):
 
     # -- the connections ----------------------------------------------------------------
 
+    def _leave(self, error: WrongServer) -> None:
+        self._publisher.leave(error)
+
     def _publisher_up(self, redis: Redis) -> None:
+        self._servers.came(redis)
+        if self._up["subscriber"] and self._servers.differs(self._sub.redis):
+            self._subscriber.leave(WrongServer("the publisher's connection leads elsewhere"))
+        self.waiting_room.move(self._servers.differs)
         self._steady.connected(redis)
         self.waiting_room.resume()
         self._is_up("publisher")
 
     def _publisher_down(self, error: ConnectionLost) -> None:
+        self._servers.went()
         self._steady.disconnected(error)
         self.waiting_room.lost()
         self._is_down("publisher", error)

@@ -8,7 +8,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.unit.wire import SCRIPTS, Connection, Endpoint, lose
+from tests.unit.wire import NUMBER, SCRIPTS, Connection, Endpoint, lose
 from txthoonk._steady import SteadyRedis
 from txthoonk._waiting import WaitingRoom
 from txthoonk.client import ThoonkPub
@@ -94,8 +94,8 @@ class PatienceTestCase(SynchronousTestCase):
         self.main.sent()
         self.main.answer([b"5.5", 0])
         connection = self.endpoint.connections[-1]
-        if connection.sent() == [[b"CLIENT", b"ID"]]:
-            connection.answer(77)
+        if connection.sent() == NUMBER:
+            connection.answer(77, 0)
             self.assertEqual(connection.sent(), [BLMOVE])
         return connection
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.defer import CancelledError
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionDone, ConnectionRefusedError
 from twisted.logger import globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
@@ -18,11 +18,12 @@ from tests.unit.connections import (
     Peer,
 )
 from tests.unit.wire import OK, outcome
-from txthoonk._connection import CLOSE_TIMEOUT, back_off
+from txthoonk._connection import CLOSE_TIMEOUT, LASTING, LEAVE_TIMEOUT, back_off
 from txthoonk.errors import (
     AuthenticationError,
     ConnectionLost,
     ResponseError,
+    WrongServer,
 )
 from txthoonk.protocol import Redis
 
@@ -516,3 +517,113 @@ class StopTests(ConnectionTestCase):
         peer = self.accept()
         peer.lose()
         self.assert_ended(stopped[0])
+
+
+class LeaveTests(ConnectionTestCase):
+    """A connection to the wrong place is given up."""
+
+    ERROR = WrongServer("a replica")
+
+    def test_idle(self) -> None:
+        """It is down at once, dropped, and there is another one."""
+        peer = self.come_up()
+        self.kinds()
+        self.connection.leave(self.ERROR)
+        (down,) = self.told
+        self.assertEqual(down[0], "down")
+        self.assertIn("a replica", str(down[1]))
+        self.assertTrue(peer.transport.disconnected)
+        self.assertNoResult(waiting := self.connection.when_connected())
+        peer.lose()
+        self.clock.advance(1)
+        self.clock.advance(0)
+        self.accept()
+        self.successResultOf(waiting)
+
+    def test_answered_first(self) -> None:
+        """What was sent is answered before it is dropped."""
+        peer = self.come_up()
+        called = peer.redis.send("GET", "x")
+        self.connection.leave(self.ERROR)
+        self.assertEqual(peer.sent(), [[b"GET", b"x"], PING])
+        peer.answer(b"$1\r\ny\r\n")
+        self.assertEqual(self.successResultOf(called), "y")
+        self.assertFalse(peer.transport.disconnected)
+        peer.answer()
+        self.assertTrue(peer.transport.disconnected)
+
+    def test_not_answered(self) -> None:
+        """But not if that takes too long."""
+        peer = self.come_up()
+        called = peer.redis.send("GET", "x")
+        self.connection.leave(self.ERROR)
+        self.clock.advance(LEAVE_TIMEOUT)
+        self.assertTrue(peer.transport.disconnected)
+        peer.lose()
+        self.assertIn("a replica", str(self.failureResultOf(called, ConnectionLost).value))
+
+    def test_twice(self) -> None:
+        """One that was left already is not left again, and a stop closes it."""
+        peer = self.come_up()
+        peer.redis.send("GET", "x").addErrback(lambda _: None)
+        self.connection.leave(self.ERROR)
+        self.connection.leave(self.ERROR)
+        self.assertEqual(self.kinds(), ["up", "down"])
+        stopped = self.connection.stop()
+        peer.lose()
+        self.assert_ended(stopped)
+
+    def test_back_off(self) -> None:
+        """The more are left soon after they came up, the longer it takes until the next."""
+        peer = self.come_up()
+        waits = []
+        for _ in range(4):
+            self.connection.leave(self.ERROR)
+            peer.lose()
+            attempts, since = len(self.endpoint.attempts), self.clock.seconds()
+            while len(self.endpoint.attempts) == attempts:
+                self.clock.advance(0.5)
+            waits.append(round(self.clock.seconds() - since))
+            peer = self.accept()
+        self.assertEqual(waits, [1, 2, 3, 4])
+        self.wait(LASTING + 1)
+        peer.sent()
+        peer.answer()
+        self.connection.leave(self.ERROR)
+        peer.lose()
+        self.clock.advance(1)
+        self.clock.advance(0)
+        self.assertEqual(len(self.endpoint.attempts), 6)
+
+
+class CheckTests(ConnectionTestCase):
+    """Who owns the connection may look at its server first."""
+
+    def test_looks(self) -> None:
+        """The connection is up when that has ended, and not if it fails."""
+        looks: list[Deferred[None]] = []
+
+        def look(redis: Redis) -> Deferred[None]:
+            looks.append(Deferred())
+            return looks[-1]
+
+        self.start(check=look)
+        peer = self.endpoint.accept()
+        self.assertEqual(looks, [])
+        peer.answer()
+        self.assertEqual(self.told, [])
+        looks.pop().errback(WrongServer("a replica"))
+        self.assertEqual(self.kinds(), ["failed"])
+        self.assertTrue(peer.transport.disconnected)
+        self.clock.advance(1)
+        self.clock.advance(0)
+        self.accept()
+        looks.pop().callback(None)
+        self.assertEqual(self.kinds(), ["up"])
+
+    def test_refused_ping(self) -> None:
+        """A full disk refuses PING as well, and who may not PING may do other things."""
+        for text in (b"-NOPERM no permissions\r\n", b"-MISCONF no space left on device\r\n"):
+            self.start()
+            self.endpoint.accept().answer(text)
+            self.assertEqual(self.kinds(), ["up"])

@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import directlyProvides
 
-from tests.unit.wire import Connection, Endpoint, lose
+from tests.unit.wire import NUMBER, Connection, Endpoint, lose
 from txthoonk._connection import LAST_DELAY
 from txthoonk._line import MOST, TRIES
 from txthoonk._waiting import SPARE
@@ -39,13 +39,14 @@ class LineTestCase(SynchronousTestCase):
         self.main.sent()
         self.main.answer([b"5.5", 0])
         (connection,) = self.endpoint.connections
-        if connection.sent() == [[b"CLIENT", b"ID"]]:
-            connection.answer(77)
+        if connection.sent() == NUMBER:
+            connection.answer(77, 0)
             self.assertEqual(connection.sent(), [BLMOVE])
         return connection
 
 
 BLMOVE = [b"BLMOVE", b"feed.ids:q", b"feed.transit:q", b"RIGHT", b"LEFT", b"0"]
+BRIEFLY = [*BLMOVE[:-1], b"3.0"]
 UNBLOCK = [b"CLIENT", b"UNBLOCK", b"77"]
 
 
@@ -133,7 +134,7 @@ class AskingTests(LineTestCase):
 
     def waiting_after_cancel(self) -> Connection:
         (waiting,) = self.endpoint.connections
-        waiting.answer(77)
+        waiting.answer(77, 0)
         waiting.sent()
         self.main.sent()
         return waiting
@@ -286,13 +287,54 @@ class WaitingTests(LineTestCase):
             self.assertIn("too many open files", str(error))
 
     def test_refused_by_the_server(self) -> None:
-        """So does a server that refuses to say who we are."""
+        """So does a server that lets nobody in."""
         get = self.queue.get()
         self.main.answer([b"5.5", 0])
         (waiting,) = self.endpoint.connections
-        waiting.answer(Exception("NOPERM this user has no permissions"))
+        waiting.answer(Exception("NOAUTH Authentication required."))
         self.failureResultOf(get, ResponseError)
         self.assertTrue(waiting.transport.disconnected)
+
+    def test_wait_that_cannot_be_ended(self) -> None:
+        """Where CLIENT, or UNBLOCK alone, is forbidden, BLMOVE waits briefly, again and again."""
+        no = Exception("NOPERM this user has no permissions to run the 'client' command")
+        for answers in ((no, no), (77, no), (Exception("ERR unknown command 'CLIENT'"), no)):
+            get = self.queue.get()
+            self.main.sent()
+            self.main.answer([b"5.5", 0])
+            waiting = self.endpoint.connections[-1]
+            waiting.answer(*answers)
+            self.assertEqual(waiting.sent(), [*NUMBER, BRIEFLY])
+            waiting.answer(None)
+            self.assertEqual(waiting.sent(), [BRIEFLY])
+            waiting.answer(b"a")
+            self.assertEqual(self.main.sent(), [[b"queue/get", b"q", b"1", b"a"]])
+            self.main.answer([b"6.5", 0, b"a", b"A"], 1)
+            self.assertEqual(self.successResultOf(get), "A")
+            self.main.sent()
+            self.pub.waiting_room.forget(self.pub.waiting_room._spare.pop())
+
+    def test_cancelled_wait_that_cannot_be_ended(self) -> None:
+        """It ends by itself; what it brings goes back, or to a get that has come meanwhile."""
+        no = Exception("NOPERM this user has no permissions to run the 'client' command")
+        cancelled = self.queue.get()
+        self.main.answer([b"5.5", 0])
+        (waiting,) = self.endpoint.connections
+        waiting.answer(no, no)
+        cancelled.cancel()
+        self.failureResultOf(cancelled, CancelledError)
+        self.main.sent()
+        waiting.answer(b"a")
+        self.assertEqual(self.main.sent(), [[b"queue/put_back", b"a", b""]])
+        self.main.answer(1)
+        again = self.queue.get()
+        self.main.answer([b"5.5", 0])
+        again.cancel()
+        self.failureResultOf(again, CancelledError)
+        waiting.sent()
+        waiting.answer(None)
+        self.assertEqual(waiting.sent(), [])
+        self.assertFalse(waiting.transport.disconnected)
 
     def test_encrypted(self) -> None:
         """From an encrypted connection nobody can tell how to open another: it says so."""

@@ -16,9 +16,9 @@ from tests.unit.patience import (
     unsubscribe,
 )
 from tests.unit.test_line import BLMOVE, LineTestCase
-from tests.unit.wire import Connection, Endpoint, lose
+from tests.unit.wire import NUMBER, Connection, Endpoint, lose
 from txthoonk._timekeeper import LEAST_WAIT, SETTLING
-from txthoonk.errors import ConnectionLost, Empty, FeedDoesNotExist
+from txthoonk.errors import ConnectionLost, Empty, FeedTypeMismatch
 from txthoonk.types import Job
 
 SUBSCRIBE, UNSUBSCRIBE = subscribe(CONFFEED, NEWFEED), unsubscribe(CONFFEED, NEWFEED)
@@ -100,8 +100,8 @@ class HoldTests(Held, LineTestCase):
         self.assertEqual(sub.sent(), UNSUBSCRIBE)
         self.assertEqual(len(self.endpoint.connections), 2)
         waiting = self.endpoint.connections[-1]
-        waiting.answer(77)
-        self.assertEqual(waiting.sent(), [[b"CLIENT", b"ID"], BLMOVE])
+        waiting.answer(77, 0)
+        self.assertEqual(waiting.sent(), [*NUMBER, BLMOVE])
         self.assertNoResult(get)
 
     def test_resumed_before_anybody_listens(self) -> None:
@@ -278,16 +278,29 @@ class HoldTests(Held, LineTestCase):
         self.assertEqual(sub.sent(), SUBSCRIBE + UNSUBSCRIBE)
         self.nothing_left(self.main)
 
-    def test_deleted(self) -> None:
+    def test_another_type(self) -> None:
         """An error of the script fails all who are held, and nobody listens."""
         get = self.queue.get()
         sub = self.hold()
         self.configure(sub)
         self.asked(1)
-        self.main.answer(Exception("NOFEED feed 'q' does not exist"))
-        self.failureResultOf(get, FeedDoesNotExist)
+        self.main.answer(Exception("WRONGFEEDTYPE feed 'q' is of type 'job'"))
+        self.failureResultOf(get, FeedTypeMismatch)
         self.assertEqual(sub.sent(), UNSUBSCRIBE)
         self.nothing_left(self.main, sub)
+
+    def test_deleted(self) -> None:
+        """Those who are held wait for the next feed of that name, as others do."""
+        get = self.queue.get()
+        sub = self.hold()
+        self.configure(sub)
+        self.asked(1)
+        self.main.answer(Exception("NOFEED feed 'q' does not exist"))
+        self.assertNoResult(get)
+        self.assertEqual(sub.sent(), UNSUBSCRIBE)
+        self.assertEqual(self.endpoint.connections[-1].sent(), NUMBER)
+        get.cancel()
+        self.failureResultOf(get, CancelledError)
 
     def test_subscriber_lost(self) -> None:
         """The line listens again, and asks: what was told meanwhile is lost."""
@@ -331,7 +344,7 @@ class JobTests(LineTestCase):
         self.main.sent()
         self.main.answer(NOTHING)
         sub, waiting = self.endpoint.connections
-        waiting.answer(77, b"a")
+        waiting.answer(77, 0, b"a")
         self.main.sent()
         self.main.answer([0, None, "0", None], PAUSED)
         self.assertEqual(self.main.sent(), [[b"queue/put_back", b"a", b""]])
@@ -347,7 +360,7 @@ class JobTests(LineTestCase):
         self.main.answer(NOTHING)
         sub, waiting = self.endpoint.connections
         sub.answer(*confirm(*CHANNELS))
-        waiting.answer(77, b"a")
+        waiting.answer(77, 0, b"a")
         self.main.answer(NOTHING_DUE, PAUSED, 1, PAUSED)
         self.clock.advance(LEAST_WAIT)
         self.main.answer(NOTHING_DUE)

@@ -5,13 +5,21 @@ from __future__ import annotations
 from itertools import pairwise
 
 from tests.unit.patience import (
+    BLMOVE,
+    HEALTH,
     REPLY,
     UNBLOCK,
     PatienceTestCase,
 )
 from tests.unit.wire import lose
 from txthoonk._line import FRESH
-from txthoonk.errors import ConnectionLost, Empty, FeedDoesNotExist, ResponseError
+from txthoonk.errors import (
+    ConnectionLost,
+    Empty,
+    FeedDoesNotExist,
+    FeedTypeMismatch,
+    ResponseError,
+)
 
 
 class PublisherLostTests(PatienceTestCase):
@@ -142,11 +150,92 @@ class PublisherLostTests(PatienceTestCase):
 
     def test_refused(self) -> None:
         """Other errors fail who waits."""
-        gets = [self.queue.get(), self.queue.get()]
-        self.main.answer(Exception("NOFEED feed 'q' does not exist"))
-        for get in gets:
-            self.failureResultOf(get, FeedDoesNotExist)
-        self.nothing_left()
+        for text, error in (
+            ("NOFEED feed 'q' does not exist", FeedDoesNotExist),
+            ("WRONGFEEDTYPE feed 'q' is of type 'feed'", FeedTypeMismatch),
+            ("NOPERM this user has no permissions", ResponseError),
+        ):
+            gets = [self.queue.get(), self.queue.get()]
+            self.main.answer(Exception(text))
+            for get in gets:
+                self.failureResultOf(get, error)
+            self.nothing_left()
+
+    def test_passing_refusals(self) -> None:
+        """What passes is asked again after a moment, and more rarely the longer it lasts."""
+        for text in (
+            "BUSY Redis is busy running a script",
+            "LOADING Redis is loading the dataset in memory",
+            "MISCONF Redis is configured to save RDB snapshots",
+            "READONLY You can't write against a read only replica.",
+            "ERR Error running script (call to f_00): @user_script:1: @user_script: 1: "
+            "-READONLY You can't write against a read only replica.",
+        ):
+            get = self.queue.get()
+            self.asked(1)
+            for _ in range(2):
+                self.main.answer(Exception(text))
+                self.assertEqual(self.main.sent(), [])
+                self.clock.advance(0.2)
+                self.asked(1)
+            self.main.answer([b"5.5", 0, b"a", b"A"], 1)
+            self.assertEqual(self.successResultOf(get), "A")
+            self.main.sent()
+
+    def test_rights_that_were_there(self) -> None:
+        """A password or a rule that is being changed is not the end of a get that waits."""
+        get = self.queue.get()
+        lose(self.waiting().protocol)
+        self.clock.advance(0.1)
+        self.asked(1)
+        self.main.answer([b"5.5", 0])
+        self.endpoint.connections[-1].answer(Exception("WRONGPASS invalid password"))
+        self.assertNoResult(get)
+        self.clock.advance(0.2)
+        self.asked(1)
+        self.leave(get)
+
+
+class DeletedTests(PatienceTestCase):
+    NO_FEED = Exception("NOFEED feed 'q' does not exist")
+
+    def test_goes_on(self) -> None:
+        """A get that waits is not disturbed by the end of the feed; one that comes then fails."""
+        get = self.queue.get()
+        waiting = self.waiting()
+        self.clock.advance(HEALTH)
+        self.main.answer(1)
+        waiting.answer(None)
+        late = self.queue.get()
+        self.main.answer(self.NO_FEED)
+        self.failureResultOf(late, FeedDoesNotExist)
+        self.assertEqual(waiting.sent(), [BLMOVE])
+        self.main.sent()
+        waiting.answer(b"a")
+        self.asked(1, b"a")
+        self.main.answer([b"5.5", 0, b"a", b"A"])
+        self.assertEqual(self.successResultOf(get), "A")
+
+    def test_list_without_a_feed(self) -> None:
+        """What is in the list of a feed that does not exist stays there, and is asked for rarely."""
+        get = self.queue.get()
+        waiting = self.waiting()
+        gaps = []
+        for _ in range(12):
+            waiting.answer(b"a")
+            self.asked(1, b"a")
+            self.main.answer(self.NO_FEED)
+            self.assertEqual(self.main.sent(), [[b"queue/put_back", b"a", b""]])
+            self.main.answer(1)
+            since = self.clock.seconds()
+            while not (sent := self.main.sent()):
+                self.clock.advance(0.05)
+            gaps.append(self.clock.seconds() - since)
+            self.assertEqual(sent, [[b"queue/get", b"q", b"1", b""]])
+            self.main.answer(self.NO_FEED)
+            self.assertEqual(waiting.sent(), [BLMOVE])
+        self.assertGreater(gaps[-1], 14.9)
+        self.leave(get)
 
 
 class WaitingConnectionLostTests(PatienceTestCase):

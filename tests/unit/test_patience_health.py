@@ -18,6 +18,9 @@ from txthoonk.errors import ConnectionLost
 from txthoonk.types import Queue
 
 
+NO = Exception("NOPERM this user has no permissions to run the 'client' command")
+
+
 class HealthTests(PatienceTestCase):
     def test_alive(self) -> None:
         """Now and then BLMOVE is ended, and sent anew; nobody notices."""
@@ -83,16 +86,35 @@ class HealthTests(PatienceTestCase):
         self.nothing_left()
 
     def test_may_not_unblock(self) -> None:
-        """Where that is forbidden, it is told once, and the waits go on."""
+        """Where that is forbidden, BLMOVE waits briefly: it must be answered by itself."""
+        get = self.queue.get()
+        self.main.sent()
+        self.main.answer([b"5.5", 0])
+        (waiting,) = self.endpoint.connections
+        waiting.answer(NO, NO)
+        for _ in range(3):
+            self.pass_time(HEALTH)
+            waiting.answer(None)
+        self.pass_time(REPLY - 1)
+        self.assertFalse(waiting.transport.disconnected)
+        self.pass_time(HEALTH + 1)
+        self.assertTrue(waiting.transport.disconnected)
+        self.assertEqual(self.main.sent(), [])
+        self.assertNoResult(get)
+        self.leave(get)
+
+    def test_may_not_unblock_any_more(self) -> None:
+        """Where that is forbidden meanwhile, the wait goes on, on another connection."""
         get = self.queue.get()
         waiting = self.waiting()
         self.clock.advance(HEALTH)
         self.assertEqual(self.main.sent(), [UNBLOCK])
-        self.main.answer(Exception("NOPERM this user has no permissions"))
-        self.pass_time(10 * HEALTH)
-        self.assertEqual(self.main.sent(), [])
-        self.assertFalse(waiting.transport.disconnected)
-        self.assertNoResult(get)
+        self.main.answer(NO)
+        self.pass_time(HEALTH + REPLY)
+        self.assertTrue(waiting.transport.disconnected)
+        lose(waiting.protocol)
+        self.clock.advance(0.1)
+        self.asked(1)
         self.leave(get)
 
     def test_not_while_the_publisher_is_away(self) -> None:
@@ -147,7 +169,7 @@ class HealthTests(PatienceTestCase):
         gets = [Queue(self.pub, name).get() for name in "abc"]
         self.main.answer(*[[b"5.5", 0] for _ in gets])
         for connection in self.endpoint.connections:
-            connection.answer(77)
+            connection.answer(77, 0)
         self.assertEqual(len(self.clock.getDelayedCalls()), 1)
         self.leave(*gets)
         for connection in self.endpoint.connections:

@@ -11,7 +11,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.unit.connections import PING, PONG, SECRET, Endpoint, Peer
-from tests.unit.wire import OK, SCRIPTS, resp
+from tests.unit.wire import NUMBER, OK, SCRIPTS, resp
 from txthoonk.errors import (
     InvalidInput,
     InvalidType,
@@ -22,6 +22,7 @@ from txthoonk.types import Queue
 URL = "redis://there/0"
 #: What a feed that does not exist answers.
 GREETING = [[b"AUTH", b"me", SECRET.encode()], [b"SELECT", b"2"]]
+NO_INFO = b"-NOPERM this user has no permissions to run the 'info' command\r\n"
 NO_FEED = b"-NOFEED feed 'x' does not exist\r\n"
 BLMOVE = [b"BLMOVE", b"feed.ids:q", b"feed.transit:q", b"RIGHT", b"LEFT", b"0"]
 
@@ -101,6 +102,9 @@ class ServiceTestCase(SynchronousTestCase):
                 peer.answer(OK * len(greeting))
                 peer.sent()
             peer.answer()
+            if b"INFO" in peer.transport.value():
+                peer.sent()
+                peer.answer(NO_INFO)
         return peer
 
     def accept_both(self) -> None:
@@ -153,8 +157,8 @@ class ServiceTestCase(SynchronousTestCase):
         self.assertEqual(self.names(self.pub), [b"queue/get"])
         self.pub.answer(resp([b"5.5", 0]))
         waiting = self.accept()
-        waiting.answer(resp(77))
-        self.assertEqual(waiting.sent(), [[b"CLIENT", b"ID"], BLMOVE])
+        waiting.answer(resp(77) + resp(0))
+        self.assertEqual(waiting.sent(), [*NUMBER, BLMOVE])
         return get, waiting
 
     def nothing_left(self) -> None:
@@ -226,8 +230,8 @@ class MakeTests(ServiceTestCase):
             self.pub, self.sub = self.endpoint.peers
             for peer in (self.pub, self.sub):
                 self.assertEqual(peer.sent(), GREETING)
-                peer.answer(OK + OK + PONG)
-            self.assertEqual(self.names(self.pub), [b"PING", b"SCRIPT", b"queue/get"])
+                peer.answer(OK + OK + PONG + NO_INFO)
+            self.assertEqual(self.names(self.pub), [b"PING", b"INFO", b"SCRIPT", b"queue/get"])
             self.pub.answer(OK + resp([b"5.5", 0]))
             self.assertEqual(self.endpoint.accept().sent(), GREETING)
             get.cancel()

@@ -19,7 +19,7 @@ from tests.unit.keepers import (
     notice,
 )
 from tests.unit.patience import Slow
-from tests.unit.wire import SCRIPTS, Connection, lose
+from tests.unit.wire import NUMBER, SCRIPTS, Connection, lose
 from txthoonk._timekeeper import LEAST_WAIT, MARGIN
 from txthoonk.client import ThoonkPub
 from txthoonk.errors import ConnectionLost
@@ -46,8 +46,8 @@ class GetTests(SynchronousTestCase):
         self.assertEqual(self.main.sent(), [DUE])
         self.assertEqual(sub.sent(), SUBSCRIBE)
         sub.answer(*CONFIRMED)
-        waiting.answer(77)
-        self.assertEqual(waiting.sent(), [[b"CLIENT", b"ID"], BLMOVE])
+        waiting.answer(77, 0)
+        self.assertEqual(waiting.sent(), [*NUMBER, BLMOVE])
         self.main.answer(NOTHING_DUE)
         self.clock.advance(LEAST_WAIT)
         self.assertEqual(self.main.sent(), [DUE])
@@ -127,7 +127,7 @@ class GetTests(SynchronousTestCase):
         self.main.sent()
         self.main.answer([b"5.5", 0])
         (waiting,) = self.endpoint.connections
-        self.assertEqual(waiting.sent(), [[b"CLIENT", b"ID"]])
+        self.assertEqual(waiting.sent(), NUMBER)
         self.assertEqual(self.main.sent(), [])
         self.nothing_left()
         self.assertNoResult(get)

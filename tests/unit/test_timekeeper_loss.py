@@ -164,7 +164,7 @@ class OutageTests(PatienceTestCase):
         self.main.answer([0, b"60000", b"0", None])
         self.assertEqual(sub.sent(), SUBSCRIBE)
         sub.answer(*CONFIRMED)
-        waiting.answer(77)
+        waiting.answer(77, 0)
         self.main.answer([0, b"60000", b"0", None])
         self.assertEqual(self.main.sent(), [DUE, DUE])
         return get, sub, waiting

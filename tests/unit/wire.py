@@ -29,6 +29,8 @@ NAMES = sorted(
 )
 SCRIPTS = {load(name).sha.encode(): name.encode() for name in NAMES}
 OK = b"+OK\r\n"
+#: What a connection asks before it waits: its number, and whether its wait may be ended.
+NUMBER = [[b"CLIENT", b"ID"], [b"CLIENT", b"UNBLOCK", b"0"]]
 HOOKS = (
     "messageReceived",
     "channelSubscribed",

@@ -1,0 +1,80 @@
+"""Which errors pass, and with what."""
+
+from __future__ import annotations
+
+from twisted.internet.defer import CancelledError
+from twisted.trial.unittest import SynchronousTestCase
+
+from txthoonk._passing import Passing, needs_another_server, passes, passing
+from txthoonk.errors import (
+    ConnectionLost,
+    FeedDoesNotExist,
+    InvalidResponse,
+    NotSent,
+    ThoonkError,
+    WrongServer,
+    from_reply,
+)
+
+# As Redis 7 says it, and as Redis 6.2 does in a script, raised or caught there.
+REPLIES = {
+    "READONLY You can't write against a read only replica.": Passing.SERVER,
+    "READONLY You can't write against a read only replica. script: 00, on @user_script:1.": (
+        Passing.SERVER
+    ),
+    "ERR Error running script (call to f_00): @user_script:1: @user_script: 1: -READONLY You "
+    "can't write against a read only replica.": Passing.SERVER,
+    "@user_script: 1: -READONLY You can't write against a read only replica.": Passing.SERVER,
+    "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.": (
+        Passing.SERVER
+    ),
+    "BUSY Redis is busy running a script.": Passing.TIME,
+    "LOADING Redis is loading the dataset in memory": Passing.TIME,
+    "UNBLOCKED force unblock from blocking operation, instance state changed": Passing.TIME,
+    "MISCONF Errors writing to the AOF file: No space left on device": Passing.TIME,
+    "OOM command not allowed when used memory > 'maxmemory'.": Passing.TIME,
+    "ERR Error running script (call to f_00): @user_script:1: @user_script: 1: -OOM command not "
+    "allowed when used memory > 'maxmemory'.": Passing.TIME,
+    "NOREPLICAS Not enough good replicas to write.": Passing.TIME,
+    "CLUSTERDOWN The cluster is down": Passing.TIME,
+    "TRYAGAIN Multiple keys request during rehashing of slot": Passing.TIME,
+    "ERR max number of clients reached": Passing.TIME,
+    "NOAUTH Authentication required.": Passing.RIGHTS,
+    "WRONGPASS invalid username-password pair or user is disabled.": Passing.RIGHTS,
+    "NOPERM this user has no permissions to run the 'set' command": Passing.RIGHTS,
+    "WRONGTYPE Operation against a key holding the wrong kind of value": Passing.NEVER,
+    "ERR Error running script (call to f_00): @user_script:1: WRONGTYPE Operation against a key "
+    "holding the wrong kind of value": Passing.NEVER,
+    "ERR unknown command 'READONLY', with args beginning with: BUSY": Passing.NEVER,
+    "NOFEED feed 'READONLY' does not exist": Passing.NEVER,
+    "EXECABORT Transaction discarded because of previous errors.": Passing.NEVER,
+}
+
+
+class PassingTests(SynchronousTestCase):
+    def test_replies(self) -> None:
+        """Each error of Redis is known by its code, in a script, too."""
+        for text, expected in REPLIES.items():
+            self.assertEqual(passing(from_reply(text)), expected, text)
+
+    def test_ours(self) -> None:
+        """What was lost with a connection passes with the next one; mistakes do not pass."""
+        for error, expected in (
+            (ConnectionLost("gone"), Passing.CONNECTION),
+            (NotSent("none"), Passing.CONNECTION),
+            (WrongServer("a replica"), Passing.CONNECTION),
+            (CancelledError(), Passing.CONNECTION),
+            (FeedDoesNotExist("x"), Passing.NEVER),
+            (InvalidResponse("x"), Passing.NEVER),
+            (ThoonkError("x"), Passing.NEVER),
+            (ValueError("READONLY"), Passing.NEVER),
+        ):
+            self.assertEqual(passing(error), expected, repr(error))
+
+    def test_passes(self) -> None:
+        """A refusal for want of rights passes only where the same was allowed before."""
+        for text, how in REPLIES.items():
+            error = from_reply(text)
+            self.assertEqual(passes(error), how in (Passing.SERVER, Passing.TIME), text)
+            self.assertEqual(passes(error, worked=True), how is not Passing.NEVER, text)
+            self.assertEqual(needs_another_server(error), how is Passing.SERVER, text)
