@@ -26,6 +26,7 @@ from twisted.python.failure import Failure
 
 from txthoonk._claims import Claims
 from txthoonk._encoding import TEXT
+from txthoonk._forgetting import Forgetting
 from txthoonk._line import Line
 from txthoonk._listening import Listening
 from txthoonk._patience import Health
@@ -46,7 +47,7 @@ SPARE = 4  # connections that are kept for the next one who waits
 Connection = TypeVar("Connection", "WaitingConnection", ResultSub)
 Answer = TypeVar("Answer")
 Key = TypeVar("Key", bound=Hashable)
-Shared = TypeVar("Shared", Line, Results, Claims, Timekeeper)
+Shared = TypeVar("Shared", Line, Results, Claims, Timekeeper, Forgetting)
 AnyConnection = Union[ResultSub, "WaitingConnection"]
 
 
@@ -122,7 +123,8 @@ class WaitingRoom:
         self.under_way: set[Deferred[Any]] = set()
         #: Those that were not answered.
         self.unanswered: set[Repeated] = set()
-        self.retrying: set[Repeated] = set()
+        #: Who goes on some time later, by itself.
+        self.retrying: set[Repeated | Forgetting] = set()
         #: Who listens on the subscriber, beside those who wait for results.
         self.listening: set[Listening] = set()
         #: Who looks at delayed jobs and old claims.
@@ -137,6 +139,7 @@ class WaitingRoom:
         self._results: WeakValueDictionary[str, Results] = WeakValueDictionary()
         self._claims: WeakValueDictionary[str, Claims] = WeakValueDictionary()
         self._timekeepers: WeakValueDictionary[str, Timekeeper] = WeakValueDictionary()
+        self._forgetting: WeakValueDictionary[str, Forgetting] = WeakValueDictionary()
         self._subscriber: ResultSub | None = None
         self._connecting = DeferredLock()
 
@@ -166,6 +169,10 @@ class WaitingRoom:
     def timekeeper(self, name: str, make: Callable[[WaitingRoom], Timekeeper]) -> Timekeeper:
         """Give the timekeeper of a feed, which all objects of that feed share."""
         return self._shared(self._timekeepers, name, make)
+
+    def forgetting(self, name: str, make: Callable[[WaitingRoom], Forgetting]) -> Forgetting:
+        """Give who forgets results of a feed, which all objects of that feed share."""
+        return self._shared(self._forgetting, name, make)
 
     def _shared(
         self,
