@@ -30,7 +30,7 @@ class Forgetting:
     """
 
     def __init__(
-        self, room: WaitingRoom, forget: Callable[[list[bytes]], Deferred[list[bytes]]]
+        self, room: WaitingRoom, forget: Callable[[list[str]], Deferred[list[str]]]
     ) -> None:
         self._room = room
         self._forget = forget
@@ -43,17 +43,17 @@ class Forgetting:
         self._again = self._busy
         return 0 if self._busy else MOST
 
-    def found(self, ids: list[bytes]) -> None:
+    def found(self, ids: list[str]) -> None:
         """Learn which results are too many, from the reply of a finish."""
         if ids and not self._busy:
             self._busy = True
             self._call(ids)
 
-    def _call(self, ids: list[bytes]) -> None:
+    def _call(self, ids: list[str]) -> None:
         self._again = False  # this call sees what the finishes before it have kept
         self._forget(ids).addCallbacks(self._forgotten, self._failed)
 
-    def _forgotten(self, more: list[bytes]) -> None:
+    def _forgotten(self, more: list[str]) -> None:
         if self._again and len(more) < MOST:
             self._room.retrying.add(self)
             self._timer = self._room.reactor.callLater(PAUSE, self._rested, more)
@@ -66,7 +66,7 @@ class Forgetting:
         # There are too many until the next result is kept.
         self._busy = False
 
-    def _rested(self, ids: list[bytes]) -> None:
+    def _rested(self, ids: list[str]) -> None:
         self._timer = None
         self._room.retrying.discard(self)
         self._call(ids)

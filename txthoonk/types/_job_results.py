@@ -51,7 +51,6 @@ class JobResults(JobState):
             *(*self._words, self.channel_finish, self.channel_finished, self.channel_claim),
             self._claims.owner,
         )
-        self._kept = encode(kept_result_key(name, ""), TEXT)
         self._results = pub.waiting_room.results(name, self._make_results)
         self._forgetting = pub.waiting_room.forgetting(name, self._make_forgetting)
 
@@ -116,13 +115,13 @@ class JobResults(JobState):
         return self.pub.redis.call(_FINISH, command, RAW).addCallback(self._found_old)
 
     def _found_old(self, reply: list[Any]) -> list[Any]:
-        self._forgetting.found(reply[4])
+        self._forgetting.found([to_text(id_) for id_ in reply[4]])
         return reply
 
-    def _forget(self, ids: list[bytes]) -> Deferred[list[bytes]]:
-        keys = [self._kept + id_ for id_ in ids]
+    def _forget(self, ids: list[str]) -> Deferred[list[str]]:
+        keys = [kept_result_key(self.name, id_) for id_ in ids]
         prefix = _FORGET.prefix((self.feed_config, self.feed_items, self.feed_results, *keys))
-        return self.pub.redis.call(_FORGET, (*prefix, MOST, *ids), RAW)
+        return self.pub.redis.call(_FORGET, (*prefix, MOST, *ids), TEXT)
 
     def _is_finished(self, reply: list[Any], words: tuple[Any, ...]) -> None:
         self._said(words, reply[2][0])
