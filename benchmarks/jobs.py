@@ -11,19 +11,23 @@ from __future__ import annotations
 import contextlib
 import statistics
 import time
+from collections.abc import Mapping
+from typing import Any
 
 import attr
 from bench import WARM_UP, Bench, Measured
 from calls import AS_MANY, Calls
-from peers.programs import MINIMAL, Failed, Program
+from peers.programs import MINIMAL, OURS, Failed, Program
 from peers.running import Peer, jobs_of, put, wait_until
 
-__all__ = ["START_LINES", "Idle", "Start", "Work"]
+__all__ = ["KEPT_RESULTS", "RESULTS", "START_LINES", "Idle", "Start", "Work"]
 
 STARTS = 100  # jobs for the start latency
 IDLE_CONCURRENCY = 10
 SETTLE = 2.0  # seconds before an idle worker is watched
 MEGABYTE = 1e6
+RESULTS = "worker: jobs with results, concurrency 10"
+KEPT_RESULTS = f"{RESULTS}, keep_results 1,000"
 START_LINES = (
     "start of a job: median, ms",
     "start of a job: 99 %, ms",
@@ -33,14 +37,20 @@ START_LINES = (
 
 @attr.frozen
 class Work:
-    """Jobs a second of a worker; its limit is the least client that claims and finishes."""
+    """Jobs a second of a worker; its limit is the least client that claims and finishes.
+
+    :ivar config: of the feed of txthoonk, whose jobs have a result then; None: they have none.
+    """
 
     concurrency: int
+    config: Mapping[str, int] | None = None
 
     def measures(self, program: Program) -> bool:
         """Tell whether a program can do it."""
         if program.name == MINIMAL:
             return True
+        if self.config is not None:
+            return program.name == OURS
         return program.jobs is not None and self.concurrency in program.jobs.concurrencies
 
     def prepare(self, bench: Bench) -> None:
@@ -53,7 +63,14 @@ class Work:
             return self._limit.measure(bench, program, title)
         count, warm_up = bench.counts(program)
         put_all(bench, program, jobs_of(program).modes[0], count, warm_up)
-        options = {"concurrency": self.concurrency, "count": count, "warm_up": warm_up}
+        options: dict[str, Any] = {
+            "concurrency": self.concurrency,
+            "count": count,
+            "warm_up": warm_up,
+        }
+        if self.config is not None:
+            bench.ours.ask(do="open", type="job", config=dict(self.config))
+            options["results"] = True
         with Peer(program, bench.url, "work", **options) as worker:
             begin, _ = worker.wait_for_done()
             wait_until_empty(bench, program)

@@ -8,7 +8,7 @@ import attr
 from calls import AS_MANY, Calls
 from fanout import LATE_LINES, Fanout, Late
 from growth import CURVES, SIZES, WALL, title_at
-from jobs import START_LINES, Idle, Start, Work
+from jobs import KEPT_RESULTS, RESULTS, START_LINES, Idle, Start, Work
 from memory import Memory
 
 __all__ = ["GROUPS", "ROWS", "Row"]
@@ -203,6 +203,8 @@ ROWS = [
         Row(f"worker: jobs, concurrency {concurrency}", "worker", Work(concurrency))
         for concurrency in (1, 10, 100)
     ),
+    Row(RESULTS, "worker", Work(10, {})),
+    Row(KEPT_RESULTS, "worker", Work(10, {"keep_results": 1000})),
     *fanout(),
     Row("publish to handler", "latency", Late(), "µs", lines=LATE_LINES),
     *processes(),

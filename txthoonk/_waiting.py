@@ -32,6 +32,7 @@ from twisted.python.failure import Failure
 
 from txthoonk._claims import Claims
 from txthoonk._encoding import TEXT
+from txthoonk._forgetting import Forgetting
 from txthoonk._health import HEALTH, REPLY_TIMEOUT, ping
 from txthoonk._hosts import tcp_endpoint
 from txthoonk._line import Line
@@ -65,7 +66,7 @@ SPARE_TIMEOUT = 1.0  # seconds that one of them has to answer: a new one costs l
 Connection = TypeVar("Connection", "WaitingConnection", ResultSub)
 Answer = TypeVar("Answer")
 Key = TypeVar("Key", bound=Hashable)
-Shared = TypeVar("Shared", Line, Results, Claims, Timekeeper)
+Shared = TypeVar("Shared", Line, Results, Claims, Timekeeper, Forgetting)
 AnyConnection = Union[ResultSub, "WaitingConnection"]
 
 
@@ -148,7 +149,8 @@ class WaitingRoom:
         self.under_way: set[Deferred[Any]] = set()
         #: Those that were not answered.
         self.unanswered: set[Repeated] = set()
-        self.retrying: set[Repeated] = set()
+        #: Who goes on some time later, by itself.
+        self.retrying: set[Repeated | Forgetting] = set()
         #: Who listens on the subscriber, beside those who wait for results.
         self.listening: set[Listening] = set()
         #: Who looks at delayed jobs and old claims.
@@ -163,6 +165,7 @@ class WaitingRoom:
         self._results: WeakValueDictionary[str, Results] = WeakValueDictionary()
         self._claims: WeakValueDictionary[str, Claims] = WeakValueDictionary()
         self._timekeepers: WeakValueDictionary[str, Timekeeper] = WeakValueDictionary()
+        self._forgetting: WeakValueDictionary[str, Forgetting] = WeakValueDictionary()
         self._subscriber: ResultSub | None = None
         self._connecting: Deferred[ResultSub] | None = None
         self._joining: dict[Deferred[ResultSub], None] = {}
@@ -193,6 +196,10 @@ class WaitingRoom:
     def timekeeper(self, name: str, make: Callable[[WaitingRoom], Timekeeper]) -> Timekeeper:
         """Give the timekeeper of a feed, which all objects of that feed share."""
         return self._shared(self._timekeepers, name, make)
+
+    def forgetting(self, name: str, make: Callable[[WaitingRoom], Forgetting]) -> Forgetting:
+        """Give who forgets results of a feed, which all objects of that feed share."""
+        return self._shared(self._forgetting, name, make)
 
     def _shared(
         self,

@@ -53,13 +53,14 @@ def say(line: str) -> None:
 class Counter:
     """Counts the jobs that were started, and says when it has seen all."""
 
-    def __init__(self, count: int, warm_up: int, delays: bool) -> None:
+    def __init__(self, count: int, warm_up: int, delays: bool, results: bool) -> None:
         self._numbers = itertools.count(1)  # safe in threads
         self._warm_up, self._last = warm_up, warm_up + count
         self._delays: list[float] | None = [] if delays else None
+        self._results = results
         self._begin = 0.0
 
-    def __call__(self, payload: str) -> None:
+    def __call__(self, payload: str) -> str | None:
         number = next(self._numbers)
         if self._delays is not None and number > self._warm_up:
             self._delays.append(clock() - float(payload[:TIME_DIGITS]))
@@ -69,14 +70,15 @@ class Counter:
             self._begin = clock()
         if number == self._last:
             say(f"done {self._begin} {json.dumps(self._delays or [])}")
+        return payload if self._results else None
 
 
-_counter: Callable[[str], None]
+_counter: Callable[[str], str | None]
 
 
-def no_op(payload: str) -> None:
-    """The job: it is only counted."""
-    _counter(payload)
+def no_op(payload: str) -> str | None:
+    """The job: it is only counted; with ``--results`` the payload is its result."""
+    return _counter(payload)
 
 
 async def async_no_op(payload: str) -> None:
@@ -196,8 +198,9 @@ def main(put: Callable[[str, argparse.Namespace], None], work: Callable[[str, in
     parser.add_argument("--mode", choices=MODES)
     parser.add_argument("--concurrency", type=int, default=1)
     parser.add_argument("--delays", action="store_true")
+    parser.add_argument("--results", action="store_true")
     options = parser.parse_args()
-    _counter = Counter(options.count, options.warm_up, options.delays)
+    _counter = Counter(options.count, options.warm_up, options.delays, options.results)
     if options.verb == "put":
         put(options.url, options)
     else:

@@ -48,8 +48,8 @@ def put(url: str, options: Namespace) -> None:
     react(lambda _: Deferred.fromCoroutine(put_async(url, options)))
 
 
-def handle(claim: Claim) -> None:
-    no_op(claim.item)
+def handle(claim: Claim) -> str | None:
+    return no_op(claim.item)
 
 
 async def start(url: str, concurrency: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from twisted.internet.defer import gatherResults
@@ -9,7 +10,7 @@ from twisted.internet.defer import gatherResults
 from tests.integration.test_job_delay import timeless
 from tests.integration.test_maintenance import NO_JOB
 from tests.integration.test_service_outage import OutageTestCase
-from tests.server_support import ask
+from tests.server_support import ask, until
 from tests.support import RedisTestCase
 from txthoonk.errors import Empty, InvalidInput
 from txthoonk.types import Job
@@ -113,6 +114,20 @@ class ResultTests(RetentionTestCase):
         await gatherResults(done)
         for job in jobs:
             await job.pub.redis.ping()
+        self.assertEqual(len(await self.kept()), 10)
+
+    async def test_forgetting_is_bounded(self) -> None:
+        """Finishes at once of several workers begin one loop of forgetting each, not hundreds."""
+        await self.job.set_config({"keep_results": 10})
+        ids = [str(number) for number in range(600)]
+        await self.claimed(*ids)
+        jobs = [self.job, *[Job(await self.pub(), "x") for _ in range(2)]]
+        await self.raw.send("CONFIG", "RESETSTAT")
+        await gatherResults([jobs[n % 3].finish(id_, "result") for n, id_ in enumerate(ids)])
+        await until(lambda: not any(job._forgetting._busy for job in jobs))
+        stats = await self.raw.send("INFO", "commandstats")
+        calls = int(re.search(r"cmdstat_evalsha:calls=(\d+)", stats.decode())[1])  # type: ignore[index]
+        self.assertLess(calls - len(ids), 30)
         self.assertEqual(len(await self.kept()), 10)
 
     async def test_wanted_results_do_not_count(self) -> None:

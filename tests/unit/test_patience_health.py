@@ -17,7 +17,6 @@ from txthoonk._waiting import SPARE_TIMEOUT
 from txthoonk.errors import ConnectionLost
 from txthoonk.types import Queue
 
-
 NO = Exception("NOPERM this user has no permissions to run the 'client' command")
 
 

@@ -72,10 +72,6 @@ def claim(pub: ThoonkPub) -> Claim:
     return made
 
 
-def forget(pub: ThoonkPub) -> None:
-    Job(pub, "cats")._forget([0, 0, 0, 0, [b"id"]])
-
-
 class Holder:
     """Whose claims are renewed."""
 
@@ -364,7 +360,7 @@ class CallerTests(SynchronousTestCase):
         "job/expire_claims": lambda pub: JobPass(Job(pub, "cats"), "")._expire_claims(),
         "job/fail": lambda pub: Job(pub, "cats").fail("id", ValueError()),
         "job/finish": lambda pub: Job(pub, "cats").finish("id", "result", 1),
-        "job/forget": forget,
+        "job/forget": lambda pub: Job(pub, "cats")._forget(["id"]),
         "job/get": lambda pub: Job(pub, "cats").get(),
         "job/ids": lambda pub: Job(pub, "cats").get_ids(),
         "job/item": lambda pub: Job(pub, "cats").get_item("id"),

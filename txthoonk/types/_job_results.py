@@ -11,6 +11,7 @@ from twisted.python.failure import Failure
 
 from txthoonk._deferring import deferring
 from txthoonk._encoding import RAW, TEXT, encode
+from txthoonk._forgetting import MOST, Forgetting
 from txthoonk._keys import check_id, kept_result_key
 from txthoonk._results import Results
 from txthoonk._scripts import load
@@ -51,9 +52,13 @@ class JobResults(JobState):
             self._claims.owner,
         )
         self._results = pub.waiting_room.results(name, self._make_results)
+        self._forgetting = pub.waiting_room.forgetting(name, self._make_forgetting)
 
     def _make_results(self, room: WaitingRoom) -> Results:
         return Results(room, self.name, self._look)
+
+    def _make_forgetting(self, room: WaitingRoom) -> Forgetting:
+        return Forgetting(room, self._forget)
 
     def _removed(self, id_: str) -> None:
         self._results.gone(id_)
@@ -106,21 +111,17 @@ class JobResults(JobState):
         kept = [kept_result_key(self.name, job[0]) for job in jobs]
         prefix = _FINISH.prefix((*self._finish_keys, *kept), *self._finish_words)
         words = [word for job in jobs for word in job]
-        called = self.pub.redis.call(_FINISH, (*prefix, claim, *words), RAW)
-        return called.addCallback(self._forget)
+        command = (*prefix, claim, self._forgetting.wanted(), *words)
+        return self.pub.redis.call(_FINISH, command, RAW).addCallback(self._found_old)
 
-    def _forget(self, reply: list[Any]) -> list[Any]:
-        if reply[4]:
-            forgetting = self._forget_results([to_text(id_) for id_ in reply[4]])
-            # If that fails, there are too many until the next result is kept.
-            forgetting.addErrback(lambda _: None)
+    def _found_old(self, reply: list[Any]) -> list[Any]:
+        self._forgetting.found([to_text(id_) for id_ in reply[4]])
         return reply
 
-    def _forget_results(self, ids: list[str]) -> Deferred[Any]:
+    def _forget(self, ids: list[str]) -> Deferred[list[str]]:
         keys = [kept_result_key(self.name, id_) for id_ in ids]
         prefix = _FORGET.prefix((self.feed_config, self.feed_items, self.feed_results, *keys))
-        forgotten = self.pub.redis.call(_FORGET, (*prefix, *ids), TEXT)
-        return forgotten.addCallback(lambda more: self._forget_results(more) if more else None)
+        return self.pub.redis.call(_FORGET, (*prefix, MOST, *ids), TEXT)
 
     def _is_finished(self, reply: list[Any], words: tuple[Any, ...]) -> None:
         self._said(words, reply[2][0])

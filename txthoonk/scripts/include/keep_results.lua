@@ -1,9 +1,10 @@
 -- Keeps the results of jobs that are finished, or forgets those of earlier jobs of the same
--- ids. Gives the ids of the oldest that are kept, as many as there are too many.
-local function keep_results(results, items, time, stored, most, age)
+-- ids. Gives how many are kept.
+local function keep_results(results, time, stored, most, age)
   -- Without an age they stay until there are too many: ten years are as good as for ever.
-  local configured = age and age > 0 and age * 1000 or most and most > 0 and 315360000000 or 0
-  local kept, keys, stale = 0, {}, {}
+  local longest = 315360000000
+  local configured = age and age > 0 and age * 1000 or most and most > 0 and longest or 0
+  local keys, stale, entries, texts = {}, {}, {}, {}
   for index, one in ipairs(stored) do
     keys[index] = one.key
     stale[index] = one.wanted and redis.call('EXISTS', one.key) == 1
@@ -16,26 +17,27 @@ local function keep_results(results, items, time, stored, most, age)
     if wanted then
       redis.call('ZREM', results, one.id)
     end
-    local keep = one.keep or configured
+    local keep = math.min(one.keep or configured, longest)
     local until_ = keep > 0 and time + keep or not one.told and not stale[index] and wanted or 0
     if one.result and until_ > time then
       redis.call('RPUSH', one.key, one.result, one.query)
-      redis.call('PEXPIRE', one.key, math.ceil(until_ - time))
-      redis.call('ZADD', results, string.format('%.17g', until_), one.id)
-      kept = kept + 1
+      redis.call('PEXPIRE', one.key, math.ceil(math.min(until_ - time, longest)))
+      texts[until_] = texts[until_] or string.format('%.17g', until_)
+      entries[#entries + 1] = texts[until_]
+      entries[#entries + 1] = one.id
       if most and most > 0 and wanted and wanted > time then
         -- Who wants it may not have read it yet: it must not be one too many before.
         redis.call('ZADD', results, string.format('%.17g', wanted), one.id .. '\0')
       end
     end
   end
-  if kept == 0 then
-    return {}
+  if #entries > 0 then
+    redis.call('ZADD', results, unpack(entries))
+    -- The index forgets what has expired, some at a time.
+    local old = redis.call('ZRANGEBYSCORE', results, '-inf', string.format('%.17g', time), 'LIMIT', 0, 5 * #entries)
+    if #old > 0 then
+      redis.call('ZREM', results, unpack(old))
+    end
   end
-  -- The index forgets what has expired, some at a time.
-  local old = redis.call('ZRANGEBYSCORE', results, '-inf', string.format('%.17g', time), 'LIMIT', 0, 10 * kept)
-  if #old > 0 then
-    redis.call('ZREM', results, unpack(old))
-  end
-  return most and most > 0 and old_results(results, items, most) or {}
+  return #entries
 end

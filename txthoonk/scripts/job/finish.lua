@@ -26,7 +26,8 @@
 --   5 channel feed.claimed:[feed]
 --   6 whose the new claims are: see get
 --   7 how many jobs to claim at the most
---   8.. for each job that is to be finished: its id; the token of its claim, empty for
+--   8 how many ids of old results to reply at the most
+--   9.. for each job that is to be finished: its id; the token of its claim, empty for
 --     whichever there is; how long to keep the result, in milliseconds, empty for as long as
 --     configured; 1 if the caller tells those who want it, else 0: it is kept for them then;
 --     1 if there is a result, else 0; the result, or empty
@@ -58,7 +59,7 @@
 --- include keep_results
 local feeds, config, revision, history, publishes, items, ids = unpack(KEYS, 1, 7)
 local claimed, cancelled, published, finishes, results, claims, failures, progress = unpack(KEYS, 8, 15)
-local name, event, finish, finished, claim, owner, count = unpack(ARGV, 1, 7)
+local name, event, finish, finished, claim, owner, count, forget = unpack(ARGV, 1, 8)
 
 local failure, limit, paused, kind, most, age = open_feed(feeds, config, name, 'paused',
   'keep_results', 'keep_results_for')
@@ -68,7 +69,7 @@ if failure then
 end
 local time, events = now(), {}
 local done, statuses, stored = finishing(name, items, claimed, claims, results, {unpack(KEYS, 16)},
-  {unpack(ARGV, 8)}, finish, finished, events)
+  {unpack(ARGV, 9)}, finish, finished, events)
 paused = paused and paused ~= '0'
 local taken = to_claim(ids, items, claimed, cancelled, paused and 0 or tonumber(count), owner,
   string.format('%.17g', time), claim, events)
@@ -93,15 +94,18 @@ if failure then
   end
   return failure
 end
-local over = {}
+local old = {}
 if #done > 0 then
   redis.call('ZREM', claimed, unpack(done))
   for _, key in ipairs(filled) do
     redis.call('HDEL', key, unpack(done))
   end
   redis.call('ZREM', published, unpack(done))
-  over = keep_results(results, items, time, stored, tonumber(most or nil), tonumber(age or nil))
+  most = tonumber(most or nil)
+  if keep_results(results, time, stored, most, tonumber(age or nil)) > 0 and most and most > 0 then
+    old = old_results(results, items, most, tonumber(forget))
+  end
 end
 write_claims(ids, claimed, claims, taken)
 keep_history(log, events)
-return {string.format('%.17g', time), paused and 1 or 0, statuses, taken.reply, over}
+return {string.format('%.17g', time), paused and 1 or 0, statuses, taken.reply, old}

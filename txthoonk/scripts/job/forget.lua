@@ -6,8 +6,10 @@
 --   3 feed.results:[feed]              sorted set
 --   4.. feed.jobfinished:[feed]\0[id]  list
 -- ARGV
---   1.. the ids, in the order of those keys
--- Reply: ids of old results, of which there are still too many
+--   1 how many ids to reply at the most
+--   2.. the ids, in the order of those keys
+-- Reply: ids of old results, of which there are still too many; none if others have forgotten
+--   all of these before: then they go on
 -- Errors: none
 -- Events: none
 -- Cost: O(log n) for each
@@ -15,14 +17,21 @@
 --- include now
 --- include old_results
 local config, items, results = unpack(KEYS, 1, 3)
-local kept = {unpack(KEYS, 4)}
+local kept, count, ids = {unpack(KEYS, 4)}, tonumber(ARGV[1]), {unpack(ARGV, 2)}
 
-local there = redis.call('HMGET', items, unpack(ARGV))
-for index, id in ipairs(ARGV) do
+local most = tonumber(redis.call('HGET', config, 'keep_results') or nil) or 0
+local gone, keys = {}, {}
+local there = #ids > 0 and redis.call('HMGET', items, unpack(ids))
+for index, id in ipairs(ids) do
   if not there[index] then
-    redis.call('ZREM', results, id)
-    redis.call('DEL', kept[index])
+    gone[#gone + 1], keys[#keys + 1] = id, kept[index]
   end
 end
-local most = tonumber(redis.call('HGET', config, 'keep_results') or nil) or 0
-return most > 0 and old_results(results, items, most) or {}
+if #gone > 0 then
+  local removed = redis.call('ZREM', results, unpack(gone))
+  redis.call('DEL', unpack(keys))
+  if removed == 0 then
+    return {}
+  end
+end
+return most > 0 and old_results(results, items, most, count) or {}
