@@ -377,6 +377,7 @@ class CallerTests(SynchronousTestCase):
         "queue/put_back": lambda pub: line(pub)._put_back.add([b"id", b""]),
         "queue/restore": lambda pub: Pass(Queue(pub, "cats"), "LPUSH")._restore(),
         "queue/scan": lambda pub: Pass(Queue(pub, "cats"), "")._suspects(),
+        "registry/clear": lambda pub: pub._clear("cats", ["id"]),
         "registry/create": lambda pub: pub.create_feed("cats", {"a": "b"}),
         "registry/delete": lambda pub: pub.delete_feed("cats"),
         "registry/get_config": lambda pub: pub.get_config("cats"),
