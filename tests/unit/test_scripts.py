@@ -341,6 +341,9 @@ class CallerTests(SynchronousTestCase):
         "feed/get_range": lambda pub: Feed(pub, "cats").get_all(),
         "feed/publish": lambda pub: Feed(pub, "cats").publish("item", "id"),
         "feed/retract": lambda pub: Feed(pub, "cats").retract("id"),
+        "feed/trim": lambda pub: pub.redis._rests.after(
+            ["id", "MORE"], 1, load("feed/trim"), Feed(pub, "cats")._publish
+        ),
         "history/item": lambda pub: Feed(pub, "cats").get_item("id", with_revision=True),
         "history/items": lambda pub: read_items(pub.redis, "cats", ["id"]),
         "history/look": lambda pub: Feed(pub, "cats").revision(),

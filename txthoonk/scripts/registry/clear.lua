@@ -12,14 +12,15 @@
 -- Events: none
 -- Cost: O(log n) for each; another thread frees the values (UNLINK)
 
+--- include fields_from
 --- include first_results
-local feeds, results = KEYS[1], KEYS[2]
+local feeds, results, kept = KEYS[1], KEYS[2], {unpack(KEYS, 3)}
 
 if redis.call('SISMEMBER', feeds, ARGV[1]) == 1 then
   return {}
 end
-for index = 3, #KEYS do
-  redis.call('UNLINK', KEYS[index])
-  redis.call('ZREM', results, ARGV[index - 1])
+for index, id in ipairs(fields_from(2)) do
+  redis.call('UNLINK', kept[index])
+  redis.call('ZREM', results, id)
 end
 return first_results(results)
