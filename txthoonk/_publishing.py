@@ -23,9 +23,9 @@ from txthoonk._keys import (
     feed_keys,
     kept_result_key,
 )
-from txthoonk._scripts import load
+from txthoonk._scripts import Script, load
 from txthoonk._waiting import WaitingRoom
-from txthoonk.errors import FeedTypeMismatch, InvalidInput, InvalidType, shown
+from txthoonk.errors import FeedDoesNotExist, FeedTypeMismatch, InvalidInput, InvalidType, shown
 from txthoonk.interfaces import FeedType
 from txthoonk.protocol import Redis
 from txthoonk.types import Feed, Job, PythonQueue, Queue, SortedFeed
@@ -37,6 +37,11 @@ _OPEN = load("registry/open")
 _SET_CONFIG = load("registry/set_config")
 _GET_CONFIG = load("registry/get_config")
 _DELETE = load("registry/delete")
+_CLEAR = load("registry/clear")
+
+
+def _creation_keys(name: str) -> tuple[str, ...]:
+    return (*history_keys(name)[:4], feed_key("results", name))
 
 
 def _dict(flat: list[str]) -> dict[str, str]:
@@ -118,10 +123,21 @@ class Publishing:
             raise FeedTypeMismatch(
                 f"a feed of type {type_!r} cannot be configured as {config['type']!r}"
             )
-        prefix = _OPEN.prefix(history_keys(check_name(name))[:4], name, NEWFEED)
+        prefix = _OPEN.prefix(_creation_keys(check_name(name)), name, NEWFEED)
         command = (*prefix, self._uuid, CONFFEED, type_, *fields)
-        opened = self.redis.call(_OPEN, command, TEXT).addCallback(_dict)
+        opened = self._create(name, _OPEN, command).addCallback(_dict)
         return opened.addCallback(lambda stored: cls(self, name, stored.get("serializer", "text")))
+
+    def _create(self, name: str, script: Script, command: tuple[Any, ...]) -> Deferred[Any]:
+        """Call what may create a feed; again, once what is left of a former one is cleared."""
+
+        def called(reply: Any) -> Any:
+            if reply != 0:
+                return reply
+            cleared = Deferred.fromCoroutine(self._clear(name, []))
+            return cleared.addCallback(lambda _: self._create(name, script, command))
+
+        return self.redis.call(script, command, TEXT).addCallback(called)
 
     @deferring
     def create_feed(self, name: str, config: Config | None = None) -> Deferred[None]:
@@ -133,28 +149,48 @@ class Publishing:
         :return: fires None; fails with :class:`~txthoonk.errors.FeedExists`.
         """
         fields = config_fields(config)
-        prefix = _CREATE.prefix(history_keys(check_name(name))[:4], name, NEWFEED)
-        created = self.redis.call(_CREATE, (*prefix, self._uuid, *fields), TEXT)
+        prefix = _CREATE.prefix(_creation_keys(check_name(name)), name, NEWFEED)
+        created = self._create(name, _CREATE, (*prefix, self._uuid, *fields))
         return created.addCallback(lambda _: None)
 
     @deferring
     def delete_feed(self, name: str) -> Deferred[bool]:
         """Delete a feed with every key that it has.
 
-        :return: fires True; fails with
-            :class:`~txthoonk.errors.FeedDoesNotExist`.
-        """
-        return self._delete(check_name(name), [])
+        One step takes it out of the registry with all its keys but the results that its jobs
+        left.  These go after it, 500 in a call, so that others get their turn in between.  Where
+        that is interrupted they stay until they expire, or until a feed of that name is created
+        or deleted: that clears them first.
 
-    def _delete(self, name: str, kept: list[str]) -> Deferred[bool]:
-        """Delete a feed and the results of the jobs *kept*; again if there are others."""
+        :return: fires True once everything is gone; fails with
+            :class:`~txthoonk.errors.FeedDoesNotExist`.  Cancelling it clears no more results.
+        """
+        return Deferred.fromCoroutine(self._delete(check_name(name)))
+
+    async def _delete(self, name: str) -> bool:
         index = feed_key("results", name)
-        others = [key for key in feed_keys(name) if key != index]
-        results = [kept_result_key(name, id_) for id_ in kept]
-        keys = (FEEDS, index, *others, *results)
-        command = (*_DELETE.prefix(keys, name, DELFEED), self._uuid, *kept)
-        asked = self.redis.call(_DELETE, command, TEXT)
-        return asked.addCallback(lambda reply: reply == 1 or self._delete(name, reply))
+        keys = (FEEDS, index, *[key for key in feed_keys(name) if key != index])
+        command = (*_DELETE.prefix(keys, name, DELFEED), self._uuid)
+        try:
+            left = await self.redis.call(_DELETE, command, TEXT)
+        except FeedDoesNotExist:
+            await self._clear(name, [])
+            raise
+        if left:
+            await self._clear(name, left)
+        return True
+
+    async def _clear(self, name: str, ids: list[str]) -> None:
+        """Remove the results that are left of a feed that was deleted.
+
+        :param ids: the first of them, if they are known.
+        """
+        while True:
+            kept = [kept_result_key(name, id_) for id_ in ids]
+            prefix = _CLEAR.prefix((FEEDS, feed_key("results", name), *kept), name)
+            ids = await self.redis.call(_CLEAR, (*prefix, *ids), TEXT)
+            if not ids:
+                return
 
     @deferring
     def feed_exists(self, name: str) -> Deferred[bool]:

@@ -25,7 +25,7 @@ from txthoonk._encoding import RAW, TEXT, Encoding, pack
 from txthoonk._passing import FULL, needs_another_server
 from txthoonk._scripts import Script
 from txthoonk._threads import wrong_thread
-from txthoonk._together import MOST_BYTES, Together, only
+from txthoonk._together import MOST_BYTES, Rests, Together, only
 from txthoonk.errors import (
     AuthenticationError,
     ConnectionLost,
@@ -124,6 +124,7 @@ class RedisProtocol(Protocol):
         self._open = False
         self._write: Callable[[bytes], object]
         self._loaded: set[str] = set()
+        self._rests = Rests(self.call)
         self._reading = False
         self.heard = 0
         self._unsent = 0
@@ -281,20 +282,28 @@ class RedisProtocol(Protocol):
             raise wrong_thread()
         together = self._together
         if together is None and not self._may_wait():
-            return self._call_alone(script, (*prefix, *group), encoding)
+            return self._call_alone(script, prefix, group, encoding)
         size = sum(map(len, group))
         if size >= MOST_BYTES:  # one that is refused for its size takes no others with it
-            return self._call_alone(script, (*prefix, *group), encoding)
+            return self._call_alone(script, prefix, group, encoding)
         if together is None or together.prefix is not prefix or together.full:
             together = self._begin_together(script, prefix, encoding)
         return together.add(group, size)
 
     def _call_alone(
-        self, script: Script | None, command: tuple[Any, ...], encoding: Encoding
+        self,
+        script: Script | None,
+        prefix: tuple[Any, ...],
+        group: tuple[Any, ...],
+        encoding: Encoding,
     ) -> Deferred[Any]:
+        command = (*prefix, *group)
         if script is None:
             return self.request(command, encoding).addCallback(only)
-        return self.call(script, command, encoding).addCallback(only, self._failed)
+        called = self.call(script, command, encoding)
+        if script.rest is not None:
+            called.addCallback(self._rests.after, 1, script.rest, prefix)
+        return called.addCallback(only, self._failed)
 
     def _may_wait(self) -> bool:
         """Tell whether others are under way, so that more may come in this turn."""
@@ -325,7 +334,8 @@ class RedisProtocol(Protocol):
         try:
             packed = pack(command, encoding)
         except InvalidData:
-            together.send_each(lambda command: self._call_alone(script, command, encoding))
+            prefix = together.prefix
+            together.send_each(lambda group: self._call_alone(script, prefix, group, encoding))
             return
         self._unsent += together.calls - 1
         if script is None:
@@ -335,6 +345,8 @@ class RedisProtocol(Protocol):
         else:
             sent = self._call(script, command, packed, encoding)
         sent.calls = together.calls
+        if script is not None and script.rest is not None:
+            sent.addCallback(self._rests.after, together.calls, script.rest, together.prefix)
         sent.addCallbacks(together.answered, together.failed)
 
     def _call_with_source(self, waiting: Waiting, script: Script) -> None:

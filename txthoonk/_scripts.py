@@ -34,6 +34,8 @@ class Script:
     :ivar name: such as ``"feed/publish"``.
     :ivar keys: how many KEYS its header declares.
     :ivar more_keys: whether the last of them stands for any number, or none.
+    :ivar rest: the script that does what it leaves undone, if it answers MORE; it takes the same
+        KEYS, and the same ARGV before the groups.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Script:
     sha: str
     keys: int
     more_keys: bool
+    rest: Script | None = None
 
     def prefix(self, keys: Sequence[str], *arguments: str) -> tuple[str | int, ...]:
         """Begin a call: the words of EVALSHA, all KEYS, and the first of ARGV."""
@@ -50,8 +53,11 @@ class Script:
         return ("EVALSHA", self.sha, len(keys), *keys, *arguments)
 
 
-def load(name: str) -> Script:
-    """Read the script *name*, such as ``"feed/publish"``, with what it includes."""
+def load(name: str, rest: str | None = None) -> Script:
+    """Read the script *name*, such as ``"feed/publish"``, with what it includes.
+
+    :param rest: the name of the script that does what it leaves undone.
+    """
     folder = files("txthoonk") / "scripts"
 
     def read(part: str) -> str:
@@ -60,7 +66,14 @@ def load(name: str) -> Script:
     source = assemble(name, read)
     sha = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
     keys = _declared_keys(name, source)
-    return Script(name, source, sha, keys=len(keys), more_keys=keys[-1].endswith(".."))
+    return Script(
+        name,
+        source,
+        sha,
+        keys=len(keys),
+        more_keys=keys[-1].endswith(".."),
+        rest=load(rest) if rest else None,
+    )
 
 
 def assemble(name: str, read: Callable[[str], str]) -> str:

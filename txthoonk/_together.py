@@ -14,11 +14,14 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from txthoonk._encoding import Encoding
+from txthoonk._encoding import TEXT, Encoding
 from txthoonk._scripts import Script
 from txthoonk.errors import InvalidResponse, shown
 
-__all__ = ["MOST_BYTES", "Together", "only"]
+__all__ = ["MORE", "MOST_BYTES", "Rests", "Together", "only"]
+
+#: What stands behind the answers of a script that has left something to its ``rest``.
+MORE = "MORE"
 
 MOST_CALLS = 25
 MOST_BYTES = 64 * 1024  # of arguments; and one call more
@@ -79,7 +82,7 @@ class Together:
     def send_each(self, send: Callable[[tuple[Any, ...]], Deferred[Any]]) -> None:
         """Send each for itself, because something among them cannot be sent."""
         # All are sent before anybody is told: who is told may call more.
-        sent = [send((*self.prefix, *group)) for group in self._groups]
+        sent = [send(group) for group in self._groups]
         for one, call in zip(sent, self._calls, strict=True):
             one.chainDeferred(call)
 
@@ -110,3 +113,43 @@ def only(answers: Any, refused: Callable[[Exception], object] = lambda _: None) 
         refused(answers[0])
         raise answers[0]
     return answers[0]
+
+
+class Rests:
+    """Has done what scripts have left undone: of each one after the other, once for all callers.
+
+    :param call: calls a script with a command.
+    """
+
+    def __init__(self, call: Callable[[Script, tuple[Any, ...], Encoding], Deferred[Any]]) -> None:
+        self._call = call
+        self._waiting: dict[tuple[Any, ...], list[Deferred[None]]] = {}
+
+    def after(self, answers: Any, calls: int, rest: Script, prefix: tuple[Any, ...]) -> Any:
+        """Give the answers of calls, at once or when nothing is left undone.
+
+        :param calls: how many there are.
+        :param prefix: what the calls have begun with.
+        """
+        if not isinstance(answers, list) or len(answers) != calls + 1 or answers[-1] != MORE:
+            return answers
+        return self._done(rest, prefix).addCallback(lambda _: answers[:-1])
+
+    def _done(self, rest: Script, prefix: tuple[Any, ...]) -> Deferred[None]:
+        done: Deferred[None] = Deferred()
+        if prefix in self._waiting:
+            self._waiting[prefix].append(done)
+            return done
+        self._waiting[prefix] = [done]
+        doing = Deferred.fromCoroutine(self._do(rest, ("EVALSHA", rest.sha, *prefix[2:])))
+        # If that fails, the next call has it done: what was called is done already.
+        doing.addErrback(lambda _: None).addCallback(self._tell, prefix)
+        return done
+
+    async def _do(self, rest: Script, command: tuple[Any, ...]) -> None:
+        while await self._call(rest, command, TEXT) == MORE:
+            pass
+
+    def _tell(self, _: None, prefix: tuple[Any, ...]) -> None:
+        for done in self._waiting.pop(prefix):
+            done.callback(None)

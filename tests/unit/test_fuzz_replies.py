@@ -33,7 +33,7 @@ PUB: list[tuple[Call, list[Any]]] = [
     (lambda pub: pub.pyqueue("f"), [["type", "pyqueue"]]),
     (lambda pub: pub.job("f"), [["type", "job"]]),
     (lambda pub: pub.create_feed("f", {"type": "job"}), [1]),
-    (lambda pub: pub.delete_feed("f"), [["kept"], 1]),
+    (lambda pub: pub.delete_feed("f"), [["kept"], []]),
     (lambda pub: pub.feed_exists("f"), [1]),
     (lambda pub: pub.get_feed_names(), [["f", "g"]]),
     (lambda pub: pub.set_config("f", {"history": 5}), [1]),

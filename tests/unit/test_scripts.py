@@ -349,6 +349,9 @@ class CallerTests(SynchronousTestCase):
         "feed/get_range": lambda pub: Feed(pub, "cats").get_all(),
         "feed/publish": lambda pub: Feed(pub, "cats").publish("item", "id"),
         "feed/retract": lambda pub: Feed(pub, "cats").retract("id"),
+        "feed/trim": lambda pub: pub.redis._rests.after(
+            ["id", "MORE"], 1, load("feed/trim"), Feed(pub, "cats")._publish
+        ),
         "history/item": lambda pub: Feed(pub, "cats").get_item("id", with_revision=True),
         "history/items": lambda pub: read_items(pub.redis, "cats", ["id"]),
         "history/look": lambda pub: Feed(pub, "cats").revision(),
@@ -385,6 +388,7 @@ class CallerTests(SynchronousTestCase):
         "queue/put_back": lambda pub: line(pub)._put_back.add([b"id", b""]),
         "queue/restore": lambda pub: Pass(Queue(pub, "cats"), "LPUSH")._restore(),
         "queue/scan": lambda pub: Pass(Queue(pub, "cats"), "")._suspects(),
+        "registry/clear": lambda pub: pub._clear("cats", ["id"]),
         "registry/create": lambda pub: pub.create_feed("cats", {"a": "b"}),
         "registry/delete": lambda pub: pub.delete_feed("cats"),
         "registry/get_config": lambda pub: pub.get_config("cats"),

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Feed"]
 
-_PUBLISH = load("feed/publish")
+_PUBLISH = load("feed/publish", rest="feed/trim")
 
 
 class Feed(OrderedFeed):
@@ -52,7 +52,9 @@ class Feed(OrderedFeed):
     ) -> Deferred[str]:
         """Publish an item, or replace the one that has the id and move it to the end.
 
-        Where the feed is full, the oldest items are retracted.
+        Where the feed is full, the oldest items are retracted.  If there are many, because
+        ``max_length`` was lowered, 500 are before the item is published; the others follow it,
+        500 in a call, before this fires.
 
         :param item: what the feed's serializer takes.
         :param id_: text without NUL; None makes a random one.

@@ -1,5 +1,6 @@
 -- Publish items: a new id joins the end of the feed, a known one gets the new item and
--- moves to the end. A bounded feed drops its oldest items first.
+-- moves to the end. A bounded feed drops its oldest items first: one for a new item, and some
+-- hundred of those that it has too many since max_length was lowered.
 --
 -- KEYS
 --   1 feeds                   set          the registry
@@ -18,12 +19,13 @@
 --   6.. id, item, the revision that the item must have (0 if it must not be there; empty
 --     for any), and the same for each further item, which are published one after the other
 -- Reply: for each item the id; CONFLICT, the revision of the present item and that item,
---   if it is another one; or the error that only this item meets
+--   if it is another one; or the error that only this item meets. And MORE, if there are still
+--   too many: trim drops them
 -- Errors: NOFEED, CONFIGNOTHASH, SCOREINFINITE, NOHISTORY
 -- Events: for each item feed.retract for each item dropped, oldest first, then
 --   feed.publish for a new id or feed.edit for a known one
 -- Cost: O(log n) for each item, and O(log n) more for each item dropped: one at most for
---   each, unless max_length was lowered
+--   each, and up to 500 more if max_length was lowered
 
 --- include feed_missing
 --- include config_value
@@ -56,6 +58,8 @@ local time, last = now(), tonumber(redis.call('ZREVRANGE', ids, 0, 0, 'WITHSCORE
 redis.call('HLEN', items)
 local log = open_history(limit, event, revision, history, publishes, items)
 
+local spare, left = 500, 0
+
 local function put(id, item, expect)
   local refusal, score = conflict(log, name, expect, items, id), next_score(time, last)
   if not (refusal or score) then
@@ -65,7 +69,11 @@ local function put(id, item, expect)
     return refusal
   end
   local known = redis.call('ZSCORE', ids, id)
-  local gone = max > 0 and oldest_over(ids, max, id, known) or {}
+  local gone = {}
+  if max > 0 then
+    gone, left = oldest_over(ids, max, id, known, spare + 1)
+    spare = spare - math.max(0, #gone - 1)
+  end
   local events = {}
   for _, oldest in ipairs(gone) do
     add_event(events, 'retract', retract, oldest, false)
@@ -96,5 +104,8 @@ end
 local replies = {}
 for at = 6, #ARGV, 3 do
   replies[#replies + 1] = put(ARGV[at], ARGV[at + 1], ARGV[at + 2])
+end
+if left > 0 then
+  replies[#replies + 1] = 'MORE'
 end
 return replies

@@ -5,25 +5,31 @@
 --   2 feed.config:[feed]     hash
 --   3 feed.revision:[feed]   hash
 --   4 feed.history:[feed]    stream
+--   5 feed.results:[feed]    sorted set
 -- ARGV
 --   1 name of the feed
 --   2 channel newfeed
 --   3 instance uuid of the caller
 --   4.. configuration: field, value, field, value, ...
--- Reply: 1
+-- Reply: 1; 0 if a feed of that name was deleted and results of its jobs are left: nothing is
+--   done then, and the call must be made again once they are cleared
 -- Errors: FEEDEXISTS, CONFIGNOTHASH
 -- Events: newfeed
 -- Cost: O(1)
 
+--- include first_results
 --- include config_value
 --- include fields_from
 --- include store_fields
 --- include announce_created
-local feeds, config, revision, history = unpack(KEYS)
+local feeds, config, revision, history, results = unpack(KEYS)
 local name, newfeed, instance = ARGV[1], ARGV[2], ARGV[3]
 
 if redis.call('SISMEMBER', feeds, name) == 1 then
   return redis.error_reply("FEEDEXISTS feed '" .. name .. "' exists already: open it, or delete it first")
+end
+if #first_results(results) > 0 then
+  return 0
 end
 local _, failure = config_value(config, 'type')
 return failure

@@ -5,6 +5,7 @@
 --   2 feed.config:[feed]     hash
 --   3 feed.revision:[feed]   hash
 --   4 feed.history:[feed]    stream
+--   5 feed.results:[feed]    sorted set
 -- ARGV
 --   1 name of the feed
 --   2 channel newfeed
@@ -12,18 +13,20 @@
 --   4 channel conffeed
 --   5 the type that the feed must have
 --   6.. configuration: field, value, field, value, ...
--- Reply: the configuration: field, value, field, value, ...
+-- Reply: the configuration: field, value, field, value, ...; 0 if the feed is missing and results
+--   of jobs are left of one that was deleted: see create
 -- Errors: WRONGFEEDTYPE, CONFIGNOTHASH
 -- Events: newfeed if it was missing, else conffeed if a configuration is given
 -- Cost: O(1)
 
+--- include first_results
 --- include config_value
 --- include fields_from
 --- include store_fields
 --- include type_mismatch
 --- include announce_created
 --- include configure
-local feeds, config, revision, history = unpack(KEYS)
+local feeds, config, revision, history, results = unpack(KEYS)
 local name, newfeed, instance, conffeed, wanted = unpack(ARGV, 1, 5)
 local fields = fields_from(6)
 
@@ -31,6 +34,8 @@ local failure
 if redis.call('SISMEMBER', feeds, name) == 1 then
   failure = type_mismatch(config, name, wanted)
     or configure(feeds, config, revision, history, name, conffeed, instance, fields)
+elseif #first_results(results) > 0 then
+  return 0
 else
   failure = select(2, config_value(config, 'type'))
   if not failure then

@@ -1,0 +1,55 @@
+-- Drop items that a feed has too many since max_length was lowered: the oldest, up to 500.
+--
+-- KEYS
+--   1 feeds                   set          the registry
+--   2 feed.config:[feed]      hash
+--   3 feed.revision:[feed]    hash
+--   4 feed.history:[feed]     stream
+--   5 feed.publishes:[feed]   string
+--   6 feed.items:[feed]       hash
+--   7 feed.ids:[feed]         sorted set
+-- ARGV
+--   1 name of the feed
+--   2 channel feed.event:[feed]
+--   3 channel feed.publish:[feed]
+--   4 channel feed.edit:[feed]
+--   5 channel feed.retract:[feed]
+-- Reply: MORE if there are still too many, else nothing
+-- Errors: NOFEED
+-- Events: feed.retract for each item dropped, oldest first
+-- Cost: O(log n) for each item dropped
+
+--- include feed_missing
+--- include open_feed
+--- include open_history
+--- include oldest_over
+--- include first_write
+--- include add_event
+--- include announce
+--- include remove_items
+--- include keep_history
+local feeds, config, revision, history, publishes, items, ids = unpack(KEYS)
+local name, event, _, _, retract = unpack(ARGV, 1, 5)
+
+local failure, limit, max = open_feed(feeds, config, name, 'max_length')
+if failure then
+  return failure
+end
+max = math.floor(tonumber(max or nil) or 0)
+if max <= 0 then
+  return false
+end
+local gone, left = oldest_over(ids, max, false, true, 500)
+local log, events = open_history(limit, event, revision, history, publishes, items), {}
+for _, oldest in ipairs(gone) do
+  add_event(events, 'retract', retract, oldest, false)
+end
+redis.call('HLEN', items)
+first_write(feeds)
+failure = announce(events, #events > 0 and log)
+if failure then
+  return failure
+end
+remove_items(ids, items, gone)
+keep_history(#events > 0 and log, events)
+return left > 0 and 'MORE'
