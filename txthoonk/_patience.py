@@ -1,4 +1,4 @@
-"""What waiting across an outage takes: which errors pass, and who has gone silent.
+"""What waiting across an outage takes: which errors pass, which never do, and who has gone silent.
 
 A connection on which BLMOVE waits says nothing for hours, and so does one whose peer has
 vanished.  So the server is asked now and then to end the wait: where that is answered
@@ -17,15 +17,16 @@ from twisted.python.failure import Failure
 
 from txthoonk._connection import LAST_DELAY, back_off, level_of
 from txthoonk._health import PONG_TIMEOUT
+from txthoonk._limits import is_too_big
 from txthoonk._redis import FULL, RedisProtocol
-from txthoonk.errors import ConnectionLost, ResponseError
+from txthoonk.errors import ConnectionLost, InvalidData, InvalidInput, ResponseError
 
 if TYPE_CHECKING:
     from txthoonk._line import Line
     from txthoonk._results import Results
     from txthoonk._waiting import WaitingRoom
 
-__all__ = ["Health", "Retry", "passes"]
+__all__ = ["Health", "Retry", "passes", "refused"]
 
 # Of a server that has just been started, or is about to become a replica.
 _CODES = ("LOADING", "UNBLOCKED")
@@ -37,6 +38,11 @@ def passes(reason: Failure) -> bool:
     if isinstance(error, ResponseError):
         return error.code in _CODES or FULL in str(error)
     return isinstance(error, (ConnectionLost, CancelledError))
+
+
+def refused(reason: Failure) -> bool:
+    """Tell whether a call fails because of what it says, and so would fail again."""
+    return isinstance(reason.value, (InvalidInput, InvalidData)) or is_too_big(reason.value)
 
 
 class Retry:

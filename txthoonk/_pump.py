@@ -22,8 +22,9 @@ from twisted.python.failure import Failure
 
 from txthoonk._keys import CONFFEED
 from txthoonk._listening import Listening
-from txthoonk._patience import Retry
+from txthoonk._patience import Retry, refused
 from txthoonk._records import dump_failure
+from txthoonk._suspects import Suspects
 from txthoonk.errors import (
     ConnectionLost,
     FeedDoesNotExist,
@@ -49,12 +50,13 @@ CALLS = 2  # under way: while the server does one, we work on what the other has
 _numbers = count(1)
 
 # Calls that were sent and lost, in a row: what we send may be the reason for that, so after
-# these a new connection is no reason to hurry.
+# these a new connection is no reason to hurry, and each is said for itself.
 MOST_LOSSES = 4
 
 PROBE = 0.02  # seconds from one look into a line that was empty to the next
 
-Finish = tuple[Any, ...]
+#: The words of the script, and the claim.
+Finish = tuple[tuple[Any, ...], "Claim"]
 
 
 class Pump:
@@ -86,6 +88,7 @@ class Pump:
         self._emptied = 0.0  # when the line was found empty
         self._calls = 0
         self._outbox: list[Finish] = []
+        self._suspects = Suspects(self)
         self._watch: Deferred[Claim] | None = None
         self._telling: set[Callable[[], Deferred[Any]]] = set()
         self._untold: list[Callable[[], Deferred[Any]]] = []
@@ -118,6 +121,7 @@ class Pump:
     def end(self) -> None:
         """Try no more to say what could not be said."""
         self._ended = True
+        self._suspects.end()
         for retry in (self._retry, self._watch_retry, self._tell_retry):
             retry.stop()
         self._configured.end()
@@ -146,7 +150,8 @@ class Pump:
 
     def _check_settled(self) -> None:
         held = self.unbegun or self._unended
-        if not (self._outbox or self._calls or self._telling or self._watch or held):
+        saying = self._outbox or self._calls or self._telling or self._suspects.left
+        if not (saying or self._watch or held):
             settled, self._settled = self._settled, []
             for waiting in settled:
                 if not waiting.called:
@@ -159,9 +164,9 @@ class Pump:
         if not self.ready and self._watch is None and self.open and now - self._emptied > PROBE:
             self.ready = True
 
-    def finish(self, words: Finish) -> None:
+    def finish(self, words: tuple[Any, ...], claim: Claim) -> None:
         """Finish a job with the next call."""
-        self._outbox.append(words)
+        self._outbox.append((words, claim))
 
     @property
     def free(self) -> bool:
@@ -176,7 +181,7 @@ class Pump:
         claim = min(claim, MOST)
         self.asked += claim
         self._calls += 1
-        called = self.job._finish_many(sent, claim)
+        called = self.job._finish_many([words for words, _ in sent], claim)
         called.addCallback(self._understood, len(sent))
         called.addCallbacks(
             self._answered, self._not_answered, (sent, claim), {}, (sent, claim), {}
@@ -201,7 +206,7 @@ class Pump:
         self._retry.succeeded()
         self._losses = 0
         time, _, statuses, claims, _ = reply
-        for words, status in zip(sent, statuses, strict=True):
+        for (words, _), status in zip(sent, statuses, strict=True):
             self._finished(words, status)
         if claim and len(claims) < 3 * claim:
             self.ready = False
@@ -253,13 +258,22 @@ class Pump:
             self.job._claims.doubt()
             self._losses += 1
         if reason.check(FeedDoesNotExist, FeedTypeMismatch):
-            for words in sent:
+            for words, _ in sent:
                 self.job._claims.ended(words[0], words[1])
+        elif sent and (refused(reason) or self._losses >= MOST_LOSSES):
+            self._suspects.add(sent)
         else:
             self._outbox = sent + self._outbox
         self._give_back()
-        self._failed(reason)
+        if sent and refused(reason):
+            self._worker._soon()  # the others need not wait
+        else:
+            self._failed(reason)
         self._check_settled()
+
+    def blame(self, finish: Finish, reason: Failure) -> None:
+        """Let a job fail whose end cannot be said."""
+        self._worker._record_failure(self, finish[1], reason)
 
     def _failed(self, reason: Failure) -> None:
         if not self._ended:
@@ -329,7 +343,7 @@ class Pump:
     def _not_told(self, reason: Failure, call: Callable[[], Deferred[Any]]) -> None:
         if reason.check(JobNotClaimed, FeedDoesNotExist, FeedTypeMismatch) or self._ended:
             self._told(None, call)
-        elif reason.check(ConnectionLost, CancelledError, ResponseError):
+        elif reason.check(ConnectionLost, CancelledError, ResponseError) and not refused(reason):
             self._untold.append(call)
             self._tell_retry.later(reason)
         else:

@@ -9,7 +9,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txthoonk._encoding import TEXT
-from txthoonk._patience import Retry
+from txthoonk._patience import Retry, refused
 from txthoonk._scripts import Script
 from txthoonk.errors import ConnectionLost
 
@@ -68,9 +68,11 @@ class Repeated:
 
     def _not_answered(self, reason: Failure, words: list[bytes]) -> None:
         # Redis 6 has the code of a command that failed in a script in the text only.
-        if "WRONGTYPE" in f"{getattr(reason.value, 'code', '')} {reason.value}":
+        foreign = "WRONGTYPE" in f"{getattr(reason.value, 'code', '')} {reason.value}"
+        if foreign or refused(reason):
+            # The feed is gone, and something else is in its place; or it never can be said.
             self._log.failure("{script} failed", reason, script=self._script.name)
-            return  # the feed is gone, and something else is in its place
+            return
         self._due += words
         if reason.check(ConnectionLost, CancelledError):
             self._room.unanswered.add(self)

@@ -107,6 +107,7 @@ class ThoonkFactory(ReconnectingClientFactory):
         redis = self.protocol(*self._arguments)
         if self._lost:
             wrapper = self._lost.popleft()
+            redis.limits = wrapper.redis.limits
             wrapper.set_redis(redis)
         else:
             wrapper = self.protocol_wrapper(redis, **self._options)
