@@ -9,7 +9,8 @@ from enum import Enum
 
 from twisted.internet.defer import CancelledError
 
-from txthoonk.errors import ConnectionLost, ResponseError
+from txthoonk._limits import is_too_big
+from txthoonk.errors import ConnectionLost, InvalidData, InvalidInput, ResponseError
 
 __all__ = [
     "FULL",
@@ -18,6 +19,7 @@ __all__ = [
     "needs_another_server",
     "passes",
     "passing",
+    "refused",
     "serves",
 ]
 
@@ -93,3 +95,8 @@ def serves(error: object) -> bool:
     A server that refuses PING, or is busy, is there.
     """
     return isinstance(error, ResponseError) and error.code not in _WITHOUT_DATA
+
+
+def refused(error: BaseException | None) -> bool:
+    """Tell whether a call fails because of what it says, and so would fail again."""
+    return isinstance(error, (InvalidInput, InvalidData)) or is_too_big(error)

@@ -21,9 +21,11 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from txthoonk._passing import refused
 from txthoonk._patience import Retry
 from txthoonk._records import dump_failure
 from txthoonk._schedule import MOST, Schedule
+from txthoonk._suspects import Suspects
 from txthoonk.errors import (
     ConnectionLost,
     FeedDoesNotExist,
@@ -48,10 +50,11 @@ CALLS = 2  # under way: while the server does one, we work on what the other has
 _numbers = count(1)
 
 # Calls that were sent and lost, in a row: what we send may be the reason for that, so after
-# these a new connection is no reason to hurry.
+# these a new connection is no reason to hurry, and each is said for itself.
 MOST_LOSSES = 4
 
-Finish = tuple[Any, ...]
+#: The words of the script, and the claim.
+Finish = tuple[tuple[Any, ...], "Claim"]
 
 
 class Pump:
@@ -82,6 +85,7 @@ class Pump:
         self._losses = 0
         self._calls = 0
         self._outbox: list[Finish] = []
+        self._suspects = Suspects(self)
         self._watch: Deferred[Claim] | None = None
         self._telling: set[Callable[[], Deferred[Any]]] = set()
         self._untold: list[Callable[[], Deferred[Any]]] = []
@@ -112,6 +116,7 @@ class Pump:
     def end(self) -> None:
         """Try no more to say what could not be said."""
         self._ended = True
+        self._suspects.end()
         for retry in (self._retry, self._watch_retry, self._tell_retry):
             retry.stop()
         self.job.pub.waiting_room.returning.discard(self)
@@ -139,7 +144,8 @@ class Pump:
 
     def _check_settled(self) -> None:
         held = self.unbegun or self._unended
-        if not (self._outbox or self._calls or self._telling or self._watch or held):
+        saying = self._outbox or self._calls or self._telling or self._suspects.left
+        if not (saying or self._watch or held):
             settled, self._settled = self._settled, []
             for waiting in settled:
                 if not waiting.called:
@@ -147,9 +153,9 @@ class Pump:
 
     # -- claims and finishes -----------------------------------------------------------
 
-    def finish(self, words: Finish) -> None:
+    def finish(self, words: tuple[Any, ...], claim: Claim) -> None:
         """Finish a job with the next call."""
-        self._outbox.append(words)
+        self._outbox.append((words, claim))
         self.schedule.speak(self)
 
     @property
@@ -167,7 +173,7 @@ class Pump:
         self.schedule.update(self)
         if self._outbox:
             self.schedule.speak(self)
-        called = self.job._finish_many(sent, claim)
+        called = self.job._finish_many([words for words, _ in sent], claim)
         called.addCallback(self._understood, len(sent))
         called.addCallbacks(
             self._answered, self._not_answered, (sent, claim), {}, (sent, claim), {}
@@ -191,7 +197,7 @@ class Pump:
         self._retry.succeeded()
         self._losses = 0
         time, _, statuses, claims, _ = reply
-        for words, status in zip(sent, statuses, strict=True):
+        for (words, _), status in zip(sent, statuses, strict=True):
             self._finished(words, status)
         self.schedule.answered(self, claim, len(claims) // 3)
         if self._outbox:
@@ -240,13 +246,22 @@ class Pump:
             self.job._claims.doubt()
             self._losses += 1
         if reason.check(FeedDoesNotExist, FeedTypeMismatch):
-            for words in sent:
+            for words, _ in sent:
                 self.job._claims.ended(words[0], words[1])
+        elif sent and (refused(reason.value) or self._losses >= MOST_LOSSES):
+            self._suspects.add(sent)
         else:
             self._outbox = sent + self._outbox
         self._give_back()
-        self._failed(reason)
+        if sent and refused(reason.value):
+            self._worker._soon()  # the others need not wait
+        else:
+            self._failed(reason)
         self._check_settled()
+
+    def blame(self, finish: Finish, reason: Failure) -> None:
+        """Let a job fail whose end cannot be said."""
+        self._worker._record_failure(self, finish[1], reason)
 
     def _failed(self, reason: Failure) -> None:
         if not self._ended:
@@ -332,7 +347,9 @@ class Pump:
     def _not_told(self, reason: Failure, call: Callable[[], Deferred[Any]]) -> None:
         if reason.check(JobNotClaimed, FeedDoesNotExist, FeedTypeMismatch) or self._ended:
             self._told(None, call)
-        elif reason.check(ConnectionLost, CancelledError, ResponseError):
+        elif reason.check(ConnectionLost, CancelledError, ResponseError) and not refused(
+            reason.value
+        ):
             self._untold.append(call)
             self._tell_retry.later(reason)
         else:

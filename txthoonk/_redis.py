@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 import hiredis
 from twisted.internet.address import UNIXAddress
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import Deferred, fail, gatherResults, succeed
 from twisted.internet.interfaces import ITCPTransport, ITransport, IWriteDescriptor
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from txthoonk._encoding import RAW, TEXT, Encoding, pack
+from txthoonk._encoding import RAW, TEXT, Encoding, encode, pack
+from txthoonk._limits import LEAST, Limits, is_too_big
 from txthoonk._passing import FULL, needs_another_server
 from txthoonk._scripts import Script
 from txthoonk._threads import wrong_thread
@@ -60,6 +61,7 @@ class Waiting(Deferred[Any]):
     :cvar command: that request, in case it must be sent again.
     :cvar confirmations: how many a SUBSCRIBE or the like still waits for.
     :cvar calls: how many calls wait for it.
+    :cvar size: bytes of its longest word, and how many words, if it is a big one.
     """
 
     encoding: Encoding | None = None
@@ -67,6 +69,7 @@ class Waiting(Deferred[Any]):
     command: tuple[Any, ...] = ()
     confirmations: int = 0
     calls: int = 1
+    size: tuple[int, int] | None = None
 
 
 class RedisProtocol(Protocol):
@@ -130,6 +133,10 @@ class RedisProtocol(Protocol):
         self._unsent = 0
         self._pushes = False
         self._closing: list[Deferred[None]] = []
+        #: What the server takes; those who connect again keep it.
+        self.limits = Limits()
+        self._asked_limits = False
+        self._held: list[bytes] | None = None
 
     @property
     def usable(self) -> bool:
@@ -194,12 +201,14 @@ class RedisProtocol(Protocol):
             return fail(self._lost)
         waiting = Waiting()
         waiting.encoding = encoding
-        self._transmit(waiting, packed)
+        self._transmit(waiting, packed, command)
         return waiting
 
-    def _transmit(self, waiting: Waiting, packed: bytes) -> None:
+    def _transmit(self, waiting: Waiting, packed: bytes, command: tuple[Any, ...]) -> None:
         if self._together is not None:
             self._send_together()
+        if len(packed) > LEAST and self._refuses(waiting, command):
+            return
         alone = not self._pending
         self._pending.append(waiting)
         self._write(packed)
@@ -251,7 +260,7 @@ class RedisProtocol(Protocol):
         waiting.encoding = encoding
         waiting.script = script
         waiting.command = command
-        self._transmit(waiting, packed)
+        self._transmit(waiting, packed, command)
         return waiting
 
     def _not_loaded(self, reason: Failure) -> None:
@@ -341,7 +350,7 @@ class RedisProtocol(Protocol):
         if script is None:
             sent = Waiting()
             sent.encoding = encoding
-            self._transmit(sent, packed)
+            self._transmit(sent, packed, command)
         else:
             sent = self._call(script, command, packed, encoding)
         sent.calls = together.calls
@@ -353,7 +362,52 @@ class RedisProtocol(Protocol):
         # The rare case: somebody flushed the scripts under way. EVAL cannot meet
         # NOSCRIPT again, and it loads the script for the calls that follow.
         command = ("EVAL", script.source, *waiting.command[2:])
-        self._transmit(waiting, pack(command, waiting.encoding or self._own))
+        self._transmit(waiting, pack(command, waiting.encoding or self._own), command)
+
+    # -- big commands -----------------------------------------------------
+
+    def _refuses(self, waiting: Waiting, command: tuple[Any, ...]) -> bool:
+        """Fail a command for which the server would hang up; ask first what it takes.
+
+        While the answer is under way, all is held, so that the order stays.
+        """
+        encoding = waiting.encoding or self._own
+        word = max([len(encode(word, encoding)) for word in command])
+        if word <= LEAST and len(command) <= LEAST:
+            return False
+        waiting.size = (word, len(command))
+        if not self._asked_limits and not self._transaction:
+            self._asked_limits = True
+            asked = [self.request(question, RAW) for question in Limits.QUESTIONS]
+            gatherResults([one.addErrback(lambda why: why.value) for one in asked]).addCallback(
+                self._limits_told
+            )
+            self._held = []
+            self._write = self._held.append
+        refusal = None if self._held is not None else self.limits.refusal(*waiting.size)
+        if refusal is not None:
+            waiting.errback(refusal)
+        return refusal is not None
+
+    def _limits_told(self, answers: list[Any]) -> None:
+        """Send what was held, without what the server would hang up for."""
+        held, self._held = self._held, None
+        if self._lost is not None or held is None:
+            return
+        self.limits.learn(answers)
+        refused = []
+        waiting = list(self._pending)
+        self._pending.clear()  # what is held are the writes of all that waits
+        write = self._write = _present(self.transport).write
+        for one, packed in zip(waiting, held, strict=True):
+            refusal = one.size and self.limits.refusal(*one.size)
+            if refusal:
+                refused.append((one, refusal))
+            else:
+                self._pending.append(one)
+                write(packed)
+        for one, refusal in refused:
+            one.errback(refusal)
 
     # -- replies ----------------------------------------------------------
 
@@ -412,6 +466,10 @@ class RedisProtocol(Protocol):
                 script, waiting.script = waiting.script, None
                 self._call_with_source(waiting, script)
             else:
+                if waiting.size is not None:
+                    reply = self.limits.blame(reply, *waiting.size)
+                    if is_too_big(reply):
+                        self.abort(reply)  # the server reads no more
                 self._failed(reply, waiting.script)
                 waiting.errback(reply)
 
@@ -472,9 +530,11 @@ class RedisProtocol(Protocol):
 
     def _release(self, _: object, held: list[bytes]) -> None:
         if self._lost is None:
-            self._write = _present(self.transport).write
+            write = _present(self.transport).write
+            if self._held is None:
+                self._write = write
             if held:
-                self._write(b"".join(held))
+                write(b"".join(held))
 
     def _refused(self, reason: Failure) -> None:
         self._abort(cast(BaseException, reason.value))

@@ -9,6 +9,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txthoonk._encoding import TEXT
+from txthoonk._passing import refused
 from txthoonk._patience import Retry
 from txthoonk._scripts import Script
 from txthoonk.errors import ConnectionLost
@@ -67,9 +68,10 @@ class Repeated:
         self._retry.succeeded()
 
     def _not_answered(self, reason: Failure, words: list[bytes]) -> None:
-        if getattr(reason.value, "code", "") == "WRONGTYPE":
+        if getattr(reason.value, "code", "") == "WRONGTYPE" or refused(reason.value):
+            # The feed is gone, and something else is in its place; or it never can be said.
             self._log.failure("{script} failed", reason, script=self._script.name)
-            return  # the feed is gone, and something else is in its place
+            return
         self._due += words
         if reason.check(ConnectionLost, CancelledError):
             self._room.unanswered.add(self)

@@ -80,6 +80,7 @@ class SteadyRedis(Redis):
         """Send what waits, and from now on send all, on *redis*."""
         self._stopped = None
         redis.set_encoding(self.charset, self.errors)
+        redis.limits = self.limits
         while self._queue:
             self._send(self._queue.popitem(last=False)[0], redis)
         self._cancel_timer()

@@ -110,8 +110,9 @@ class ThoonkFactory(ReconnectingClientFactory):
         if self._lost:
             wrapper = self._lost.popleft()
             last = wrapper.redis
-            db, password, username = last.db, last.password, last.username
-            wrapper.set_redis(self.protocol(db, password, charset, errors, username))
+            redis = self.protocol(last.db, last.password, charset, errors, last.username)
+            redis.limits = last.limits
+            wrapper.set_redis(redis)
         else:
             redis = self.protocol(db, password, charset, errors, username)
             wrapper = self.protocol_wrapper(redis, **self._options)

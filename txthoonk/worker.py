@@ -385,19 +385,20 @@ class Worker(StoppingService):
         except Exception:  # noqa: BLE001  (recorded with the job)
             self._failed(Failure(), run)
             return
-        pump.finish(words)
+        pump.finish(words, claim)
         self._tell(run, "finished")
         self._leave(run)
 
     def _failed(self, reason: Failure, run: _Run) -> None:
         if not run.over:
-            self._tell_failure(reason, run)
+            self._tell(run, self._record_failure(run.pump, run.claim, reason))
         elif not reason.check(CancelledError):
             self._log.failure("a handler that was cancelled failed", reason)
         self._leave(run)
 
-    def _tell_failure(self, reason: Failure, run: _Run) -> None:
-        job, claim, error = run.pump.job, run.claim, reason.value
+    def _record_failure(self, pump: Pump, claim: Claim, reason: Failure) -> str:
+        """Give a job back because it failed; give what becomes of it."""
+        job, error = pump.job, reason.value
         self._log.info(
             "job {id} of feed {name!r} failed: {type}: {error}",
             id=shown(claim.id),
@@ -407,14 +408,13 @@ class Worker(StoppingService):
         )
         if isinstance(error, Stall):
             why = dump_failure(reason)
-            run.pump.tell(lambda: job._end_stalled(claim.id, claim.token, why))
-            self._tell(run, "stalled")
-            return
+            pump.tell(lambda: job._end_stalled(claim.id, claim.token, why))
+            return "stalled"
         delay = error.delay if isinstance(error, Retry) else None
         if delay is None:
             delay = self._delay(claim.cancelled + 1)
-        run.pump.tell(lambda: job.fail(claim, reason, delay))
-        self._tell(run, "failed")
+        pump.tell(lambda: job.fail(claim, reason, delay))
+        return "failed"
 
     def _delay(self, failures: int) -> float:
         try:

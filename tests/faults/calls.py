@@ -37,6 +37,10 @@ def claim_of(pub: Any, known: Claim) -> Claim:
     return claim
 
 
+def _settled(pump: Any) -> bool:
+    return not (pump._outbox or pump._calls or pump._telling or pump._suspects.left)
+
+
 def transaction(pub: Any, known: Any) -> Deferred[Any]:
     """Send a transaction; fires what EXEC replies."""
     pub.redis.multi().addErrback(lambda _: None)
@@ -141,7 +145,7 @@ def worked(pub: Any, known: Any) -> Deferred[Any]:
         try:
             await ended
             # Stopping gives it five seconds to say what it has to say: we have more.
-            while any(pump._outbox or pump._calls or pump._telling for pump in worker._pumps):
+            while not all(map(_settled, worker._pumps)):
                 await deferLater(reactor, 0)
         finally:
             await worker.stopService()

@@ -17,7 +17,7 @@ from txthoonk._results import Results
 from txthoonk._scripts import load
 from txthoonk._timeouts import check_seconds
 from txthoonk._waiting import WaitingRoom
-from txthoonk.errors import InvalidInput, JobStalled, from_reply
+from txthoonk.errors import JobStalled, from_reply
 from txthoonk.types._base import to_text
 from txthoonk.types._claim import NO_RESULT, Claim
 from txthoonk.types._job_state import JobState
@@ -31,7 +31,6 @@ _FINISH = load("job/finish")
 _FORGET = load("job/forget")
 _RESULT = load("job/result")
 
-MOST_RESULT = 2**29  # bytes: what Redis takes (proto-max-bulk-len)
 WANTED = 10_000  # milliseconds that it may take to listen for a result
 
 
@@ -98,8 +97,9 @@ class JobResults(JobState):
         stored = self._dumps(result)
         if isinstance(stored, str):
             stored = encode(stored, TEXT)  # what cannot be sent must not hold up others
-        if len(stored) > MOST_RESULT:
-            raise InvalidInput(f"a result must be up to 512 MiB, not {len(stored):,} bytes")
+        refusal = self.pub.redis.limits.refusal(len(stored), 0, "a result")
+        if refusal is not None:
+            raise refusal
         return id_, token, keep, told, 1, stored
 
     def _finish_many(self, jobs: Sequence[tuple[Any, ...]], claim: int) -> Deferred[list[Any]]:
