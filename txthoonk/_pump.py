@@ -254,7 +254,7 @@ class Pump:
             self._outbox = sent + self._outbox
         self._give_back()
         if sent and refused(reason.value):
-            self._worker._soon()  # the others need not wait
+            self._proceed()  # the others need not wait
         else:
             self._failed(reason)
         self._check_settled()
@@ -271,6 +271,9 @@ class Pump:
 
     def _again(self) -> None:
         self.ready = self._open
+        self._proceed()
+
+    def _proceed(self) -> None:
         self.schedule.update(self)
         if self._outbox:
             self.schedule.speak(self)
