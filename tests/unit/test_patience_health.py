@@ -224,7 +224,7 @@ class SpareTests(PatienceTestCase):
         self.assertTrue(spare.transport.disconnected)
         new = self.endpoint.connections[-1]
         self.assertIsNot(new, spare)
-        new.answer(77)
+        new.answer(77, 0)
         self.assertEqual(new.sent()[-1:], [BLMOVE])
         self.leave(get)
 
