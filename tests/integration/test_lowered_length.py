@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults
@@ -48,7 +49,7 @@ class LoweredTests(FeedTestCase):
     async def dropped(self) -> list[int]:
         """Give how many items fewer there were after each call."""
         lengths = [MANY, *await gatherResults(self.lengths)]
-        return [before - after for before, after in zip(lengths, lengths[1:], strict=False)]
+        return [before - after for before, after in pairwise(lengths)]
 
     async def test_slices(self) -> None:
         """No step drops more than some hundred; the publish fires when all are gone."""
