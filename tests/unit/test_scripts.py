@@ -12,7 +12,16 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.unit.wire import FOLDER, NAMES, commands, plug
-from txthoonk import _scripts
+from txthoonk import (
+    _line,
+    _maintenance,
+    _putting,
+    _repeated,
+    _schedule,
+    _scripts,
+    _timekeeper,
+    _together,
+)
 from txthoonk._history import read_items, read_snapshot
 from txthoonk._maintenance import JobPass, Pass
 from txthoonk._overview import read_overview
@@ -22,8 +31,44 @@ from txthoonk._scripts import ScriptError, assemble, load
 from txthoonk.client import ThoonkPub
 from txthoonk.errors import _SCRIPT_CODES, ThoonkError
 from txthoonk.protocol import Redis
-from txthoonk.types import Claim, Feed, Job, Queue, SortedFeed
+from txthoonk.types import Claim, Feed, Job, Queue, SortedFeed, _job_state
 
+STACK = 5000  # words that unpack may give: Lua's stack takes some 8,000
+#: What is unpacked as a whole: how many words that are, by what limits a call.
+WHOLE = {
+    "job/drain some": _job_state.SLICE,
+    "job/drain gone": _job_state.SLICE,
+    "job/due due": _timekeeper.MOST,
+    "job/finish KEYS, 16": _schedule.MOST,
+    "job/finish ARGV, 8": 6 * _schedule.MOST,
+    "job/finish done": _schedule.MOST,
+    "job/forget KEYS, 4": 100,  # see old_results
+    "job/forget ARGV": 100,
+    "job/get taken.reply": 3 * _line.MOST,
+    "job/put words": 2 * _putting.MOST_ITEMS,
+    "job/put dates": 2 * _putting.MOST_ITEMS,
+    "job/put new": _putting.MOST_ITEMS,
+    "job/trim_stalled oldest": _maintenance.SLICE,
+    "job/trim_stalled stale": _maintenance.SLICE,
+    "job/trim_stalled old": _maintenance.SLICE,
+    "queue/delivered ARGV": _repeated.MOST,
+    "queue/get held": 2 * _line.MOST,
+    "queue/put words": 2 * _putting.MOST_ITEMS,
+    "queue/put new": _putting.MOST_ITEMS,
+    "include/finishing named": _schedule.MOST,
+    "include/front_of some": max(_line.MOST, _schedule.MOST),
+    "include/jobs_exist ids": _putting.MOST_ITEMS,
+    "include/keep_history words": 14,
+    "include/keep_history state": 2 * (_together.MOST_CALLS + 1) + 10,
+    "include/keep_results keys": _schedule.MOST,
+    "include/keep_results old": 10 * _schedule.MOST,
+    "include/old_results ids": 300,
+    "include/open_feed values, 4": 2,
+    "include/to_claim found": max(_line.MOST, _schedule.MOST),
+    "include/waiting_since oldest": 1001,
+    "include/write_claims taken.scores": 2 * max(_line.MOST, _schedule.MOST),
+    "include/write_claims taken.entries": 2 * max(_line.MOST, _schedule.MOST),
+}
 INCLUDES = sorted(path.stem for path in (FOLDER / "include").glob("*.lua"))
 SECTIONS = ("KEYS", "ARGV", "Reply", "Errors", "Events", "Cost")
 HEADER = "-- Do it.\n--\n-- KEYS\n--   1 feeds    set\n--   2 feed.ids:[feed]   list\n"
@@ -54,6 +99,29 @@ def error_codes(source: str) -> set[str]:
     answers = re.findall(r"""error_reply\(\s*["']([A-Z]+) """, source)
     assert len(answers) == code(source).count("error_reply("), source
     return set(answers)
+
+
+def unpacked(part: str) -> set[str]:
+    """List what a part unpacks, but for what is bounded where it stands.
+
+    That is KEYS and ARGV of a fixed number, a slice with an end, and replies of fixed length.
+    """
+    source = code(text(part))
+    found = set()
+    for words in re.findall(r"\bunpack\(((?:[^()]|\([^()]*\))*)\)", source):
+        name, *bounds = re.split(r", (?![^(]*\))", words)
+        more = name in ("KEYS", "ARGV") and re.search(
+            r"(?m)^--   \d+\.\. ", section(text(part), name)
+        )
+        sliced = len(bounds) == 2 and (
+            re.fullmatch(rf"\d+|math\.min\(.*\)|{bounds[0]} \+ \d+|6 \* index", bounds[1])
+            or (bounds[1] == "last" and "local last = math.min(first + " in source)
+            or bounds[1] == "math.max(0, math.min(over, 100))"
+        )
+        fixed = name in ("KEYS", "ARGV") and not more
+        if not (sliced or fixed or re.match(r"redis\.call\('(HSCAN|HMGET)'", name)):
+            found.add(f"{part} {words}")
+    return found
 
 
 def named(pattern: str) -> str:
@@ -242,6 +310,12 @@ class ShippedTests(SynchronousTestCase):
         for part in (*NAMES, *(f"include/{name}" for name in INCLUDES)):
             lines = [line for line in code(text(part)).splitlines() if line.strip()]
             self.assertLessEqual(len(lines), 60, part)
+
+    def test_unpack(self) -> None:
+        """What a script unpacks is bounded: more than Lua's stack takes would fail the call."""
+        parts = (*NAMES, *(f"include/{name}" for name in INCLUDES))
+        self.assertEqual(set().union(*map(unpacked, parts)), set(WHOLE))
+        self.assertLessEqual(max(WHOLE.values()), STACK)
 
     def test_includes_are_used(self) -> None:
         """A declared include is called, and what is called is declared before."""
