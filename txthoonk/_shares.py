@@ -71,6 +71,8 @@ class Shares(Generic[AnySharer]):
     def charge(self, sharer: AnySharer, pieces: int) -> None:
         """Learn that one has got pieces without a share, or, below 0, gives some back."""
         account = self._accounts[sharer]
+        if pieces > 0 and account.place is None:
+            account.turn = max(account.turn, self._now)
         account.turn += pieces / account.weight
         if account.place is not None:
             self._line_up(sharer, account)
