@@ -13,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.unit.wire import FOLDER, NAMES, commands, plug
 from txthoonk import (
+    _forgetting,
     _line,
     _maintenance,
     _putting,
@@ -40,10 +41,13 @@ WHOLE = {
     "job/drain gone": _job_state.SLICE,
     "job/due due": _timekeeper.MOST,
     "job/finish KEYS, 16": _schedule.MOST,
-    "job/finish ARGV, 8": 6 * _schedule.MOST,
+    "job/finish ARGV, 9": 6 * _schedule.MOST,
     "job/finish done": _schedule.MOST,
-    "job/forget KEYS, 4": 100,  # see old_results
-    "job/forget ARGV": 100,
+    "job/forget KEYS, 4": _forgetting.MOST,
+    "job/forget ARGV, 2": _forgetting.MOST,
+    "job/forget ids": _forgetting.MOST,
+    "job/forget gone": _forgetting.MOST,
+    "job/forget keys": _forgetting.MOST,
     "job/get taken.reply": 3 * _line.MOST,
     "job/put words": 2 * _putting.MOST_ITEMS,
     "job/put dates": 2 * _putting.MOST_ITEMS,
@@ -55,14 +59,17 @@ WHOLE = {
     "queue/get held": 2 * _line.MOST,
     "queue/put words": 2 * _putting.MOST_ITEMS,
     "queue/put new": _putting.MOST_ITEMS,
+    "registry/clear KEYS, 3": 500,  # see first_results
     "include/finishing named": _schedule.MOST,
     "include/front_of some": max(_line.MOST, _schedule.MOST),
     "include/jobs_exist ids": _putting.MOST_ITEMS,
     "include/keep_history words": 14,
     "include/keep_history state": 2 * (_together.MOST_CALLS + 1) + 10,
     "include/keep_results keys": _schedule.MOST,
+    "include/keep_results entries": 2 * _schedule.MOST,
     "include/keep_results old": 10 * _schedule.MOST,
-    "include/old_results ids": 300,
+    "include/old_results ids": _forgetting.MOST + 200,
+    "include/old_results notes": _forgetting.MOST + 200,
     "include/open_feed values, 4": 2,
     "include/to_claim found": max(_line.MOST, _schedule.MOST),
     "include/waiting_since oldest": 1001,
@@ -116,7 +123,7 @@ def unpacked(part: str) -> set[str]:
         sliced = len(bounds) == 2 and (
             re.fullmatch(rf"\d+|math\.min\(.*\)|{bounds[0]} \+ \d+|6 \* index", bounds[1])
             or (bounds[1] == "last" and "local last = math.min(first + " in source)
-            or bounds[1] == "math.max(0, math.min(over, 100))"
+            or bounds[1] == "math.max(0, math.min(over, count))"
         )
         fixed = name in ("KEYS", "ARGV") and not more
         if not (sliced or fixed or re.match(r"redis\.call\('(HSCAN|HMGET)'", name)):
