@@ -362,20 +362,22 @@ class Line:
         """Wait for the next id; nothing if the wait was ended."""
         health = self._room.health
         self._blocked = True
-        self._blocks += 1
         if health is not None:
             health.blocked(self)
         try:
-            moved = await self._block(redis, 0 if redis.client_id else self._brief)
-            while moved is None and self._gets and not redis.client_id:
-                moved = await self._block(redis, self._brief)
+            moved = await self._block(redis)
+            # That it was answered is all that a check wants to see.
+            while moved is None and self._gets and self._known == self._newest:
+                moved = await self._block(redis)
             return moved or b""
         finally:
             self._blocked = False
             if health is not None:
                 health.answered(self, redis)
 
-    async def _block(self, redis: WaitingConnection, seconds: float) -> bytes | None:
+    async def _block(self, redis: WaitingConnection) -> bytes | None:
+        self._blocks += 1
+        seconds = 0 if redis.client_id else self._brief
         block = ("BLMOVE", self._ids, self._transit, "RIGHT", "LEFT", seconds)
         moved: bytes | None = await redis.request(block, RAW)
         if self._room.health is not None:

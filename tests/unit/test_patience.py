@@ -90,7 +90,7 @@ class PublisherLostTests(PatienceTestCase):
         self.assertEqual(self.main.sent(), [UNBLOCK])
         self.main.answer(1)
         waiting.answer(None)
-        self.asked(1)
+        self.assertEqual((waiting.sent(), self.main.sent()), ([BLMOVE], []))
         self.leave(get)
 
     def test_time_is_up(self) -> None:
@@ -204,9 +204,9 @@ class DeletedTests(PatienceTestCase):
         get = self.queue.get()
         waiting = self.waiting()
         self.clock.advance(HEALTH)
+        late = self.queue.get()
         self.main.answer(1)
         waiting.answer(None)
-        late = self.queue.get()
         self.main.answer(self.NO_FEED)
         self.failureResultOf(late, FeedDoesNotExist)
         self.assertEqual(waiting.sent(), [BLMOVE])

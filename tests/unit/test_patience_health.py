@@ -22,7 +22,7 @@ NO = Exception("NOPERM this user has no permissions to run the 'client' command"
 
 class HealthTests(PatienceTestCase):
     def test_alive(self) -> None:
-        """Now and then BLMOVE is ended, and sent anew; nobody notices."""
+        """Now and then BLMOVE is ended, and sent anew on its connection; nothing else is asked."""
         get = self.queue.get()
         waiting = self.waiting()
         for _ in range(4):
@@ -30,15 +30,25 @@ class HealthTests(PatienceTestCase):
             self.assertEqual(self.main.sent(), [UNBLOCK])
             self.main.answer(1)
             waiting.answer(None)
-            self.asked(1)
-            self.main.answer([b"5.5", 0])
-            self.assertEqual(waiting.sent(), [BLMOVE])
+            self.assertEqual((waiting.sent(), self.main.sent()), ([BLMOVE], []))
         self.assertEqual(len(self.clock.getDelayedCalls()), 1)
         self.leave(get)
         self.main.answer(1)
         waiting.answer(None)
         self.nothing_left()
         self.assertEqual(len(self.endpoint.connections), 1)
+
+    def test_answers_cross(self) -> None:
+        """The answer that the wait was ended may come behind that of BLMOVE: no harm is done."""
+        get = self.queue.get()
+        waiting = self.waiting()
+        self.clock.advance(HEALTH)
+        waiting.answer(None)
+        self.assertEqual(waiting.sent(), [BLMOVE])
+        self.main.answer(1)
+        self.clock.advance(REPLY + 1)
+        self.assertFalse(waiting.transport.disconnected)
+        self.leave(get)
 
     def test_vanished(self) -> None:
         """A wait that was ended, and is not answered, has lost its connection."""
