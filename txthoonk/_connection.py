@@ -17,6 +17,7 @@ from zope.interface import implementer
 
 from txthoonk._health import PONG_TIMEOUT, Watch, ping, text_of
 from txthoonk._redis import RedisProtocol
+from txthoonk._timeouts import delay_from
 from txthoonk.errors import ConnectionLost, ResponseError
 
 __all__ = ["Connection", "back_off"]
@@ -225,7 +226,7 @@ class Connection(Generic[P]):
     # -- attempts -----------------------------------------------------------
 
     def _next_delay(self, _: int) -> float:
-        self._delay = self._policy(max(1, self.failures))
+        self._delay = delay_from(self._policy, max(1, self.failures), "retry_policy", back_off)
         return self._delay
 
     def _connect(self, factory: IProtocolFactory) -> Deferred[IProtocol]:

@@ -9,7 +9,7 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 
 from txthoonk._config import Config, config_fields
-from txthoonk._deferring import deferring
+from txthoonk._deferring import deferring, misfit, passing
 from txthoonk._encoding import TEXT, encode
 from txthoonk._history import history_keys
 from txthoonk._keys import (
@@ -109,7 +109,7 @@ class Publishing:
         """
         return self._open("job", Job, name, config)
 
-    @deferring
+    @passing
     def _open(
         self, type_: str, cls: FeedType, name: str, config: Config | None = None
     ) -> Deferred[Any]:
@@ -120,7 +120,7 @@ class Publishing:
             )
         prefix = _OPEN.prefix(history_keys(check_name(name))[:4], name, NEWFEED)
         command = (*prefix, self._uuid, CONFFEED, type_, *fields)
-        opened = self.redis.call(_OPEN, command, TEXT).addCallback(_dict)
+        opened = self.redis.call(_OPEN, command, TEXT).addCallback(_dict).addErrback(misfit)
         return opened.addCallback(lambda stored: cls(self, name, stored.get("serializer", "text")))
 
     @deferring
