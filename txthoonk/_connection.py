@@ -18,6 +18,7 @@ from zope.interface import implementer
 from txthoonk._health import HEALTH, PONG_TIMEOUT, REPLY_TIMEOUT, Watch, ping, text_of
 from txthoonk._passing import answers_all_the_same
 from txthoonk._redis import RedisProtocol
+from txthoonk._timeouts import delay_from
 from txthoonk.errors import ConnectionLost, ResponseError
 
 __all__ = ["Connection", "back_off"]
@@ -247,7 +248,8 @@ class Connection(Generic[P]):
     # -- attempts -----------------------------------------------------------
 
     def _next_delay(self, _: int) -> float:
-        self._delay = self._policy(max(1, self.failures + self._left))
+        attempt = max(1, self.failures + self._left)
+        self._delay = delay_from(self._policy, attempt, "retry_policy", back_off)
         return self._delay
 
     def _connect(self, factory: IProtocolFactory) -> Deferred[IProtocol]:

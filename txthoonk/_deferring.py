@@ -1,10 +1,16 @@
-"""Deferreds: bad input told through one, and one that several wait for."""
+"""Deferreds: what functions of users begin or raise, and one that several wait for.
+
+A function of the user may raise anything: SystemExit and KeyboardInterrupt are treated like
+any other failure, as Twisted does with its callbacks.  One that is called for an event is
+logged, and stops nothing; one that is called for a call of the user fails that call.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from inspect import iscoroutine
+from typing import Any, ParamSpec, TypeVar
 
 from twisted.internet.defer import Deferred, fail
 from twisted.python.failure import Failure
@@ -12,7 +18,7 @@ from twisted.python.failure import Failure
 from txthoonk._threads import check_thread
 from txthoonk.errors import InvalidResponse, ThoonkError, WrongThread, shown
 
-__all__ = ["MISFITS", "also", "deferring", "misfit", "passing"]
+__all__ = ["MISFITS", "also", "begun", "deferring", "misfit", "passing"]
 
 #: What may be raised for a reply of another shape.
 MISFITS = (TypeError, ValueError, LookupError, AttributeError)
@@ -66,6 +72,13 @@ def misfit(reason: Failure) -> Failure:
         text = f"what Redis has replied, or holds, is not understood: {shown(error)}"
         raise InvalidResponse(text) from error
     return reason
+
+
+def begun(result: Any) -> Deferred[Any] | None:
+    """Give the Deferred of what a user's function has begun; None if it is done."""
+    if iscoroutine(result):
+        return Deferred.fromCoroutine(result)
+    return result if isinstance(result, Deferred) else None
 
 
 def also(first: Deferred[None]) -> Deferred[None]:

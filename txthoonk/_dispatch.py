@@ -8,7 +8,6 @@ has confirmed all of it, because a message may be a part of what others tell.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from inspect import iscoroutine
 from itertools import count
 from typing import Any
 
@@ -16,6 +15,7 @@ import attr
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
+from txthoonk._deferring import begun
 from txthoonk._keys import SEPARATOR
 from txthoonk._subscriber import RedisSubscriber
 from txthoonk.errors import ConnectionLost
@@ -131,7 +131,7 @@ class _Topic:
                 return
             try:
                 result = handler(*parts)
-            except Exception:
+            except BaseException:
                 _log.failure("a handler of channel {name!r} failed", name=self.name)
                 return
             if result is not None:
@@ -165,10 +165,8 @@ class _Topic:
 
     def _follow(self, result: Any) -> None:
         """See to it that what a handler has begun is logged where it fails."""
-        if iscoroutine(result):
-            result = Deferred.fromCoroutine(result)
-        if isinstance(result, Deferred):
-            result.addErrback(
+        if (doing := begun(result)) is not None:
+            doing.addErrback(
                 lambda failure: _log.failure(
                     "a handler of channel {name!r} failed", failure, name=self.name
                 )

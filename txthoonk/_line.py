@@ -280,7 +280,7 @@ class Line:
             self._handed_over.append(parts[0])
         try:
             value = get.receive(self._time, *parts)
-        except Exception:  # noqa: BLE001  (told to the caller, whose serializer it is)
+        except BaseException:  # noqa: BLE001  (told to the caller, whose serializer it is)
             get.errback(Failure())
         else:
             get.callback(value)

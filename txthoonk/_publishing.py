@@ -9,7 +9,7 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 
 from txthoonk._config import Config, config_fields
-from txthoonk._deferring import deferring
+from txthoonk._deferring import deferring, misfit, passing
 from txthoonk._encoding import TEXT, encode
 from txthoonk._history import history_keys
 from txthoonk._keys import (
@@ -114,7 +114,7 @@ class Publishing:
         """
         return self._open("job", Job, name, config)
 
-    @deferring
+    @passing
     def _open(
         self, type_: str, cls: FeedType, name: str, config: Config | None = None
     ) -> Deferred[Any]:
@@ -125,7 +125,7 @@ class Publishing:
             )
         prefix = _OPEN.prefix(_creation_keys(check_name(name)), name, NEWFEED)
         command = (*prefix, self._uuid, CONFFEED, type_, *fields)
-        opened = self._create(name, _OPEN, command).addCallback(_dict)
+        opened = self._create(name, _OPEN, command).addCallback(_dict).addErrback(misfit)
         return opened.addCallback(lambda stored: cls(self, name, stored.get("serializer", "text")))
 
     def _create(self, name: str, script: Script, command: tuple[Any, ...]) -> Deferred[Any]:

@@ -457,7 +457,8 @@ class RedisProtocol(Protocol):
     def _unusualReceived(self, reply: Any) -> None:
         """Deal with an error, a push message, or a reply that nobody waits for."""
         if isinstance(reply, hiredis.PushNotification):
-            self.pushReceived(reply)
+            with self._log.failuresHandled("error in pushReceived"):
+                self.pushReceived(reply)
         elif not self._pending:
             self._unasked(reply)
         else:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from twisted.logger import Logger
+from twisted.python.reflect import safe_str
 
 from txthoonk._keys import SEPARATOR, feed_channel
 from txthoonk._records import load_progress
@@ -156,8 +157,9 @@ class Source:
             return data
         try:
             return self.loads(data)
-        except Exception as error:  # noqa: BLE001  (a serializer of others; it must not stop us)
-            text = f"item {shown(id_)} of feed {self.feed!r} cannot be read: {error}"
+        except BaseException as error:  # noqa: BLE001  (of a serializer of others)
+            reason = safe_str(error)
+            text = f"item {shown(id_)} of feed {self.feed!r} cannot be read: {reason}"
             _log.error("{text}", text=text)
             return InvalidItem(text, id_, data)
 

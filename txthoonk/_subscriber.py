@@ -21,8 +21,8 @@ class RedisSubscriber(RedisProtocol):
     """A connection that subscribes, with txredis' interface.
 
     Override the ``...Received``, ``...Subscribed`` and ``...Unsubscribed`` methods,
-    in a subclass or on the object.  An exception from one of them is logged and
-    stops nothing.  Strings are decoded as the constructor's *charset* says.
+    in a subclass or on the object.  What one of them raises is logged and stops
+    nothing.  Strings are decoded as the constructor's *charset* says.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -119,7 +119,7 @@ class RedisSubscriber(RedisProtocol):
                     taker(reply[2], reply[3])
                 else:
                     break
-            except Exception:
+            except BaseException:
                 self._log.failure("error while dealing with {what}", what=shown(reply[:2]))
         if reply is not _NOT_YET:
             self._replyReceived(reply)
@@ -137,7 +137,7 @@ class RedisSubscriber(RedisProtocol):
                 super()._replyReceived(InvalidData(reason))
             else:
                 super()._replyReceived(reply)
-        except Exception:
+        except BaseException:
             self._log.failure("error while dealing with {what}", what=shown(reply[:2]))
 
     def _messageReceived(self, reply: list[Any]) -> None:

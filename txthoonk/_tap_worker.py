@@ -52,7 +52,7 @@ def _import(name: str) -> ModuleType:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         raise ValueError(_what_is_missing(name, error)) from None
-    except Exception as error:  # noqa: BLE001  (a module may raise anything)
+    except (Exception, SystemExit) as error:  # noqa: BLE001  (a module may raise anything)
         raise ValueError(_what_failed(name, error)) from None
 
 
@@ -71,7 +71,7 @@ def _what_is_missing(name: str, error: ModuleNotFoundError) -> str:
     return f"{error}, neither here ({os.getcwd()}) nor on PYTHONPATH"
 
 
-def _what_failed(name: str, error: Exception) -> str:
+def _what_failed(name: str, error: BaseException) -> str:
     """Give the traceback, from the module on."""
     frames = [
         frame

@@ -8,7 +8,7 @@ else with the one in which the reactor runs.
 
 from __future__ import annotations
 
-import threading
+from threading import current_thread, get_ident
 
 from twisted.python import threadable
 
@@ -20,7 +20,7 @@ __all__ = ["check_thread", "in_reactor_thread", "wrong_thread"]
 def in_reactor_thread() -> bool:
     """Tell whether the reactor runs in this thread, or has not been started yet."""
     reactor_thread = threadable.ioThread
-    return reactor_thread is None or reactor_thread == threading.get_ident()
+    return reactor_thread is None or reactor_thread == get_ident()
 
 
 def check_thread() -> None:
@@ -28,14 +28,15 @@ def check_thread() -> None:
 
     :raises WrongThread: which names the fix.
     """
-    if not in_reactor_thread():
+    reactor_thread = threadable.ioThread
+    if reactor_thread is not None and reactor_thread != get_ident():
         raise wrong_thread()
 
 
 def wrong_thread() -> WrongThread:
     """Make the error of a call from a thread other than the reactor's."""
     return WrongThread(
-        f"txthoonk was called in the thread {threading.current_thread().name!r}, and works in "
+        f"txthoonk was called in the thread {current_thread().name!r}, and works in "
         "that of the reactor only: call twisted.internet.threads.blockingCallFromThread("
         "reactor, method, ...) to wait for the result, or reactor.callFromThread(method, ...)"
     )

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from datetime import datetime
+
+from twisted.logger import Logger
 
 from txthoonk.errors import InvalidInput, InvalidType, shown
 
-__all__ = ["check_interval", "check_seconds", "check_time"]
+__all__ = ["check_interval", "check_seconds", "check_time", "delay_from"]
+
+_log = Logger()
 
 #: What counts as a time at all; some thirty years.
 MOST_SECONDS = 10**9
@@ -36,6 +41,22 @@ def check_interval(seconds: object, what: str) -> float:
     if not (checked := check_seconds(seconds, what)):
         raise InvalidInput(f"{what} must be above 0 seconds")
     return checked
+
+
+def delay_from(
+    function: Callable[[int], float], failures: int, what: str, default: Callable[[int], float]
+) -> float:
+    """Give the seconds until the next attempt, as a function of the user has it.
+
+    :param failures: how many failed in a row, from 1.
+    :param what: the function's name, to be shown.
+    :param default: is used, and the error logged, where that raises or gives no such time.
+    """
+    try:
+        return check_seconds(function(failures), f"what {what} gives")
+    except BaseException:
+        _log.failure("error in {what}", what=what)
+        return default(failures)
 
 
 def check_time(delay: object, at: object) -> tuple[int, int]:

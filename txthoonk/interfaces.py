@@ -30,7 +30,7 @@ class Serializer(Protocol):
     def loads(self, data: Any) -> Any:
         """Decode what Redis holds; it comes from others and must not be trusted.
 
-        :raises ValueError: if it is not what *dumps* makes.
+        :raises ValueError: if it is not what *dumps* makes; what else it raises is taken for that.
         """
 
 

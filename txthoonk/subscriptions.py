@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import AsyncIterator, Callable
-from inspect import iscoroutine
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from txthoonk._deferring import begun
 from txthoonk._threads import check_thread
 from txthoonk.errors import SubscriptionEnded
 from txthoonk.events import Event
@@ -197,7 +197,7 @@ class Subscription(AsyncIterator[Event]):
         while True:
             try:
                 result = self._call(event)
-            except Exception:  # noqa: BLE001  (whatever the handler raises is logged)
+            except BaseException:  # noqa: BLE001  (whatever the handler raises is logged)
                 self._failed(Failure())
                 result = None
             if result is not None and self._waits_for(result):
@@ -209,14 +209,13 @@ class Subscription(AsyncIterator[Event]):
 
     def _waits_for(self, result: Any) -> bool:
         """Tell whether what the handler has begun is still under way."""
-        if iscoroutine(result):
-            result = Deferred.fromCoroutine(result)
-        if not isinstance(result, Deferred):
+        doing = begun(result)
+        if doing is None:
             return False
-        result.addErrback(self._failed)
-        if result.called and not result.paused:
+        doing.addErrback(self._failed)
+        if doing.called and not doing.paused:
             return False
-        result.addCallback(self._handled)
+        doing.addCallback(self._handled)
         return True
 
     def _handled(self, _: object) -> None:

@@ -15,6 +15,7 @@ from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from txthoonk._deferring import begun
 from txthoonk._opening import Feeds, open_feed, weighted
 from txthoonk._pool import Pool
 from txthoonk._pump import Pump
@@ -22,7 +23,7 @@ from txthoonk._records import dump_failure
 from txthoonk._renewal import renewal_of
 from txthoonk._schedule import Schedule
 from txthoonk._stopping import StoppingService
-from txthoonk._timeouts import check_seconds
+from txthoonk._timeouts import check_seconds, delay_from
 from txthoonk.errors import InvalidInput, InvalidType, ThoonkError, readable, shown
 from txthoonk.maintenance import Maintenance
 from txthoonk.service import Thoonk
@@ -361,13 +362,11 @@ class Worker(StoppingService):
         except BaseException:  # noqa: BLE001  (recorded with the job, as a Deferred would)
             self._failed(Failure(), run)
             return
-        if inspect.iscoroutine(result):
-            result = Deferred.fromCoroutine(result)
-        elif not isinstance(result, Deferred):
+        ending = run.ending = begun(result)
+        if ending is None:
             self._succeeded(result, run)
             return
-        run.ending = result
-        result.addCallbacks(self._succeeded, self._failed, (run,), {}, (run,), {})
+        ending.addCallbacks(self._succeeded, self._failed, (run,), {}, (run,), {})
 
     def _call(self, claim: Claim) -> Any:
         if self._pool is None:
@@ -382,7 +381,7 @@ class Worker(StoppingService):
         try:
             given = NO_RESULT if result is None else result
             words = pump.job._to_finish(claim.id, claim.token, given)
-        except Exception:  # noqa: BLE001  (recorded with the job)
+        except BaseException:  # noqa: BLE001  (recorded with the job)
             self._failed(Failure(), run)
             return
         pump.finish(words, claim)
@@ -417,11 +416,7 @@ class Worker(StoppingService):
         return "failed"
 
     def _delay(self, failures: int) -> float:
-        try:
-            return check_seconds(self._back_off(failures), "what back_off gives")
-        except Exception:  # noqa: BLE001  (the user's; the job must not suffer)
-            self._log.failure("error in back_off")
-            return back_off(failures)
+        return delay_from(self._back_off, failures, "back_off", back_off)
 
     def _leave(self, run: _Run) -> None:
         if run in self._runs:
@@ -444,7 +439,7 @@ class Worker(StoppingService):
         if run.ending is not None:
             try:
                 run.ending.cancel()
-            except Exception:  # noqa: BLE001  (the user's canceller; its Deferred will not end)
+            except BaseException:  # noqa: BLE001  (of a canceller; its Deferred will not end)
                 self._log.failure("error while a handler was cancelled")
                 self._leave(run)
 

@@ -338,3 +338,17 @@ class PushTests(SynchronousTestCase):
         client.pushReceived = pushed.append  # type: ignore[method-assign]
         client.dataReceived(self.PUSH)
         self.assertEqual(pushed, [["invalidate", ["k"]]])
+
+    def test_override_raises(self) -> None:
+        """Whatever an override raises is logged, and the next reply is taken."""
+        client, _ = redis()
+        for kind in (ZeroDivisionError, SystemExit):
+
+            def push(message: Any, kind: Any = kind) -> None:
+                raise kind
+
+            client.pushReceived = push  # type: ignore[method-assign]
+            fired = outcome(client.send("A"))
+            client.dataReceived(self.PUSH + OK)
+            self.assertEqual(fired, ["OK"])
+            self.assertEqual(len(self.flushLoggedErrors(kind)), 1)

@@ -92,10 +92,12 @@ class HandlerTests(SynchronousTestCase):
         self.write("tap_missing.py", "import tap_nothing_like_it\n")
         self.write("tap_raises.py", "def f():\n    raise ValueError('oh')\n\nf()\n")
         self.write("tap_syntax.py", "def f(:\n")
+        self.write("tap_exits.py", "import sys\nsys.exit(3)\n")
         for name, frames, error in [
             ("tap_missing", 1, "ModuleNotFoundError: No module named 'tap_nothing_like_it'"),
             ("tap_raises", 2, "ValueError: oh"),
             ("tap_syntax", 1, "SyntaxError: "),
+            ("tap_exits", 1, "SystemExit: 3"),
         ]:
             first, *lines = self.refused(f"{name}.work").splitlines()
             self.assertEqual(first, f"--handler: importing '{name}' failed:")

@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from twisted.internet.defer import Deferred
+from twisted.python.reflect import safe_str
 
 from txthoonk._config import Config
 from txthoonk._deferring import deferring, misfit, passing
@@ -89,9 +90,10 @@ class BaseFeed:
             return None
         try:
             return self._loads(data)
-        except ValueError as error:
+        except BaseException as error:  # serializers of others raise anything
+            reason = safe_str(error)
             raise InvalidItem(
-                f"item {shown(id_)} of feed {self.name!r} is not {self.serializer}: {error}",
+                f"item {shown(id_)} of feed {self.name!r} is not {self.serializer}: {reason}",
                 id_,
                 data,
             ) from error

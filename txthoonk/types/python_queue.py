@@ -5,6 +5,8 @@ from __future__ import annotations
 import pickle
 from typing import Any
 
+from twisted.python.reflect import safe_str
+
 from txthoonk.errors import InvalidInput, shown
 from txthoonk.types.queue import Queue
 
@@ -30,8 +32,8 @@ class PythonQueue(Queue):
 def _dumps(item: Any) -> bytes:
     try:
         return pickle.dumps(item, PROTOCOL)
-    except Exception as error:  # objects may raise anything while they are pickled
-        raise InvalidInput(f"cannot be pickled: {error}: {shown(item)}") from error
+    except BaseException as error:  # objects may raise anything while they are pickled
+        raise InvalidInput(f"cannot be pickled: {safe_str(error)}: {shown(item)}") from error
 
 
 def _loads(data: bytes) -> Any:
@@ -40,5 +42,5 @@ def _loads(data: bytes) -> Any:
         return pickle.loads(  # noqa: S301  (asked for by name: see the class)
             data, encoding="utf-8", errors="surrogateescape"
         )
-    except Exception as error:  # a broken pickle may raise anything
-        raise ValueError(f"{type(error).__name__}: {error}") from error
+    except BaseException as error:  # a broken pickle may raise anything
+        raise ValueError(f"{type(error).__name__}: {safe_str(error)}") from error
