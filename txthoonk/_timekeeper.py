@@ -35,7 +35,7 @@ class Timekeeper:
     """Keeps the time of one feed, between :meth:`attend` and :meth:`leave`.
 
     :param due: puts what is due into the line: see ``scripts/job/due.lua``.
-    :param expire: ends claims that are too old.
+    :param expire: ends claims that are too old; fires in how many milliseconds to look again.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Timekeeper:
         room: WaitingRoom,
         name: str,
         due: Callable[[], Deferred[list[Any]]],
-        expire: Callable[[], Coroutine[Any, Any, None]],
+        expire: Callable[[], Coroutine[Any, Any, int | None]],
     ) -> None:
         self._room = room
         self._due = due
@@ -101,11 +101,11 @@ class Timekeeper:
         self._again = False
         count, next_due, limit, oldest = await self._due()
         waits = [] if next_due is None else [int(next_due)]
-        if int(limit):
+        if int(limit) and oldest is not None and int(oldest) >= int(limit):
+            waits.append(await self._expire() or 0)
+        elif int(limit):
             # Whoever claims the next one after this is too late after that time at the earliest.
             waits.append(int(limit) - int(oldest or 0))
-        if int(limit) and oldest is not None and int(oldest) >= int(limit):
-            await self._expire()
         if count == MOST:
             waits = [0]
         return min(waits, default=None)

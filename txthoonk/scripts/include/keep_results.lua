@@ -1,9 +1,10 @@
 -- Keeps the results of jobs that are finished, or forgets those of earlier jobs of the same
 -- ids. Gives how many are kept.
 local function keep_results(results, time, stored, most, age)
-  -- Without an age they stay until there are too many: ten years are as good as for ever.
-  local longest = 315360000000
-  local configured = age and age > 0 and age * 1000 or most and most > 0 and longest or 0
+  -- Without an age they stay until there are too many: ten years are as good as for ever. An
+  -- age that others have set may be any number; Redis takes no expiry beyond some.
+  local longest = 1e12
+  local configured = age and age > 0 and age * 1000 or most and most > 0 and 315360000000 or 0
   local keys, stale, entries, texts = {}, {}, {}, {}
   for index, one in ipairs(stored) do
     keys[index] = one.key
