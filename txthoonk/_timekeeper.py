@@ -8,6 +8,7 @@ no harm: the first one that looks does what there is to do.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ MOST = 100  # delayed jobs that one call puts into the line
 LEAST_WAIT = 0.005  # seconds from one look to the next
 MOST_WAIT = 3600.0
 SETTLING = 1.0  # seconds from a change of the configuration to the look for what it means
+_TIME = re.compile("[0-9]{1,15}")  # milliseconds
 MARGIN = 0.001  # seconds; the server's times are told in whole milliseconds
 
 
@@ -125,11 +127,12 @@ class Timekeeper:
             self._looking = None
             self._retry.later(reason)
 
-    def _told(self, id_: str, milliseconds: str = "") -> None:
+    def _told(self, id_: str, milliseconds: str = "", *_: str) -> None:
         if self._looking is not None:
             self._again = True  # what it will tell may be of before
         else:
-            wait = int(milliseconds) / 1000 if milliseconds.isdecimal() else 0.0
+            # Anybody may publish anything there: without a time it looks at once.
+            wait = int(milliseconds) / 1000 if _TIME.fullmatch(milliseconds) else 0.0
             self._set_timer(wait + MARGIN, earlier=True)
 
     def _configured(self, *_: str) -> None:

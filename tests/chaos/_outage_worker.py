@@ -2,7 +2,7 @@
 
     python -m tests.chaos._outage_worker URL FEED
 
-It prints ``begin ID`` for each handler that begins, and ``cancelled ID`` for each that is cancelled.
+It prints ``begin ID`` when a handler begins, and ``cancelled ID`` when one is cancelled.
 """
 
 from __future__ import annotations

@@ -139,10 +139,8 @@ class Outage:
         return time.monotonic() - begin
 
     async def _renewed(self) -> None:
-        """Wait until no claim is older than it should be, for longer than claims last."""
-        end = time.monotonic() + 2 * TIMEOUT
-        while time.monotonic() < end:
-            await deferLater(self._reactor, LOOK)
+        """Wait until every claim that was not renewed since has ended."""
+        await deferLater(self._reactor, 2 * TIMEOUT)
 
     def _begun(self) -> int:
         return sum(len(worker.begun) for worker in self._workers)

@@ -31,6 +31,7 @@
 -- Events: feed.cancelled or feed.stalled for each
 -- Cost: O(log n) for each
 
+--- include whole
 --- include feed_missing
 --- include config_value
 --- include open_feed
@@ -77,7 +78,7 @@ first_write(feeds)
 
 local cancels, stalls, drops = 0, 0, 0
 for _, id in ipairs(old) do
-  local count = (tonumber(redis.call('HGET', cancelled, id) or nil) or 0) + 1
+  local count = whole(redis.call('HGET', cancelled, id)) + 1
   local known = redis.call('HEXISTS', items, id) == 1
   local stall = max > 0 and count >= max
   local events = {stall and 'stall' or 'cancel', stall and stall_channel or cancel_channel, id, false}
