@@ -29,7 +29,7 @@ TIMEOUT = 120
 # What the contract leaves to each implementation: no part of it.
 OWN_KEYS = re.compile(
     rb"feed\.(transit|delivering|results|revision|history|claims|failures|progress|delayed|later"
-    rb"|failed|workers|maintained):"
+    rb"|failed|workers|maintained|overdue):"
 )
 OWN_CHANNELS = re.compile(rb"feed\.(event|delayed|progress):")
 
@@ -221,6 +221,13 @@ class RedisTestCase(TestCase):
         """Give the server's time in milliseconds."""
         seconds, microseconds = await self.raw.send("TIME")
         return int(seconds) * 1000 + int(microseconds) / 1000
+
+    async def looked(self, feed: str = "x") -> None:
+        """Note that a look half a minute ago has found claims too old: the next one ends them."""
+        server = await self.raw.send("INFO", "server")
+        (run_id,) = re.findall(rb"run_id:(\w+)", server)
+        seen = f"{await self.now() - 31_000:.3f} {run_id.decode()}"
+        await self.raw.send("SET", f"feed.overdue:{feed}", seen)
 
     async def client_id(self, *kind: str) -> int:
         """Give Redis' number of the newest client of a kind, such as ``TYPE pubsub``."""

@@ -44,6 +44,7 @@ PARTS: Mapping[str, tuple[str, ...]] = {
     "failed": ("zset",),
     "workers": ("hash",),
     "maintained": ("string",),
+    "overdue": ("string",),
     "revision": ("hash",),
     "history": ("stream",),
 }

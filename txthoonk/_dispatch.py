@@ -17,6 +17,7 @@ from twisted.logger import Logger
 
 from txthoonk._deferring import begun
 from txthoonk._keys import SEPARATOR
+from txthoonk._log_limit import LogLimit
 from txthoonk._subscriber import RedisSubscriber
 from txthoonk.errors import ConnectionLost
 from txthoonk.events import message_shape
@@ -62,6 +63,7 @@ class _Topic:
     :ivar subscribed: whether the last request that was sent is SUBSCRIBE.
     :ivar unconfirmed: SUBSCRIBE requests that are not answered.  Only the last
         answer counts: an earlier one is older than the UNSUBSCRIBE behind it.
+    :ivar log_limit: logs what is wrong with messages.
     """
 
     name: str
@@ -75,6 +77,7 @@ class _Topic:
     sinks: tuple[Callable[..., object], ...] = ()
     subscribed: bool = False
     unconfirmed: int = 0
+    log_limit: LogLimit = attr.Factory(lambda: LogLimit(_log))
 
     @property
     def live(self) -> bool:
@@ -161,7 +164,7 @@ class _Topic:
             sink(channel, message)
 
     def _malformed(self) -> None:
-        _log.error("malformed message on channel {name!r} ignored", name=self.name)
+        self.log_limit.error("malformed message on channel {name!r} ignored", name=self.name)
 
     def _follow(self, result: Any) -> None:
         """See to it that what a handler has begun is logged where it fails."""

@@ -269,7 +269,7 @@ class Follower:
     def _no_such(self, event: Event) -> None:
         text = "message on {channel!r} ignored: there is no revision {revision}"
         channel = feed_channel("event", event.feed)
-        self._log.error(text, channel=channel, revision=event.revision)
+        self._source.log_limit.error(text, channel=channel, revision=event.revision)
 
     def _rest(self) -> float:
         """Give how many seconds to wait before a look that a message causes."""

@@ -60,6 +60,7 @@ _PARTS = (
     "failed",
     "workers",
     "maintained",
+    "overdue",
     "revision",
     "history",
 )

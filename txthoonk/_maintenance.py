@@ -134,10 +134,15 @@ class JobPass(Pass):
         self._job = feed
         self._counts.update(cancelled=0, stalled=0, due=0, retracted=0)
 
-    async def expire(self) -> None:
-        """End the claims that are too old, and nothing else."""
-        await self._expire_claims()
+    async def expire(self) -> int | None:
+        """End the claims that are too old, and nothing else.
+
+        :return: fires in how many milliseconds the next look can end claims, None if none is
+            too old.
+        """
+        wait = await self._expire_claims()
         self._tell()
+        return wait
 
     async def _steps(self) -> None:
         await self._expire_claims()
@@ -169,7 +174,7 @@ class JobPass(Pass):
         while cursor != "0":
             cursor = await job.pub.redis.call(_TIDY, (*prefix, cursor or "0", SLICE), TEXT)
 
-    async def _expire_claims(self) -> None:
+    async def _expire_claims(self) -> int | None:
         job = self._job
         keys = (
             *job._keys,
@@ -182,10 +187,13 @@ class JobPass(Pass):
             job.feed_failures,
             job.feed_progress,
             job.feed_failed,
+            job.feed_overdue,
         )
         words = (*job._words, job.channel_cancel, job.channel_stall, SLICE)
-        looked = SLICE
+        command = (*_EXPIRE_CLAIMS.prefix(keys), *words)
+        looked, wait = SLICE, None
         while looked == SLICE:
-            looked, *done = await self._call(_EXPIRE_CLAIMS, keys, *words)
+            looked, *done, wait = await job.pub.redis.call(_EXPIRE_CLAIMS, command, TEXT)
             for kind, count in zip(("cancelled", "stalled", "dropped"), done, strict=True):
                 self._counts[kind] += count
+        return None if wait is None else int(wait)

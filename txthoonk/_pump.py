@@ -21,6 +21,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from txthoonk._log_limit import LogLimit
 from txthoonk._passing import refused
 from txthoonk._patience import Retry
 from txthoonk._records import dump_failure
@@ -95,6 +96,7 @@ class Pump:
         self._tell_retry = Retry(room, f"an end of a job of {job.name!r}", self._tell_again)
         self._open = False
         self._ended = False
+        self._log_limit = LogLimit(self._log)
         self._warned = False
         self._settled: list[Deferred[None]] = []
 
@@ -371,7 +373,7 @@ class Pump:
     def _unreadable(self, error: InvalidItem) -> None:
         # It will be so each time, until somebody edits it.
         held = self.job._held(error.id)
-        self._log.error("stalled: {error}", error=error)
+        self._log_limit.error("stalled: {error}", error=error)
         why = dump_failure(error)
         self.tell(lambda: self.job._end_stalled(*held, why))
 

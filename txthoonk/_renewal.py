@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -10,6 +11,8 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from txthoonk._clock import keep_steady
+from txthoonk._connection import FIRST_DELAY, LAST_DELAY
 from txthoonk._encoding import TEXT
 from txthoonk._keys import CONFFEED
 from txthoonk._listening import Listening
@@ -64,6 +67,7 @@ class Renewal:
     _log = Logger()
 
     def __init__(self, pub: Publishing, reactor: Any) -> None:
+        keep_steady(reactor)
         self._pub = pub
         self._reactor = reactor
         self._all: dict[Renewed, float] = {}  # with how long their claims last
@@ -102,6 +106,16 @@ class Renewal:
     def _interval(self) -> float:
         limits = [timeout / PARTS for timeout in self._all.values() if timeout]
         return max(SHORTEST, min([LONGEST, *limits]))
+
+    def longest_rest(self) -> float:
+        """Give the seconds that may pass between two attempts to connect.
+
+        Claims are ended half a timeout after an outage at the earliest (job/expire_claims): all
+        who hold some must be back by then.
+        """
+        if not any(self._all.values()):
+            return LAST_DELAY
+        return max(FIRST_DELAY, self._interval() / 2 * random.uniform(0.5, 1))
 
     def _set_timer(self, wait: float) -> None:
         self._stop_timer()

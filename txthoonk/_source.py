@@ -14,6 +14,7 @@ from twisted.logger import Logger
 from twisted.python.reflect import safe_str
 
 from txthoonk._keys import SEPARATOR, feed_channel
+from txthoonk._log_limit import LogLimit
 from txthoonk._records import load_progress
 from txthoonk.errors import InvalidInput, InvalidItem, shown
 from txthoonk.events import ITEM_KINDS, Event, item_channel, parse_event
@@ -53,12 +54,19 @@ class Source:
     :ivar sinks: kind -> what takes its messages, for those who make them on demand.
     :ivar loads: makes an item of what is stored; None: it is that text.
     :ivar type: the feed's type, once it is known.
+    :ivar log_limit: logs what is wrong with messages and items.
+
+    :param log_limit: None: one of its own.
     """
 
-    __slots__ = ("_last", "_last_loaded", "_twin", "feed", "followers", "loads", "sinks", "type")
+    __slots__ = (
+        *("_last", "_last_loaded", "_twin", "feed", "followers", "loads", "log_limit", "sinks"),
+        "type",
+    )
 
-    def __init__(self, feed: str) -> None:
+    def __init__(self, feed: str, log_limit: LogLimit | None = None) -> None:
         self.feed = feed
+        self.log_limit = log_limit or LogLimit(_log)
         self.followers: tuple[Follows, ...] = ()
         self.sinks: dict[str, Callable[[str], None]] = {}
         self.type: str | None = None
@@ -101,8 +109,7 @@ class Source:
                 return
             id_, separator, rest = message.partition(SEPARATOR)
             if len(separator) != parts:
-                channel = item_channel(kind, feed)
-                _log.error("malformed message on channel {channel!r} ignored", channel=channel)
+                self._malformed(item_channel(kind, feed))
                 return
             item: Any = rest if parts and not position else None
             if progress:
@@ -118,13 +125,16 @@ class Source:
         """Take a message on ``feed.event``."""
         parsed = parse_event(self.feed, message)
         if parsed is None:
-            channel = feed_channel("event", self.feed)
-            _log.error("malformed message on channel {channel!r} ignored", channel=channel)
+            self._malformed(feed_channel("event", self.feed))
             return
         event, twin = parsed
         alone = event.kind in _ALONE.get(self.type or "", ())
         self._twin = None if alone else twin
         self.tell(event)
+
+    def _malformed(self, channel: str) -> None:
+        text = "malformed message on channel {channel!r} ignored"
+        self.log_limit.error(text, channel=channel)
 
     def tell(self, event: Event) -> None:
         """Hand an event to all who follow."""
@@ -160,7 +170,7 @@ class Source:
         except BaseException as error:  # noqa: BLE001  (of a serializer of others)
             reason = safe_str(error)
             text = f"item {shown(id_)} of feed {self.feed!r} cannot be read: {reason}"
-            _log.error("{text}", text=text)
+            self.log_limit.error("{text}", text=text)
             return InvalidItem(text, id_, data)
 
 

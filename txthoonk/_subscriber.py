@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from twisted.python.failure import Failure
 
+from txthoonk._log_limit import LogLimit
 from txthoonk._redis import _NOT_YET, RedisProtocol, Waiting
 from txthoonk.errors import ConnectionLost, InvalidData, InvalidResponse, shown
 
@@ -33,6 +34,7 @@ class RedisSubscriber(RedisProtocol):
         self._routes: Mapping[Any, Callable[[Any], object]] = {}
         self._pattern_routes: Mapping[Any, Callable[[Any, Any], object]] = {}
         self._routed: object = None
+        self._log_limit = LogLimit(self._log)
 
     def subscribe(self, *channels: str | bytes) -> None:
         """Send SUBSCRIBE; :meth:`channelSubscribed` is called for each channel."""
@@ -142,7 +144,8 @@ class RedisSubscriber(RedisProtocol):
 
     def _messageReceived(self, reply: list[Any]) -> None:
         if self._strict and not _is_text(reply):
-            self._log.error("message ignored, not {c}: {m}", c=self.charset, m=shown(reply))
+            text = "message ignored, not {c}: {m}"
+            self._log_limit.error(text, c=self.charset, m=shown(reply))
         elif len(reply) == 3:
             self.messageReceived(reply[1], reply[2])
         else:

@@ -14,6 +14,7 @@ from txthoonk._encoding import TEXT
 from txthoonk._follower import UNCONFIRMED, Follower
 from txthoonk._history import REASONS
 from txthoonk._keys import FEEDS
+from txthoonk._log_limit import LogLimit
 from txthoonk._replay import UNRECORDED, Position
 from txthoonk._roles import Reader
 from txthoonk._source import Source
@@ -161,6 +162,7 @@ class _PatternFollowers:
         self._is_ready = False
         self._finding = False
         self._turn = 0
+        self._log_limit = LogLimit(self._log)
         self._pause: Deferred[Any] | None = None
         self._first: Deferred[None] = Deferred()
         self.started = _started(subscription, self._first)
@@ -316,7 +318,7 @@ class _PatternFollowers:
     def _follow(
         self, feed: str, gap: str | None, from_start: bool = False, contiguous: bool = False
     ) -> _Passing:
-        source = self._pattern.sources[feed] = Source(feed)
+        source = self._pattern.sources[feed] = Source(feed, self._log_limit)
         follower = self._followers[feed] = _Passing(
             self,
             self._subscription,

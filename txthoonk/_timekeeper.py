@@ -8,6 +8,7 @@ no harm: the first one that looks does what there is to do.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ MOST = 100  # delayed jobs that one call puts into the line
 LEAST_WAIT = 0.005  # seconds from one look to the next
 MOST_WAIT = 3600.0
 SETTLING = 1.0  # seconds from a change of the configuration to the look for what it means
+_TIME = re.compile("[0-9]{1,15}")  # milliseconds
 MARGIN = 0.001  # seconds; the server's times are told in whole milliseconds
 
 
@@ -35,7 +37,7 @@ class Timekeeper:
     """Keeps the time of one feed, between :meth:`attend` and :meth:`leave`.
 
     :param due: puts what is due into the line: see ``scripts/job/due.lua``.
-    :param expire: ends claims that are too old.
+    :param expire: ends claims that are too old; fires in how many milliseconds to look again.
     """
 
     def __init__(
@@ -43,7 +45,7 @@ class Timekeeper:
         room: WaitingRoom,
         name: str,
         due: Callable[[], Deferred[list[Any]]],
-        expire: Callable[[], Coroutine[Any, Any, None]],
+        expire: Callable[[], Coroutine[Any, Any, int | None]],
     ) -> None:
         self._room = room
         self._due = due
@@ -101,11 +103,11 @@ class Timekeeper:
         self._again = False
         count, next_due, limit, oldest = await self._due()
         waits = [] if next_due is None else [int(next_due)]
-        if int(limit):
+        if int(limit) and oldest is not None and int(oldest) >= int(limit):
+            waits.append(await self._expire() or 0)
+        elif int(limit):
             # Whoever claims the next one after this is too late after that time at the earliest.
             waits.append(int(limit) - int(oldest or 0))
-        if int(limit) and oldest is not None and int(oldest) >= int(limit):
-            await self._expire()
         if count == MOST:
             waits = [0]
         return min(waits, default=None)
@@ -125,11 +127,12 @@ class Timekeeper:
             self._looking = None
             self._retry.later(reason)
 
-    def _told(self, id_: str, milliseconds: str = "") -> None:
+    def _told(self, id_: str, milliseconds: str = "", *_: str) -> None:
         if self._looking is not None:
             self._again = True  # what it will tell may be of before
         else:
-            wait = int(milliseconds) / 1000 if milliseconds.isdecimal() else 0.0
+            # Anybody may publish anything there: without a time it looks at once.
+            wait = int(milliseconds) / 1000 if _TIME.fullmatch(milliseconds) else 0.0
             self._set_timer(wait + MARGIN, earlier=True)
 
     def _configured(self, *_: str) -> None:

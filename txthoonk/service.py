@@ -21,7 +21,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from txthoonk._connection import Connection
+from txthoonk._clock import keep_steady
+from txthoonk._connection import Connection, back_off
 from txthoonk._deferring import also, deferring
 from txthoonk._dispatch import Handler
 from txthoonk._health import HEALTH, PONG_TIMEOUT, REPLY_TIMEOUT, text_of
@@ -198,7 +199,11 @@ class Thoonk(Publishing, StoppingService):
         )
         self._refuse_calls()
         self._sub = ThoonkSub(RedisSubscriber(**self._credentials))
-        options |= {"reactor": reactor, "name": self._target.text, "policy": retry_policy}
+        options |= {
+            "reactor": reactor,
+            "name": self._target.text,
+            "policy": retry_policy or self._back_off,
+        }
         self._publisher: Connection[Redis] = Connection(
             endpoint,
             lambda: Redis(**self._present_credentials()),
@@ -256,6 +261,12 @@ class Thoonk(Publishing, StoppingService):
         self._server.stops_with_reactor = False
         return _Embedded(self._server, self._target, self._reactor)
 
+    def _back_off(self, attempt: int) -> float:
+        """Give the seconds before an attempt: fewer while claims wait to be renewed."""
+        renewal = self.waiting_room.renewal
+        wait = back_off(attempt)
+        return wait if renewal is None else min(wait, renewal.longest_rest())
+
     def _not_running(self) -> ConnectionLost:
         return ConnectionLost(
             f"the service for {self._target.text} does not run: start it, or call connect()"
@@ -268,6 +279,7 @@ class Thoonk(Publishing, StoppingService):
         super().startService()
 
     def _begin(self) -> None:
+        keep_steady(self._reactor)
         self._steady.started()
         self._steady.disconnected(ConnectionLost("not connected yet"))
         self.waiting_room.started()

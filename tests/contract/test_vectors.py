@@ -277,8 +277,11 @@ class VectorTestCase(RedisTestCase):
         before = [await self.keys(own) for _, own in parts]
         await spied.messages()
         started = await self.now()
+        if vector["when"]["verb"] == "maintenance":
+            await self.looked(vector["when"]["feed"])  # the first of two looks
         fired = await self.settled(pub, self.call(pub, vector["when"]))
         matcher.clock = (started, await self.now())
+        await self.raw.send("DEL", f"feed.overdue:{vector['when'].get('feed')}")
         self.assertFired(vector, matcher, fired)
         told = await spied.messages(own=True)
         await self.assertExpires(vector, started)

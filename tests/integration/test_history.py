@@ -120,9 +120,11 @@ class RecordTests(HistoryTestCase):
             await job.get()
         await job.finish("c")
         await self.raw.send("ZADD", "feed.claimed:x", 1, "d")
+        await self.looked()
         await job.maintenance()
         await job.get()
         await self.raw.send("ZADD", "feed.claimed:x", 1, "d")
+        await self.looked()
         await job.maintenance()
         kinds = [
             ("put", "a", "item"), ("claim", "a"), ("cancel", "a"), ("claim", "a"), ("stall", "a"),

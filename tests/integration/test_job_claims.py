@@ -41,6 +41,7 @@ class ClaimTestCase(RedisTestCase):
     async def time_out(self) -> None:
         """Let the claim get too old."""
         await self.raw.send("ZADD", "feed.claimed:x", 1, "a")
+        await self.looked()
         self.assertEqual((await self.job.maintenance())["cancelled"], 1)
 
     async def nothing_changes(self, what: str, *calls: Callable[[], Deferred[Any]]) -> None:

@@ -280,8 +280,8 @@ class TimeoutTests(FailureTestCase):
         self.other = Job(await self.pub(), "x")
 
     async def lateness(self, claimed: float) -> float:
-        """Give how late a claim has ended, in milliseconds."""
-        return 1000 * (await self.failure()).time - claimed - self.age
+        """Give how late a claim has ended, in milliseconds: half a timeout after it."""
+        return 1000 * (await self.failure()).time - claimed - 1.5 * self.age
 
     async def test_on_time(self) -> None:
         """Whoever waits ends claims that are too old, on time, and records why."""
@@ -349,6 +349,7 @@ class TimeoutTests(FailureTestCase):
         """The record is count, milliseconds and JSON, for whoever reads it otherwise."""
         await self.claimed()
         await self.raw.send("ZADD", "feed.claimed:x", 1, "a")
+        await self.looked()
         await self.job.maintenance()
         text = (await self.value("feed.failures:x"))[b"a"].decode()
         count, time, stored = text.split(" ", 2)

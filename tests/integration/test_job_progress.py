@@ -71,6 +71,7 @@ class ProgressTests(ProgressTestCase):
         claim = await self.claimed()
         await claim.progress(1)
         await self.raw.send("ZADD", "feed.claimed:x", 1, "a")
+        await self.looked()
         await self.job.maintenance()
         self.assertEqual(await self.value("feed.progress:x"), None)
 

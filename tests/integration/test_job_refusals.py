@@ -97,6 +97,7 @@ class RefusalTestCase(RedisTestCase):
         for command in commands:
             await self.raw.send(*command.split())
         await self.raw.send("RPUSH", kept_result_key("x", "claimed"), "old", "2")
+        await self.looked()
         await self.spied.messages()
 
     async def refused(self, what: Any, call: Any, error: type[Exception] = ThoonkError) -> None:

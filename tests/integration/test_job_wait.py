@@ -107,6 +107,7 @@ class EndTests(WaitTestCase):
         await self.claimed()
         waiting = await self.waiting(self.job)
         await self.raw.send("ZADD", "feed.claimed:x", 1, "a")
+        await self.looked()
         await self.worker.maintenance()
         error = await self.assertFailure(waiting, JobStalled)
         self.assertEqual(error.failure.type, "Timeout")

@@ -49,8 +49,9 @@ class ClaimTests(MaintenanceTestCase):
         first = await self.job.get()
         self.assertEqual(first.id, "first")
         await self.claimed("old", "new")
-        await self.age("feed.claimed:x", "old", 60.1)
-        await self.age("feed.claimed:x", "new", 59)
+        await self.age("feed.claimed:x", "old", 91.1)
+        await self.age("feed.claimed:x", "new", 90)
+        await self.looked()
         spied = await self.spy()
         self.assertEqual(await self.job.maintenance(), {**NO_JOB, "cancelled": 1})
         self.assertEqual(
@@ -66,7 +67,8 @@ class ClaimTests(MaintenanceTestCase):
         spied = await self.spy()
         for failures in range(3):
             self.assertEqual((await self.job.get()).cancelled, failures)
-            await self.age("feed.claimed:x", "a", 61)
+            await self.age("feed.claimed:x", "a", 92)
+            await self.looked()
             counts = await self.job.maintenance()
         self.assertEqual(counts, {**NO_JOB, "stalled": 1})
         self.assertEqual(await self.states(), {"stalled": {b"a"}})
@@ -80,12 +82,14 @@ class ClaimTests(MaintenanceTestCase):
         await self.claimed("a")
         await self.age("feed.claimed:x", "a", 1000)
         await self.job.renew("a")
+        await self.looked()
         self.assertEqual(await self.job.maintenance(), NO_JOB)
 
     async def test_no_timeout(self) -> None:
         """Without a timeout, and with one that is no number, claims last for ever."""
         await self.claimed("a")
         await self.age("feed.claimed:x", "a", 10**9)
+        await self.looked()
         for value in ("0", "soon", ""):
             await self.raw.send("HSET", "feed.config:x", "timeout", value)
             self.assertEqual(await self.job.maintenance(), NO_JOB)
@@ -96,13 +100,15 @@ class ClaimTests(MaintenanceTestCase):
         """A timeout may be a fraction of a second."""
         await self.job.set_config({"timeout": 0.5})
         await self.claimed("a")
-        await self.age("feed.claimed:x", "a", 0.6)
+        await self.age("feed.claimed:x", "a", 31.6)
+        await self.looked()
         self.assertEqual(await self.job.maintenance(), {**NO_JOB, "cancelled": 1})
 
     async def test_without_item(self) -> None:
         """An old claim of what is no job is dropped."""
         await self.raw.send("ZADD", "feed.claimed:x", 1, "ghost")
         await self.raw.send("HSET", "feed.cancelled:x", "ghost", 1)
+        await self.looked()
         self.assertEqual(await self.job.maintenance(), {**NO_JOB, "dropped": 1})
         self.assertEqual(await self.states(), {})
 
@@ -111,12 +117,108 @@ class ClaimTests(MaintenanceTestCase):
         await gatherResults([self.job.put("item", id_=str(n)) for n in range(1000)])
         await gatherResults([self.job.get() for _ in range(1000)])
         for number in range(1000):
-            await self.age("feed.claimed:x", str(number), 61)
+            await self.age("feed.claimed:x", str(number), 92)
+        await self.looked()
         pubs = [await self.pub() for _ in range(3)]
         done = await gatherResults([Job(pub, "x").maintenance() for pub in pubs])
         self.assertEqual(sum(counts["cancelled"] for counts in done), 1000)
         self.assertEqual(len(set(await self.job.get_ids("available"))), 1000)
         self.assertEqual(await self.job.length(), 1000)
+
+
+class TwoLooksTests(MaintenanceTestCase):
+    """After an outage all claims are too old: a claim is ended at the second look."""
+
+    async def setUp(self) -> None:
+        await super().setUp()
+        await self.claimed("a", "b")
+        for id_ in "ab":
+            await self.age("feed.claimed:x", id_, 1000)
+
+    async def maintained(self, **expected: int) -> None:
+        self.assertEqual(await self.job.maintenance(), {**NO_JOB, **expected})
+
+    async def look_is_older(self, seconds: float) -> None:
+        """Make the first look older, and what was too old then."""
+        seen, run_id = (await self.value("feed.overdue:x")).split()
+        seen = f"{float(seen) - 1000 * seconds:.3f} {run_id.decode()}"
+        await self.raw.send("SET", "feed.overdue:x", seen)
+
+    async def test_first_look(self) -> None:
+        """The first look after an outage ends nothing, and so does each one soon after."""
+        await self.maintained()
+        noted = await self.value("feed.overdue:x")
+        await self.maintained()
+        self.assertEqual(await self.value("feed.overdue:x"), noted)
+        await self.look_is_older(29)
+        await self.maintained()
+        self.assertEqual(await self.states(), {"claimed": [b"a", b"b"]})
+
+    async def test_second_look(self) -> None:
+        """Half a timeout after the first look, what was not renewed ends, and leaves no note."""
+        await self.maintained()
+        await self.look_is_older(30)
+        await self.job.renew("b")
+        await self.maintained(cancelled=1)
+        states = await self.states()
+        self.assertEqual((states["claimed"], states["ids"]), ([b"b"], [b"a"]))
+        self.assertIsNone(await self.value("feed.overdue:x"))
+
+    async def test_new_since(self) -> None:
+        """What has become too old since the first look waits for another one."""
+        await self.maintained()
+        await self.job.renew("b")
+        await self.age("feed.claimed:x", "b", 61)
+        await self.look_is_older(30)
+        await self.maintained(cancelled=1)
+        await self.maintained()
+        await self.age("feed.claimed:x", "b", 30)
+        await self.look_is_older(30)
+        await self.maintained(cancelled=1)
+
+    async def test_renewed(self) -> None:
+        """Where all are renewed after the first look, nothing ends, and nothing is noted."""
+        await self.maintained()
+        for id_ in "ab":
+            await self.job.renew(id_)
+        await self.look_is_older(30)
+        await self.maintained()
+        self.assertIsNone(await self.value("feed.overdue:x"))
+
+    async def test_other_server(self) -> None:
+        """A look before the server was started, or promoted, is none."""
+        await self.maintained()
+        await self.look_is_older(1000)
+        seen = (await self.value("feed.overdue:x")).split()[0].decode()
+        await self.raw.send("SET", "feed.overdue:x", f"{seen} {'0' * 40}")
+        await self.maintained()
+
+    async def test_clock_has_stepped_back(self) -> None:
+        """A look later than now is none."""
+        await self.maintained()
+        await self.look_is_older(-1000)
+        await self.maintained()
+        self.assertLess(float((await self.value("feed.overdue:x")).split()[0]), await self.now())
+
+    async def test_nonsense(self) -> None:
+        """Whatever else is there is no look."""
+        for command in (("SET", "1"), ("SET", "1e400 0"), ("SET", "nan 0"), ("RPUSH", "x")):
+            await self.raw.send("DEL", "feed.overdue:x")
+            await self.raw.send(command[0], "feed.overdue:x", command[1])
+            await self.maintained()
+            self.assertRegex(await self.value("feed.overdue:x"), rb"\A\d+\.?\d* [0-9a-f]{40}\Z")
+
+    async def test_many(self) -> None:
+        """However many are too old, all end at the second look."""
+        await self.raw.send(
+            "EVAL",
+            "for n = 1, 1200 do redis.call('ZADD', 'feed.claimed:x', 1, 'n' .. n)"
+            " redis.call('HSET', 'feed.items:x', 'n' .. n, 'item') end",
+            0,
+        )
+        await self.maintained()
+        await self.look_is_older(30)
+        await self.maintained(cancelled=1202)
 
 
 class RecordTests(MaintenanceTestCase):

@@ -65,6 +65,7 @@ class RefusalTestCase(RedisTestCase):
         for command in commands:
             await self.raw.send(*command.split())
         await self.raw.send("RPUSH", kept_result_key("j", "claimed"), "old", "2")
+        await self.looked("j")
 
     async def each(self) -> Any:
         """Give every verb on a fresh state, as a name and a call."""

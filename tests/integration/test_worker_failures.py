@@ -259,6 +259,7 @@ class LostTests(WorkerTestCase):
     async def lose(self, id_: str) -> None:
         """Let a claim get too old, and somebody else claim the job."""
         await self.raw.send("ZADD", "feed.claimed:x", 1, id_)
+        await self.looked()
         other: Job = await (await self.pub()).job("x")
         await other.maintenance()
         self.other = await other.get()

@@ -155,7 +155,11 @@ class TakingMachine(Machine):
     async def age(self, state: Any) -> None:
         """Make older what else may get too old."""
 
+    async def looked(self) -> None:
+        """Note an earlier look, if it takes two to find something too old."""
+
     async def _maintain(self, client: int) -> None:
+        await self.looked()
         counts = await self.feeds[client].maintenance()
         expected = self.model.maintain()
         assert counts == expected, f"maintenance says {counts}, instead of {expected}"
@@ -164,11 +168,13 @@ class TakingMachine(Machine):
     async def _maintain_with_cut(self, index: int, cut: Cut) -> None:
         """What is cut off in the middle of it, the next one does to its end."""
         client = self.world.clients[index]
+        await self.looked()
         client.hold()
         (made,) = await self.world.cut(client, [self.feeds[index].maintenance], cut)
         made.addErrback(lambda reason: reason.trap(ConnectionLost) and None)
         await client.resume()
         await made
+        await self.looked()
         await self.feeds[index - 1].maintenance()
         self.model.maintain()
         await self.compare()

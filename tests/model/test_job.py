@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import attr
@@ -316,6 +317,13 @@ class JobMachine(TakingMachine):
         id_ = next(id_ for id_ in [*IDS, item.split("\0")[0]] if not self.model.exists(id_))
         self.model.put([(id_, item)], Job.NORMAL)
         await feed.put(item, id_=id_)
+
+    async def looked(self) -> None:
+        raw, name = self.world.raw, self.feeds[0].name
+        (run_id,) = re.findall(rb"run_id:(\w+)", await raw.send("INFO", "server"))
+        seconds, _ = await raw.send("TIME")
+        seen = f"{(int(seconds) - 31) * 1000} {run_id.decode()}"
+        await raw.send("SET", f"feed.overdue:{name}", seen)
 
     async def age(self, state: Any) -> None:
         """Make claims and delayed jobs older, as the model does."""

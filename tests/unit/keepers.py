@@ -40,7 +40,7 @@ class KeeperTestCase(SynchronousTestCase):
         self.main = Connection(self.pub)
         self.room = self.pub.waiting_room
         self.looks: list[Deferred[Any]] = []
-        self.passes: list[Deferred[None]] = []
+        self.passes: list[Deferred[int | None]] = []
         self.cancelled: list[Deferred[Any]] = []
         self.keeper = Timekeeper(self.room, "j", self.look, self.expire)
 
@@ -48,9 +48,9 @@ class KeeperTestCase(SynchronousTestCase):
         self.looks.append(Deferred(self.cancelled.append))
         return self.looks[-1]
 
-    async def expire(self) -> None:
+    async def expire(self) -> int | None:
         self.passes.append(Deferred(self.cancelled.append))
-        await self.passes[-1]
+        return await self.passes[-1]
 
     def under_way(self, looks: int, passes: int = 0) -> None:
         """Check how many looks and passes are under way."""

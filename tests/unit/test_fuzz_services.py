@@ -48,7 +48,7 @@ SOUND: dict[bytes, Any] = {
     b"job/fail": ["available", 1],
     b"job/stall": 1,
     b"job/forget": [],
-    b"job/expire_claims": [0, 0, 0, 0],
+    b"job/expire_claims": [0, 0, 0, 0, None],
     b"job/trim_stalled": [0, 0],
     b"job/tidy": "0",
     b"registry/get_config": ["type", "job"],

@@ -12,6 +12,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from txthoonk import _renewal
+from txthoonk._connection import FIRST_DELAY, LAST_DELAY
 from txthoonk._renewal import LONGEST, MOST_FEEDS, SHORTEST, Renewal, renewal_of
 from txthoonk.errors import ConnectionLost, ResponseError
 from txthoonk.types import Claim
@@ -277,6 +278,22 @@ class TimeTests(RenewalTestCase):
             self.pub.waiting_room.sub.told["conffeed"]("y")
             self.answer("60", [])
         self.assertAlmostEqual(self.due(), 0.1)
+
+    def test_reconnecting(self) -> None:
+        """Who has claims to renew connects again well within half a timeout."""
+        feed = Feed("x", "a")
+        self.assertEqual(self.renewal.longest_rest(), LAST_DELAY)
+        self.add(feed, timeout="0")
+        self.assertEqual(self.renewal.longest_rest(), LAST_DELAY)
+        self.renewal.renew()
+        self.answer("6", [])
+        waits = [self.renewal.longest_rest() for _ in range(300)]
+        self.assertTrue(
+            0.5 <= min(waits) < 0.6 and 0.9 < max(waits) <= 1, (min(waits), max(waits))
+        )
+        self.renewal.renew()
+        self.answer("0.01", [])
+        self.assertEqual(self.renewal.longest_rest(), FIRST_DELAY)
 
     def test_changes(self) -> None:
         """A timeout that changes counts from the next answer on."""

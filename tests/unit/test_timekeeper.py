@@ -91,6 +91,18 @@ class TimerTests(KeeperTestCase):
             self.under_way(0)
             self.passed(LEAST_WAIT)
 
+    def test_first_look(self) -> None:
+        """If claims cannot be ended yet, it looks when they can."""
+        self.answer(due=60_000, timeout=60_000, oldest=60_000)
+        self.passes.pop().callback(30_000)
+        self.passed(30 + MARGIN)
+
+    def test_first_look_and_a_delayed_job(self) -> None:
+        """Or when a delayed job is due, if that is earlier."""
+        self.answer(due=1000, timeout=60_000, oldest=60_000)
+        self.passes.pop().callback(30_000)
+        self.passed(1 + MARGIN)
+
     def test_not_too_old_yet(self) -> None:
         """A millisecond before they are not."""
         self.answer(timeout=60_000, oldest=59_999)

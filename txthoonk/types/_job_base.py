@@ -45,6 +45,7 @@ class JobBase(TakenFeed):
         self.feed_later = feed_key("later", name)
         self.feed_failed = feed_key("failed", name)
         self.feed_workers = feed_key("workers", name)
+        self.feed_overdue = feed_key("overdue", name)
         self.channel_put = feed_channel("publishes", name)
         self.channel_claim = feed_channel("claimed", name)
         self.channel_cancel = feed_channel("cancelled", name)
@@ -65,7 +66,7 @@ class JobBase(TakenFeed):
         return Claims(room, keys, (*self._words, self.channel_retry), self.pub._uuid)
 
     def _make_timekeeper(self, room: WaitingRoom) -> Timekeeper:
-        def expire() -> Coroutine[Any, Any, None]:
+        def expire() -> Coroutine[Any, Any, int | None]:
             return JobPass(self, self._RESTORE).expire()
 
         return Timekeeper(room, self.name, self._look_due, expire)

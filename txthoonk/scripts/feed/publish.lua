@@ -27,6 +27,7 @@
 -- Cost: O(log n) for each item, and O(log n) more for each item dropped: one at most for
 --   each, and up to 500 more if max_length was lowered
 
+--- include whole
 --- include feed_missing
 --- include config_value
 --- include open_feed

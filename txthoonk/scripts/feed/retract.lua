@@ -20,6 +20,7 @@
 -- Events: feed.retract if it was there
 -- Cost: O(log n)
 
+--- include whole
 --- include feed_missing
 --- include open_feed
 --- include open_history

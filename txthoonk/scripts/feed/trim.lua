@@ -19,6 +19,7 @@
 -- Events: feed.retract for each item dropped, oldest first
 -- Cost: O(log n) for each item dropped
 
+--- include whole
 --- include feed_missing
 --- include open_feed
 --- include open_history

@@ -15,6 +15,7 @@
 -- Events: none
 -- Cost: O(1)
 
+--- include whole
 --- include feed_missing
 --- include open_feed
 --- include open_history

@@ -20,6 +20,7 @@
 -- Events: none
 -- Cost: O(m) for m entries
 
+--- include whole
 --- include feed_missing
 --- include open_feed
 --- include open_history
@@ -44,7 +45,7 @@ local verdict = since == '' and 'ok' or judge(log, epoch, tonumber(since))
 local entries = {}
 local first = since == '' and '-' or string.format('%.0f', since + 1)
 if verdict == 'ok' then
-  entries = some_entries(history, first, tonumber(most))
+  entries = some_entries(history, first, string.format('%.0f', log.top), tonumber(most))
 end
 if entries[1] and first ~= '-' and entries[1][1] ~= first then
   verdict = 'trimmed'

@@ -22,6 +22,7 @@
 -- Events: none; the message, where there is no history
 -- Cost: O(n)
 
+--- include whole
 --- include feed_missing
 --- include open_feed
 --- include open_history

@@ -3,5 +3,6 @@
 -- its claim is newer than that.
 local function holds_claim(token, score, entry)
   local held, time = string.match(entry or '', '^(%S+) (%S+)$')
-  return score and (token == '' or held == token and tonumber(score) <= tonumber(time))
+  time = tonumber(time or nil)
+  return score and (token == '' or held == token and time and tonumber(score) <= time)
 end

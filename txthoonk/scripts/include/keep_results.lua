@@ -1,9 +1,10 @@
 -- Keeps the results of jobs that are finished, or forgets those of earlier jobs of the same
 -- ids. Gives how many are kept.
 local function keep_results(results, time, stored, most, age)
-  -- Without an age they stay until there are too many: ten years are as good as for ever.
-  local longest = 315360000000
-  local configured = age and age > 0 and age * 1000 or most and most > 0 and longest or 0
+  -- Without an age they stay until there are too many: ten years are as good as for ever. An
+  -- age that others have set may be any number; Redis takes no expiry beyond some.
+  local longest = 1e12
+  local configured = age and age > 0 and age * 1000 or most > 0 and 315360000000 or 0
   local keys, stale, entries, texts = {}, {}, {}, {}
   for index, one in ipairs(stored) do
     keys[index] = one.key
@@ -25,7 +26,7 @@ local function keep_results(results, time, stored, most, age)
       texts[until_] = texts[until_] or string.format('%.17g', until_)
       entries[#entries + 1] = texts[until_]
       entries[#entries + 1] = one.id
-      if most and most > 0 and wanted and wanted > time then
+      if most > 0 and wanted and wanted > time then
         -- Who wants it may not have read it yet: it must not be one too many before.
         redis.call('ZADD', results, string.format('%.17g', wanted), one.id .. '\0')
       end

@@ -10,11 +10,15 @@ local function open_history(limit, event, revision, history, publishes, items)
   local state = redis.call('HMGET', revision, '\0epoch', '\0revision', '\0publishes',
     '\0length', '\0server', '\0base', '\0eras', '\0cause')
   local log = {limit = limit, event = event, revision = revision, history = history,
-    publishes = publishes, items = items, epoch = state[1], top = tonumber(state[2]) or 0,
-    base = tonumber(state[6]) or 0, eras = state[7] or '', cause = state[8]}
+    publishes = publishes, items = items, epoch = state[1], top = whole(state[2]),
+    base = whole(state[6]), eras = state[7] or '', cause = state[8]}
   local count = tonumber(redis.call('GET', publishes) or 0)
   local length = items and redis.call('HLEN', items) or 0
   local known = state[1] and state[1] ~= ''
+  -- Others may have stored anything. No feed gets that far by itself; readers take 15 digits.
+  if known and (string.format('%.0f', log.top) ~= state[2] or log.top > 9e14 or log.base > log.top) then
+    known, log.top = false, 0
+  end
   if not known or count ~= tonumber(state[3]) or length ~= tonumber(state[4]) then
     log.cause = state[1] and 'foreign' or 'recreated'
     -- The break takes a revision, unless there is nothing yet: 0 is before all items.

@@ -4,5 +4,6 @@ local function own_revision(log, item, id)
   if not item then
     return 0
   end
-  return not log.void and tonumber(redis.call('HGET', log.revision, id) or nil) or log.base
+  local own = not log.void and redis.call('HGET', log.revision, id)
+  return own and whole(own) <= log.top and whole(own) or log.base
 end

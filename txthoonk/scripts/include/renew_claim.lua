@@ -2,7 +2,8 @@
 local function renew_claim(claimed, claims, id, score, entry, time)
   local token, since = string.match(entry or '', '^(%S+) (%S+)$')
   redis.call('ZADD', claimed, time, id)
-  if token and tonumber(score) <= tonumber(since) then
+  since = tonumber(since or nil)
+  if since and tonumber(score) <= since then
     redis.call('HSET', claims, id, token .. ' ' .. time)
   end
 end

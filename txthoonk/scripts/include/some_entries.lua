@@ -1,10 +1,10 @@
--- Reads entries of a stream from a revision on, up to about a megabyte of them: each its
--- revision and its fields.
-local function some_entries(history, first, most)
+-- Reads entries of a stream from one revision to another, up to about a megabyte of them: each
+-- its revision and its fields. What others have added behind the last one is none of ours.
+local function some_entries(history, first, last, most)
   local entries, size = {}, 0
   while #entries < most and size < 1000000 do
     local count = math.min(20, most - #entries)
-    local some = redis.call('XRANGE', history, first, '+', 'COUNT', count)
+    local some = redis.call('XRANGE', history, first, last, 'COUNT', count)
     for _, entry in ipairs(some) do
       entry[1] = string.match(entry[1], '%d+')
       entries[#entries + 1] = entry

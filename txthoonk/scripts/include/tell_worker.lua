@@ -8,7 +8,9 @@ local function tell_worker(workers, worker, text, time, most)
   end
   local all = redis.call('HGETALL', workers)
   for index = 1, #all, 2 do
-    if time - (tonumber(string.match(all[index + 1], '^%S+')) or 0) > most then
+    local age = time - (tonumber(string.match(all[index + 1], '^%S+') or nil) or 0)
+    -- One of later than now is of before the server's clock stepped back.
+    if not (math.abs(age) <= most) then
       redis.call('HDEL', workers, all[index])
     end
   end

@@ -9,7 +9,7 @@ local function to_claim(ids, items, claimed, cancelled, count, owner, time, chan
   for index, id in ipairs(found) do
     local last = 3 * index
     taken.reply[last - 2], taken.reply[last - 1] = id, contents[index]
-    taken.reply[last] = tonumber(times[index]) or 0
+    taken.reply[last] = whole(times[index])
     taken.scores[2 * index - 1], taken.scores[2 * index] = time, id
     taken.entries[2 * index - 1], taken.entries[2 * index] = id, entry
     add_event(events, 'claim', channel, id, false)

@@ -23,6 +23,7 @@
 -- Events: feed.cancelled
 -- Cost: O(log n)
 
+--- include whole
 --- include feed_missing
 --- include open_feed
 --- include open_history

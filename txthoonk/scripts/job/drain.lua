@@ -24,6 +24,7 @@
 -- Events: none but in the history
 -- Cost: O(log n) for each
 
+--- include whole
 --- include feed_missing
 --- include open_feed
 --- include open_history

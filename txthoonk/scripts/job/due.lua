@@ -26,6 +26,7 @@
 -- Events: feed.publishes for each job that is new, feed.retried for each other one
 -- Cost: O(log n) for each
 
+--- include whole
 --- include feed_missing
 --- include open_feed
 --- include open_history
@@ -38,6 +39,11 @@
 local feeds, config, revision, history, publishes, items, ids = unpack(KEYS, 1, 7)
 local published, claimed, cancelled, delayed, later = unpack(KEYS, 8)
 local name, event, put_channel, retry_channel, most = unpack(ARGV)
+
+-- A score may be infinite, or so far away that it is no whole number for others.
+local function milliseconds(count)
+  return string.format('%.0f', math.max(-1e12, math.min(count, 1e12)))
+end
 
 local failure, limit, timeout = open_feed(feeds, config, name, 'timeout')
 if failure then
@@ -87,5 +93,5 @@ end
 local following = redis.call('ZRANGE', delayed, 0, 0, 'WITHSCORES')[2]
 local seconds = tonumber(timeout or nil) or 0
 local limit_ = seconds > 0 and seconds <= 1e9 and seconds * 1000 or 0
-return {#due, following and string.format('%.0f', following - time) or false, string.format('%.0f', limit_),
-  oldest and string.format('%.0f', time - oldest) or false}
+return {#due, following and milliseconds(following - time) or false, string.format('%.0f', limit_),
+  oldest and milliseconds(time - oldest) or false}

@@ -20,6 +20,7 @@
 -- Events: feed.edit, but for a job that is delayed
 -- Cost: O(1)
 
+--- include whole
 --- include feed_missing
 --- include open_feed
 --- include open_history

@@ -1,5 +1,5 @@
--- Cancel claims that are older than the feed's timeout; stall the jobs that have failed
--- max_failures times with it.
+-- Cancel claims that are older than the feed's timeout, and were so at an earlier look, half a
+-- timeout or 30 seconds before; stall the jobs that have failed max_failures times with it.
 --
 -- KEYS
 --   1 feeds                   set          the registry
@@ -17,6 +17,7 @@
 --   13 feed.failures:[feed]   hash
 --   14 feed.progress:[feed]   hash
 --   15 feed.failed:[feed]     sorted set
+--   16 feed.overdue:[feed]    string       when the first look was
 -- ARGV
 --   1 name of the feed
 --   2 channel feed.event:[feed]
@@ -24,11 +25,13 @@
 --   4 channel feed.stalled:[feed]
 --   5 how many at the most
 -- Reply: how many were looked at, how many of them were cancelled, how many stalled, and
---   how many dropped because they have no item
+--   how many dropped because they have no item; in how many milliseconds the next look can end
+--   claims, nil if none is too old
 -- Errors: NOFEED, CONFIGNOTHASH
 -- Events: feed.cancelled or feed.stalled for each
 -- Cost: O(log n) for each
 
+--- include whole
 --- include feed_missing
 --- include config_value
 --- include open_feed
@@ -36,12 +39,14 @@
 --- include now
 --- include first_write
 --- include announce
+--- include old_claims
+--- include note_look
 --- include end_claim
 --- include record_failure
 --- include set_stalled
 --- include keep_history
 local feeds, config, revision, history, publishes, items = unpack(KEYS, 1, 6)
-local ids, published, claimed, cancelled, stalled, claims, failures, progress, failed = unpack(KEYS, 7)
+local ids, published, claimed, cancelled, stalled, claims, failures, progress, failed, overdue = unpack(KEYS, 7)
 local name, event, cancel_channel, stall_channel, most = unpack(ARGV)
 
 local failure, limit, timeout, _, max = open_feed(feeds, config, name, 'timeout', 'max_failures')
@@ -51,14 +56,14 @@ end
 if failure then
   return failure
 end
-timeout = tonumber(timeout) or 0
+timeout = (tonumber(timeout) or 0) * 1000
 if not (timeout > 0) then
-  return {0, 0, 0, 0}
+  return {0, 0, 0, 0, false}
 end
 max = tonumber(max or nil) or 0
 local time = now()
-local before = string.format('%.17g', time - timeout * 1000)
-local old = redis.call('ZRANGEBYSCORE', claimed, '-inf', before, 'LIMIT', 0, most)
+redis.call('ZCARD', claimed)
+local old, look = old_claims(overdue, claimed, time, timeout, most)
 redis.call('LLEN', ids)
 redis.call('ZCARD', published)
 redis.call('SCARD', stalled)
@@ -67,13 +72,13 @@ for _, key in ipairs({claims, failures, progress}) do
   redis.call('HLEN', key)
 end
 local why = cjson.encode({type = 'Timeout', message = 'the claim was not renewed for '
-  .. timeout .. ' seconds'})
+  .. timeout / 1000 .. ' seconds'})
 local log = open_history(limit, event, revision, history, publishes, items)
 first_write(feeds)
 
 local cancels, stalls, drops = 0, 0, 0
 for _, id in ipairs(old) do
-  local count = (tonumber(redis.call('HGET', cancelled, id) or nil) or 0) + 1
+  local count = whole(redis.call('HGET', cancelled, id)) + 1
   local known = redis.call('HEXISTS', items, id) == 1
   local stall = max > 0 and count >= max
   local events = {stall and 'stall' or 'cancel', stall and stall_channel or cancel_channel, id, false}
@@ -98,4 +103,4 @@ for _, id in ipairs(old) do
     keep_history(log, events)
   end
 end
-return {#old, cancels, stalls, drops}
+return {#old, cancels, stalls, drops, note_look(overdue, claimed, time, look)}

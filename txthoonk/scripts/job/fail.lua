@@ -34,6 +34,7 @@
 -- Events: feed.delayed if it is due before all others; feed.stalled or feed.cancelled
 -- Cost: O(log n)
 
+--- include whole
 --- include feed_missing
 --- include open_feed
 --- include open_history
@@ -66,7 +67,7 @@ redis.call('SCARD', stalled)
 redis.call('ZCARD', failed)
 redis.call('ZCARD', delayed)
 local time, item = now(), redis.call('HGET', items, id)
-local count, due = (tonumber(redis.call('HGET', cancelled, id) or nil) or 0) + 1, time + wait
+local count, due = whole(redis.call('HGET', cancelled, id)) + 1, time + wait
 max = tonumber(max or nil) or 0
 local state = max > 0 and count >= max and 'stalled' or item and tonumber(wait) > 0 and 'delayed'
   or 'available'

@@ -40,6 +40,7 @@
 --   claim
 -- Cost: O(log n) for each job
 
+--- include whole
 --- include feed_missing
 --- include open_feed
 --- include wrong_type
@@ -101,8 +102,8 @@ if #done > 0 then
     redis.call('HDEL', key, unpack(done))
   end
   redis.call('ZREM', published, unpack(done))
-  most = tonumber(most or nil)
-  if keep_results(results, time, stored, most, tonumber(age or nil)) > 0 and most and most > 0 then
+  most = whole(most)
+  if keep_results(results, time, stored, most, tonumber(age or nil)) > 0 and most > 0 then
     old = old_results(results, items, most, tonumber(forget))
   end
 end

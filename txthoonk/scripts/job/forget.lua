@@ -14,12 +14,13 @@
 -- Events: none
 -- Cost: O(log n) for each
 
+--- include whole
 --- include now
 --- include old_results
 local config, items, results = unpack(KEYS, 1, 3)
 local kept, count, ids = {unpack(KEYS, 4)}, tonumber(ARGV[1]), {unpack(ARGV, 2)}
 
-local most = tonumber(redis.call('HGET', config, 'keep_results') or nil) or 0
+local most = whole(redis.call('HGET', config, 'keep_results'))
 local gone, keys = {}, {}
 local there = #ids > 0 and redis.call('HMGET', items, unpack(ids))
 for index, id in ipairs(ids) do

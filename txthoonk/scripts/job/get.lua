@@ -27,6 +27,7 @@
 -- Events: feed.claimed for each job
 -- Cost: O(log n) for each job
 
+--- include whole
 --- include feed_missing
 --- include open_feed
 --- include wrong_type

@@ -22,6 +22,7 @@
 -- Events: feed.progress
 -- Cost: O(log n)
 
+--- include whole
 --- include feed_missing
 --- include open_feed
 --- include open_history

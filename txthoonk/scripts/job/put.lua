@@ -22,6 +22,7 @@
 -- Events: feed.publishes for each
 -- Cost: O(log n) for each
 
+--- include whole
 --- include feed_missing
 --- include open_feed
 --- include wrong_type

@@ -29,6 +29,7 @@
 -- Events: none but in the history
 -- Cost: O(log n) for a claimed or stalled job, O(n) for one in line
 
+--- include whole
 --- include feed_missing
 --- include open_feed
 --- include open_history

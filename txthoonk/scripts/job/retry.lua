@@ -21,6 +21,7 @@
 -- Events: feed.retried
 -- Cost: O(log n)
 
+--- include whole
 --- include feed_missing
 --- include open_feed
 --- include open_history

@@ -27,6 +27,7 @@
 -- Events: feed.stalled
 -- Cost: O(log n)
 
+--- include whole
 --- include feed_missing
 --- include open_feed
 --- include open_history
@@ -48,7 +49,7 @@ failure = failure or not_claimed(name, id, token, claim_of(claimed, claims, id))
 if failure then
   return failure
 end
-local count = tonumber(redis.call('HGET', cancelled, id) or nil) or 0
+local count = whole(redis.call('HGET', cancelled, id))
 redis.call('SCARD', stalled)
 redis.call('ZCARD', published)
 redis.call('HLEN', progress)

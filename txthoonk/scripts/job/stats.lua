@@ -13,11 +13,12 @@
 -- Events: none
 -- Cost: O(1)
 
+--- include whole
 local ids, claimed, stalled, publishes, finishes = unpack(KEYS)
 return {
   redis.call('LLEN', ids),
   redis.call('ZCARD', claimed),
   redis.call('SCARD', stalled),
-  tonumber(redis.call('GET', publishes) or 0) or 0,
-  tonumber(redis.call('GET', finishes) or 0) or 0,
+  whole(redis.call('GET', publishes)),
+  whole(redis.call('GET', finishes)),
 }

@@ -19,6 +19,7 @@
 -- Events: none but in the history
 -- Cost: O(log n) for each, and for up to as many whose time another implementation did not note
 
+--- include whole
 --- include feed_missing
 --- include open_feed
 --- include open_history
@@ -35,8 +36,8 @@ local failure, limit, count, _, age = open_feed(feeds, config, name, 'keep_stall
 if failure then
   return failure
 end
-count, age = tonumber(count or nil) or 0, tonumber(age or nil) or 0
-if count <= 0 and age <= 0 then
+count, age = whole(count), tonumber(age or nil) or 0
+if count == 0 and not (age > 0) then
   return {0, 0}
 end
 local time, stale = now(), {}

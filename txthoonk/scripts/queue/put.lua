@@ -18,6 +18,7 @@
 -- Events: none but in the history
 -- Cost: O(1) for each
 
+--- include whole
 --- include feed_missing
 --- include open_feed
 --- include wrong_type

@@ -26,6 +26,7 @@
 -- Events: none
 -- Cost: O(w) for w workers, O(m) for m claims to list, O(c) for c claims, up to 1000
 
+--- include whole
 --- include now
 --- include waiting_since
 local config, ids, items, publishes, published, claimed, stalled, delayed = unpack(KEYS, 1, 8)
@@ -39,7 +40,7 @@ local reply = {
   taken and redis.call('LLEN', ids) or redis.call('HLEN', items),
   redis.call('ZCARD', claimed) + (kind == 'job' and 0 or redis.call('ZCARD', delivering)),
   redis.call('SCARD', stalled), redis.call('ZCARD', delayed),
-  tonumber(redis.call('GET', publishes) or 0) or 0, tonumber(redis.call('GET', finishes) or 0) or 0,
+  whole(redis.call('GET', publishes)), whole(redis.call('GET', finishes)),
   taken and waiting_since(ids, items, published, claimed), redis.call('HGETALL', workers), {},
 }
 local most = tonumber(ARGV[1])

@@ -20,6 +20,7 @@
 -- Events: feed.publish
 -- Cost: O(1)
 
+--- include whole
 --- include feed_missing
 --- include open_feed
 --- include wrong_type

@@ -21,6 +21,7 @@
 -- Events: feed.position, unless it stays where it is
 -- Cost: O(n)
 
+--- include whole
 --- include feed_missing
 --- include open_feed
 --- include wrong_type

@@ -22,6 +22,7 @@
 -- Events: for each item feed.publish, feed.position
 -- Cost: for each item O(1) at the ends, O(n) before or after another item
 
+--- include whole
 --- include feed_missing
 --- include open_feed
 --- include wrong_type

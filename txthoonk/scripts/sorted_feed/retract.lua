@@ -20,6 +20,7 @@
 -- Events: feed.retract if it was there
 -- Cost: O(n)
 
+--- include whole
 --- include feed_missing
 --- include open_feed
 --- include wrong_type

@@ -1,0 +1,156 @@
+"""An outage longer than timeout, and workers frozen for longer: no healthy job runs twice.
+
+Four workers hold all jobs.  The server is away for longer than claims last; then all workers are
+frozen for as long.  Each time all claims are too old at once, for the first one that is back.
+At the end one worker is killed: its jobs, and no others, are run again.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.protocol import ProcessProtocol
+from twisted.internet.task import deferLater
+from twisted.python.failure import Failure
+
+from tests.chaos._outage_worker import CONCURRENCY
+from txthoonk import Thoonk
+from txthoonk.testing import RedisServer
+
+ROOT = Path(__file__).parents[2]
+WORKERS = 4
+JOBS = WORKERS * CONCURRENCY
+TIMEOUT = 2.0  # seconds that a claim lasts without renewal
+AWAY = 1.75 * TIMEOUT
+LOOK = 0.05  # seconds from one look to the next
+
+
+class Process(ProcessProtocol):
+    """A worker.
+
+    :ivar begun: ids of its jobs, as they began.
+    :ivar cancelled: ids of those whose handlers were cancelled.
+    """
+
+    def __init__(self, reactor: Any, url: str) -> None:
+        self.begun: list[str] = []
+        self.cancelled: list[str] = []
+        self.ended: Deferred[None] = Deferred()
+        self._rest = b""
+        words = (sys.executable, "-m", "tests.chaos._outage_worker", url, "jobs")
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
+        reactor.spawnProcess(self, sys.executable, words, environment)
+
+    def outReceived(self, data: bytes) -> None:
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            word, id_ = line.decode().split()
+            {"begin": self.begun, "cancelled": self.cancelled}[word].append(id_)
+
+    def signal(self, name: str | int) -> None:
+        self.transport.signalProcess(name)
+
+    def processEnded(self, reason: Failure) -> None:
+        self.ended.callback(None)
+
+
+async def run(reactor: Any) -> str:
+    """Run the scenario."""
+    with tempfile.TemporaryDirectory() as folder:
+        options = ("--appendonly", "yes", "--appendfsync", "always")
+        server = RedisServer(folder, reactor=reactor, arguments=options)
+        await server.start()
+        workers: list[Process] = []
+        thoonk = await Thoonk(server.url, reactor).connect()
+        try:
+            return await Outage(reactor, server, thoonk, workers).run()
+        finally:
+            for worker in workers:
+                if not worker.ended.called:
+                    worker.signal("KILL")
+                    await worker.ended
+            await thoonk.close()
+            await server.stop()
+
+
+class Outage:
+    def __init__(
+        self, reactor: Any, server: RedisServer, thoonk: Thoonk, workers: list[Process]
+    ) -> None:
+        self._reactor = reactor
+        self._server = server
+        self._thoonk = thoonk
+        self._workers = workers
+
+    async def run(self) -> str:
+        job = await self._thoonk.job("jobs", {"timeout": TIMEOUT, "max_failures": 1})
+        await job.put_many(str(number) for number in range(JOBS))
+        self._workers += [Process(self._reactor, self._server.url) for _ in range(WORKERS)]
+        await self._until(lambda: self._begun() == JOBS)
+        await self._outage()
+        self._check("the outage")
+        await self._freeze()
+        self._check("the freeze")
+        late = await self._kill_one()
+        self._check("the death of one", CONCURRENCY)
+        for worker in self._workers[1:]:
+            worker.transport.write(b"\n")
+        stats = await job.stats()
+        while stats["finishes"] < JOBS:
+            await deferLater(self._reactor, LOOK)
+            stats = await job.stats()
+        if stats["stalled"] or stats["available"] or stats["claimed"]:
+            raise AssertionError(f"not all jobs are finished: {stats}")
+        return (
+            f"{JOBS} jobs on {WORKERS} workers: none ran twice after {AWAY:g} s without a server "
+            f"and {AWAY:g} s frozen (timeout {TIMEOUT:g}); those of a dead one {late:.1f} s later"
+        )
+
+    async def _outage(self) -> None:
+        await self._server.stop()
+        await deferLater(self._reactor, AWAY)
+        await self._server.start()
+        await self._thoonk.whenConnected()
+        await self._renewed()
+
+    async def _freeze(self) -> None:
+        for worker in self._workers:
+            worker.signal("STOP")
+        await deferLater(self._reactor, AWAY)
+        for worker in self._workers:
+            worker.signal(signal.SIGCONT)
+        await self._renewed()
+
+    async def _kill_one(self) -> float:
+        """Kill a worker, let the others have room, and wait until they have its jobs."""
+        await self._thoonk.set_config("jobs", {"max_failures": 3})
+        dead, *others = self._workers
+        dead.signal("KILL")
+        begin, before = time.monotonic(), self._begun()
+        others[0].transport.write(b"\n")
+        await self._until(lambda: self._begun() >= before + CONCURRENCY)
+        return time.monotonic() - begin
+
+    async def _renewed(self) -> None:
+        """Wait until every claim that was not renewed since has ended."""
+        await deferLater(self._reactor, 2 * TIMEOUT)
+
+    def _begun(self) -> int:
+        return sum(len(worker.begun) for worker in self._workers)
+
+    def _check(self, what: str, again: int = 0) -> None:
+        cancelled = sum(len(worker.cancelled) for worker in self._workers)
+        twice = self._begun() - JOBS
+        if cancelled or twice != again:
+            raise AssertionError(f"after {what}: {cancelled} cancelled, {twice} run again")
+
+    async def _until(self, condition: Any) -> None:
+        while not condition():
+            await deferLater(self._reactor, LOOK)

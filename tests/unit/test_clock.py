@@ -1,0 +1,64 @@
+"""The reactor's clock is kept steady, and others are left alone."""
+
+from __future__ import annotations
+
+import time
+
+from twisted.internet import base
+from twisted.internet.base import ReactorBase
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from txthoonk import _clock
+from txthoonk._clock import keep_steady
+
+
+class Reactor(ReactorBase):
+    def installWaker(self) -> None:
+        pass
+
+
+class SteadyTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.passed = 100.0
+        self.patch(_clock.time, "clock_gettime", lambda _: self.passed)
+
+    def test_goes_on(self) -> None:
+        """It begins with the time of the day, and counts the seconds that pass."""
+        reactor = Reactor()
+        begin = time.time()
+        keep_steady(reactor)
+        self.assertTrue(begin <= reactor.seconds() <= time.time())
+        before = reactor.seconds()
+        self.passed += 7.5
+        self.assertAlmostEqual(reactor.seconds() - before, 7.5, 3)
+
+    def test_timers(self) -> None:
+        """What is to happen in a second happens in a second."""
+        reactor, done = Reactor(), []
+        keep_steady(reactor)
+        reactor.callLater(1, done.append, 1)
+        reactor.runUntilCurrent()
+        self.assertEqual(done, [])
+        self.passed += 1.001
+        reactor.runUntilCurrent()
+        self.assertEqual(done, [1])
+
+    def test_once(self) -> None:
+        """A reactor that has a clock of its own keeps it."""
+        reactor = Reactor()
+        keep_steady(reactor)
+        kept = reactor.seconds
+        keep_steady(reactor)
+        self.assertIs(reactor.seconds, kept)
+
+    def test_others(self) -> None:
+        """A fake clock, and a reactor with another idea of time, are left alone."""
+
+        class Other(Reactor):
+            seconds = staticmethod(lambda: 5.0)
+
+        for one in (Clock(), Other(), None):
+            keep_steady(one)
+        self.assertEqual(Other().seconds(), 5.0)
+        self.assertEqual(vars(base.ReactorBase)["seconds"].__func__, base.runtimeSeconds)

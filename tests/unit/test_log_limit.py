@@ -1,0 +1,50 @@
+"""Lines that data causes: so many a minute, and how many there were beside them."""
+
+from __future__ import annotations
+
+from twisted.logger import Logger, formatEvent
+from twisted.trial.unittest import SynchronousTestCase
+
+from txthoonk._log_limit import LINES, PERIOD, LogLimit
+
+
+class LimitTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.now = 1000.0
+        self.lines: list[str] = []
+        log = Logger(observer=lambda event: self.lines.append(str(formatEvent(event))))
+        self.limit = LogLimit(log, lambda: self.now)
+
+    def log(self, count: int) -> list[str]:
+        """Log so many errors; give the lines."""
+        self.lines.clear()
+        for number in range(count):
+            self.limit.error("bad: {number}", number=number)
+        return list(self.lines)
+
+    def test_few(self) -> None:
+        """A few lines are logged as they are."""
+        self.assertEqual(self.log(2), ["bad: 0", "bad: 1"])
+
+    def test_many(self) -> None:
+        """Of many some are logged; the last one says that others are not."""
+        lines = self.log(50_000)
+        self.assertEqual(len(lines), LINES)
+        self.assertEqual(lines[-2], f"bad: {LINES - 2}")
+        self.assertIn("only counted", lines[-1])
+
+    def test_count(self) -> None:
+        """The first line of the next period says how many were not logged."""
+        self.log(LINES + 1234)
+        self.now += PERIOD - 1
+        self.assertEqual(self.log(1), [])
+        self.now += 1
+        self.assertEqual(self.log(2), ["bad: 0 (1,235 more like it were not logged)", "bad: 1"])
+        self.now += PERIOD
+        self.assertEqual(self.log(1), ["bad: 0"])
+
+    def test_clock_steps_back(self) -> None:
+        """A clock that steps back begins a new period."""
+        self.log(LINES)
+        self.now -= 3600
+        self.assertEqual(self.log(1), ["bad: 0"])

@@ -1,0 +1,16 @@
+-- Notes whether this look has found claims too old that none before it has. Gives in how many
+-- milliseconds the next look can end claims, false if none is too old.
+local function note_look(overdue, claimed, time, look)
+  if look.more then
+    return '0'
+  end
+  if redis.call('ZCOUNT', claimed, '-inf', string.format('%.17g', time - look.timeout)) == 0 then
+    redis.call('DEL', overdue)
+    return false
+  end
+  if not look.seen or time - look.seen >= look.chance then
+    redis.call('SET', overdue, string.format('%.17g', time) .. ' ' .. look.server, 'PX', 86400000)
+    look.seen = time
+  end
+  return string.format('%.0f', math.ceil(look.seen + look.chance - time))
+end

@@ -1,0 +1,20 @@
+-- Lists claims that were too old already at a first look, half a timeout or 30 seconds ago, and
+-- have not been renewed since; and what note_look needs of that. After an outage all claims are
+-- too old at once, also those of workers that live: the first look leaves them time to be heard.
+-- A look on another server, or later than now, is none.
+local function old_claims(overdue, claimed, time, timeout, most)
+  local noted = redis.pcall('GET', overdue)
+  local seen, where = string.match(type(noted) == 'string' and noted or '', '^(%d+%.?%d*) (%x+)$')
+  local look = {timeout = timeout, chance = math.min(timeout / 2, 30000),
+    server = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)') or '0'}
+  if where == look.server and tonumber(seen) <= time then
+    look.seen = tonumber(seen)
+  end
+  local old = {}
+  if look.seen and time - look.seen >= look.chance then
+    local before = string.format('%.17g', look.seen - timeout)
+    old = redis.call('ZRANGEBYSCORE', claimed, '-inf', before, 'LIMIT', 0, most)
+  end
+  look.more = #old == tonumber(most)
+  return old, look
+end
