@@ -102,6 +102,9 @@ class _Reader:
         self.mark = thoonk._sub._sources.mark
         self._thoonk = thoonk
 
+    def hears(self) -> bool:
+        return self._thoonk._subscriber.answers
+
     def available(self) -> Deferred[Any]:
         return self._thoonk._publisher.when_connected()
 
