@@ -36,6 +36,7 @@ class Assembly:
     """Reads the state of one feed.
 
     :ivar position: where the state stands.
+    :ivar absent: whether there is no such feed.
     :ivar held: events that came before the order was there.
     :ivar left: events at the end that make a state only with those that are to come.
 
@@ -47,6 +48,7 @@ class Assembly:
         self._source = source
         self._reader = reader
         self._tell = tell
+        self.absent = False
         self.held: list[Event] = []
         self.left: list[Event] = []
         self._state: State | None = None
@@ -114,6 +116,7 @@ class Assembly:
         self._state = state
         for event in self.held:
             self._apply(state, event)
+        self._source.release()
         self.held = []
         epoch, top = self.position.epoch, self.position.revision
         sliced = done < len(ids)
@@ -137,6 +140,7 @@ class Assembly:
         try:
             return await self._read_order_and(message, passed)
         except FeedDoesNotExist:
+            self.absent = True
             self._source.learn(None, "text")
             return [], FeedState([]), 0
         finally:
@@ -150,6 +154,7 @@ class Assembly:
         found = await read_snapshot(
             redis, self._source.feed, SLICE, channel, message, self._by_messages
         )
+        self.absent = False
         self._source.learn(found.type, found.serializer)
         if found.verdict == "neither":
             raise Unordered(

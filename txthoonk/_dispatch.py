@@ -7,6 +7,7 @@ has confirmed all of it, because a message may be a part of what others tell.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import count
 from typing import Any
@@ -23,6 +24,8 @@ from txthoonk.errors import ConnectionLost
 from txthoonk.events import message_shape
 
 __all__ = ["Dispatcher", "Group", "Handler"]
+
+AT_ONCE = 500  # channels that are not confirmed yet, before more of them are asked for
 
 #: Gets the parts of a message; may return a Deferred or a coroutine.
 Handler = Callable[..., Any]
@@ -189,6 +192,9 @@ class Dispatcher:
         self._by_id: dict[int, _Topic] = {}
         self._groups: dict[Group, None] = {}
         self._new_id: Iterator[int] = count()
+        # Of a new connection: what is still to be asked for, and how many are unconfirmed.
+        self._unasked: deque[Group | _Topic] = deque()
+        self._unconfirmed = 0
         self.routes: dict[str, Callable[[str], object]] = {}
         self.pattern_routes: dict[str, Callable[[str, str], object]] = {}
 
@@ -279,6 +285,7 @@ class Dispatcher:
         for topic in new:
             topic.subscribed = True
             topic.unconfirmed += 1
+        self._unconfirmed += len(new)
         for ask, pattern in ((redis.subscribe, False), (redis.psubscribe, True)):
             names = [topic.name for topic in new if topic.pattern is pattern]
             if names:
@@ -320,21 +327,33 @@ class Dispatcher:
     def connected(self, redis: RedisSubscriber) -> None:
         """Take up all channels on a new connection."""
         self._redis = redis
-        for group in list(self._groups):
-            self._subscribe(self._topics_of(group))
-        for topic in list(self._topics.values()):
-            self._subscribe([topic])
+        self._unasked.extend(self._groups)
+        self._unasked.extend(topic for topic in self._topics.values() if not topic.groups)
+        self._ask_some()
+
+    def _ask_some(self) -> None:
+        """Ask for some more channels; there may be very many, and all take their time."""
+        while self._unasked and self._unconfirmed < AT_ONCE:
+            one = self._unasked.popleft()
+            if isinstance(one, _Topic):
+                self._subscribe([one] if one.wanted else [])
+            elif one in self._groups:
+                self._subscribe(self._topics_of(one))
 
     def disconnected(self, error: BaseException) -> None:
         """Forget what the connection had confirmed, and fail who waits for it."""
         self._redis = None
+        self._unasked.clear()
+        self._unconfirmed = 0
         self.routes.clear()
         self.pattern_routes.clear()
         for topic in list(self._topics.values()):
             topic.subscribed = False
             topic.unconfirmed = 0
-            self._fail_waiting(topic, error)
-            self._leave_unwanted([topic])
+            if topic.waiting:
+                self._fail_waiting(topic, error)
+            if not topic.wanted:
+                self._leave_unwanted([topic])
         for group in list(self._groups):
             if group in self._groups:  # not removed by one that was told before it
                 group._missing = len(group.channels) + len(group.patterns)
@@ -346,6 +365,9 @@ class Dispatcher:
         if topic is None or not topic.unconfirmed:
             return
         topic.unconfirmed -= 1
+        self._unconfirmed -= 1
+        if self._unasked:
+            self._ask_some()
         if topic.unconfirmed:
             return
         waiting, topic.waiting = topic.waiting, {}
@@ -373,6 +395,7 @@ class Dispatcher:
             if topic is None or not topic.unconfirmed:
                 continue
             topic.unconfirmed -= 1
+            self._unconfirmed -= 1
             if topic.unconfirmed:
                 continue
             topic.subscribed = False
@@ -385,6 +408,7 @@ class Dispatcher:
         for group in groups:
             if group in self._groups:
                 group.refused(error)
+        self._ask_some()
 
     def refused_patterns(self, names: tuple[Any, ...], error: BaseException) -> None:
         """Take Redis' refusal to subscribe to patterns."""

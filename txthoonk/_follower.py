@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 
 from txthoonk._assembly import Assembly, Unordered
 from txthoonk._connection import back_off
-from txthoonk._history import Look, look
+from txthoonk._history import REASONS, Look, Standing, look
 from txthoonk._keys import feed_channel
 from txthoonk._passing import Passing, passing
 from txthoonk._replay import (
@@ -90,6 +90,7 @@ class Follower:
     """
 
     __slots__ = (
+        "_after",
         "_assembly",
         "_begun",
         "_contiguous",
@@ -102,6 +103,7 @@ class Follower:
         "_held",
         "_is_started",
         "_overflown",
+        "_publishes",
         "_put",
         "_reader",
         "_replayed",
@@ -150,6 +152,9 @@ class Follower:
         self._strict = strict
         self._begun = begun
         self._created = self._foreign = self._replayed = self._overflown = self.absent = False
+        self._publishes = 0
+        # What is told of the feed as a whole between a resync and its snapshot; else None.
+        self._after: list[Event] | None = None
         self._turn = 0
         self._sought: Event | None = None
         self._restraint: Restraint | None = None
@@ -203,6 +208,40 @@ class Follower:
         if self.is_live and self.epoch is not None and not (current and valid):
             self._gap = GONE
             self._read_on()
+
+    def agrees(self, found: Standing | None) -> bool:
+        """Tell whether the position is that of the server.
+
+        Without a history there is none: then whether the feed is still there, and its counter
+        has not gone back.
+        """
+        if self.epoch is not None:
+            return found is not None and (found.epoch, found.revision) == (
+                self.epoch,
+                self.revision,
+            )
+        if found is None:
+            return self.absent
+        if found.publishes < self._publishes:
+            return False
+        self._publishes = found.publishes
+        return True
+
+    def compare(self, found: Standing | None) -> None:
+        """Compare what is known of a feed without history with what the server has.
+
+        All that was published before that was read has come.
+        """
+        if self.is_live and self.epoch is None and not self.agrees(found):
+            self._publishes = 0
+            self._gap = REASONS["lost"]
+            self._read_on()
+
+    @property
+    def is_current(self) -> bool:
+        """Whether nothing is missing, as far as can be known."""
+        reads = self._reader is None or self._reader.hears()
+        return reads and self._gap is None and self.live != _ignore
 
     @property
     def source(self) -> Source:
@@ -259,6 +298,7 @@ class Follower:
             self._move_to(NOWHERE)
             self._live(event)
         elif event is self._sought:  # the server was asked, and does not know of it
+            self._sought = None
             self._no_such(event)
         else:
             self._sought = event
@@ -285,6 +325,8 @@ class Follower:
             self._state_wanted = self._snapshot
         if event.kind != "config":
             self._move_to(NOWHERE)
+            self.absent = event.kind == "delete"
+            self._publishes = 0
         self._taker.force(event)
         if event.kind == "config" and self._going and self._going[0].kind == "config":
             return  # one look is enough for both
@@ -457,17 +499,18 @@ class Follower:
             raise _Superseded
         if reason is not None:
             self._gap = None
+            if self._snapshot:
+                self._tell_of_the_feed()
             self._state_wanted = self._snapshot
             self._resync(reason, outcome.position)
-        if found is None or not outcome.replay:
+        if found is None or not outcome.replay or self._state_wanted:
             self._gap = None
             return True
+        last = int(found.entries[-1][0]) if found.entries else self.revision
+        is_last = last >= found.top or connects(self._held, last)
+        self._gap = None if is_last else self._gap or GONE
         self._deliver(turn, found)
-        if self.revision >= found.top or connects(self._held, self.revision):
-            self._gap = None
-            return True
-        self._gap = self._gap or GONE
-        return False
+        return is_last
 
     def _drop_void(self, count: int, found: Look | None, last: str | None) -> bool:
         if self.epoch is None or found is None:
@@ -485,6 +528,7 @@ class Follower:
             event = parse_entry(self._source.feed, found.epoch, entry)
             self.revision = int(entry[0])
             self._taker.force(self._source.loaded(event))
+            self._source.release()
             if turn != self._turn:
                 raise _Superseded
 
@@ -522,11 +566,15 @@ class Follower:
             self._snapshot = self._state_wanted = False
             self._held = deque(assembly.held)
             self.live = self._hold
+            self._tell_after(snapshot=False)
+            if turn != self._turn:
+                raise _Superseded from None
             if self._created:  # that is told already, and behind it comes all of the new feed
                 self._from_start = True
                 self._move_to(NOWHERE)
             return False
         self._assembly = None  # it has a copy of everything
+        self.absent = assembly.absent
         self._state_wanted = False
         self._gap, self._foreign, self._from_start = None, False, False
         self._contiguous = self._replayed = True
@@ -540,6 +588,8 @@ class Follower:
             event = snapshot(self._source.feed, items, Position(self.epoch, self.revision))
             more = items is not slices[-1]
             self._taker.force(event._replace(type=self._source.type, more=more))
+        if turn == self._turn:
+            self._tell_after(snapshot=True)
         return True
 
     def _go_live(self) -> None:
@@ -560,6 +610,9 @@ class Follower:
             while self._going:
                 self.live(self._going.popleft())
             self._going = _NOTHING
+            self._source.release()
+            if self.is_live:
+                self._sought = None
 
     def _begin_anew(self, reason: str) -> None:
         """Give up what is held."""
@@ -580,7 +633,19 @@ class Follower:
 
     def _tell_of(self, event: Event) -> None:
         self._created = self._created or event.kind == "create"
-        self._taker.force(event)
+        if self._after is None:
+            self._taker.force(event)
+        else:
+            self._after.append(event)
+
+    def _tell_after(self, snapshot: bool) -> None:
+        """Tell what came between a resync and its snapshot, or the lack of one."""
+        after, self._after = self._after or [], None
+        if snapshot:  # it has what a create or delete has done
+            deletes = [e for e in after if e.kind == "delete"] if self.absent else []
+            after = [*[e for e in after if e.kind == "config"], *deletes[-1:]]
+        for event in after:
+            self._taker.force(event)
 
     def _cannot_read(self, reason: Failure, turn: int) -> None:
         if reason.check(_Superseded) or turn != self._turn:
@@ -602,6 +667,8 @@ class Follower:
         self.epoch, self.revision = position.epoch, position.revision
 
     def _resync(self, reason: str, position: Position = NOWHERE) -> Deferred[None]:
+        if self._state_wanted and self._after is None:
+            self._after = []
         return self._taker.tell(resync(self._source.feed, reason, position))
 
     def _started(self) -> None:

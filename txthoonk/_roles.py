@@ -25,6 +25,9 @@ class Reader(Protocol):
     redis: Redis
     mark_channel: str
 
+    def hears(self) -> bool:
+        """Tell whether messages come: there is a connection, and it answers."""
+
     def available(self) -> Deferred[Any]:
         """Wait for the publisher's connection."""
 

@@ -118,6 +118,8 @@ class Source:
             event = _new(Event, (kind, feed, id_, item, place, None, None, False, None, None))
             for follower in self.followers:
                 follower.live(event)
+            if self._last is not None:
+                self.release()
 
         return told
 
@@ -140,6 +142,8 @@ class Source:
         """Hand an event to all who follow."""
         for follower in self.followers:
             follower.live(event)
+        if self._last is not None:
+            self.release()
 
     # -- items ------------------------------------------------------------------
 
@@ -156,10 +160,16 @@ class Source:
         """
         if self.loads is None or event.item is None or event.kind == "progress":
             return event
+        if len(self.followers) == 1:
+            return event._replace(item=self.load(event.id or "", event.item))
         if event is not self._last or self._last_loaded is None:
             self._last = event
             self._last_loaded = event._replace(item=self.load(event.id or "", event.item))
         return self._last_loaded
+
+    def release(self) -> None:
+        """Forget the event that was loaded last: it may be big, and the last one for long."""
+        self._last = self._last_loaded = None
 
     def load(self, id_: str, data: str) -> Any:
         """Make an item of what is stored."""

@@ -7,6 +7,7 @@ for all feeds; it goes to the sources of the feed that it names.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from itertools import count
 from typing import Any, cast
@@ -19,16 +20,17 @@ from twisted.python.failure import Failure
 from txthoonk._dispatch import Dispatcher, Group
 from txthoonk._follower import Follower
 from txthoonk._glob import glob_matcher
-from txthoonk._history import look
+from txthoonk._history import Standing, compare, look
 from txthoonk._keys import SEPARATOR, feed_channel
 from txthoonk._roles import Reader
 from txthoonk._source import Source
-from txthoonk.errors import ConnectionLost, FeedDoesNotExist, ResponseError
+from txthoonk.errors import ConnectionLost, FeedDoesNotExist, InvalidResponse, ResponseError
 from txthoonk.events import CHANNELS, ITEM_KINDS, Event, item_channel
 
 __all__ = ["ALL_KINDS", "Pattern", "Sources"]
 
 ALL_KINDS = tuple(ITEM_KINDS)
+COMPARED = 200  # feeds in one call
 
 
 class _Literal:
@@ -100,6 +102,11 @@ class Pattern:
         """Give the source of a feed that matches."""
         source = self.sources.get(feed)
         return self._heard(feed) if source is None else source
+
+
+def _live(source: Source) -> list[Follower]:
+    """Give the followers of a feed to which events are delivered as they come."""
+    return [one for one in source.followers if isinstance(one, Follower) and one.is_live]
 
 
 class Sources:
@@ -281,23 +288,45 @@ class Sources:
     # -- silence is not health ------------------------------------------------------
 
     async def check(self) -> None:
-        """Compare every position with the server's."""
+        """Compare what is known of every feed with what the server has."""
+        reader = self.reader
+        if reader is None:
+            return
         sources = [source for found in self._by_feed.values() for source in found]
         for pattern in list(self._patterns):
             sources += pattern.sources.values()
-        for source in sources:
+        for first in range(0, len(sources), COMPARED):
+            some = [one for one in sources[first : first + COMPARED] if _live(one)]
+            if some:
+                await self._check_some(reader, some)
+
+    async def _check_some(self, reader: Reader, sources: list[Source]) -> None:
+        differ: list[tuple[Source, bool, Standing | None]]
+        differ = [(source, False, None) for source in sources]
+        with suppress(ResponseError, InvalidResponse):  # then each for itself
+            found = await compare(reader.redis, [source.feed for source in sources])
+            differ = [
+                (source, True, standing)
+                for source, standing in zip(sources, found, strict=True)
+                if not all(one.agrees(standing) for one in _live(source))
+            ]
+        for source, is_known, standing in differ:
             try:
-                await self._check(source)
+                await self._check(reader, source)
+                if is_known and any(one.epoch is None for one in _live(source)):
+                    # What was published before that answer arrives before the answer to PING.
+                    await reader.ping()
+                    for one in _live(source):
+                        one.compare(standing)
             except ResponseError as error:
                 self._log.warn(
                     "feed {feed!r} cannot be checked: {error}", feed=source.feed, error=error
                 )
 
-    async def _check(self, source: Source) -> None:
-        reader = self.reader
-        followers = [one for one in source.followers if isinstance(one, Follower)]
-        one = next((one for one in followers if one.is_live and one.epoch is not None), None)
-        if reader is None or one is None:
+    async def _check(self, reader: Reader, source: Source) -> None:
+        followers = _live(source)
+        one = next((one for one in followers if one.epoch is not None), None)
+        if one is None:
             return
         try:
             found = await look(reader.redis, source.feed, one.epoch or "", one.revision, 0)

@@ -52,7 +52,8 @@ def follow_feed(
             first=first,
         )
 
-    _, subscription._end = sources.follow(feed, kinds, make)
+    follower, subscription._end = sources.follow(feed, kinds, make)
+    subscription._is_current = lambda: follower.is_current
     return _started(subscription, first)
 
 

@@ -57,13 +57,16 @@ class Mirror(Mapping[str, Any]):
 
     @property
     def current(self) -> bool:
-        """Whether it has all that was told.
+        """Whether it has all changes, as far as can be known.
 
-        It has not between a ``resync`` and the end of the reading that follows, nor once
-        it is stopped, or the service.
+        It has not between a ``resync`` and the end of the reading that follows; while there is
+        no connection, or the last check of it was not answered (``health`` of the service), and
+        until what was missed is read; nor once it is stopped, or the service.
         """
         subscription = self._subscription
-        return self._current and (subscription is None or not subscription.stopped)
+        if subscription is None:
+            return self._current
+        return self._current and not subscription.stopped and subscription._is_current()
 
     def __repr__(self) -> str:
         return f"<Mirror of {self.name!r}: {len(self)} items>"

@@ -55,6 +55,7 @@ from txthoonk.types._base import BaseFeed
 __all__ = ["StateChanged", "Thoonk"]
 
 CHECK_INTERVAL = 25.0  # seconds between two comparisons of all positions with the server
+STOPPED_AT_ONCE = 100  # subscriptions in one turn of the reactor
 DRAIN_TIMEOUT = 5.0  # seconds that stopping gives the calls under way
 
 #: Gets the new state (``connecting``, ``connected``, ``disconnected``, ``stopping`` or
@@ -102,6 +103,9 @@ class _Reader:
         self.mark_channel = thoonk._sub._sources.mark_channel
         self.mark = thoonk._sub._sources.mark
         self._thoonk = thoonk
+
+    def hears(self) -> bool:
+        return self._thoonk._subscriber.answers
 
     def available(self) -> Deferred[Any]:
         return self._thoonk._publisher.when_connected()
@@ -308,8 +312,10 @@ class Thoonk(Publishing, StoppingService):
         error = ConnectionLost(f"the service for {self._target.text} was stopped")
         if self._checking.running:
             self._checking.stop()
-        for subscription in list(self._subscriptions):
+        for count, subscription in enumerate(list(self._subscriptions), start=1):
             subscription.stop()
+            if not count % STOPPED_AT_ONCE:
+                await deferLater(self._reactor, 0)
         while self._subscribing:
             self._subscribing.pop().cancel()
         for stopped in [maybeDeferred(service.stopService) for service in self._services.copy()]:

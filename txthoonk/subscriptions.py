@@ -54,6 +54,8 @@ class Subscription(AsyncIterator[Event]):
         self._told: dict[int, Deferred[None]] = {}
         self._busy = False
         self._end: Callable[[], object] = lambda: None
+        #: Tells whether all that has happened until now is known.
+        self._is_current: Callable[[], bool] = lambda: True
 
     def __repr__(self) -> str:
         state = " stopped" if self.stopped else ""

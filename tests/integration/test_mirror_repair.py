@@ -29,6 +29,30 @@ class RepairTests(MirrorTestCase):
         self.assertEqual([(e.kind, e.item) for e in watch.events],
                          [("resync", None), ("snapshot", None)])  # fmt: skip
 
+    async def test_current_while_away(self) -> None:
+        """Without a connection it is not current, though nothing may be missing."""
+        for history in (0, 100):
+            thoonk, gate = await self.gated()
+            feed = await self.feed("feed", history)
+            await feed.publish("1", "a")
+            watch = Watch(await thoonk.mirror("x"))
+            self.assertTrue(watch.mirror.current)
+            lost: Deferred[None] = Deferred()
+            thoonk._state_observers.append(
+                lambda state, _, lost=lost: (
+                    lost.callback(None) if state == "disconnected" else None
+                )
+            )
+            gate.shut("subscriber")
+            await lost
+            self.assertFalse(watch.mirror.current)
+            gate.open()
+            await thoonk.whenConnected()
+            await feed.publish("2", "b")
+            await watch.until([("a", "1"), ("b", "2")])
+            await thoonk.close()
+            await feed.delete_feed()
+
     async def test_deleted(self) -> None:
         """A feed that is deleted has an empty mirror."""
         for history in (0, 100):

@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet import reactor
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from tests.support import RedisTestCase, server_url
 from txthoonk import Event, Thoonk
+from txthoonk._sources import COMPARED
+from txthoonk.mirror import Mirror
 from txthoonk.service import CHECK_INTERVAL
 
 
@@ -102,3 +105,115 @@ class CheckTests(RedisTestCase):
         await other.publish("2", "a")
         await self.sources.check()
         self.assertEqual((await subscription.next()).revision, 2)
+
+
+class CheckWithoutHistoryTests(RedisTestCase):
+    """Of a feed without history, the registry and the feed's counter are compared."""
+
+    async def setUp(self) -> None:
+        await super().setUp()
+        self.thoonk = await Thoonk(await server_url(), reactor).connect()
+        self.addCleanup(self.thoonk.close)
+        self.sources = self.thoonk._sub._sources
+        self.feed = await self.thoonk.feed("x")
+        await self.feed.publish("1", "a")
+        self.mirror = await self.thoonk.mirror("x")
+        self.events: list[str] = []
+        self.mirror.on_change(lambda event: self.events.append(event.kind))
+
+    async def heard(self, kind: str) -> None:
+        """Wait for an event of the mirror."""
+        told: Deferred[None] = Deferred()
+        remove = self.mirror.on_change(
+            lambda event: told.callback(None) if event.kind == kind else None
+        )
+        await told
+        remove()
+
+    async def read_again(self) -> None:
+        """Check, and wait for what comes of it."""
+        self.events.clear()
+        heard = Deferred.fromCoroutine(self.heard("snapshot"))
+        await self.sources.check()
+        await heard
+        self.assertEqual((self.events, self.mirror.current), (["resync", "snapshot"], True))
+
+    async def assert_well(self, mirror: Mirror) -> None:
+        """Check, and see that nothing comes of it."""
+        self.events.clear()
+        for _ in range(2):
+            await self.sources.check()
+            self.assertTrue(mirror.current)
+        self.assertEqual(self.events, [])
+
+    async def test_flushed(self) -> None:
+        """A mirror of a feed whose server was flushed is read again, once."""
+        await self.assert_well(self.mirror)
+        await self.raw.flushdb()
+        await self.read_again()
+        self.assertEqual(dict(self.mirror), {})
+        await self.assert_well(self.mirror)
+        heard = Deferred.fromCoroutine(self.heard("snapshot"))
+        feed = await self.thoonk.feed("x")
+        await heard
+        heard = Deferred.fromCoroutine(self.heard("publish"))
+        await feed.publish("2", "b")
+        await heard
+        self.assertEqual(dict(self.mirror), {"b": "2"})
+        await self.assert_well(self.mirror)
+
+    async def test_older_data(self) -> None:
+        """So is one whose feed has older data than was published."""
+        heard = Deferred.fromCoroutine(self.heard("publish"))
+        await self.feed.publish("2", "b")
+        await heard
+        await self.assert_well(self.mirror)
+        await self.raw.set("feed.publishes:x", "1")
+        await self.raw.hdel("feed.items:x", "b")
+        await self.raw.zrem("feed.ids:x", "b")
+        await self.read_again()
+        self.assertEqual(dict(self.mirror), {"a": "1"})
+        await self.assert_well(self.mirror)
+
+    async def test_deleted(self) -> None:
+        """Where the feed's deletion was published, there is nothing to say."""
+        heard = Deferred.fromCoroutine(self.heard("delete"))
+        await self.feed.delete_feed()
+        await heard
+        await self.assert_well(self.mirror)
+        heard = Deferred.fromCoroutine(self.heard("snapshot"))
+        await self.thoonk.feed("x")
+        await heard
+        await self.assert_well(self.mirror)
+
+    async def test_not_there(self) -> None:
+        """Nor is there of a feed that does not exist yet."""
+        await self.assert_well(await self.thoonk.mirror("missing"))
+
+    async def test_pattern(self) -> None:
+        """The feeds of a pattern that are gone are no longer followed."""
+        for snapshot in (False, True):
+            await self.thoonk.feed("x")
+            subscription = await self.thoonk.subscribe_pattern("?", snapshot=snapshot)
+            (pattern,) = self.sources._patterns
+            self.assertEqual(list(pattern.sources), ["x"])
+            await self.raw.flushdb()
+            await self.sources.check()
+            while (await subscription.next()).kind != "resync":
+                pass
+            if snapshot:
+                self.assertEqual((await subscription.next()).item, [])
+            await self.thoonk.redis.ping()  # what that was a part of has ended
+            self.assertEqual(pattern.sources, {})
+            await subscription.stop()
+
+    async def test_few_calls(self) -> None:
+        """Of many feeds it is read in few calls, and of those that agree nothing else."""
+        await self.mirror.stop()
+        for number in range(COMPARED + 1):
+            await self.thoonk.feed(f"many:{number}", {"history": 10 * (number % 2)})
+        await self.thoonk.subscribe_pattern("many:*")
+        await self.raw.send("CONFIG", "RESETSTAT")
+        await self.sources.check()
+        stats = await self.raw.send("INFO", "commandstats")
+        self.assertIn(b"cmdstat_evalsha:calls=2,", stats)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from twisted.logger import capturedLogs
 
 from tests.unit.dispatching import DENIED, NEWS, DispatcherTestCase, Member
+from txthoonk import _dispatch
 from txthoonk.errors import ConnectionLost, ResponseError
 
 
@@ -26,6 +27,28 @@ class ConnectionTests(DispatcherTestCase):
         self.confirm(NEWS)
         self.tell("2\0x")
         self.assertEqual((member.seen(), self.messages), (["ready"], [("h", "2", "x")]))
+
+    def test_taken_up_in_slices(self) -> None:
+        """So many channels are asked for, and more of them as these are confirmed."""
+        self.patch(_dispatch, "AT_ONCE", 3)
+        members = [self.join(*names) for names in ("ab", "cd", "ef", "gh")]
+        self.added()
+        self.lose()
+        for _ in range(2):  # what is left undone by one connection is done by the next one
+            self.connect()
+            self.assertEqual(self.sent(), ["SUBSCRIBE a b", "SUBSCRIBE c d"])
+            self.confirm("a")
+            self.assertEqual(self.sent(), [])
+            self.confirm("b")
+            self.assertEqual(self.sent(), ["SUBSCRIBE e f"])
+            self.lose()
+        self.connect()
+        self.dispatcher.leave(members[2].group)
+        self.sent()
+        self.confirm("a", "b")
+        self.assertEqual(self.sent(), ["SUBSCRIBE g h"])
+        self.deny()
+        self.assertEqual(self.sent(), [f"SUBSCRIBE {NEWS}"])
 
     def test_waiting(self) -> None:
         """Who waits for a confirmation is told of the loss, and is forgotten."""

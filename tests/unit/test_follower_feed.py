@@ -142,6 +142,24 @@ class SnapshotTests(FollowerTestCase):
         self.tell(change(None))
         self.assertEqual(self.seen(), [snapshot([("a", "y")]), change(None)])
 
+    def test_behind_a_resync(self) -> None:
+        """Where a message shows that there was another feed, the state comes next."""
+        self.make(snapshot=True)
+        self.follower.ready()
+        self.answer(state(5, a="x"))
+        self.seen()
+        self.follower.lost()
+        self.follower.ready()
+        self.tell(change(2, "z"))
+        self.answer(found(7, 6))
+        self.answer(found(7, 7))
+        self.assertEqual(self.seen(), [change(6), resync(ANEW, "a", 6)])
+        self.tell(change(8))
+        self.answer(state(7, a="x"))
+        self.tell(change(9))
+        items = [("a", "x"), ("8", "x")]
+        self.assertEqual(self.seen(), [snapshot(items, "a", 8), change(9)])
+
     def test_slices(self) -> None:
         """A big state comes in slices, and all but the last say that there is more."""
         self.patch(_assembly, "SLICE", 1)
@@ -218,8 +236,33 @@ class SnapshotTests(FollowerTestCase):
         self.answer(OFF)
         self.answer(state(None, a="y"))
         self.reader.pass_mark()
-        kinds = sorted(event.kind for event in self.seen())
-        self.assertEqual(kinds, ["create", "delete", "resync", "snapshot"])
+        kinds = [event.kind for event in self.seen()]
+        self.assertEqual(kinds, ["delete", "create", "resync", "snapshot"])
+
+    def test_told_between(self) -> None:
+        """Between a resync and its snapshot nothing is told; what the snapshot has is not said."""
+        for answer, kinds in (
+            (state(None, a="y"), ["resync", "snapshot", "config"]),
+            (NOFEED, ["resync", "snapshot", "config", "delete"]),
+        ):
+            self.make(snapshot=True)
+            self.follower.ready()
+            self.read_state(state(None))
+            self.follower.lost()
+            self.follower.ready()
+            self.seen()
+            self.answer(OFF)
+            self.tell(*map(of_the_feed, ("create", "config", "delete")))
+            self.read_state(answer)
+            self.assertEqual([event.kind for event in self.seen()], kinds[:1])
+            self.read_state(answer)  # again, since the feed was another one
+            self.assertEqual([event.kind for event in self.seen()], kinds[1:])
+
+    def read_state(self, answer: Any) -> None:
+        """Answer with a state, at the moment of which a mark comes."""
+        self.answer(answer)
+        if answer is not NOFEED:
+            self.reader.pass_mark()
 
     def test_told_while_the_state_is_read(self) -> None:
         """What is told of the feed meanwhile is delivered, and a new feed read again."""

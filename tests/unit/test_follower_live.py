@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from weakref import ref
+
 from tests.unit.followers import (
     NOFEED,
     OFF,
@@ -16,6 +18,55 @@ from tests.unit.followers import (
 from txthoonk._history import REASONS
 from txthoonk._replay import FOREIGN, Position
 from txthoonk.errors import ResponseError
+
+
+class Thing:
+    """An item whose end can be seen."""
+
+
+class CurrentTests(FollowerTestCase):
+    def test_check_missed(self) -> None:
+        """While the connection has missed a check it is not current, and then it is again."""
+        self.start()
+        for is_heard in (True, False, True):
+            self.reader.is_heard = is_heard
+            self.assertIs(self.follower.is_current, is_heard)
+
+    def test_lost(self) -> None:
+        """It is not from the loss of the connection until all that was missed is delivered."""
+        current: list[bool] = []
+        self.then = lambda _: current.append(self.follower.is_current)
+        self.start()
+        self.follower.lost()
+        self.assertFalse(self.follower.is_current)
+        self.follower.ready()
+        self.assertFalse(self.follower.is_current)
+        self.answer(found(8, 6, 7))
+        self.assertFalse(self.follower.is_current)
+        self.answer(found(8, 8))
+        self.assertEqual(current, [False, False, True])
+        self.assertTrue(self.follower.is_current)
+
+    def test_slow(self) -> None:
+        """Nor is it while events wait in the history until there is room."""
+        self.start(limit=1)
+        self.tell(*changes(6, 7))
+        self.assertFalse(self.follower.is_current)
+
+
+class ReleaseTests(FollowerTestCase):
+    def test_event_that_was_ahead(self) -> None:
+        """An event that came too early is kept until it is delivered, and no longer."""
+        for answer in (found(8, 6, 7), found(5)):  # the second one: there is no such revision
+            self.start()
+            item = Thing()
+            kept = ref(item)
+            self.tell(change(8, item=item))
+            del item
+            self.answer(answer)
+            self.seen()
+            self.assertIsNone(kept())
+        self.flushLoggedErrors()
 
 
 class StartTests(FollowerTestCase):

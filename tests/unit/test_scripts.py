@@ -23,7 +23,7 @@ from txthoonk import (
     _timekeeper,
     _together,
 )
-from txthoonk._history import read_items, read_snapshot
+from txthoonk._history import compare, read_items, read_snapshot
 from txthoonk._maintenance import JobPass, Pass
 from txthoonk._overview import read_overview
 from txthoonk._renewal import Renewal
@@ -433,6 +433,7 @@ class CallerTests(SynchronousTestCase):
         "feed/trim": lambda pub: pub.redis._rests.after(
             ["id", "MORE"], 1, load("feed/trim"), Feed(pub, "cats")._publish
         ),
+        "history/compare": lambda pub: compare(pub.redis, ["cats"]),
         "history/item": lambda pub: Feed(pub, "cats").get_item("id", with_revision=True),
         "history/items": lambda pub: read_items(pub.redis, "cats", ["id"]),
         "history/look": lambda pub: Feed(pub, "cats").revision(),

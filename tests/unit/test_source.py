@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from weakref import ref
 
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
@@ -25,6 +26,10 @@ class Follower:
     def lost(self) -> None: ...
 
     def refused(self, error: BaseException) -> None: ...
+
+
+class Thing:
+    """An item whose end can be seen."""
 
 
 class SourceTestCase(SynchronousTestCase):
@@ -184,6 +189,7 @@ class ItemTests(SourceTestCase):
     def test_loaded_once(self) -> None:
         """All who follow get the same item, until the feed's serializer is another."""
         self.source.learn("feed", "json")
+        self.source.followers = (self.follower, Follower())
         event, other = (Event("publish", "news", id_, "[]") for id_ in "12")
         first = self.source.loaded(event)
         self.assertIs(self.source.loaded(event), first)
@@ -191,6 +197,23 @@ class ItemTests(SourceTestCase):
         self.assertEqual(self.source.loaded(event), first)
         self.source.learn("feed", "bytes")
         self.assertEqual(self.source.loaded(event).item, b"[]")
+
+    def test_released(self) -> None:
+        """An item that is delivered is kept no longer: the next one may never come."""
+        loaded: list[ref[Thing]] = []
+
+        def loads(data: str) -> Thing:
+            thing = Thing()
+            loaded.append(ref(thing))
+            return thing
+
+        self.follower.live = self.source.loaded
+        self.source.loads = loads
+        for id_, others in (("1", ()), ("2", (self.follower,))):
+            self.source.followers = (self.follower, *others)
+            self.tell("feed.publish:news", id_, "x")
+            self.tell("feed.event:news", "a", "1", "publish", id_, "x")
+        self.assertEqual([each() for each in loaded], [None] * 4)
 
     def test_unreadable(self) -> None:
         """An item that cannot be read is the error, with the item as it is stored."""

@@ -1,0 +1,34 @@
+-- Read where some feeds stand, without their histories.
+--
+-- KEYS
+--   1 feeds                   set          the registry
+--   2 feed.config:[feed]      hash
+--   3 feed.revision:[feed]    hash
+--   4 feed.publishes:[feed]   string
+--   5.. feed.items:[feed]     hash         and then all four of the next feed
+-- ARGV
+--   1.. names of the feeds
+-- Reply: for each feed nil if it is not in the registry; else its counter of publishes, and its
+--   epoch and revision if it has a history: an empty epoch if that is not kept any more, or if
+--   the counters say that a writer without history has changed the feed
+-- Errors: none
+-- Events: none
+-- Cost: O(m) for m feeds
+
+local keys, reply = {unpack(KEYS)}, {}
+for at = 1, #ARGV do
+  local config, revision, publishes, items = unpack(keys, 4 * at - 2, 4 * at + 1)
+  local standing = false
+  if redis.call('SISMEMBER', keys[1], ARGV[at]) == 1 then
+    local count = redis.call('GET', publishes) or '0'
+    local epoch, top, counted, length = unpack(
+      redis.call('HMGET', revision, '\0epoch', '\0revision', '\0publishes', '\0length'))
+    local kept = tonumber(redis.call('HGET', config, 'history') or 0) or 0
+    if epoch and (kept <= 0 or counted ~= count or tonumber(length) ~= redis.call('HLEN', items)) then
+      epoch = ''
+    end
+    standing = {count, epoch, top}
+  end
+  reply[at] = standing
+end
+return reply
