@@ -25,11 +25,12 @@
 --   5 how many at the most
 -- Reply: how many were looked at, how many of them were cancelled, how many stalled, and
 --   how many dropped because they have no item
--- Errors: NOFEED, CONFIGNOTHASH
+-- Errors: NOFEED, NOTCONFIGURED, CONFIGNOTHASH
 -- Events: feed.cancelled or feed.stalled for each
 -- Cost: O(log n) for each
 
 --- include feed_missing
+--- include not_configured
 --- include config_value
 --- include open_feed
 --- include open_history
