@@ -15,11 +15,12 @@
 --   4 channel feed.edit:[feed]
 --   5 channel feed.retract:[feed]
 -- Reply: MORE if there are still too many, else nothing
--- Errors: NOFEED
+-- Errors: NOFEED, NOTCONFIGURED
 -- Events: feed.retract for each item dropped, oldest first
 -- Cost: O(log n) for each item dropped
 
 --- include feed_missing
+--- include not_configured
 --- include open_feed
 --- include open_history
 --- include oldest_over
