@@ -33,6 +33,7 @@ from txthoonk._patience import Retry
 from txthoonk._repeated import Repeated
 from txthoonk._scripts import Script
 from txthoonk.errors import (
+    AuthenticationError,
     ConnectionLost,
     Empty,
     FeedDoesNotExist,
@@ -120,6 +121,7 @@ class Line:
         self._gets: OrderedDict[_Get, None] = OrderedDict()  # in the order of their calls
         self._newest = 0  # number of the last get
         self._known = 0  # number of the last one that the feed was there for
+        self._waited = False  # whether BLMOVE was ever answered
         self._busy = False  # whether it asks or waits
         self._taken: deque[list[bytes]] = deque()
         self._time = b""
@@ -217,7 +219,7 @@ class Line:
             self._claims.doubt()
         if reason.check(FeedDoesNotExist):
             self._feed_gone(reason)
-        elif self._passes(reason):
+        elif self._passes(reason, self._known > 0):
             # Not at once: as long as nobody says that there is a connection, there is none.
             if self._room.up and passing(reason.value) is not Passing.CONNECTION:
                 self._retry.later(reason)
@@ -225,8 +227,8 @@ class Line:
         else:
             self._fail_gets(reason)
 
-    def _passes(self, reason: Failure) -> bool:
-        return self._room.patient and passes(reason.value, worked=self._known > 0)
+    def _passes(self, reason: Failure, worked: bool) -> bool:
+        return self._room.patient and passes(reason.value, worked)
 
     def _fail_gets(self, reason: Failure) -> None:
         gets = self._all_gets()
@@ -380,6 +382,7 @@ class Line:
         seconds = 0 if redis.client_id else self._brief
         block = ("BLMOVE", self._ids, self._transit, "RIGHT", "LEFT", seconds)
         moved: bytes | None = await redis.request(block, RAW)
+        self._waited = True
         if self._room.health is not None:
             self._room.health.clear(redis)
         return moved
@@ -392,7 +395,9 @@ class Line:
     def _cannot_wait(self, reason: Failure) -> None:
         self._waiting = None
         self._forget_connection()
-        if not self._passes(reason):
+        # A caller who may not wait at all learns that; a password may change at any time.
+        worked = self._waited or isinstance(reason.value, AuthenticationError)
+        if not self._passes(reason, worked):
             self._fail_gets(reason)
             return
         if self._gets and self._room.up:

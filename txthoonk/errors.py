@@ -28,6 +28,7 @@ __all__ = [
     "FeedDoesNotExist",
     "FeedError",
     "FeedExists",
+    "FeedNotConfigured",
     "FeedTypeMismatch",
     "InvalidCommand",
     "InvalidData",
@@ -101,6 +102,13 @@ class FeedTypeMismatch(FeedError):
 
 class ConfigNotReadable(FeedError):
     """``feed.config:[feed]`` is not a hash (thoonk.js 0.2 kept a JSON string)."""
+
+
+class FeedNotConfigured(FeedError):
+    """The feed exists, but its configuration is gone: the server may have removed it.
+
+    Set it again, with ``set_config``, its ``type`` included.
+    """
 
 
 class OrderExhausted(FeedError):
@@ -252,6 +260,7 @@ _SCRIPT_CODES: dict[str, type[FeedError]] = {
     "NOHISTORY": NoHistory,
     "NOITEM": ItemDoesNotExist,
     "NOTCLAIMED": JobNotClaimed,
+    "NOTCONFIGURED": FeedNotConfigured,
     "NOTSTALLED": JobNotStalled,
     "SCOREINFINITE": OrderExhausted,
     "WRONGFEEDTYPE": FeedTypeMismatch,

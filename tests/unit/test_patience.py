@@ -182,6 +182,24 @@ class PublisherLostTests(PatienceTestCase):
             self.assertEqual(self.successResultOf(get), "A")
             self.main.sent()
 
+    def test_no_right_to_wait(self) -> None:
+        """Who may ask, and not wait, learns that; where it was allowed, the get goes on."""
+        no = Exception("NOPERM this user has no permissions to run the 'blmove' command")
+        get = self.queue.get()
+        self.waiting().answer(no)
+        self.failureResultOf(get, ResponseError)
+        get = self.queue.get()
+        waiting = self.waiting()
+        waiting.answer(b"a")
+        self.main.answer([b"5.5", 0, b"a", b"A"], 1)
+        self.assertEqual(self.successResultOf(get), "A")
+        get = self.queue.get()
+        self.main.sent()
+        self.main.answer([b"5.5", 0])
+        waiting.answer(no)
+        self.assertNoResult(get)
+        self.leave(get)
+
     def test_rights_that_were_there(self) -> None:
         """A password or a rule that is being changed is not the end of a get that waits."""
         get = self.queue.get()

@@ -21,7 +21,7 @@
 -- Reply: for each item the id; CONFLICT, the revision of the present item and that item,
 --   if it is another one; or the error that only this item meets. And MORE, if there are still
 --   too many: trim drops them
--- Errors: NOFEED, CONFIGNOTHASH, SCOREINFINITE, NOHISTORY
+-- Errors: NOFEED, NOTCONFIGURED, CONFIGNOTHASH, SCOREINFINITE, NOHISTORY
 -- Events: for each item feed.retract for each item dropped, oldest first, then
 --   feed.publish for a new id or feed.edit for a known one
 -- Cost: O(log n) for each item, and O(log n) more for each item dropped: one at most for
@@ -29,8 +29,10 @@
 
 --- include whole
 --- include feed_missing
+--- include not_configured
 --- include config_value
 --- include open_feed
+--- include lost_history
 --- include open_history
 --- include no_history
 --- include own_revision
@@ -46,7 +48,8 @@
 local feeds, config, revision, history, publishes, items, ids = unpack(KEYS)
 local name, event, publish, edit, retract = unpack(ARGV, 1, 5)
 
-local failure, limit, max = open_feed(feeds, config, name, 'max_length')
+local failure, limit, max, kind = open_feed(feeds, config, name, 'max_length')
+failure = failure or lost_history(config, name, kind, revision)
 if max == nil and not failure then
   failure = select(2, config_value(config, 'max_length'))
 end

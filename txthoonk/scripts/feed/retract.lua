@@ -16,13 +16,15 @@
 --   5 the revision that the item must have; empty for any
 -- Reply: 1, or 0 if it was not there; or CONFLICT, the revision of the present item and
 --   that item, if it is another one
--- Errors: NOFEED, NOHISTORY
+-- Errors: NOFEED, NOTCONFIGURED, NOHISTORY
 -- Events: feed.retract if it was there
 -- Cost: O(log n)
 
 --- include whole
 --- include feed_missing
+--- include not_configured
 --- include open_feed
+--- include lost_history
 --- include open_history
 --- include no_history
 --- include own_revision
@@ -32,7 +34,8 @@
 local feeds, config, revision, history, publishes, items, ids = unpack(KEYS)
 local name, event, retract, id, expect = unpack(ARGV)
 
-local failure, limit = open_feed(feeds, config, name)
+local failure, limit, _, kind = open_feed(feeds, config, name)
+failure = failure or lost_history(config, name, kind, revision)
 if failure then
   return failure
 end

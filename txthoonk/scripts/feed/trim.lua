@@ -15,12 +15,13 @@
 --   4 channel feed.edit:[feed]
 --   5 channel feed.retract:[feed]
 -- Reply: MORE if there are still too many, else nothing
--- Errors: NOFEED
+-- Errors: NOFEED, NOTCONFIGURED
 -- Events: feed.retract for each item dropped, oldest first
 -- Cost: O(log n) for each item dropped
 
 --- include whole
 --- include feed_missing
+--- include not_configured
 --- include open_feed
 --- include open_history
 --- include oldest_over

@@ -11,13 +11,15 @@
 --   1 name of the feed
 --   2 id
 -- Reply: the item and its revision; nothing and 0 if there is no such item
--- Errors: NOFEED, NOHISTORY
+-- Errors: NOFEED, NOTCONFIGURED, NOHISTORY
 -- Events: none
 -- Cost: O(1)
 
 --- include whole
 --- include feed_missing
+--- include not_configured
 --- include open_feed
+--- include lost_history
 --- include open_history
 --- include own_revision
 --- include no_history
@@ -26,7 +28,8 @@
 local feeds, config, revision, history, publishes, items = unpack(KEYS)
 local name, id = unpack(ARGV)
 
-local failure, limit = open_feed(feeds, config, name)
+local failure, limit, _, kind = open_feed(feeds, config, name)
+failure = failure or lost_history(config, name, kind, revision)
 if failure or not limit then
   return failure or no_history(name)
 end

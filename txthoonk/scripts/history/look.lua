@@ -16,13 +16,15 @@
 --   the feed keeps no history), the feed's type and its serializer, the present epoch and
 --   revision, and the entries behind the position, if it is ok: each a revision and the
 --   stream's fields
--- Errors: NOFEED
+-- Errors: NOFEED, NOTCONFIGURED
 -- Events: none
 -- Cost: O(m) for m entries
 
 --- include whole
 --- include feed_missing
+--- include not_configured
 --- include open_feed
+--- include lost_history
 --- include open_history
 --- include judge
 --- include some_entries
@@ -32,6 +34,7 @@ local feeds, config, revision, history, publishes, items = unpack(KEYS)
 local name, epoch, since, most = unpack(ARGV)
 
 local failure, limit, serializer, kind = open_feed(feeds, config, name, 'serializer')
+failure = failure or lost_history(config, name, kind, revision)
 if failure or not limit then
   return failure or {'off', kind or false, serializer or false}
 end

@@ -18,13 +18,15 @@
 -- Reply: ok (or off if the feed keeps no history, neither if it is of a type that has no
 --   order), its type and its serializer, the present epoch and revision if there are, all
 --   ids in their order, and the items of the first of them
--- Errors: NOFEED
+-- Errors: NOFEED, NOTCONFIGURED
 -- Events: none; the message, where there is no history
 -- Cost: O(n)
 
 --- include whole
 --- include feed_missing
+--- include not_configured
 --- include open_feed
+--- include lost_history
 --- include open_history
 --- include some_items
 --- include first_write
@@ -33,6 +35,7 @@ local feeds, config, revision, history, publishes, items, ids = unpack(KEYS)
 local name, most, channel, message, always = unpack(ARGV)
 
 local failure, limit, serializer, kind = open_feed(feeds, config, name, 'serializer')
+failure = failure or lost_history(config, name, kind, revision)
 if failure then
   return failure
 end

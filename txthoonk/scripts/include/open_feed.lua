@@ -8,7 +8,7 @@ local function open_feed(feeds, config, name, field, ...)
   -- is there. A feed that has none is looked for in the registry.
   local failure
   if not values[1] then
-    failure = feed_missing(feeds, name)
+    failure = feed_missing(feeds, name) or not_configured(config, name)
   end
   local limit = math.floor(tonumber(values[2] or nil) or 0)
   return failure, limit > 0 and limit < 1e15 and limit, values[3], values[1], unpack(values, 4)

@@ -19,12 +19,13 @@
 --   4 id
 --   5 token of its claim, empty for whichever there is
 -- Reply: 1
--- Errors: NOFEED, NOTCLAIMED
+-- Errors: NOFEED, NOTCONFIGURED, NOTCLAIMED
 -- Events: feed.cancelled
 -- Cost: O(log n)
 
 --- include whole
 --- include feed_missing
+--- include not_configured
 --- include open_feed
 --- include open_history
 --- include not_claimed

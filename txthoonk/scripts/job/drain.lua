@@ -20,12 +20,13 @@
 --   3 line or delayed: which
 --   4 how many at the most
 -- Reply: how many were looked at, and an array: the ids of those that were removed
--- Errors: NOFEED
+-- Errors: NOFEED, NOTCONFIGURED
 -- Events: none but in the history
 -- Cost: O(log n) for each
 
 --- include whole
 --- include feed_missing
+--- include not_configured
 --- include open_feed
 --- include open_history
 --- include first_write

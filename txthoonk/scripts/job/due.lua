@@ -22,12 +22,13 @@
 -- Reply: how many were due; in how many milliseconds the next one is due, nil if there is
 --   none; the feed's timeout in milliseconds, 0 if there is none; how old the oldest claim
 --   is, in milliseconds, nil if there is none
--- Errors: NOFEED
+-- Errors: NOFEED, NOTCONFIGURED
 -- Events: feed.publishes for each job that is new, feed.retried for each other one
 -- Cost: O(log n) for each
 
 --- include whole
 --- include feed_missing
+--- include not_configured
 --- include open_feed
 --- include open_history
 --- include now

@@ -16,12 +16,13 @@
 --   4 id
 --   5 item
 -- Reply: 1
--- Errors: NOFEED, NOITEM
+-- Errors: NOFEED, NOTCONFIGURED, NOITEM
 -- Events: feed.edit, but for a job that is delayed
 -- Cost: O(1)
 
 --- include whole
 --- include feed_missing
+--- include not_configured
 --- include open_feed
 --- include open_history
 --- include item_missing

@@ -27,12 +27,13 @@
 -- Reply: how many were looked at, how many of them were cancelled, how many stalled, and
 --   how many dropped because they have no item; in how many milliseconds the next look can end
 --   claims, nil if none is too old
--- Errors: NOFEED, CONFIGNOTHASH
+-- Errors: NOFEED, NOTCONFIGURED, CONFIGNOTHASH
 -- Events: feed.cancelled or feed.stalled for each
 -- Cost: O(log n) for each
 
 --- include whole
 --- include feed_missing
+--- include not_configured
 --- include config_value
 --- include open_feed
 --- include open_history

@@ -30,12 +30,13 @@
 --   8 the error, as JSON
 --   9 the delay in milliseconds
 -- Reply: stalled, delayed or available, and how often the job has failed
--- Errors: NOFEED, NOTCLAIMED
+-- Errors: NOFEED, NOTCONFIGURED, NOTCLAIMED
 -- Events: feed.delayed if it is due before all others; feed.stalled or feed.cancelled
 -- Cost: O(log n)
 
 --- include whole
 --- include feed_missing
+--- include not_configured
 --- include open_feed
 --- include open_history
 --- include not_claimed

@@ -35,13 +35,14 @@
 --   for each job 1, or the error NOTCLAIMED as text; an array: for each claim its id, item,
 --   and how often it was cancelled; an array of ids of old results, of which there are too
 --   many (keep_results), for forget
--- Errors: NOFEED, NOTCLAIMED, WRONGFEEDTYPE
+-- Errors: NOFEED, NOTCONFIGURED, NOTCLAIMED, WRONGFEEDTYPE
 -- Events: job.finish if there is a result, feed.finishes, for each job; feed.claimed for each
 --   claim
 -- Cost: O(log n) for each job
 
 --- include whole
 --- include feed_missing
+--- include not_configured
 --- include open_feed
 --- include wrong_type
 --- include open_history
@@ -64,7 +65,7 @@ local name, event, finish, finished, claim, owner, count, forget = unpack(ARGV, 
 
 local failure, limit, paused, kind, most, age = open_feed(feeds, config, name, 'paused',
   'keep_results', 'keep_results_for')
-failure = failure or wrong_type(name, kind, 'job')
+failure = failure or wrong_type(name, kind, 'job', config)
 if failure then
   return failure
 end

@@ -23,12 +23,13 @@
 --     first, and counts
 -- Reply: the time of the claim in milliseconds, 1 if the feed is paused, else 0, then for
 --   each job its id, item, and how often it was cancelled
--- Errors: NOFEED, WRONGFEEDTYPE
+-- Errors: NOFEED, NOTCONFIGURED, WRONGFEEDTYPE
 -- Events: feed.claimed for each job
 -- Cost: O(log n) for each job
 
 --- include whole
 --- include feed_missing
+--- include not_configured
 --- include open_feed
 --- include wrong_type
 --- include open_history
@@ -46,7 +47,7 @@ local ids, transit, delivering, claimed, cancelled, claims = unpack(KEYS, 7)
 local name, event, channel, owner, count, moved = unpack(ARGV)
 
 local failure, limit, paused, kind = open_feed(feeds, config, name, 'paused')
-failure = failure or wrong_type(name, kind, 'job')
+failure = failure or wrong_type(name, kind, 'job', config)
 if failure then
   return failure
 end

@@ -18,12 +18,13 @@
 --   5 token of its claim, empty for whichever there is
 --   6 how far it is, as JSON
 -- Reply: 1
--- Errors: NOFEED, NOTCLAIMED
+-- Errors: NOFEED, NOTCONFIGURED, NOTCLAIMED
 -- Events: feed.progress
 -- Cost: O(log n)
 
 --- include whole
 --- include feed_missing
+--- include not_configured
 --- include open_feed
 --- include open_history
 --- include not_claimed

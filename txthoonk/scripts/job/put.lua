@@ -18,12 +18,13 @@
 --   5 1: all of them or none; 0: those that can be
 --   6.. id, item, id, item, ...
 -- Reply: for each its id, or the error that only this one meets
--- Errors: NOFEED, JOBEXISTS, WRONGFEEDTYPE
+-- Errors: NOFEED, NOTCONFIGURED, JOBEXISTS, WRONGFEEDTYPE
 -- Events: feed.publishes for each
 -- Cost: O(log n) for each
 
 --- include whole
 --- include feed_missing
+--- include not_configured
 --- include open_feed
 --- include wrong_type
 --- include open_history
@@ -37,7 +38,7 @@ local feeds, config, revision, history, publishes, items, ids, published, delaye
 local name, event, channel, push, all = unpack(ARGV, 1, 5)
 
 local failure, limit, _, kind = open_feed(feeds, config, name)
-failure = failure or wrong_type(name, kind, 'job')
+failure = failure or wrong_type(name, kind, 'job', config)
 if failure then
   return failure
 end

@@ -15,11 +15,12 @@
 --   6 when it is due, in milliseconds: from now, or since 1970
 --   7 1 if that is since 1970, else 0
 -- Reply: in how many milliseconds it is due; not above 0 if it is due already
--- Errors: NOFEED, JOBEXISTS, WRONGFEEDTYPE
+-- Errors: NOFEED, NOTCONFIGURED, JOBEXISTS, WRONGFEEDTYPE
 -- Events: feed.delayed, if it is due before all others
 -- Cost: O(log n)
 
 --- include feed_missing
+--- include not_configured
 --- include open_feed
 --- include wrong_type
 --- include jobs_exist
@@ -30,7 +31,7 @@ local feeds, config, items, delayed, later = unpack(KEYS)
 local name, channel, push, id, item, due, absolute = unpack(ARGV)
 
 local failure, _, _, kind = open_feed(feeds, config, name)
-failure = failure or wrong_type(name, kind, 'job') or select(2, jobs_exist(items, delayed, name, {id}))
+failure = failure or wrong_type(name, kind, 'job', config) or select(2, jobs_exist(items, delayed, name, {id}))
 if failure then
   return failure
 end

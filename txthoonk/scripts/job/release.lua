@@ -18,12 +18,13 @@
 --   3 channel feed.retried:[feed]
 --   4.. id, token of its claim, id, token, ...; the one that shall be taken next comes last
 -- Reply: how many were given back; the others are not claimed by these claims any more
--- Errors: NOFEED
+-- Errors: NOFEED, NOTCONFIGURED
 -- Events: feed.retried for each
 -- Cost: O(log n) for each
 
 --- include whole
 --- include feed_missing
+--- include not_configured
 --- include open_feed
 --- include open_history
 --- include holds_claim

@@ -25,12 +25,13 @@
 --   2 channel feed.event:[feed]
 --   3 id
 -- Reply: 1, or 0 if it was not there
--- Errors: NOFEED
+-- Errors: NOFEED, NOTCONFIGURED
 -- Events: none but in the history
 -- Cost: O(log n) for a claimed or stalled job, O(n) for one in line
 
 --- include whole
 --- include feed_missing
+--- include not_configured
 --- include open_feed
 --- include open_history
 --- include first_write

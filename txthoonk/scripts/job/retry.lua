@@ -17,12 +17,13 @@
 --   3 channel feed.retried:[feed]
 --   4 id
 -- Reply: 1
--- Errors: NOFEED, NOTSTALLED
+-- Errors: NOFEED, NOTCONFIGURED, NOTSTALLED
 -- Events: feed.retried
 -- Cost: O(log n)
 
 --- include whole
 --- include feed_missing
+--- include not_configured
 --- include open_feed
 --- include open_history
 --- include now

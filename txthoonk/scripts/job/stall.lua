@@ -23,12 +23,13 @@
 --   5 token of its claim, empty for whichever there is
 --   6 why, as JSON; empty: what is known of an earlier failure stays
 -- Reply: 1
--- Errors: NOFEED, NOTCLAIMED
+-- Errors: NOFEED, NOTCONFIGURED, NOTCLAIMED
 -- Events: feed.stalled
 -- Cost: O(log n)
 
 --- include whole
 --- include feed_missing
+--- include not_configured
 --- include open_feed
 --- include open_history
 --- include not_claimed

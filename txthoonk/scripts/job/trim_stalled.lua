@@ -15,12 +15,13 @@
 --   2 channel feed.event:[feed]
 --   3 how many at the most
 -- Reply: how many had something done to them, and how many of them were removed
--- Errors: NOFEED
+-- Errors: NOFEED, NOTCONFIGURED
 -- Events: none but in the history
 -- Cost: O(log n) for each, and for up to as many whose time another implementation did not note
 
 --- include whole
 --- include feed_missing
+--- include not_configured
 --- include open_feed
 --- include open_history
 --- include now

@@ -14,11 +14,12 @@
 --     first, and counts
 -- Reply: the time of the taking in milliseconds; 1 if the feed is paused, else 0; id, item,
 --   id, item, ...
--- Errors: NOFEED, WRONGFEEDTYPE
+-- Errors: NOFEED, NOTCONFIGURED, WRONGFEEDTYPE
 -- Events: none
 -- Cost: O(log n) for each item
 
 --- include feed_missing
+--- include not_configured
 --- include open_feed
 --- include wrong_type
 --- include now
@@ -28,7 +29,7 @@ local feeds, ids, items, transit, delivering, config = unpack(KEYS)
 local name, count, moved = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 
 local failure, _, paused, kind = open_feed(feeds, config, name, 'paused')
-failure = failure or wrong_type(name, kind, 'queue')
+failure = failure or wrong_type(name, kind, 'queue', config)
 if failure then
   return failure
 end

@@ -6,13 +6,17 @@
 -- ARGV
 --   1 name of the feed
 -- Reply: field, value, field, value, ...
--- Errors: NOFEED, CONFIGNOTHASH
+-- Errors: NOFEED, NOTCONFIGURED, CONFIGNOTHASH
 -- Events: none
 -- Cost: O(1)
 
 --- include feed_missing
+--- include not_configured
 --- include config_value
 local feeds, config = KEYS[1], KEYS[2]
 
-local failure = feed_missing(feeds, ARGV[1]) or select(2, config_value(config, 'type'))
+local name = ARGV[1]
+
+local failure = feed_missing(feeds, name) or select(2, config_value(config, 'type'))
+  or not_configured(config, name)
 return failure or redis.call('HGETALL', config)

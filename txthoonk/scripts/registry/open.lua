@@ -15,12 +15,13 @@
 --   6.. configuration: field, value, field, value, ...
 -- Reply: the configuration: field, value, field, value, ...; 0 if the feed is missing and results
 --   of jobs are left of one that was deleted: see create
--- Errors: WRONGFEEDTYPE, CONFIGNOTHASH
+-- Errors: NOTCONFIGURED, WRONGFEEDTYPE, CONFIGNOTHASH
 -- Events: newfeed if it was missing, else conffeed if a configuration is given
 -- Cost: O(1)
 
 --- include first_results
 --- include config_value
+--- include not_configured
 --- include fields_from
 --- include store_fields
 --- include type_mismatch
@@ -32,7 +33,8 @@ local fields = fields_from(6)
 
 local failure
 if redis.call('SISMEMBER', feeds, name) == 1 then
-  failure = type_mismatch(config, name, wanted)
+  failure = not_configured(config, name, wanted ~= 'feed' or redis.pcall('HLEN', revision) ~= 0)
+    or type_mismatch(config, name, wanted)
     or configure(feeds, config, revision, history, name, conffeed, instance, fields)
 elseif #first_results(results) > 0 then
   return 0

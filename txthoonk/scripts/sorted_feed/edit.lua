@@ -16,12 +16,13 @@
 --   6 the revision that the item must have; empty for any
 -- Reply: 1; or CONFLICT, the revision of the present item and that item, if it is
 --   another one
--- Errors: NOFEED, NOITEM, NOHISTORY, WRONGFEEDTYPE
+-- Errors: NOFEED, NOTCONFIGURED, NOITEM, NOHISTORY, WRONGFEEDTYPE
 -- Events: feed.publish
 -- Cost: O(1)
 
 --- include whole
 --- include feed_missing
+--- include not_configured
 --- include open_feed
 --- include wrong_type
 --- include open_history
@@ -36,7 +37,7 @@ local feeds, config, revision, history, publishes, items = unpack(KEYS)
 local name, event, publish, id, item, expect = unpack(ARGV)
 
 local failure, limit, _, kind = open_feed(feeds, config, name)
-failure = failure or wrong_type(name, kind, 'sorted_feed')
+failure = failure or wrong_type(name, kind, 'sorted_feed', config)
 failure = failure or item_missing(items, name, id)
 if failure then
   return failure

@@ -17,12 +17,13 @@
 --   6 where that is: begin, end, before or after
 --   7 the id that it is before or after, else empty
 -- Reply: 1, or 0 if it is to stand beside itself: it stays where it is
--- Errors: NOFEED, NOITEM, WRONGFEEDTYPE
+-- Errors: NOFEED, NOTCONFIGURED, NOITEM, WRONGFEEDTYPE
 -- Events: feed.position, unless it stays where it is
 -- Cost: O(n)
 
 --- include whole
 --- include feed_missing
+--- include not_configured
 --- include open_feed
 --- include wrong_type
 --- include open_history
@@ -36,7 +37,7 @@ local feeds, config, revision, history, publishes, items, ids = unpack(KEYS)
 local name, event, position, id, place, where, relative = unpack(ARGV)
 
 local failure, limit, _, kind = open_feed(feeds, config, name)
-failure = failure or wrong_type(name, kind, 'sorted_feed')
+failure = failure or wrong_type(name, kind, 'sorted_feed', config)
 failure = failure
   or item_missing(items, name, id)
   or place_missing(ids, items, name, where, relative)

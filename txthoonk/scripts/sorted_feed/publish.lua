@@ -18,12 +18,13 @@
 --     after; the id that it is before or after, else empty; and the same for each further
 --     item, which are published one after the other
 -- Reply: for each item its id, or the error that only this item meets
--- Errors: NOFEED, NOITEM, WRONGFEEDTYPE
+-- Errors: NOFEED, NOTCONFIGURED, NOITEM, WRONGFEEDTYPE
 -- Events: for each item feed.publish, feed.position
 -- Cost: for each item O(1) at the ends, O(n) before or after another item
 
 --- include whole
 --- include feed_missing
+--- include not_configured
 --- include open_feed
 --- include wrong_type
 --- include open_history
@@ -37,7 +38,7 @@ local feeds, config, revision, history, publishes, items, ids, idincr = unpack(K
 local name, event, publish, position = unpack(ARGV, 1, 4)
 
 local failure, limit, _, kind = open_feed(feeds, config, name)
-failure = failure or wrong_type(name, kind, 'sorted_feed')
+failure = failure or wrong_type(name, kind, 'sorted_feed', config)
 if failure then
   return failure
 end

@@ -16,12 +16,13 @@
 --   5 the revision that the item must have; empty for any
 -- Reply: 1, or 0 if it was not there; or CONFLICT, the revision of the present item and
 --   that item, if it is another one
--- Errors: NOFEED, NOHISTORY, WRONGFEEDTYPE
+-- Errors: NOFEED, NOTCONFIGURED, NOHISTORY, WRONGFEEDTYPE
 -- Events: feed.retract if it was there
 -- Cost: O(n)
 
 --- include whole
 --- include feed_missing
+--- include not_configured
 --- include open_feed
 --- include wrong_type
 --- include open_history
@@ -35,7 +36,7 @@ local feeds, config, revision, history, publishes, items, ids = unpack(KEYS)
 local name, event, retract, id, expect = unpack(ARGV)
 
 local failure, limit, _, kind = open_feed(feeds, config, name)
-failure = failure or wrong_type(name, kind, 'sorted_feed')
+failure = failure or wrong_type(name, kind, 'sorted_feed', config)
 if failure then
   return failure
 end
