@@ -18,12 +18,12 @@ from txthoonk._scripts import load
 from txthoonk.errors import shown
 from txthoonk.events import check_revision
 
-__all__ = ["Look", "Snapshot", "history_keys", "look", "read_item", "read_items", "read_snapshot"]
+__all__ = ["ITEMS", "Look", "Snapshot", "history_keys", "look", "read_item", "read_items", "read_snapshot"]
 
 _LOOK = load("history/look")
 _ITEM = load("history/item")
 _SNAPSHOT = load("history/snapshot")
-_ITEMS = load("history/items")
+ITEMS = load("history/items")
 
 #: What may have become of a position -> why the events behind it cannot be had.
 REASONS = {
@@ -169,8 +169,8 @@ def read_items(
         the first ids only, if they are big.
     """
     keys = (feed_key("items", feed), feed_key("revision", feed))
-    command = (*_ITEMS.prefix(keys), *ids)
-    return redis.call(_ITEMS, command, TEXT).addCallback(_items).addErrback(misfit)
+    command = (*ITEMS.prefix(keys), *ids)
+    return redis.call(ITEMS, command, TEXT).addCallback(_items).addErrback(misfit)
 
 
 def _items(reply: list[Any]) -> tuple[str | None, int, list[str | None]]:
