@@ -18,7 +18,16 @@ from txthoonk._scripts import load
 from txthoonk.errors import shown
 from txthoonk.events import check_revision
 
-__all__ = ["ITEMS", "Look", "Snapshot", "history_keys", "look", "read_item", "read_items", "read_snapshot"]
+__all__ = [
+    "ITEMS",
+    "Look",
+    "Snapshot",
+    "history_keys",
+    "look",
+    "read_item",
+    "read_items",
+    "read_snapshot",
+]
 
 _LOOK = load("history/look")
 _ITEM = load("history/item")

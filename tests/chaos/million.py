@@ -89,9 +89,9 @@ class Counted:
         RedisProtocol._transmit = self._request  # type: ignore[method-assign]
         RedisProtocol._replyReceived = self._replied  # type: ignore[method-assign]
 
-    def _sent(self, redis: Any, waiting: Any, packed: bytes) -> None:
+    def _sent(self, redis: Any, waiting: Any, packed: bytes, *rest: Any) -> None:
         self.most = max(self.most, int(packed[1 : packed.index(b"\r")]))
-        self._request(redis, waiting, packed)
+        self._request(redis, waiting, packed, *rest)
 
     def _got(self, redis: Any, reply: Any) -> None:
         self.most = max(self.most, words(reply))
@@ -115,56 +115,6 @@ class Counted:
 def words(reply: Any) -> int:
     """Count what is in a reply."""
     return sum(map(words, reply)) if isinstance(reply, list) else 1
-
-
-async def run() -> None:
-            while self.going_on:
-                await step()
-                self.counts[name] = self.counts.get(name, 0) + 1
-
-        self._programs.append(Deferred.fromCoroutine(run()))
-
-    async def stop(self) -> None:
-        """Stop all, and fail if one has failed."""
-        self.going_on = False
-        await gatherResults(self._programs)
-
-
-async def fill(thoonk: Thoonk, feed: Any) -> None:
-    """Store items as publishes leave them."""
-    send = thoonk.redis.send
-    for first in range(0, ITEMS, 1000):
-        ids = [f"{number:07}" for number in range(first, min(first + 1000, ITEMS))]
-        await gatherResults(
-            [
-                send("ZADD", feed.feed_ids, *[w for i in ids for w in (1e12 + int(i), i)]),
-                send("HSET", feed.feed_items, *[w for i in ids for w in (i, "x" * 20)]),
-                send("INCRBY", feed.feed_publishes, len(ids)),
-            ]
-        )
-
-
-async def keep_results(thoonk: Thoonk, name: str) -> None:
-    """Keep results as workers do."""
-    expires = int(time.time() * 1000) + 3_600_000
-    for first in range(0, ITEMS // 10, 1000):
-        ids = [str(number) for number in range(first, min(first + 1000, ITEMS // 10))]
-        kept = [thoonk.redis.send("RPUSH", kept_result_key(name, i), "result", "x") for i in ids]
-        words = [word for id_ in ids for word in (expires, id_)]
-        await gatherResults([*kept, thoonk.redis.send("ZADD", f"feed.results:{name}", *words)])
-
-
-async def slow(thoonk: Thoonk) -> tuple[float, int, str]:
-    """Give the longest step since the last time: milliseconds, words, and what it was."""
-    entries = await thoonk.redis.send("SLOWLOG", "GET", -1)
-    await thoonk.redis.send("SLOWLOG", "RESET")
-    longest = (0.0, 0, "none")
-    for entry in entries:
-        words = entry[3]
-        more = re.search(r"\((\d+) more arguments\)", words[-1])
-        count = len(words) + (int(more[1]) if more else 0)
-        longest = max(longest, (entry[2] / 1000, count, " ".join(map(str, words[:1]))))
-    return longest
 
 
 async def run(reactor: Any) -> str:

@@ -6,10 +6,10 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults
 
-from tests.support import RedisTestCase
+from tests.support import RedisTestCase, server_url
+from txthoonk import Thoonk
 from txthoonk._redis import RedisProtocol
 from txthoonk._slices import IDS
-from txthoonk.types import Job, Queue
 
 MANY = 12_000
 BIG = 300_000  # bytes
@@ -44,7 +44,7 @@ class BigTestCase(RedisTestCase):
         for first in range(0, len(words), 2000):
             await self.raw.send(command, key, *words[first : first + 2000])
 
-    def bounded(self, most: int = IDS + 10) -> None:
+    def bounded(self, most: int = IDS + 1010) -> None:
         """Check the replies since the last time."""
         self.assertLessEqual(self.most, most)
         self.assertLessEqual(self.most_bytes, 2 * MEGABYTE)
@@ -87,9 +87,42 @@ class ManyTests(BigTestCase):
                 ]
             )
         found = await reading
-        stayed = self.ids[number : 6000] + self.ids[6001 + number : -number]
+        stayed = self.ids[number:6000] + self.ids[6001 + number : -number]
         all_along = set(stayed)
         self.assertEqual([id_ for id_ in found if id_ in all_along], stayed)
+
+    async def check_mirror(self, config: dict[str, Any]) -> None:
+        feed = await self.pub_.feed("x", config)
+        await self.fill("ZADD", feed.feed_ids, self.scores)
+        await self.fill("HSET", feed.feed_items, self.items)
+        thoonk = await Thoonk(await server_url()).connect()
+        self.addCleanup(thoonk.close)
+        following = thoonk.mirror("x")
+        number = 0
+        while not following.called:
+            number += 1
+            await gatherResults(
+                [
+                    feed.publish("new", f"new {number}"),
+                    feed.publish("y", self.ids[7 * number]),
+                    feed.retract(self.ids[6000 + number]),
+                ]
+            )
+        mirror = await following
+        caught_up: Deferred[None] = Deferred()
+        mirror.on_change(lambda event: event.id == "last" and caught_up.callback(None))
+        await feed.publish("z", "last")
+        await caught_up
+        self.assertEqual(list(mirror.items()), list((await feed.get_all()).items()))
+        self.bounded()
+
+    async def test_mirror(self) -> None:
+        """A mirror has exactly what the feed has, whatever has changed meanwhile."""
+        await self.check_mirror({"history": 10_000})
+
+    async def test_mirror_without_history(self) -> None:
+        """So has one that goes by the messages."""
+        await self.check_mirror({})
 
     async def test_sorted_feed(self) -> None:
         """Items of a sorted feed; its order is read at once."""

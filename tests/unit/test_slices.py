@@ -1,4 +1,4 @@
-"""What is read in slices while it changes: nothing that stays is missed, and it comes to an end."""
+"""What is read in slices while it changes: nothing that stays is missed, and it ends."""
 
 from __future__ import annotations
 
