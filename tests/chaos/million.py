@@ -21,7 +21,7 @@ from txthoonk.errors import FeedDoesNotExist
 from txthoonk.testing import RedisServer, check_feed
 
 ITEMS = int(os.environ.get("CHAOS_ITEMS", "200000"))
-MOST = 6000  # words in one command, or in one reply
+MOST = 7000  # words in one command, or in one reply
 DROPPED = 501  # items that one step drops at the most
 SLOW = 5000  # microseconds from which the server notes a command
 

@@ -99,7 +99,8 @@ class OrderedFeed(BaseFeed):
         ids, items = await self.pub.redis.call(self._GET_RANGE, command, self._encoding)
         if len(items) == len(ids) < SLICE:
             return dict(self._pairs((ids, items)))
-        ids, found = await self.get_ids(), {}
+        ids = await self.get_ids()
+        found: dict[str, Any] = {}
         while ids:
             items = await self._read_some(ids[:SLICE])
             if not items:
