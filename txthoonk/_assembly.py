@@ -14,11 +14,10 @@ from typing import Any
 from twisted.internet.defer import Deferred, succeed
 
 from txthoonk._encoding import TEXT
-from txthoonk._history import read_items, read_snapshot
-from txthoonk._keys import feed_key
+from txthoonk._history import read_items, read_snapshot, scored_ids
 from txthoonk._replay import NOWHERE, Position, Step, step
 from txthoonk._roles import Reader
-from txthoonk._slices import IDS, read_ids
+from txthoonk._slices import IDS, read_scored
 from txthoonk._source import Source
 from txthoonk._state import MISSING, FeedState, State, make_state
 from txthoonk.errors import FeedDoesNotExist, InvalidInput
@@ -166,16 +165,16 @@ class Assembly:
             self.position = Position(found.epoch, found.top)
         ids, done = found.ids, len(found.items)
         if len(ids) == IDS and found.type != "sorted_feed":
-            ids, done = await read_ids(self._read_some_ids), 0
+            ids, done = await read_scored(self._read_some_ids), 0
         state = make_state(found.type, ids)
         self._fill(state, found.ids[: len(found.items)], found.items)
         return ids, state, done
 
-    async def _read_some_ids(self, first: int, last: int) -> list[str]:
+    async def _read_some_ids(self, score: str, skipped: int) -> list[str]:
         """Read a part of a long order; events that come meanwhile are held."""
         if self._broken or self._stopped:
             return []
-        command = ("ZRANGE", feed_key("ids", self._source.feed), first, last)
+        command = scored_ids(self._source.feed, score, skipped)
         some: list[str] = await self._reader.redis.request(command, TEXT)
         return some
 

@@ -15,6 +15,7 @@ from txthoonk._encoding import TEXT
 from txthoonk._keys import FEEDS, feed_key
 from txthoonk._redis import RedisProtocol
 from txthoonk._scripts import load
+from txthoonk._slices import SCORED
 from txthoonk.errors import shown
 from txthoonk.events import check_revision
 
@@ -27,6 +28,7 @@ __all__ = [
     "read_item",
     "read_items",
     "read_snapshot",
+    "scored_ids",
 ]
 
 _LOOK = load("history/look")
@@ -109,6 +111,12 @@ def _look(reply: list[Any]) -> Look:
         _check_texts(*words)
         check_revision(revision)
     return Look(verdict, type_, serializer or "text", epoch, check_revision(top), entries)
+
+
+def scored_ids(feed: str, score: str, skipped: int) -> tuple[str | int, ...]:
+    """Give the command that reads ids of a plain feed: see :func:`~txthoonk._slices.read_scored`."""
+    limit = ("LIMIT", skipped, SCORED, "WITHSCORES")
+    return ("ZRANGE", feed_key("ids", feed), score, "+inf", "BYSCORE", *limit)
 
 
 def read_item(redis: RedisProtocol, feed: str, id_: str) -> Deferred[tuple[str | None, int]]:

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-__all__ = ["IDS", "read_ids", "scan"]
+__all__ = ["IDS", "SCORED", "read_ids", "read_scored", "scan"]
 
 IDS = 5000  # in one slice
+SCORED = 2500  # in one slice with their scores
 OVERLAP = 500  # of these that were read before
 DETOURS = 20  # until it is read at once
 
@@ -46,6 +47,27 @@ async def read_ids(read: Callable[[int, int], Awaitable[list[str]]]) -> list[str
         detours += len(found) == before
         first, back = first + IDS - OVERLAP, IDS
     return await read(0, -1)
+
+
+async def read_scored(read: Callable[[str, int], Awaitable[list[str]]]) -> list[str]:
+    """Read the ids of a sorted set in which scores only grow, from which some may go meanwhile.
+
+    :param read: gives ids and scores, id, score, id, score, ..., of up to :data:`SCORED` ids,
+        from a score on, without the first so many of them.
+    :return: as :func:`read_ids` does.
+    """
+    found: dict[str, None] = {}
+    score, skipped = "-inf", 0
+    while True:
+        some = await read(score, skipped)
+        for id_ in some[::2]:
+            found.pop(id_, None)
+            found[id_] = None
+        if len(some) < 2 * SCORED:
+            return list(found)
+        # Foreign writers give one score to several.
+        skipped = skipped + SCORED if some[-1] == score else 0
+        score = some[-1]
 
 
 async def scan(step: Callable[[str, int], Awaitable[Any]]) -> None:

@@ -47,7 +47,8 @@ class Use:
     async def stop(self) -> None:
         """Stop all, and fail if one has failed."""
         self.going_on = False
-        await gatherResults(self._programs)
+        programs, self._programs = self._programs, []
+        await gatherResults(programs)
 
 
 async def fill(thoonk: Thoonk, feed: Any) -> None:
@@ -132,21 +133,22 @@ async def run(reactor: Any) -> str:
 async def scenario(reactor: Any, thoonk: Thoonk, other: Thoonk) -> str:
     await thoonk.redis.send("CONFIG", "SET", "slowlog-log-slower-than", SLOW)
     log = await thoonk.feed("log", {"history": 1000})
-    job = await thoonk.job("work", {"keep_results_for": 3600})
+    await thoonk.job("work", {"keep_results_for": 3600})
     await fill(thoonk, log)
     await keep_results(thoonk, "work")
     await log.publish("the first")
     await thoonk.redis.send("SLOWLOG", "RESET")
-    counted = Counted(thoonk)
+    counted, use = Counted(thoonk), Use()
     try:
-        return await in_use(reactor, thoonk, other, counted)
+        return await in_use(reactor, thoonk, other, counted, use)
     finally:
         counted.end()
+        await use.stop()
 
 
-async def in_use(reactor: Any, thoonk: Thoonk, other: Thoonk, counted: Counted) -> str:
+async def in_use(reactor: Any, thoonk: Thoonk, other: Thoonk, counted: Counted, use: Use) -> str:
     log, job = await thoonk.feed("log"), await thoonk.job("work")
-    use, pause = Use(), 0.0
+    pause = 0.0
     readers = await other.feed("log")
 
     async def put() -> None:

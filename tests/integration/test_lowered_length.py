@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import pairwise
-from itertools import pairwise
 from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults

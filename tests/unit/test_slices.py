@@ -7,7 +7,17 @@ from collections.abc import Callable
 from twisted.internet.defer import Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
-from txthoonk._slices import BIG, DETOURS, IDS, MOST_SCANNED, OVERLAP, read_ids, scan
+from txthoonk._slices import (
+    BIG,
+    DETOURS,
+    IDS,
+    MOST_SCANNED,
+    OVERLAP,
+    SCORED,
+    read_ids,
+    read_scored,
+    scan,
+)
 
 
 class ReadIdsTests(SynchronousTestCase):
@@ -73,6 +83,47 @@ class ReadIdsTests(SynchronousTestCase):
         self.assertEqual(self.ids()[-1], str(3 * IDS - 1))
         self.assertTrue(self.at_once)
         self.assertLessEqual(self.slices, 2 * DETOURS + 1)
+
+
+class ReadScoredTests(SynchronousTestCase):
+    """The ids of a sorted set, from which the first go while it is read."""
+
+    def check(self, pairs: list[tuple[str, str]], drop: int = 0) -> int:
+        """Read all; give in how many slices."""
+        left, slices = list(pairs), 0
+
+        def read(score: str, skipped: int) -> Deferred[list[str]]:
+            nonlocal slices
+            slices += 1
+            some = [pair for pair in left if float(pair[1]) >= float(score)]
+            some = some[skipped : skipped + SCORED]
+            del left[:drop]
+            return succeed([word for pair in some for word in pair])
+
+        ids = self.successResultOf(Deferred.fromCoroutine(read_scored(read)))
+        kept = set(left)
+        self.assertEqual(len(ids), len(set(ids)))
+        stayed = [id_ for id_, score in pairs if (id_, score) in kept]
+        there = set(stayed)
+        self.assertEqual([id_ for id_ in ids if id_ in there], stayed)
+        return slices
+
+    def pairs(self, many: int, ties: int = 1) -> list[tuple[str, str]]:
+        return [(str(number), str(number // ties)) for number in range(many)]
+
+    def test_quiet(self) -> None:
+        """All of them, in their order, however many fill the last slice."""
+        for many in (0, 1, SCORED - 1, SCORED, SCORED + 1, 2 * SCORED - 1, 2 * SCORED):
+            self.check(self.pairs(many))
+
+    def test_many_go(self) -> None:
+        """However many go between two slices, the others are read, and none of them twice."""
+        self.assertLess(self.check(self.pairs(8 * SCORED), drop=SCORED), 10)
+
+    def test_ties(self) -> None:
+        """Those of one score may be more than a slice."""
+        for ties in (2, SCORED, SCORED + 1, 3 * SCORED):
+            self.check(self.pairs(4 * SCORED, ties))
 
 
 class ScanTests(SynchronousTestCase):

@@ -8,9 +8,10 @@ from twisted.internet.defer import Deferred
 
 from txthoonk._deferring import deferring, misfit, passing
 from txthoonk._encoding import TEXT
+from txthoonk._history import scored_ids
 from txthoonk._keys import check_id, feed_channel, new_id
 from txthoonk._scripts import load
-from txthoonk._slices import read_ids
+from txthoonk._slices import read_scored
 from txthoonk.types._ordered import OrderedFeed
 
 if TYPE_CHECKING:
@@ -85,10 +86,10 @@ class Feed(OrderedFeed):
 
         :return: fires a list of ids.
         """
-        request, ids = self.pub.redis.request, self.feed_ids
-        return Deferred.fromCoroutine(
-            read_ids(lambda first, last: request(("ZRANGE", ids, first, last), TEXT))
-        )
+        return Deferred.fromCoroutine(read_scored(self._some_ids))
+
+    def _some_ids(self, score: str, skipped: int) -> Deferred[list[str]]:
+        return self.pub.redis.request(scored_ids(self.name, score, skipped), TEXT)
 
     def length(self) -> Deferred[int]:
         """Count the items (ZCARD).
