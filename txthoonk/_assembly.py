@@ -1,7 +1,8 @@
 """The state of a feed, read while the feed goes on changing.
 
-The order is read at once, with the position; the items follow in slices, and each event
-that comes meanwhile is applied.  A slice may be newer than the last event that has come:
+The order is read with the position: at once, or of a big plain feed in slices, for there every
+event says where its item is then.  The items follow in slices, and each event that comes
+meanwhile is applied.  A slice may be newer than the last event that has come:
 the state counts once all that was told before the last slice was read has arrived.
 """
 
@@ -12,9 +13,11 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 
-from txthoonk._history import read_items, read_snapshot
+from txthoonk._encoding import TEXT
+from txthoonk._history import read_items, read_snapshot, scored_ids
 from txthoonk._replay import NOWHERE, Position, Step, step
 from txthoonk._roles import Reader
+from txthoonk._slices import IDS, read_scored
 from txthoonk._source import Source
 from txthoonk._state import MISSING, FeedState, State, make_state
 from txthoonk.errors import FeedDoesNotExist, InvalidInput
@@ -165,9 +168,20 @@ class Assembly:
             await passed
         else:
             self.position = Position(found.epoch, found.top)
-        state = make_state(found.type, found.ids)
+        ids, done = found.ids, len(found.items)
+        if len(ids) == IDS and found.type != "sorted_feed":
+            ids, done = await read_scored(self._read_some_ids), 0
+        state = make_state(found.type, ids)
         self._fill(state, found.ids[: len(found.items)], found.items)
-        return found.ids, state, len(found.items)
+        return ids, state, done
+
+    async def _read_some_ids(self, score: str, skipped: int) -> list[str]:
+        """Read a part of a long order; events that come meanwhile are held."""
+        if self._broken or self._stopped:
+            return []
+        command = scored_ids(self._source.feed, score, skipped)
+        some: list[str] = await self._reader.redis.request(command, TEXT)
+        return some
 
     def _fill(self, state: State, ids: list[str], items: list[str | None]) -> None:
         for id_, item in zip(ids, items, strict=True):

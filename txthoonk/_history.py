@@ -15,10 +15,12 @@ from txthoonk._encoding import TEXT
 from txthoonk._keys import FEEDS, feed_key
 from txthoonk._redis import RedisProtocol
 from txthoonk._scripts import load
+from txthoonk._slices import SCORED
 from txthoonk.errors import shown
 from txthoonk.events import check_revision
 
 __all__ = [
+    "ITEMS",
     "Look",
     "Snapshot",
     "Standing",
@@ -28,13 +30,14 @@ __all__ = [
     "read_item",
     "read_items",
     "read_snapshot",
+    "scored_ids",
 ]
 
 _COMPARE = load("history/compare")
 _LOOK = load("history/look")
 _ITEM = load("history/item")
 _SNAPSHOT = load("history/snapshot")
-_ITEMS = load("history/items")
+ITEMS = load("history/items")
 
 #: What may have become of a position -> why the events behind it cannot be had.
 REASONS = {
@@ -146,6 +149,12 @@ def _standings(reply: list[Any], count: int) -> list[Standing | None]:
     return [found and Standing(int(found[0]), found[1], int(found[2] or 0)) for found in reply]
 
 
+def scored_ids(feed: str, score: str, skipped: int) -> tuple[str | int, ...]:
+    """Give the command that reads ids of a plain feed: see :func:`~txthoonk._slices.read_scored`."""
+    limit = ("LIMIT", skipped, SCORED, "WITHSCORES")
+    return ("ZRANGE", feed_key("ids", feed), score, "+inf", "BYSCORE", *limit)
+
+
 def read_item(redis: RedisProtocol, feed: str, id_: str) -> Deferred[tuple[str | None, int]]:
     """Read an item as it is stored, and its revision."""
     command = _ITEM.prefix(history_keys(feed), feed, id_)
@@ -213,8 +222,8 @@ def read_items(
         the first ids only, if they are big.
     """
     keys = (feed_key("items", feed), feed_key("revision", feed))
-    command = (*_ITEMS.prefix(keys), *ids)
-    return redis.call(_ITEMS, command, TEXT).addCallback(_items).addErrback(misfit)
+    command = (*ITEMS.prefix(keys), *ids)
+    return redis.call(ITEMS, command, TEXT).addCallback(_items).addErrback(misfit)
 
 
 def _items(reply: list[Any]) -> tuple[str | None, int, list[str | None]]:

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 __all__ = ["Line", "Scripts"]
 
 MOST = 100  # items that one script call takes
+BIG = 1_000_000  # bytes of items after which it takes no more
 TRIES = 100  # to end a wait, before its connection is given up
 BRIEF = 3.0  # seconds that BLMOVE waits at a time where a wait cannot be ended
 
@@ -262,7 +263,8 @@ class Line:
         self._resumed.end()
         width = self._width
         self._taken.extend(reply[at : at + width] for at in range(2, len(reply), width))
-        enough = len(self._taken) == count
+        # Where items are big, there are fewer than were asked for, and more may be there.
+        enough = len(self._taken) == count or sum(len(item[1]) for item in self._taken) >= BIG
         if self._taken:
             self._retry.succeeded()
         while self._taken and self._gets:

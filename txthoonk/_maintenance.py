@@ -13,6 +13,7 @@ from twisted.logger import Logger
 from txthoonk._encoding import TEXT
 from txthoonk._keys import FEEDS
 from txthoonk._scripts import Script, load
+from txthoonk._slices import scan
 from txthoonk._timekeeper import MOST
 
 if TYPE_CHECKING:
@@ -103,11 +104,14 @@ class Pass:
         feed = self._feed
         keys = (feed.feed_items, feed.feed_delivering, feed.feed_claimed, feed.feed_stalled)
         found: set[str] = set()
-        cursor = ""
-        while cursor != "0":
-            command = (*_SCAN.prefix(keys), cursor or "0", SLICE)
-            cursor, ids = await feed.pub.redis.call(_SCAN, command, TEXT)
+
+        async def step(cursor: str, count: int) -> tuple[str, int]:
+            command = (*_SCAN.prefix(keys), cursor, count)
+            cursor, size, ids = await feed.pub.redis.call(_SCAN, command, TEXT)
             found.update(ids)
+            return cursor, size
+
+        await scan(step)
         length = await feed.length()
         # What is put meanwhile moves the others on: we see some twice, but miss none.
         for first in range(0, 2 * length + LINE_SLICE, LINE_SLICE):

@@ -76,7 +76,7 @@ QUEUE: list[tuple[Call, list[Any]]] = [
     (lambda queue: queue.get_ids(), [["i"]]),
     (lambda queue: queue.length(), [1]),
     (lambda queue: queue.is_paused(), [["paused", "1"]]),
-    (lambda queue: queue.maintenance(), [[], 0, [0, 0, 0], ["0", ["i"]], 1, ["i"], [1, 1]]),
+    (lambda queue: queue.maintenance(), [[], 0, [0, 0, 0], ["0", 1, ["i"]], 1, ["i"], [1, 1]]),
 ]
 JOB: list[tuple[Call, list[Any]]] = [
     (lambda job: job.put([1]), [["i"]]),
@@ -96,11 +96,11 @@ JOB: list[tuple[Call, list[Any]]] = [
     (lambda job: job.edit("i", [1]), [1]),
     (lambda job: job.get_item("i"), ["[1]"]),
     (lambda job: job.has_id("i"), ["[1]"]),
-    (lambda job: job.get_ids(), [["i"]]),
+    (lambda job: job.get_ids(), [["0", 1, ["i"]], ["7", 1, []], ["0", 1, ["j"]], ["0", 1, []]]),
     (lambda job: job.get_ids("claimed"), [["i"]]),
     (lambda job: job.get_failure_count("i"), ["3"]),
     (lambda job: job.get_failure("i"), ['1 2 {"type": "E"}']),
-    (lambda job: job.get_failures(), [["i", "1 2 {}"]]),
+    (lambda job: job.get_failures(), [["0", ["i", "1 2 {}"]]]),
     (lambda job: job.get_progress("i"), ['{"done": 1}']),
     (lambda job: job.stats(), [[1, 2, 3, 4, 5]]),
     (lambda job: job.drain(delayed=True), [1, [1, ["i"]], 1, [1, ["i"]], [0, []]]),
@@ -110,7 +110,7 @@ JOB: list[tuple[Call, list[Any]]] = [
         lambda job: job.maintenance(),
         [
             *([], [0, 0, 0, 0], [0, None, "0", None], [0, 0], "0", "0", "0"),
-            *(0, [0, 0, 0], ["0", ["i"]], 1, ["i"]),
+            *(0, [0, 0, 0], ["0", 1, ["i"]], 1, ["i"]),
         ],
     ),
 ]

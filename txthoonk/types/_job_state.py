@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
@@ -12,6 +14,7 @@ from txthoonk._encoding import TEXT
 from txthoonk._keys import check_id
 from txthoonk._records import JobFailure, Progress, load_failure, load_progress
 from txthoonk._scripts import load
+from txthoonk._slices import read_ids, scan
 from txthoonk.errors import InvalidInput, InvalidItem, shown
 from txthoonk.types._job_base import JobBase
 
@@ -43,7 +46,6 @@ class JobState(JobBase):
     def __init__(self, pub: Publishing, name: str, serializer: str = "text") -> None:
         super().__init__(pub, name, serializer)
         both = (self.feed_items, self.feed_later)
-        self._ids = _IDS.prefix(both)
         self._item = _ITEM.prefix(both)
         self._edit = _EDIT.prefix((*self._keys, self.feed_later), *self._words, self.channel_edit)
         self._drain = _DRAIN.prefix(
@@ -152,12 +154,24 @@ class JobState(JobBase):
 
     @deferring
     def get_failures(self) -> Deferred[list[JobFailure]]:
-        """Read the last failures of all jobs that there are: O(n) for n of them (HGETALL).
+        """Read the last failures of all jobs that there are: O(n) for n of them, in slices.
 
         :return: fires a list of :class:`~txthoonk.types.JobFailure`, the latest first.
         """
-        read = self.pub.redis.request(("HGETALL", self.feed_failures), TEXT)
-        return read.addCallback(_failures)
+        return Deferred.fromCoroutine(self._get_failures())
+
+    async def _get_failures(self) -> list[JobFailure]:
+        found: dict[str, JobFailure] = {}
+
+        async def step(cursor: str, count: int) -> tuple[str, int]:
+            command = ("HSCAN", self.feed_failures, cursor, "COUNT", count)
+            cursor, flat = await self.pub.redis.request(command, TEXT)
+            for id_, text in zip(flat[::2], flat[1::2], strict=True):
+                found[id_] = load_failure(id_, text)
+            return cursor, sum(map(len, flat))
+
+        await scan(step)
+        return sorted(found.values(), key=lambda failure: failure.time, reverse=True)
 
     @deferring
     def get_progress(self, id_: str) -> Deferred[Progress | None]:
@@ -172,25 +186,60 @@ class JobState(JobBase):
 
     @deferring
     def get_ids(self, state: str | None = None) -> Deferred[list[str]]:
-        """Read the ids of the jobs: O(n) for n jobs.
+        """Read the ids of the jobs: O(n) for n jobs, in slices.
+
+        A job that is put, ends or changes its state meanwhile may be there or not; all others
+        are, once.
 
         :param state: ``available`` (next to be claimed last), ``claimed`` (longest ago
             first), ``stalled``, ``delayed`` (next to be due first), or None for all.
         :return: fires a list of ids.
         """
-        commands: dict[str, tuple[str | int, ...]] = {
-            "available": ("LRANGE", self.feed_ids, 0, -1),
-            "claimed": ("ZRANGE", self.feed_claimed, 0, -1),
-            "stalled": ("SMEMBERS", self.feed_stalled),
-            "delayed": ("ZRANGE", self.feed_delayed, 0, -1),
+        reads: dict[str | None, Callable[[], Deferred[list[str]]]] = {
+            "available": self._ids_in_line,
+            "claimed": lambda: self._ids_by_time(self.feed_claimed),
+            "stalled": lambda: Deferred.fromCoroutine(self._stalled_ids()),
+            "delayed": lambda: self._ids_by_time(self.feed_delayed),
+            None: lambda: Deferred.fromCoroutine(self._all_ids()),
         }
-        if state is None:
-            return self.pub.redis.call(_IDS, self._ids, TEXT)
-        if state not in commands:
+        if state not in reads:
             raise InvalidInput(
                 f"the state of a job is available, claimed, stalled or delayed: {shown(state)}"
             )
-        return self.pub.redis.request(commands[state], TEXT)
+        return reads[state]()
+
+    def _ids_by_time(self, key: str) -> Deferred[list[str]]:
+        request = self.pub.redis.request
+        return Deferred.fromCoroutine(
+            read_ids(lambda first, last: request(("ZRANGE", key, first, last), TEXT))
+        )
+
+    async def _stalled_ids(self) -> list[str]:
+        found: dict[str, None] = {}
+
+        async def step(cursor: str, count: int) -> tuple[str, int]:
+            command = ("SSCAN", self.feed_stalled, cursor, "COUNT", count)
+            cursor, ids = await self.pub.redis.request(command, TEXT)
+            found.update(dict.fromkeys(ids))
+            return cursor, 0
+
+        await scan(step)
+        return list(found)
+
+    async def _all_ids(self) -> list[str]:
+        found: dict[str, None] = {}
+        # A job may be delayed, or due, between the two.
+        for key in (self.feed_items, self.feed_later, self.feed_items):
+            await scan(partial(self._some_ids, _IDS.prefix((key,)), found))
+        return list(found)
+
+    async def _some_ids(
+        self, prefix: tuple[str | int, ...], found: dict[str, None], cursor: str, count: int
+    ) -> tuple[str, int]:
+        command = (*prefix, cursor, count)
+        cursor, size, ids = await self.pub.redis.call(_IDS, command, TEXT)
+        found.update(dict.fromkeys(ids))
+        return cursor, size
 
     @deferring
     def get_failure_count(self, id_: str) -> Deferred[int]:
@@ -210,11 +259,6 @@ class JobState(JobBase):
         """
         counted = self.pub.redis.call(_STATS, self._stats, TEXT)
         return counted.addCallback(lambda counts: dict(zip(_COUNTS, counts, strict=True)))
-
-
-def _failures(flat: list[str]) -> list[JobFailure]:
-    found = [load_failure(*both) for both in zip(flat[::2], flat[1::2], strict=True)]
-    return sorted(found, key=lambda failure: failure.time, reverse=True)
 
 
 def _progress(text: str | None, id_: str) -> Progress | None:

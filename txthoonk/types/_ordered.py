@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred
 
 from txthoonk._deferring import deferring
-from txthoonk._encoding import RAW, TEXT
+from txthoonk._encoding import TEXT
+from txthoonk._history import ITEMS
 from txthoonk._keys import check_id, feed_channel
 from txthoonk._scripts import Script
 from txthoonk.errors import InvalidInput, InvalidType, shown
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from txthoonk.mirror import Mirror
 
 __all__ = ["OrderedFeed"]
+
+SLICE = 1000  # items in one call
 
 
 class OrderedFeed(BaseFeed):
@@ -41,6 +44,7 @@ class OrderedFeed(BaseFeed):
             (*self._keys, self.feed_ids), *self._words, self.channel_retract
         )
         self._get_range = self._GET_RANGE.prefix((self.feed_ids, self.feed_items))
+        self._some_items = ITEMS.prefix((self.feed_items, self.feed_revision))
 
     @deferring
     def retract(self, id_: str, expect: int | None = None) -> Deferred[bool]:
@@ -76,16 +80,45 @@ class OrderedFeed(BaseFeed):
         mirrored: Deferred[Mirror] = mirror(self)
         return mirrored
 
+    @deferring
     def get_all(self) -> Deferred[dict[str, Any]]:
-        """Read all items, of one moment, in their order: O(n) for n items.
+        """Read all items, in their order: O(n) for n items.
+
+        Up to 1,000 items, if they are not more than a megabyte, are those of one moment.  Of
+        more the items are read in slices, so that others get their turn in between: one that is
+        published, edited or retracted meanwhile may be missing, or be the earlier one; all
+        others are there, once.  A mirror or a snapshot of a feed with a history is of one
+        moment, however many there are.
 
         :return: fires a dict id -> item; fails like :meth:`get_item`.
         """
-        return self.get_range(0, -1).addCallback(dict)
+        return Deferred.fromCoroutine(self._get_all())
+
+    async def _get_all(self) -> dict[str, Any]:
+        command = (*self._get_range, 0, SLICE - 1, 1)
+        ids, items = await self.pub.redis.call(self._GET_RANGE, command, self._encoding)
+        if len(items) == len(ids) < SLICE:
+            return dict(self._pairs((ids, items)))
+        ids = await self.get_ids()
+        found: dict[str, Any] = {}
+        while ids:
+            items = await self._read_some(ids[:SLICE])
+            if not items:
+                raise ValueError(f"no items of {len(ids)} ids")
+            found.update(self._pairs((ids[: len(items)], items)))
+            del ids[: len(items)]
+        return found
+
+    def _read_some(self, ids: list[str]) -> Deferred[list[Any]]:
+        """Read items of ids: of the first only, if they are big."""
+        read = self.pub.redis.call(ITEMS, (*self._some_items, *ids), self._encoding)
+        return read.addCallback(lambda reply: reply[2])
 
     @deferring
     def get_range(self, start: int, stop: int) -> Deferred[list[tuple[str, Any]]]:
-        """Read items of one moment by their rank, 0 being the first.
+        """Read items of one moment by their rank, 0 being the first: O(m) for m items.
+
+        It is one step, during which Redis does nothing else: ask for some thousand at the most.
 
         :param start: the first rank; a negative one counts from the end.
         :param stop: the last rank, included; a negative one counts from the end.
@@ -97,14 +130,17 @@ class OrderedFeed(BaseFeed):
                 raise InvalidType(
                     f"a rank must be an int, not {type(rank).__name__}: {shown(rank)}"
                 )
-        command = (*self._get_range, start, stop)
+        command = (*self._get_range, start, stop, 0)
         read = self.pub.redis.call(self._GET_RANGE, command, self._encoding)
         return read.addCallback(self._pairs)
 
+    def get_ids(self) -> Deferred[list[str]]:
+        """Read the ids, in their order."""
+        raise NotImplementedError
+
     def _pairs(self, reply: Sequence[Sequence[Any]]) -> list[tuple[str, Any]]:
         ids, items = reply
-        if self._encoding is RAW:
-            ids = list(map(to_text, ids))
+        ids = [to_text(id_) if isinstance(id_, bytes) else id_ for id_ in ids]
         if None in items:
             # An id without an item is what a writer left that died between two writes.
             whole = [pair for pair in zip(ids, items, strict=True) if pair[1] is not None]

@@ -14,6 +14,7 @@ from txthoonk._line import Line, Scripts
 from txthoonk._maintenance import Pass
 from txthoonk._putting import Progressed, put_many
 from txthoonk._scripts import load
+from txthoonk._slices import read_ids
 from txthoonk._threads import check_thread
 from txthoonk._timeouts import check_seconds
 from txthoonk._waiting import WaitingRoom
@@ -147,6 +148,12 @@ class TakenFeed(BaseFeed):
         :return: fires a bool; fails with :class:`~txthoonk.errors.FeedDoesNotExist`.
         """
         return self.get_config().addCallback(lambda conf: conf.get("paused", "0") != "0")
+
+    def _ids_in_line(self) -> Deferred[list[str]]:
+        request, ids = self.pub.redis.request, self.feed_ids
+        return Deferred.fromCoroutine(
+            read_ids(lambda first, last: request(("LRANGE", ids, first, last), TEXT))
+        )
 
     def length(self) -> Deferred[int]:
         """Count the items in the line (LLEN).

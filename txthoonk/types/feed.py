@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 
-from txthoonk._deferring import misfit, passing
+from txthoonk._deferring import deferring, misfit, passing
 from txthoonk._encoding import TEXT
+from txthoonk._history import scored_ids
 from txthoonk._keys import check_id, feed_channel, new_id
 from txthoonk._scripts import load
+from txthoonk._slices import read_scored
 from txthoonk.types._ordered import OrderedFeed
 
 if TYPE_CHECKING:
@@ -74,12 +76,20 @@ class Feed(OrderedFeed):
         published = self.pub.redis.call_together(_PUBLISH, self._publish, group)
         return published.addCallback(self._unless_conflict, id_).addErrback(misfit)
 
+    @deferring
     def get_ids(self) -> Deferred[list[str]]:
         """Read the ids, in publish order: O(n) for n items (ZRANGE).
 
+        Up to some thousand are those of one moment.  More are read in slices: of those that are
+        published, edited or retracted meanwhile some may be missing, or be still there; all
+        others are there, once.
+
         :return: fires a list of ids.
         """
-        return self.pub.redis.request(("ZRANGE", self.feed_ids, 0, -1), TEXT)
+        return Deferred.fromCoroutine(read_scored(self._some_ids))
+
+    def _some_ids(self, score: str, skipped: int) -> Deferred[list[str]]:
+        return self.pub.redis.request(scored_ids(self.name, score, skipped), TEXT)
 
     def length(self) -> Deferred[int]:
         """Count the items (ZCARD).

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 
-from txthoonk._deferring import passing
+from txthoonk._deferring import deferring, passing
 from txthoonk._encoding import TEXT
 from txthoonk._keys import FEEDS, new_id
 from txthoonk._line import Scripts
@@ -89,9 +89,13 @@ class Queue(TakenFeed):
         id_, item = parts
         return self._load_bytes(item, to_text(id_))
 
+    @deferring
     def get_ids(self) -> Deferred[list[str]]:
         """Read the ids in the line, next to be delivered last: O(n) (LRANGE).
 
+        Up to some thousand are those of one moment.  More are read in slices: of those that are
+        put or taken meanwhile some may be there; all others are, once.
+
         :return: fires a list of ids.
         """
-        return self.pub.redis.request(("LRANGE", self.feed_ids, 0, -1), TEXT)
+        return self._ids_in_line()

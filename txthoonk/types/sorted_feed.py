@@ -200,6 +200,9 @@ class SortedFeed(OrderedFeed):
     def get_ids(self) -> Deferred[list[str]]:
         """Read the ids, in the feed's order: O(n) for n items (LRANGE).
 
+        They are of one moment, since items may change places: a million of them keep Redis busy
+        for some 0.1 s.
+
         :return: fires a list of ids.
         """
         return self.pub.redis.request(("LRANGE", self.feed_ids, 0, -1), TEXT)

@@ -16,11 +16,11 @@
 --   4 message
 --   5 1 to have the message told in any case
 -- Reply: ok (or off if the feed keeps no history, neither if it is of a type that has no
---   order), its type and its serializer, the present epoch and revision if there are, all
---   ids in their order, and the items of the first of them
+--   order), its type and its serializer, the present epoch and revision if there are, the ids
+--   in their order (of a plain feed up to 5000), and the items of the first of them
 -- Errors: NOFEED, NOTCONFIGURED
 -- Events: none; the message, where there is no history
--- Cost: O(n)
+-- Cost: O(n) for n items of a sorted feed, whose order must be of one moment; else bounded
 
 --- include whole
 --- include feed_missing
@@ -43,7 +43,7 @@ local sorted = kind == 'sorted_feed'
 if not sorted and kind and kind ~= 'feed' then
   return {'neither', kind, serializer or false}
 end
-local order = redis.call(sorted and 'LRANGE' or 'ZRANGE', ids, 0, -1)
+local order = redis.call(sorted and 'LRANGE' or 'ZRANGE', ids, 0, sorted and -1 or 4999)
 local contents = some_items(items, order, tonumber(most))
 local log = open_history(limit, '', revision, history, publishes, items)
 if not log or always == '1' then

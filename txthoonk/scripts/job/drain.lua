@@ -53,12 +53,11 @@ redis.call('ZCARD', published)
 for _, key in ipairs({cancelled, failures, later}) do
   redis.call('HLEN', key)
 end
-local there = redis.call('HMGET', line and items or later, unpack(some))
 local held = redis.call('ZMSCORE', claimed, unpack(some))
 local log = open_history(limit, event, revision, history, publishes, items)
 local gone, events, seen = {}, {}, {}
 for index, id in ipairs(some) do
-  if there[index] and not held[index] and not seen[id] then
+  if not held[index] and not seen[id] and redis.call('HEXISTS', line and items or later, id) == 1 then
     seen[id] = true
     gone[#gone + 1] = id
     if log then

@@ -9,18 +9,17 @@
 -- ARGV
 --   1 cursor of HSCAN: 0 to begin with
 --   2 about how many items to look at
--- Reply: the next cursor, 0 at the end, and an array of ids
+-- Reply: the next cursor, 0 at the end; how many bytes the items have that were looked at; and
+--   an array of ids
 -- Errors: none
 -- Events: none
 -- Cost: O(m) for m items to look at
 
+--- include scanned
 local items, delivering, claimed, stalled = unpack(KEYS)
 
-local cursor, flat = unpack(redis.call('HSCAN', items, ARGV[1], 'COUNT', ARGV[2]))
-local ids, open = {}, {}
-for index = 1, #flat, 2 do
-  ids[#ids + 1] = flat[index]
-end
+local cursor, ids, size = scanned(items, ARGV[1], ARGV[2])
+local open = {}
 -- Lua's stack takes some 8,000 arguments at a time.
 for first = 1, #ids, 5000 do
   local last = math.min(first + 4999, #ids)
@@ -33,4 +32,4 @@ for first = 1, #ids, 5000 do
     end
   end
 end
-return {cursor, open}
+return {cursor, size, open}

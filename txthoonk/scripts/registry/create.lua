@@ -17,7 +17,6 @@
 -- Events: newfeed
 -- Cost: O(1)
 
---- include first_results
 --- include config_value
 --- include fields_from
 --- include store_fields
@@ -28,7 +27,7 @@ local name, newfeed, instance = ARGV[1], ARGV[2], ARGV[3]
 if redis.call('SISMEMBER', feeds, name) == 1 then
   return redis.error_reply("FEEDEXISTS feed '" .. name .. "' exists already: open it, or delete it first")
 end
-if #first_results(results) > 0 then
+if redis.call('ZCARD', results) > 0 then
   return 0
 end
 local _, failure = config_value(config, 'type')

@@ -19,7 +19,6 @@
 -- Events: newfeed if it was missing, else conffeed if a configuration is given
 -- Cost: O(1)
 
---- include first_results
 --- include config_value
 --- include not_configured
 --- include fields_from
@@ -36,7 +35,7 @@ if redis.call('SISMEMBER', feeds, name) == 1 then
   failure = not_configured(config, name, wanted ~= 'feed' or redis.pcall('HLEN', revision) ~= 0)
     or type_mismatch(config, name, wanted)
     or configure(feeds, config, revision, history, name, conffeed, instance, fields)
-elseif #first_results(results) > 0 then
+elseif redis.call('ZCARD', results) > 0 then
   return 0
 else
   failure = select(2, config_value(config, 'type'))

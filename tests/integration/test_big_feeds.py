@@ -1,0 +1,186 @@
+"""Feeds with many or big items: no reply has more than a slice, and what is fired is whole."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred, gatherResults
+
+from tests.support import RedisTestCase, server_url
+from txthoonk import Thoonk
+from txthoonk._redis import RedisProtocol
+from txthoonk._slices import IDS
+
+MANY = 12_000
+BIG = 300_000  # bytes
+MEGABYTE = 1_000_000
+
+
+def size(reply: Any) -> tuple[int, int]:
+    """Count the texts in a reply, and their bytes."""
+    if not isinstance(reply, list):
+        return 1, len(reply) if isinstance(reply, (str, bytes)) else 8
+    sizes = [size(one) for one in reply]
+    return sum(count for count, _ in sizes), sum(length for _, length in sizes)
+
+
+class BigTestCase(RedisTestCase):
+    async def setUp(self) -> None:
+        self.most = self.most_bytes = self.replies = 0
+        replied = RedisProtocol._replyReceived
+        self.patch(RedisProtocol, "_replyReceived", lambda *both: self.sized(replied, *both))
+        await super().setUp()
+        self.pub_ = await self.pub()
+
+    def sized(self, replied: Any, redis: Any, reply: Any) -> None:
+        count, length = size(reply)
+        if redis is not self.raw:
+            self.replies += 1
+            self.most, self.most_bytes = max(self.most, count), max(self.most_bytes, length)
+        replied(redis, reply)
+
+    async def fill(self, command: str, key: str, words: Any) -> None:
+        """Store many fields or members."""
+        for first in range(0, len(words), 2000):
+            await self.raw.send(command, key, *words[first : first + 2000])
+
+    def bounded(self, most: int = IDS + 1010) -> None:
+        """Check the replies since the last time."""
+        self.assertLessEqual(self.most, most)
+        self.assertLessEqual(self.most_bytes, 2 * MEGABYTE)
+        self.assertGreater(self.replies, 2)
+        self.most = self.most_bytes = self.replies = 0
+
+
+class ManyTests(BigTestCase):
+    async def setUp(self) -> None:
+        await super().setUp()
+        self.ids = [f"{number:05}" for number in range(MANY)]
+        self.scores = [word for pair in enumerate(self.ids) for word in pair]
+        self.items = [word for id_ in self.ids for word in (id_, f"item {id_}")]
+
+    async def test_feed(self) -> None:
+        """Ids and items of a feed."""
+        feed = await self.pub_.feed("x")
+        await self.fill("ZADD", feed.feed_ids, self.scores)
+        await self.fill("HSET", feed.feed_items, self.items)
+        self.assertEqual(await feed.get_ids(), self.ids)
+        self.bounded()
+        found = await feed.get_all()
+        self.assertEqual(list(found.items()), [(id_, f"item {id_}") for id_ in self.ids])
+        self.bounded()
+
+    async def test_feed_in_use(self) -> None:
+        """Items that stay are all there, whatever is published, edited and retracted meanwhile."""
+        feed = await self.pub_.feed("x", {"max_length": MANY})
+        await self.fill("ZADD", feed.feed_ids, self.scores)
+        await self.fill("HSET", feed.feed_items, self.items)
+        reading = feed.get_all()
+        number = 0
+        while not reading.called:
+            number += 1
+            await gatherResults(
+                [
+                    feed.publish("new"),
+                    feed.publish("y", self.ids[-number]),
+                    feed.retract(self.ids[6000 + number]),
+                ]
+            )
+        found = await reading
+        stayed = self.ids[number:6000] + self.ids[6001 + number : -number]
+        all_along = set(stayed)
+        self.assertEqual([id_ for id_ in found if id_ in all_along], stayed)
+
+    async def check_mirror(self, config: dict[str, Any]) -> None:
+        feed = await self.pub_.feed("x", config)
+        await self.fill("ZADD", feed.feed_ids, self.scores)
+        await self.fill("HSET", feed.feed_items, self.items)
+        thoonk = await Thoonk(await server_url()).connect()
+        self.addCleanup(thoonk.close)
+        following = thoonk.mirror("x")
+        number = 0
+        while not following.called:
+            number += 1
+            await gatherResults(
+                [
+                    feed.publish("new", f"new {number}"),
+                    feed.publish("y", self.ids[7 * number]),
+                    feed.retract(self.ids[6000 + number]),
+                ]
+            )
+        mirror = await following
+        caught_up: Deferred[None] = Deferred()
+        mirror.on_change(lambda event: event.id == "last" and caught_up.callback(None))
+        await feed.publish("z", "last")
+        await caught_up
+        self.assertEqual(list(mirror.items()), list((await feed.get_all()).items()))
+        self.bounded()
+
+    async def test_mirror(self) -> None:
+        """A mirror has exactly what the feed has, whatever has changed meanwhile."""
+        await self.check_mirror({"history": 10_000})
+
+    async def test_mirror_without_history(self) -> None:
+        """So has one that goes by the messages."""
+        await self.check_mirror({})
+
+    async def test_sorted_feed(self) -> None:
+        """Items of a sorted feed; its order is read at once."""
+        feed = await self.pub_.sorted_feed("x")
+        await self.fill("RPUSH", feed.feed_ids, self.ids)
+        await self.fill("HSET", feed.feed_items, self.items)
+        self.assertEqual(list(await feed.get_all()), self.ids)
+        self.bounded(MANY)
+
+    async def test_queue(self) -> None:
+        """Ids in a line."""
+        queue = await self.pub_.queue("x")
+        await self.fill("RPUSH", queue.feed_ids, self.ids)
+        self.assertEqual(await queue.get_ids(), self.ids)
+        self.bounded()
+
+    async def test_job(self) -> None:
+        """Ids of jobs, in each state and in any, and their failures."""
+        job = await self.pub_.job("x")
+        await self.fill("HSET", job.feed_items, self.items)
+        await self.fill("HSET", job.feed_failures, [w for i in self.ids for w in (i, "1 2 {}")])
+        await self.fill("RPUSH", job.feed_ids, self.ids)
+        await self.fill("SADD", job.feed_stalled, self.ids)
+        for key in (job.feed_claimed, job.feed_delayed):
+            await self.fill("ZADD", key, self.scores)
+        for state in ("available", "claimed", "delayed"):
+            self.assertEqual(await job.get_ids(state), self.ids)
+            self.bounded()
+        for state in ("stalled", None):
+            self.assertEqual(sorted(await job.get_ids(state)), self.ids)
+            self.bounded(2000)
+        self.assertEqual(sorted(one.id for one in await job.get_failures()), self.ids)
+        self.bounded(2000)
+
+
+class BytesTests(BigTestCase):
+    """Big items: a reply has as many as make about a megabyte."""
+
+    async def test_get_all(self) -> None:
+        """Items of a feed, of which one step would bring too much."""
+        feed = await self.pub_.feed("x")
+        for number in range(12):
+            await feed.publish("x" * BIG, str(number))
+        self.assertEqual(list(await feed.get_all()), [str(number) for number in range(12)])
+        # It reads twenty, looks how big they are, and goes on or not.
+        self.assertLessEqual(self.most_bytes, 20 * BIG)
+
+    async def check_gets(self, feed: Any) -> None:
+        await gatherResults([feed.put("x" * BIG) for _ in range(30)])
+        self.most_bytes = 0
+        self.assertEqual(len(await gatherResults([feed.get() for _ in range(30)])), 30)
+        # One, then four are read together.
+        self.assertLessEqual(self.most_bytes, MEGABYTE + 4 * BIG)
+
+    async def test_queue(self) -> None:
+        """Gets that wait together get their items by several calls."""
+        await self.check_gets(await self.pub_.queue("x"))
+
+    async def test_job(self) -> None:
+        """So do gets of jobs."""
+        await self.check_gets(await self.pub_.job("x"))

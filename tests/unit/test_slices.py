@@ -1,0 +1,149 @@
+"""What is read in slices while it changes: nothing that stays is missed, and it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.trial.unittest import SynchronousTestCase
+
+from txthoonk._slices import (
+    BIG,
+    DETOURS,
+    IDS,
+    MOST_SCANNED,
+    OVERLAP,
+    SCORED,
+    read_ids,
+    read_scored,
+    scan,
+)
+
+
+class ReadIdsTests(SynchronousTestCase):
+    """The ids of an order, which changes after each slice."""
+
+    def setUp(self) -> None:
+        self.order = [str(number) for number in range(3 * IDS)]
+        self.changes: list[Callable[[], object]] = []
+        self.most = self.slices = 0
+        self.at_once = False
+
+    def read(self, first: int, last: int) -> Deferred[list[str]]:
+        some = self.order[first:] if last == -1 else self.order[first : last + 1]
+        self.at_once = self.at_once or last == -1
+        self.slices += 1
+        self.most = max(self.most, len(some))
+        if self.changes:
+            self.changes.pop(0)()
+        return succeed(some)
+
+    def ids(self) -> list[str]:
+        return self.successResultOf(Deferred.fromCoroutine(read_ids(self.read)))
+
+    def test_quiet(self) -> None:
+        """All of them, in their order, however many fill the last slice."""
+        for length in (0, 1, IDS - 1, IDS, IDS + 1, 2 * IDS - OVERLAP, 2 * IDS, 3 * IDS):
+            self.order = [str(number) for number in range(length)]
+            self.assertEqual(self.ids(), self.order)
+        self.assertEqual((self.most, self.at_once), (IDS, False))
+
+    def test_oldest_go(self) -> None:
+        """Those behind the ones that have gone are not missed, however many these were."""
+        for gone in (1, OVERLAP, OVERLAP + 1, IDS, 2 * IDS):
+            self.setUp()
+            all_ids = list(self.order)
+
+            def drop(gone: int = gone) -> None:
+                del self.order[:gone]
+
+            self.changes = [drop]
+            self.assertEqual(self.ids(), all_ids if gone <= IDS else all_ids[:IDS] + self.order)
+            self.assertEqual(self.most, IDS)
+
+    def test_new_ones_come_first(self) -> None:
+        """Those that are pushed on by new ones are there once, in their order."""
+        all_ids = list(self.order)
+        self.changes = [lambda: self.order.insert(0, "new")] * 3
+        self.assertEqual(self.ids(), all_ids)
+
+    def test_moved_to_the_end(self) -> None:
+        """An id that goes to the end meanwhile is there once, at the end."""
+        self.changes = [lambda: self.order.append(self.order.pop(7))]
+        ids = self.ids()
+        self.assertEqual((ids[-1], ids.count("7"), len(ids)), ("7", 1, 3 * IDS))
+
+    def test_too_fast(self) -> None:
+        """Where they are pushed on faster than they can be read, all are read at once."""
+
+        def push() -> None:
+            self.order[:0] = [f"{self.slices} {number}" for number in range(IDS)]
+
+        self.changes = [push] * (2 * DETOURS)
+        self.assertEqual(self.ids()[-1], str(3 * IDS - 1))
+        self.assertTrue(self.at_once)
+        self.assertLessEqual(self.slices, 2 * DETOURS + 1)
+
+
+class ReadScoredTests(SynchronousTestCase):
+    """The ids of a sorted set, from which the first go while it is read."""
+
+    def check(self, pairs: list[tuple[str, str]], drop: int = 0) -> int:
+        """Read all; give in how many slices."""
+        left, slices = list(pairs), 0
+
+        def read(score: str, skipped: int) -> Deferred[list[str]]:
+            nonlocal slices
+            slices += 1
+            some = [pair for pair in left if float(pair[1]) >= float(score)]
+            some = some[skipped : skipped + SCORED]
+            del left[:drop]
+            return succeed([word for pair in some for word in pair])
+
+        ids = self.successResultOf(Deferred.fromCoroutine(read_scored(read)))
+        kept = set(left)
+        self.assertEqual(len(ids), len(set(ids)))
+        stayed = [id_ for id_, score in pairs if (id_, score) in kept]
+        there = set(stayed)
+        self.assertEqual([id_ for id_ in ids if id_ in there], stayed)
+        return slices
+
+    def pairs(self, many: int, ties: int = 1) -> list[tuple[str, str]]:
+        return [(str(number), str(number // ties)) for number in range(many)]
+
+    def test_quiet(self) -> None:
+        """All of them, in their order, however many fill the last slice."""
+        for many in (0, 1, SCORED - 1, SCORED, SCORED + 1, 2 * SCORED - 1, 2 * SCORED):
+            self.check(self.pairs(many))
+
+    def test_many_go(self) -> None:
+        """However many go between two slices, the others are read, and none of them twice."""
+        self.assertLess(self.check(self.pairs(8 * SCORED), drop=SCORED), 10)
+
+    def test_ties(self) -> None:
+        """Those of one score may be more than a slice."""
+        for ties in (2, SCORED, SCORED + 1, 3 * SCORED):
+            self.check(self.pairs(4 * SCORED, ties))
+
+
+class ScanTests(SynchronousTestCase):
+    def counts(self, *sizes: int) -> list[int]:
+        """Give how many fields each step looks at, if they have so many bytes."""
+        counts: list[int] = []
+
+        async def step(cursor: str, count: int) -> tuple[str, int]:
+            self.assertEqual(cursor, str(len(counts)))
+            counts.append(count)
+            at = len(counts)
+            return str(at) if at < len(sizes) else "0", sizes[at - 1]
+
+        self.successResultOf(Deferred.fromCoroutine(scan(step)))
+        return counts
+
+    def test_small(self) -> None:
+        """Of small values it looks at more and more, up to some hundred."""
+        self.assertEqual(self.counts(*[1] * 7), [20, 40, 80, 160, 320, MOST_SCANNED, MOST_SCANNED])
+
+    def test_big(self) -> None:
+        """Of big ones at fewer, down to one."""
+        self.assertEqual(self.counts(*[2 * BIG] * 4, 1, 1), [20, 5, 1, 1, 1, 2])

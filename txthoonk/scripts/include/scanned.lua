@@ -1,0 +1,11 @@
+-- Looks at some fields of a hash: gives the next cursor, the fields, and how many bytes their
+-- values have.
+local function scanned(key, from, count)
+  local cursor, flat = unpack(redis.call('HSCAN', key, from, 'COUNT', count))
+  local fields, size = {}, 0
+  for index = 1, #flat, 2 do
+    fields[#fields + 1] = flat[index]
+    size = size + #flat[index + 1]
+  end
+  return cursor, fields, size
+end
