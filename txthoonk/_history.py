@@ -150,7 +150,7 @@ def _standings(reply: list[Any], count: int) -> list[Standing | None]:
 
 
 def scored_ids(feed: str, score: str, skipped: int) -> tuple[str | int, ...]:
-    """Give the command that reads ids of a plain feed: see :func:`~txthoonk._slices.read_scored`."""
+    """Give the command that reads ids of a plain feed; see :mod:`txthoonk._slices`."""
     limit = ("LIMIT", skipped, SCORED, "WITHSCORES")
     return ("ZRANGE", feed_key("ids", feed), score, "+inf", "BYSCORE", *limit)
 
