@@ -187,8 +187,9 @@ class FeedNames:
         return self._cursor == "0"
 
     async def page(self) -> list[str]:
-        """Read the next names."""
+        """Read the next names; if that fails, the round begins again."""
         command = ("SSCAN", FEEDS, self._cursor, "COUNT", PAGE)
+        self._cursor = "0"  # the next server may be another one, which knows nothing of it
         self._cursor, names = await self._redis.request(command, TEXT)
         return cast("list[str]", names)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from txthoonk._encoding import TEXT
@@ -58,9 +59,9 @@ class Rounds:
         self.failed: dict[str, ResponseError] = {}
         self.sums: Sums | None = None
         self.turn: tuple[int, int] | None = None
-        self._begin_round()
         self._last: dict[str, Counts] = {}
         self._last_sums: Sums | None = None
+        self._begin_round()
 
     def _begin_round(self) -> None:
         self._met = 0  # names in this round
@@ -73,6 +74,8 @@ class Rounds:
         :raises ConnectionLost: if there was no answer.
         """
         begins = self._names.at_start
+        if begins:
+            self._begin_round()
         found: dict[str, Overview] = {}
         failed: dict[str, ResponseError] = {}
         if self._given:
@@ -80,7 +83,6 @@ class Rounds:
         else:
             await self._read_pages(found, failed)
         if begins and self._names.at_start:
-            self._begin_round()
             self.before, self.sums, self.turn = self.feeds, None, None
         else:
             found = await self._busiest(found, failed)
@@ -89,7 +91,7 @@ class Rounds:
     async def _read_pages(
         self, found: dict[str, Overview], failed: dict[str, ResponseError]
     ) -> None:
-        for page in range(1, 2**63):
+        for page in itertools.count(1):
             names = await self._names.page()
             self._met += len(names)
             await self._read(filter(self._wanted, names), found, failed)
@@ -123,12 +125,10 @@ class Rounds:
         self._now |= {one.name: Counts(one.time, one.publishes, one.finishes) for one in new}
         last = {name: self._last[name] for name in found if name in self._last}
         self.before = {**last, **self.feeds}
-        met = self._met
         if self._names.at_start:
             self._last, self._last_sums = self._now, self._now_sums
-            self._begin_round()
         self.sums = self._last_sums or self._now_sums
-        self.turn = met, await self._redis.request(("SCARD", FEEDS), TEXT)
+        self.turn = self._met, await self._redis.request(("SCARD", FEEDS), TEXT)
         others = await self._existing([name for name in self.feeds if name not in found])
         await self._read(others, found, failed)
         return {one.name: one for one in busiest(found.values(), self.before, KEPT)}

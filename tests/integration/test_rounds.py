@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.internet.defer import Deferred
+
 from tests.support import RedisTestCase
 from txthoonk import _overview, _rounds
 from txthoonk._rounds import Rounds
 from txthoonk._top_view import Sums
+from txthoonk.errors import ConnectionLost
 
 FEEDS = 1000
 MOST = 100
@@ -79,6 +82,17 @@ class RoundsTests(RedisTestCase):
                 self.assertEqual((rounds.sums, rounds.turn), (None, None))
             self.assertEqual(counts[-1], FEEDS + 1)
             self.assertGreater(len(counts), 50)  # it says so again and again
+
+    async def test_outage(self) -> None:
+        """After a lost connection a round begins again: its place on another server is nowhere."""
+        rounds = self.rounds(most=MOST)
+        await rounds.look()
+        self.publisher.redis.abort()
+        await self.assertFailure(Deferred.fromCoroutine(rounds.look()), ConnectionLost)
+        rounds._redis = rounds._names._redis = (await self.pub()).redis
+        await rounds.look()
+        assert rounds.turn is not None
+        self.assertLess(rounds.turn[0], 2 * MOST)
 
     async def test_named(self) -> None:
         """Feeds that are named are looked at, and no others."""
