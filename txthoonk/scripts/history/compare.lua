@@ -15,14 +15,15 @@
 -- Events: none
 -- Cost: O(m) for m feeds
 
-local keys, reply = {unpack(KEYS)}, {}
+local reply = {}
 for at = 1, #ARGV do
-  local config, revision, publishes, items = unpack(keys, 4 * at - 2, 4 * at + 1)
+  local first = 4 * at - 2
+  local config, revision, publishes, items = KEYS[first], KEYS[first + 1], KEYS[first + 2], KEYS[first + 3]
   local standing = false
-  if redis.call('SISMEMBER', keys[1], ARGV[at]) == 1 then
+  if redis.call('SISMEMBER', KEYS[1], ARGV[at]) == 1 then
     local count = redis.call('GET', publishes) or '0'
-    local epoch, top, counted, length = unpack(
-      redis.call('HMGET', revision, '\0epoch', '\0revision', '\0publishes', '\0length'))
+    local state = redis.call('HMGET', revision, '\0epoch', '\0revision', '\0publishes', '\0length')
+    local epoch, top, counted, length = state[1], state[2], state[3], state[4]
     local kept = tonumber(redis.call('HGET', config, 'history') or 0) or 0
     if epoch and (kept <= 0 or counted ~= count or tonumber(length) ~= redis.call('HLEN', items)) then
       epoch = ''
