@@ -18,7 +18,7 @@
 local reply = {}
 for at = 1, #ARGV do
   local first = 4 * at - 2
-  local config, revision, publishes, items = KEYS[first], KEYS[first + 1], KEYS[first + 2], KEYS[first + 3]
+  local config, revision, publishes, items = unpack(KEYS, first, first + 3)
   local standing = false
   if redis.call('SISMEMBER', KEYS[1], ARGV[at]) == 1 then
     local count = redis.call('GET', publishes) or '0'
