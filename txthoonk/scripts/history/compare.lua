@@ -15,19 +15,19 @@
 -- Events: none
 -- Cost: O(m) for m feeds
 
-local keys, reply = {unpack(KEYS)}, {}
-for at = 1, #ARGV do
-  local config, revision, publishes, items = unpack(keys, 4 * at - 2, 4 * at + 1)
-  local standing = false
-  if redis.call('SISMEMBER', keys[1], ARGV[at]) == 1 then
+local reply = {}
+for first = 2, #KEYS, 4 do
+  local config, revision, publishes, items = unpack(KEYS, first, first + 3)
+  local at, standing = (first + 2) / 4, false
+  if redis.call('SISMEMBER', KEYS[1], ARGV[at]) == 1 then
     local count = redis.call('GET', publishes) or '0'
-    local epoch, top, counted, length = unpack(
-      redis.call('HMGET', revision, '\0epoch', '\0revision', '\0publishes', '\0length'))
+    local state = redis.call('HMGET', revision, '\0epoch', '\0revision', '\0publishes', '\0length')
     local kept = tonumber(redis.call('HGET', config, 'history') or 0) or 0
-    if epoch and (kept <= 0 or counted ~= count or tonumber(length) ~= redis.call('HLEN', items)) then
-      epoch = ''
+    local known = kept > 0 and state[3] == count
+    if state[1] and not (known and tonumber(state[4]) == redis.call('HLEN', items)) then
+      state[1] = ''
     end
-    standing = {count, epoch, top}
+    standing = {count, state[1], state[2]}
   end
   reply[at] = standing
 end
