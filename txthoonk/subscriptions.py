@@ -120,7 +120,10 @@ class Subscription(AsyncIterator[Event]):
 
     def put(self, event: Event) -> bool:
         """Take an event, if there is room; whether there was."""
-        if len(self._events) >= self._limit:
+        room = self._limit - len(self._events)
+        if self._reserved and event.revision is not None:  # it can be read again later
+            room -= self._reserved
+        if room <= 0:
             return False
         self.force(event)
         return True

@@ -378,8 +378,11 @@ class ShippedTests(SynchronousTestCase):
                     rf"unpack\({each}(?:, (\d+))?(?:, (\d+))?\)", source
                 ):
                     used |= set(range(int(first or 1), int(last or 99) + 1))
-                for more in re.findall(rf"unpack\({each}, first, first \+ (\d+)\)", source):
-                    used |= set(range(1, int(more) + 2))
+                for begin, more in re.findall(
+                    rf"for first = (\d+), #{each}, .*\n.*unpack\({each}, first, first \+ (\d+)\)",
+                    source,
+                ):
+                    used |= set(range(int(begin), int(begin) + int(more) + 1))
                 # Whether it goes over what the last number stands for.
                 loops = (
                     f"#{each}" in source

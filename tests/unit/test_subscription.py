@@ -124,6 +124,17 @@ class RoomTests(SynchronousTestCase):
     def take(self, count: int = 1) -> list[Any]:
         return [self.successResultOf(self.subscription.next()) for _ in range(count)]
 
+    def test_reserved(self) -> None:
+        """An event that can be read again leaves free what others have reserved."""
+        subscription = Subscription("news*", limit=4)
+        self.assertEqual(subscription.reserve(3), 3)
+        kept = event(1)._replace(revision=1, epoch="a")
+        self.assertEqual([subscription.put(kept) for _ in range(2)], [True, False])
+        self.assertEqual([subscription.put(event(2)) for _ in range(4)], [True] * 3 + [False])
+        subscription.release(3)
+        self.successResultOf(subscription.next())
+        self.assertTrue(subscription.put(kept))
+
     def test_limit(self) -> None:
         """What finds no room is refused, unless it is forced."""
         self.assertEqual(free(Subscription("news")), LIMIT)

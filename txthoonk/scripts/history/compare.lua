@@ -16,19 +16,18 @@
 -- Cost: O(m) for m feeds
 
 local reply = {}
-for at = 1, #ARGV do
-  local first = 4 * at - 2
+for first = 2, #KEYS, 4 do
   local config, revision, publishes, items = unpack(KEYS, first, first + 3)
-  local standing = false
+  local at, standing = (first + 2) / 4, false
   if redis.call('SISMEMBER', KEYS[1], ARGV[at]) == 1 then
     local count = redis.call('GET', publishes) or '0'
     local state = redis.call('HMGET', revision, '\0epoch', '\0revision', '\0publishes', '\0length')
-    local epoch, top, counted, length = state[1], state[2], state[3], state[4]
     local kept = tonumber(redis.call('HGET', config, 'history') or 0) or 0
-    if epoch and (kept <= 0 or counted ~= count or tonumber(length) ~= redis.call('HLEN', items)) then
-      epoch = ''
+    local known = kept > 0 and state[3] == count
+    if state[1] and not (known and tonumber(state[4]) == redis.call('HLEN', items)) then
+      state[1] = ''
     end
-    standing = {count, epoch, top}
+    standing = {count, state[1], state[2]}
   end
   reply[at] = standing
 end
