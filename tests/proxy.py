@@ -27,6 +27,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from twisted.internet.address import UNIXAddress
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint
 from twisted.internet.interfaces import IHalfCloseableProtocol
@@ -199,7 +200,8 @@ class _Side(Protocol):
         self.open = False
 
     def connectionMade(self) -> None:
-        self.transport.setTcpNoDelay(True)
+        if not isinstance(self.transport.getPeer(), UNIXAddress):  # Twisted 24.7 fails there
+            self.transport.setTcpNoDelay(True)
         self.open = True
         self._link.connected(self)
 

@@ -19,6 +19,7 @@ from twisted.internet.interfaces import (
 )
 from twisted.internet.ssl import (
     Certificate,
+    CertificateOptions,
     optionsForClientTLS,
     platformTrust,
     trustRootFromCertificates,
@@ -33,7 +34,8 @@ __all__ = ["Secured", "options", "read_authorities"]
 # By name: without the extra mypy knows nothing of them.  And Twisted 24 goes on where
 # service-identity is missing, and then looks at nothing but the common name.
 _WrongHost: Any = importlib.import_module("service_identity").VerificationError
-_OpenSSLError: Any = importlib.import_module("OpenSSL.SSL").Error
+_verify_hostname: Any = importlib.import_module("service_identity.pyopenssl").verify_hostname
+_SSL: Any = importlib.import_module("OpenSSL.SSL")
 
 _CERTIFICATE = re.compile(b"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.S)
 
@@ -72,9 +74,40 @@ def options(host: str, authorities: tuple[bytes, ...]) -> IOpenSSLClientConnecti
     :raises UnicodeError: for what cannot be the name of a host.
     """
     trusted = [Certificate.loadPEM(pem) for pem in authorities]
-    return optionsForClientTLS(
-        host, trustRoot=trustRootFromCertificates(trusted) if trusted else platformTrust()
-    )
+    roots = trustRootFromCertificates(trusted) if trusted else platformTrust()
+    made: IOpenSSLClientConnectionCreator
+    if "_" in host and host.isascii():
+        made = _Underscored(host, roots)
+    else:
+        made = optionsForClientTLS(host, trustRoot=roots)
+    return made
+
+
+@implementer(IOpenSSLClientConnectionCreator)
+class _Underscored:
+    """Checks the name of a host that has an underscore, which Twisted's own refuses.
+
+    It does the same: the server is told the name, and what is written before it has shown a
+    certificate for that name is not sent.
+    """
+
+    def __init__(self, host: str, roots: Any) -> None:
+        self._host = host
+        self._context = CertificateOptions(trustRoot=roots).getContext()
+        self._context.set_info_callback(self._progress)
+
+    def clientConnectionForTLS(self, tlsProtocol: Any) -> Any:
+        connection = _SSL.Connection(self._context, None)
+        connection.set_app_data(tlsProtocol)
+        connection.set_tlsext_host_name(self._host.encode("ascii"))
+        return connection
+
+    def _progress(self, connection: Any, where: int, _: int) -> None:
+        if where & _SSL.SSL_CB_HANDSHAKE_DONE:
+            try:
+                _verify_hostname(connection, self._host)
+            except BaseException:  # noqa: BLE001  (OpenSSL would go on: whatever it is, it ends)
+                connection.get_app_data().failVerification(Failure())
 
 
 @implementer(IStreamClientEndpoint)
@@ -126,7 +159,7 @@ class Secured:
         error = reason.value
         if isinstance(error, _WrongHost):
             text = f"the certificate of {self._place} is for another host than {self._host!r}"
-        elif not isinstance(error, _OpenSSLError):
+        elif not isinstance(error, _SSL.Error):
             return reason
         elif "certificate verify failed" in str(error):
             text = (

@@ -116,11 +116,14 @@ class AddressTests(HostsTestCase):
 class EncryptedTests(HostsTestCase):
     """With TLS it is the same, and the certificate must have the address."""
 
-    async def serve(self, *hosts: str) -> int:
+    async def server(self, *hosts: str) -> TLSServer:
         server = TLSServer(self.target, OURS.server(*hosts), reactor)
         await server.start()
         self.addCleanup(server.stop)
-        return server.port
+        return server
+
+    async def serve(self, *hosts: str) -> int:
+        return (await self.server(*hosts)).port
 
     def trusted(self) -> str:
         """Give a folder with the authority's certificate."""
@@ -140,6 +143,34 @@ class EncryptedTests(HostsTestCase):
         ):
             await self.answers(f"tls:{words}")
         self.assertEqual(self.resolver.asked, [])
+
+    async def test_underscore(self) -> None:
+        """A certificate for a name with an underscore is taken for that one, and no other."""
+        authority = f"{self.trusted()}/ca.pem"
+        for names, taken in (
+            (("my_redis", "other"), True),
+            (("my-redis", "myredis", "127.0.0.1"), False),
+            (("my_redis.other",), False),
+        ):
+            server = await self.server(*names)
+            place = f"rediss://my_redis:{server.port}"
+            if taken:
+                await self.answers(place, ca_file=authority)
+                continue
+            with self.assertRaises(ConnectionLost) as raised:
+                await self.answers(place, ca_file=authority)
+            self.assertIn("is for another host than 'my_redis'", str(raised.exception))
+            self.assertEqual(server.received, b"")
+
+    async def test_underscore_untrusted(self) -> None:
+        """One that nobody vouches for is not."""
+        server = await self.server("my_redis")
+        other = Path(self.trusted()) / "ca.pem"
+        other.write_bytes(Authority("another authority").pem)
+        with self.assertRaises(ConnectionLost) as raised:
+            await self.answers(f"rediss://my_redis:{server.port}", ca_file=str(other))
+        self.assertIn("is not trusted", str(raised.exception))
+        self.assertEqual(server.received, b"")
 
     async def test_other_address(self) -> None:
         """One for another address, or for a name, is not."""

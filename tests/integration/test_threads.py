@@ -20,6 +20,7 @@ from tests.integration.test_worker import WorkerTestCase
 from tests.proxy import Proxy
 from tests.server_support import until
 from tests.support import Recorder, server_url
+from txthoonk._renewal import renewal_of
 from txthoonk.errors import JobNotClaimed, WrongThread
 from txthoonk.protocol import Redis
 from txthoonk.service import Thoonk
@@ -147,7 +148,7 @@ class ProgressTests(WorkerTestCase):
         worker = self.work(handler, 2, in_thread=True)
         await begun.wait(2)
         await self.job.cancel("a")
-        worker._renew()
+        renewal_of(self.thoonk, reactor).renew()
         await until(lambda: len(worker.running_jobs) == 1)
         await self.rounds()
         self.assertEqual(await self.stats(), (2, 1, 0, 0))

@@ -94,7 +94,7 @@ class FormsTests(SynchronousTestCase):
         self.assertIsInstance(host, HostnameEndpoint)
         self.assertIn("h:6380", repr(host))
         self.assertIsInstance(parse_url("unix:///s").endpoint(reactor), UNIXClientEndpoint)
-        for url in ("rediss://h:6380", "rediss://10.0.0.1", "rediss://[::1]:6380"):
+        for url in ("rediss://h:6380", "rediss://h_h", "rediss://10.0.0.1", "rediss://[::1]:6380"):
             self.assertIsInstance(parse_url(url).endpoint(reactor), Secured)
 
     def test_password_is_not_shown(self) -> None:
@@ -383,7 +383,7 @@ class TrustTests(RefusingTestCase):
 
     def test_host(self) -> None:
         """A host that no certificate can name."""
-        for host in ("h_h", "a..b", "x" * 64):
+        for host in ("a..b", "x" * 64):
             self.assertIn(host, self.refuse(f"rediss://{host}"))
 
     def test_without_the_extra(self) -> None:
@@ -492,7 +492,7 @@ class RefusedTests(RefusingTestCase):
             f"redis://:{SECRET}@h:99999",
             f"rediss://me:{SECRET}@h/one",
             f"redis:///me:{SECRET}@h/1",
-            f"rediss://me:{SECRET}@h_h",
+            f"rediss://me:{SECRET}@a..b",
             f"unix://:{SECRET}@/s?db=x",
         ):
             text = self.refuse(url)
