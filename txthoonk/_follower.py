@@ -41,6 +41,7 @@ from txthoonk._source import Source
 from txthoonk.errors import (
     ConnectionLost,
     FeedDoesNotExist,
+    FeedNotConfigured,
     NotSent,
     ResponseError,
     ThoonkError,
@@ -408,13 +409,13 @@ class Follower:
                 if isinstance(error, NotSent) and not self._is_started:
                     raise
                 await self._still(turn, self._present_reader.available())
-            except ResponseError as error:
+            except (ResponseError, FeedNotConfigured) as error:
                 if self._strict and not self._is_started:
                     raise
                 failures += 1
                 await self._put_off(turn, error, failures)
 
-    async def _put_off(self, turn: int, error: ResponseError, failures: int) -> None:
+    async def _put_off(self, turn: int, error: ThoonkError, failures: int) -> None:
         """Wait before the next attempt to read; live events are held meanwhile."""
         if turn != self._turn:
             raise _Superseded

@@ -24,7 +24,13 @@ from txthoonk._history import Standing, compare, look
 from txthoonk._keys import SEPARATOR, feed_channel
 from txthoonk._roles import Reader
 from txthoonk._source import Source
-from txthoonk.errors import ConnectionLost, FeedDoesNotExist, InvalidResponse, ResponseError
+from txthoonk.errors import (
+    ConnectionLost,
+    FeedDoesNotExist,
+    FeedNotConfigured,
+    InvalidResponse,
+    ResponseError,
+)
 from txthoonk.events import CHANNELS, ITEM_KINDS, Event, item_channel
 
 __all__ = ["ALL_KINDS", "Pattern", "Sources"]
@@ -318,7 +324,7 @@ class Sources:
                     await reader.ping()
                     for one in _live(source):
                         one.compare(standing)
-            except ResponseError as error:
+            except (ResponseError, FeedNotConfigured) as error:
                 self._log.warn(
                     "feed {feed!r} cannot be checked: {error}", feed=source.feed, error=error
                 )

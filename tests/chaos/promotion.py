@@ -154,9 +154,12 @@ async def run(reactor: Any) -> str:
 
 async def play(pair: Pair, traffic: Traffic) -> str:
     await traffic.start()
-    for _ in range(ROUNDS):
+    for number in range(ROUNDS):
         await traffic.go_on()
-        await pair.promote()
+        await pair.promote(name=number % 2 == 0)
+        if number % 2:  # the name follows when the old master has been left already
+            await traffic.until(lambda: traffic.producer.state == "disconnected")
+            pair.rename()
     await traffic.go_on()
     await traffic.finish()
     await followed(pair, traffic)

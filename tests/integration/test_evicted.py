@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import LogLevel, globalLogPublisher
 
 from tests.server_support import ServerTestCase
-from tests.support import RedisTestCase
+from tests.support import Recorder, RedisTestCase, server_url
 from txthoonk import Thoonk
 from txthoonk.errors import ClusterNotSupported, FeedNotConfigured
 from txthoonk.testing import RedisServer
@@ -89,6 +89,27 @@ class EvictedTests(RedisTestCase):
         await self.pub_.set_config("x", {"type": "feed", "max_length": 2, "serializer": "json"})
         await feed.publish([3], "3")
         self.assertEqual(await feed.get_all(), {"2": [2], "3": [3]})
+
+    async def test_subscription(self) -> None:
+        """A subscription says that the feed cannot be read, and goes on when it can be again."""
+        thoonk = Thoonk(await server_url(), reactor)
+        self.addCleanup(thoonk.close)
+        await thoonk.connect()
+        feed = await self.pub_.feed("x", {"history": 5})
+        heard = Recorder()
+        await thoonk.subscribe("x", heard)
+        await self.lose("x")
+        await self.raw.send("CLIENT", "KILL", "TYPE", "pubsub")
+        ((event,),) = await heard.wait(1)
+        self.assertEqual(event.kind, "resync")
+        self.assertIn("configuration of feed 'x' is gone", event.reason)
+        await self.assertFailure(thoonk.subscribe("x"), FeedNotConfigured)
+        await self.pub_.set_config("x", {"type": "feed", "history": 5})
+        await feed.publish("item", "1")
+        while heard.calls[-1][0].kind != "publish":
+            await heard.wait(len(heard.calls) + 1)
+        self.assertEqual(heard.calls[-1][0].id, "1")
+        self.assertEqual(self.flushLoggedErrors(), [])
 
     async def test_feed_without_any(self) -> None:
         """A plain feed of txthoonk 0.1 may have none, and works."""

@@ -9,12 +9,13 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
+from twisted.logger import globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from txthoonk import _renewal
 from txthoonk._connection import FIRST_DELAY, LAST_DELAY
 from txthoonk._renewal import LONGEST, MOST_FEEDS, SHORTEST, Renewal, renewal_of
-from txthoonk.errors import ConnectionLost, ResponseError
+from txthoonk.errors import ConnectionLost, ResponseError, from_reply
 from txthoonk.types import Claim
 
 
@@ -193,6 +194,28 @@ class CallTests(RenewalTestCase):
             self.assertEqual(len(self.flushLoggedErrors(ResponseError)), logged)
         self.clock.advance(LONGEST)
         self.assertEqual(len(self.pub.calls), 1)
+
+    def test_passes(self) -> None:
+        """What passes is one line in the log, and no traceback."""
+        lines: list[str] = []
+
+        def observe(event: Any) -> None:
+            lines.append(event["log_format"].format(**event))
+
+        globalLogPublisher.addObserver(observe)
+        self.addCleanup(globalLogPublisher.removeObserver, observe)
+        self.add(Feed("x", "a"))
+        for text in (
+            "READONLY You can't write against a read only replica.",
+            "MISCONF Redis is configured to save RDB snapshots",
+            "NOPERM this user has no permissions to run the 'evalsha' command",
+        ):
+            self.clock.advance(LONGEST)
+            self.pub.calls.pop(0)[1].errback(from_reply(text))
+            (line,) = lines
+            self.assertIn(text.partition(" ")[2][-20:], line)
+            lines.clear()
+        self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_returning(self) -> None:
         """On a new connection all is renewed at once; for that it is known to the room."""

@@ -189,6 +189,14 @@ class ReplicaTests(ServersTestCase):
         self.clock.advance(INSIST)
         self.assertEqual(self.publisher(info("a", REPLICA)), [None])
 
+    def test_unknown(self) -> None:
+        """Where nobody may ask, each refused write is a reason to connect anew."""
+        for _ in range(3):
+            self.assertEqual(self.publisher(ResponseError("NOPERM")), [None])
+            self.refuse()
+            self.assertEqual(len(self.left), 1)
+            self.go_down()
+
     def test_late(self) -> None:
         """What an old connection has to say is no reason to leave the present one."""
         self.publisher(info("a"))

@@ -2,13 +2,13 @@
 -- but plain feeds have one; a plain feed of txthoonk 0.1 may have none. So it is gone where the
 -- feed must be of another type, or has kept a history, or where the server removes keys.
 local function not_configured(config, name, configured)
-  local count = redis.pcall('HLEN', config)
-  if count ~= 0 then
+  if redis.pcall('HLEN', config) ~= 0 then
     return
   end
-  local policy = string.match(redis.call('INFO', 'memory'), 'maxmemory_policy:(%S+)')
+  local memory = redis.pcall('INFO', 'memory')  -- which may be forbidden
+  local policy = type(memory) == 'string' and string.match(memory, 'maxmemory_policy:(%S+)')
   if configured or (policy and policy ~= 'noeviction') then
     return redis.error_reply("NOTCONFIGURED the configuration of feed '" .. name .. "' is gone "
-      .. "(maxmemory-policy is " .. tostring(policy) .. "): set it again, its type with it")
+      .. "(maxmemory-policy is " .. (policy or 'not known') .. "): set it again, its type with it")
   end
 end
