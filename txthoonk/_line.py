@@ -32,6 +32,7 @@ from txthoonk._passing import Passing, passes, passing
 from txthoonk._patience import Retry
 from txthoonk._repeated import Repeated
 from txthoonk._scripts import Script
+from txthoonk._slices import BIG
 from txthoonk.errors import (
     AuthenticationError,
     ConnectionLost,
@@ -50,7 +51,6 @@ if TYPE_CHECKING:
 __all__ = ["Line", "Scripts"]
 
 MOST = 100  # items that one script call takes
-BIG = 1_000_000  # bytes of items after which it takes no more
 TRIES = 100  # to end a wait, before its connection is given up
 BRIEF = 3.0  # seconds that BLMOVE waits at a time where a wait cannot be ended
 

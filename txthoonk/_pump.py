@@ -26,6 +26,7 @@ from txthoonk._passing import refused
 from txthoonk._patience import Retry
 from txthoonk._records import dump_failure
 from txthoonk._schedule import MOST, Schedule
+from txthoonk._slices import BIG
 from txthoonk._suspects import Suspects
 from txthoonk.errors import (
     ConnectionLost,
@@ -201,7 +202,10 @@ class Pump:
         time, _, statuses, claims, _ = reply
         for (words, _), status in zip(sent, statuses, strict=True):
             self._finished(words, status)
-        self.schedule.answered(self, claim, len(claims) // 3)
+        got = len(claims) // 3
+        # Where jobs are big, there are fewer than were asked for, and more may be there.
+        more = got == claim or sum(map(len, claims[1::3])) >= BIG
+        self.schedule.answered(self, claim, got, more)
         if self._outbox:
             self.schedule.speak(self)
         self._take(to_text(time), claims)

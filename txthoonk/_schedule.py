@@ -152,12 +152,16 @@ class Schedule:
         """Learn that a feed has something to say."""
         self._speaking[pump] = None
 
-    def answered(self, pump: Pump, claim: int, got: int) -> None:
-        """Learn how many jobs a call has brought, of those that were asked for."""
+    def answered(self, pump: Pump, claim: int, got: int, more: bool) -> None:
+        """Learn how many jobs a call has brought, of those that were asked for.
+
+        :param more: whether there may be more.
+        """
         self.asked -= claim
         if claim > got:
             # An ask costs a piece also where it brings nothing.
             self._shares.charge(pump, max(got, 1) - claim)
+        if not more:
             pump.ready = False
             self._empty[pump] = None
         self.update(pump)

@@ -105,7 +105,7 @@ class ScheduleTestCase(SynchronousTestCase):
 
     def got(self, name: str, claim: int = 1, got: int = 1) -> None:
         """Answer an ask: so many jobs, which begin at once."""
-        self.schedule.answered(self.pump(name), claim, got)
+        self.schedule.answered(self.pump(name), claim, got, got == claim)
         self.schedule.working += got
         self.schedule.fill()
 
