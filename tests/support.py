@@ -116,8 +116,8 @@ async def looked(raw: Any, feed: str) -> None:
     :param raw: a client that gives bytes.
     """
     (run_id,) = re.findall(rb"run_id:(\w+)", await raw.send("INFO", "server"))
-    seconds, _ = await raw.send("TIME")
-    seen = f"{(int(seconds) - 31) * 1000} {run_id.decode()}"
+    seconds, microseconds = map(int, await raw.send("TIME"))
+    seen = f"{(seconds - 31) * 1000 + microseconds / 1000:.3f} {run_id.decode()}"
     await raw.send("SET", f"feed.overdue:{feed}", seen)
 
 
