@@ -110,6 +110,17 @@ def pairs(flat: Any) -> list[tuple[Any, Any]]:
     return list(zip(flat[::2], flat[1::2], strict=True))
 
 
+async def looked(raw: Any, feed: str) -> None:
+    """Note that a look half a minute ago has found claims too old: the next one ends them.
+
+    :param raw: a client that gives bytes.
+    """
+    (run_id,) = re.findall(rb"run_id:(\w+)", await raw.send("INFO", "server"))
+    seconds, microseconds = map(int, await raw.send("TIME"))
+    seen = f"{(seconds - 31) * 1000 + microseconds / 1000:.3f} {run_id.decode()}"
+    await raw.send("SET", f"feed.overdue:{feed}", seen)
+
+
 class Spy(RedisSubscriber):
     """An observer beside txthoonk: every message of every channel, as bytes."""
 
@@ -224,10 +235,7 @@ class RedisTestCase(TestCase):
 
     async def looked(self, feed: str = "x") -> None:
         """Note that a look half a minute ago has found claims too old: the next one ends them."""
-        server = await self.raw.send("INFO", "server")
-        (run_id,) = re.findall(rb"run_id:(\w+)", server)
-        seen = f"{await self.now() - 31_000:.3f} {run_id.decode()}"
-        await self.raw.send("SET", f"feed.overdue:{feed}", seen)
+        await looked(self.raw, feed)
 
     async def client_id(self, *kind: str) -> int:
         """Give Redis' number of the newest client of a kind, such as ``TYPE pubsub``."""

@@ -29,7 +29,7 @@ MOST = 100  # delayed jobs that one call puts into the line
 LEAST_WAIT = 0.005  # seconds from one look to the next
 MOST_WAIT = 3600.0
 SETTLING = 1.0  # seconds from a change of the configuration to the look for what it means
-_TIME = re.compile("[0-9]{1,15}")  # milliseconds
+_TIME = re.compile("[0-9]{1,100}")  # milliseconds
 MARGIN = 0.001  # seconds; the server's times are told in whole milliseconds
 
 

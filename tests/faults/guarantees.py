@@ -15,6 +15,7 @@ from tests.faults.calls import MANY
 from tests.faults.laboratory import age
 from tests.faults.outcomes import Reference, plain
 from tests.faults.states import FEED
+from tests.support import looked
 from txthoonk._putting import MOST_ITEMS
 from txthoonk.types import Job, PythonQueue, Queue
 
@@ -41,6 +42,7 @@ async def left_in(lab: Any, line: Any) -> list[Any]:
     if isinstance(line, Job):
         await lab.raw.send("HSET", f"feed.config:{FEED}", "max_failures", 100)
         await age(lab.raw, "claimed")
+        await looked(lab.raw, FEED)
     await line.maintenance()
     for part in ("transit", "delivering"):
         check(not await lab.raw.exists(f"feed.{part}:{FEED}"), part, "is not empty")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import attr
@@ -17,6 +16,7 @@ from tests.model.machine import ModelTestCase
 from tests.model.steps import CLIENTS, CUTS, HISTORIES, NUMBERS, SELDOM, batches, weighted
 from tests.model.taking import Get, TakingMachine
 from tests.model.verbs import Verb
+from tests.support import looked
 from txthoonk import Claim, Job
 from txthoonk.errors import JobNotClaimed
 
@@ -319,11 +319,7 @@ class JobMachine(TakingMachine):
         await feed.put(item, id_=id_)
 
     async def looked(self) -> None:
-        raw, name = self.world.raw, self.feeds[0].name
-        (run_id,) = re.findall(rb"run_id:(\w+)", await raw.send("INFO", "server"))
-        seconds, _ = await raw.send("TIME")
-        seen = f"{(int(seconds) - 31) * 1000} {run_id.decode()}"
-        await raw.send("SET", f"feed.overdue:{name}", seen)
+        await looked(self.world.raw, self.feeds[0].name)
 
     async def age(self, state: Any) -> None:
         """Make claims and delayed jobs older, as the model does."""

@@ -9,6 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.unit.wire import Connection, Endpoint, outcome
 from txthoonk import _claims
+from txthoonk._forgetting import MOST
 from txthoonk.client import ThoonkPub
 from txthoonk.errors import ConnectionLost, InvalidItem, JobNotClaimed
 from txthoonk.protocol import Redis
@@ -146,7 +147,15 @@ class EndTests(ClaimTestCase):
         claim = self.get()
         for name in (claim, "a"):
             fired = self.ends(
-                self.job.finish(name), b"0", b"a", claim.token.encode(), b"", b"0", b"0", b""
+                self.job.finish(name),
+                b"0",
+                b"%d" % MOST,
+                b"a",
+                claim.token.encode(),
+                b"",
+                b"0",
+                b"0",
+                b"",
             )
             self.assertEqual(self.claims.tokens, {"a": claim.token})
         self.finished(1)
@@ -157,14 +166,14 @@ class EndTests(ClaimTestCase):
     def test_claimed_elsewhere(self) -> None:
         """An id that was not claimed here stands for whichever claim there is."""
         self.get("b")
-        self.ends(self.job.finish("a"), b"0", b"a", b"", b"", b"0", b"0", b"")
+        self.ends(self.job.finish("a"), b"0", b"%d" % MOST, b"a", b"", b"", b"0", b"0", b"")
 
     def test_late_finish(self) -> None:
         """Who has lost a claim is told so; a later claim of the job stays."""
         first, second = self.get(time="5.5"), self.get(time="6.5")
         late = self.ends(
             self.job.finish(first, "done"),
-            *(b"0", b"a", first.token.encode(), b"", b"0", b"1", b"done"),
+            *(b"0", b"%d" % MOST, b"a", first.token.encode(), b"", b"0", b"1", b"done"),
         )
         self.finished(b"NOTCLAIMED job 'a' of feed 'j' is not claimed")
         self.assertEqual([type(error) for error in late], [JobNotClaimed])

@@ -82,7 +82,7 @@ class GetTests(SynchronousTestCase):
         self.main.answer([0, None, b"60000", b"60000"])
         (expired,) = self.main.sent()
         self.assertEqual(expired[0], b"job/expire_claims")
-        self.main.answer([1, 1, 0, 0])
+        self.main.answer([1, 1, 0, 0, None])
         self.clock.advance(LEAST_WAIT)
         self.assertEqual(self.main.sent(), [DUE])
 

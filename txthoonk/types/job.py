@@ -45,9 +45,10 @@ _PROGRESS = load("job/progress")
 class Job(JobResults):
     """A line of jobs.  A job is claimed by one worker, and stays until it is finished.
 
-    With ``timeout`` (seconds) in its configuration, claims that are older are cancelled as
-    soon as that is so, by whoever waits for jobs, and by :meth:`maintenance`; with
-    ``max_failures`` a job is stalled instead, once so many of its claims were cancelled.
+    With ``timeout`` (seconds) in its configuration, claims that are older are cancelled by
+    whoever waits for jobs, and by :meth:`maintenance`, half of that time later (at most 30
+    seconds) if they are not renewed then; with ``max_failures`` a job is stalled instead, once
+    so many of its claims were cancelled.
 
     ``keep_results_for`` (seconds) and ``keep_results`` (how many) say which results are kept
     where :meth:`finish` does not; ``keep_stalled_for`` and ``keep_stalled`` which stalled jobs
@@ -375,8 +376,9 @@ class Job(JobResults):
     def maintenance(self) -> Deferred[dict[str, int]]:
         """Do what :meth:`Queue.maintenance` does, and end claims that are too old.
 
-        A claim older than ``timeout`` in the feed's configuration is cancelled; if that
-        makes ``max_failures`` cancellations, the job is stalled instead.  Delayed jobs that
+        A claim older than ``timeout`` in the feed's configuration is cancelled, if an earlier
+        pass, half of that time or 30 seconds before, has found it too old as well; if that makes
+        ``max_failures`` cancellations, the job is stalled instead.  Delayed jobs that
         are due come into the line; stalled ones that shall not be kept are retracted.
 
         :return: fires the counts of a queue, how many claims were ``cancelled``, and how many

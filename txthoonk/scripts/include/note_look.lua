@@ -9,7 +9,7 @@ local function note_look(overdue, claimed, time, look)
     return false
   end
   if not look.seen or time - look.seen >= look.chance then
-    redis.call('SET', overdue, string.format('%.17g', time) .. ' ' .. look.server, 'PX', 86400000)
+    redis.call('SET', overdue, string.format('%.17g', time) .. ' ' .. look.server, 'PX', 604800000)
     look.seen = time
   end
   return string.format('%.0f', math.ceil(look.seen + look.chance - time))
