@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Health", "Retry"]
 
+MOST_CHECKS = 200  # lines in one turn of the reactor
+
 
 class Retry:
     """When to try again to wait, after attempts that failed in a row.
@@ -107,6 +109,8 @@ class Health:
         self._results: set[Results] = set()
         self._suspects: dict[RedisProtocol, Silence] = {}
         self._timer: IDelayedCall | None = None
+        self._unchecked: list[Line] = []
+        self._going_on: IDelayedCall | None = None
 
     # -- who waits --------------------------------------------------------------
 
@@ -151,6 +155,9 @@ class Health:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if self._going_on is not None:
+            self._going_on.cancel()
+            self._going_on = None
 
     # -- checks -----------------------------------------------------------------
 
@@ -167,14 +174,25 @@ class Health:
         """Find out which connections are alive; see :class:`Health`."""
         if not self._interval:
             return
-        for line in list(self._lines):
-            line.check()
+        self._unchecked = list(self._lines)
+        if self._going_on is None:
+            self._check_lines()
         subscriber = self._room.present_subscriber
         wanted = self._results or self._room.listening
         if wanted and subscriber is not None and subscriber not in self._suspects:
             self.suspect(subscriber)
             asked = subscriber.request((b"PING",)).addCallback(check_pong)
             asked.addBoth(self._pong, subscriber)
+
+    def _check_lines(self) -> None:
+        """Check some lines, and the others in turns of their own."""
+        self._going_on = None
+        some, self._unchecked = self._unchecked[:MOST_CHECKS], self._unchecked[MOST_CHECKS:]
+        for line in some:
+            if line in self._lines:
+                line.check()
+        if self._unchecked and self._lines:
+            self._going_on = self._room.reactor.callLater(0, self._check_lines)
 
     def _pong(self, reply: Any, subscriber: RedisProtocol) -> None:
         self.clear(subscriber)

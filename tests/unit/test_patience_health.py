@@ -12,12 +12,23 @@ from tests.unit.patience import (
 )
 from tests.unit.wire import Connection, lose
 from txthoonk._line import TRIES
-from txthoonk._patience import Health
+from txthoonk._patience import MOST_CHECKS, Health
 from txthoonk._waiting import SPARE_TIMEOUT
 from txthoonk.errors import ConnectionLost
 from txthoonk.types import Queue
 
 NO = Exception("NOPERM this user has no permissions to run the 'client' command")
+
+
+class Checked:
+    """A line that notes that it is checked."""
+
+    def __init__(self, checked: list[int]) -> None:
+        self._checked = checked
+
+    def check(self) -> None:
+        """Note it."""
+        self._checked.append(1)
 
 
 class HealthTests(PatienceTestCase):
@@ -49,6 +60,21 @@ class HealthTests(PatienceTestCase):
         self.clock.advance(REPLY + 1)
         self.assertFalse(waiting.transport.disconnected)
         self.leave(get)
+
+    def test_many(self) -> None:
+        """Many lines are checked some at a time, and others get their turn in between."""
+        checked: list[int] = []
+        health = Health(self.room, HEALTH, REPLY)
+        lines = [Checked(checked) for _ in range(2 * MOST_CHECKS + 50)]
+        for line in lines:
+            health.blocked(line)  # type: ignore[arg-type]
+        health.check()
+        self.assertEqual(len(checked), MOST_CHECKS)
+        self.clock.advance(0)
+        self.assertEqual(checked, [1] * len(lines))
+        health.check()
+        health.stop()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_vanished(self) -> None:
         """A wait that was ended, and is not answered, has lost its connection."""
