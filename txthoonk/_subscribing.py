@@ -19,7 +19,7 @@ from txthoonk._replay import UNRECORDED, Position
 from txthoonk._roles import Reader
 from txthoonk._source import Source
 from txthoonk._sources import ALL_KINDS, Sources
-from txthoonk.errors import ConnectionLost, NotSent, ResponseError
+from txthoonk.errors import ConnectionLost, NotSent, ThoonkError
 from txthoonk.events import Event
 from txthoonk.subscriptions import Subscription
 
@@ -121,7 +121,7 @@ class _Passing(Follower):
             self._pattern.settled(self.feed)
         await super()._wait(turn, waiting)
 
-    async def _put_off(self, turn: int, error: ResponseError, failures: int) -> None:
+    async def _put_off(self, turn: int, error: ThoonkError, failures: int) -> None:
         self._pattern.settled(self.feed)
         await super()._put_off(turn, error, failures)
 
