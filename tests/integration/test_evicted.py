@@ -15,7 +15,7 @@ from twisted.logger import LogLevel, globalLogPublisher
 from tests.server_support import ServerTestCase
 from tests.support import Recorder, RedisTestCase, server_url
 from txthoonk import Thoonk
-from txthoonk.errors import ClusterNotSupported, FeedNotConfigured
+from txthoonk.errors import FeedNotConfigured
 from txthoonk.testing import RedisServer
 
 reactor: Any = installed_reactor
@@ -152,10 +152,3 @@ class ConnectTests(ServerTestCase):
         options = ("--replicaof", "127.0.0.1", "1")
         (warning,) = await self.said(await self.server(arguments=options).start())
         self.assertIn("a read-only replica of 127.0.0.1:1", warning)
-
-    async def test_cluster(self) -> None:
-        """A node of a cluster is refused at once."""
-        server = await self.server(port=0, arguments=("--cluster-enabled", "yes")).start()
-        thoonk = Thoonk(server.url, reactor)
-        error = await self.assertFailure(thoonk.connect(), ClusterNotSupported)
-        self.assertIn("node of a Redis Cluster", str(error))

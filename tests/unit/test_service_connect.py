@@ -6,8 +6,14 @@ from twisted.internet.defer import CancelledError
 
 from tests.unit.connections import SECRET
 from tests.unit.test_service import ServiceTestCase
-from tests.unit.wire import outcome
-from txthoonk.errors import AuthenticationError, ConnectionLost, InvalidInput, ResponseError
+from tests.unit.wire import outcome, resp
+from txthoonk.errors import (
+    AuthenticationError,
+    ClusterNotSupported,
+    ConnectionLost,
+    InvalidInput,
+    ResponseError,
+)
 from txthoonk.types import Queue
 
 
@@ -139,6 +145,18 @@ class ConnectTests(ServiceTestCase):
         self.endpoint.accept().answer(b"-NOAUTH Authentication required.\r\n")
         self.settle()
         self.assertIsInstance(failed[0], AuthenticationError)
+        self.nothing_left()
+
+    def test_cluster(self) -> None:
+        """So does a node of a cluster."""
+        failed = outcome(self.make().connect())
+        self.clock.advance(0)
+        peer = self.endpoint.accept()
+        peer.answer()
+        peer.answer(resp("# Server\r\nrun_id:a\r\n# Cluster\r\ncluster_enabled:1\r\n"))
+        self.settle()
+        self.assertIsInstance(failed[0], ClusterNotSupported)
+        self.assertIn("redis://there/0 leads to a node of a Redis Cluster", str(failed[0]))
         self.nothing_left()
 
     def test_passing_refusals(self) -> None:
