@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 from tests.unit.test_service import ServiceTestCase
@@ -42,6 +43,19 @@ class OutageTests(ServiceTestCase):
         self.sub = self.accept()
         self.assertIs(self.successResultOf(waiting), thoonk)
         self.assertEqual(thoonk.state, "connected")
+        self.stop()
+
+    def test_claims_to_renew(self) -> None:
+        """While workers hold claims, an attempt to connect waits no longer than they say."""
+        thoonk = self.come_up(retry_policy=None)
+        self.assertGreater(thoonk._back_off(30), 10)
+        thoonk.waiting_room.renewal = SimpleNamespace(longest_rest=lambda: 0.3)  # type: ignore[assignment]
+        self.lose_both()
+        self.clock.advance(0.3)
+        self.clock.advance(0)
+        self.accept_both()
+        self.assertEqual((thoonk.state, thoonk._back_off(30)), ("connected", 0.3))
+        thoonk.waiting_room.renewal = None
         self.stop()
 
     def test_state_changed_fails(self) -> None:
