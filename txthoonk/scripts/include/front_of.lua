@@ -8,9 +8,9 @@ local function front_of(ids, items, held, count, arrival, item)
     found[1], contents[1], seen[arrival], size = arrival, item, true, #item
   end
   while #found < count and looked < 1000 and size < 1000000 do
-    -- One, four, sixteen, ...: how big the next ones are is not known before they are read.
+    -- One, sixteen, ...: how big the next ones are is not known before they are read.
     local some = redis.call('LRANGE', ids, -looked - math.min(step, count - #found), -looked - 1)
-    step = 4 * step
+    step = 16 * step
     if #some == 0 then
       break
     end
