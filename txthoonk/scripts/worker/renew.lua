@@ -27,6 +27,10 @@ local time = now()
 redis.call('HDEL', KEYS[3], '')
 for first = 1, #KEYS, 4 do
   local claimed, claims, workers, config = unpack(KEYS, first, first + 3)
+  local timeout = redis.pcall('HGET', config, 'timeout')
+  if type(timeout) == 'table' and not string.find(timeout.err, 'WRONGTYPE', 1, true) then
+    return timeout
+  end
   local lost, last = {}, at + 2 + 2 * ARGV[at + 2]
   for index = at + 3, last, 2 do
     local id, token = ARGV[index], ARGV[index + 1]
@@ -40,7 +44,6 @@ for first = 1, #KEYS, 4 do
   if redis.call('EXISTS', config) == 1 then
     tell_worker(workers, ARGV[at], ARGV[at + 1], time, most)
   end
-  local timeout = redis.pcall('HGET', config, 'timeout')
   reply[#reply + 1] = type(timeout) == 'string' and timeout
   reply[#reply + 1] = lost
   at = last + 1
