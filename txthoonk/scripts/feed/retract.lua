@@ -50,11 +50,11 @@ if failure or not (item or score) then
 end
 local events = {'retract', retract, id, false}
 return change(function(undo)
-  void_history(undo, log)
   redis.call('ZREM', ids, id)
-  undo[1] = score and function() redis.call('ZADD', ids, score, id) end
+  undo[#undo + 1] = score and function() redis.call('ZADD', ids, score, id) end
+  void_history(undo, log)
   redis.call('HDEL', items, id)
-  undo[2] = item and function() redis.call('HSET', items, id, item) end
+  undo[#undo + 1] = item and function() redis.call('HSET', items, id, item) end
   announce(events, log)
   keep_history(log, events)
   return 1

@@ -56,7 +56,7 @@ return change(function(undo)
   void_history(undo, log)
   may_move(claims, claimed)
   redis.call('HINCRBY', cancelled, id, 1)
-  undo[1] = function()
+  undo[#undo + 1] = function()
     if redis.call('HINCRBY', cancelled, id, -1) == 0 then
       redis.call('HDEL', cancelled, id)
     end

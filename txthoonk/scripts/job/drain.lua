@@ -68,7 +68,6 @@ for index, id in ipairs(some) do
 end
 log = #events > 0 and log
 return change(function(undo)
-  void_history(undo, log)
   if line then
     local front = {}
     for index = #some, 1, -1 do
@@ -79,6 +78,7 @@ return change(function(undo)
   -- No id has a NUL: whether they may be removed, which could not be taken back.
   redis.call('ZREM', published, '\0')
   redis.call('HDEL', items, '\0')
+  void_history(undo, log)
   announce(events, log)
   if not line then
     redis.call('ZREM', delayed, unpack(some))

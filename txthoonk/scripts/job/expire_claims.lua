@@ -108,4 +108,6 @@ for _, id in ipairs(old) do
     return failure
   end
 end
-return {#old, cancels, stalls, drops, note_look(overdue, claimed, time, look)}
+-- What is done is done, also where the look cannot be noted: then there is another one.
+local noted, following = pcall(note_look, overdue, claimed, time, look)
+return {#old, cancels, stalls, drops, noted and following or false}

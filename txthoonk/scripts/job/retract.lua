@@ -34,6 +34,7 @@
 --- include not_configured
 --- include open_feed
 --- include open_history
+--- include first_write
 --- include change
 --- include void_history
 --- include remove_field
@@ -57,6 +58,7 @@ local log = open_history(limit, event, revision, history, publishes, items)
 local events = {'retract', false, id, false}
 
 return change(function(undo)
+  first_write(feeds)
   void_history(undo, log)
   for _, key in ipairs({items, later, cancelled, claims, failures, progress}) do
     remove_field(undo, key, id)

@@ -48,10 +48,10 @@ end
 local log = open_history(limit, event, revision, history, publishes, items)
 local events = {'retry', channel, id, false}
 return change(function(undo)
-  void_history(undo, log)
   redis.call('SREM', stalled, id)
-  undo[1] = function() redis.call('SADD', stalled, id) end
+  undo[#undo + 1] = function() redis.call('SADD', stalled, id) end
   redis.call('ZADD', published, 'XX', 0, '\0')  -- this adds nothing: no id has a NUL
+  void_history(undo, log)
   remove_member(undo, failed, id)
   push_id(undo, 'LPUSH', ids, id)
   set_member(undo, published, id, string.format('%.17g', now()))

@@ -19,7 +19,8 @@ local feeds, results, kept = KEYS[1], KEYS[2], {unpack(KEYS, 3)}
 if redis.call('SISMEMBER', feeds, ARGV[1]) == 1 then
   return {}
 end
--- No id is a NUL: this meets what would refuse to remove them, before anything is done.
+-- These meet what would refuse it, before anything is done: no id is a NUL.
+first_results(results)
 redis.call('ZREM', results, '\0')
 for index, id in ipairs(fields_from(2)) do
   redis.call('UNLINK', kept[index])

@@ -56,11 +56,11 @@ local events = {'position', position, id, place}
 local old = redis.call('LPOS', ids, id)
 local first = where == 'begin' or where ~= 'end' and old and redis.call('LPOS', ids, relative) <= old
 return change(function(undo)
-  void_history(undo, log)
   first_write(feeds)
+  void_history(undo, log)
   redis.call('LREM', ids, 1, '\0')
   insert_at(ids, where, relative, id)
-  undo[1] = function() redis.call('LREM', ids, first and 1 or -1, id) end
+  undo[#undo + 1] = function() redis.call('LREM', ids, first and 1 or -1, id) end
   announce(events, log)
   if old then
     redis.call('LREM', ids, first and -1 or 1, id)

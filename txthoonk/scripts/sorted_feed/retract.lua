@@ -51,10 +51,10 @@ if failure or not there then
 end
 local events = {'retract', retract, id, false}
 return change(function(undo)
-  void_history(undo, log)
   first_write(feeds)
+  void_history(undo, log)
   redis.call('HDEL', items, id)
-  undo[1] = item and function() redis.call('HSET', items, id, item) end
+  undo[#undo + 1] = item and function() redis.call('HSET', items, id, item) end
   -- No id has a NUL: whether it may be removed from the list, which could not be taken back.
   redis.call('LREM', ids, 1, '\0')
   announce(events, log)
