@@ -7,7 +7,7 @@ local function forgettable(undo, results, time, stored)
     if one.wanted then
       -- No id is a NUL: this adds nothing. It meets what would refuse to put it back.
       redis.call('ZADD', results, 'XX', 0, '\0')
-      one.earlier = redis.call('LRANGE', one.key, 0, -1)
+      one.earlier = redis.call('LRANGE', one.key, 0, 1)
     end
   end
   undo[#undo + 1] = function()

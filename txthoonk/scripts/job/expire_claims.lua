@@ -109,5 +109,6 @@ for _, id in ipairs(old) do
   end
 end
 -- What is done is done, also where the look cannot be noted: then there is another one.
-local noted, following = pcall(note_look, overdue, claimed, time, look)
-return {#old, cancels, stalls, drops, noted and following or false}
+local following = false
+pcall(function() following = note_look(overdue, claimed, time, look) end)
+return {#old, cancels, stalls, drops, following}
