@@ -1,8 +1,8 @@
 """Roles lose rights in the midst of their work: no event is told that did not happen, none missed.
 
 Users with the rules of docs/security.rst share a plain feed, a sorted feed and a job feed, all
-with a history.  Again and again a command is taken from the publisher or the worker, and given
-back later, while they work.  Who follows has a subscription or a mirror: whenever all have their
+with a history.  Again and again a command is taken from the publisher, and one from the worker, and
+given back later, while they work.  Who follows has a subscription or a mirror: whenever all have their
 rights, and what was told until then has arrived, it must have what there is, unless it was told
 to begin anew.
 """
@@ -137,10 +137,7 @@ class Roles:
 
     async def round(self) -> None:
         """Work while rights are missing, then see what those have who follow."""
-        taken = [
-            (role, self._chance.choice(self.rights[role]))
-            for role in self._chance.choices(("publisher", "worker"), k=2)
-        ]
+        taken = [(role, self._chance.choice(rights)) for role, rights in self.rights.items()]
         for role, right in taken:
             await self.admin.redis.send("ACL", "SETUSER", f"news-{role}", f"-{right[1:]}")
         for _ in range(STEPS):

@@ -11,8 +11,8 @@ with a user who may not use that command while that script runs.
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import attr
@@ -30,7 +30,6 @@ from txthoonk._keys import kept_result_key
 from txthoonk._overview import read_overview
 from txthoonk._scripts import Script, load
 from txthoonk.errors import ResponseError, ThoonkError
-from txthoonk.testing import check_feed
 from txthoonk.types import Feed, Job, Queue
 
 # All that Redis holds, read in one call.
@@ -120,10 +119,8 @@ def put_back(pub: Any, _: object) -> Deferred[Any]:
         queue = Queue(pub, FEED)
         got = queue.get()
         got.cancel()
-        try:
+        with contextlib.suppress(CancelledError):
             await got
-        except CancelledError:
-            pass
         while pub.waiting_room.under_way:
             await next(iter(pub.waiting_room.under_way))
 
@@ -304,10 +301,8 @@ class RefusedCase(RedisTestCase):
         if verb.trigger is not None:
             await self.user.redis.send("PING")
             await verb.trigger(self.writer, known)
-        try:
+        with contextlib.suppress(ThoonkError, CancelledError):
             await ended
-        except (ThoonkError, CancelledError):
-            pass
         room = self.user.waiting_room
         while room.under_way:
             await next(iter(room.under_way))

@@ -46,7 +46,7 @@ if redis.call('SISMEMBER', stalled, id) == 0 then
   return redis.error_reply("NOTSTALLED job '" .. id .. "' of feed '" .. name .. "' is not stalled")
 end
 local log = open_history(limit, event, revision, history, publishes, items)
-local events = {'retry', channel, id, false}
+local events, time = {'retry', channel, id, false}, string.format('%.17g', now())
 return change(function(undo)
   redis.call('SREM', stalled, id)
   undo[#undo + 1] = function() redis.call('SADD', stalled, id) end
@@ -54,7 +54,7 @@ return change(function(undo)
   void_history(undo, log)
   remove_member(undo, failed, id)
   push_id(undo, 'LPUSH', ids, id)
-  set_member(undo, published, id, string.format('%.17g', now()))
+  set_member(undo, published, id, time)
   announce(events, log)
   keep_history(log, events)
   return 1
