@@ -1,10 +1,10 @@
 """Roles lose rights in the midst of their work: no event is told that did not happen, none missed.
 
 Users with the rules of docs/security.rst share a plain feed, a sorted feed and a job feed, all
-with a history.  Again and again a command is taken from the publisher, and one from the worker, and
-given back later, while they work.  Who follows has a subscription or a mirror: whenever all have their
-rights, and what was told until then has arrived, it must have what there is, unless it was told
-to begin anew.
+with a history.  Again and again a command is taken from the publisher, and one from the worker,
+and given back later, while they work.  Who follows has a subscription or a mirror: whenever all
+have their rights, and what was told until then has arrived, it must have what there is, unless it
+was told to begin anew.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ from tests.support import READERS, RedisTestCase
 from tests.unit.wire import NAMES
 from txthoonk._encoding import TEXT
 from txthoonk._history import history_keys, read_items, read_snapshot
-from txthoonk._keys import kept_result_key
+from txthoonk._keys import FEEDS, kept_result_key
 from txthoonk._overview import read_overview
 from txthoonk._scripts import Script, load
 from txthoonk.errors import ResponseError, ThoonkError
@@ -164,6 +164,11 @@ def snapped(pub: Any, _: object) -> Deferred[Any]:
     return read_snapshot(pub.redis, FEED, 10, "feed.mark:x", "mark", True)
 
 
+def compared(pub: Any, _: object) -> Deferred[Any]:
+    keys = [f"feed.{part}:{FEED}" for part in ("config", "revision", "publishes", "items")]
+    return called(pub, "history/compare", [FEEDS, *keys], FEED)
+
+
 def forgotten(pub: Any, _: object) -> Deferred[Any]:
     keys = [f"feed.{part}:{FEED}" for part in ("config", "items", "results")]
     return called(pub, "job/forget", [*keys, kept_result_key(FEED, "a")], 10, "a")
@@ -190,6 +195,7 @@ MORE = (
     write("trim", "", trimmed, too_many),
     write("snapshot", "", snapped, foreign),
     write("items", "", lambda pub, _: read_items(pub.redis, FEED, ["a"]), states.feed),
+    write("compare", "", compared, states.feed),
     write("forget", "", forgotten, states.kept_results),
     write("look", "", looked, states.job),
     write("Feed.revision (foreign)", "", lambda pub, _: Feed(pub, FEED).revision(), foreign),
