@@ -43,6 +43,8 @@ WHOLE = {
     "job/finish KEYS, 16": _schedule.MOST,
     "job/finish ARGV, 9": 6 * _schedule.MOST,
     "job/finish done": _schedule.MOST,
+    "include/end_jobs done": _schedule.MOST,
+    "include/forgettable one.earlier": 2,
     "job/forget KEYS, 4": _forgetting.MOST,
     "job/forget ARGV, 2": _forgetting.MOST,
     "job/forget ids": _forgetting.MOST,
@@ -64,7 +66,7 @@ WHOLE = {
     "include/front_of some": max(_line.MOST, _schedule.MOST),
     "include/jobs_exist ids": _putting.MOST_ITEMS,
     "include/keep_history words": 14,
-    "include/keep_history state": 2 * (_together.MOST_CALLS + 1) + 10,
+    "include/keep_history state": 2 * (_together.MOST_CALLS + 1) + 12,
     "include/keep_results keys": _schedule.MOST,
     "include/keep_results entries": 2 * _schedule.MOST,
     "include/keep_results old": 10 * _schedule.MOST,
@@ -74,6 +76,7 @@ WHOLE = {
     "include/to_claim found": max(_line.MOST, _schedule.MOST),
     "include/waiting_since oldest": 1001,
     "include/write_claims taken.scores": 2 * max(_line.MOST, _schedule.MOST),
+    "include/write_claims taken.ids": max(_line.MOST, _schedule.MOST),
     "include/write_claims taken.entries": 2 * max(_line.MOST, _schedule.MOST),
 }
 INCLUDES = sorted(path.stem for path in (FOLDER / "include").glob("*.lua"))

@@ -41,6 +41,11 @@
 --- include next_score
 --- include oldest_over
 --- include undo_count
+--- include error_of
+--- include restore_field
+--- include restore_member
+--- include store_item
+--- include unstore_item
 --- include add_event
 --- include announce
 --- include remove_items
@@ -58,9 +63,13 @@ if failure then
 end
 max = math.floor(tonumber(max) or 0)
 local time, last = now(), tonumber(redis.call('ZREVRANGE', ids, 0, 0, 'WITHSCORES')[2])
--- Lua does not roll back: a foreign key in the place of the items must fail here.
-redis.call('HLEN', items)
 local log = open_history(limit, event, revision, history, publishes, items)
+local steps
+
+local function make(id, score, item, gone, events)
+  store_item(steps, publishes, ids, items, id, score, item, #gone > 0)
+  announce(events, log)
+end
 
 local spare, left = 500, 0
 
@@ -73,6 +82,7 @@ local function put(id, item, expect)
     return refusal
   end
   local known = redis.call('ZSCORE', ids, id)
+  local before = known and redis.call('HGET', items, id)
   local gone = {}
   if max > 0 then
     gone, left = oldest_over(ids, max, id, known, spare + 1)
@@ -83,23 +93,15 @@ local function put(id, item, expect)
     add_event(events, 'retract', retract, oldest, false)
   end
   add_event(events, known and 'edit' or 'publish', known and edit or publish, id, item)
-
-  -- The first write comes before the events: it is what a replica or a full memory
-  -- refuses. The others come after them, because the events may be refused too.
-  local counted = redis.pcall('INCR', publishes)
-  if type(counted) == 'table' then
-    return counted
-  end
-  refusal = announce(events, log)
-  if refusal then
-    undo_count(publishes, 1)
+  steps = {}
+  local done, caught = pcall(make, id, score, item, gone, events)
+  if not done then
+    unstore_item(steps, publishes, ids, items, id, known, before)
     -- A part of it may have been told: what comes behind it begins anew.
     log = open_history(limit, event, revision, history, publishes, items)
-    return refusal
+    return error_of(caught)
   end
   remove_items(ids, items, gone)
-  redis.call('ZADD', ids, string.format('%.17g', score), id)
-  redis.call('HSET', items, id, item)
   keep_history(log, events)
   last = score
   return id

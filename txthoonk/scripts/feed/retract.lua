@@ -29,6 +29,8 @@
 --- include no_history
 --- include own_revision
 --- include conflict
+--- include change
+--- include void_history
 --- include announce
 --- include keep_history
 local feeds, config, revision, history, publishes, items, ids = unpack(KEYS)
@@ -40,21 +42,20 @@ if failure then
   return failure
 end
 local score = redis.call('ZSCORE', ids, id)
-local there = redis.call('HEXISTS', items, id) == 1 or score
+local item = redis.call('HGET', items, id)
 local log = open_history(limit, event, revision, history, publishes, items)
 failure = conflict(log, name, expect, items, id)
-if failure or not there then
+if failure or not (item or score) then
   return failure or 0
 end
 local events = {'retract', retract, id, false}
-redis.call('ZREM', ids, id)
-failure = announce(events, log)
-if failure then
-  if score then
-    redis.call('ZADD', ids, score, id)
-  end
-  return failure
-end
-redis.call('HDEL', items, id)
-keep_history(log, events)
-return 1
+return change(function(undo)
+  redis.call('ZREM', ids, id)
+  undo[#undo + 1] = score and function() redis.call('ZADD', ids, score, id) end
+  void_history(undo, log)
+  redis.call('HDEL', items, id)
+  undo[#undo + 1] = item and function() redis.call('HSET', items, id, item) end
+  announce(events, log)
+  keep_history(log, events)
+  return 1
+end)

@@ -27,6 +27,8 @@
 --- include oldest_over
 --- include first_write
 --- include add_event
+--- include change
+--- include void_history
 --- include announce
 --- include remove_items
 --- include keep_history
@@ -46,12 +48,15 @@ local log, events = open_history(limit, event, revision, history, publishes, ite
 for _, oldest in ipairs(gone) do
   add_event(events, 'retract', retract, oldest, false)
 end
-redis.call('HLEN', items)
-first_write(feeds)
-failure = announce(events, #events > 0 and log)
-if failure then
-  return failure
-end
-remove_items(ids, items, gone)
-keep_history(#events > 0 and log, events)
-return left > 0 and 'MORE'
+log = #events > 0 and log
+return change(function(undo)
+  first_write(feeds)
+  void_history(undo, log)
+  -- No id has a NUL: these two remove nothing. They meet what would refuse remove_items.
+  redis.call('ZREM', ids, '\0')
+  redis.call('HDEL', items, '\0')
+  announce(events, log)
+  remove_items(ids, items, gone)
+  keep_history(log, events)
+  return left > 0 and 'MORE'
+end)

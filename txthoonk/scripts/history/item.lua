@@ -38,6 +38,9 @@ local item = redis.call('HGET', items, id)
 local own = own_revision(log, item, id)
 if log.void or log.server then
   first_write(feeds)
-  keep_history(log, {})
+  failure = keep_history(log, {})
+  if failure then
+    return failure
+  end
 end
 return {item, own}

@@ -42,7 +42,10 @@ local queue = kind == 'queue' or kind == 'pyqueue'
 local log = open_history(limit, '', revision, history, publishes, not queue and items)
 if log.void or log.server then
   first_write(feeds)
-  keep_history(log, {})
+  failure = keep_history(log, {})
+  if failure then
+    return failure
+  end
 end
 local verdict = since == '' and 'ok' or judge(log, epoch, tonumber(since))
 local entries = {}

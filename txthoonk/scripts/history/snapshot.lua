@@ -46,12 +46,15 @@ end
 local order = redis.call(sorted and 'LRANGE' or 'ZRANGE', ids, 0, sorted and -1 or 4999)
 local contents = some_items(items, order, tonumber(most))
 local log = open_history(limit, '', revision, history, publishes, items)
-if not log or always == '1' then
-  redis.call('PUBLISH', channel, message)
-end
 if log and (log.void or log.server) then
   first_write(feeds)
-  keep_history(log, {})
+  failure = keep_history(log, {})
+  if failure then
+    return failure
+  end
+end
+if not log or always == '1' then
+  redis.call('PUBLISH', channel, message)
 end
 return {log and 'ok' or 'off', kind or false, serializer or false, log and log.epoch,
   log and string.format('%.0f', log.top), order, contents}

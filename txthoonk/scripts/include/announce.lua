@@ -1,10 +1,10 @@
 -- Publishes events in order, given as kind, channel, id, rest, ...: false where there is
 -- no channel of the contract, or no rest. In the history's message a plus behind the
 -- revision says that the next event is of the same change, unless log.apart says that each
--- is one of its own. Gives nothing, or the error of
--- the first that the server refuses (an ACL may).
+-- is one of its own. It comes behind all changes but those of the history, and is an error
+-- where the server refuses one of the events (an ACL may). A hash has been written before, or
+-- the history is void: so that it can be made void is known.
 local function announce(events, log)
-  local told
   for index = 1, #events, 4 do
     local kind, channel, id, rest = unpack(events, index, index + 3)
     local message = rest and id .. '\0' .. rest or id
@@ -16,15 +16,17 @@ local function announce(events, log)
         '\0'))
     end
     if type(sent) ~= 'table' then
-      told = log
+      if log then
+        log.told = true
+      end
       sent = channel and redis.pcall('PUBLISH', channel, message)
     end
     if type(sent) == 'table' then
-      if told then
+      if log and log.told then
         -- Somebody may have heard of a revision that there will not be.
         redis.call('HSET', log.revision, '\0epoch', '')
       end
-      return sent
+      error(sent)
     end
   end
 end

@@ -1,19 +1,15 @@
--- Stores configuration values and says so: nothing, or the error to answer with,
--- after which nothing is changed.
-local function configure(feeds, config, revision, history, name, conffeed, instance, fields)
+-- Stores configuration values and says so, as a part of a change.
+local function configure(undo, feeds, config, revision, history, name, conffeed, instance, fields)
   if #fields == 0 then
     return
   end
   -- The name is there already: this only meets what would refuse the write below
-  -- (a replica, no memory), before anybody is told.
+  -- (a replica, no memory).
   redis.call('SADD', feeds, name)
-  local sent = redis.pcall('PUBLISH', conffeed, name .. '\0' .. instance)
-  if type(sent) == 'table' then
-    return sent
-  end
-  store_fields(config, fields)
+  store_fields(undo, config, fields)
   local kept = tonumber(redis.call('HGET', config, 'history') or nil) or 0
   if not (kept > 0) then
     redis.call('UNLINK', revision, history)
   end
+  redis.call('PUBLISH', conffeed, name .. '\0' .. instance)
 end

@@ -1,5 +1,8 @@
--- Puts a job aside until it is due; then it goes to an end of the line: LPUSH or RPUSH.
-local function delay(delayed, later, id, item, due, push)
-  redis.call('ZADD', delayed, string.format('%.17g', due), id)
-  redis.call('HSET', later, id, string.sub(push, 1, 1) .. item)
+-- Puts a job aside until it is due, as a part of a change; then it goes to an end of the line:
+-- LPUSH or RPUSH. Tells whether it is due before all others that are delayed.
+local function delay(undo, delayed, later, id, item, due, push)
+  local first = redis.call('ZRANGE', delayed, 0, 0, 'WITHSCORES')[2]
+  set_field(undo, later, id, string.sub(push, 1, 1) .. item)
+  set_member(undo, delayed, id, string.format('%.17g', due))
+  return not (first and tonumber(first) <= due)
 end

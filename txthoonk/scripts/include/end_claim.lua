@@ -1,6 +1,6 @@
--- Removes the claim of a job, and how far it was.
-local function end_claim(claimed, claims, progress, id)
-  redis.call('ZREM', claimed, id)
-  redis.call('HDEL', claims, id)
-  redis.call('HDEL', progress, id)
+-- Removes the claim of a job, and how far it was, as a part of a change.
+local function end_claim(undo, claimed, claims, progress, id)
+  remove_member(undo, claimed, id)
+  remove_field(undo, claims, id)
+  remove_field(undo, progress, id)
 end

@@ -23,8 +23,8 @@ local function finishing(name, items, claimed, claims, results, kept, words, fin
         add_event(events, 'finish', finish, id, result)
       end
       add_event(events, 'finished', finished, id, false)
-      stored[#stored + 1] = {id = id, key = kept[index], result = has == '1' and result,
-        query = queries[index] or '', keep = tonumber(keep), told = told == '1', wanted = wanted[index]}
+      stored[#stored + 1] = {id = id, score = scores[index], entry = entries[index], key = kept[index], result = has == '1' and result,
+        item = queries[index], query = queries[index] or '', keep = tonumber(keep), told = told == '1', wanted = wanted[index]}
     end
   end
   return done, statuses, stored

@@ -1,13 +1,18 @@
 -- Stores events that were announced, and where the history of the feed stands then, as
--- the last thing that a change does.
+-- the last thing that a change does. Where that is refused, the history is void, and the next
+-- change begins it anew: gives the error then, which who has told the events may leave alone.
 local function keep_history(log, events)
   if not log then
     return
   end
-  if log.void then
-    redis.call('UNLINK', log.revision, log.history)
+  local broken
+  local function write(...)
+    local written = redis.pcall(...)
+    broken = broken or type(written) == 'table' and written or nil
   end
-  local broken = false
+  if log.void then
+    write('UNLINK', log.revision, log.history)
+  end
   local revision, state = log.top - #events / 4, {'HSET', log.revision}
   for index = 1, #events, 4 do
     local kind, _, id, rest = unpack(events, index, index + 3)
@@ -22,16 +27,13 @@ local function keep_history(log, events)
       words[#words + 1] = 'more'
       words[#words + 1] = '1'
     end
-    local added = redis.pcall(unpack(words))
-    if type(added) == 'table' and added.err then
-      -- Somebody else has written there: the next one begins it anew.
-      broken = true
-    end
+    -- Somebody else may have written there.
+    write(unpack(words))
     if kind == 'publish' or kind == 'edit' then
       state[#state + 1] = id
       state[#state + 1] = number
     elseif kind == 'retract' or kind == 'finished' then
-      redis.call('HDEL', log.revision, id)
+      write('HDEL', log.revision, id)
     end
   end
   local last = {
@@ -41,16 +43,21 @@ local function keep_history(log, events)
   for _, word in ipairs(last) do
     state[#state + 1] = word
   end
-  redis.call(unpack(state))
+  if log.voided then
+    state[#state + 1] = '\0epoch'
+    state[#state + 1] = log.epoch
+  end
+  write(unpack(state))
   if log.server then
     -- Positions in eras of long ago are too old to be of use.
     local eras = string.sub(log.eras, -2000)
-    redis.call('HSET', log.revision, '\0epoch', log.epoch, '\0server', log.server,
+    write('HSET', log.revision, '\0epoch', log.epoch, '\0server', log.server,
       '\0base', string.format('%.0f', log.base), '\0cause', log.cause or '',
       '\0eras', #eras < #log.eras and string.match(eras, ' (.*)') or eras)
   end
   if broken then
-    redis.call('HSET', log.revision, '\0epoch', '')
+    write('HSET', log.revision, '\0epoch', '')
   end
-  log.void, log.server = false, false
+  log.void, log.server, log.voided, log.told, log.stored = false, false, false, false, log.epoch
+  return broken
 end

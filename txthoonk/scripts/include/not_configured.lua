@@ -2,7 +2,11 @@
 -- but plain feeds have one; a plain feed of txthoonk 0.1 may have none. So it is gone where the
 -- feed must be of another type, or has kept a history, or where the server removes keys.
 local function not_configured(config, name, configured)
-  if redis.pcall('HLEN', config) ~= 0 then
+  local count = redis.pcall('HLEN', config)
+  if type(count) == 'table' and not string.find(count.err, 'WRONGTYPE', 1, true) then
+    return count
+  end
+  if count ~= 0 then
     return
   end
   local memory = redis.pcall('INFO', 'memory')  -- which may be forbidden

@@ -7,7 +7,9 @@ local function open_feed(feeds, config, name, field, ...)
   -- Whoever deletes a feed deletes its configuration with it, so the type proves that it
   -- is there. A feed that has none is looked for in the registry.
   local failure
-  if not values[1] then
+  if values.err and not string.find(values.err, 'WRONGTYPE', 1, true) then
+    failure = values
+  elseif not values[1] then
     failure = feed_missing(feeds, name) or not_configured(config, name)
   end
   local limit = math.floor(tonumber(values[2] or nil) or 0)

@@ -10,7 +10,7 @@ local function open_history(limit, event, revision, history, publishes, items)
   local state = redis.call('HMGET', revision, '\0epoch', '\0revision', '\0publishes',
     '\0length', '\0server', '\0base', '\0eras', '\0cause')
   local log = {limit = limit, event = event, revision = revision, history = history,
-    publishes = publishes, items = items, epoch = state[1], top = whole(state[2]),
+    publishes = publishes, items = items, epoch = state[1], stored = state[1], top = whole(state[2]),
     base = whole(state[6]), eras = state[7] or '', cause = state[8]}
   local count = tonumber(redis.call('GET', publishes) or 0)
   local length = items and redis.call('HLEN', items) or 0

@@ -1,7 +1,10 @@
--- Puts a job among the stalled ones; its failures are not counted any longer.
-local function set_stalled(stalled, failed, cancelled, published, id, time)
-  redis.call('HDEL', cancelled, id)
-  redis.call('ZREM', published, id)
-  redis.call('SADD', stalled, id)
-  redis.call('ZADD', failed, string.format('%.17g', time), id)
+-- Puts a job among the stalled ones, as a part of a change; its failures are not counted any
+-- longer.
+local function set_stalled(undo, stalled, failed, cancelled, published, id, time)
+  remove_field(undo, cancelled, id)
+  remove_member(undo, published, id)
+  if redis.call('SADD', stalled, id) == 1 then
+    undo[#undo + 1] = function() redis.call('SREM', stalled, id) end
+  end
+  set_member(undo, failed, id, string.format('%.17g', time))
 end

@@ -1,7 +1,6 @@
--- Stores field, value, field, value, ... in a hash.
-local function store_fields(key, fields)
-  -- Lua's stack takes some 8,000 arguments at a time.
-  for first = 1, #fields, 4000 do
-    redis.call('HSET', key, unpack(fields, first, math.min(first + 3999, #fields)))
+-- Stores field, value, field, value, ... in a hash, as a part of a change.
+local function store_fields(undo, key, fields)
+  for index = 1, #fields, 2 do
+    set_field(undo, key, fields[index], fields[index + 1])
   end
 end

@@ -2,8 +2,8 @@
 -- gives what to reply of them, and what write_claims needs. An id that has arrived with its
 -- item comes first, and counts.
 local function to_claim(ids, items, claimed, cancelled, count, owner, time, channel, events, moved, item)
-  local found, contents, looked = front_of(ids, items, claimed, count, moved, item)
-  local taken = {reply = {}, scores = {}, entries = {}, looked = looked}
+  local found, contents, line = front_of(ids, items, claimed, count, moved, item)
+  local taken = {reply = {}, scores = {}, entries = {}, ids = found, line = line}
   local times = #found > 0 and redis.call('HMGET', cancelled, unpack(found))
   local entry = string.format('%s:%s %s', owner, time, time)
   for index, id in ipairs(found) do

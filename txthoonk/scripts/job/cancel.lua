@@ -31,7 +31,13 @@
 --- include not_claimed
 --- include claim_of
 --- include first_write
+--- include change
+--- include void_history
+--- include may_move
+--- include push_id
 --- include announce
+--- include remove_field
+--- include remove_member
 --- include end_claim
 --- include keep_history
 local feeds, config, revision, history, publishes, items, ids = unpack(KEYS, 1, 7)
@@ -43,23 +49,21 @@ failure = failure or not_claimed(name, id, token, claim_of(claimed, claims, id))
 if failure then
   return failure
 end
-redis.call('LLEN', ids)
-redis.call('HLEN', progress)
 local log = open_history(limit, event, revision, history, publishes, items)
 local events = {'cancel', channel, id, false}
-first_write(feeds)
-local count = redis.pcall('HINCRBY', cancelled, id, 1)
-if type(count) == 'table' then
-  return count
-end
-failure = announce(events, log)
-if failure then
-  if redis.call('HINCRBY', cancelled, id, -1) == 0 then
-    redis.call('HDEL', cancelled, id)
+return change(function(undo)
+  first_write(feeds)
+  void_history(undo, log)
+  may_move(claims, claimed)
+  redis.call('HINCRBY', cancelled, id, 1)
+  undo[#undo + 1] = function()
+    if redis.call('HINCRBY', cancelled, id, -1) == 0 then
+      redis.call('HDEL', cancelled, id)
+    end
   end
-  return failure
-end
-end_claim(claimed, claims, progress, id)
-redis.call('LPUSH', ids, id)
-keep_history(log, events)
-return 1
+  end_claim(undo, claimed, claims, progress, id)
+  push_id(undo, 'LPUSH', ids, id)
+  announce(events, log)
+  keep_history(log, events)
+  return 1
+end)

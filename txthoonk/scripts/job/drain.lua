@@ -29,7 +29,9 @@
 --- include not_configured
 --- include open_feed
 --- include open_history
---- include first_write
+--- include change
+--- include void_history
+--- include trim_line
 --- include add_event
 --- include announce
 --- include keep_history
@@ -49,7 +51,6 @@ end
 if #some == 0 then
   return {0, {}}
 end
-redis.call('ZCARD', published)
 for _, key in ipairs({cancelled, failures, later}) do
   redis.call('HLEN', key)
 end
@@ -65,21 +66,29 @@ for index, id in ipairs(some) do
     end
   end
 end
-first_write(feeds)
-failure = announce(events, #events > 0 and log)
-if failure then
-  return failure
-end
-if line then
-  redis.call('LTRIM', ids, 0, -#some - 1)
-else
-  redis.call('ZREM', delayed, unpack(some))
-end
-if #gone > 0 then
-  redis.call('ZREM', published, unpack(gone))
-  for _, key in ipairs({items, later, cancelled, failures}) do
-    redis.call('HDEL', key, unpack(gone))
+log = #events > 0 and log
+return change(function(undo)
+  if line then
+    local front = {}
+    for index = #some, 1, -1 do
+      front[#front + 1] = some[index]
+    end
+    trim_line(undo, ids, front)
   end
-end
-keep_history(#events > 0 and log, events)
-return {#some, gone}
+  -- No id has a NUL: whether they may be removed, which could not be taken back.
+  redis.call('ZREM', published, '\0')
+  redis.call('HDEL', items, '\0')
+  void_history(undo, log)
+  announce(events, log)
+  if not line then
+    redis.call('ZREM', delayed, unpack(some))
+  end
+  if #gone > 0 then
+    redis.call('ZREM', published, unpack(gone))
+    for _, key in ipairs({items, later, cancelled, failures}) do
+      redis.call('HDEL', key, unpack(gone))
+    end
+  end
+  keep_history(log, events)
+  return {#some, gone}
+end)

@@ -35,6 +35,13 @@
 --- include first_write
 --- include undo_count
 --- include add_event
+--- include change
+--- include may_move
+--- include set_field
+--- include set_member
+--- include remove_field
+--- include remove_member
+--- include push_id
 --- include announce
 --- include keep_history
 local feeds, config, revision, history, publishes, items, ids = unpack(KEYS, 1, 7)
@@ -52,9 +59,6 @@ if failure then
 end
 local time = now()
 local due = redis.call('ZRANGEBYSCORE', delayed, '-inf', string.format('%.17g', time), 'LIMIT', 0, most)
-redis.call('LLEN', ids)
-redis.call('ZCARD', published)
-redis.call('HLEN', items)
 local oldest = redis.call('ZRANGE', claimed, 0, 0, 'WITHSCORES')[2]
 local contents = #due > 0 and redis.call('HMGET', later, unpack(due))
 local failed = #due > 0 and redis.call('HMGET', cancelled, unpack(due))
@@ -68,28 +72,27 @@ for index, id in ipairs(due) do
     new = new + 1
   end
 end
-if #due > 0 then
+failure = #due > 0 and change(function(undo)
   first_write(feeds)
+  may_move(later, delayed)
   if new > 0 then
     redis.call('INCRBY', publishes, new)
-  end
-  failure = announce(events, log)
-  if failure then
-    if new > 0 then
-      undo_count(publishes, new)
-    end
-    return failure
+    undo[1] = function() undo_count(publishes, new) end
   end
   for index, id in ipairs(due) do
     if contents[index] then
-      redis.call('HSET', items, id, string.sub(contents[index], 2))
-      redis.call('ZADD', published, string.format('%.17g', time), id)
-      redis.call(string.sub(contents[index], 1, 1) == 'R' and 'RPUSH' or 'LPUSH', ids, id)
+      set_field(undo, items, id, string.sub(contents[index], 2))
+      set_member(undo, published, id, string.format('%.17g', time))
+      push_id(undo, string.sub(contents[index], 1, 1) == 'R' and 'RPUSH' or 'LPUSH', ids, id)
     end
+    remove_member(undo, delayed, id)
+    remove_field(undo, later, id)
   end
-  redis.call('ZREM', delayed, unpack(due))
-  redis.call('HDEL', later, unpack(due))
+  announce(events, log)
   keep_history(log, events)
+end)
+if failure then
+  return failure
 end
 local following = redis.call('ZRANGE', delayed, 0, 0, 'WITHSCORES')[2]
 local seconds = tonumber(timeout or nil) or 0

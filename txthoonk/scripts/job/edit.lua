@@ -26,6 +26,7 @@
 --- include open_feed
 --- include open_history
 --- include item_missing
+--- include change
 --- include announce
 --- include keep_history
 local feeds, config, revision, history, publishes, items, later = unpack(KEYS)
@@ -46,11 +47,10 @@ if failure then
 end
 local log = open_history(limit, event, revision, history, publishes, items)
 local events, before = {'edit', channel, id, item}, redis.call('HGET', items, id)
-redis.call('HSET', items, id, item)
-failure = announce(events, log)
-if failure then
-  redis.call('HSET', items, id, before)
-  return failure
-end
-keep_history(log, events)
-return 1
+return change(function(undo)
+  redis.call('HSET', items, id, item)
+  undo[1] = function() redis.call('HSET', items, id, before) end
+  announce(events, log)
+  keep_history(log, events)
+  return 1
+end)

@@ -39,9 +39,16 @@
 --- include open_history
 --- include now
 --- include first_write
+--- include change
+--- include may_move
+--- include push_id
 --- include announce
 --- include old_claims
 --- include note_look
+--- include remove_field
+--- include remove_member
+--- include set_field
+--- include set_member
 --- include end_claim
 --- include record_failure
 --- include set_stalled
@@ -65,13 +72,6 @@ max = tonumber(max or nil) or 0
 local time = now()
 redis.call('ZCARD', claimed)
 local old, look = old_claims(overdue, claimed, time, timeout, most)
-redis.call('LLEN', ids)
-redis.call('ZCARD', published)
-redis.call('SCARD', stalled)
-redis.call('ZCARD', failed)
-for _, key in ipairs({claims, failures, progress}) do
-  redis.call('HLEN', key)
-end
 local why = cjson.encode({type = 'Timeout', message = 'the claim was not renewed for '
   .. timeout / 1000 .. ' seconds'})
 local log = open_history(limit, event, revision, history, publishes, items)
@@ -83,25 +83,32 @@ for _, id in ipairs(old) do
   local known = redis.call('HEXISTS', items, id) == 1
   local stall = max > 0 and count >= max
   local events = {stall and 'stall' or 'cancel', stall and stall_channel or cancel_channel, id, false}
-  failure = known and announce(events, log)
+  failure = change(function(undo)
+    may_move(claims, claimed)
+    if not known then
+      redis.call('HDEL', cancelled, id)
+      end_claim(undo, claimed, claims, progress, id)
+      drops = drops + 1
+      return
+    end
+    record_failure(undo, failures, id, count, time, why)
+    if stall then
+      set_stalled(undo, stalled, failed, cancelled, published, id, time)
+      stalls = stalls + 1
+    else
+      set_field(undo, cancelled, id, count)
+      push_id(undo, 'LPUSH', ids, id)
+      cancels = cancels + 1
+    end
+    end_claim(undo, claimed, claims, progress, id)
+    announce(events, log)
+    keep_history(log, events)
+  end)
   if failure then
     return failure
   end
-  end_claim(claimed, claims, progress, id)
-  if not known then
-    redis.call('HDEL', cancelled, id)
-    drops = drops + 1
-  elseif stall then
-    set_stalled(stalled, failed, cancelled, published, id, time)
-    stalls = stalls + 1
-  else
-    redis.call('HSET', cancelled, id, count)
-    redis.call('LPUSH', ids, id)
-    cancels = cancels + 1
-  end
-  if known then
-    record_failure(failures, id, count, time, why)
-    keep_history(log, events)
-  end
 end
-return {#old, cancels, stalls, drops, note_look(overdue, claimed, time, look)}
+-- What is done is done, also where the look cannot be noted: then there is another one.
+local following = false
+pcall(function() following = note_look(overdue, claimed, time, look) end)
+return {#old, cancels, stalls, drops, following}

@@ -42,6 +42,13 @@
 --- include not_claimed
 --- include claim_of
 --- include now
+--- include change
+--- include may_move
+--- include remove_field
+--- include remove_member
+--- include set_field
+--- include set_member
+--- include push_id
 --- include tell_due
 --- include delay
 --- include first_write
@@ -59,14 +66,6 @@ failure = failure or not_claimed(name, id, token, claim_of(claimed, claims, id))
 if failure then
   return failure
 end
-for _, key in ipairs({failures, progress, later}) do
-  redis.call('HLEN', key)
-end
-redis.call('LLEN', ids)
-redis.call('ZCARD', published)
-redis.call('SCARD', stalled)
-redis.call('ZCARD', failed)
-redis.call('ZCARD', delayed)
 local time, item = now(), redis.call('HGET', items, id)
 local count, due = whole(redis.call('HGET', cancelled, id)) + 1, time + wait
 max = tonumber(max or nil) or 0
@@ -77,24 +76,28 @@ local events = {'cancel', cancel_channel, id, false}
 if state == 'stalled' then
   events = {'stall', stall_channel, id, false}
 end
-first_write(feeds)
-failure = state == 'delayed' and tell_due(delayed, due_channel, id, due, time) or announce(events, log)
-if failure then
-  return failure
-end
-end_claim(claimed, claims, progress, id)
-record_failure(failures, id, count, time, why)
-if state == 'stalled' then
-  set_stalled(stalled, failed, cancelled, published, id, time)
-else
-  redis.call('HSET', cancelled, id, count)
-  if state == 'delayed' then
-    redis.call('HDEL', items, id)
-    redis.call('ZREM', published, id)
-    delay(delayed, later, id, item, due, 'LPUSH')
+return change(function(undo)
+  first_write(feeds)
+  may_move(claims, claimed)
+  record_failure(undo, failures, id, count, time, why)
+  local first = false
+  if state == 'stalled' then
+    set_stalled(undo, stalled, failed, cancelled, published, id, time)
   else
-    redis.call('LPUSH', ids, id)
+    set_field(undo, cancelled, id, count)
+    if state == 'delayed' then
+      first = delay(undo, delayed, later, id, item, due, 'LPUSH')
+      remove_field(undo, items, id)
+      remove_member(undo, published, id)
+    else
+      push_id(undo, 'LPUSH', ids, id)
+    end
   end
-end
-keep_history(log, events)
-return {state, count}
+  end_claim(undo, claimed, claims, progress, id)
+  if first then
+    tell_due(due_channel, id, due, time)
+  end
+  announce(events, log)
+  keep_history(log, events)
+  return {state, count}
+end)

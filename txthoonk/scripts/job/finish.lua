@@ -51,9 +51,13 @@
 --- include front_of
 --- include add_event
 --- include to_claim
+--- include trim_line
 --- include write_claims
---- include first_write
 --- include undo_count
+--- include change
+--- include void_history
+--- include end_jobs
+--- include forgettable
 --- include announce
 --- include keep_history
 --- include finishing
@@ -69,14 +73,14 @@ failure = failure or wrong_type(name, kind, 'job', config)
 if failure then
   return failure
 end
+most = whole(most)
 local time, events = now(), {}
 local done, statuses, stored = finishing(name, items, claimed, claims, results, {unpack(KEYS, 16)},
   {unpack(ARGV, 9)}, finish, finished, events)
 paused = paused and paused ~= '0'
 local taken = to_claim(ids, items, claimed, cancelled, paused and 0 or tonumber(count), owner,
   string.format('%.17g', time), claim, events)
-redis.call('ZCARD', published)
-local filled = {items, claims}
+local filled = {}
 for _, key in ipairs({cancelled, failures, progress}) do
   if redis.call('HLEN', key) > 0 then
     filled[#filled + 1] = key
@@ -84,30 +88,35 @@ for _, key in ipairs({cancelled, failures, progress}) do
 end
 local log = #events > 0 and open_history(limit, event, revision, history, publishes, items)
 
-first_write(feeds)
-local counted = #done == 0 or redis.pcall('INCRBY', finishes, #done)
-if type(counted) == 'table' then
-  return counted
-end
-failure = announce(events, log)
-if failure then
+return change(function(undo)
+  -- No id has a NUL: these two remove nothing. They meet what would refuse to take anything back,
+  -- and a full memory does not refuse them, nor then the rest.
+  redis.call('ZREM', published, '\0')
+  redis.call('HDEL', claims, '\0')
+  if #taken.scores == 0 then
+    void_history(undo, log)
+  end
+  local kept, old = 0, {}
   if #done > 0 then
-    undo_count(finishes, #done)
+    forgettable(undo, results, time, stored)
+    kept = keep_results(results, time, stored, most, tonumber(age or nil))
   end
-  return failure
-end
-local old = {}
-if #done > 0 then
-  redis.call('ZREM', claimed, unpack(done))
-  for _, key in ipairs(filled) do
-    redis.call('HDEL', key, unpack(done))
+  write_claims(undo, ids, claimed, claims, taken)
+  if #done > 0 then
+    end_jobs(undo, claimed, claims, items, stored, done)
+    if kept > 0 and most > 0 then
+      old = old_results(results, items, most, tonumber(forget))
+    end
+    redis.call('INCRBY', finishes, #done)
+    undo[#undo + 1] = function() undo_count(finishes, #done) end
   end
-  redis.call('ZREM', published, unpack(done))
-  most = whole(most)
-  if keep_results(results, time, stored, most, tonumber(age or nil)) > 0 and most > 0 then
-    old = old_results(results, items, most, tonumber(forget))
+  announce(events, log)
+  if #done > 0 then
+    for _, key in ipairs(filled) do
+      redis.call('HDEL', key, unpack(done))
+    end
+    redis.call('ZREM', published, unpack(done))
   end
-end
-write_claims(ids, claimed, claims, taken)
-keep_history(log, events)
-return {string.format('%.17g', time), paused and 1 or 0, statuses, taken.reply, old}
+  keep_history(log, events)
+  return {string.format('%.17g', time), paused and 1 or 0, statuses, taken.reply, old}
+end)

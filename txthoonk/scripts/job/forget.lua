@@ -29,8 +29,10 @@ for index, id in ipairs(ids) do
   end
 end
 if #gone > 0 then
-  local removed = redis.call('ZREM', results, unpack(gone))
+  -- No id is a NUL: this meets what would refuse to remove them, before anything is done.
+  redis.call('ZREM', results, '\0')
   redis.call('DEL', unpack(keys))
+  local removed = redis.call('ZREM', results, unpack(gone))
   if removed == 0 then
     return {}
   end

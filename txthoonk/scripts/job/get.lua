@@ -37,9 +37,12 @@
 --- include front_of
 --- include add_event
 --- include to_claim
+--- include trim_line
 --- include write_claims
 --- include arrived
 --- include first_write
+--- include change
+--- include take_moved
 --- include announce
 --- include keep_history
 local feeds, config, revision, history, publishes, items = unpack(KEYS, 1, 6)
@@ -61,18 +64,16 @@ local item = moved ~= ''
 local events = {}
 local taken = to_claim(ids, items, claimed, cancelled, tonumber(count), owner, time, channel, events,
   moved, item)
-redis.call('HLEN', claims)
 local log = #events > 0 and open_history(limit, event, revision, history, publishes, items)
 
-first_write(feeds)
-failure = announce(events, log)
-if failure then
-  return failure
-end
-write_claims(ids, claimed, claims, taken)
-if moved ~= '' then
-  redis.call('LREM', transit, 1, moved)
-  redis.call('ZREM', delivering, moved)
-end
-keep_history(log, events)
-return {time, 0, unpack(taken.reply)}
+return change(function(undo)
+  if moved ~= '' then
+    take_moved(undo, transit, delivering, moved)
+  elseif #taken.line == 0 then
+    first_write(feeds)
+  end
+  write_claims(undo, ids, claimed, claims, taken)
+  announce(events, log)
+  keep_history(log, events)
+  return {time, 0, unpack(taken.reply)}
+end)

@@ -29,6 +29,8 @@
 --- include open_history
 --- include not_claimed
 --- include claim_of
+--- include change
+--- include set_field
 --- include announce
 --- include keep_history
 local feeds, config, revision, history, publishes, items = unpack(KEYS, 1, 6)
@@ -41,16 +43,10 @@ if failure then
   return failure
 end
 local log = open_history(limit, event, revision, history, publishes, items)
-local events, before = {'progress', channel, id, far}, redis.call('HGET', progress, id)
-redis.call('HSET', progress, id, far)
-failure = announce(events, log)
-if failure then
-  if before then
-    redis.call('HSET', progress, id, before)
-  else
-    redis.call('HDEL', progress, id)
-  end
-  return failure
-end
-keep_history(log, events)
-return 1
+local events = {'progress', channel, id, far}
+return change(function(undo)
+  set_field(undo, progress, id, far)
+  announce(events, log)
+  keep_history(log, events)
+  return 1
+end)

@@ -31,6 +31,8 @@
 --- include jobs_exist
 --- include now
 --- include undo_count
+--- include change
+--- include unpush
 --- include announce
 --- include keep_history
 --- include to_put
@@ -51,24 +53,24 @@ local new, words, events = to_put(6, channel, answers)
 if #new == 0 or (taken and all == '1') then
   return all == '1' and taken or answers
 end
-redis.call('LLEN', ids)
-redis.call('ZCARD', published)
 local log = open_history(limit, event, revision, history, publishes, items)
 if log then
   log.apart = true
-end
-redis.call('INCRBY', publishes, #new)
-failure = announce(events, log)
-if failure then
-  undo_count(publishes, #new)
-  return failure
 end
 local dates, time = {}, string.format('%.17g', now())
 for index, id in ipairs(new) do
   dates[2 * index - 1], dates[2 * index] = time, id
 end
-redis.call('HSET', items, unpack(words))
-redis.call('ZADD', published, unpack(dates))
-redis.call(push, ids, unpack(new))
-keep_history(log, events)
-return answers
+return change(function(undo)
+  redis.call('INCRBY', publishes, #new)
+  undo[1] = function() undo_count(publishes, #new) end
+  redis.call('HSET', items, unpack(words))
+  undo[2] = function() redis.call('HDEL', items, unpack(new)) end
+  redis.call('ZADD', published, unpack(dates))
+  undo[3] = function() redis.call('ZREM', published, unpack(new)) end
+  redis.call(push, ids, unpack(new))
+  undo[4] = function() unpush(push, ids, new) end
+  announce(events, log)
+  keep_history(log, events)
+  return answers
+end)

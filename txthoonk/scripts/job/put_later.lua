@@ -25,6 +25,9 @@
 --- include wrong_type
 --- include jobs_exist
 --- include now
+--- include change
+--- include set_field
+--- include set_member
 --- include tell_due
 --- include delay
 local feeds, config, items, delayed, later = unpack(KEYS)
@@ -37,12 +40,9 @@ if failure then
 end
 local time = now()
 due = absolute == '1' and tonumber(due) or time + due
--- The first write comes before anybody is told: it is what a full memory refuses.
-redis.call('HSET', later, id, '')
-failure = tell_due(delayed, channel, id, due, time)
-if failure then
-  redis.call('HDEL', later, id)
-  return failure
-end
-delay(delayed, later, id, item, due, push)
-return string.format('%.0f', due - time)
+return change(function(undo)
+  if delay(undo, delayed, later, id, item, due, push) then
+    tell_due(channel, id, due, time)
+  end
+  return string.format('%.0f', due - time)
+end)

@@ -31,7 +31,12 @@
 --- include claim_of
 --- include first_write
 --- include add_event
+--- include change
+--- include void_history
+--- include push_id
 --- include announce
+--- include remove_field
+--- include remove_member
 --- include end_claim
 --- include keep_history
 local feeds, config, revision, history, publishes, items = unpack(KEYS, 1, 6)
@@ -51,17 +56,15 @@ for at = 4, #ARGV, 2 do
     add_event(events, 'retry', channel, id, false)
   end
 end
-redis.call('LLEN', ids)
-redis.call('HLEN', progress)
 local log = #given > 0 and open_history(limit, event, revision, history, publishes, items)
-first_write(feeds)
-failure = announce(events, log)
-if failure then
-  return failure
-end
-for _, id in ipairs(given) do
-  end_claim(claimed, claims, progress, id)
-  redis.call('RPUSH', ids, id)
-end
-keep_history(log, events)
-return #given
+return change(function(undo)
+  first_write(feeds)
+  void_history(undo, log)
+  for _, id in ipairs(given) do
+    end_claim(undo, claimed, claims, progress, id)
+    push_id(undo, 'RPUSH', ids, id)
+  end
+  announce(events, log)
+  keep_history(log, events)
+  return #given
+end)

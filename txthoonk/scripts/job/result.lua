@@ -20,6 +20,9 @@
 -- Cost: O(log n)
 
 --- include now
+--- include change
+--- include set_member
+--- include remove_member
 local items, results, kept, later, stalled = unpack(KEYS)
 local id, wanted, noted = unpack(ARGV)
 
@@ -32,20 +35,24 @@ elseif redis.call('SISMEMBER', stalled, id) == 1 then
 end
 local mine = noted ~= '' and tonumber(redis.call('ZSCORE', results, id) or nil) == tonumber(noted)
 if item and noted == '' then
-  -- Whatever is kept is of an earlier job. (A full memory does not refuse this, nor then
-  -- the rest.)
-  redis.call('ZCARD', results)
-  redis.call('DEL', kept)
   noted = string.format('%.17g', now() + wanted)
-  redis.call('ZADD', results, noted, id)
-  return {state, item, noted}
+  return change(function(undo)
+    -- A full memory does not refuse this, nor then the rest.
+    redis.call('ZREM', results, '\0')
+    set_member(undo, results, id, noted)
+    -- Whatever is kept is of an earlier job.
+    redis.call('DEL', kept)
+    return {state, item, noted}
+  end)
 end
 local result = item and {state, item, noted} or redis.call('LRANGE', kept, 0, 1)
-if mine then
-  redis.call('ZREM', results, id)
-  redis.call('DEL', kept)
-end
-if item then
-  return result
-end
-return result[1] and {'kept', result[1], result[2] or false} or {}
+return change(function(undo)
+  if mine then
+    remove_member(undo, results, id)
+    redis.call('DEL', kept)
+  end
+  if item then
+    return result
+  end
+  return result[1] and {'kept', result[1], result[2] or false} or {}
+end)

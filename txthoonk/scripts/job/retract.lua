@@ -35,6 +35,10 @@
 --- include open_feed
 --- include open_history
 --- include first_write
+--- include change
+--- include void_history
+--- include remove_field
+--- include remove_member
 --- include announce
 --- include keep_history
 local feeds, config, revision, history, publishes, items = unpack(KEYS, 1, 6)
@@ -46,45 +50,40 @@ local failure, limit = open_feed(feeds, config, name)
 if failure then
   return failure
 end
-redis.call('LLEN', ids)
-redis.call('ZCARD', published)
-redis.call('ZCARD', claimed)
-redis.call('HLEN', cancelled)
-redis.call('SCARD', stalled)
-redis.call('LLEN', transit)
-redis.call('ZCARD', delivering)
-redis.call('ZCARD', delayed)
-redis.call('ZCARD', failed)
-for _, key in ipairs({claims, failures, progress}) do
-  redis.call('HLEN', key)
-end
 local aside = redis.call('HEXISTS', later, id) == 1
-local log = open_history(limit, event, revision, history, publishes, items)
-local events = {'retract', false, id, false}
-if log then
-  if not aside and redis.call('HEXISTS', items, id) == 0 then
-    return 0
-  end
-  first_write(feeds)
-  failure = announce(events, log)
-  if failure then
-    return failure
-  end
-end
-
-if redis.call('HDEL', items, id) + redis.call('HDEL', later, id) == 0 then
+if not aside and redis.call('HEXISTS', items, id) == 0 then
   return 0
 end
-for _, key in ipairs({cancelled, claims, failures, progress}) do
-  redis.call('HDEL', key, id)
-end
-redis.call('ZREM', delayed, id)
-redis.call('ZREM', failed, id)
-redis.call('ZREM', published, id)
-redis.call('ZREM', delivering, id)
-if redis.call('ZREM', claimed, id) + redis.call('SREM', stalled, id) == 0 and not aside then
-  redis.call('LREM', transit, 1, id)
-  redis.call('LREM', ids, 1, id)
-end
-keep_history(log, events)
-return 1
+local log = open_history(limit, event, revision, history, publishes, items)
+local events = {'retract', false, id, false}
+
+return change(function(undo)
+  first_write(feeds)
+  void_history(undo, log)
+  for _, key in ipairs({items, later, cancelled, claims, failures, progress}) do
+    remove_field(undo, key, id)
+  end
+  for _, key in ipairs({delayed, failed, published, delivering}) do
+    remove_member(undo, key, id)
+  end
+  local held = remove_member(undo, claimed, id)
+  if redis.call('SREM', stalled, id) == 1 then
+    undo[#undo + 1] = function() redis.call('SADD', stalled, id) end
+    held = true
+  end
+  local lined = not held and not aside
+  if lined then
+    -- No id has a NUL: whether it may be removed from lists, which could not be taken back.
+    redis.call('LREM', transit, 1, '\0')
+    redis.call('LLEN', ids)
+  end
+  if log then
+    announce(events, log)
+  end
+  if lined then
+    redis.call('LREM', transit, 1, id)
+    redis.call('LREM', ids, 1, id)
+  end
+  keep_history(log, events)
+  return 1
+end)

@@ -27,7 +27,11 @@
 --- include open_feed
 --- include open_history
 --- include now
---- include first_write
+--- include change
+--- include void_history
+--- include remove_member
+--- include set_member
+--- include push_id
 --- include announce
 --- include keep_history
 local feeds, config, revision, history, publishes, items = unpack(KEYS, 1, 6)
@@ -41,19 +45,17 @@ end
 if redis.call('SISMEMBER', stalled, id) == 0 then
   return redis.error_reply("NOTSTALLED job '" .. id .. "' of feed '" .. name .. "' is not stalled")
 end
-redis.call('LLEN', ids)
-redis.call('ZCARD', published)
-redis.call('ZCARD', failed)
 local log = open_history(limit, event, revision, history, publishes, items)
-local events = {'retry', channel, id, false}
-first_write(feeds)
-failure = announce(events, log)
-if failure then
-  return failure
-end
-redis.call('SREM', stalled, id)
-redis.call('ZREM', failed, id)
-redis.call('LPUSH', ids, id)
-redis.call('ZADD', published, string.format('%.17g', now()), id)
-keep_history(log, events)
-return 1
+local events, time = {'retry', channel, id, false}, string.format('%.17g', now())
+return change(function(undo)
+  redis.call('SREM', stalled, id)
+  undo[#undo + 1] = function() redis.call('SADD', stalled, id) end
+  redis.call('ZADD', published, 'XX', 0, '\0')  -- this adds nothing: no id has a NUL
+  void_history(undo, log)
+  remove_member(undo, failed, id)
+  push_id(undo, 'LPUSH', ids, id)
+  set_member(undo, published, id, time)
+  announce(events, log)
+  keep_history(log, events)
+  return 1
+end)

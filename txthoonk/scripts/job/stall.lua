@@ -36,7 +36,14 @@
 --- include claim_of
 --- include now
 --- include first_write
+--- include change
+--- include void_history
+--- include may_move
 --- include announce
+--- include remove_field
+--- include remove_member
+--- include set_field
+--- include set_member
 --- include end_claim
 --- include record_failure
 --- include set_stalled
@@ -51,22 +58,18 @@ if failure then
   return failure
 end
 local count = whole(redis.call('HGET', cancelled, id))
-redis.call('SCARD', stalled)
-redis.call('ZCARD', published)
-redis.call('HLEN', progress)
-redis.call('HLEN', failures)
-redis.call('ZCARD', failed)
 local log = open_history(limit, event, revision, history, publishes, items)
 local events, time = {'stall', channel, id, false}, now()
-first_write(feeds)
-failure = announce(events, log)
-if failure then
-  return failure
-end
-end_claim(claimed, claims, progress, id)
-set_stalled(stalled, failed, cancelled, published, id, time)
-if why ~= '' then
-  record_failure(failures, id, count + 1, time, why)
-end
-keep_history(log, events)
-return 1
+return change(function(undo)
+  first_write(feeds)
+  void_history(undo, log)
+  may_move(claims, claimed)
+  if why ~= '' then
+    record_failure(undo, failures, id, count + 1, time, why)
+  end
+  set_stalled(undo, stalled, failed, cancelled, published, id, time)
+  end_claim(undo, claimed, claims, progress, id)
+  announce(events, log)
+  keep_history(log, events)
+  return 1
+end)

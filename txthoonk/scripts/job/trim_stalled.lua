@@ -27,6 +27,8 @@
 --- include now
 --- include first_write
 --- include add_event
+--- include change
+--- include void_history
 --- include announce
 --- include keep_history
 local feeds, config, revision, history, publishes, items = unpack(KEYS, 1, 6)
@@ -53,35 +55,41 @@ if #stale > 0 then
   -- Another implementation that retries a job leaves its time behind.
   return {redis.call('ZREM', failed, unpack(stale)), 0}
 end
--- And one that stalls a job notes no time.
-first_write(feeds)
-for _, id in ipairs(redis.call('SRANDMEMBER', stalled, most)) do
-  redis.call('ZADD', failed, 'NX', string.format('%.17g', time), id)
-end
-local old = {}
-if age > 0 then
-  local before = string.format('%.17g', time - age * 1000)
-  old = redis.call('ZRANGEBYSCORE', failed, '-inf', before, 'LIMIT', 0, most)
-end
-local over = math.min(count > 0 and redis.call('SCARD', stalled) - count or 0, tonumber(most))
-if over > #old then
-  old = redis.call('ZRANGE', failed, 0, over - 1)
-end
-if #old == 0 then
-  return {0, 0}
-end
-redis.call('HLEN', failures)
-local log, events = open_history(limit, event, revision, history, publishes, items), {}
-for _, id in ipairs(log and old or {}) do
-  add_event(events, 'retract', false, id, false)
-end
-failure = announce(events, log)
-if failure then
-  return failure
-end
-redis.call('ZREM', failed, unpack(old))
-redis.call('SREM', stalled, unpack(old))
-redis.call('HDEL', items, unpack(old))
-redis.call('HDEL', failures, unpack(old))
-keep_history(log, events)
-return {#old, #old}
+return change(function(undo)
+  first_write(feeds)
+  -- And one that stalls a job notes no time.
+  for _, id in ipairs(redis.call('SRANDMEMBER', stalled, most)) do
+    if redis.call('ZADD', failed, 'NX', string.format('%.17g', time), id) == 1 then
+      undo[#undo + 1] = function() redis.call('ZREM', failed, id) end
+    end
+  end
+  local old = {}
+  if age > 0 then
+    local before = string.format('%.17g', time - age * 1000)
+    old = redis.call('ZRANGEBYSCORE', failed, '-inf', before, 'LIMIT', 0, most)
+  end
+  local over = math.min(count > 0 and redis.call('SCARD', stalled) - count or 0, tonumber(most))
+  if over > #old then
+    old = redis.call('ZRANGE', failed, 0, over - 1)
+  end
+  if #old == 0 then
+    return {0, 0}
+  end
+  local log, events = open_history(limit, event, revision, history, publishes, items), {}
+  for _, id in ipairs(log and old or {}) do
+    add_event(events, 'retract', false, id, false)
+  end
+  -- No id has a NUL: whether they may be removed, which could not be taken back.
+  redis.call('ZREM', failed, '\0')
+  redis.call('SREM', stalled, '\0')
+  redis.call('HDEL', items, '\0')
+  redis.call('HLEN', failures)
+  void_history(undo, log)
+  announce(events, log)
+  redis.call('ZREM', failed, unpack(old))
+  redis.call('SREM', stalled, unpack(old))
+  redis.call('HDEL', items, unpack(old))
+  redis.call('HDEL', failures, unpack(old))
+  keep_history(log, events)
+  return {#old, #old}
+end)

@@ -11,13 +11,20 @@
 -- Cost: O(log n) for each
 
 --- include now
+--- include change
 local transit, delivering = unpack(KEYS)
 
 local time = string.format('%.17g', now())
-redis.call('ZCARD', delivering)
--- Shortening comes first: a full memory does not refuse it, nor then the rest.
-local ids = redis.call('RPOP', transit, ARGV[1]) or {}
-for _, id in ipairs(ids) do
-  redis.call('ZADD', delivering, 'NX', time, id)
-end
-return #ids
+return change(function(undo)
+  -- Shortening comes first: a full memory does not refuse it, nor then the rest.
+  local ids = redis.call('RPOP', transit, ARGV[1]) or {}
+  undo[1] = function()
+    for index = #ids, 1, -1 do
+      redis.call('RPUSH', transit, ids[index])
+    end
+  end
+  for _, id in ipairs(ids) do
+    redis.call('ZADD', delivering, 'NX', time, id)
+  end
+  return #ids
+end)

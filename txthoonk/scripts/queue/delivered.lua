@@ -13,17 +13,30 @@
 -- Cost: O(log n) for each id; O(n) for one that maintenance has put back meanwhile, as
 --   it does when the consumer was cut off for too long
 
+--- include change
 local ids, items, transit, delivering = unpack(KEYS)
 
-redis.call('LLEN', ids)
-redis.call('LLEN', transit)
-redis.call('HLEN', items)
 local held = redis.call('ZMSCORE', delivering, unpack(ARGV))
-for index, id in ipairs(ARGV) do
-  if not held[index] and redis.call('HEXISTS', items, id) == 1 then
-    redis.call('LREM', ids, 0, id)
-    redis.call('LREM', transit, 0, id)
+return change(function(undo)
+  local removed = redis.call('ZREM', delivering, unpack(ARGV))
+  undo[1] = function()
+    for index, id in ipairs(ARGV) do
+      if held[index] then
+        redis.call('ZADD', delivering, held[index], id)
+      end
+    end
   end
-end
-redis.call('HDEL', items, unpack(ARGV))
-return redis.call('ZREM', delivering, unpack(ARGV))
+  if removed < #ARGV then
+    -- No id has a NUL: whether these may be removed, which could not be taken back.
+    redis.call('HDEL', items, '\0')
+    redis.call('LLEN', transit)
+    for index, id in ipairs(ARGV) do
+      if not held[index] and redis.call('HEXISTS', items, id) == 1 then
+        redis.call('LREM', ids, 0, id)
+        redis.call('LREM', transit, 0, id)
+      end
+    end
+  end
+  redis.call('HDEL', items, unpack(ARGV))
+  return removed
+end)

@@ -23,6 +23,8 @@
 --- include open_feed
 --- include wrong_type
 --- include now
+--- include change
+--- include trim_line
 --- include front_of
 --- include arrived
 local feeds, ids, items, transit, delivering, config = unpack(KEYS)
@@ -33,15 +35,13 @@ failure = failure or wrong_type(name, kind, 'queue', config)
 if failure then
   return failure
 end
--- The script that says "delivered" looks there, and must not fail then.
-redis.call('LLEN', transit)
 local time = string.format('%.17g', now())
 if paused and paused ~= '0' then
   return {time, 1}
 end
 local reply, held = {time, 0}, {}
 local item = moved ~= '' and arrived(items, transit, delivering, moved)
-local found, contents, looked = front_of(ids, items, delivering, count, moved, item)
+local found, contents, line = front_of(ids, items, delivering, count, moved, item)
 for index, id in ipairs(found) do
   reply[#reply + 1] = id
   reply[#reply + 1] = contents[index]
@@ -49,14 +49,16 @@ for index, id in ipairs(found) do
   held[#held + 1] = id
 end
 
--- Shortening comes first: a full memory does not refuse it, nor then the rest.
-if looked > 0 then
-  redis.call('LTRIM', ids, 0, -looked - 1)
-end
-if moved ~= '' then
-  redis.call('LREM', transit, 1, moved)
-end
-if #found > 0 then
-  redis.call('ZADD', delivering, unpack(held))
-end
-return reply
+return change(function(undo)
+  -- Shortening comes first: a full memory does not refuse it, nor then the rest.
+  if #line > 0 then
+    trim_line(undo, ids, line)
+  end
+  if moved ~= '' and redis.call('LREM', transit, 1, moved) > 0 then
+    undo[#undo + 1] = function() redis.call('LPUSH', transit, moved) end
+  end
+  if #found > 0 then
+    redis.call('ZADD', delivering, unpack(held))
+  end
+  return reply
+end)

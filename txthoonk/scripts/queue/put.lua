@@ -25,6 +25,8 @@
 --- include wrong_type
 --- include open_history
 --- include undo_count
+--- include change
+--- include unpush
 --- include announce
 --- include keep_history
 --- include to_put
@@ -36,20 +38,21 @@ failure = failure or wrong_type(name, kind, 'queue', config)
 if failure then
   return failure
 end
-redis.call('LLEN', ids)
-redis.call('HLEN', items)
 local log = open_history(limit, event, revision, history, publishes)
 if log then
   log.apart = true
 end
 local new, words, events = to_put(4, false, {})
-redis.call('INCRBY', publishes, #new)
-failure = log and announce(events, log)
-if failure then
-  undo_count(publishes, #new)
-  return failure
-end
-redis.call('HSET', items, unpack(words))
-redis.call(push, ids, unpack(new))
-keep_history(log, events)
-return new
+return change(function(undo)
+  redis.call('INCRBY', publishes, #new)
+  undo[1] = function() undo_count(publishes, #new) end
+  redis.call('HSET', items, unpack(words))
+  undo[2] = function() redis.call('HDEL', items, unpack(new)) end
+  redis.call(push, ids, unpack(new))
+  undo[3] = function() unpush(push, ids, new) end
+  if log then
+    announce(events, log)
+    keep_history(log, events)
+  end
+  return new
+end)

@@ -14,37 +14,36 @@
 -- Events: none
 -- Cost: O(log n) for each id
 
+--- include change
+--- include remove_field
+--- include remove_member
+--- include push_id
 local ids, transit, delivering, claimed, claims = unpack(KEYS)
 
-redis.call('LLEN', ids)
-redis.call('LLEN', transit)
-redis.call('ZCARD', claimed)
-redis.call('ZCARD', delivering)
-redis.call('HLEN', claims)
-
-local function let_go(key, id, time)
-  if tonumber(redis.call('ZSCORE', key, id) or nil) == tonumber(time) then
-    return redis.call('ZREM', key, id)
-  end
-  return 0
+local function let_go(undo, key, id, time)
+  return tonumber(redis.call('ZSCORE', key, id) or nil) == tonumber(time) and remove_member(undo, key, id)
 end
 
-local count = 0
-for index = 1, #ARGV, 2 do
-  local id, time = ARGV[index], ARGV[index + 1]
-  local held
-  if time == '' then
-    held = redis.call('LREM', transit, 1, id) + redis.call('ZREM', delivering, id)
-  else
-    local claim = let_go(claimed, id, time)
-    if claim > 0 then
-      redis.call('HDEL', claims, id)
+return change(function(undo)
+  local count = 0
+  for index = 1, #ARGV, 2 do
+    local id, time = ARGV[index], ARGV[index + 1]
+    local held
+    if time == '' then
+      held = redis.call('LREM', transit, 1, id) > 0
+      undo[#undo + 1] = held and function() redis.call('LPUSH', transit, id) end
+      held = remove_member(undo, delivering, id) or held
+    else
+      held = let_go(undo, claimed, id, time)
+      if held then
+        remove_field(undo, claims, id)
+      end
+      held = let_go(undo, delivering, id, time) or held
     end
-    held = let_go(delivering, id, time) + claim
+    if held then
+      push_id(undo, 'RPUSH', ids, id)
+      count = count + 1
+    end
   end
-  if held > 0 then
-    redis.call('RPUSH', ids, id)
-    count = count + 1
-  end
-end
-return count
+  return count
+end)

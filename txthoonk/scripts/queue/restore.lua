@@ -19,27 +19,28 @@
 --- include now
 --- include searches
 --- include has_state
+--- include change
+--- include remove_member
+--- include push_id
 local ids, items, transit, delivering, claimed, stalled = unpack(KEYS)
 local age, push = tonumber(ARGV[1]), ARGV[2]
 
 local before = string.format('%.17g', now() - age)
 local old = redis.call('ZRANGEBYSCORE', delivering, '-inf', before, 'LIMIT', 0, searches(ids))
-redis.call('HLEN', items)
-redis.call('LLEN', transit)
-redis.call('ZCARD', claimed)
-redis.call('SCARD', stalled)
-local restored, dropped = 0, 0
--- The oldest shall be taken first: in front of the others, it is pushed last.
-local front = push == 'RPUSH'
-for index = front and #old or 1, front and 1 or #old, front and -1 or 1 do
-  local id = old[index]
-  -- Removing comes first: a full memory does not refuse it, nor then the rest.
-  redis.call('ZREM', delivering, id)
-  if redis.call('HEXISTS', items, id) == 0 then
-    dropped = dropped + 1
-  elseif not has_state(ids, transit, claimed, stalled, id) then
-    redis.call(push, ids, id)
-    restored = restored + 1
+return change(function(undo)
+  local restored, dropped = 0, 0
+  -- The oldest shall be taken first: in front of the others, it is pushed last.
+  local front = push == 'RPUSH'
+  for index = front and #old or 1, front and 1 or #old, front and -1 or 1 do
+    local id = old[index]
+    -- Removing comes first: a full memory does not refuse it, nor then the rest.
+    remove_member(undo, delivering, id)
+    if redis.call('HEXISTS', items, id) == 0 then
+      dropped = dropped + 1
+    elseif not has_state(ids, transit, claimed, stalled, id) then
+      push_id(undo, push, ids, id)
+      restored = restored + 1
+    end
   end
-end
-return {#old, restored, dropped}
+  return {#old, restored, dropped}
+end)

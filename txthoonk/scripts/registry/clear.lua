@@ -19,6 +19,9 @@ local feeds, results, kept = KEYS[1], KEYS[2], {unpack(KEYS, 3)}
 if redis.call('SISMEMBER', feeds, ARGV[1]) == 1 then
   return {}
 end
+-- These meet what would refuse it, before anything is done: no id is a NUL.
+first_results(results)
+redis.call('ZREM', results, '\0')
 for index, id in ipairs(fields_from(2)) do
   redis.call('UNLINK', kept[index])
   redis.call('ZREM', results, id)

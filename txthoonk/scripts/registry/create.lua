@@ -19,6 +19,8 @@
 
 --- include config_value
 --- include fields_from
+--- include change
+--- include set_field
 --- include store_fields
 --- include announce_created
 local feeds, config, revision, history, results = unpack(KEYS)
@@ -31,6 +33,7 @@ if redis.call('ZCARD', results) > 0 then
   return 0
 end
 local _, failure = config_value(config, 'type')
-return failure
-  or announce_created(feeds, config, revision, history, name, newfeed, instance, fields_from(4))
-  or 1
+return failure or change(function(undo)
+  announce_created(undo, feeds, config, revision, history, name, newfeed, instance, fields_from(4))
+  return 1
+end)

@@ -22,6 +22,8 @@
 --- include config_value
 --- include not_configured
 --- include fields_from
+--- include change
+--- include set_field
 --- include store_fields
 --- include type_mismatch
 --- include announce_created
@@ -30,19 +32,24 @@ local feeds, config, revision, history, results = unpack(KEYS)
 local name, newfeed, instance, conffeed, wanted = unpack(ARGV, 1, 5)
 local fields = fields_from(6)
 
+local known = redis.call('SISMEMBER', feeds, name) == 1
 local failure
-if redis.call('SISMEMBER', feeds, name) == 1 then
+if known then
   failure = not_configured(config, name, wanted ~= 'feed' or redis.pcall('HLEN', revision) ~= 0)
     or type_mismatch(config, name, wanted)
-    or configure(feeds, config, revision, history, name, conffeed, instance, fields)
 elseif redis.call('ZCARD', results) > 0 then
   return 0
 else
   failure = select(2, config_value(config, 'type'))
-  if not failure then
-    fields[#fields + 1] = 'type'
-    fields[#fields + 1] = wanted
-    failure = announce_created(feeds, config, revision, history, name, newfeed, instance, fields)
-  end
+  fields[#fields + 1] = 'type'
+  fields[#fields + 1] = wanted
 end
-return failure or redis.call('HGETALL', config)
+return failure or change(function(undo)
+  redis.call('HGETALL', config)
+  if known then
+    configure(undo, feeds, config, revision, history, name, conffeed, instance, fields)
+  else
+    announce_created(undo, feeds, config, revision, history, name, newfeed, instance, fields)
+  end
+  return redis.call('HGETALL', config)
+end)

@@ -33,6 +33,9 @@ local config, ids, items, publishes, published, claimed, stalled, delayed = unpa
 local finishes, workers, claims, delivering = unpack(KEYS, 9)
 
 local values = redis.pcall('HMGET', config, 'type', 'paused')
+if values.err and not string.find(values.err, 'WRONGTYPE', 1, true) then
+  return values
+end
 local kind = values[1] or 'feed'
 local taken = kind == 'queue' or kind == 'pyqueue' or kind == 'job'
 local reply = {

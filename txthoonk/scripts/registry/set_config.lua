@@ -19,6 +19,8 @@
 --- include feed_missing
 --- include config_value
 --- include fields_from
+--- include change
+--- include set_field
 --- include store_fields
 --- include type_mismatch
 --- include configure
@@ -33,6 +35,7 @@ if not failure then
     failure = type_mismatch(config, name, wanted)
   end
 end
-return failure
-  or configure(feeds, config, revision, history, name, conffeed, instance, fields_from(5))
-  or 1
+return failure or change(function(undo)
+  configure(undo, feeds, config, revision, history, name, conffeed, instance, fields_from(5))
+  return 1
+end)

@@ -31,6 +31,7 @@
 --- include conflict
 --- include item_missing
 --- include undo_count
+--- include change
 --- include announce
 --- include keep_history
 local feeds, config, revision, history, publishes, items = unpack(KEYS)
@@ -48,12 +49,13 @@ if failure then
   return failure
 end
 local events = {'edit', publish, id, item}
-redis.call('INCR', publishes)
-failure = announce(events, log)
-if failure then
-  undo_count(publishes, 1)
-  return failure
-end
-redis.call('HSET', items, id, item)
-keep_history(log, events)
-return 1
+local before = redis.call('HGET', items, id)
+return change(function(undo)
+  redis.call('INCR', publishes)
+  undo[1] = function() undo_count(publishes, 1) end
+  redis.call('HSET', items, id, item)
+  undo[2] = function() redis.call('HSET', items, id, before) end
+  announce(events, log)
+  keep_history(log, events)
+  return 1
+end)

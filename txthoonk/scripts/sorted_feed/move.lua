@@ -30,6 +30,8 @@
 --- include item_missing
 --- include place_missing
 --- include first_write
+--- include change
+--- include void_history
 --- include announce
 --- include insert_at
 --- include keep_history
@@ -49,12 +51,20 @@ if id == relative then
 end
 local log = open_history(limit, event, revision, history, publishes, items)
 local events = {'position', position, id, place}
-first_write(feeds)
-failure = announce(events, log)
-if failure then
-  return failure
-end
-redis.call('LREM', ids, 1, id)
-insert_at(ids, where, relative, id)
-keep_history(log, events)
-return 1
+-- It is put to its new place first, which can be taken back: of its two places then, the new
+-- one may be the first or the last.
+local old = redis.call('LPOS', ids, id)
+local first = where == 'begin' or where ~= 'end' and old and redis.call('LPOS', ids, relative) <= old
+return change(function(undo)
+  first_write(feeds)
+  void_history(undo, log)
+  redis.call('LREM', ids, 1, '\0')
+  insert_at(ids, where, relative, id)
+  undo[#undo + 1] = function() redis.call('LREM', ids, first and 1 or -1, id) end
+  announce(events, log)
+  if old then
+    redis.call('LREM', ids, first and -1 or 1, id)
+  end
+  keep_history(log, events)
+  return 1
+end)

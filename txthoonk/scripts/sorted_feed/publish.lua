@@ -31,6 +31,7 @@
 --- include item_missing
 --- include place_missing
 --- include undo_count
+--- include change
 --- include announce
 --- include insert_at
 --- include keep_history
@@ -42,7 +43,6 @@ failure = failure or wrong_type(name, kind, 'sorted_feed', config)
 if failure then
   return failure
 end
-redis.call('HLEN', items)
 local log = open_history(limit, event, revision, history, publishes, items)
 
 local function put(item, place, where, relative)
@@ -50,34 +50,31 @@ local function put(item, place, where, relative)
   if refusal then
     return refusal
   end
-  local published = redis.pcall('INCR', publishes)
-  if type(published) == 'table' then
-    return published
-  end
-  local id, counted = nil, 0
-  repeat
-    local count = redis.pcall('INCR', idincr)
-    if type(count) == 'table' then
-      undo_count(publishes, 1)
-      return count
-    end
-    id, counted = redis.call('GET', idincr), counted + 1
-    -- Somebody may have used the number without counting: his item must stay.
-  until redis.call('HEXISTS', items, id) == 0
-
-  local events = {'publish', publish, id, item, 'position', position, id, place}
-  refusal = announce(events, log)
-  if refusal then
-    undo_count(publishes, 1)
-    undo_count(idincr, counted)
+  local done = change(function(undo)
+    redis.call('INCR', publishes)
+    undo[1] = function() undo_count(publishes, 1) end
+    local id, counted = nil, 0
+    undo[2] = function() undo_count(idincr, counted) end
+    repeat
+      redis.call('INCR', idincr)
+      counted = counted + 1
+      id = redis.call('GET', idincr)
+      -- Somebody may have used the number without counting: his item must stay.
+    until redis.call('HEXISTS', items, id) == 0
+    redis.call('HSET', items, id, item)
+    undo[3] = function() redis.call('HDEL', items, id) end
+    insert_at(ids, where, relative, id)
+    undo[4] = function() redis.call('LREM', ids, where == 'end' and -1 or 1, id) end
+    local events = {'publish', publish, id, item, 'position', position, id, place}
+    announce(events, log)
+    keep_history(log, events)
+    return id
+  end)
+  if type(done) == 'table' then
     -- A part of it may have been told: what comes behind it begins anew.
     log = open_history(limit, event, revision, history, publishes, items)
-    return refusal
   end
-  redis.call('HSET', items, id, item)
-  insert_at(ids, where, relative, id)
-  keep_history(log, events)
-  return id
+  return done
 end
 
 local replies = {}

@@ -30,6 +30,8 @@
 --- include own_revision
 --- include conflict
 --- include first_write
+--- include change
+--- include void_history
 --- include announce
 --- include keep_history
 local feeds, config, revision, history, publishes, items, ids = unpack(KEYS)
@@ -40,20 +42,23 @@ failure = failure or wrong_type(name, kind, 'sorted_feed', config)
 if failure then
   return failure
 end
-redis.call('LLEN', ids)
-local there = redis.call('HEXISTS', items, id) == 1 or redis.call('LPOS', ids, id)
+local item = redis.call('HGET', items, id)
+local there = item or redis.call('LPOS', ids, id)
 local log = open_history(limit, event, revision, history, publishes, items)
 failure = conflict(log, name, expect, items, id)
 if failure or not there then
   return failure or 0
 end
 local events = {'retract', retract, id, false}
-first_write(feeds)
-failure = announce(events, log)
-if failure then
-  return failure
-end
-redis.call('LREM', ids, 1, id)
-redis.call('HDEL', items, id)
-keep_history(log, events)
-return 1
+return change(function(undo)
+  first_write(feeds)
+  void_history(undo, log)
+  redis.call('HDEL', items, id)
+  undo[#undo + 1] = item and function() redis.call('HSET', items, id, item) end
+  -- No id has a NUL: whether it may be removed from the list, which could not be taken back.
+  redis.call('LREM', ids, 1, '\0')
+  announce(events, log)
+  redis.call('LREM', ids, 1, id)
+  keep_history(log, events)
+  return 1
+end)

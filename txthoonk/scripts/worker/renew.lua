@@ -27,6 +27,13 @@ local time = now()
 redis.call('HDEL', KEYS[3], '')
 for first = 1, #KEYS, 4 do
   local claimed, claims, workers, config = unpack(KEYS, first, first + 3)
+  local timeout = redis.pcall('HGET', config, 'timeout')
+  if type(timeout) == 'table' and not string.find(timeout.err, 'WRONGTYPE', 1, true) then
+    return timeout
+  end
+  if redis.call('EXISTS', config) == 1 then
+    tell_worker(workers, ARGV[at], ARGV[at + 1], time, most)
+  end
   local lost, last = {}, at + 2 + 2 * ARGV[at + 2]
   for index = at + 3, last, 2 do
     local id, token = ARGV[index], ARGV[index + 1]
@@ -37,10 +44,6 @@ for first = 1, #KEYS, 4 do
       lost[#lost + 1] = (index - at - 3) / 2
     end
   end
-  if redis.call('EXISTS', config) == 1 then
-    tell_worker(workers, ARGV[at], ARGV[at + 1], time, most)
-  end
-  local timeout = redis.pcall('HGET', config, 'timeout')
   reply[#reply + 1] = type(timeout) == 'string' and timeout
   reply[#reply + 1] = lost
   at = last + 1

@@ -1,0 +1,26 @@
+-- Lets a change take back what keep_results will do for jobs of which no result is kept, or one
+-- that an earlier job of the same id has left.
+--- include restore_member
+local function forgettable(undo, results, time, stored)
+  for _, one in ipairs(stored) do
+    one.earlier = {}
+    if one.wanted then
+      -- No id is a NUL: this adds nothing. It meets what would refuse to put it back.
+      redis.call('ZADD', results, 'XX', 0, '\0')
+      one.earlier = redis.call('LRANGE', one.key, 0, 1)
+    end
+  end
+  undo[#undo + 1] = function()
+    for _, one in ipairs(stored) do
+      redis.call('DEL', one.key)
+      if #one.earlier > 0 then
+        redis.call('RPUSH', one.key, unpack(one.earlier))
+        if tonumber(one.wanted) > time then
+          redis.call('PEXPIRE', one.key, math.ceil(one.wanted - time))
+        end
+      end
+      redis.call('ZREM', results, one.id .. '\0')
+      restore_member(results, one.id, one.wanted, true)
+    end
+  end
+end

@@ -1,0 +1,9 @@
+-- Removes a member of a sorted set, if it is there, as a part of a change: gives its score.
+local function remove_member(undo, key, member)
+  local score = redis.call('ZSCORE', key, member)
+  if score then
+    redis.call('ZREM', key, member)
+    undo[#undo + 1] = function() redis.call('ZADD', key, score, member) end
+  end
+  return score
+end
