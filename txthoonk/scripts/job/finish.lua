@@ -54,6 +54,7 @@
 --- include trim_line
 --- include write_claims
 --- include undo_count
+--- include first_write
 --- include change
 --- include void_history
 --- include end_jobs
@@ -92,8 +93,10 @@ return change(function(undo)
   -- No id has a NUL: these two remove nothing. They meet what would refuse to take anything back,
   -- and a full memory does not refuse them, nor then the rest.
   redis.call('ZREM', published, '\0')
-  redis.call('HDEL', claims, '\0')
-  if #taken.scores == 0 then
+  if #taken.scores > 0 then
+    redis.call('HDEL', claims, '\0')
+  else
+    first_write(feeds)
     void_history(undo, log)
   end
   local kept, old = 0, {}
