@@ -35,9 +35,11 @@ if item and noted == '' then
   -- Whatever is kept is of an earlier job. (A full memory does not refuse this, nor then
   -- the rest.)
   redis.call('ZCARD', results)
-  redis.call('DEL', kept)
+  if redis.call('DEL', kept) == 1 then
+    redis.call('ZREM', results, id)
+  end
   noted = string.format('%.17g', now() + wanted)
-  redis.call('ZADD', results, noted, id)
+  redis.call('ZADD', results, 'GT', noted, id)  -- others may want it for longer
   return {state, item, noted}
 end
 local result = item and {state, item, noted} or redis.call('LRANGE', kept, 0, 1)
