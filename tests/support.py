@@ -28,10 +28,10 @@ TIMEOUT = 120
 
 # What the contract leaves to each implementation: no part of it.
 OWN_KEYS = re.compile(
-    rb"feed\.(transit|delivering|results|revision|history|claims|failures|progress|delayed|later"
-    rb"|failed|workers|maintained|overdue):"
+    rb"feed\.(transit|delivering|results|listeners|revision|history|claims|failures|progress|delayed"
+    rb"|later|failed|workers|maintained|overdue):"
 )
-OWN_CHANNELS = re.compile(rb"feed\.(event|delayed|progress):")
+OWN_CHANNELS = re.compile(rb"feed\.(ended|event|delayed|progress):")
 
 # Redis type -> how to read all of it, and how to compare it.
 READERS: dict[bytes, tuple[str, tuple[Any, ...], Callable[[Any], Any]]] = {

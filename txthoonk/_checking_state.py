@@ -36,6 +36,7 @@ PARTS: Mapping[str, tuple[str, ...]] = {
     "transit": ("list",),
     "delivering": ("zset",),
     "results": ("zset",),
+    "listeners": ("zset",),
     "claims": ("hash",),
     "failures": ("hash",),
     "progress": ("hash",),

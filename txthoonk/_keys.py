@@ -18,6 +18,7 @@ __all__ = [
     "SEPARATOR",
     "check_id",
     "check_name",
+    "ended_channel",
     "feed_channel",
     "feed_key",
     "feed_keys",
@@ -52,6 +53,7 @@ _PARTS = (
     "transit",
     "delivering",
     "results",
+    "listeners",
     "claims",
     "failures",
     "progress",
@@ -79,6 +81,11 @@ def feed_channel(event: str, feed: str) -> str:
 def job_finish_channel(feed: str) -> str:
     """Build the channel that tells of the results of a feed's jobs."""
     return f"job.finish:{feed}"
+
+
+def ended_channel(feed: str, id_: str = "") -> str:
+    """Build the channel that tells those who wait for one job of its end."""
+    return f"{feed_channel('ended', feed)}{SEPARATOR}{id_}"
 
 
 def feed_keys(feed: str) -> tuple[str, ...]:

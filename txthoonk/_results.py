@@ -1,9 +1,15 @@
 """Who waits for the results of a feed's jobs.
 
 A result that is kept can be read.  For the others somebody must listen when the job is
-finished: all who wait on one publisher share one subscriber, which listens to the two
-channels of a feed while anybody waits for a job of that feed.  Until it does, a note in
+finished: all who wait on one publisher share one subscriber.  Until it listens, a note in
 ``feed.results`` makes a finish keep the result.
+
+A few publishers (:data:`LISTENERS`) listen to the two channels that tell of all jobs of the
+feed; ``feed.listeners`` says which.  The others listen to a channel for each job that is waited
+for, and their notes stand: a finish tells that channel of results that are noted.  Other
+implementations do not, so the few pass on what is noted and was not told.  Where there may be
+such others, the few listen on for some time when nobody waits on them any more, so that
+others have taken their place by then.
 
 In a patient room (see :mod:`txthoonk._waiting`) those who wait look again whenever a
 connection was lost by which they would have learned of a result, and note again that it
@@ -14,8 +20,9 @@ subscriber is gone, is told to nobody; that there is no result is then told, too
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+import itertools
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall
@@ -23,11 +30,19 @@ from twisted.python.failure import Failure
 
 from txthoonk._deferring import deferring
 from txthoonk._dispatch import Handler
-from txthoonk._keys import feed_channel, job_finish_channel
+from txthoonk._keys import ended_channel, feed_channel, job_finish_channel
 from txthoonk._passing import passes
 from txthoonk._patience import Retry
 from txthoonk._thoonk_sub import ThoonkSub
-from txthoonk.errors import ConnectionLost, Empty, InvalidResponse, JobStalled, shown
+from txthoonk.errors import (
+    ConnectionLost,
+    Empty,
+    InvalidResponse,
+    JobStalled,
+    ResponseError,
+    ThoonkError,
+    shown,
+)
 from txthoonk.protocol import RedisSubscriber
 
 if TYPE_CHECKING:
@@ -36,9 +51,19 @@ if TYPE_CHECKING:
 __all__ = ["ResultSub", "Results"]
 
 # Seconds that one attempt to listen may take in a patient room, and from one to the next
-# at the most: together less than a note stands (WANTED in txthoonk.types._job_results).
+# at the most: together less than a note stands.
 ATTEMPT = 4.0
 RENEWAL = 4.0
+WANTED = 10.0
+
+LISTENERS = 3  # publishers that listen to the results of all jobs of a feed
+LEASE = 25.0  # seconds for which one of them counts, and for which a note of the others stands
+LEASE_RENEWAL = 10.0  # seconds from one time to the next that both are said again
+# Seconds that one goes on to listen: until it counts no more, and all others have asked again.
+LINGER = LEASE + LEASE_RENEWAL + 5
+FULL = 2  # answers job/listen if as many listen to all as may
+MOST_IDS = 500  # in one call
+MOST_HEARD = 5000  # results that are held until it is known whether others want them
 
 _GONE = [b"gone"]
 _UNFINISHED = (b"active", b"stalled")
@@ -77,6 +102,7 @@ class _Wait(Deferred[Any]):
     :cvar until_end: whether it is over, too, when the job ends without a result, or stalls.
     :cvar searching: whether it is being looked for.
     :cvar sub: who listens, since before the job was last seen unfinished.
+    :cvar handler: that of the job's own channel, if that is listened to.
     """
 
     query: bytes | None = None
@@ -84,29 +110,52 @@ class _Wait(Deferred[Any]):
     until_end = False
     searching = False
     sub: ResultSub | None = None
+    handler: tuple[ResultSub, int] | None = None
     timer: IDelayedCall | None = None
+
+
+class Calls(Protocol):
+    """The scripts that are called, see their headers; times are in seconds."""
+
+    def look(self, id_: str, noted: bytes, wanted: float) -> Deferred[list[bytes]]:
+        """Call ``job/result``."""
+
+    def listen(
+        self, ids: Iterable[str], lease: float, most: int, wanted: float
+    ) -> Deferred[tuple[int, list[str]]]:
+        """Call ``job/listen``; fires the parts of its reply."""
+
+    def leave(self) -> Deferred[Any]:
+        """Take back that the results of all jobs are listened to."""
+
+    def pass_on(self, results: Mapping[str, bytes | None]) -> Deferred[list[str]]:
+        """Call ``job/pass_on``."""
 
 
 class Results:
     """Everybody on one publisher who waits for the result of a job of one feed.
 
     :param name: the feed's name.
-    :param look: reads the result of a job, and notes that it is wanted, or takes a note
-        back: see ``scripts/job/result.lua``.
     """
 
-    def __init__(
-        self, room: WaitingRoom, name: str, look: Callable[[str, bytes], Deferred[list[bytes]]]
-    ) -> None:
+    def __init__(self, room: WaitingRoom, name: str, calls: Calls) -> None:
         self._room = room
         self._name = name
-        self._look = look
+        self._calls = calls
         self._waits: dict[str, dict[_Wait, None]] = {}
         self._handlers: list[tuple[ResultSub, int]] = []
         self._listened = False  # whether it ever did
         self._attempt: Deferred[list[tuple[ResultSub, int]]] | None = None
         self._joining: list[Deferred[ResultSub]] = []
         self._retry = Retry(room, f"results of {name!r}", self.resume, RENEWAL)
+        self._all = False  # whether it listens to the results of all jobs
+        self._left = 0.0  # when the last one left who has waited
+        # Until when there may be others who hear of their own jobs only.
+        self._full_until = 0.0
+        self._timer: IDelayedCall | None = None
+        self._heard: dict[str, bytes] = {}
+        self._passing_on = False
+        self._asking = False
 
     # -- who waits ------------------------------------------------------------
 
@@ -127,6 +176,8 @@ class Results:
         wait.until_end = until_end
         if timeout:
             wait.timer = self._room.reactor.callLater(timeout, self._time_out, id_, wait, timeout)
+        if not self._waits and self._handlers:
+            self._go_on()
         self._waits.setdefault(id_, {})[wait] = None
         self._room.active.add(self)
         self._seek(id_, wait)
@@ -144,6 +195,9 @@ class Results:
             wait.timer.cancel()
             wait.timer = None
         self._take_back(id_, wait)
+        handler, wait.handler = wait.handler, None
+        if handler is not None:
+            _remove([handler])
         if not waits:
             self._waits.pop(id_, None)
         if not self._waits:
@@ -152,10 +206,13 @@ class Results:
     def _nobody_left(self) -> None:
         self._room.active.discard(self)
         self._retry.stop()
+        self._stop_timer()
         if self._room.health is not None:
             self._room.health.silent(self)
         if self._attempt is None:
-            self._stop_listening()
+            self._left = self._room.reactor.seconds()
+            if not (self._all and self._left < self._full_until):
+                self._leave_all()
         elif self._room.patient:
             self._attempt.cancel()
 
@@ -171,11 +228,15 @@ class Results:
 
     # -- what there is to know ------------------------------------------------
 
-    def _seek(self, id_: str, wait: _Wait) -> None:
+    def _seek(self, id_: str, wait: _Wait, seen: bool = False) -> None:
+        """Look for a result.
+
+        :param seen: whether the job was there a moment ago, with a note that we want its result.
+        """
         if self._room.up and not wait.searching:
             wait.searching = True
             wait.sub = None
-            searching = Deferred.fromCoroutine(self._search(id_, wait))
+            searching = Deferred.fromCoroutine(self._search(id_, wait, seen))
             searching.addCallbacks(
                 self._searched, self._cannot_search, (id_, wait), {}, (id_, wait), {}
             )
@@ -201,25 +262,30 @@ class Results:
                 if sub is None or wait.sub is not sub:
                     self._seek(id_, wait)
 
-    async def _search(self, id_: str, wait: _Wait) -> None:
+    async def _search(self, id_: str, wait: _Wait, seen: bool) -> None:
         state, *data = await self._look_up(id_, b"")
-        seen = state in _UNFINISHED
-        if seen:
+        if state in _UNFINISHED:
+            seen = True
             wait.query, wait.noted = data
             if wait.called:
                 self._take_back(id_, wait)
                 return
             sub = await self._listen()
+            if not (self._all or wait.called):
+                await self._listen_to(id_, wait, sub)
             if wait.called:
                 return
             # If it was finished before anybody was listening, the result is kept for us.
             noted, wait.noted = wait.noted, b""
-            state, *data = await self._look_up(id_, noted)
+            if self._all:
+                state, *data = await self._look_up(id_, noted)
+            else:  # the note stands: others may want the result, too
+                state, *data = await self._look_up(id_, b"", LEASE)
             wait.sub = sub
         if state == b"stalled":
             self.stalled(id_)
         elif state == b"kept":
-            self._fire(id_, wait, data[1], data[0])
+            self._fire(id_, wait, wait.query if data[1] is None else data[1], data[0])
             # Whose note stood took it away, which the others find gone.
             self.finished(id_, data[0])
         elif state == b"gone":
@@ -228,10 +294,10 @@ class Results:
         elif state != b"active":
             raise InvalidResponse(f"job/result replied {shown(state)}")
 
-    async def _look_up(self, id_: str, noted: bytes) -> list[bytes]:
+    async def _look_up(self, id_: str, noted: bytes, wanted: float = WANTED) -> list[bytes]:
         if not self._room.up:
             raise ConnectionLost("the publisher has no connection to Redis")
-        return await self._look(id_, noted) or _GONE
+        return await self._calls.look(id_, noted, wanted) or _GONE
 
     async def _lose(self, id_: str, wait: _Wait, seen: bool) -> None:
         """Tell that a job is gone, and no result of it is kept.
@@ -252,7 +318,7 @@ class Results:
         noted, wait.noted = wait.noted, b""
         if noted and self._room.up:
             # If that fails, the note is over soon by itself.
-            self._look(id_, noted).addErrback(lambda _: None)
+            self._calls.look(id_, noted, WANTED).addErrback(lambda _: None)
 
     def wanted(self, id_: str) -> bool:
         """Tell whether the result of a job need not be kept for those who wait for it.
@@ -289,6 +355,7 @@ class Results:
         for id_, waits in list(self._waits.items()):
             for wait in list(waits):
                 self._fail(error, id_, wait)
+        self._stop_listening()
 
     def close(self, error: ConnectionLost) -> Deferred[None]:
         """Fail all who wait; fires at once."""
@@ -329,8 +396,10 @@ class Results:
         joining, self._joining = self._joining, []
         for one in joining:
             one.callback(handlers[0][0])
-        if not self._waits:
-            self._stop_listening()
+        if self._waits:
+            self._ask_later()
+        else:
+            self._nobody_left()
 
     def _cannot_listen(self, reason: Failure) -> None:
         self._attempt = None
@@ -340,11 +409,12 @@ class Results:
 
     async def _subscribe(self) -> list[tuple[ResultSub, int]]:
         sub = await self._room.subscriber()
-        handlers = (
-            (job_finish_channel(self._name), self.finished),
-            (feed_channel("finishes", self._name), self.gone),
-            (feed_channel("stalled", self._name), self.stalled),
-        )
+        self._all = await self._asked()
+        handlers: list[tuple[str, Callable[..., object]]] = [
+            (feed_channel("stalled", self._name), self.stalled)
+        ]
+        if self._all:
+            handlers[:0] = self._of_all()
         added: list[tuple[ResultSub, int]] = []
         try:
             for channel, handler in handlers:
@@ -355,8 +425,137 @@ class Results:
         return added
 
     def _stop_listening(self) -> None:
+        self._stop_timer()
         handlers, self._handlers = self._handlers, []
+        self._all = False
+        self._heard.clear()
+        for wait in itertools.chain.from_iterable(self._waits.values()):
+            if wait.handler is not None:
+                handlers.append(wait.handler)
+                wait.handler = None
         _remove(handlers)
+
+    # -- to all, or to some -----------------------------------------------------
+
+    def _of_all(self) -> list[tuple[str, Callable[..., object]]]:
+        """Give the channels that tell of all jobs."""
+        return [
+            (job_finish_channel(self._name), self._hear),
+            (feed_channel("finishes", self._name), self.gone),
+        ]
+
+    async def _asked(self) -> bool:
+        """Ask whether to listen to the results of all jobs."""
+        try:
+            return await self._say(())
+        except ResponseError:  # who may not ask can listen all the same
+            return True
+
+    async def _say(self, ids: Iterable[str]) -> bool:
+        """Say that results are waited for; whether to listen to those of all jobs."""
+        answer, gone = await self._calls.listen(ids, LEASE, LISTENERS, LEASE)
+        if answer == FULL:
+            self._full_until = self._room.reactor.seconds() + LINGER
+        for id_ in gone:
+            for wait in list(self._waits.get(id_, ())):
+                self._seek(id_, wait, seen=wait.query is not None)
+        return answer > 0
+
+    async def _listen_to(self, id_: str, wait: _Wait, sub: ResultSub) -> None:
+        """Listen to the channel of one job."""
+        if wait.handler is None:
+            channel = ended_channel(self._name, id_)
+            handler = sub, await sub.register_handler(channel, self._ended)
+            if wait.called or wait.handler is not None:
+                _remove([handler])
+            else:
+                wait.handler = handler
+
+    def _ended(self, id_: str, *parts: str) -> None:
+        """Learn that a job has ended, on its own channel."""
+        if parts:
+            self.finished(id_, "\0".join(parts))
+        else:
+            self.gone(id_)
+
+    def _go_on(self) -> None:
+        """Listen on to the results of all jobs, unless others may have taken over."""
+        if self._room.reactor.seconds() - self._left < LEASE - LEASE_RENEWAL:
+            self._ask_again()
+        else:
+            self._stop_listening()
+
+    def _leave_all(self) -> None:
+        if self._all and self._room.up:
+            self._calls.leave().addErrback(lambda _: None)  # it is over soon by itself
+        self._stop_listening()
+
+    def _stop_timer(self) -> None:
+        timer, self._timer = self._timer, None
+        if timer is not None and timer.active():
+            timer.cancel()
+
+    def _ask_later(self) -> None:
+        self._stop_timer()
+        self._timer = self._room.reactor.callLater(LEASE_RENEWAL, self._ask_again)
+
+    def _ask_again(self) -> None:
+        """Say that results are waited for still, and note it."""
+        self._ask_later()
+        if self._room.up and not self._asking:
+            self._asking = True
+            asking = Deferred.fromCoroutine(self._renew())
+            # It is said again soon.
+            asking.addErrback(lambda reason: reason.trap(ThoonkError))
+            asking.addBoth(self._has_asked)
+
+    def _has_asked(self, result: object) -> object:
+        self._asking = False
+        return result
+
+    async def _renew(self) -> None:
+        sub, ids = self._sub, [] if self._all else list(self._waits)
+        for first in range(0, len(ids) or 1, MOST_IDS):
+            some = ids[first : first + MOST_IDS]
+            all_ = await self._say(some)
+            if all_ and not self._all and sub is not None and sub is self._sub:
+                await self._listen_to_all(sub)
+
+    async def _listen_to_all(self, sub: ResultSub) -> None:
+        """Take the place of one who listens no more."""
+        self._all = True
+        for channel, handler in self._of_all():
+            added = sub, await sub.register_handler(channel, handler)
+            if sub is not self._sub:
+                _remove([added])
+                return
+            self._handlers.append(added)
+
+    def _hear(self, id_: str, result: str) -> None:
+        """Take the result of a job that others may wait for, who do not hear of it."""
+        self.finished(id_, result)
+        now = self._room.reactor.seconds()
+        if not self._waits and self._attempt is None and now >= self._left + LINGER:
+            self._stop_listening()
+        elif now < self._full_until and self._room.up and len(self._heard) < MOST_HEARD:
+            self._heard[id_] = result.encode("utf-8", "surrogateescape")
+            if not self._passing_on:
+                self._passing_on = True
+                passing = Deferred.fromCoroutine(self._pass_on())
+                passing.addErrback(lambda reason: reason.trap(ThoonkError))
+
+    async def _pass_on(self) -> None:
+        """Tell others what they want of what was heard."""
+        try:
+            while self._heard:
+                some = dict(itertools.islice(self._heard.items(), MOST_IDS))
+                for id_ in some:
+                    del self._heard[id_]
+                wanted = await self._calls.pass_on(dict.fromkeys(some))
+                if wanted:
+                    await self._calls.pass_on({id_: some[id_] for id_ in wanted if id_ in some})
+        finally:
+            self._passing_on = False
 
     def listen_again(self, reason: Failure) -> None:
         """Look again, because the subscriber was lost with what it would have told.

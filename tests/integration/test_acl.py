@@ -86,6 +86,9 @@ class RolesTests(AclTestCase):
         await job.get_progress("1")
         await job.get_failure_count("1")
         await job.stats()
+        # What another implementation has told, and another publisher wants.
+        await self.raw.send("ZADD", "feed.results:news:j", 10**15, "0")
+        await job._results._calls.pass_on({"0": b"x"})
         waiting = [job.wait("1"), job.get_result("1")]
         await self.numsub("job.finish:news:j", 1)
         admins = await self.admin.job("news:j")

@@ -124,6 +124,16 @@ class ResultTestCase(PatienceTestCase):
 
     def subscribe(self) -> Connection:
         """Confirm the subscriptions, which are asked for one after the other."""
+        self.allowed()
+        return self.confirmed()
+
+    def allowed(self) -> None:
+        """Answer those who ask whether to listen to all results that they are."""
+        for command in self.main.sent():
+            self.assertEqual(command[0], b"job/listen")
+            self.main.answer([1])
+
+    def confirmed(self) -> Connection:
         sub = self.endpoint.connections[-1]
         for number, channel in enumerate((FINISH, FINISHES, STALLED), 1):
             self.assertEqual(sub.sent(), [[b"SUBSCRIBE", channel]])

@@ -72,7 +72,7 @@ def sound(command: list[bytes]) -> list[Any]:
     if command[0] == b"BLMOVE":
         return []
     if command[0] == b"job/finish":
-        finished, claims = len(command[8:]) // 6, int(command[7])
+        finished, claims = len(command[10:]) // 6, int(command[8])
         return [["5.5", 0, [1] * finished, ["i", "x", 0] if claims else [], []]]
     return [SOUND[command[0]]]
 

@@ -16,6 +16,8 @@ from txthoonk.types import Job, JobFailure
 
 FINISH, FINISHES, STALLED = b"job.finish:j", b"feed.finishes:j", b"feed.stalled:j"
 LEFT = [[b"UNSUBSCRIBE", channel] for channel in (FINISH, FINISHES, STALLED)]
+NO_MORE = [b"ZREM", b"feed.listeners:j", b"me"]
+LISTEN = [b"job/listen", b"me", b"25000", b"3", b"25000"]
 FINISHED = [b"5.5", 0, [1], [], []]  # one job, and nothing claimed
 
 
@@ -24,6 +26,7 @@ class ResultTestCase(SynchronousTestCase):
         self.clock = Clock()
         self.endpoint = Endpoint()
         self.pub = ThoonkPub(Redis(), reactor=self.clock, endpoint=self.endpoint)
+        self.pub._uuid = "me"
         self.main = Connection(self.pub)
         self.main.know_scripts()
         self.job = Job(self.pub, "j")
@@ -35,6 +38,8 @@ class ResultTestCase(SynchronousTestCase):
     def subscribe(self) -> Connection:
         """Confirm the subscriptions, which are asked for one after the other."""
         sub = self.endpoint.connections[-1]
+        self.assertIn(LISTEN, self.main.sent())
+        self.main.answer([1])
         for number, channel in enumerate((FINISH, FINISHES, STALLED), 1):
             self.assertEqual(sub.sent(), [[b"SUBSCRIBE", channel]])
             sub.answer([b"subscribe", channel, number])
@@ -137,7 +142,7 @@ class ListeningTests(ResultTestCase):
     def test_finished_here(self) -> None:
         """Who waits on the publisher that finishes the job does not need the message."""
         result = self.job.get_result("a")
-        self.main.answer([b"active", b"item", b"9.5"])
+        self.main.answer([b"active", b"item", b"9.5"], [1])
         self.job.finish("a", "result")
         self.main.answer(FINISHED)
         self.assertEqual(self.successResultOf(result), ("item", "result"))
@@ -195,14 +200,15 @@ class ListeningTests(ResultTestCase):
     def test_refused(self) -> None:
         """A subscription that Redis refuses fails who waits, and the next one asks again."""
         result = self.job.get_result("a")
-        self.main.answer([b"active", b"item", b"9.5"])
+        self.main.answer([b"active", b"item", b"9.5"], [1])
         self.main.sent()
         (sub,) = self.endpoint.connections
         sub.answer(Exception("NOPERM no access to one of the channels"))
         self.failureResultOf(result, ResponseError)
         sub.sent()
-        self.looked(b"a", b"9.5")  # what was noted is taken back
-        self.main.answer([b"active", b"item", b"9.5"])
+        # What was noted is taken back.
+        self.assertEqual(self.main.sent(), [[b"job/result", b"a", b"10000", b"9.5"], NO_MORE])
+        self.main.answer([b"active", b"item", b"9.5"], 1)
         self.wait()
 
 
@@ -221,9 +227,9 @@ class EndTests(ResultTestCase):
 
     def stalled(self, ended: Deferred[Any], recorded: bytes | None) -> JobStalled:
         """Answer what is recorded of the failure, and give what is told."""
-        self.assertEqual(self.main.sent(), [[b"HGET", b"feed.failures:j", b"a"]])
+        self.assertEqual(self.main.sent(), [NO_MORE, [b"HGET", b"feed.failures:j", b"a"]])
         self.assertNoResult(ended)
-        self.main.answer(recorded)
+        self.main.answer(1, recorded)
         error = self.failureResultOf(ended, JobStalled).value
         assert isinstance(error, JobStalled)
         return error
@@ -234,7 +240,7 @@ class EndTests(ResultTestCase):
         sub.answer([b"message", FINISH, b"a\0result"], [b"message", FINISHES, b"a"])
         self.assertEqual(self.successResultOf(ended), "result")
         ended = self.job.wait("a")
-        self.main.answer([b"kept", b"result", b"item"])
+        self.main.answer(1, [b"kept", b"result", b"item"])
         self.assertEqual(self.successResultOf(ended), "result")
 
     def test_no_result(self) -> None:
@@ -269,7 +275,8 @@ class EndTests(ResultTestCase):
             self.main.sent()
             self.main.answer(reply)
             self.assertIsNone(self.successResultOf(ended))
-            self.assertEqual(sub.sent(), LEFT)
+            self.assertEqual((sub.sent(), self.main.sent()), (LEFT, [NO_MORE]))
+            self.main.answer(1)
 
     def test_stalled(self) -> None:
         """That the job is stalled ends the wait, with the failure that is recorded."""
@@ -312,6 +319,8 @@ class EndTests(ResultTestCase):
                 ended.cancel()
                 self.failureResultOf(ended, CancelledError)
                 self.assertEqual(self.endpoint.connections[-1].sent(), LEFT)
+                self.assertEqual(self.main.sent(), [NO_MORE])
+                self.main.answer(1)
         self.stalled(ended, None)
 
     def test_results_go_on(self) -> None:
@@ -343,7 +352,7 @@ class LosingTests(ResultTestCase):
         result, sub = self.wait()
         lose(sub.protocol)
         self.failureResultOf(result, ConnectionLost)
-        self.main.answer([b"active", b"item", b"9.5"])
+        self.main.answer([b"active", b"item", b"9.5"], 1)
         self.wait()
         self.assertEqual(len(self.endpoint.connections), 2)
 

@@ -18,6 +18,7 @@ from txthoonk import (
     _maintenance,
     _putting,
     _repeated,
+    _results,
     _schedule,
     _scripts,
     _timekeeper,
@@ -33,6 +34,7 @@ from txthoonk.client import ThoonkPub
 from txthoonk.errors import _SCRIPT_CODES, ThoonkError
 from txthoonk.protocol import Redis
 from txthoonk.types import Claim, Feed, Job, Queue, SortedFeed, _job_state
+from txthoonk.types._job_results import _Calls
 
 STACK = 5000  # words that unpack may give: Lua's stack takes some 8,000
 #: What is unpacked as a whole: how many words that are, by what limits a call.
@@ -41,7 +43,7 @@ WHOLE = {
     "job/drain gone": _job_state.SLICE,
     "job/due due": _timekeeper.MOST,
     "job/finish KEYS, 16": _schedule.MOST,
-    "job/finish ARGV, 9": 6 * _schedule.MOST,
+    "job/finish ARGV, 10": 6 * _schedule.MOST,
     "job/finish done": _schedule.MOST,
     "include/end_jobs done": _schedule.MOST,
     "include/forgettable one.earlier": 2,
@@ -51,6 +53,7 @@ WHOLE = {
     "job/forget gone": _forgetting.MOST,
     "job/forget keys": _forgetting.MOST,
     "job/get taken.reply": 3 * _line.MOST,
+    "job/pass_on KEYS, 4": _results.MOST_IDS,
     "job/put words": 2 * _putting.MOST_ITEMS,
     "job/put dates": 2 * _putting.MOST_ITEMS,
     "job/put new": _putting.MOST_ITEMS,
@@ -426,7 +429,8 @@ class CallerTests(SynchronousTestCase):
         for number, meaning in said:
             argument = arguments[int(number) - 1]
             if meaning.startswith("channel "):
-                self.assertEqual(f"channel {argument}", meaning.replace("[feed]", "cats"), name)
+                channel = meaning.replace("[feed]", "cats").replace("\\0", "\0")
+                self.assertEqual(f"channel {argument}", channel, name)
             if meaning.startswith("name of the feed"):
                 self.assertEqual(argument, "cats")
             if meaning.startswith("instance"):
@@ -455,7 +459,9 @@ class CallerTests(SynchronousTestCase):
         "job/get": lambda pub: Job(pub, "cats").get(),
         "job/ids": lambda pub: Job(pub, "cats").get_ids(),
         "job/item": lambda pub: Job(pub, "cats").get_item("id"),
+        "job/listen": lambda pub: _Calls(Job(pub, "cats")).listen(["id"], 1, 2, 3),
         "job/owned": lambda pub: Job(pub, "cats")._claims.recover(),
+        "job/pass_on": lambda pub: _Calls(Job(pub, "cats")).pass_on({"id": b"result"}),
         "job/progress": lambda pub: claim(pub).progress(1),
         "job/put": lambda pub: Job(pub, "cats").put("item", id_="id"),
         "job/put_later": lambda pub: Job(pub, "cats").put("item", id_="id", delay=1),

@@ -39,6 +39,7 @@ class JobBase(TakenFeed):
         self.feed_cancelled = feed_key("cancelled", name)
         self.feed_finishes = feed_key("finishes", name)
         self.feed_results = feed_key("results", name)
+        self.feed_listeners = feed_key("listeners", name)
         self.feed_failures = feed_key("failures", name)
         self.feed_progress = feed_key("progress", name)
         self.feed_delayed = feed_key("delayed", name)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from txthoonk._deferring import deferring
+from txthoonk._deferring import deferring, misfit
 from txthoonk._encoding import RAW, TEXT, encode
 from txthoonk._forgetting import MOST, Forgetting
-from txthoonk._keys import check_id, kept_result_key
+from txthoonk._keys import check_id, ended_channel, kept_result_key
 from txthoonk._results import Results
 from txthoonk._scripts import load
 from txthoonk._timeouts import check_seconds
@@ -29,9 +29,9 @@ __all__ = ["JobResults"]
 
 _FINISH = load("job/finish")
 _FORGET = load("job/forget")
+_LISTEN = load("job/listen")
+_PASS_ON = load("job/pass_on")
 _RESULT = load("job/result")
-
-WANTED = 10_000  # milliseconds that it may take to listen for a result
 
 
 class JobResults(JobState):
@@ -48,13 +48,13 @@ class JobResults(JobState):
         )
         self._finish_words = (
             *(*self._words, self.channel_finish, self.channel_finished, self.channel_claim),
-            self._claims.owner,
+            *(ended_channel(name), self._claims.owner),
         )
         self._results = pub.waiting_room.results(name, self._make_results)
         self._forgetting = pub.waiting_room.forgetting(name, self._make_forgetting)
 
     def _make_results(self, room: WaitingRoom) -> Results:
-        return Results(room, self.name, self._look)
+        return Results(room, self.name, _Calls(self))
 
     def _make_forgetting(self, room: WaitingRoom) -> Forgetting:
         return Forgetting(room, self._forget)
@@ -201,7 +201,43 @@ class JobResults(JobState):
         # The connection may be lost just then; it is stalled, whatever it was that failed.
         return self.get_failure(id_).addErrback(lambda _: None).addCallback(with_failure)
 
-    def _look(self, id_: str, noted: bytes) -> Deferred[list[bytes]]:
-        kept = kept_result_key(self.name, id_)
-        keys = (self.feed_items, self.feed_results, kept, self.feed_later, self.feed_stalled)
-        return self.pub.redis.call(_RESULT, (*_RESULT.prefix(keys, id_), WANTED, noted), RAW)
+
+class _Calls:
+    """The scripts of those who wait for results of a feed."""
+
+    def __init__(self, job: JobResults) -> None:
+        self._redis = job.pub.redis
+        self._name = job.name
+        self._who = job.pub._uuid
+        self._items, self._later = job.feed_items, job.feed_later
+        self._results, self._stalled = job.feed_results, job.feed_stalled
+        self._listeners = job.feed_listeners
+
+    def look(self, id_: str, noted: bytes, wanted: float) -> Deferred[list[bytes]]:
+        """Read the result of a job, and note that it is wanted, or take a note back."""
+        kept = kept_result_key(self._name, id_)
+        keys = (self._items, self._results, kept, self._later, self._stalled)
+        words = (round(wanted * 1000), noted)
+        return self._redis.call(_RESULT, (*_RESULT.prefix(keys, id_), *words), RAW)
+
+    def listen(
+        self, ids: Iterable[str], lease: float, most: int, wanted: float
+    ) -> Deferred[tuple[int, list[str]]]:
+        """Say that results are waited for, and note that those of some jobs are wanted."""
+        keys = (self._listeners, self._items, self._later, self._results)
+        words = (self._who, round(lease * 1000), most, round(wanted * 1000), *ids)
+        called = self._redis.call(_LISTEN, (*_LISTEN.prefix(keys), *words), TEXT)
+        return called.addCallback(lambda reply: (int(reply[0]), reply[1:])).addErrback(misfit)
+
+    def leave(self) -> Deferred[Any]:
+        """Say that the results of all jobs are not listened to any more."""
+        return self._redis.request(("ZREM", self._listeners, self._who), TEXT)
+
+    def pass_on(self, results: Mapping[str, bytes | None]) -> Deferred[list[str]]:
+        """Tell results that others have told, or find out which of them are wanted."""
+        kept = [kept_result_key(self._name, id_) for id_ in results]
+        keys = (self._items, self._later, self._results, *kept)
+        words: list[Any] = [ended_channel(self._name)]
+        for id_, result in results.items():
+            words += (id_, int(result is not None), result or b"")
+        return self._redis.call(_PASS_ON, (*_PASS_ON.prefix(keys), *words), TEXT)

@@ -24,10 +24,11 @@
 --   3 channel job.finish:[feed]
 --   4 channel feed.finishes:[feed]
 --   5 channel feed.claimed:[feed]
---   6 whose the new claims are: see get
---   7 how many jobs to claim at the most
---   8 how many ids of old results to reply at the most
---   9.. for each job that is to be finished: its id; the token of its claim, empty for
+--   6 channel feed.ended:[feed]\0
+--   7 whose the new claims are: see get
+--   8 how many jobs to claim at the most
+--   9 how many ids of old results to reply at the most
+--   10.. for each job that is to be finished: its id; the token of its claim, empty for
 --     whichever there is; how long to keep the result, in milliseconds, empty for as long as
 --     configured; 1 if the caller tells those who want it, else 0: it is kept for them then;
 --     1 if there is a result, else 0; the result, or empty
@@ -37,7 +38,8 @@
 --   many (keep_results), for forget
 -- Errors: NOFEED, NOTCONFIGURED, NOTCLAIMED, WRONGFEEDTYPE
 -- Events: job.finish if there is a result, feed.finishes, for each job; feed.claimed for each
---   claim
+--   claim; in the end feed.ended, with the result if there is one, for each job whose result is
+--   wanted
 -- Cost: O(log n) for each job
 
 --- include whole
@@ -66,7 +68,7 @@
 --- include keep_results
 local feeds, config, revision, history, publishes, items, ids = unpack(KEYS, 1, 7)
 local claimed, cancelled, published, finishes, results, claims, failures, progress = unpack(KEYS, 8, 15)
-local name, event, finish, finished, claim, owner, count, forget = unpack(ARGV, 1, 8)
+local name, event, finish, finished, claim, ended, owner, count, forget = unpack(ARGV, 1, 9)
 
 local failure, limit, paused, kind, most, age = open_feed(feeds, config, name, 'paused',
   'keep_results', 'keep_results_for')
@@ -77,7 +79,7 @@ end
 most = whole(most)
 local time, events = now(), {}
 local done, statuses, stored = finishing(name, items, claimed, claims, results, {unpack(KEYS, 16)},
-  {unpack(ARGV, 9)}, finish, finished, events)
+  {unpack(ARGV, 10)}, finish, finished, events)
 paused = paused and paused ~= '0'
 local taken = to_claim(ids, items, claimed, cancelled, paused and 0 or tonumber(count), owner,
   string.format('%.17g', time), claim, events)
@@ -121,5 +123,11 @@ return change(function(undo)
     redis.call('ZREM', published, unpack(done))
   end
   keep_history(log, events)
+  for _, one in ipairs(stored) do
+    if one.wanted then
+      -- If that is refused, it is found where it is kept.
+      redis.pcall('PUBLISH', ended .. one.id, one.result and one.id .. '\0' .. one.result or one.id)
+    end
+  end
   return {string.format('%.17g', time), paused and 1 or 0, statuses, taken.reply, old}
 end)

@@ -36,10 +36,14 @@ end
 local mine = noted ~= '' and tonumber(redis.call('ZSCORE', results, id) or nil) == tonumber(noted)
 if item and noted == '' then
   noted = string.format('%.17g', now() + wanted)
+  local longest = redis.call('EXISTS', kept) == 0 and tonumber(redis.call('ZSCORE', results, id) or nil)
   return change(function(undo)
     -- A full memory does not refuse this, nor then the rest.
     redis.call('ZREM', results, '\0')
-    set_member(undo, results, id, noted)
+    -- Others may want it for longer.
+    if not longest or longest < tonumber(noted) then
+      set_member(undo, results, id, noted)
+    end
     -- Whatever is kept is of an earlier job.
     redis.call('DEL', kept)
     return {state, item, noted}

@@ -1,0 +1,125 @@
+"""Many publishers that wait for results: each hears of its own jobs, and a few of all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred, gatherResults
+
+from tests.support import RedisTestCase
+from txthoonk._results import LISTENERS
+from txthoonk.types import Job
+
+PUBLISHERS = 8
+ALL = "job.finish:j"
+
+
+class ListenersTests(RedisTestCase):
+    async def setUp(self) -> None:
+        await super().setUp()
+        self.worker: Job = await (await self.pub()).job("j")
+        self.jobs = [Job(await self.pub(), "j") for _ in range(PUBLISHERS)]
+        self.ids = [str(number) for number in range(PUBLISHERS)]
+        for id_ in self.ids:
+            await self.worker.put(f"item {id_}", id_=id_)
+            await self.worker.get()
+
+    async def waiting(self, job: Job, id_: str, end: bool = False) -> Deferred[Any]:
+        """Begin to wait, and see that it is listened to."""
+        waiting = job.wait(id_) if end else job.get_result(id_)
+        (wait,) = [one for one in job._results._waits[id_] if one.sub is None][:1]
+        while wait.sub is None and not wait.called:
+            await job.pub.redis.ping()
+        return waiting
+
+    async def all_wait(self, end: bool = False) -> list[Deferred[Any]]:
+        """Have each publisher wait for a job."""
+        all_ = [await self.waiting(*both, end) for both in zip(self.jobs, self.ids, strict=True)]
+        self.addCleanup(self.leave, list(all_))
+        return all_
+
+    def leave(self, waiting: list[Deferred[Any]]) -> None:
+        for one in waiting:
+            one.addErrback(lambda _: None).cancel()
+
+    async def finish_as_others(self, id_: str, result: str) -> None:
+        """Finish a job as thoonk.js does."""
+        for words in (
+            ("MULTI",),
+            ("ZREM", "feed.claimed:j", id_),
+            ("HDEL", "feed.cancelled:j", id_),
+            ("ZREM", "feed.published:j", id_),
+            ("INCR", "feed.finishes:j"),
+            ("PUBLISH", ALL, f"{id_}\0{result}"),
+            ("HDEL", "feed.items:j", id_),
+            ("EXEC",),
+        ):
+            await self.raw.send(*words)
+
+    async def test_each_its_own(self) -> None:
+        """A few hear of all results; the others of those they wait for, NUL and all."""
+        waiting = await self.all_wait()
+        await self.numsub(ALL, LISTENERS)
+        for id_ in self.ids:
+            await self.worker.finish(id_, f"the\0result {id_}")
+        self.assertEqual(
+            await gatherResults(waiting), [(f"item {n}", f"the\0result {n}") for n in self.ids]
+        )
+
+    async def test_no_result(self) -> None:
+        """That a job has ended without a result is heard, too."""
+        waiting = await self.all_wait(end=True)
+        for id_ in self.ids:
+            await self.worker.finish(id_)
+        self.assertEqual(await gatherResults(waiting), [None] * PUBLISHERS)
+
+    async def test_others(self) -> None:
+        """What other implementations tell is passed on by the few, even if they wait no more."""
+        waiting = await self.all_wait()
+        for id_ in self.ids:  # those first that hear of all
+            await self.finish_as_others(id_, f"result {id_}")
+            found = await waiting.pop(0)
+            self.assertEqual(found, (f"item {id_}", f"result {id_}"))
+        await self.numsub(ALL, 1)
+
+    async def test_taken_over(self) -> None:
+        """Who asks again when there are too few takes the place of one that is gone."""
+        waiting = await self.all_wait()
+        first = self.jobs[0].pub
+        await first.close()
+        await self.assertFailure(waiting.pop(0), Exception)
+        await self.raw.send("ZREM", "feed.listeners:j", first._uuid)
+        self.jobs[-1]._results._ask_again()
+        await self.numsub(ALL, LISTENERS)
+        await self.finish_as_others("4", "x")
+        self.assertEqual(await waiting[3], ("item 4", "x"))
+
+    async def test_not_told(self) -> None:
+        """What was not told on the job's channel is found when it is asked again."""
+        waiting = await self.all_wait()
+        for id_ in self.ids[-2:]:
+            (wait,) = self.jobs[int(id_)]._results._waits[id_]
+            sub, handler = wait.handler
+            sub.remove_handler(handler)
+            await self.worker.finish(id_, "done")
+            self.jobs[int(id_)]._results._ask_again()
+            self.assertEqual(await waiting[int(id_)], (f"item {id_}", "done"))
+
+    async def test_same_job(self) -> None:
+        """Of several that wait for one job, one that leaves takes nothing from the others."""
+        waiting = [await self.waiting(job, "0") for job in self.jobs]
+        left = waiting.pop()
+        left.cancel()
+        await self.assertFailure(left, CancelledError)
+        await self.worker.finish("0", "done")
+        self.assertEqual(await gatherResults(waiting), [("item 0", "done")] * (PUBLISHERS - 1))
+
+    async def test_few(self) -> None:
+        """Where few wait, nothing is left when they have what they want."""
+        waiting = await self.waiting(self.jobs[0], "0")
+        await self.numsub(ALL, 1)
+        await self.worker.finish("0", "done")
+        await waiting
+        await self.numsub(ALL, 0)
+        await self.jobs[0].pub.redis.ping()
+        self.assertFalse(await self.raw.send("EXISTS", "feed.listeners:j", "feed.results:j"))

@@ -1,0 +1,36 @@
+-- Find out of which jobs the results are wanted that another implementation has told, which knows
+-- nothing of that; and tell them to those who do not listen to the results of all jobs.
+--
+-- KEYS
+--   1 feed.items:[feed]                hash
+--   2 feed.later:[feed]                hash
+--   3 feed.results:[feed]              sorted set
+--   4.. feed.jobfinished:[feed]\0[id]  list         one for each job
+-- ARGV
+--   1 channel feed.ended:[feed]\0
+--   2.. for each job: its id; 1 if the result is given, else 0; the result, or empty
+-- Reply: the ids whose results are wanted, and are neither kept nor given
+-- Errors: none
+-- Events: none; feed.ended for each that is given, and is wanted and not kept
+-- Cost: O(log n) for each job
+
+--- include now
+local items, later, results = unpack(KEYS, 1, 3)
+local kept, time, missing = {unpack(KEYS, 4)}, now(), {}
+
+for index = 2, #ARGV, 3 do
+  local id, given, result = unpack(ARGV, index, index + 2)
+  local key = kept[(index + 1) / 3]
+  local wanted = tonumber(redis.call('ZSCORE', results, id) or nil)
+  local over = redis.call('HEXISTS', items, id) + redis.call('HEXISTS', later, id) == 0
+  if wanted and wanted > time and over and redis.call('EXISTS', key) == 0 then
+    if given == '1' then
+      redis.call('RPUSH', key, result)
+      redis.call('PEXPIRE', key, math.ceil(wanted - time))
+      redis.call('PUBLISH', ARGV[1] .. id, id .. '\0' .. result)
+    else
+      missing[#missing + 1] = id
+    end
+  end
+end
+return missing
