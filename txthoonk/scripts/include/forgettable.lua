@@ -3,7 +3,6 @@
 --- include restore_member
 local function forgettable(undo, results, time, stored)
   for _, one in ipairs(stored) do
-    one.earlier = {}
     if one.wanted then
       -- No id is a NUL: this adds nothing. It meets what would refuse to put it back.
       redis.call('ZADD', results, 'XX', 0, '\0')
@@ -13,7 +12,7 @@ local function forgettable(undo, results, time, stored)
   undo[#undo + 1] = function()
     for _, one in ipairs(stored) do
       redis.call('DEL', one.key)
-      if #one.earlier > 0 then
+      if one.earlier and #one.earlier > 0 then
         redis.call('RPUSH', one.key, unpack(one.earlier))
         if tonumber(one.wanted) > time then
           redis.call('PEXPIRE', one.key, math.ceil(one.wanted - time))
