@@ -29,7 +29,8 @@ KEYS = {key.encode() for key in (FEEDS, *feed_keys(FEED), kept_result_key(FEED, 
 #: Commands that take a key of any type.
 ANY_TYPE = {b"del", b"unlink", b"exists", b"type", b"pexpire"}
 CONFIG = b"feed.config:"  # need not be readable: thoonk.js 0.2 kept it as text
-REPLACED = b"feed.jobfinished:"  # whatever is there belongs to an earlier job
+# Whatever is there belongs to an earlier job, or is a note that the next look writes anew.
+REPLACED = (b"feed.jobfinished:", b"feed.overdue:")
 WORD = re.compile(rb'"((?:[^"\\]|\\.)*)"')
 END = b"that is all"
 

@@ -31,6 +31,7 @@ from txthoonk._overview import read_overview
 from txthoonk._scripts import Script, load
 from txthoonk.errors import ResponseError, ThoonkError
 from txthoonk.types import Feed, Job, Queue
+from txthoonk.types._job_results import _Calls
 
 # All that Redis holds, read in one call.
 DUMP = """
@@ -56,6 +57,7 @@ SPARED = {
     ("job/expire_claims", "SET"): "without a note there is another look",
     ("job/expire_claims", "DEL"): "the same",
     ("job/expire_claims", "ZCOUNT"): "the same",
+    ("job/pass_on", "PUBLISH"): "who wants the result finds it where it is kept",
     ("worker/look", "LLEN"): "who takes from the feed learns why",
     ("worker/look", "HGET"): "the same",
 }
@@ -106,7 +108,7 @@ async def two_results(pub: Any) -> Any:
     """A claimed job, whose result is wanted, of a feed that keeps one result."""
     claim = await states.kept_results(pub)
     job = Job(pub, FEED)
-    await job._look(claim.id, b"")
+    await _Calls(job).look(claim.id, b"", 10.0)
     return claim
 
 
@@ -174,6 +176,21 @@ def forgotten(pub: Any, _: object) -> Deferred[Any]:
     return called(pub, "job/forget", [*keys, kept_result_key(FEED, "a")], 10, "a")
 
 
+async def told_elsewhere(pub: Any) -> None:
+    """A job that another implementation has finished, and whose result is wanted."""
+    await states.claimed(pub)
+    await _Calls(Job(pub, FEED)).look("a", b"", 10.0)
+    await pub.redis.send("HDEL", f"feed.items:{FEED}", "a")
+
+
+def passed_on(pub: Any, _: object) -> Deferred[Any]:
+    return _Calls(Job(pub, FEED)).pass_on({"a": b"done"})
+
+
+def listens(pub: Any, _: object) -> Deferred[Any]:
+    return _Calls(Job(pub, FEED)).listen(["a"], 10.0, 3, 10.0)
+
+
 def looked(pub: Any, _: object) -> Deferred[Any]:
     return called(pub, "worker/look", [f"feed.ids:{FEED}", f"feed.config:{FEED}"])
 
@@ -198,6 +215,8 @@ MORE = (
     write("compare", "", compared, states.feed),
     write("forget", "", forgotten, states.kept_results),
     write("look", "", looked, states.job),
+    write("listen", "", listens, states.claimed),
+    write("pass on", "", passed_on, told_elsewhere),
     write("Feed.revision (foreign)", "", lambda pub, _: Feed(pub, FEED).revision(), foreign),
     write("overview", "", lambda pub, _: read_overview(pub.redis, FEED), states.claimed),
 )

@@ -19,25 +19,37 @@
 -- Cost: O(log n) for each id
 
 --- include now
+--- include change
+--- include set_member
 local listeners, items, later, results = unpack(KEYS)
 local who, lease, most, wanted = unpack(ARGV, 1, 4)
 
 local time = now()
 local noted = string.format('%.17g', time + wanted)
-redis.call('ZREMRANGEBYSCORE', listeners, '-inf', string.format('%.17g', time))
-local all = redis.call('ZSCORE', listeners, who) or redis.call('ZCARD', listeners) < tonumber(most)
-redis.call('ZCARD', results)
-if all then
-  redis.call('ZADD', listeners, string.format('%.17g', time + lease), who)
-  redis.call('PEXPIRE', listeners, lease)
+local present = redis.call('ZRANGEBYSCORE', listeners, string.format('%.17g', time), '+inf')
+local count, all = #present, false
+for _, one in ipairs(present) do
+  all = all or one == who
 end
-local reply = {all and (redis.call('ZCARD', listeners) < tonumber(most) and 1 or 2) or 0}
-for index = 5, #ARGV do
-  local id = ARGV[index]
-  if redis.call('HEXISTS', items, id) == 1 or redis.call('HEXISTS', later, id) == 1 then
-    redis.call('ZADD', results, 'GT', noted, id)
-  else
-    reply[#reply + 1] = id
+if not all and count < tonumber(most) then
+  count, all = count + 1, true
+end
+local reply = {all and (count < tonumber(most) and 1 or 2) or 0}
+return change(function(undo)
+  -- No publisher and no id has a NUL: this removes nothing, and a full memory does not refuse it.
+  redis.call('ZREM', listeners, '\0')
+  for index = 5, #ARGV do
+    local id = ARGV[index]
+    if redis.call('HEXISTS', items, id) == 0 and redis.call('HEXISTS', later, id) == 0 then
+      reply[#reply + 1] = id
+    elseif (tonumber(redis.call('ZSCORE', results, id) or nil) or 0) < tonumber(noted) then
+      set_member(undo, results, id, noted)
+    end
   end
-end
-return reply
+  if all then
+    set_member(undo, listeners, who, string.format('%.17g', time + lease))
+    redis.call('PEXPIRE', listeners, lease)
+  end
+  redis.call('ZREMRANGEBYSCORE', listeners, '-inf', string.format('%.17g', time))
+  return reply
+end)

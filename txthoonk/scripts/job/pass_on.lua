@@ -15,22 +15,27 @@
 -- Cost: O(log n) for each job
 
 --- include now
+--- include change
 local items, later, results = unpack(KEYS, 1, 3)
 local kept, time, missing = {unpack(KEYS, 4)}, now(), {}
 
-for index = 2, #ARGV, 3 do
-  local id, given, result = unpack(ARGV, index, index + 2)
-  local key = kept[(index + 1) / 3]
-  local wanted = tonumber(redis.call('ZSCORE', results, id) or nil)
-  local over = redis.call('HEXISTS', items, id) + redis.call('HEXISTS', later, id) == 0
-  if wanted and wanted > time and over and redis.call('EXISTS', key) == 0 then
-    if given == '1' then
-      redis.call('RPUSH', key, result)
-      redis.call('PEXPIRE', key, math.ceil(wanted - time))
-      redis.call('PUBLISH', ARGV[1] .. id, id .. '\0' .. result)
-    else
-      missing[#missing + 1] = id
+return change(function(undo)
+  for index = 2, #ARGV, 3 do
+    local id, given, result = unpack(ARGV, index, index + 2)
+    local key = kept[(index + 1) / 3]
+    local wanted = tonumber(redis.call('ZSCORE', results, id) or nil)
+    local over = redis.call('HEXISTS', items, id) + redis.call('HEXISTS', later, id) == 0
+    if wanted and wanted > time and over and redis.call('EXISTS', key) == 0 then
+      if given == '1' then
+        redis.call('RPUSH', key, result)
+        undo[#undo + 1] = function() redis.call('DEL', key) end
+        redis.call('PEXPIRE', key, math.ceil(wanted - time))
+        -- If that is refused, it is found where it is kept.
+        redis.pcall('PUBLISH', ARGV[1] .. id, id .. '\0' .. result)
+      else
+        missing[#missing + 1] = id
+      end
     end
   end
-end
-return missing
+  return missing
+end)

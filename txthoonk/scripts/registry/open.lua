@@ -35,7 +35,8 @@ local fields = fields_from(6)
 local known = redis.call('SISMEMBER', feeds, name) == 1
 local failure
 if known then
-  failure = not_configured(config, name, wanted ~= 'feed' or redis.pcall('HLEN', revision) ~= 0)
+  local kept = redis.call('EXISTS', config) == 0 and redis.pcall('HLEN', revision) ~= 0
+  failure = not_configured(config, name, wanted ~= 'feed' or kept)
     or type_mismatch(config, name, wanted)
 elseif redis.call('ZCARD', results) > 0 then
   return 0
