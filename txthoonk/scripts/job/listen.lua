@@ -26,7 +26,7 @@ local who, lease, most, wanted = unpack(ARGV, 1, 4)
 
 local time = now()
 local noted = string.format('%.17g', time + wanted)
-local present = redis.call('ZRANGEBYSCORE', listeners, string.format('%.17g', time), '+inf')
+local present = redis.call('ZRANGE', listeners, string.format('%.17g', time), '+inf', 'BYSCORE')
 local count, all = #present, false
 for _, one in ipairs(present) do
   all = all or one == who
