@@ -25,8 +25,9 @@ from twisted.internet.abstract import FileDescriptor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import react
 
-from txthoonk import Thoonk, Worker, _redis
-from txthoonk._redis import RedisProtocol
+from txthoonk import Thoonk, Worker
+from txthoonk.protocol import _client
+from txthoonk.protocol._client import RedisProtocol
 from txthoonk.testing import RedisServer
 from txthoonk.types import feed as feed_type
 
@@ -245,7 +246,7 @@ def apart() -> AbstractContextManager[Any]:
 
 
 def unpushed() -> AbstractContextManager[Any]:
-    return patch.object(_redis, "MOST_UNSENT", sys.maxsize)
+    return patch.object(_client, "MOST_UNSENT", sys.maxsize)
 
 
 KEPT = "kept"

@@ -15,8 +15,8 @@ from twisted.internet import reactor as installed_reactor
 
 from tests.support import RedisTestCase, server_url
 from txthoonk import Thoonk
-from txthoonk._redis import RedisProtocol
 from txthoonk.errors import ResponseError
+from txthoonk.protocol._client import RedisProtocol
 
 PAGE = Path(__file__).parents[1] / "docs" / "security.rst"
 ROLES = ("publisher", "subscriber", "worker", "maintainer", "observer")

@@ -9,8 +9,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress
 from twisted.internet.task import deferLater
 
-from txthoonk._url import Target
 from txthoonk.client import ThoonkPub, ThoonkPubFactory
+from txthoonk.connections._url import Target
 from txthoonk.errors import ConnectionLost, Empty, JobNotClaimed
 
 PATIENCE = 0.5  # seconds that one get waits

@@ -38,7 +38,7 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 
 from tests.docs_blocks import ROOT, Block
-from txthoonk import cli
+from txthoonk.cli import _main as cli
 
 TIMEOUT = 60.0  # seconds that a program may take for its next output, or its end
 

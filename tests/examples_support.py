@@ -23,7 +23,7 @@ from txthoonk import (
     ThoonkPubFactory,
     ThoonkSubFactory,
 )
-from txthoonk._url import parse_url
+from txthoonk.connections._url import parse_url
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = ROOT / "examples"

@@ -18,7 +18,7 @@ from tests.server_support import until
 from tests.support import RedisTestCase, server_url
 from tests.unit.fuzzing import QUICK, Log
 from txthoonk import Event, Thoonk
-from txthoonk._watch import as_json, as_text
+from txthoonk.cli._watch import as_json, as_text
 from txthoonk.types import Claim
 from txthoonk.worker import Worker
 

@@ -14,8 +14,8 @@ from twisted.internet.protocol import Protocol
 from twisted.internet.stdio import StandardIO
 from twisted.internet.task import react
 
-from txthoonk._url import parse_url
 from txthoonk.client import ThoonkPubFactory
+from txthoonk.connections._url import parse_url
 
 
 class Signal(Protocol):

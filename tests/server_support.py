@@ -19,14 +19,13 @@ from twisted.internet.utils import getProcessOutput
 from twisted.trial.unittest import TestCase
 
 from tests.support import TIMEOUT
-from txthoonk import _server
 from txthoonk.protocol import Redis
 from txthoonk.testing import RedisServer, ServerError
 
 reactor: Any = installed_reactor  # a module, of which mypy does not know what it has
 TURNS = 3  # of the reactor, in which it sends what there is to send
 STEP = 5.0  # seconds by which the clock of a test goes on at a time
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(_server.__file__)))
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 # Started by the first test of the first class that asks, ended with the run:
 # trial fails a test or a class that leaves anything in the reactor.

@@ -17,8 +17,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory
 from twisted.trial.unittest import TestCase
 
-from txthoonk._url import Target, parse_url
 from txthoonk.client import ThoonkPub, ThoonkPubFactory, ThoonkSub, ThoonkSubFactory
+from txthoonk.connections._url import Target, parse_url
 from txthoonk.events import message_shape
 from txthoonk.protocol import Redis, RedisSubscriber
 from txthoonk.testing import RedisServer

@@ -35,11 +35,10 @@ from txthoonk.errors import (
     ThoonkError,
 )
 from txthoonk.events import Event
-from txthoonk.maintenance import Maintenance
-from txthoonk.mirror import Mirror
 from txthoonk.serializers import register_serializer
 from txthoonk.service import Thoonk
 from txthoonk.subscriptions import Subscription
+from txthoonk.subscriptions._mirror import Mirror
 from txthoonk.types import (
     Claim,
     Feed,
@@ -51,6 +50,7 @@ from txthoonk.types import (
     SortedFeed,
 )
 from txthoonk.worker import Retry, Stall, Worker
+from txthoonk.worker._maintenance import Maintenance
 
 __all__ = [
     "Claim",

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from txthoonk._keys import (
+from txthoonk.errors import InvalidInput, InvalidType, shown
+from txthoonk.wire._job_records import load_progress
+from txthoonk.wire._keys import (
     CONFFEED,
     DELFEED,
     NEWFEED,
@@ -14,8 +16,6 @@ from txthoonk._keys import (
     feed_channel,
     job_finish_channel,
 )
-from txthoonk._records import load_progress
-from txthoonk.errors import InvalidInput, InvalidType, shown
 
 __all__ = [
     "CHANNELS",

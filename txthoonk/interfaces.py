@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from txthoonk._publishing import Publishing
+    from txthoonk.client._registry import Publishing
 
 __all__ = ["FeedType", "Serializer"]
 

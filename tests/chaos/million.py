@@ -15,10 +15,10 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import deferLater
 
 from txthoonk import Thoonk
-from txthoonk._keys import kept_result_key
-from txthoonk._redis import RedisProtocol
 from txthoonk.errors import FeedDoesNotExist
+from txthoonk.protocol._client import RedisProtocol
 from txthoonk.testing import RedisServer, check_feed
+from txthoonk.wire._keys import kept_result_key
 
 ITEMS = int(os.environ.get("CHAOS_ITEMS", "200000"))
 MOST = 7000  # words in one command, or in one reply

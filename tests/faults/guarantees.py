@@ -16,8 +16,8 @@ from tests.faults.laboratory import age
 from tests.faults.outcomes import Reference, plain
 from tests.faults.states import FEED
 from tests.support import looked
-from txthoonk._putting import MOST_ITEMS
 from txthoonk.types import Job, PythonQueue, Queue
+from txthoonk.types._bulk import MOST_ITEMS
 
 __all__ = ["Guarantee", "guarantee_of"]
 

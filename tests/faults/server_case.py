@@ -10,7 +10,7 @@ from typing import Any
 from tests.faults.server_faults import FaultyServer, shared
 from tests.server_support import HalfClock, reactor
 from tests.support import RedisTestCase
-from txthoonk._url import parse_url
+from txthoonk.connections._url import parse_url
 from txthoonk.service import Thoonk
 
 __all__ = ["ServerFaultTestCase"]

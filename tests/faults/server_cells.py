@@ -24,7 +24,7 @@ from tests.faults.laboratory import Seen, told
 from tests.faults.outcomes import Reference, plain
 from tests.faults.server_case import ServerFaultTestCase
 from tests.faults.verbs import Verb
-from txthoonk import _patience
+from txthoonk.consumers import _patience
 from txthoonk.errors import ResponseError, ThoonkError
 from txthoonk.types import PythonQueue
 

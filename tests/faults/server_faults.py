@@ -23,7 +23,7 @@ from typing import Any
 
 from twisted.internet.endpoints import connectProtocol
 
-from txthoonk._server import find_executable
+from txthoonk.embedded._server import find_executable
 from txthoonk.errors import ResponseError
 from txthoonk.protocol import Redis
 from txthoonk.testing import RedisServer

@@ -22,8 +22,8 @@ from tests.faults.outcomes import record
 from tests.faults.server_cells import SERVICES, CellTestCase, Run
 from tests.faults.states import FEED
 from tests.faults.verbs import Verb
-from txthoonk._keys import FEEDS, feed_keys, kept_result_key
 from txthoonk.errors import FeedError
+from txthoonk.wire._keys import FEEDS, feed_keys, kept_result_key
 
 KEYS = {key.encode() for key in (FEEDS, *feed_keys(FEED), kept_result_key(FEED, "a"))}
 #: Commands that take a key of any type.

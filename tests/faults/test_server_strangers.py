@@ -19,7 +19,7 @@ from tests.faults.outcomes import record
 from tests.faults.server_cells import CellTestCase, Run
 from tests.faults.verbs import Verb
 from tests.server_support import reactor, until
-from txthoonk._scripts import load
+from txthoonk.wire._scripts import load
 
 SECRET = "secret"
 REASON = "Authentication required"

@@ -11,7 +11,8 @@ from twisted.internet.defer import Deferred
 
 from tests.faults.server_case import ServerFaultTestCase
 from tests.server_support import turns
-from txthoonk import Worker, _patience
+from txthoonk import Worker
+from txthoonk.consumers import _patience
 from txthoonk.errors import ResponseError
 
 OLD = 1_000_000_000_000  # milliseconds

@@ -14,7 +14,7 @@ from tests.acl_support import RARE, ROLES, UNREACHED, AclTestCase, rules
 from tests.server_support import until
 from tests.support import RedisTestCase
 from txthoonk import Event, Thoonk
-from txthoonk._rounds import Rounds
+from txthoonk.cli._rounds import Rounds
 from txthoonk.errors import Empty
 from txthoonk.maintenance import Maintenance
 from txthoonk.metrics import Metrics

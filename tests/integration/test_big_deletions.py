@@ -8,10 +8,10 @@ from typing import Any
 from twisted.internet.defer import CancelledError, Deferred
 
 from tests.support import RedisTestCase
-from txthoonk._keys import kept_result_key
-from txthoonk._redis import RedisProtocol
 from txthoonk.errors import Empty, FeedDoesNotExist
+from txthoonk.protocol._client import RedisProtocol
 from txthoonk.types import Job
+from txthoonk.wire._keys import kept_result_key
 
 MANY = 1200
 SLICE = 500

@@ -8,8 +8,8 @@ from twisted.internet.defer import Deferred, gatherResults
 
 from tests.support import RedisTestCase, server_url
 from txthoonk import Thoonk
-from txthoonk._redis import RedisProtocol
-from txthoonk._slices import IDS
+from txthoonk.protocol._client import RedisProtocol
+from txthoonk.protocol._slices import IDS
 from txthoonk.worker import Worker
 
 MANY = 12_000

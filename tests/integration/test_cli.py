@@ -17,7 +17,7 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 
 from tests.support import RedisTestCase
-from txthoonk import cli
+from txthoonk.cli import _main as cli
 
 THOONK = [sys.executable, "-c", "from txthoonk.cli import main; main()"]
 

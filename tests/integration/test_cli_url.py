@@ -11,7 +11,7 @@ from typing import Any
 from twisted.internet import reactor
 
 from tests.integration.test_cli import Child, CommandTestCase
-from txthoonk import cli
+from txthoonk.cli import _main as cli
 
 
 class UrlTests(CommandTestCase):

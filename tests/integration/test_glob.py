@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.support import RedisTestCase
-from txthoonk._glob import glob_matcher
+from txthoonk.wire._glob import glob_matcher
 
 NAMES = [
     "a", "b", "z", "ab", "abc", "a.c", "a*c", "a?c", "a[c", "a]c", "a\\c", "a-c", "a^c", "[a]",

@@ -11,8 +11,8 @@ from tests.hostile_support import FEED, JOB, QUEUE, HostileTestCase, Seen, react
 from tests.server_support import until
 from tests.support import parts_of
 from tests.unit.fuzzing import ESCAPES, EVENT_MESSAGES, MESSAGES, as_bytes
-from txthoonk._roles import LOOKS, WINDOW
 from txthoonk.events import CHANNELS, ITEM_KINDS, item_channel
+from txthoonk.subscriptions._interfaces import LOOKS, WINDOW
 
 CHANNEL_NAMES = [
     *CHANNELS.values(),

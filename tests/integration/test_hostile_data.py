@@ -15,11 +15,11 @@ from tests.hostile_support import HostileTestCase, samples
 from tests.integration.test_cli import Child
 from tests.server_support import until
 from tests.unit.fuzzing import ESCAPES, NUMBERS, ODD, as_bytes
-from txthoonk._overview import read_overviews
-from txthoonk._top_view import render
+from txthoonk.cli._top_view import render
 from txthoonk.errors import Empty, InvalidItem, ThoonkError
 from txthoonk.maintenance import Maintenance
 from txthoonk.metrics import Metrics
+from txthoonk.monitoring._inspector import read_overviews
 from txthoonk.types import Feed, Job, PythonQueue, Queue, SortedFeed
 from txthoonk.worker import Worker
 

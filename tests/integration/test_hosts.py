@@ -20,8 +20,8 @@ from tests.integration.test_service import reactor
 from tests.proxy import Proxy
 from tests.support import RedisTestCase
 from tests.tls_support import Authority, TLSServer
-from txthoonk._url import parse_url
 from txthoonk.client import ThoonkPub, ThoonkPubFactory
+from txthoonk.connections._url import parse_url
 from txthoonk.errors import ConnectionLost
 from txthoonk.protocol import Redis
 

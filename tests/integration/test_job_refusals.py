@@ -9,7 +9,6 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from tests.support import RedisTestCase, pairs
-from txthoonk._keys import feed_keys, kept_result_key
 from txthoonk.errors import (
     FeedDoesNotExist,
     InvalidInput,
@@ -18,6 +17,7 @@ from txthoonk.errors import (
     ThoonkError,
 )
 from txthoonk.types import Claim, Job, Queue
+from txthoonk.wire._keys import feed_keys, kept_result_key
 
 HOUR = 3600
 ERROR = ValueError("no")

@@ -11,8 +11,8 @@ from twisted.internet.defer import Deferred, gatherResults
 from tests.integration.test_feed import PUBLISH, RETRACT, FeedTestCase
 from tests.support import server_url
 from txthoonk import Thoonk
-from txthoonk._redis import RedisProtocol
 from txthoonk.errors import ConnectionLost
+from txthoonk.protocol._client import RedisProtocol
 from txthoonk.testing import check_feed
 from txthoonk.types import Feed
 

@@ -13,9 +13,9 @@ from tests.integration.test_service import reactor
 from tests.integration.test_worker import WorkerTestCase
 from tests.server_support import until
 from txthoonk.errors import InvalidInput, InvalidType
-from txthoonk.maintenance import JITTER, Maintenance
 from txthoonk.types import Job, Queue
 from txthoonk.types._taken import TakenFeed
+from txthoonk.worker._maintenance import JITTER, Maintenance
 
 INTERVAL = 30.0
 

@@ -14,10 +14,10 @@ from twisted.internet.endpoints import connectProtocol
 from tests.gate import Gate
 from tests.server_support import ServerTestCase
 from tests.support import RedisTestCase
-from txthoonk._connection import Connection
-from txthoonk._steady import SteadyRedis
-from txthoonk._waiting import WaitingRoom
 from txthoonk.client import ThoonkPub
+from txthoonk.connections._offline_queue import SteadyRedis
+from txthoonk.connections._reconnecting import Connection
+from txthoonk.consumers._pool import WaitingRoom
 from txthoonk.errors import ConnectionLost, Empty
 from txthoonk.protocol import Redis
 from txthoonk.testing import RedisServer

@@ -11,7 +11,6 @@ from twisted.internet.task import deferLater
 
 from tests.integration.test_job_delay import timeless
 from tests.support import RedisTestCase
-from txthoonk import _putting
 from txthoonk.errors import (
     FeedDoesNotExist,
     InvalidInput,
@@ -19,7 +18,7 @@ from txthoonk.errors import (
     JobExists,
     ResponseError,
 )
-from txthoonk.types import Job, Queue
+from txthoonk.types import Job, Queue, _bulk
 
 reactor: Any = installed_reactor
 MANY = 1234  # items: several calls, the last of them not full
@@ -172,7 +171,7 @@ class SourceTests(PutManyTestCase):
                 yield "item"
 
         await self.queue.put_many(source(), progress=lambda done: ahead.append(read - done))
-        most = _putting.MOST_ITEMS * _putting.IN_FLIGHT
+        most = _bulk.MOST_ITEMS * _bulk.IN_FLIGHT
         self.assertLessEqual(max(ahead), most)
         self.assertEqual(len(ahead), 20)
 

@@ -8,9 +8,9 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from tests.support import RedisTestCase, pairs
-from txthoonk._keys import feed_keys, kept_result_key
 from txthoonk.errors import FeedDoesNotExist, ResponseError, ThoonkError
 from txthoonk.types import Job, Queue
+from txthoonk.wire._keys import feed_keys, kept_result_key
 
 QUEUE: dict[str, Callable[[Queue], Deferred[Any]]] = {
     "put": lambda queue: queue.put("item"),

@@ -24,14 +24,14 @@ from tests.faults.states import FEED
 from tests.faults.verbs import VERBS
 from tests.support import READERS, RedisTestCase
 from tests.unit.wire import NAMES
-from txthoonk._encoding import TEXT
-from txthoonk._history import history_keys, read_items, read_snapshot
-from txthoonk._keys import FEEDS, kept_result_key
-from txthoonk._overview import read_overview
-from txthoonk._scripts import Script, load
 from txthoonk.errors import ResponseError, ThoonkError
+from txthoonk.history._reads import history_keys, read_items, read_snapshot
+from txthoonk.job._results import _Calls
+from txthoonk.monitoring._inspector import read_overview
+from txthoonk.protocol._encoding import TEXT
 from txthoonk.types import Feed, Job, Queue
-from txthoonk.types._job_results import _Calls
+from txthoonk.wire._keys import FEEDS, kept_result_key
+from txthoonk.wire._scripts import Script, load
 
 # All that Redis holds, read in one call.
 DUMP = """

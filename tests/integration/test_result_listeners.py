@@ -7,7 +7,7 @@ from typing import Any
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
 
 from tests.support import RedisTestCase
-from txthoonk._results import LISTENERS
+from txthoonk.consumers._result_waiters import LISTENERS
 from txthoonk.types import Job
 
 PUBLISHERS = 8

@@ -7,10 +7,11 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from tests.support import RedisTestCase
-from txthoonk import _overview, _rounds
-from txthoonk._rounds import Rounds
-from txthoonk._top_view import Sums
+from txthoonk.cli import _rounds
+from txthoonk.cli._rounds import Rounds
+from txthoonk.cli._top_view import Sums
 from txthoonk.errors import ConnectionLost
+from txthoonk.monitoring import _inspector
 
 FEEDS = 1000
 MOST = 100
@@ -20,7 +21,7 @@ class RoundsTests(RedisTestCase):
     async def setUp(self) -> None:
         await super().setUp()
         self.publisher = await self.pub()
-        self.patch(_overview, "PAGE", 20)
+        self.patch(_inspector, "PAGE", 20)
         self.patch(_rounds, "KEPT", 10)
         await self.raw.send("SADD", "feeds", *[f"f{n:04}" for n in range(FEEDS)])
         self.busy = await self.publisher.feed("z")
@@ -52,9 +53,9 @@ class RoundsTests(RedisTestCase):
         self.assertEqual(len(rounds.feeds), 10)
 
     async def cost_of_one(self) -> int:
-        await _overview.read_overview(self.publisher.redis, "f0000")
+        await _inspector.read_overview(self.publisher.redis, "f0000")
         await self.calls()
-        await _overview.read_overview(self.publisher.redis, "f0000")
+        await _inspector.read_overview(self.publisher.redis, "f0000")
         return await self.calls()
 
     async def test_busiest(self) -> None:

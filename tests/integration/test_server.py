@@ -24,7 +24,7 @@ from tests.server_support import (
     reactor,
     until,
 )
-from txthoonk import _server
+from txthoonk.embedded import _server
 from txthoonk.errors import InvalidInput, InvalidType
 from txthoonk.protocol import Redis
 from txthoonk.testing import RedisServer, ServerError

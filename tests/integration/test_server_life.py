@@ -24,7 +24,7 @@ from tests.server_support import (
     shared_pids,
     until,
 )
-from txthoonk import _watchdog
+from txthoonk.embedded import _supervisor
 from txthoonk.testing import ServerError
 
 
@@ -59,7 +59,7 @@ class SameFolderTests(ServerTestCase):
         await ask(first, "SET", "key", "value")
         stopped = first.stop()
         # From here on the first one takes no more guests; it runs a little longer.
-        state = os.path.join(folder, _watchdog.STATE_FILE)
+        state = os.path.join(folder, _supervisor.STATE_FILE)
         await until(lambda: not os.path.exists(state))
         await second.start()
         self.assertTrue(second.owned)

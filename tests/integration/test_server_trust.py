@@ -15,7 +15,7 @@ from pathlib import Path
 from unittest import skipUnless
 
 from tests.server_support import ServerTestCase, ask
-from txthoonk import _watchdog
+from txthoonk.embedded import _supervisor
 
 STRANGER = 65534  # "nobody"
 
@@ -57,7 +57,7 @@ class TrustTests(ServerTestCase):
             self.assertIn(f"mode {mode:04o}", error)
             self.assertIn("chmod go-w", error)
             self.assertEqual(list(folder.iterdir()), [])
-        for name in (_watchdog.LOCK_FILE, _watchdog.STATE_FILE):
+        for name in (_supervisor.LOCK_FILE, _supervisor.STATE_FILE):
             folder = self.folder()
             (folder / name).touch()
             (folder / name).chmod(0o666)
@@ -65,7 +65,7 @@ class TrustTests(ServerTestCase):
 
     async def test_links(self) -> None:
         """A lock or a state file that is a link is refused; its target stays as it is."""
-        for name in (_watchdog.LOCK_FILE, _watchdog.STATE_FILE):
+        for name in (_supervisor.LOCK_FILE, _supervisor.STATE_FILE):
             folder, target = self.folder(), Path(self.mktemp())
             target.write_text("mine")
             (folder / name).symlink_to(target.absolute())
@@ -118,7 +118,7 @@ class TrustTests(ServerTestCase):
     @as_root
     async def test_planted_files(self) -> None:
         """So is a folder with any file of another user: it must have been open to all once."""
-        for name in (_watchdog.LOCK_FILE, _watchdog.STATE_FILE, "redis.log", "appendonlydir"):
+        for name in (_supervisor.LOCK_FILE, _supervisor.STATE_FILE, "redis.log", "appendonlydir"):
             folder = self.folder()
             (folder / name).touch()
             self.give_away(folder / name)
@@ -131,7 +131,7 @@ class TrustTests(ServerTestCase):
         self.addCleanup(shutil.rmtree, elsewhere)
         server = self.server(folder)
         await server.start()
-        state = _watchdog.read_state(str(folder))
+        state = _supervisor.read_state(str(folder))
         assert state is not None
         path = elsewhere / "redis.sock"
         with socket.socket(socket.AF_UNIX) as planted:

@@ -17,8 +17,8 @@ from twisted.logger import eventAsText, globalLogPublisher
 from tests.server_support import ServerTestCase, alive, until
 from tests.support import Recorder, RedisTestCase
 from tests.tls_support import Authority, TLSServer
-from txthoonk._url import parse_url
 from txthoonk.client import ThoonkPub, ThoonkSub
+from txthoonk.connections._url import parse_url
 from txthoonk.errors import AuthenticationError, ConnectionLost, NotSent, ResponseError
 from txthoonk.service import Thoonk
 

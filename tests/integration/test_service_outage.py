@@ -14,9 +14,9 @@ from twisted.internet.defer import Deferred
 from tests.integration.test_service import LeakTestCase
 from tests.server_support import HalfClock, ask, turns, until
 from tests.support import Recorder
-from txthoonk import service
 from txthoonk.errors import ConnectionLost, NotSent
 from txthoonk.service import Thoonk
+from txthoonk.service import _thoonk as service
 
 
 class OutageTestCase(LeakTestCase):

@@ -7,8 +7,9 @@ from typing import Any
 from twisted.internet.defer import Deferred, ensureDeferred, gatherResults
 
 from tests.subscription_support import Heard, SubscriptionTestCase, brief, briefs, take
-from txthoonk import Thoonk, _follower
+from txthoonk import Thoonk
 from txthoonk.events import Event
+from txthoonk.subscriptions import _follower
 from txthoonk.types import Feed
 
 

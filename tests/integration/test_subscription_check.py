@@ -10,9 +10,9 @@ from twisted.internet.task import Clock
 
 from tests.support import RedisTestCase, server_url
 from txthoonk import Event, Thoonk
-from txthoonk._sources import COMPARED
 from txthoonk.mirror import Mirror
-from txthoonk.service import CHECK_INTERVAL
+from txthoonk.service._thoonk import CHECK_INTERVAL
+from txthoonk.subscriptions._router import COMPARED
 
 
 class CheckTests(RedisTestCase):

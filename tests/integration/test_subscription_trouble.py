@@ -8,8 +8,9 @@ from twisted.internet import reactor as installed_reactor
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
 
 from tests.subscription_support import SubscriptionTestCase
-from txthoonk import NotSent, Thoonk, _assembly
+from txthoonk import NotSent, Thoonk
 from txthoonk.serializers import _registry, register_serializer
+from txthoonk.subscriptions import _snapshot
 
 BIG = "x" * 600_000
 
@@ -73,14 +74,14 @@ class TroubleTests(SubscriptionTestCase):
 
     async def test_writer_without_history_who_never_rests(self) -> None:
         """While somebody goes on writing without revisions, messages are gone by."""
-        self.patch(_assembly, "ATTEMPTS", 0)
-        self.patch(_assembly, "SLICE", 2)
+        self.patch(_snapshot, "ATTEMPTS", 0)
+        self.patch(_snapshot, "SLICE", 2)
         feed = await self.writer.feed("x", {"history": 100})
         for number in range(5):
             await feed.publish(str(number), str(number))
         subscribing = self.thoonk.mirror("x")
         reads = 0
-        original = _assembly.read_items
+        original = _snapshot.read_items
 
         def read_items(*words: Any) -> Any:
             nonlocal reads
@@ -88,7 +89,7 @@ class TroubleTests(SubscriptionTestCase):
             self.thoonk._sub._dispatcher.routes["feed.publish:x"](f"foreign{reads}\0item")
             return original(*words)
 
-        self.patch(_assembly, "read_items", read_items)
+        self.patch(_snapshot, "read_items", read_items)
         mirror = await subscribing
         items = [str(number) for number in range(5)]
         foreign = [f"foreign{number}" for number in (2, 3)]
@@ -97,9 +98,9 @@ class TroubleTests(SubscriptionTestCase):
 
     async def test_stopped_in_a_pause(self) -> None:
         """A mirror that is stopped between two attempts leaves nothing in the reactor."""
-        self.patch(_assembly, "ATTEMPTS", 1000)
-        self.patch(_assembly, "PAUSE", 1000.0)
-        self.patch(_assembly, "LONGEST_PAUSE", 1000.0)
+        self.patch(_snapshot, "ATTEMPTS", 1000)
+        self.patch(_snapshot, "PAUSE", 1000.0)
+        self.patch(_snapshot, "LONGEST_PAUSE", 1000.0)
         feed = await self.writer.feed("x", {"history": 100})
         await feed.publish("1", "a")
         reader: Any = self.thoonk._sub._sources.reader

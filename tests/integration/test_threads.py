@@ -20,7 +20,7 @@ from tests.integration.test_worker import WorkerTestCase
 from tests.proxy import Proxy
 from tests.server_support import until
 from tests.support import Recorder, server_url
-from txthoonk._renewal import renewal_of
+from txthoonk.consumers._heartbeat import renewal_of
 from txthoonk.errors import JobNotClaimed, WrongThread
 from txthoonk.protocol import Redis
 from txthoonk.service import Thoonk

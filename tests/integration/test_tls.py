@@ -15,8 +15,8 @@ from twisted.internet.task import deferLater
 from tests.support import TIMEOUT, RedisTestCase
 from tests.tls_support import DAY, Authority, TLSServer
 from txthoonk import Thoonk
-from txthoonk._url import Target, parse_url
 from txthoonk.client import ThoonkPub, ThoonkPubFactory
+from txthoonk.connections._url import Target, parse_url
 from txthoonk.errors import ConnectionLost
 
 reactor: Any = installed_reactor

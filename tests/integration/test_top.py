@@ -17,8 +17,8 @@ from tests.integration.test_cli import Child, CommandTestCase
 from tests.server_support import until
 from tests.support import RedisTestCase
 from txthoonk import Thoonk, Worker
-from txthoonk._overview import Held, Overview, read_overview, read_overviews
 from txthoonk.errors import ConnectionLost
+from txthoonk.monitoring._inspector import Held, Overview, read_overview, read_overviews
 from txthoonk.types import Claim
 
 reactor: Any = installed_reactor

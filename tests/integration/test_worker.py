@@ -16,11 +16,11 @@ from twisted.logger import LogLevel, eventAsText, globalLogPublisher
 from tests.integration.test_service import reactor, watched
 from tests.server_support import until
 from tests.support import RedisTestCase, server_url
-from txthoonk import _pump, _renewal
+from txthoonk.consumers import _heartbeat
 from txthoonk.errors import ConnectionLost
 from txthoonk.service import Thoonk
 from txthoonk.types import Claim, Job, JobFailure
-from txthoonk.worker import Worker
+from txthoonk.worker import Worker, _feed_consumer
 
 HOUR = 3600
 
@@ -339,7 +339,7 @@ class CallTests(WorkerTestCase):
 
     async def test_idle(self) -> None:
         """A worker that has nothing to do asks nothing, but for the renewal."""
-        self.patch(_renewal, "LONGEST", HOUR)
+        self.patch(_heartbeat, "LONGEST", HOUR)
         self.work(lambda claim: None, 5)
         await self.blocked()
         await self.numsub("feed.delayed:x", 1)
@@ -367,4 +367,4 @@ class CallTests(WorkerTestCase):
         doing.end()
         await self.comes_to(0, 0, 0, 350)
         self.assertEqual(len(await spied.messages()), 350)
-        self.assertTrue(350 / _pump.MOST <= calls.of("job/finish") <= 6, calls.names)
+        self.assertTrue(350 / _feed_consumer.MOST <= calls.of("job/finish") <= 6, calls.names)

@@ -13,11 +13,12 @@ from twisted.internet.task import deferLater
 from tests.integration.test_service import reactor
 from tests.integration.test_worker import HOUR, Calls, Doing, WorkerTestCase
 from tests.server_support import until
-from txthoonk import Retry, Stall, _renewal
-from txthoonk._renewal import renewal_of
+from txthoonk import Retry, Stall
+from txthoonk.consumers import _heartbeat
+from txthoonk.consumers._heartbeat import renewal_of
 from txthoonk.errors import InvalidData, InvalidInput, InvalidItem, InvalidType
 from txthoonk.types import Claim, Job
-from txthoonk.worker import back_off
+from txthoonk.worker._worker import back_off
 
 
 class FailureTests(WorkerTestCase):
@@ -322,7 +323,7 @@ class LostTests(WorkerTestCase):
 
     async def test_renewed(self) -> None:
         """Claims last as long as their handlers run, with one call for all feeds."""
-        self.patch(_renewal, "LONGEST", HOUR)
+        self.patch(_heartbeat, "LONGEST", HOUR)
         jobs = [self.job, await self.thoonk.job("y"), await self.thoonk.job("z")]
         doing = [Doing() for _ in jobs]
         for job, one in zip(jobs, doing, strict=True):
@@ -335,7 +336,7 @@ class LostTests(WorkerTestCase):
             for id_ in await job.get_ids("claimed"):
                 await self.raw.send("ZADD", job.feed_claimed, 1, id_)
         calls = Calls(self, self.thoonk)
-        _renewal.renewal_of(self.thoonk, reactor).renew()
+        _heartbeat.renewal_of(self.thoonk, reactor).renew()
         for job in jobs:
             while float((await self.value(job.feed_claimed))[0][1]) == 1:
                 pass

@@ -18,7 +18,7 @@ from tests.integration.test_worker import Doing, WorkerTestCase
 from tests.server_support import until
 from txthoonk.errors import InvalidInput, InvalidType
 from txthoonk.types import Claim, Job
-from txthoonk.worker import SLICE, Worker
+from txthoonk.worker._worker import SLICE, Worker
 
 LATE = 15.0  # seconds: far more than it takes, and less than to the next maintenance
 CLOCKS = 0.01  # seconds by which ours and the server's may be apart

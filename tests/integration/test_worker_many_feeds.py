@@ -11,12 +11,12 @@ from tests.integration.test_service import reactor
 from tests.integration.test_worker import HOUR, Doing, WorkerTestCase
 from tests.proxy import Link, Proxy
 from tests.server_support import until
-from txthoonk import _renewal
-from txthoonk._encoding import TEXT
-from txthoonk._renewal import Renewal
-from txthoonk._schedule import _LOOK, MOST_UNWATCHED
+from txthoonk.consumers import _heartbeat
+from txthoonk.consumers._heartbeat import Renewal
+from txthoonk.protocol._encoding import TEXT
 from txthoonk.service import Thoonk
 from txthoonk.types import Claim, Job
+from txthoonk.worker._schedule import _LOOK, MOST_UNWATCHED
 
 RENEWED = 2100  # feeds; four keys of each are more than Lua unpacks
 EACH = 8  # script calls that one job of an idle feed may take, looks for delayed jobs included
@@ -46,7 +46,7 @@ class Scripts:
 class ManyTestCase(WorkerTestCase):
     async def setUp(self) -> None:
         await super().setUp()
-        self.patch(_renewal, "LONGEST", HOUR)
+        self.patch(_heartbeat, "LONGEST", HOUR)
         self.begun: list[str] = []
 
     def begin(self, claim: Claim) -> None:

@@ -15,12 +15,12 @@ from tests.integration.test_service import reactor
 from tests.integration.test_worker import Doing, WorkerTestCase
 from tests.server_support import until
 from tests.support import Recorder
-from txthoonk import worker as worker_module
-from txthoonk._url import parse_url
+from txthoonk.connections._url import parse_url
 from txthoonk.errors import ConnectionLost
 from txthoonk.testing import RedisServer
 from txthoonk.types import Claim, Job
 from txthoonk.worker import Worker
+from txthoonk.worker import _worker as worker_module
 
 
 class CutTests(WorkerTestCase):

@@ -17,8 +17,8 @@ from tests.integration.test_service import reactor
 from tests.integration.test_worker import Doing, WorkerTestCase
 from tests.server_support import until
 from tests.support import Recorder
-from txthoonk import worker as worker_module
 from txthoonk.types import Claim, Job
+from txthoonk.worker import _worker as worker_module
 
 GRACE = 10.0  # seconds; more than any of these tests takes
 

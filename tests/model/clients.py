@@ -12,8 +12,8 @@ from twisted.internet.task import deferLater
 
 from tests.gate import Gate
 from txthoonk import Thoonk
-from txthoonk._url import Target
 from txthoonk.client import ThoonkPubFactory
+from txthoonk.connections._url import Target
 from txthoonk.errors import ConnectionLost
 from txthoonk.protocol import Redis
 

@@ -8,7 +8,7 @@ from typing import Any
 import attr
 
 from tests.model.model import Model
-from txthoonk._checking_state import State
+from txthoonk.testing._feed_dump import State
 
 __all__ = ["LONG", "Claimed", "Delayed", "JobState"]
 

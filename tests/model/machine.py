@@ -30,8 +30,8 @@ from tests.model.steps import CLIENTS, HISTORIES, SELDOM
 from tests.model.verbs import PENDING, Planned, Verb
 from tests.model.world import World
 from tests.support import RedisTestCase, server_url
-from txthoonk._checking import findings
-from txthoonk._checking_state import State, read_state
+from txthoonk.testing._audit import findings
+from txthoonk.testing._feed_dump import State, read_state
 
 __all__ = ["Machine", "ModelTestCase"]
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import attr
 
-from txthoonk._checking_state import State
 from txthoonk.errors import Conflict, NoHistory
 from txthoonk.events import item_channel
+from txthoonk.testing._feed_dump import State
 
 __all__ = ["Log", "Model", "Refused", "told"]
 

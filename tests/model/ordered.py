@@ -11,8 +11,8 @@ from twisted.internet.defer import Deferred
 from tests.model.model import Log, Model, Refused
 from tests.model.steps import NUMBERS, weighted
 from tests.model.verbs import Verb
-from txthoonk._checking_state import State
 from txthoonk.errors import NoHistory
+from txthoonk.testing._feed_dump import State
 
 __all__ = ["EXPECTING", "READS", "Expecting", "OrderedModel"]
 

@@ -7,13 +7,13 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from txthoonk import _checking_history as history
-from txthoonk import _checking_jobs as jobs
-from txthoonk import _checking_rules as rules
-from txthoonk._checking import ALWAYS, SETTLED, findings
-from txthoonk._checking_rules import MOST, OWNED, Rule, listed
-from txthoonk._checking_state import PARTS, Kept, State
-from txthoonk._keys import feed_key, feed_keys
+from txthoonk.testing import _history_rules as history
+from txthoonk.testing import _job_rules as jobs
+from txthoonk.testing import _rules as rules
+from txthoonk.testing._audit import ALWAYS, SETTLED, findings
+from txthoonk.testing._feed_dump import PARTS, Kept, State
+from txthoonk.testing._rules import MOST, OWNED, Rule, listed
+from txthoonk.wire._keys import feed_key, feed_keys
 
 NOW = 1_000_000.0  # milliseconds
 

@@ -16,7 +16,7 @@ from tests.model.steps import CLIENTS, CUTS, HISTORIES, NUMBERS, batches, weight
 from tests.model.taking import Get, TakingMachine
 from tests.model.verbs import Verb
 from txthoonk import Queue
-from txthoonk._checking_state import State
+from txthoonk.testing._feed_dump import State
 
 
 @attr.define

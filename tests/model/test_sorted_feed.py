@@ -15,8 +15,8 @@ from tests.model.model import Refused
 from tests.model.ordered import EXPECTING, READS, Expecting, OrderedModel
 from tests.model.steps import CLIENTS, CUTS, HISTORIES, NUMBERS, batches, weighted
 from tests.model.verbs import Verb
-from txthoonk._checking_state import State
 from txthoonk.errors import ItemDoesNotExist
+from txthoonk.testing._feed_dump import State
 
 
 @attr.define

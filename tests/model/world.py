@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 from tests.model.clients import BareClient, Client, Cut, PatientClient, turn
 from tests.model.watcher import Watcher
 from tests.support import Spy
-from txthoonk._url import Target
+from txthoonk.connections._url import Target
 from txthoonk.protocol import Redis
 
 __all__ = ["World"]

@@ -14,12 +14,12 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from tests.unit.wire import Transport, commands
-from txthoonk._connection import Connection
-from txthoonk._scripts import Script
+from txthoonk.connections._reconnecting import Connection
 from txthoonk.errors import (
     ConnectionLost,
 )
 from txthoonk.protocol import Redis
+from txthoonk.wire._scripts import Script
 
 NAME = "redis://there:6379/0"
 SECRET = "s3cr3t-passw0rd"

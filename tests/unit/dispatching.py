@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.unit.wire import commands, lose, plug, resp
-from txthoonk._dispatch import Dispatcher, Group
+from txthoonk.channels._dispatcher import Dispatcher, Group
 from txthoonk.errors import ConnectionLost
 from txthoonk.protocol import RedisSubscriber
 

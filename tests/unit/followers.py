@@ -9,10 +9,10 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.unit.wire import SCRIPTS, commands, outcome, redis, resp
-from txthoonk._follower import Follower
-from txthoonk._source import Source
 from txthoonk.events import Event
 from txthoonk.subscriptions import Subscription
+from txthoonk.subscriptions._decoder import Source
+from txthoonk.subscriptions._follower import Follower
 
 ANEW = "the feed was created anew"
 NOFEED = "NOFEED feed 'news' does not exist"

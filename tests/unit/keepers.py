@@ -10,8 +10,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.unit.patience import CONFFEED, NEWFEED, Slow, confirm, subscribe, unsubscribe
 from tests.unit.wire import Connection
-from txthoonk._timekeeper import MOST, Timekeeper
 from txthoonk.client import ThoonkPub
+from txthoonk.consumers._deadlines import MOST, Timekeeper
 from txthoonk.protocol import Redis
 
 DELAYED = b"feed.delayed:j"

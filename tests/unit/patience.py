@@ -9,9 +9,9 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.unit.wire import NUMBER, SCRIPTS, Connection, Endpoint, lose
-from txthoonk._steady import SteadyRedis
-from txthoonk._waiting import WaitingRoom
 from txthoonk.client import ThoonkPub
+from txthoonk.connections._offline_queue import SteadyRedis
+from txthoonk.consumers._pool import WaitingRoom
 from txthoonk.errors import ConnectionLost
 from txthoonk.protocol import Redis
 from txthoonk.types import Job, Queue

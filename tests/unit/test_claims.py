@@ -8,9 +8,9 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.unit.wire import Connection, Endpoint, outcome
-from txthoonk import _claims
-from txthoonk._forgetting import MOST
 from txthoonk.client import ThoonkPub
+from txthoonk.consumers import _claims
+from txthoonk.consumers._result_trimming import MOST
 from txthoonk.errors import ConnectionLost, InvalidItem, JobNotClaimed
 from txthoonk.protocol import Redis
 from txthoonk.types import Claim, Job

@@ -10,7 +10,7 @@ from twisted.logger import LogLevel, globalLogPublisher
 from tests.unit.patience import PatienceTestCase
 from tests.unit.test_claims import EVENT, RETRIED, ClaimTestCase
 from tests.unit.wire import SCRIPTS, Connection, commands, lose
-from txthoonk import _claims
+from txthoonk.consumers import _claims
 from txthoonk.errors import ConnectionLost, FeedDoesNotExist
 from txthoonk.protocol import Redis
 from txthoonk.types import Job
@@ -51,7 +51,7 @@ class DoubtTests(ClaimTestCase):
         self.addCleanup(globalLogPublisher.removeObserver, self.log)
 
     def log(self, event: Any) -> None:
-        if event["log_namespace"] == "txthoonk._claims.Claims":
+        if event["log_namespace"] == "txthoonk.consumers._claims.Claims":
             self.logged.append(event["log_level"])
 
     def test_given_back(self) -> None:

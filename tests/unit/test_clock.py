@@ -9,8 +9,8 @@ from twisted.internet.base import ReactorBase
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from txthoonk import _clock
-from txthoonk._clock import keep_steady
+from txthoonk._support import _clock
+from txthoonk._support._clock import keep_steady
 
 
 class Reactor(ReactorBase):

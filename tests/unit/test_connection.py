@@ -18,7 +18,7 @@ from tests.unit.connections import (
     Peer,
 )
 from tests.unit.wire import OK, outcome
-from txthoonk._connection import CLOSE_TIMEOUT, LASTING, LEAVE_TIMEOUT, back_off
+from txthoonk.connections._reconnecting import CLOSE_TIMEOUT, LASTING, LEAVE_TIMEOUT, back_off
 from txthoonk.errors import (
     AuthenticationError,
     ConnectionLost,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.logger import capturedLogs
 
 from tests.unit.dispatching import DENIED, NEWS, DispatcherTestCase, Member
-from txthoonk import _dispatch
+from txthoonk.channels import _dispatcher
 from txthoonk.errors import ConnectionLost, ResponseError
 
 
@@ -30,7 +30,7 @@ class ConnectionTests(DispatcherTestCase):
 
     def test_taken_up_in_slices(self) -> None:
         """So many channels are asked for, and more of them as these are confirmed."""
-        self.patch(_dispatch, "AT_ONCE", 3)
+        self.patch(_dispatcher, "AT_ONCE", 3)
         members = [self.join(*names) for names in ("ab", "cd", "ef", "gh")]
         self.added()
         self.lose()

@@ -6,9 +6,9 @@ from datetime import datetime
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from txthoonk._source import Source
-from txthoonk._watch import as_json, as_text
+from txthoonk.cli._watch import as_json, as_text
 from txthoonk.events import ITEM_KINDS, Event
+from txthoonk.subscriptions._decoder import Source
 
 
 class Heard:

@@ -17,10 +17,10 @@ from tests.unit.followers import (
     snapshot,
     state,
 )
-from txthoonk import _assembly
-from txthoonk._assembly import Unordered
-from txthoonk._history import REASONS
-from txthoonk._replay import UNRECORDED, Position
+from txthoonk.history._reads import REASONS
+from txthoonk.history._recovery import UNRECORDED, Position
+from txthoonk.subscriptions import _snapshot
+from txthoonk.subscriptions._snapshot import Unordered
 
 
 class FeedTests(FollowerTestCase):
@@ -162,7 +162,7 @@ class SnapshotTests(FollowerTestCase):
 
     def test_slices(self) -> None:
         """A big state comes in slices, and all but the last say that there is more."""
-        self.patch(_assembly, "SLICE", 1)
+        self.patch(_snapshot, "SLICE", 1)
         first = snapshot([("a", "x")], "a", 6)._replace(more=True)
         for stop, seen in ((False, [first, snapshot([("6", "x")], "a", 6)]), (True, [first])):
             self.then = lambda _, stop=stop: self.follower.stop() if stop else None

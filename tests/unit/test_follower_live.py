@@ -15,9 +15,9 @@ from tests.unit.followers import (
     snapshot,
     state,
 )
-from txthoonk._history import REASONS
-from txthoonk._replay import FOREIGN, Position
 from txthoonk.errors import ResponseError
+from txthoonk.history._reads import REASONS
+from txthoonk.history._recovery import FOREIGN, Position
 
 
 class Thing:

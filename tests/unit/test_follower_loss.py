@@ -17,9 +17,9 @@ from tests.unit.followers import (
     state,
 )
 from tests.unit.wire import lose, outcome
-from txthoonk._follower import UNSEEN
-from txthoonk._replay import SLOW, UNRECORDED
 from txthoonk.errors import ConnectionLost, ResponseError, ThoonkError
+from txthoonk.history._recovery import SLOW, UNRECORDED
+from txthoonk.subscriptions._follower import UNSEEN
 
 
 class LossTests(FollowerTestCase):

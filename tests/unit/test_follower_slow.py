@@ -15,9 +15,9 @@ from tests.unit.followers import (
     snapshot,
     state,
 )
-from txthoonk import _follower
-from txthoonk._replay import SLOW, Position
 from txthoonk.events import Event
+from txthoonk.history._recovery import SLOW, Position
+from txthoonk.subscriptions import _follower
 
 
 class SlowTests(FollowerTestCase):

@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from txthoonk._forgetting import MOST, PAUSE, Forgetting
+from txthoonk.consumers._result_trimming import MOST, PAUSE, Forgetting
 from txthoonk.errors import ConnectionLost
 
 FULL = ["id"] * MOST

@@ -295,7 +295,7 @@ class GarbageTests(FuzzTestCase):
     def test_missing_script(self, wire: bytes, cuts: list[int], cancelled: bool) -> None:
         """A call sent again with its source ends once, too, whatever comes then."""
         from tests.unit.connections import SCRIPT
-        from txthoonk._redis import TEXT
+        from txthoonk.protocol._client import TEXT
 
         client, _ = redis()
         call = client.call(SCRIPT, SCRIPT.prefix(["k"]), TEXT)

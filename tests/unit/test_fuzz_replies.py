@@ -11,9 +11,9 @@ from twisted.internet.defer import Deferred
 
 from tests.unit.fuzzing import NUMBERS, QUICK, VALUES, PublisherFuzzTestCase
 from tests.unit.wire import lose, outcome
-from txthoonk._overview import read_overview, read_overviews
 from txthoonk.client import ThoonkPub
 from txthoonk.errors import ConnectionLost, FeedError, ThoonkError
+from txthoonk.monitoring._inspector import read_overview, read_overviews
 from txthoonk.types import Feed, Job, PythonQueue, Queue, SortedFeed
 
 MOST = 16  # replies to one verb: after these the connection is lost

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.unit.fuzzing import CUTS, GARBAGE, QUICK, VALUES, FuzzTestCase, pieces
 from tests.unit.wire import lose, outcome, plug, resp
-from txthoonk._thoonk_sub import ThoonkSub
+from txthoonk.client._subscriber import ThoonkSub
 from txthoonk.protocol import RedisSubscriber
 
 KINDS = st.sampled_from(

@@ -9,7 +9,7 @@ from tests.unit.connections import (
     Turns,
 )
 from tests.unit.wire import OK, outcome, resp
-from txthoonk._health import HEALTH, REPLY_TIMEOUT
+from txthoonk.connections._keepalive import HEALTH, REPLY_TIMEOUT
 from txthoonk.errors import (
     ConnectionLost,
 )

@@ -10,7 +10,7 @@ from twisted.logger import Logger, LogLevel, globalLogPublisher
 from twisted.python import log as legacy_log
 from twisted.trial.unittest import SynchronousTestCase
 
-from txthoonk._json_log import json_observer
+from txthoonk.tap._json_log import json_observer
 
 FAILED = {"level", "namespace", "message", "traceback"}
 

@@ -11,10 +11,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import directlyProvides
 
 from tests.unit.wire import NUMBER, Connection, Endpoint, lose
-from txthoonk._connection import LAST_DELAY
-from txthoonk._line import MOST, TRIES
-from txthoonk._waiting import SPARE
 from txthoonk.client import ThoonkPub
+from txthoonk.connections._reconnecting import LAST_DELAY
+from txthoonk.consumers._get_queue import MOST, TRIES
+from txthoonk.consumers._pool import SPARE
 from txthoonk.errors import ConnectionError, ConnectionLost, Empty, ResponseError
 from txthoonk.protocol import Redis
 from txthoonk.types import Queue

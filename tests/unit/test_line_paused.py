@@ -17,7 +17,7 @@ from tests.unit.patience import (
 )
 from tests.unit.test_line import BLMOVE, LineTestCase
 from tests.unit.wire import NUMBER, Connection, Endpoint, lose
-from txthoonk._timekeeper import LEAST_WAIT, SETTLING
+from txthoonk.consumers._deadlines import LEAST_WAIT, SETTLING
 from txthoonk.errors import ConnectionLost, Empty, FeedTypeMismatch
 from txthoonk.types import Job
 

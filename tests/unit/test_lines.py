@@ -7,8 +7,8 @@ from typing import Any
 from twisted.internet.defer import Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
-from txthoonk import _lines
-from txthoonk._lines import LineLoad
+from txthoonk.cli import _stdin
+from txthoonk.cli._stdin import LineLoad
 from txthoonk.errors import InvalidInput
 
 
@@ -74,6 +74,6 @@ class LineTests(SynchronousTestCase):
 
     def test_endless_line(self) -> None:
         """A line longer than Redis takes is refused before it fills the memory."""
-        self.patch(_lines, "LONGEST", 10)
+        self.patch(_stdin, "LONGEST", 10)
         self.assertEqual(self.read(b"1234567890\n", 4), [b"1234567890"])
         self.assertRaises(InvalidInput, self.read, b"12345678901", 4)

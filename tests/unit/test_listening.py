@@ -12,8 +12,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.unit.patience import Slow
 from tests.unit.wire import Connection, lose
-from txthoonk._listening import LASTING, Listening
 from txthoonk.client import ThoonkPub
+from txthoonk.consumers._channel_listener import LASTING, Listening
 from txthoonk.protocol import Redis
 
 CHANNEL, OTHER = b"some channel", b"some other channel"

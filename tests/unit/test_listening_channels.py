@@ -7,7 +7,7 @@ import gc
 from tests.unit.patience import confirm, subscribe, unsubscribe
 from tests.unit.test_listening import ListeningTestCase
 from tests.unit.wire import Connection, lose
-from txthoonk._listening import Listening
+from txthoonk.consumers._channel_listener import Listening
 
 CHANNELS = (b"first", b"second", b"third")
 FIRST, SECOND, THIRD = confirm(*CHANNELS)

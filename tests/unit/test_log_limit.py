@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.logger import Logger, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
-from txthoonk._log_limit import LINES, PERIOD, LogLimit
+from txthoonk._support._rate_limit import LINES, PERIOD, LogLimit
 
 
 class LimitTests(SynchronousTestCase):

@@ -11,9 +11,10 @@ from twisted.logger import LogLevel, globalLogPublisher
 from tests.unit.connections import Peer
 from tests.unit.test_service import ServiceTestCase
 from tests.unit.wire import SCRIPTS, resp
-from txthoonk import Thoonk, Worker, metrics
+from txthoonk import Thoonk, Worker
 from txthoonk.events import Event
 from txthoonk.metrics import Metrics
+from txthoonk.monitoring import _metrics as metrics
 from txthoonk.subscriptions import Subscription
 from txthoonk.types import Claim, Job
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from txthoonk._overview import Held, Overview, WorkerInfo, _overview
+from txthoonk.monitoring._inspector import Held, Overview, WorkerInfo, _overview
 
 
 class OverviewTests(SynchronousTestCase):

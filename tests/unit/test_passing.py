@@ -5,7 +5,6 @@ from __future__ import annotations
 from twisted.internet.defer import CancelledError
 from twisted.trial.unittest import SynchronousTestCase
 
-from txthoonk._passing import Passing, needs_another_server, passes, passing
 from txthoonk.errors import (
     ConnectionLost,
     FeedDoesNotExist,
@@ -15,6 +14,7 @@ from txthoonk.errors import (
     WrongServer,
     from_reply,
 )
+from txthoonk.protocol._transient import Passing, needs_another_server, passes, passing
 
 # As Redis 7 says it, and as Redis 6.2 does in a script, raised or caught there.
 REPLIES = {

@@ -12,7 +12,7 @@ from tests.unit.patience import (
     PatienceTestCase,
 )
 from tests.unit.wire import lose
-from txthoonk._line import FRESH
+from txthoonk.consumers._get_queue import FRESH
 from txthoonk.errors import (
     ConnectionLost,
     Empty,

@@ -11,9 +11,9 @@ from tests.unit.patience import (
     PatienceTestCase,
 )
 from tests.unit.wire import Connection, lose
-from txthoonk._line import TRIES
-from txthoonk._patience import MOST_CHECKS, Health
-from txthoonk._waiting import SPARE_TIMEOUT
+from txthoonk.consumers._get_queue import TRIES
+from txthoonk.consumers._patience import MOST_CHECKS, Health
+from txthoonk.consumers._pool import SPARE_TIMEOUT
 from txthoonk.errors import ConnectionLost
 from txthoonk.types import Queue
 

@@ -13,7 +13,7 @@ from tests.unit.patience import (
     ResultTestCase,
 )
 from tests.unit.wire import lose
-from txthoonk._results import ATTEMPT, RENEWAL
+from txthoonk.consumers._result_waiters import ATTEMPT, RENEWAL
 from txthoonk.errors import ConnectionLost, Empty, ResponseError
 
 

@@ -9,12 +9,12 @@ from twisted.internet.defer import Deferred
 from tests.unit.dispatching import DispatcherTestCase
 from tests.unit.followers import Reader
 from tests.unit.wire import SCRIPTS, commands, resp
-from txthoonk._follower import Follower
-from txthoonk._replay import UNRECORDED
-from txthoonk._sources import Sources
-from txthoonk._subscribing import AT_ONCE, follow_pattern
 from txthoonk.events import Event
+from txthoonk.history._recovery import UNRECORDED
 from txthoonk.subscriptions import Subscription
+from txthoonk.subscriptions._follower import Follower
+from txthoonk.subscriptions._groups import AT_ONCE, follow_pattern
+from txthoonk.subscriptions._router import Sources
 
 MANY = 3 * AT_ONCE
 NAMES = [f"news:{number}" for number in range(MANY)]

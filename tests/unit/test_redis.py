@@ -7,7 +7,6 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.unit.wire import OK, outcome, redis, resp
-from txthoonk._encoding import RAW, TEXT
 from txthoonk.errors import (
     AuthenticationError,
     ConfigNotReadable,
@@ -22,6 +21,7 @@ from txthoonk.errors import (
     ResponseError,
     ThoonkError,
 )
+from txthoonk.protocol._encoding import RAW, TEXT
 
 REPLIES: list[tuple[bytes, Any]] = [
     (b"+OK\r\n", "OK"),

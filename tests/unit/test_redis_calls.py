@@ -10,10 +10,10 @@ from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.unit.wire import OK, Abrupt, Transport, commands, lose, outcome, plug, redis, resp, sent
-from txthoonk._encoding import RAW, TEXT
-from txthoonk._scripts import Script
 from txthoonk.errors import ConnectionLost, InvalidData, NoScript, ResponseError
 from txthoonk.protocol import Redis
+from txthoonk.protocol._encoding import RAW, TEXT
+from txthoonk.wire._scripts import Script
 
 NOSCRIPT = b"-NOSCRIPT No matching script.\r\n"
 ONE = Script("one/one", "return 1", "1" * 40, keys=1, more_keys=False)

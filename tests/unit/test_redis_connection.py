@@ -12,8 +12,6 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from tests.unit.wire import OK, Abrupt, Transport, commands, lose, outcome, plug, redis, sent
-from txthoonk._encoding import TEXT
-from txthoonk._scripts import Script
 from txthoonk.errors import (
     AuthenticationError,
     ConnectionError,
@@ -24,6 +22,8 @@ from txthoonk.errors import (
     ResponseError,
 )
 from txthoonk.protocol import Redis
+from txthoonk.protocol._encoding import TEXT
+from txthoonk.wire._scripts import Script
 
 SECRET = "s3cr3t-passw0rd"
 SCRIPT = Script("x/y", "return 1", "0" * 40, keys=1, more_keys=False)

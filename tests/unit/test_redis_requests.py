@@ -11,9 +11,9 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.unit.wire import commands, outcome, plug, redis, sent
-from txthoonk._encoding import TEXT
 from txthoonk.errors import ConnectionLost, InvalidCommand, InvalidData, RedisError
 from txthoonk.protocol import Redis
+from txthoonk.protocol._encoding import TEXT
 
 
 class EncodingTests(SynchronousTestCase):

@@ -12,9 +12,9 @@ from twisted.internet.task import Clock
 from twisted.logger import globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
-from txthoonk import _renewal
-from txthoonk._connection import FIRST_DELAY, LAST_DELAY
-from txthoonk._renewal import LONGEST, MOST_FEEDS, SHORTEST, Renewal, renewal_of
+from txthoonk.connections._reconnecting import FIRST_DELAY, LAST_DELAY
+from txthoonk.consumers import _heartbeat
+from txthoonk.consumers._heartbeat import LONGEST, MOST_FEEDS, SHORTEST, Renewal, renewal_of
 from txthoonk.errors import ConnectionLost, ResponseError, from_reply
 from txthoonk.types import Claim
 
@@ -104,7 +104,7 @@ class RenewalTestCase(SynchronousTestCase):
     def calls(self) -> list[tuple[Any, ...]]:
         """Give the words of all calls, without the script and its keys."""
         words = [command for command, _ in self.pub.calls]
-        return [command[command.index(_renewal.FORGOTTEN) :] for command in words]
+        return [command[command.index(_heartbeat.FORGOTTEN) :] for command in words]
 
     def answer(self, *reply: Any) -> None:
         """Answer the oldest call."""
@@ -128,14 +128,14 @@ class CallTests(RenewalTestCase):
         self.assertEqual(self.pub.calls, [])
         self.clock.advance(0)
         x = ("about x", 2, "a", "token a", "b", "token b")
-        words = (_renewal.FORGOTTEN, "me:120", *x, "me:121", "about y", 0)
+        words = (_heartbeat.FORGOTTEN, "me:120", *x, "me:121", "about y", 0)
         self.assertEqual(self.calls(), [words])
         keys = [f"{kind}:{name}" for name in "xy" for kind in ("claimed", "claims", "workers")]
         self.assertTrue(set(keys) < set(self.pub.calls[0][0]))
 
     def test_many(self) -> None:
         """Many claims are renewed a part at a time."""
-        self.patch(_renewal, "MOST_CLAIMS", 2)
+        self.patch(_heartbeat, "MOST_CLAIMS", 2)
         self.renewal.add(Feed("x", "abc"))
         self.renewal.add(Feed("y", "d"))
         self.renewal.add(Feed("z", "e"))
@@ -283,7 +283,7 @@ class TimeTests(RenewalTestCase):
         self.assertEqual(self.pub.calls, [])
         told("y", "instance")
         self.assertEqual(
-            self.calls(), [(_renewal.FORGOTTEN, "me:121", "about y", 1, "b", "token b")]
+            self.calls(), [(_heartbeat.FORGOTTEN, "me:121", "about y", 1, "b", "token b")]
         )
         self.answer("3", [])
         self.assertEqual((x.told, y.told), ([], [3.0]))
@@ -334,7 +334,7 @@ class EndTests(RenewalTestCase):
         feed = Feed("x", "a")
         self.add(feed)
         ended = self.renewal.remove(feed)
-        self.assertEqual(self.calls(), [(_renewal.FORGOTTEN, "me:120", "", 0)])
+        self.assertEqual(self.calls(), [(_heartbeat.FORGOTTEN, "me:120", "", 0)])
         self.assertNoResult(ended)
         self.answer("60", [])
         self.successResultOf(ended)
@@ -353,7 +353,7 @@ class EndTests(RenewalTestCase):
 
     def test_between_two_parts(self) -> None:
         """Who ends between two parts of a renewal is not told of as alive after that."""
-        self.patch(_renewal, "MOST_CLAIMS", 1)
+        self.patch(_heartbeat, "MOST_CLAIMS", 1)
         x, y = Feed("x", "a"), Feed("y", "b")
         self.add(Feed("w", "w"))
         self.renewal.add(x)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from txthoonk._history import REASONS, Look
-from txthoonk._replay import (
+from txthoonk.events import Event
+from txthoonk.history._reads import REASONS, Look
+from txthoonk.history._recovery import (
     FOREIGN,
     NOWHERE,
     SLOW,
@@ -16,7 +17,6 @@ from txthoonk._replay import (
     after_look,
     step,
 )
-from txthoonk.events import Event
 
 
 def change(revision: int | None, epoch: str | None = "a") -> Event:

@@ -9,8 +9,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from txthoonk._schedule import LOOK, MOST_LOOKS, MOST_UNWATCHED, UNWATCH, Schedule
 from txthoonk.errors import ResponseError
+from txthoonk.worker._schedule import LOOK, MOST_LOOKS, MOST_UNWATCHED, UNWATCH, Schedule
 
 
 class Pub:

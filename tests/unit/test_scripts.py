@@ -24,17 +24,17 @@ from txthoonk import (
     _timekeeper,
     _together,
 )
-from txthoonk._history import compare, read_items, read_snapshot
-from txthoonk._maintenance import JobPass, Pass
-from txthoonk._overview import read_overview
-from txthoonk._renewal import Renewal
-from txthoonk._schedule import _Unknown
-from txthoonk._scripts import ScriptError, assemble, load
 from txthoonk.client import ThoonkPub
+from txthoonk.consumers._heartbeat import Renewal
 from txthoonk.errors import _SCRIPT_CODES, ThoonkError
+from txthoonk.history._reads import compare, read_items, read_snapshot
+from txthoonk.job._results import _Calls
+from txthoonk.monitoring._inspector import read_overview
 from txthoonk.protocol import Redis
 from txthoonk.types import Claim, Feed, Job, Queue, SortedFeed, _job_state
-from txthoonk.types._job_results import _Calls
+from txthoonk.types._recoverer import JobPass, Pass
+from txthoonk.wire._scripts import ScriptError, assemble, load
+from txthoonk.worker._schedule import _Unknown
 
 STACK = 5000  # words that unpack may give: Lua's stack takes some 8,000
 #: What is unpacked as a whole: how many words that are, by what limits a call.

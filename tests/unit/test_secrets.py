@@ -7,9 +7,9 @@ from typing import Any
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
-from txthoonk._redis import RedisProtocol
 from txthoonk.errors import InvalidData, ResponseError
 from txthoonk.protocol import Redis, RedisSubscriber
+from txthoonk.protocol._client import RedisProtocol
 
 SECRET = "s3cr3t"
 

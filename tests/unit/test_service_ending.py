@@ -9,9 +9,9 @@ from twisted.internet.defer import CancelledError, Deferred
 from tests.unit.test_service import NO_FEED
 from tests.unit.test_service_stop import StopTestCase
 from tests.unit.wire import outcome, resp
-from txthoonk._connection import CLOSE_TIMEOUT
+from txthoonk.connections._reconnecting import CLOSE_TIMEOUT
 from txthoonk.errors import ConnectionLost, SubscriptionEnded
-from txthoonk.service import DRAIN_TIMEOUT
+from txthoonk.service._thoonk import DRAIN_TIMEOUT
 from txthoonk.types import Queue
 
 

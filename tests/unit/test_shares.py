@@ -6,8 +6,8 @@ from collections import Counter
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from txthoonk import _shares
-from txthoonk._shares import Shares
+from txthoonk.worker import _fair_share
+from txthoonk.worker._fair_share import Shares
 
 MOST = 1000
 
@@ -126,12 +126,12 @@ class ShareTests(SynchronousTestCase):
         for name in ("heappush", "heappop"):
 
             def step(
-                *words: object, name: str = name, do: object = getattr(_shares, name)
+                *words: object, name: str = name, do: object = getattr(_fair_share, name)
             ) -> object:
                 steps[name] += 1
                 return do(*words)  # type: ignore[operator]
 
-            self.patch(_shares, name, step)
+            self.patch(_fair_share, name, step)
         shares: Shares[int] = Shares(MOST)
         for number in range(10_000):
             shares.add(number, 1)

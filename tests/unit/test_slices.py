@@ -7,7 +7,7 @@ from collections.abc import Callable
 from twisted.internet.defer import Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
-from txthoonk._slices import (
+from txthoonk.protocol._slices import (
     BIG,
     DETOURS,
     IDS,

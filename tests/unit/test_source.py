@@ -9,9 +9,9 @@ from weakref import ref
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from txthoonk._source import Source
 from txthoonk.errors import InvalidItem
 from txthoonk.events import Event
+from txthoonk.subscriptions._decoder import Source
 
 
 class Follower:

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.unit.test_fuzz import QUICK
-from txthoonk._state import MISSING, FeedState, SortedState, State, make_state
 from txthoonk.events import Event
+from txthoonk.subscriptions._feed_state import MISSING, FeedState, SortedState, State, make_state
 
 
 def event(kind: str, id_: str | None = None, value: Any = None) -> Event:

@@ -18,8 +18,7 @@ from tests.unit.connections import (
     ConnectionTestCase,
 )
 from tests.unit.wire import OK, Transport, commands, outcome, resp, sent
-from txthoonk._encoding import RAW, TEXT
-from txthoonk._steady import SteadyRedis
+from txthoonk.connections._offline_queue import SteadyRedis
 from txthoonk.errors import (
     ConnectionLost,
     InvalidCommand,
@@ -27,6 +26,7 @@ from txthoonk.errors import (
     NotSent,
 )
 from txthoonk.protocol import Redis
+from txthoonk.protocol._encoding import RAW, TEXT
 
 
 class SteadyTestCase(SynchronousTestCase):

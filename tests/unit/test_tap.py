@@ -21,9 +21,8 @@ from twisted.scripts.twistd import ServerOptions
 from twisted.trial.unittest import SynchronousTestCase
 
 from txthoonk import Maintenance, Thoonk, Worker, __version__
-from txthoonk import _tap_maintenance as maintenance
-from txthoonk import _tap_worker as worker
-from txthoonk._json_log import json_observer
+from txthoonk.tap import maintenance, worker
+from txthoonk.tap._json_log import json_observer
 
 ROOT = Path(__file__).resolve().parents[2]
 WORK = ["--job", "a", "--handler", "os.path.join"]
@@ -327,7 +326,8 @@ class ServiceTests(SynchronousTestCase):
         """Without prometheus_client it says what to install; without the option, nothing."""
         absent = dict.fromkeys(["prometheus_client", "prometheus_client.core"])
         with mock.patch.dict(sys.modules, absent):
-            sys.modules.pop("txthoonk.metrics", None)
+            for name in ("txthoonk.metrics", "txthoonk.monitoring._metrics"):
+                sys.modules.pop(name, None)
             refused = self.assertRaises(UsageError, parsed, worker, *WORK, "--metrics-port", "1")
             self.assertRegex(str(refused), r"^--metrics-port: .*pip install 'txthoonk\[metrics\]'")
             parsed(worker, *WORK)

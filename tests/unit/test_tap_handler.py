@@ -9,7 +9,7 @@ from pathlib import Path
 from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 
-from txthoonk import _tap_worker as worker
+from txthoonk.tap import worker
 
 
 def parsed(*words: str) -> worker.Options:

@@ -13,7 +13,7 @@ from tests.unit.keepers import (
     notice,
 )
 from tests.unit.patience import CONFFEED, NEWFEED, configured
-from txthoonk._timekeeper import LEAST_WAIT, MARGIN, MOST, MOST_WAIT, SETTLING, Timekeeper
+from txthoonk.consumers._deadlines import LEAST_WAIT, MARGIN, MOST, MOST_WAIT, SETTLING, Timekeeper
 from txthoonk.errors import ConnectionLost
 
 

@@ -20,8 +20,8 @@ from tests.unit.keepers import (
 )
 from tests.unit.patience import Slow
 from tests.unit.wire import NUMBER, SCRIPTS, Connection, lose
-from txthoonk._timekeeper import LEAST_WAIT, MARGIN
 from txthoonk.client import ThoonkPub
+from txthoonk.consumers._deadlines import LEAST_WAIT, MARGIN
 from txthoonk.errors import ConnectionLost
 from txthoonk.protocol import Redis
 from txthoonk.types import Job, Queue

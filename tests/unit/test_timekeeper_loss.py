@@ -18,7 +18,7 @@ from tests.unit.keepers import (
 )
 from tests.unit.patience import GONE, HEALTH, REPLY, PatienceTestCase
 from tests.unit.wire import Connection, lose
-from txthoonk._timekeeper import LEAST_WAIT, MARGIN
+from txthoonk.consumers._deadlines import LEAST_WAIT, MARGIN
 from txthoonk.errors import ConnectionLost, FeedDoesNotExist
 from txthoonk.protocol import Redis
 

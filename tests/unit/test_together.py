@@ -11,11 +11,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from tests.unit.wire import Transport, commands, lose, outcome, plug, resp
-from txthoonk._redis import MOST_UNSENT
-from txthoonk._scripts import Script
-from txthoonk._together import MOST_BYTES, MOST_CALLS
 from txthoonk.errors import ConnectionLost, InvalidCommand, InvalidData, InvalidResponse
 from txthoonk.protocol import Redis
+from txthoonk.protocol._batching import MOST_BYTES, MOST_CALLS
+from txthoonk.protocol._client import MOST_UNSENT
+from txthoonk.wire._scripts import Script
 
 SCRIPT = Script("x/y", "return ARGV", "sha", keys=1, more_keys=False)
 PREFIX = ("EVALSHA", "sha", 1, "key")

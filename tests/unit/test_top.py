@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from txthoonk._overview import Held, Overview, WorkerInfo
-from txthoonk._top_view import Rates, as_json, fit, rates, render
+from txthoonk.cli._top_view import Rates, as_json, fit, rates, render
 from txthoonk.errors import ResponseError
+from txthoonk.monitoring._inspector import Held, Overview, WorkerInfo
 
 NOTHING: dict[str, Any] = {
     "time": 100.0,

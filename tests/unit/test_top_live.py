@@ -11,8 +11,8 @@ from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from txthoonk._top import _Keys, _keys, _look_on, _View
-from txthoonk._url import parse_url
+from txthoonk.cli._top import _Keys, _keys, _look_on, _View
+from txthoonk.connections._url import parse_url
 from txthoonk.errors import NotSent
 
 

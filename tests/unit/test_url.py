@@ -15,9 +15,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.tls_support import Authority
 from tests.unit.wire import redis, sent
-from txthoonk import _endpoint_string
-from txthoonk._tls import Secured
-from txthoonk._url import Target, parse_url
+from txthoonk.connections import _endpoint_strings
+from txthoonk.connections._tls import Secured
+from txthoonk.connections._url import Target, parse_url
 from txthoonk.errors import InvalidInput, InvalidType
 
 SECRET = "s3cr3t"
@@ -140,7 +140,7 @@ class EndpointStringTests(RefusingTestCase):
             prefix = "OWN"
             parseStreamClient = staticmethod(parse)
 
-        for module in (endpoints, _endpoint_string):
+        for module in (endpoints, _endpoint_strings):
             self.patch(module, "getPlugins", lambda interface: [Plugin])
 
     def test_forms(self) -> None:
@@ -391,7 +391,7 @@ class TrustTests(RefusingTestCase):
         program = """
 import sys
 sys.modules["OpenSSL"] = None
-from txthoonk._url import parse_url
+from txthoonk.connections._url import parse_url
 for url in ("redis://h", "unix:///s", "embedded:", "tcp:h:1", "unix:/s"):
     parse_url(url)
 for url in ("rediss://me:s3cr3t@h", "tls:h:1", "ssl:h:1"):

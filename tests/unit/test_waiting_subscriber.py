@@ -10,8 +10,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.unit.patience import configured
 from tests.unit.wire import Connection, Endpoint, lose
-from txthoonk._listening import Listening
 from txthoonk.client import ThoonkPub
+from txthoonk.consumers._channel_listener import Listening
 from txthoonk.errors import ConnectionLost
 from txthoonk.protocol import Redis
 

@@ -15,9 +15,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 import txthoonk
-from txthoonk._redis import RedisProtocol
-from txthoonk._scripts import load
 from txthoonk.protocol import Redis, RedisSubscriber
+from txthoonk.protocol._client import RedisProtocol
+from txthoonk.wire._scripts import load
 
 AnyRedis = TypeVar("AnyRedis", bound=RedisProtocol)
 

@@ -8,11 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from twisted.internet.defer import Deferred
 from twisted.python.reflect import safe_str
 
-from txthoonk._config import Config
-from txthoonk._deferring import deferring, misfit, passing
-from txthoonk._encoding import RAW, TEXT
-from txthoonk._history import Look, history_keys, look, read_item
-from txthoonk._keys import check_id, check_name, feed_channel, feed_key
+from txthoonk._support._deferreds import deferring, misfit, passing
 from txthoonk.errors import (
     Conflict,
     InvalidInput,
@@ -21,10 +17,14 @@ from txthoonk.errors import (
     shown,
 )
 from txthoonk.events import ITEM_KINDS, Event, parse_cursor, parse_entry
+from txthoonk.history._reads import Look, history_keys, look, read_item
+from txthoonk.protocol._encoding import RAW, TEXT
 from txthoonk.serializers import get_serializer
+from txthoonk.wire._feed_config import Config
+from txthoonk.wire._keys import check_id, check_name, feed_channel, feed_key
 
 if TYPE_CHECKING:
-    from txthoonk._publishing import Publishing
+    from txthoonk.client._registry import Publishing
 
 __all__ = ["BaseFeed", "to_text"]
 

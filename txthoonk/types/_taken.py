@@ -7,22 +7,22 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from twisted.internet.defer import Deferred
 
-from txthoonk._deferring import deferring, passing
-from txthoonk._encoding import TEXT
-from txthoonk._keys import feed_key, new_id
-from txthoonk._line import Line, Scripts
-from txthoonk._maintenance import Pass
-from txthoonk._putting import Progressed, put_many
-from txthoonk._scripts import load
-from txthoonk._slices import read_ids
-from txthoonk._threads import check_thread
-from txthoonk._timeouts import check_seconds
-from txthoonk._waiting import WaitingRoom
+from txthoonk._support._deferreds import deferring, passing
+from txthoonk._support._threads import check_thread
+from txthoonk.consumers._get_queue import Line, Scripts
+from txthoonk.consumers._pool import WaitingRoom
 from txthoonk.errors import InvalidInput, shown
+from txthoonk.protocol._encoding import TEXT
+from txthoonk.protocol._slices import read_ids
 from txthoonk.types._base import BaseFeed
+from txthoonk.types._bulk import Progressed, put_many
+from txthoonk.types._recoverer import Pass
+from txthoonk.wire._checks import check_seconds
+from txthoonk.wire._keys import feed_key, new_id
+from txthoonk.wire._scripts import load
 
 if TYPE_CHECKING:
-    from txthoonk._publishing import Publishing
+    from txthoonk.client._registry import Publishing
 
 __all__ = ["TakenFeed"]
 

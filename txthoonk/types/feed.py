@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 
-from txthoonk._deferring import deferring, misfit, passing
-from txthoonk._encoding import TEXT
-from txthoonk._history import scored_ids
-from txthoonk._keys import check_id, feed_channel, new_id
-from txthoonk._scripts import load
-from txthoonk._slices import read_scored
-from txthoonk.types._ordered import OrderedFeed
+from txthoonk._support._deferreds import deferring, misfit, passing
+from txthoonk.history._reads import scored_ids
+from txthoonk.protocol._encoding import TEXT
+from txthoonk.protocol._slices import read_scored
+from txthoonk.types._stored import OrderedFeed
+from txthoonk.wire._keys import check_id, feed_channel, new_id
+from txthoonk.wire._scripts import load
 
 if TYPE_CHECKING:
-    from txthoonk._publishing import Publishing
+    from txthoonk.client._registry import Publishing
 
 __all__ = ["Feed"]
 

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 
-from txthoonk._deferring import deferring, passing
-from txthoonk._encoding import TEXT
-from txthoonk._keys import FEEDS, new_id
-from txthoonk._line import Scripts
-from txthoonk._scripts import load
+from txthoonk._support._deferreds import deferring, passing
+from txthoonk.consumers._get_queue import Scripts
+from txthoonk.protocol._encoding import TEXT
 from txthoonk.types._base import to_text
 from txthoonk.types._taken import TakenFeed
+from txthoonk.wire._keys import FEEDS, new_id
+from txthoonk.wire._scripts import load
 
 if TYPE_CHECKING:
-    from txthoonk._publishing import Publishing
+    from txthoonk.client._registry import Publishing
 
 __all__ = ["Queue"]
 

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 
-from txthoonk._deferring import deferring, passing
-from txthoonk._encoding import TEXT
-from txthoonk._keys import check_id, feed_channel, feed_key
-from txthoonk._scripts import load
-from txthoonk._together import only
+from txthoonk._support._deferreds import deferring, passing
 from txthoonk.errors import InvalidInput, InvalidType, shown
-from txthoonk.types._ordered import OrderedFeed
+from txthoonk.protocol._batching import only
+from txthoonk.protocol._encoding import TEXT
+from txthoonk.types._stored import OrderedFeed
+from txthoonk.wire._keys import check_id, feed_channel, feed_key
+from txthoonk.wire._scripts import load
 
 if TYPE_CHECKING:
-    from txthoonk._publishing import Publishing
+    from txthoonk.client._registry import Publishing
 
 __all__ = ["SortedFeed"]
 

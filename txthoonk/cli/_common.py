@@ -1,0 +1,118 @@
+"""What the commands of ``thoonk`` share."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar, cast
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import LoopingCall
+
+from txthoonk._support._deferreds import deferring
+from txthoonk.cli._output import say
+from txthoonk.cli._stdin import LineLoad
+from txthoonk.client import ThoonkPub, ThoonkPubFactory
+from txthoonk.connections._url import Target
+from txthoonk.errors import FeedTypeMismatch, InvalidInput
+from txthoonk.types import Feed, Job, Queue, SortedFeed
+from txthoonk.types._base import BaseFeed
+
+__all__ = [
+    "Command",
+    "CommandError",
+    "existing",
+    "item_from",
+    "load_lines",
+    "publisher",
+]
+
+PROGRESS_INTERVAL = 0.2  # seconds between two updates of the progress display
+
+Command = Callable[[Any, Target, argparse.Namespace], Coroutine[Any, Any, None]]
+AnyFeed = TypeVar("AnyFeed", bound=BaseFeed)
+
+# The value of ``type`` -> the class.  Pickles (pyqueue) are not for the shell.
+_TYPES: dict[str, type[BaseFeed]] = {
+    "feed": Feed,
+    "sorted_feed": SortedFeed,
+    "queue": Queue,
+    "job": Job,
+}
+
+
+class CommandError(Exception):
+    """The command cannot do what it is asked to; the text is shown to the user."""
+
+
+@asynccontextmanager
+async def publisher(reactor: Any, target: Target) -> AsyncIterator[ThoonkPub]:
+    factory = ThoonkPubFactory(**target.credentials)
+    pub = cast(ThoonkPub, await target.endpoint(reactor).connect(factory))
+    try:
+        yield pub
+    finally:
+        await pub.close()
+
+
+async def existing(
+    pub: ThoonkPub, name: str, *classes: type[AnyFeed], stored: bool = True
+) -> AnyFeed:
+    """Give an existing feed, if it is of one of these types.
+
+    :param stored: whether its items are wanted as they are stored, whatever the
+        serializer.
+    """
+    config = await pub.get_config(name)
+    type_ = config.get("type", "feed")
+    cls = _TYPES.get(type_)
+    if cls not in classes:
+        wanted = [word for word, cls in _TYPES.items() if cls in classes]
+        raise FeedTypeMismatch(f"feed {name!r} is of type {type_!r}, not {' or '.join(wanted)}")
+    serializer = "text" if stored else config.get("serializer", "text")
+    return cls(pub, name, serializer)
+
+
+def item_from(feed: BaseFeed, data: bytes) -> Any:
+    """Read an item of a feed from the bytes that the user gave."""
+    if feed.serializer != "json":
+        return data
+    try:
+        return json.loads(data)
+    except ValueError as error:
+        raise InvalidInput(
+            f"{data!r} is not JSON, which feed {feed.name!r} takes: {error}"
+        ) from None
+
+
+async def load_lines(
+    reactor: Any, feed: BaseFeed, take: Callable[[Any], Deferred[Any]], done: str
+) -> None:
+    """Give each line of standard input to *take*, and show how far that is.
+
+    :param done: what is done to the items, such as "published".
+    """
+    load = LineLoad(deferring(lambda line: take(item_from(feed, line))), reactor)
+    begin = time.monotonic()
+
+    def show_progress(end: str) -> None:
+        seconds = time.monotonic() - begin
+        rate = load.count / max(seconds, 1e-9)
+        text = f"{done} {load.count:,} items in {seconds:.1f} s ({rate:,.0f} items/s)"
+        say(text, end)
+
+    progress = LoopingCall(show_progress, end="\r")
+    if sys.stderr.isatty():
+        progress.start(PROGRESS_INTERVAL)
+    try:
+        await load.run(sys.stdin.fileno())
+    except OSError as error:
+        raise CommandError(f"cannot read standard input: {error.strerror or error}") from None
+    finally:
+        if progress.running:
+            progress.stop()
+        show_progress(end="\n")

@@ -1,0 +1,84 @@
+"""The publisher: everything that is done to feeds, over one connection."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IStreamClientEndpoint, ITransport
+from twisted.python.failure import Failure
+
+from txthoonk._support._threads import check_thread
+from txthoonk.client._registry import Publishing
+from txthoonk.connections._wrapper import ThoonkBase
+from txthoonk.consumers._pool import WaitingRoom
+from txthoonk.errors import ConnectionLost
+from txthoonk.protocol import Redis
+
+__all__ = ["ThoonkPub"]
+
+
+class ThoonkPub(ThoonkBase[Redis], Publishing):
+    """Creates, finds, configures and deletes feeds.
+
+    Every method that returns a Deferred fails it with
+    :class:`~txthoonk.errors.ConnectionLost` if Redis does not answer, and with
+    :class:`~txthoonk.errors.InvalidInput`, before anything is sent, for a bad name
+    or configuration.
+
+    :ivar waiting_room: the connections on which gets and results are waited for; the
+        types of feeds use it.
+    """
+
+    def __init__(
+        self,
+        redis: Redis,
+        reactor: Any = None,
+        endpoint: IStreamClientEndpoint | None = None,
+    ) -> None:
+        """Make the object; a factory does that for each first connection.
+
+        :param redis: the protocol of the connection.
+        :param reactor: for timeouts and for the connections on which the publisher
+            waits; None: the one that is installed.
+        :param endpoint: where those connections go; None: to the peer of the first
+            one, which cannot be had if that one is encrypted.
+        """
+        super().__init__(redis)
+        self._feedtypes = set()
+        self._services = set()
+        self.waiting_room = WaitingRoom(self, reactor, endpoint)
+
+    def makeConnection(self, transport: ITransport) -> None:
+        """Take the transport of a new connection, and say again what was not answered."""
+        super().makeConnection(transport)
+        self.waiting_room.resume()
+
+    def connectionLost(self, reason: Failure) -> None:
+        """Be told that the connection is gone: all that waits for it fails."""
+        super().connectionLost(reason)
+        self.waiting_room.drop(
+            ConnectionLost(f"the connection to Redis was lost: {reason.getErrorMessage()}")
+        )
+
+    def close(self) -> Deferred[None]:
+        """Close the connection for good, and those on which the publisher waits.
+
+        What waits for an answer fails with
+        :class:`~txthoonk.errors.ConnectionLost`.
+
+        :return: fires None once the connections are closed.  Cancelling it drops them
+            without waiting for the server.
+        """
+        check_thread()
+        return Deferred.fromCoroutine(self._close())
+
+    async def _close(self) -> None:
+        self._stop_reconnecting()
+        try:
+            await self.waiting_room.close()
+        except CancelledError:
+            self.waiting_room.drop(ConnectionLost("the publisher was closed"))
+            self.redis.abort()
+            raise
+        await self.redis.close()

@@ -1,0 +1,248 @@
+"""Creating, finding, configuring and deleting feeds, and publishing on channels."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+
+from txthoonk._support._deferreds import deferring, misfit, passing
+from txthoonk.consumers._pool import WaitingRoom
+from txthoonk.errors import FeedDoesNotExist, FeedTypeMismatch, InvalidInput, InvalidType, shown
+from txthoonk.history._reads import history_keys
+from txthoonk.interfaces import FeedType
+from txthoonk.protocol import Redis
+from txthoonk.protocol._encoding import TEXT, encode
+from txthoonk.types import Feed, Job, PythonQueue, Queue, SortedFeed
+from txthoonk.wire._feed_config import Config, config_fields
+from txthoonk.wire._keys import (
+    CONFFEED,
+    DELFEED,
+    FEEDS,
+    NEWFEED,
+    SEPARATOR,
+    check_name,
+    feed_key,
+    feed_keys,
+    kept_result_key,
+)
+from txthoonk.wire._scripts import Script, load
+
+__all__ = ["Publishing"]
+
+_CREATE = load("registry/create")
+_OPEN = load("registry/open")
+_SET_CONFIG = load("registry/set_config")
+_GET_CONFIG = load("registry/get_config")
+_DELETE = load("registry/delete")
+_CLEAR = load("registry/clear")
+
+
+def _creation_keys(name: str) -> tuple[str, ...]:
+    return (*history_keys(name)[:4], feed_key("results", name))
+
+
+def _dict(flat: list[str]) -> dict[str, str]:
+    return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+class Publishing:
+    """Creates, finds, configures and deletes feeds.
+
+    :ivar redis: the commands of Redis, which everything is sent with.
+    :ivar waiting_room: the connections on which gets and results are waited for; the
+        types of feeds use it.
+    """
+
+    redis: Redis
+    waiting_room: WaitingRoom
+    _uuid: str
+    _feedtypes: set[str]
+    #: Services that work on its connections, and so must be stopped before these are.
+    _services: set[Service]
+
+    def register_feedtype(self, name: str, cls: FeedType) -> None:
+        """Make ``pub.<name>(feed_name, config=None)`` open feeds of a type of your own.
+
+        :param name: the value of ``type`` in the configuration of such feeds.
+        :param cls: called with this publisher, the feed's name and its serializer.
+        :raises InvalidInput: if the name is no identifier, or is in use already for
+            something else.
+        """
+        if not isinstance(name, str) or not name.isidentifier():
+            raise InvalidInput(f"a feed type's name must be an identifier: {name!r}")
+        if hasattr(self, name) and name not in self._feedtypes:
+            raise InvalidInput(f"{name!r} is an attribute of {type(self).__name__} already")
+        if not callable(cls):
+            raise InvalidType(f"a feed type must be callable: {cls!r}")
+        self._feedtypes.add(name)
+        setattr(self, name, partial(self._open, name, cls))
+
+    def feed(self, name: str, config: Config | None = None) -> Deferred[Feed]:
+        """Open a plain feed: create it if it is missing, configure it if asked to.
+
+        :param config: such as ``{"max_length": 100, "serializer": "json"}``; values
+            that are not given stay as they are.
+        :return: fires the feed; fails with
+            :class:`~txthoonk.errors.FeedTypeMismatch` if it exists as another type.
+        """
+        return self._open("feed", Feed, name, config)
+
+    def sorted_feed(self, name: str, config: Config | None = None) -> Deferred[SortedFeed]:
+        """Open a sorted feed; see :meth:`feed`."""
+        return self._open("sorted_feed", SortedFeed, name, config)
+
+    def queue(self, name: str, config: Config | None = None) -> Deferred[Queue]:
+        """Open a queue; see :meth:`feed`."""
+        return self._open("queue", Queue, name, config)
+
+    def pyqueue(self, name: str, config: Config | None = None) -> Deferred[PythonQueue]:
+        """Open a queue of Python objects; see :meth:`feed`.
+
+        Whoever may write to it can run code here: see
+        :class:`~txthoonk.types.python_queue.PythonQueue`.
+        """
+        return self._open("pyqueue", PythonQueue, name, config)
+
+    def job(self, name: str, config: Config | None = None) -> Deferred[Job]:
+        """Open a job feed; see :meth:`feed`.
+
+        :param config: such as ``{"timeout": 60, "max_failures": 5}``: see
+            :class:`~txthoonk.job._job.Job`.
+        """
+        return self._open("job", Job, name, config)
+
+    @passing
+    def _open(
+        self, type_: str, cls: FeedType, name: str, config: Config | None = None
+    ) -> Deferred[Any]:
+        fields = config_fields(config)
+        if config and config.get("type", type_) != type_:
+            raise FeedTypeMismatch(
+                f"a feed of type {type_!r} cannot be configured as {config['type']!r}"
+            )
+        prefix = _OPEN.prefix(_creation_keys(check_name(name)), name, NEWFEED)
+        command = (*prefix, self._uuid, CONFFEED, type_, *fields)
+        opened = self._create(name, _OPEN, command).addCallback(_dict).addErrback(misfit)
+        return opened.addCallback(lambda stored: cls(self, name, stored.get("serializer", "text")))
+
+    def _create(self, name: str, script: Script, command: tuple[Any, ...]) -> Deferred[Any]:
+        """Call what may create a feed; again, once what is left of a former one is cleared."""
+
+        def called(reply: Any) -> Any:
+            if reply != 0:
+                return reply
+            cleared = Deferred.fromCoroutine(self._clear(name, []))
+            return cleared.addCallback(lambda _: self._create(name, script, command))
+
+        return self.redis.call(script, command, TEXT).addCallback(called)
+
+    @deferring
+    def create_feed(self, name: str, config: Config | None = None) -> Deferred[None]:
+        """Create a feed.
+
+        The configuration is stored as it is given: without a ``type`` in it the
+        feed has none, and is taken for a plain feed.
+
+        :return: fires None; fails with :class:`~txthoonk.errors.FeedExists`.
+        """
+        fields = config_fields(config)
+        prefix = _CREATE.prefix(_creation_keys(check_name(name)), name, NEWFEED)
+        created = self._create(name, _CREATE, (*prefix, self._uuid, *fields))
+        return created.addCallback(lambda _: None)
+
+    @deferring
+    def delete_feed(self, name: str) -> Deferred[bool]:
+        """Delete a feed with every key that it has.
+
+        One step takes it out of the registry with all its keys but the results that its jobs
+        left.  These go after it, 500 in a call, so that others get their turn in between.  Where
+        that is interrupted they stay until they expire, or until a feed of that name is created
+        or deleted: that clears them first.
+
+        :return: fires True once everything is gone; fails with
+            :class:`~txthoonk.errors.FeedDoesNotExist`.  Cancelling it clears no more results.
+        """
+        return Deferred.fromCoroutine(self._delete(check_name(name)))
+
+    async def _delete(self, name: str) -> bool:
+        index = feed_key("results", name)
+        keys = (FEEDS, index, *[key for key in feed_keys(name) if key != index])
+        command = (*_DELETE.prefix(keys, name, DELFEED), self._uuid)
+        try:
+            left = await self.redis.call(_DELETE, command, TEXT)
+        except FeedDoesNotExist:
+            await self._clear(name, [])
+            raise
+        if left:
+            await self._clear(name, left)
+        return True
+
+    async def _clear(self, name: str, ids: list[str]) -> None:
+        """Remove the results that are left of a feed that was deleted.
+
+        :param ids: the first of them, if they are known.
+        """
+        while True:
+            kept = [kept_result_key(name, id_) for id_ in ids]
+            prefix = _CLEAR.prefix((FEEDS, feed_key("results", name), *kept), name)
+            ids = await self.redis.call(_CLEAR, (*prefix, *ids), TEXT)
+            if not ids:
+                return
+
+    @deferring
+    def feed_exists(self, name: str) -> Deferred[bool]:
+        """Tell whether there is a feed of that name, of whatever type.
+
+        :return: fires a bool.
+        """
+        return self.redis.request(("SISMEMBER", FEEDS, check_name(name)), TEXT).addCallback(bool)
+
+    @deferring
+    def get_feed_names(self) -> Deferred[set[str]]:
+        """Read the names of all feeds: O(n) for n feeds (SMEMBERS).
+
+        :return: fires a set of names.
+        """
+        return self.redis.request(("SMEMBERS", FEEDS), TEXT).addCallback(set)
+
+    @deferring
+    def set_config(self, name: str, config: Config) -> Deferred[None]:
+        """Change a feed's configuration; values that are not given stay.
+
+        :return: fires None; fails with
+            :class:`~txthoonk.errors.FeedDoesNotExist`, or with
+            :class:`~txthoonk.errors.FeedTypeMismatch` if it names another type than
+            the feed has.
+        """
+        fields = config_fields(config)
+        prefix = _SET_CONFIG.prefix(history_keys(check_name(name))[:4], name, CONFFEED)
+        command = (*prefix, self._uuid, (config or {}).get("type", ""), *fields)
+        return self.redis.call(_SET_CONFIG, command, TEXT).addCallback(lambda _: None)
+
+    @deferring
+    def get_config(self, name: str) -> Deferred[dict[str, str]]:
+        """Read a feed's configuration.
+
+        :return: fires a dict of ``str``; fails with
+            :class:`~txthoonk.errors.FeedDoesNotExist`.
+        """
+        command = _GET_CONFIG.prefix((FEEDS, feed_key("config", check_name(name))), name)
+        return self.redis.call(_GET_CONFIG, command, TEXT).addCallback(_dict)
+
+    @deferring
+    def publish_channel(self, channel: str, *parts: str | bytes) -> Deferred[int]:
+        """Publish a message made of *parts*, with NUL between them (PUBLISH).
+
+        Unlike a feed's verbs it may stand between MULTI and EXEC.
+
+        :return: fires the number of subscribers that got it.
+        """
+        for part in parts:
+            if not isinstance(part, (str, bytes)):
+                raise InvalidType(f"a part of a message must be str or bytes, not {shown(part)}")
+        encoded = [encode(part, TEXT) if isinstance(part, str) else part for part in parts]
+        message = SEPARATOR.encode().join(encoded)
+        return self.redis.request(("PUBLISH", encode(channel, TEXT), message))

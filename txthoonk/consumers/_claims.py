@@ -1,0 +1,157 @@
+"""The claims that a publisher has on the jobs of one feed.
+
+A claim has a token: whose it is, and the time when it was made.  Who has lost a claim, by a
+timeout or otherwise, can do nothing with its token any more, also if the job is claimed
+again.
+
+When a connection is lost, so may be the answer that brought claims: nobody would work on
+them.  They are looked for on the next connection, and given back.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from txthoonk.errors import ConnectionLost, ThoonkError
+from txthoonk.protocol._encoding import TEXT
+from txthoonk.wire._scripts import load
+
+if TYPE_CHECKING:
+    from txthoonk.consumers._pool import WaitingRoom
+
+__all__ = ["Claims"]
+
+_OWNED = load("job/owned")
+_RELEASE = load("job/release")
+
+MOST = 100_000  # tokens that are remembered; the oldest go
+MOST_LOST = 10_000  # of claims that were lost
+SLICE = 500  # claims that are given back in one call
+
+
+class Claims:
+    """The claims of one publisher on the jobs of one feed.
+
+    :ivar owner: whose they are: what a token begins with.
+    :ivar tokens: id -> token, of the claims that were made and not ended here.
+
+    :param keys: those of ``scripts/job/release.lua``.
+    :param words: the first of its ARGV, three.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self, room: WaitingRoom, keys: tuple[str, ...], words: tuple[str, ...], owner: str
+    ) -> None:
+        self._room = room
+        self.owner = owner
+        self.tokens: dict[str, str] = {}
+        self._lost: dict[str, str] = {}
+        self._forgetful = False  # whether claims may be ours that we do not remember
+        self._release = _RELEASE.prefix(keys, *words)
+        self._owned = _OWNED.prefix((keys[7], keys[8]), owner)
+        self._name = words[0]
+
+    def made(self, id_: str, time: str) -> str:
+        """Remember a claim, and give its token."""
+        token = f"{self.owner}:{time}"
+        self.tokens.pop(id_, None)
+        self._lost.pop(id_, None)
+        if len(self.tokens) >= MOST:
+            del self.tokens[next(iter(self.tokens))]
+            self._forgetful = True
+        self.tokens[id_] = token
+        return token
+
+    def token(self, id_: str) -> str:
+        """Give the token of the last claim on a job that was made here; empty: none."""
+        return self.tokens.get(id_) or self._lost.get(id_, "")
+
+    def ended(self, id_: str, token: str) -> None:
+        """Forget a claim."""
+        if self.tokens.get(id_) == token:
+            del self.tokens[id_]
+
+    def lost(self, id_: str, token: str) -> None:
+        """Learn that a claim was lost: who names the job again still means that one."""
+        if self.tokens.get(id_) == token:
+            del self.tokens[id_]
+            if len(self._lost) >= MOST_LOST:
+                del self._lost[next(iter(self._lost))]
+            self._lost[id_] = token
+
+    def release(self, claims: list[tuple[str, str]]) -> Deferred[int]:
+        """Give jobs back.
+
+        :param claims: id and token of each; the one that shall be taken next comes last.
+        """
+        words = [word for claim in claims for word in claim]
+        for claim in claims:
+            self.ended(*claim)
+        called = self._room.pub.redis.call(_RELEASE, (*self._release, *words), TEXT)
+        return called.addErrback(self._not_released)
+
+    def give_back(self, ids: list[bytes], time: bytes) -> None:
+        """Give jobs back that found nobody here, with the time of their claims.
+
+        :param ids: see :meth:`release`.
+        """
+        token = f"{self.owner}:{time.decode()}"
+        called = self.release([(id_.decode("utf-8", "surrogateescape"), token) for id_ in ids])
+        self._room.under_way.add(called)
+        called.addErrback(self._cannot_give_back)
+        called.addBoth(lambda _: self._room.under_way.discard(called))
+
+    def _not_released(self, reason: Failure) -> Failure:
+        if reason.check(ConnectionLost):
+            self.doubt()
+        return reason
+
+    def _cannot_give_back(self, reason: Failure) -> None:
+        if not reason.check(ConnectionLost):
+            self._log.failure("claims of {name!r} were not given back", reason, name=self._name)
+
+    # -- answers that were lost ---------------------------------------------------
+
+    def doubt(self) -> None:
+        """Note that the server may have made claims that we have not heard of."""
+        self._room.doubtful.add(self)
+
+    def recover(self) -> None:
+        """Give back what was claimed for us, and nobody has got."""
+        self._room.doubtful.discard(self)
+        Deferred.fromCoroutine(self._recover()).addErrback(self._cannot_recover)
+
+    async def _recover(self) -> None:
+        if self._forgetful:
+            return
+        flat = await self._room.pub.redis.call(_OWNED, self._owned, TEXT)
+        # In the order of the calls every claim that was answered is known by now.
+        owned = zip(flat[::2], flat[1::2], strict=True)
+        lost = [claim for claim in owned if self.tokens.get(claim[0]) != claim[1]]
+        for first in range(0, len(lost), SLICE):
+            await self.release(lost[first : first + SLICE])
+        if lost:
+            self._log.info(
+                "{count} claims on jobs of {name!r} were made while the connection was lost: "
+                "given back",
+                count=len(lost),
+                name=self._name,
+            )
+
+    def _cannot_recover(self, reason: Failure) -> None:
+        if reason.check(ConnectionLost):
+            self.doubt()
+        elif reason.check(ThoonkError):
+            self._log.warn(
+                "claims of {name!r} cannot be given back: {error}",
+                name=self._name,
+                error=reason.getErrorMessage(),
+            )
+        else:
+            self._log.failure("error while giving claims back", reason)

@@ -1,0 +1,507 @@
+"""The gets of one feed: who waits, in which order, and how they are served.
+
+At any time a line does one of three things. It is *idle*; or it *asks*: one script call
+takes items for as many as wait; or, when there were not enough, it *waits*: BLMOVE on a
+connection of its own moves the next id to ``feed.transit``, with which it asks again.
+An id for which nobody is left goes back to the front of the feed.
+
+In a patient room (see :mod:`txthoonk.consumers._pool`) it may *rest* also while somebody waits:
+until the publisher has a connection again, or for a moment after a connection that it
+waited on was lost.  What was in flight on a lost connection is not sent again as it was,
+the line asks anew; so what an ask has taken whose reply was lost is not got by asking:
+for a queue it is in ``feed.delivering``, from where maintenance puts it back after 30
+seconds; for jobs it is claimed, until the feed's timeout.  An id that BLMOVE has moved
+while its connection was lost is in ``feed.transit``, which maintenance looks after, too.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import attr
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from txthoonk.consumers._channel_listener import Listening
+from txthoonk.consumers._patience import Retry
+from txthoonk.consumers._syncer import Repeated
+from txthoonk.errors import (
+    AuthenticationError,
+    ConnectionLost,
+    Empty,
+    FeedDoesNotExist,
+    InvalidResponse,
+    ResponseError,
+    shown,
+)
+from txthoonk.protocol._encoding import RAW, TEXT
+from txthoonk.protocol._slices import BIG
+from txthoonk.protocol._transient import Passing, passes, passing
+from txthoonk.wire._scripts import Script
+
+if TYPE_CHECKING:
+    from txthoonk.consumers._claims import Claims
+    from txthoonk.consumers._deadlines import Timekeeper
+    from txthoonk.consumers._pool import WaitingConnection, WaitingRoom
+
+__all__ = ["Line", "Scripts"]
+
+MOST = 100  # items that one script call takes
+TRIES = 100  # to end a wait, before its connection is given up
+BRIEF = 3.0  # seconds that BLMOVE waits at a time where a wait cannot be ended
+
+# Seconds for which an id in feed.transit is ours to take: after 30 maintenance may have
+# put it back, and somebody else may be about to deliver it.
+FRESH = 20
+
+#: What a get does with what it gets: the time of the taking, the id, the item, and what else
+#: the script replies.
+Receive = Callable[..., Any]
+
+
+class _Get(Deferred[Any]):
+    """A get that waits."""
+
+    receive: Receive
+    number: int
+    timer: IDelayedCall | None = None
+
+
+@attr.frozen
+class Scripts:
+    """The calls of a line, each begun with its KEYS and the first of its ARGV.
+
+    :ivar get: takes items.
+    :ivar width: how many parts of its reply make an item.
+    :ivar put_back: puts ids back.
+    :ivar delivered: says that items were delivered; None if others say so later.
+    :ivar claims: of a job feed: who must know of answers that may be lost.
+    :ivar timekeeper: of a job feed: who puts delayed jobs into the line.
+    """
+
+    get: tuple[Script, tuple[str | int, ...]]
+    width: int
+    put_back: tuple[Script, tuple[str | int, ...]]
+    delivered: tuple[Script, tuple[str | int, ...]] | None = None
+    claims: Claims | None = None
+    timekeeper: Timekeeper | None = None
+
+
+class Line:
+    """Everybody on one publisher who waits for an item of one feed.
+
+    :param name: the feed's name, for what is told to users.
+    :param ids: key of the list that the items come from.
+    :param transit: key of the list that BLMOVE moves them to.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self, room: WaitingRoom, name: str, ids: str, transit: str, scripts: Scripts
+    ) -> None:
+        self._room = room
+        self._pub = room.pub
+        self._name = name
+        self._ids = ids
+        self._transit = transit
+        self._script, self._prefix = scripts.get
+        self._width = scripts.width
+        self._put_back = Repeated(room, *scripts.put_back)
+        self._delivered = scripts.delivered and Repeated(room, *scripts.delivered)
+        self._claims = scripts.claims
+        self._timekeeper = scripts.timekeeper
+        self._attending = False
+        configured = (name, self._look_again)
+        self._resumed = Listening(room, f"{name!r} to go on", {}, self._look_again, configured)
+        self._again = False  # whether the answer under way may be too old
+        self._gets: OrderedDict[_Get, None] = OrderedDict()  # in the order of their calls
+        self._newest = 0  # number of the last get
+        self._known = 0  # number of the last one that the feed was there for
+        self._waited = False  # whether BLMOVE was ever answered
+        self._busy = False  # whether it asks or waits
+        self._taken: deque[list[bytes]] = deque()
+        self._time = b""
+        self._handed_over: list[bytes] = []
+        self._waiting: Deferred[None] | None = None
+        self._redis: WaitingConnection | None = None
+        self._blocked = False
+        self._blocks = 0  # how often it was
+        self._moved = b""  # what BLMOVE has moved, until it is taken
+        self._moved_at = 0.0
+        self._retry = Retry(room, f"an item of {name!r}", self.resume)
+        self._closing: list[Deferred[None]] = []
+
+    # -- who waits ------------------------------------------------------------
+
+    def get(self, timeout: float, receive: Receive) -> Deferred[Any]:
+        """Wait for the next item.
+
+        :param timeout: seconds; 0: for ever.
+        :param receive: makes of the parts of an item what is fired.
+        """
+        if self._room.closed is not None:
+            return fail(self._room.closed)
+        get = _Get(self._leave)
+        get.receive = receive
+        self._newest += 1
+        get.number = self._newest
+        if timeout:
+            get.timer = self._room.reactor.callLater(timeout, self._time_out, get, timeout)
+        self._gets[get] = None
+        if not self._busy:
+            self._ask()
+        return get
+
+    def _time_out(self, get: _Get, timeout: float) -> None:
+        get.timer = None
+        self._leave(get)
+        get.errback(Empty(f"feed {self._name!r} had nothing to get for {timeout:g} seconds"))
+
+    def _leave(self, get: Any) -> None:
+        self._take_off(get)
+        if not self._gets:
+            self._nobody_left()
+
+    def _nobody_left(self) -> None:
+        if not self._busy:
+            self._rest()
+        elif self._room.patient and self._waiting is not None and self._redis is None:
+            self._waiting.cancel()  # while it connects, which may take long
+        else:
+            self._end_wait(TRIES)
+
+    def _take_off(self, get: _Get) -> None:
+        self._gets.pop(get, None)
+        if get.timer is not None:
+            get.timer.cancel()
+            get.timer = None
+
+    def _all_gets(self) -> list[_Get]:
+        """Take off everybody, and give them."""
+        gets = list(self._gets)
+        for get in gets:
+            self._take_off(get)
+        return gets
+
+    # -- asking ---------------------------------------------------------------
+
+    def _ask(self) -> None:
+        """Take items for all who wait; the one that BLMOVE has moved comes first."""
+        self._room.active.add(self)
+        if not self._room.up:
+            self._rest()
+            return
+        self._busy = True
+        self._again = False
+        count = min(len(self._gets), MOST)
+        command = (*self._prefix, count, self._moved)
+        asked = self._pub.redis.call(self._script, command, RAW)
+        asked.addCallback(self._understood)
+        asked.addCallbacks(self._deal, self._cannot_ask, callbackArgs=(count,))
+
+    def _understood(self, reply: Any) -> Any:
+        if not (
+            type(reply) is list
+            and len(reply) >= 2
+            and type(reply[0]) is bytes
+            and reply[1] in (0, 1)
+            and (len(reply) - 2) % self._width == 0
+        ):
+            raise InvalidResponse(f"{self._script.name} replied {shown(reply)}")
+        return reply
+
+    def _cannot_ask(self, reason: Failure) -> None:
+        if self._claims is not None and reason.check(ConnectionLost, CancelledError):
+            self._claims.doubt()
+        if reason.check(FeedDoesNotExist):
+            self._feed_gone(reason)
+        elif self._passes(reason, self._known > 0):
+            # Not at once: as long as nobody says that there is a connection, there is none.
+            if self._room.up and passing(reason.value) is not Passing.CONNECTION:
+                self._retry.later(reason)
+            self._rest()
+        else:
+            self._fail_gets(reason)
+
+    def _passes(self, reason: Failure, worked: bool) -> bool:
+        return self._room.patient and passes(reason.value, worked)
+
+    def _fail_gets(self, reason: Failure) -> None:
+        gets = self._all_gets()
+        self._rest()
+        _fail(gets, reason)
+
+    def _feed_gone(self, reason: Failure) -> None:
+        """Fail those who came when there was no feed; the others wait for the next one."""
+        self._resumed.end()
+        late = [get for get in self._gets if get.number > self._known]
+        for get in late:
+            self._take_off(get)
+        if not self._gets:
+            self._rest()
+        elif self._moved:  # somebody puts items all the same
+            self._give_back()
+            self._retry.later(reason)
+            self._rest()
+        else:
+            self._begin_wait()
+        _fail(late, reason)
+
+    def _deal(self, reply: list[bytes], count: int) -> None:
+        """Hand the items over to those who wait."""
+        self._known = self._newest
+        self._time, paused = reply[0], reply[1]
+        if paused:
+            self._hold()
+            return
+        self._moved = b""
+        self._resumed.end()
+        width = self._width
+        self._taken.extend(reply[at : at + width] for at in range(2, len(reply), width))
+        # Where items are big, there are fewer than were asked for, and more may be there.
+        enough = len(self._taken) == count or sum(len(item[1]) for item in self._taken) >= BIG
+        if self._taken:
+            self._retry.succeeded()
+        while self._taken and self._gets:
+            self._hand_over(self._taken.popleft())
+        self._settle()
+        if self._gets and enough:
+            self._ask()
+        elif self._gets and not self._retry.pending:
+            self._begin_wait()
+        else:
+            self._rest()
+
+    def _hand_over(self, parts: list[bytes]) -> None:
+        get = next(iter(self._gets))
+        self._take_off(get)
+        if self._delivered is not None:
+            self._handed_over.append(parts[0])
+        try:
+            value = get.receive(self._time, *parts)
+        except BaseException:  # noqa: BLE001  (told to the caller, whose serializer it is)
+            get.errback(Failure())
+        else:
+            get.callback(value)
+
+    def _settle(self) -> None:
+        """Say what was delivered, and put back what found nobody."""
+        delivered, self._handed_over = self._handed_over, []
+        if delivered and self._delivered is not None:
+            self._delivered.add(delivered)
+        if self._taken and self._claims is not None:
+            # What was told as claimed must be told as available.
+            ids = [parts[0] for parts in reversed(self._taken)]
+            self._taken.clear()
+            self._claims.give_back(ids, self._time)
+        elif self._taken:
+            back = [word for parts in reversed(self._taken) for word in (parts[0], self._time)]
+            self._taken.clear()
+            self._put_back.add(back)
+
+    def _hold(self) -> None:
+        """Rest until somebody changes the configuration of a feed that is paused."""
+        self._give_back()
+        self._rest()
+        if self._gets:
+            self._resumed.begin()
+            if self._again:
+                self.resume()
+
+    def _look_again(self, *_: str) -> None:
+        self._again = True  # an answer that says "paused" may be of before
+        self.resume()
+
+    def _attend(self, attend: bool) -> None:
+        """Keep the time of the feed, or leave that to others."""
+        if self._timekeeper is not None and attend is not self._attending:
+            self._attending = attend
+            (self._timekeeper.attend if attend else self._timekeeper.leave)()
+
+    def _rest(self) -> None:
+        self._busy = False
+        if not self._gets:
+            self._attend(False)
+            self._resumed.end()
+            self._room.active.discard(self)
+            self._retry.stop()
+            self._give_back()
+        closing, self._closing = self._closing, []
+        for waiter in closing:
+            waiter.callback(None)
+
+    def _give_back(self) -> None:
+        """Put back what BLMOVE has moved for nobody."""
+        moved, self._moved = self._moved, b""
+        if moved:
+            self._put_back.add([moved, b""])
+
+    # -- waiting --------------------------------------------------------------
+
+    def _begin_wait(self) -> None:
+        self._attend(True)
+        self._waiting = Deferred.fromCoroutine(self._wait())
+        self._waiting.addErrback(self._cannot_wait)
+
+    async def _wait(self) -> None:
+        redis = self._redis = await self._room.borrow()
+        self._moved = await self._next(redis) if self._gets else b""
+        self._redis = self._waiting = None
+        self._room.give_back(redis)
+        if self._moved:
+            self._moved_at = self._room.reactor.seconds()
+        else:
+            self._retry.succeeded()
+        if self._gets:
+            self._ask()
+        else:
+            self._rest()
+
+    async def _next(self, redis: WaitingConnection) -> bytes:
+        """Wait for the next id; nothing if the wait was ended."""
+        health = self._room.health
+        self._blocked = True
+        if health is not None:
+            health.blocked(self)
+        try:
+            moved = await self._block(redis)
+            # That it was answered is all that a check wants to see.
+            while moved is None and self._gets and self._known == self._newest:
+                moved = await self._block(redis)
+            return moved or b""
+        finally:
+            self._blocked = False
+            if health is not None:
+                health.answered(self, redis)
+
+    async def _block(self, redis: WaitingConnection) -> bytes | None:
+        self._blocks += 1
+        seconds = 0 if redis.client_id else self._brief
+        block = ("BLMOVE", self._ids, self._transit, "RIGHT", "LEFT", seconds)
+        moved: bytes | None = await redis.request(block, RAW)
+        self._waited = True
+        if self._room.health is not None:
+            self._room.health.clear(redis)
+        return moved
+
+    @property
+    def _brief(self) -> float:
+        health = self._room.health
+        return BRIEF if health is None else min(BRIEF, health.reply_timeout / 2)
+
+    def _cannot_wait(self, reason: Failure) -> None:
+        self._waiting = None
+        self._forget_connection()
+        # A caller who may not wait at all learns that; a password may change at any time.
+        worked = self._waited or isinstance(reason.value, AuthenticationError)
+        if not self._passes(reason, worked):
+            self._fail_gets(reason)
+            return
+        if self._gets and self._room.up:
+            self._retry.later(reason)
+        self._rest()
+
+    def resume(self) -> None:
+        """Ask again for those who wait, if the line rests."""
+        self._retry.stop()
+        if self._busy or not self._gets:
+            return
+        if self._moved and self._room.reactor.seconds() - self._moved_at > FRESH:
+            self._moved = b""
+        self._ask()
+
+    def check(self) -> None:
+        """Have BLMOVE answered, to see whether its connection still is one."""
+        if self._redis is not None and self._blocked and not self._redis.client_id:
+            if self._room.health is not None:
+                self._room.health.suspect(self._redis)  # which answers soon by itself
+        elif self._room.up:
+            self._end_wait(TRIES)
+
+    def _end_wait(self, tries: int) -> None:
+        """Have BLMOVE answered, for instance because nobody is left who wants its id."""
+        if not self._blocked or self._redis is None or not self._redis.client_id:
+            return
+        if not tries or not self._room.up:
+            self._forget_connection()
+            return
+        unblock = ("CLIENT", "UNBLOCK", self._redis.client_id)
+        asked = self._pub.redis.request(unblock, TEXT)
+        asked.addCallbacks(
+            self._wait_ended,
+            self._cannot_unblock,
+            callbackArgs=(self._redis, self._blocks, tries),
+            errbackArgs=(self._redis, self._blocks),
+        )
+
+    def _wait_ended(
+        self, unblocked: int, redis: WaitingConnection, block: int, tries: int
+    ) -> None:
+        if not self._blocked or block != self._blocks:
+            return
+        if unblocked:
+            if self._room.health is not None:
+                self._room.health.suspect(redis)
+        elif self._room.patient or not self._gets:
+            # The two connections are not in step: BLMOVE may be on its way still, or its
+            # answer may.
+            self._end_wait(tries - 1)
+
+    def _cannot_unblock(self, reason: Failure, redis: WaitingConnection, block: int) -> None:
+        if reason.check(ResponseError):
+            redis.client_id = 0  # it was allowed before
+        if self._room.patient and self._gets:
+            return
+        # It must not go on waiting for nobody: what it gets would be stuck.
+        if not reason.check(ConnectionLost):
+            self._log.warn(
+                "dropping the connection that waits for {name!r}: {error}",
+                name=self._name,
+                error=reason.getErrorMessage(),
+            )
+        if self._blocked and block == self._blocks:
+            self._forget_connection()
+
+    def _forget_connection(self) -> None:
+        redis, self._redis = self._redis, None
+        if redis is not None:
+            self._room.forget(redis)
+
+    # -- the publisher's own connection ---------------------------------------
+
+    def drop(self, error: ConnectionLost) -> None:
+        """Fail all who wait, and wait no more."""
+        gets = self._all_gets()
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            waiting.cancel()
+        self._forget_connection()
+        self._retry.stop()
+        self._attend(False)
+        self._resumed.end()
+        _fail(gets, error)
+
+    def close(self, error: ConnectionLost) -> Deferred[None]:
+        """Fail all who wait.
+
+        :return: fires once nothing is under way that might take an item for nobody.
+        """
+        _fail(self._all_gets(), error)
+        self._settle()
+        self._nobody_left()
+        if not self._busy:
+            return succeed(None)
+        waiter: Deferred[None] = Deferred()
+        self._closing.append(waiter)
+        return waiter
+
+
+def _fail(gets: list[_Get], reason: Failure | Exception) -> None:
+    for get in gets:
+        if not get.called:  # not cancelled by one that was failed before it
+            get.errback(reason)

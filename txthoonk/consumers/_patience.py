@@ -1,0 +1,220 @@
+"""What waiting across an outage takes: when to try again, and who has gone silent.
+
+A connection on which BLMOVE waits says nothing for hours, and so does one whose peer has
+vanished.  So the server is asked now and then to end the wait: where that is answered
+on the publisher's connection, and not on the one that waits, nobody is there any more.
+Where ending it is forbidden, BLMOVE waits for some seconds only, each time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, cast
+
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from txthoonk.connections._keepalive import PONG_TIMEOUT, Silence, check_pong, silence
+from txthoonk.connections._reconnecting import LAST_DELAY, back_off, level_of
+from txthoonk.protocol._client import RedisProtocol
+from txthoonk.protocol._transient import serves
+
+if TYPE_CHECKING:
+    from txthoonk.consumers._get_queue import Line
+    from txthoonk.consumers._pool import WaitingRoom
+    from txthoonk.consumers._result_waiters import Results
+
+__all__ = ["Health", "Retry"]
+
+MOST_CHECKS = 200  # lines in one turn of the reactor
+
+
+class Retry:
+    """When to try again to wait, after attempts that failed in a row.
+
+    :param what: what is waited for, to be shown.
+    :param again: tries again.
+    :param most: seconds to the next attempt, at the most.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self, room: WaitingRoom, what: str, again: Callable[[], object], most: float = LAST_DELAY
+    ) -> None:
+        self._room = room
+        self._what = what
+        self._again = again
+        self._most = most
+        self._timer: IDelayedCall | None = None
+        self.failures = 0
+
+    @property
+    def pending(self) -> bool:
+        """Whether the time for the next attempt has not come yet."""
+        return self._timer is not None
+
+    def failed(self, reason: Failure) -> None:
+        """Count an attempt that failed."""
+        self.failures += 1
+        self._log.emit(
+            level_of(self.failures),
+            "cannot wait for {what}: {error}",
+            what=self._what,
+            error=reason.getErrorMessage(),
+        )
+
+    def later(self, reason: Failure) -> None:
+        """Try again some time after an attempt that failed, which several may tell."""
+        if self._timer is None:
+            self.failed(reason)
+            delay = min(back_off(self.failures), self._most)
+            self._timer = self._room.reactor.callLater(delay, self._now)
+
+    def now(self) -> None:
+        """Try again at once."""
+        self.stop()
+        self._again()
+
+    def _now(self) -> None:
+        self._timer = None
+        self._again()
+
+    def succeeded(self) -> None:
+        """Begin to count anew."""
+        self.failures = 0
+
+    def stop(self) -> None:
+        """Do not try again by itself."""
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
+
+
+class Health:
+    """Drops those connections of a room that have gone silent, while somebody waits on them.
+
+    :ivar reply_timeout: seconds for an answer.
+
+    :param interval: seconds from one check to the next; 0: nothing is checked.
+    :param reply_timeout: seconds for an answer; None: 10.
+    """
+
+    def __init__(self, room: WaitingRoom, interval: float, reply_timeout: float | None) -> None:
+        self._room = room
+        self._interval = interval
+        self.reply_timeout = reply_timeout or PONG_TIMEOUT
+        self._lines: set[Line] = set()
+        self._results: set[Results] = set()
+        self._suspects: dict[RedisProtocol, Silence] = {}
+        self._timer: IDelayedCall | None = None
+        self._unchecked: list[Line] = []
+        self._going_on: IDelayedCall | None = None
+
+    # -- who waits --------------------------------------------------------------
+
+    def blocked(self, line: Line) -> None:
+        """Learn that a line waits in BLMOVE."""
+        self._lines.add(line)
+        self._set_timer()
+
+    def answered(self, line: Line, redis: RedisProtocol) -> None:
+        """Learn that the BLMOVE of a line has ended, on a connection that is alive or gone."""
+        self.clear(redis)
+        self._lines.discard(line)
+        self._stop_if_idle()
+
+    def listening(self, results: Results) -> None:
+        """Learn that somebody waits for a message on the subscriber."""
+        self._results.add(results)
+        self._set_timer()
+
+    def silent(self, results: Results) -> None:
+        """Learn that nobody does any more."""
+        self._results.discard(results)
+        self._stop_if_idle()
+
+    def hears(self) -> None:
+        """Learn that somebody else listens on the subscriber, or not any more."""
+        if self._room.listening:
+            self._set_timer()
+        else:
+            self._stop_if_idle()
+
+    def _stop_if_idle(self) -> None:
+        if not self._results and not self._lines and not self._room.listening:
+            self.stop()
+
+    def stop(self) -> None:
+        """Forget them all, and leave nothing in the reactor."""
+        self._lines.clear()
+        self._results.clear()
+        for redis in list(self._suspects):
+            self.clear(redis)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._going_on is not None:
+            self._going_on.cancel()
+            self._going_on = None
+
+    # -- checks -----------------------------------------------------------------
+
+    def _set_timer(self) -> None:
+        if self._timer is None and self._interval:
+            self._timer = self._room.reactor.callLater(self._interval, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        self._set_timer()
+        self.check()
+
+    def check(self) -> None:
+        """Find out which connections are alive; see :class:`Health`."""
+        if not self._interval:
+            return
+        self._unchecked = list(self._lines)
+        if self._going_on is None:
+            self._check_lines()
+        subscriber = self._room.present_subscriber
+        wanted = self._results or self._room.listening
+        if wanted and subscriber is not None and subscriber not in self._suspects:
+            self.suspect(subscriber)
+            asked = subscriber.request((b"PING",)).addCallback(check_pong)
+            asked.addBoth(self._pong, subscriber)
+
+    def _check_lines(self) -> None:
+        """Check some lines, and the others in turns of their own."""
+        self._going_on = None
+        some, self._unchecked = self._unchecked[:MOST_CHECKS], self._unchecked[MOST_CHECKS:]
+        for line in some:
+            if line in self._lines:
+                line.check()
+        if self._unchecked and self._lines:
+            self._going_on = self._room.reactor.callLater(0, self._check_lines)
+
+    def _pong(self, reply: Any, subscriber: RedisProtocol) -> None:
+        self.clear(subscriber)
+        if isinstance(reply, Failure) and not serves(error := cast(BaseException, reply.value)):
+            subscriber.abort(error)
+            return
+        for results in self._results:
+            results.alive()
+
+    def suspect(self, redis: RedisProtocol) -> None:
+        """Drop a connection, unless it is cleared in time."""
+        if redis not in self._suspects:
+            self._suspects[redis] = Silence(
+                redis, self.reply_timeout, self._room.reactor, lambda: self._drop(redis)
+            )
+
+    def clear(self, redis: RedisProtocol) -> None:
+        """Learn that a connection has answered."""
+        silent = self._suspects.pop(redis, None)
+        if silent is not None:
+            silent.stop()
+
+    def _drop(self, redis: RedisProtocol) -> None:
+        del self._suspects[redis]
+        redis.abort(silence(self.reply_timeout))

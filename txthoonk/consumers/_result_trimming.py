@@ -1,0 +1,80 @@
+"""Forgets kept results of which a feed has too many, one call at a time.
+
+Every finish that keeps a result may make one too many.  However many finishes are under way,
+a publisher has one call of ``job/forget`` under way for each feed, and rests between two that
+do not fill up: so forgetting costs a few calls a second, and not one for each finish.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
+
+if TYPE_CHECKING:
+    from txthoonk.consumers._pool import WaitingRoom
+
+__all__ = ["MOST", "Forgetting"]
+
+MOST = 500  # results that one call forgets
+PAUSE = 0.02  # seconds from the last call to the next look
+
+
+class Forgetting:
+    """What a publisher forgets of one feed.
+
+    :param forget: forgets results, and fires the ids of others to forget: see
+        ``scripts/job/forget.lua``.
+    """
+
+    def __init__(
+        self, room: WaitingRoom, forget: Callable[[list[str]], Deferred[list[str]]]
+    ) -> None:
+        self._room = room
+        self._forget = forget
+        self._busy = False
+        self._again = False
+        self._timer: IDelayedCall | None = None
+
+    def wanted(self) -> int:
+        """Give how many ids of old results the next finish is to reply."""
+        self._again = self._busy
+        return 0 if self._busy else MOST
+
+    def found(self, ids: list[str]) -> None:
+        """Learn which results are too many, from the reply of a finish."""
+        if ids and not self._busy:
+            self._busy = True
+            self._call(ids)
+
+    def _call(self, ids: list[str]) -> None:
+        self._again = False  # this call sees what the finishes before it have kept
+        self._forget(ids).addCallbacks(self._forgotten, self._failed)
+
+    def _forgotten(self, more: list[str]) -> None:
+        if self._again and len(more) < MOST:
+            self._room.retrying.add(self)
+            self._timer = self._room.reactor.callLater(PAUSE, self._rested, more)
+        elif more:
+            self._call(more)
+        else:
+            self._busy = False
+
+    def _failed(self, _: object) -> None:
+        # There are too many until the next result is kept.
+        self._busy = False
+
+    def _rested(self, ids: list[str]) -> None:
+        self._timer = None
+        self._room.retrying.discard(self)
+        self._call(ids)
+
+    def rest(self) -> None:
+        """Do nothing until the next finish."""
+        self._room.retrying.discard(self)
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
+            self._busy = False

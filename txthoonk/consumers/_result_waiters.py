@@ -1,0 +1,586 @@
+"""Who waits for the results of a feed's jobs.
+
+A result that is kept can be read.  For the others somebody must listen when the job is
+finished: all who wait on one publisher share one subscriber.  Until it listens, a note in
+``feed.results`` makes a finish keep the result.
+
+A few publishers (:data:`LISTENERS`) listen to the two channels that tell of all jobs of the
+feed; ``feed.listeners`` says which.  The others listen to a channel for each job that is waited
+for, and their notes stand: a finish tells that channel of results that are noted.  Other
+implementations do not, so the few pass on what is noted and was not told.  Where there may be
+such others, the few listen on for some time when nobody waits on them any more, so that
+others have taken their place by then.
+
+In a patient room (see :mod:`txthoonk.consumers._pool`) those who wait look again whenever a
+connection was lost by which they would have learned of a result, and note again that it
+is wanted, often enough for the note to stand until somebody listens.  What is finished
+while nothing is noted, since nobody can reach Redis, or has learned yet that the
+subscriber is gone, is told to nobody; that there is no result is then told, too.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.interfaces import IDelayedCall
+from twisted.python.failure import Failure
+
+from txthoonk._support._deferreds import deferring
+from txthoonk.channels._dispatcher import Handler
+from txthoonk.client._subscriber import ThoonkSub
+from txthoonk.consumers._patience import Retry
+from txthoonk.errors import (
+    ConnectionLost,
+    Empty,
+    InvalidResponse,
+    JobStalled,
+    ResponseError,
+    ThoonkError,
+    shown,
+)
+from txthoonk.protocol import RedisSubscriber
+from txthoonk.protocol._transient import passes
+from txthoonk.wire._keys import ended_channel, feed_channel, job_finish_channel
+
+if TYPE_CHECKING:
+    from txthoonk.consumers._pool import WaitingRoom
+
+__all__ = ["ResultSub", "Results"]
+
+# Seconds that one attempt to listen may take in a patient room, and from one to the next
+# at the most: together less than a note stands.
+ATTEMPT = 4.0
+RENEWAL = 4.0
+WANTED = 10.0
+
+LISTENERS = 3  # publishers that listen to the results of all jobs of a feed
+LEASE = 25.0  # seconds for which one of them counts, and for which a note of the others stands
+LEASE_RENEWAL = 10.0  # seconds from one time to the next that both are said again
+# Seconds that one goes on to listen: until it counts no more, and all others have asked again.
+LINGER = LEASE + LEASE_RENEWAL + 5
+FULL = 2  # answers job/listen if as many listen to all as may
+MOST_IDS = 500  # in one call
+MOST_HEARD = 5000  # results that are held until it is known whether others want them
+
+_GONE = [b"gone"]
+_UNFINISHED = (b"active", b"stalled")
+
+
+class ResultSub(ThoonkSub):
+    """The subscriber of those who wait; it tells when its connection is lost."""
+
+    def __init__(
+        self, redis: RedisSubscriber, lost: Callable[[ResultSub, ConnectionLost], object]
+    ) -> None:
+        super().__init__(redis)
+        self._lost = lost
+
+    @deferring
+    def listen(self, channel: str, handler: Handler, feed: str | None = None) -> Deferred[int]:
+        """Call a handler for the messages of a channel, or for those of one feed on it.
+
+        :return: as :meth:`register_handler`.
+        """
+        return self._dispatcher.add(channel, handler, feed)
+
+    def connectionLost(self, reason: Failure) -> None:
+        """Be told that the connection is gone."""
+        super().connectionLost(reason)
+        self._lost(
+            self, ConnectionLost(f"the connection to Redis was lost: {reason.getErrorMessage()}")
+        )
+
+
+class _Wait(Deferred[Any]):
+    """Somebody who waits for one result.
+
+    :cvar query: the job's item, once it is known that the job is not finished.
+    :cvar noted: what is noted in Redis, as long as it is.
+    :cvar until_end: whether it is over, too, when the job ends without a result, or stalls.
+    :cvar searching: whether it is being looked for.
+    :cvar sub: who listens, since before the job was last seen unfinished.
+    :cvar handler: that of the job's own channel, if that is listened to.
+    """
+
+    query: bytes | None = None
+    noted: bytes = b""
+    until_end = False
+    searching = False
+    sub: ResultSub | None = None
+    handler: tuple[ResultSub, int] | None = None
+    timer: IDelayedCall | None = None
+
+
+class Calls(Protocol):
+    """The scripts that are called, see their headers; times are in seconds."""
+
+    def look(self, id_: str, noted: bytes, wanted: float) -> Deferred[list[bytes]]:
+        """Call ``job/result``."""
+
+    def listen(
+        self, ids: Iterable[str], lease: float, most: int, wanted: float
+    ) -> Deferred[tuple[int, list[str]]]:
+        """Call ``job/listen``; fires the parts of its reply."""
+
+    def leave(self) -> Deferred[Any]:
+        """Take back that the results of all jobs are listened to."""
+
+    def pass_on(self, results: Mapping[str, bytes | None]) -> Deferred[list[str]]:
+        """Call ``job/pass_on``."""
+
+
+class Results:
+    """Everybody on one publisher who waits for the result of a job of one feed.
+
+    :param name: the feed's name.
+    """
+
+    def __init__(self, room: WaitingRoom, name: str, calls: Calls) -> None:
+        self._room = room
+        self._name = name
+        self._calls = calls
+        self._waits: dict[str, dict[_Wait, None]] = {}
+        self._handlers: list[tuple[ResultSub, int]] = []
+        self._listened = False  # whether it ever did
+        self._attempt: Deferred[list[tuple[ResultSub, int]]] | None = None
+        self._joining: list[Deferred[ResultSub]] = []
+        self._retry = Retry(room, f"results of {name!r}", self.resume, RENEWAL)
+        self._all = False  # whether it listens to the results of all jobs
+        self._left = 0.0  # when the last one left who has waited
+        # Until when there may be others who hear of their own jobs only.
+        self._full_until = 0.0
+        self._timer: IDelayedCall | None = None
+        self._heard: dict[str, bytes] = {}
+        self._passing_on = False
+        self._asking = False
+
+    # -- who waits ------------------------------------------------------------
+
+    def wait(
+        self, id_: str, timeout: float, until_end: bool = False
+    ) -> Deferred[tuple[bytes | None, Any]]:
+        """Wait for the result of a job.
+
+        :param timeout: seconds; 0: for ever.
+        :param until_end: wait no longer, too, when the job ends without a result, or is
+            stalled.
+        :return: fires item (if it is known) and result, as they are stored; no result if the
+            job ended without one; fails with :class:`~txthoonk.errors.JobStalled`.
+        """
+        if self._room.closed is not None:
+            return fail(self._room.closed)
+        wait = _Wait(lambda _: self._leave(id_, wait))
+        wait.until_end = until_end
+        if timeout:
+            wait.timer = self._room.reactor.callLater(timeout, self._time_out, id_, wait, timeout)
+        if not self._waits and self._handlers:
+            self._go_on()
+        self._waits.setdefault(id_, {})[wait] = None
+        self._room.active.add(self)
+        self._seek(id_, wait)
+        return wait
+
+    def _time_out(self, id_: str, wait: _Wait, timeout: float) -> None:
+        wait.timer = None
+        error = Empty(f"job {id_!r} of feed {self._name!r} had no result for {timeout:g} seconds")
+        self._fail(error, id_, wait)
+
+    def _leave(self, id_: str, wait: _Wait) -> None:
+        waits = self._waits.get(id_, {})
+        waits.pop(wait, None)
+        if wait.timer is not None:
+            wait.timer.cancel()
+            wait.timer = None
+        self._take_back(id_, wait)
+        handler, wait.handler = wait.handler, None
+        if handler is not None:
+            _remove([handler])
+        if not waits:
+            self._waits.pop(id_, None)
+        if not self._waits:
+            self._nobody_left()
+
+    def _nobody_left(self) -> None:
+        self._room.active.discard(self)
+        self._retry.stop()
+        self._stop_timer()
+        if self._room.health is not None:
+            self._room.health.silent(self)
+        if self._attempt is None:
+            self._left = self._room.reactor.seconds()
+            if not (self._all and self._left < self._full_until):
+                self._leave_all()
+        elif self._room.patient:
+            self._attempt.cancel()
+
+    def _fail(self, reason: Failure | Exception, id_: str, wait: _Wait) -> None:
+        if not wait.called:
+            self._leave(id_, wait)
+            wait.errback(reason)
+
+    def _fire(self, id_: str, wait: _Wait, query: bytes | None, result: bytes | None) -> None:
+        if not wait.called:
+            self._leave(id_, wait)
+            wait.callback((query, result))
+
+    # -- what there is to know ------------------------------------------------
+
+    def _seek(self, id_: str, wait: _Wait, seen: bool = False) -> None:
+        """Look for a result.
+
+        :param seen: whether the job was there a moment ago, with a note that we want its result.
+        """
+        if self._room.up and not wait.searching:
+            wait.searching = True
+            wait.sub = None
+            searching = Deferred.fromCoroutine(self._search(id_, wait, seen))
+            searching.addCallbacks(
+                self._searched, self._cannot_search, (id_, wait), {}, (id_, wait), {}
+            )
+
+    def _searched(self, _: object, id_: str, wait: _Wait) -> None:
+        wait.searching = False
+        if wait in self._waits.get(id_, ()) and wait.sub is not self._sub:
+            self._seek(id_, wait)  # who listened is gone already
+
+    def _cannot_search(self, reason: Failure, id_: str, wait: _Wait) -> None:
+        wait.searching = False
+        if not (self._room.patient and passes(reason.value, self._listened)):
+            self._fail(reason, id_, wait)
+        elif self._room.up and self._waits:
+            self._retry.later(reason)
+
+    def resume(self) -> None:
+        """Look for what nobody would be told of, and nobody is looking for."""
+        self._retry.stop()
+        sub = self._sub
+        for id_, waits in list(self._waits.items()):
+            for wait in list(waits):
+                if sub is None or wait.sub is not sub:
+                    self._seek(id_, wait)
+
+    async def _search(self, id_: str, wait: _Wait, seen: bool) -> None:
+        state, *data = await self._look_up(id_, b"")
+        if state in _UNFINISHED:
+            seen = True
+            wait.query, wait.noted = data
+            if wait.called:
+                self._take_back(id_, wait)
+                return
+            sub = await self._listen()
+            if not (self._all or wait.called):
+                await self._listen_to(id_, wait, sub)
+            if wait.called:
+                return
+            # If it was finished before anybody was listening, the result is kept for us.
+            noted, wait.noted = wait.noted, b""
+            if self._all:
+                state, *data = await self._look_up(id_, noted)
+            else:  # the note stands: others may want the result, too
+                state, *data = await self._look_up(id_, b"", LEASE)
+            wait.sub = sub
+        if state == b"stalled":
+            self.stalled(id_)
+        elif state == b"kept":
+            self._fire(id_, wait, wait.query if data[1] is None else data[1], data[0])
+            # Whose note stood took it away, which the others find gone.
+            self.finished(id_, data[0])
+        elif state == b"gone":
+            if not wait.called:
+                await self._lose(id_, wait, seen)
+        elif state != b"active":
+            raise InvalidResponse(f"job/result replied {shown(state)}")
+
+    async def _look_up(self, id_: str, noted: bytes, wanted: float = WANTED) -> list[bytes]:
+        if not self._room.up:
+            raise ConnectionLost("the publisher has no connection to Redis")
+        return await self._calls.look(id_, noted, wanted) or _GONE
+
+    async def _lose(self, id_: str, wait: _Wait, seen: bool) -> None:
+        """Tell that a job is gone, and no result of it is kept.
+
+        :param seen: whether it was there a moment ago, with a note that we want its result:
+            else it may have had one, while nobody listened.
+        """
+        if wait.query is not None and self._sub is not None:
+            # Its message may be behind the answer, but not behind one on the connection
+            # that it comes on.
+            await self._sub.redis.send("PING")
+        if seen and wait.query is not None and wait.until_end:
+            self._fire(id_, wait, wait.query, None)
+        error = Empty(f"feed {self._name!r} has no job {id_!r}, and keeps no result of it")
+        self._fail(error, id_, wait)
+
+    def _take_back(self, id_: str, wait: _Wait) -> None:
+        noted, wait.noted = wait.noted, b""
+        if noted and self._room.up:
+            # If that fails, the note is over soon by itself.
+            self._calls.look(id_, noted, WANTED).addErrback(lambda _: None)
+
+    def wanted(self, id_: str) -> bool:
+        """Tell whether the result of a job need not be kept for those who wait for it.
+
+        Those who wait in a patient room may lose the answer to the finish.
+        """
+        return id_ in self._waits and not self._room.patient
+
+    def finished(self, id_: str, result: str | bytes) -> None:
+        """Take the result of a job that was finished just now."""
+        data = result if isinstance(result, bytes) else result.encode("utf-8", "surrogateescape")
+        for wait in list(self._waits.get(id_, ())):
+            if wait.query is not None:
+                self._fire(id_, wait, wait.query, data)
+
+    def stalled(self, id_: str) -> None:
+        """Learn that a job is stalled."""
+        for wait in list(self._waits.get(id_, ())):
+            if wait.until_end:
+                self._fail(JobStalled(f"job {id_!r} of feed {self._name!r} is stalled"), id_, wait)
+
+    def gone(self, id_: str) -> None:
+        """Learn that a job is gone; if it had a result, that was told before."""
+        for wait in list(self._waits.get(id_, ())):
+            if wait.query is not None and wait.until_end:
+                self._fire(id_, wait, wait.query, None)
+            elif wait.query is not None:
+                self._fail(
+                    Empty(f"job {id_!r} of feed {self._name!r} ended without a result"), id_, wait
+                )
+
+    def drop(self, error: ConnectionLost) -> None:
+        """Fail all who wait, and wait no more."""
+        for id_, waits in list(self._waits.items()):
+            for wait in list(waits):
+                self._fail(error, id_, wait)
+        self._stop_listening()
+
+    def close(self, error: ConnectionLost) -> Deferred[None]:
+        """Fail all who wait; fires at once."""
+        self.drop(error)
+        return succeed(None)
+
+    # -- listening ------------------------------------------------------------
+
+    @property
+    def _sub(self) -> ResultSub | None:
+        """Who listens, if somebody does."""
+        return self._handlers[0][0] if self._handlers else None
+
+    async def _listen(self) -> ResultSub:
+        """Subscribe to the feed's channels, if that was not done already."""
+        sub = self._sub
+        if sub is None:
+            joining: Deferred[ResultSub] = Deferred()
+            self._joining.append(joining)
+            if self._attempt is None:
+                self._try_to_listen()
+            sub = await joining
+        if self._room.health is not None and self._waits:
+            self._room.health.listening(self)
+        return sub
+
+    def _try_to_listen(self) -> None:
+        """Subscribe for all who want to listen."""
+        attempt = self._attempt = Deferred.fromCoroutine(self._subscribe())
+        if self._room.patient:
+            attempt.addTimeout(ATTEMPT, self._room.reactor, _too_slow)
+        attempt.addCallbacks(self._listens, self._cannot_listen)
+
+    def _listens(self, handlers: list[tuple[ResultSub, int]]) -> None:
+        self._attempt = None
+        self._listened = True
+        self._handlers = handlers
+        joining, self._joining = self._joining, []
+        for one in joining:
+            one.callback(handlers[0][0])
+        if self._waits:
+            self._ask_later()
+        else:
+            self._nobody_left()
+
+    def _cannot_listen(self, reason: Failure) -> None:
+        self._attempt = None
+        joining, self._joining = self._joining, []
+        for one in joining:
+            one.errback(reason.value)
+
+    async def _subscribe(self) -> list[tuple[ResultSub, int]]:
+        sub = await self._room.subscriber()
+        self._all = await self._asked()
+        handlers: list[tuple[str, Callable[..., object]]] = [
+            (feed_channel("stalled", self._name), self.stalled)
+        ]
+        if self._all:
+            handlers[:0] = self._of_all()
+        added: list[tuple[ResultSub, int]] = []
+        try:
+            for channel, handler in handlers:
+                added.append((sub, await sub.register_handler(channel, handler)))
+        except BaseException:
+            _remove(added)
+            raise
+        return added
+
+    def _stop_listening(self) -> None:
+        self._stop_timer()
+        handlers, self._handlers = self._handlers, []
+        self._all = False
+        self._heard.clear()
+        for wait in itertools.chain.from_iterable(self._waits.values()):
+            if wait.handler is not None:
+                handlers.append(wait.handler)
+                wait.handler = None
+        _remove(handlers)
+
+    # -- to all, or to some -----------------------------------------------------
+
+    def _of_all(self) -> list[tuple[str, Callable[..., object]]]:
+        """Give the channels that tell of all jobs."""
+        return [
+            (job_finish_channel(self._name), self._hear),
+            (feed_channel("finishes", self._name), self.gone),
+        ]
+
+    async def _asked(self) -> bool:
+        """Ask whether to listen to the results of all jobs."""
+        try:
+            return await self._say(())
+        except ResponseError:  # who may not ask can listen all the same
+            return True
+
+    async def _say(self, ids: Iterable[str]) -> bool:
+        """Say that results are waited for; whether to listen to those of all jobs."""
+        answer, gone = await self._calls.listen(ids, LEASE, LISTENERS, LEASE)
+        if answer == FULL:
+            self._full_until = self._room.reactor.seconds() + LINGER
+        for id_ in gone:
+            for wait in list(self._waits.get(id_, ())):
+                self._seek(id_, wait, seen=wait.query is not None)
+        return answer > 0
+
+    async def _listen_to(self, id_: str, wait: _Wait, sub: ResultSub) -> None:
+        """Listen to the channel of one job."""
+        if wait.handler is None:
+            channel = ended_channel(self._name, id_)
+            handler = sub, await sub.register_handler(channel, self._ended)
+            if wait.called or wait.handler is not None:
+                _remove([handler])
+            else:
+                wait.handler = handler
+
+    def _ended(self, id_: str, *parts: str) -> None:
+        """Learn that a job has ended, on its own channel."""
+        if parts:
+            self.finished(id_, "\0".join(parts))
+        else:
+            self.gone(id_)
+
+    def _go_on(self) -> None:
+        """Listen on to the results of all jobs, unless others may have taken over."""
+        if self._room.reactor.seconds() - self._left < LEASE - LEASE_RENEWAL:
+            self._ask_again()
+        else:
+            self._stop_listening()
+
+    def _leave_all(self) -> None:
+        if self._all and self._room.up:
+            self._calls.leave().addErrback(lambda _: None)  # it is over soon by itself
+        self._stop_listening()
+
+    def _stop_timer(self) -> None:
+        timer, self._timer = self._timer, None
+        if timer is not None and timer.active():
+            timer.cancel()
+
+    def _ask_later(self) -> None:
+        self._stop_timer()
+        self._timer = self._room.reactor.callLater(LEASE_RENEWAL, self._ask_again)
+
+    def _ask_again(self) -> None:
+        """Say that results are waited for still, and note it."""
+        self._ask_later()
+        if self._room.up and not self._asking:
+            self._asking = True
+            asking = Deferred.fromCoroutine(self._renew())
+            # It is said again soon.
+            asking.addErrback(lambda reason: reason.trap(ThoonkError))
+            asking.addBoth(self._has_asked)
+
+    def _has_asked(self, result: object) -> object:
+        self._asking = False
+        return result
+
+    async def _renew(self) -> None:
+        sub, ids = self._sub, [] if self._all else list(self._waits)
+        for first in range(0, len(ids) or 1, MOST_IDS):
+            some = ids[first : first + MOST_IDS]
+            all_ = await self._say(some)
+            if all_ and not self._all and sub is not None and sub is self._sub:
+                await self._listen_to_all(sub)
+
+    async def _listen_to_all(self, sub: ResultSub) -> None:
+        """Take the place of one who listens no more."""
+        self._all = True
+        for channel, handler in self._of_all():
+            added = sub, await sub.register_handler(channel, handler)
+            if sub is not self._sub:
+                _remove([added])
+                return
+            self._handlers.append(added)
+
+    def _hear(self, id_: str, result: str) -> None:
+        """Take the result of a job that others may wait for, who do not hear of it."""
+        self.finished(id_, result)
+        now = self._room.reactor.seconds()
+        if not self._waits and self._attempt is None and now >= self._left + LINGER:
+            self._stop_listening()
+        elif now < self._full_until and self._room.up and len(self._heard) < MOST_HEARD:
+            self._heard[id_] = result.encode("utf-8", "surrogateescape")
+            if not self._passing_on:
+                self._passing_on = True
+                passing = Deferred.fromCoroutine(self._pass_on())
+                passing.addErrback(lambda reason: reason.trap(ThoonkError))
+
+    async def _pass_on(self) -> None:
+        """Tell others what they want of what was heard."""
+        try:
+            while self._heard:
+                some = dict(itertools.islice(self._heard.items(), MOST_IDS))
+                for id_ in some:
+                    del self._heard[id_]
+                wanted = await self._calls.pass_on(dict.fromkeys(some))
+                if wanted:
+                    await self._calls.pass_on({id_: some[id_] for id_ in wanted if id_ in some})
+        finally:
+            self._passing_on = False
+
+    def listen_again(self, reason: Failure) -> None:
+        """Look again, because the subscriber was lost with what it would have told.
+
+        At once, since the results are not kept until that is done; unless it was lost
+        just before, too.
+        """
+        self._stop_listening()
+        if not self._waits:
+            return
+        if self._retry.failures:
+            self._retry.later(reason)
+        else:
+            self._retry.failed(reason)
+            self.resume()
+
+    def alive(self) -> None:
+        """Learn that the subscriber has answered."""
+        self._retry.succeeded()
+
+
+def _remove(handlers: list[tuple[ResultSub, int]]) -> None:
+    for sub, handler in handlers:
+        sub.remove_handler(handler)
+
+
+def _too_slow(_: object, seconds: float) -> None:
+    raise ConnectionLost(f"nobody listens for results after {seconds:g} seconds")

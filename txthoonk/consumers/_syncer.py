@@ -1,0 +1,80 @@
+"""Calls of a script that are made again until they are answered."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from txthoonk.consumers._patience import Retry
+from txthoonk.errors import ConnectionLost
+from txthoonk.protocol._encoding import TEXT
+from txthoonk.protocol._transient import refused
+from txthoonk.wire._scripts import Script
+
+if TYPE_CHECKING:
+    from txthoonk.consumers._pool import WaitingRoom
+
+__all__ = ["Repeated"]
+
+MOST = 1000  # words in one call
+
+
+class Repeated:
+    """Words for a script that may be called with them more than once.
+
+    What was not answered is said again with the next words, and by :meth:`send`.
+    """
+
+    _log = Logger()
+
+    def __init__(self, room: WaitingRoom, script: Script, prefix: tuple[str | int, ...]) -> None:
+        self._room = room
+        self._script = script
+        self._prefix = prefix
+        self._due: list[bytes] = []
+        self._retry = Retry(room, f"the answer of {script.name}", self.send)
+
+    def add(self, words: list[bytes]) -> None:
+        """Say *words*, an even number of them, for which nobody waits."""
+        self._due += words
+        self.send()
+
+    def send(self) -> None:
+        """Say what was not said yet, or not answered."""
+        if not self._room.up:
+            self._room.unanswered.add(self)
+            return
+        self.rest()
+        due, self._due = self._due, []
+        for first in range(0, len(due), MOST):
+            some = due[first : first + MOST]
+            called = self._room.pub.redis.call(self._script, (*self._prefix, *some), TEXT)
+            self._room.under_way.add(called)
+            called.addCallbacks(self._answered, self._not_answered, errbackArgs=(some,))
+            called.addBoth(self._over, called)
+
+    def rest(self) -> None:
+        """Do not try again by itself."""
+        self._retry.stop()
+        self._room.retrying.discard(self)
+
+    def _over(self, _: object, called: Deferred[Any]) -> None:
+        self._room.under_way.discard(called)
+
+    def _answered(self, _: object) -> None:
+        self._retry.succeeded()
+
+    def _not_answered(self, reason: Failure, words: list[bytes]) -> None:
+        if getattr(reason.value, "code", "") == "WRONGTYPE" or refused(reason.value):
+            # The feed is gone, and something else is in its place; or it never can be said.
+            self._log.failure("{script} failed", reason, script=self._script.name)
+            return
+        self._due += words
+        if reason.check(ConnectionLost, CancelledError):
+            self._room.unanswered.add(self)
+        else:  # a replica, or a full disk: not for ever
+            self._room.retrying.add(self)
+            self._retry.later(reason)

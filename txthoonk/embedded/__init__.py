@@ -1,0 +1,3 @@
+"""A private redis-server: starting it, and ending it with its owner."""
+
+__all__: list[str] = []

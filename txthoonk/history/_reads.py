@@ -1,0 +1,232 @@
+"""Reading a feed's history: where it stands, and what it has behind a position.
+
+A position is an epoch and a revision in it (docs/subscriptions.rst); the scripts judge it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attr
+from twisted.internet.defer import Deferred
+
+from txthoonk._support._deferreds import misfit
+from txthoonk.errors import shown
+from txthoonk.events import check_revision
+from txthoonk.protocol._client import RedisProtocol
+from txthoonk.protocol._encoding import TEXT
+from txthoonk.protocol._slices import SCORED
+from txthoonk.wire._keys import FEEDS, feed_key
+from txthoonk.wire._scripts import load
+
+__all__ = [
+    "ITEMS",
+    "Look",
+    "Snapshot",
+    "Standing",
+    "compare",
+    "history_keys",
+    "look",
+    "read_item",
+    "read_items",
+    "read_snapshot",
+    "scored_ids",
+]
+
+_COMPARE = load("history/compare")
+_LOOK = load("history/look")
+_ITEM = load("history/item")
+_SNAPSHOT = load("history/snapshot")
+ITEMS = load("history/items")
+
+#: What may have become of a position -> why the events behind it cannot be had.
+REASONS = {
+    "foreign": "a writer that keeps no history changed the feed",
+    "lost": "the server lost changes that were told already",
+    "off": "the feed keeps no history",
+    "recreated": "the feed was created anew, or its history begun anew",
+    "trimmed": "the history does not go back that far",
+}
+
+
+@attr.frozen
+class Look:
+    """What a feed's history says of a position.
+
+    :ivar verdict: ``ok``, or a key of :data:`REASONS`.
+    :ivar type: the feed's type, if it has one.
+    :ivar serializer: the name of its serializer.
+    :ivar epoch: the present epoch.
+    :ivar top: the present revision.
+    :ivar entries: what is behind the position: see
+        :func:`~txthoonk.events.parse_entry`.
+    """
+
+    verdict: str
+    type: str | None = None
+    serializer: str = "text"
+    epoch: str = ""
+    top: int = 0
+    entries: list[Any] = attr.Factory(list)
+
+    @property
+    def reason(self) -> str:
+        """Why the events behind the position cannot be had."""
+        return REASONS.get(self.verdict, self.verdict)
+
+
+def history_keys(feed: str) -> tuple[str, ...]:
+    """Give the KEYS that every change of a feed needs, those first."""
+    parts = ("config", "revision", "history", "publishes", "items")
+    return (FEEDS, *[feed_key(part, feed) for part in parts])
+
+
+def look(
+    redis: RedisProtocol, feed: str, epoch: str, since: int | None, count: int
+) -> Deferred[Look]:
+    """Look where a feed's history stands, and what it has behind a position.
+
+    :param epoch: of the position; empty: the present one.
+    :param since: the position's revision; None: before the oldest one that is kept.
+    :param count: how many entries at the most; there are fewer if they are big.
+    :return: fires a :class:`Look`; fails with
+        :class:`~txthoonk.errors.FeedDoesNotExist`.
+    """
+    prefix = _LOOK.prefix(history_keys(feed), feed, epoch)
+    command = (*prefix, "" if since is None else since, count)
+    return redis.call(_LOOK, command, TEXT).addCallback(_look).addErrback(misfit)
+
+
+def _check_texts(*values: object) -> None:
+    for value in values:
+        if value is not None and not isinstance(value, str):
+            raise TypeError(f"not text: {shown(value)}")
+
+
+def _look(reply: list[Any]) -> Look:
+    verdict, type_, serializer, *rest = reply
+    _check_texts(verdict, type_, serializer)
+    if not rest:
+        return Look(verdict, type_, serializer or "text")
+    epoch, top, entries = rest
+    _check_texts(epoch)
+    for revision, words in entries:
+        _check_texts(*words)
+        check_revision(revision)
+    return Look(verdict, type_, serializer or "text", epoch, check_revision(top), entries)
+
+
+@attr.frozen
+class Standing:
+    """Where a feed stands.
+
+    :ivar publishes: its counter of publishes.
+    :ivar epoch: the present epoch, if it keeps a history; empty: a writer without history has
+        changed it.
+    :ivar revision: the present revision.
+    """
+
+    publishes: int
+    epoch: str | None = None
+    revision: int = 0
+
+
+def compare(redis: RedisProtocol, feeds: list[str]) -> Deferred[list[Standing | None]]:
+    """Read where feeds stand: O(n) for n feeds.
+
+    :return: fires a :class:`Standing` for each; None for one that is not in the registry.
+    """
+    parts = ("config", "revision", "publishes", "items")
+    keys = [feed_key(part, feed) for feed in feeds for part in parts]
+    command = (*_COMPARE.prefix((FEEDS, *keys)), *feeds)
+    compared = redis.call(_COMPARE, command, TEXT)
+    return compared.addCallback(_standings, len(feeds)).addErrback(misfit)
+
+
+def _standings(reply: list[Any], count: int) -> list[Standing | None]:
+    if len(reply) != count:
+        raise ValueError(f"{len(reply)} answers for {count} feeds")
+    return [found and Standing(int(found[0]), found[1], int(found[2] or 0)) for found in reply]
+
+
+def scored_ids(feed: str, score: str, skipped: int) -> tuple[str | int, ...]:
+    """Give the command that reads ids of a plain feed; see :mod:`txthoonk.protocol._slices`."""
+    limit = ("LIMIT", skipped, SCORED, "WITHSCORES")
+    return ("ZRANGE", feed_key("ids", feed), score, "+inf", "BYSCORE", *limit)
+
+
+def read_item(redis: RedisProtocol, feed: str, id_: str) -> Deferred[tuple[str | None, int]]:
+    """Read an item as it is stored, and its revision."""
+    command = _ITEM.prefix(history_keys(feed), feed, id_)
+    return redis.call(_ITEM, command, TEXT)
+
+
+@attr.frozen
+class Snapshot:
+    """The order of a feed, and the items at its beginning, of one moment.
+
+    :ivar verdict: ``ok``, ``off`` (no history), or ``neither`` (there is no order in a
+        feed of that type).
+    :ivar ids: all ids, in order.
+    :ivar items: of the first ids, as they are stored; None: no item.
+    """
+
+    verdict: str
+    type: str | None
+    serializer: str = "text"
+    epoch: str | None = None
+    top: int = 0
+    ids: list[str] = attr.Factory(list)
+    items: list[str | None] = attr.Factory(list)
+
+
+def read_snapshot(
+    redis: RedisProtocol,
+    feed: str,
+    count: int,
+    channel: str,
+    message: str,
+    always: bool = False,
+) -> Deferred[Snapshot]:
+    """Read the order of a feed, and its first items: O(n) for n items.
+
+    :param count: of how many ids the items are wanted; there are fewer if they are big.
+    :param channel: gets *message* at that moment, if the feed keeps no history.
+    :param always: whether it gets it in any case.
+    :return: fires a :class:`Snapshot`; fails with
+        :class:`~txthoonk.errors.FeedDoesNotExist`.
+    """
+    prefix = _SNAPSHOT.prefix((*history_keys(feed), feed_key("ids", feed)), feed)
+    command = (*prefix, count, channel, message, int(always))
+    return redis.call(_SNAPSHOT, command, TEXT).addCallback(_snapshot).addErrback(misfit)
+
+
+def _snapshot(reply: list[Any]) -> Snapshot:
+    verdict, type_, serializer, *rest = reply
+    _check_texts(verdict, type_, serializer)
+    if not rest:
+        return Snapshot(verdict, type_, serializer or "text")
+    epoch, top, ids, items = rest
+    _check_texts(epoch, top, *ids, *items)
+    if None in ids or len(items) > len(ids):
+        raise ValueError(f"{len(items)} items of {len(ids)} ids")
+    return Snapshot(verdict, type_, serializer or "text", epoch, int(top or 0), ids, items)
+
+
+def read_items(
+    redis: RedisProtocol, feed: str, ids: list[str]
+) -> Deferred[tuple[str | None, int, list[str | None]]]:
+    """Read items as they are stored, and the position of that moment.
+
+    :return: fires the epoch and the revision, if the feed keeps a history, and the items: of
+        the first ids only, if they are big.
+    """
+    keys = (feed_key("items", feed), feed_key("revision", feed))
+    command = (*ITEMS.prefix(keys), *ids)
+    return redis.call(ITEMS, command, TEXT).addCallback(_items).addErrback(misfit)
+
+
+def _items(reply: list[Any]) -> tuple[str | None, int, list[str | None]]:
+    epoch, top, items = reply
+    _check_texts(epoch, *items)
+    return epoch, int(top or 0), items

@@ -1,0 +1,609 @@
+"""Requests and replies over one connection, with hiredis doing the parsing.
+
+Redis answers in the order of the requests, so the waiting Deferreds stand in one
+queue and each reply goes to the one at its head.  A Deferred that was cancelled
+stays in the queue: its reply is swallowed there, and the others keep in step.
+"""
+
+from __future__ import annotations
+
+import codecs
+from collections import deque
+from collections.abc import Callable
+from threading import get_ident
+from typing import TYPE_CHECKING, Any, cast
+
+import hiredis
+from twisted.internet.address import UNIXAddress
+from twisted.internet.defer import Deferred, fail, gatherResults, succeed
+from twisted.internet.interfaces import ITCPTransport, ITransport, IWriteDescriptor
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from txthoonk._support._threads import wrong_thread
+from txthoonk.errors import (
+    AuthenticationError,
+    ConnectionLost,
+    InvalidCommand,
+    InvalidData,
+    InvalidResponse,
+    InvalidType,
+    NoScript,
+    from_reply,
+    shown,
+)
+from txthoonk.protocol._batching import MOST_BYTES, Rests, Together, only
+from txthoonk.protocol._encoding import RAW, TEXT, Encoding, encode, pack
+from txthoonk.protocol._limits import LEAST, Limits, is_too_big
+from txthoonk.protocol._transient import FULL, needs_another_server
+from txthoonk.wire._scripts import Script
+
+if TYPE_CHECKING:
+    from txthoonk.connections._servers import Server
+
+__all__ = ["RedisProtocol", "Waiting"]
+
+MOST_UNSENT = 25  # calls
+
+_NOT_YET = object()
+_UNUSUAL = (Exception, hiredis.PushNotification)
+_NEVER_CONNECTED = "not connected to Redis yet"
+# The reply would be QUEUED, and would be taken for an id or an item.
+_IN_TRANSACTION = "feeds cannot be used between MULTI and EXEC on their own connection"
+
+
+class Waiting(Deferred[Any]):
+    """A Deferred in the reply queue, and what its reply needs.
+
+    :cvar encoding: how to decode the reply; None: as the connection does.
+    :cvar script: the script that the request calls, if it calls one.
+    :cvar command: that request, in case it must be sent again.
+    :cvar confirmations: how many a SUBSCRIBE or the like still waits for.
+    :cvar calls: how many calls wait for it.
+    :cvar size: bytes of its longest word, and how many words, if it is a big one.
+    """
+
+    encoding: Encoding | None = None
+    script: Script | None = None
+    command: tuple[Any, ...] = ()
+    confirmations: int = 0
+    calls: int = 1
+    size: tuple[int, int] | None = None
+
+
+class RedisProtocol(Protocol):
+    """The reply queue.
+
+    The constructor's arguments are txredis', with *username* added.
+
+    :param db: the number of the database to select; None or 0 selects none.
+    :param password: sent with AUTH before anything else, if given.
+    :param charset: how ``str`` is encoded and replies are decoded; None: replies
+        are bytes.
+    :param errors: the codec error handler that goes with *charset*.
+    :param username: the ACL user that the password belongs to.
+    :ivar heard: how often bytes have come.
+    :ivar server: what the server has said of itself; None if it was not asked.
+    :ivar misplaced: is called with this connection, an error that means that another server
+        must be asked, and the script that met it, if that is known; before the caller.
+    :raises LookupError: for a *charset* or *errors* that Python does not know.
+    :raises InvalidType: for a password or user that is not text.
+    """
+
+    server: Server | None = None
+    misplaced: Callable[[RedisProtocol, Exception, Script | None], object] | None = None
+
+    _log = Logger()
+    _together: Together | None = None
+    _transaction = False
+
+    def __init__(
+        self,
+        db: int | None = None,
+        password: str | None = None,
+        charset: str | None = "utf8",
+        errors: str = "strict",
+        username: str | None = None,
+    ) -> None:
+        for name, value in (("password", password), ("username", username)):
+            if value is not None and not isinstance(value, (str, bytes)):
+                # What it is must not be shown: it may hold the secret.
+                raise InvalidType(f"the {name} must be a str, not {type(value).__name__}")
+        self.db = db if db is not None else 0
+        self.password = password
+        self.username = username
+        self._thread = get_ident()  # the only one whose calls are in step with the replies
+        self._pending: deque[Waiting] = deque()
+        self._reader = hiredis.Reader(
+            protocolError=InvalidResponse,
+            replyError=from_reply,
+            notEnoughData=_NOT_YET,
+        )
+        self._current = RAW
+        self.set_encoding(charset, errors)
+        self._lost: ConnectionLost | None = ConnectionLost(_NEVER_CONNECTED)
+        self._last_words: BaseException | None = None
+        self._open = False
+        self._write: Callable[[bytes], object]
+        self._loaded: set[str] = set()
+        self._rests = Rests(self.call)
+        self._reading = False
+        self.heard = 0
+        self._unsent = 0
+        self._pushes = False
+        self._closing: list[Deferred[None]] = []
+        #: What the server takes; those who connect again keep it.
+        self.limits = Limits()
+        self._asked_limits = False
+        self._held: list[bytes] | None = None
+
+    @property
+    def usable(self) -> bool:
+        """Whether calls can be sent."""
+        return self._lost is None
+
+    @property
+    def transaction(self) -> bool:
+        """Whether MULTI was sent, and neither EXEC nor DISCARD behind it."""
+        return self._transaction
+
+    @transaction.setter
+    def transaction(self, begun: bool) -> None:
+        if begun and self._together is not None:
+            self._send_together()  # it was called before MULTI
+        self._transaction = begun
+
+    @property
+    def oldest(self) -> Waiting | None:
+        """The call whose reply comes next; None if nothing waits for one."""
+        return self._pending[0] if self._pending else None
+
+    def set_encoding(self, charset: str | None, errors: str = "strict") -> None:
+        """Change how ``str`` is encoded and how the replies to come are decoded."""
+        self.charset = charset
+        self.errors = errors
+        codecs.lookup_error(errors)
+        self._own = Encoding(charset and codecs.lookup(charset).name, errors)
+
+    # -- requests ---------------------------------------------------------
+
+    def send(self, command: str | bytes, *args: Any) -> Deferred[Any]:
+        """Send any command.
+
+        :param command: the command's name.
+        :param args: ``str``, ``bytes``, ``int`` or ``float``.
+        :return: fires the reply as it came; fails with
+            :class:`~txthoonk.errors.ResponseError` if it is an error, with
+            :class:`~txthoonk.errors.ConnectionLost` if there is none, and with
+            :class:`~txthoonk.errors.InvalidData` if an argument cannot be sent.
+        """
+        return self.request((command, *args))
+
+    def request(self, command: tuple[Any, ...], encoding: Encoding | None = None) -> Deferred[Any]:
+        """Send *command*, and decode its reply with *encoding*.
+
+        :param encoding: None: as the connection does.
+        :raises WrongThread: as all methods do, in a thread other than the connection's.
+        """
+        if get_ident() != self._thread:
+            raise wrong_thread()
+        if encoding is not None and self._transaction:
+            return fail(InvalidCommand(_IN_TRANSACTION))
+        if memoryview in map(type, command):
+            # hiredis takes the memory behind it, without heed of steps.
+            command = tuple([bytes(w) if type(w) is memoryview else w for w in command])
+        try:
+            packed = pack(command, encoding or self._own)
+        except InvalidData:
+            return fail()
+        if self._lost is not None:
+            return fail(self._lost)
+        waiting = Waiting()
+        waiting.encoding = encoding
+        self._transmit(waiting, packed, command)
+        return waiting
+
+    def _transmit(self, waiting: Waiting, packed: bytes, command: tuple[Any, ...]) -> None:
+        if self._together is not None:
+            self._send_together()
+        if len(packed) > LEAST and self._refuses(waiting, command):
+            return
+        alone = not self._pending
+        self._pending.append(waiting)
+        self._write(packed)
+        self._unsent += 1
+        if alone or self._unsent >= MOST_UNSENT:
+            self._push()
+
+    def _push(self) -> None:
+        """Let Redis begin with what is written, while it has nothing else to do or more is made.
+
+        Else the transport sends all that one turn of the reactor makes at its end, Redis
+        answers all of it together, and one always waits for the other.
+        """
+        self._unsent = 0
+        transport = cast(Any, self.transport)
+        # One that is closing would forget to. An error comes again from the reactor's doWrite.
+        if self._pushes and transport.connected and not transport.disconnecting:
+            transport.doWrite()
+
+    def call(self, script: Script, command: tuple[Any, ...], encoding: Encoding) -> Deferred[Any]:
+        """Call a script, which is loaded first if this connection has not yet done so.
+
+        :param command: ``EVALSHA`` with all that follows it.
+        :param encoding: how to decode the reply.
+        """
+        if get_ident() != self._thread:
+            raise wrong_thread()
+        if self._transaction:
+            return fail(InvalidCommand(_IN_TRANSACTION))
+        try:
+            packed = pack(command, encoding)
+        except InvalidData:
+            return fail()
+        if self._lost is not None:
+            return fail(self._lost)
+        return self._call(script, command, packed, encoding)
+
+    def _call(
+        self, script: Script, command: tuple[Any, ...], packed: bytes, encoding: Encoding
+    ) -> Waiting:
+        if self._together is not None:
+            self._send_together()  # before SCRIPT LOAD: it may be of the same script
+        if script.sha not in self._loaded:
+            self._loaded.add(script.sha)
+            # A refusal is not lost: the EVALSHA behind it is answered NOSCRIPT.
+            loaded = self.request(("SCRIPT", "LOAD", script.source), TEXT)
+            loaded.addErrback(self._not_loaded)
+        waiting = Waiting()
+        waiting.encoding = encoding
+        waiting.script = script
+        waiting.command = command
+        self._transmit(waiting, packed, command)
+        return waiting
+
+    def _not_loaded(self, reason: Failure) -> None:
+        error = cast(BaseException, reason.value)
+        if isinstance(error, AuthenticationError) or FULL in str(error):
+            self._abort(error)  # the next reply would say less of why
+
+    def call_together(
+        self,
+        script: Script | None,
+        prefix: tuple[Any, ...],
+        group: tuple[Any, ...],
+        encoding: Encoding = TEXT,
+    ) -> Deferred[Any]:
+        """Call a script for a group of arguments, with others of this turn of the reactor.
+
+        What was called before and after it is done before and after it.
+
+        :param script: one that takes any number of groups, and answers each for itself; None:
+            a command does.
+        :param prefix: ``EVALSHA``, or the command, with all that stands before the groups: the
+            very same object for calls that may go together.
+        :param group: ``str`` and ``bytes``.
+        :param encoding: how to decode the reply.
+        :return: fires the answer for this group.
+        """
+        if get_ident() != self._thread:
+            raise wrong_thread()
+        together = self._together
+        if together is None and not self._may_wait():
+            return self._call_alone(script, prefix, group, encoding)
+        size = sum(map(len, group))
+        if size >= MOST_BYTES:  # one that is refused for its size takes no others with it
+            return self._call_alone(script, prefix, group, encoding)
+        if together is None or together.prefix is not prefix or together.full:
+            together = self._begin_together(script, prefix, encoding)
+        return together.add(group, size)
+
+    def _call_alone(
+        self,
+        script: Script | None,
+        prefix: tuple[Any, ...],
+        group: tuple[Any, ...],
+        encoding: Encoding,
+    ) -> Deferred[Any]:
+        command = (*prefix, *group)
+        if script is None:
+            return self.request(command, encoding).addCallback(only)
+        called = self.call(script, command, encoding)
+        if script.rest is not None:
+            called.addCallback(self._rests.after, 1, script.rest, prefix)
+        return called.addCallback(only, self._failed)
+
+    def _may_wait(self) -> bool:
+        """Tell whether others are under way, so that more may come in this turn."""
+        return (
+            bool(self._pending)
+            and self._lost is None
+            and not self._transaction
+            and (self._reading or hasattr(self.transport, "reactor"))
+        )
+
+    def _begin_together(
+        self, script: Script | None, prefix: tuple[Any, ...], encoding: Encoding
+    ) -> Together:
+        if self._together is not None:
+            self._send_together()
+        elif not self._reading:
+            cast(Any, self.transport).reactor.callLater(0, self._turn_ended)
+        self._together = Together(script, prefix, encoding, self._failed)
+        return self._together
+
+    def _turn_ended(self) -> None:
+        if self._together is not None:
+            self._send_together()
+
+    def _send_together(self) -> None:
+        together, self._together = cast(Together, self._together), None
+        script, command, encoding = together.script, together.command, together.encoding
+        try:
+            packed = pack(command, encoding)
+        except InvalidData:
+            prefix = together.prefix
+            together.send_each(lambda group: self._call_alone(script, prefix, group, encoding))
+            return
+        self._unsent += together.calls - 1
+        if script is None:
+            sent = Waiting()
+            sent.encoding = encoding
+            self._transmit(sent, packed, command)
+        else:
+            sent = self._call(script, command, packed, encoding)
+        sent.calls = together.calls
+        if script is not None and script.rest is not None:
+            sent.addCallback(self._rests.after, together.calls, script.rest, together.prefix)
+        sent.addCallbacks(together.answered, together.failed)
+
+    def _call_with_source(self, waiting: Waiting, script: Script) -> None:
+        # The rare case: somebody flushed the scripts under way. EVAL cannot meet
+        # NOSCRIPT again, and it loads the script for the calls that follow.
+        command = ("EVAL", script.source, *waiting.command[2:])
+        self._transmit(waiting, pack(command, waiting.encoding or self._own), command)
+
+    # -- big commands -----------------------------------------------------
+
+    def _refuses(self, waiting: Waiting, command: tuple[Any, ...]) -> bool:
+        """Fail a command for which the server would hang up; ask first what it takes.
+
+        While the answer is under way, all is held, so that the order stays.
+        """
+        encoding = waiting.encoding or self._own
+        word = max([len(encode(word, encoding)) for word in command])
+        if word <= LEAST and len(command) <= LEAST:
+            return False
+        waiting.size = (word, len(command))
+        if not self._asked_limits and not self._transaction:
+            self._asked_limits = True
+            asked = [self.request(question, RAW) for question in Limits.QUESTIONS]
+            gatherResults([one.addErrback(lambda why: why.value) for one in asked]).addCallback(
+                self._limits_told
+            )
+            self._held = []
+            self._write = self._held.append
+        refusal = None if self._held is not None else self.limits.refusal(*waiting.size)
+        if refusal is not None:
+            waiting.errback(refusal)
+        return refusal is not None
+
+    def _limits_told(self, answers: list[Any]) -> None:
+        """Send what was held, without what the server would hang up for."""
+        held, self._held = self._held, None
+        if self._lost is not None or held is None:
+            return
+        self.limits.learn(answers)
+        refused = []
+        waiting = list(self._pending)
+        self._pending.clear()  # what is held are the writes of all that waits
+        write = self._write = _present(self.transport).write
+        for one, packed in zip(waiting, held, strict=True):
+            refusal = one.size and self.limits.refusal(*one.size)
+            if refusal:
+                refused.append((one, refusal))
+            else:
+                self._pending.append(one)
+                write(packed)
+        for one, refusal in refused:
+            one.errback(refusal)
+
+    # -- replies ----------------------------------------------------------
+
+    def dataReceived(self, data: bytes) -> None:
+        """Hand each complete reply to the Deferred that waits for it."""
+        if self._lost is not None:
+            return
+        self.heard += 1
+        self._reader.feed(data)
+        self._reading = True
+        try:
+            self._parse()
+        finally:
+            self._reading = False
+            self._turn_ended()
+
+    def _parse(self) -> None:
+        reader = self._reader
+        pending = self._pending
+        while True:
+            encoding = (pending[0].encoding if pending else None) or self._own
+            if encoding is not self._current:
+                self._current = encoding
+                reader.set_encoding(*encoding)
+            try:
+                reply = reader.gets()
+            except UnicodeDecodeError as error:
+                reply = InvalidData(f"a reply is not {encoding.charset}: {error}")
+            except (InvalidResponse, TypeError, MemoryError) as error:
+                self._malformed(error)
+                return
+            if reply is _NOT_YET:
+                return
+            self._replyReceived(reply)
+
+    def _malformed(self, error: Exception) -> None:
+        if not isinstance(error, InvalidResponse):
+            error = InvalidResponse(f"a reply that Python cannot hold: {error}")
+        self._abort(error)
+
+    def _replyReceived(self, reply: Any) -> None:
+        if isinstance(reply, _UNUSUAL) or not self._pending:
+            self._unusualReceived(reply)
+        else:
+            self._pending.popleft().callback(reply)
+
+    def _unusualReceived(self, reply: Any) -> None:
+        """Deal with an error, a push message, or a reply that nobody waits for."""
+        if isinstance(reply, hiredis.PushNotification):
+            with self._log.failuresHandled("error in pushReceived"):
+                self.pushReceived(reply)
+        elif not self._pending:
+            self._unasked(reply)
+        else:
+            waiting = self._pending.popleft()
+            if isinstance(reply, NoScript) and waiting.script and not waiting.called:
+                script, waiting.script = waiting.script, None
+                self._call_with_source(waiting, script)
+            else:
+                if waiting.size is not None:
+                    reply = self.limits.blame(reply, *waiting.size)
+                    if is_too_big(reply):
+                        self.abort(reply)  # the server reads no more
+                self._failed(reply, waiting.script)
+                waiting.errback(reply)
+
+    def _failed(self, error: Exception, script: Script | None = None) -> None:
+        """Learn of an error before its caller does."""
+        if self.misplaced is not None and needs_another_server(error):
+            self.misplaced(self, error, script)
+
+    def pushReceived(self, message: list[Any]) -> None:
+        """Take an out-of-band message of RESP3, which answers no request."""
+        self._log.debug("push message ignored: {message}", message=shown(message))
+
+    def _unasked(self, reply: Any) -> None:
+        # "max number of clients reached" and the like come before the server
+        # hangs up: the reason is wanted when the connection is lost.
+        if isinstance(reply, Exception):
+            self._last_words = reply
+        self._log.warn("a reply that nobody waits for: {reply}", reply=shown(reply))
+
+    # -- the connection ---------------------------------------------------
+
+    def connectionMade(self) -> None:
+        """Send AUTH and SELECT; what is sent meanwhile is held until they succeed.
+
+        Were it sent behind them at once, a SELECT that fails would let it run on
+        the wrong database.
+        """
+        self._thread = get_ident()
+        self._open = True
+        self._lost = None
+        self._write = _present(self.transport).write
+        # What wraps another transport (TLS) provides it, too, and does not know of its end.
+        self._pushes = IWriteDescriptor.implementedBy(type(self.transport))
+        transport = self.transport
+        # A Unix socket says that it is TCP, too, and with Twisted 24.7 it fails.
+        if ITCPTransport.providedBy(transport) and not isinstance(
+            transport.getPeer(), UNIXAddress
+        ):
+            # What is written at once shall be sent at once.
+            transport.setTcpNoDelay(True)
+        replies = [self.request(command) for command in self._greeting()]
+        if replies:
+            held: list[bytes] = []
+            self._write = held.append
+            for reply in replies:
+                reply.addErrback(self._refused)
+            replies[-1].addCallback(self._release, held)
+
+    def _greeting(self) -> list[tuple[Any, ...]]:
+        greeting: list[tuple[Any, ...]] = []
+        if self.username:
+            greeting.append(("AUTH", self.username, self.password or ""))
+        elif self.password:
+            greeting.append(("AUTH", self.password))
+        if self.db:
+            greeting.append(("SELECT", self.db))
+        return greeting
+
+    def _release(self, _: object, held: list[bytes]) -> None:
+        if self._lost is None:
+            write = _present(self.transport).write
+            if self._held is None:
+                self._write = write
+            if held:
+                write(b"".join(held))
+
+    def _refused(self, reason: Failure) -> None:
+        self._abort(cast(BaseException, reason.value))
+
+    def _abort(self, error: BaseException) -> None:
+        """Give the connection up because of *error*."""
+        self._last_words = self._last_words or error
+        self._fail_all(error)
+        _present(self.transport).loseConnection()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Fail every Deferred that waits, and all later ones."""
+        self._open = False
+        why = self._last_words or reason.getErrorMessage()
+        unanswered = sum(waiting.calls for waiting in self._pending)
+        message = f"the connection to Redis was lost: {why}"
+        if unanswered:
+            message += f" ({unanswered} unanswered: each may or may not have been done)"
+        self._fail_all(ConnectionLost(message))
+        closing, self._closing = self._closing, []
+        for waiting in closing:
+            waiting.callback(None)
+
+    def _fail_all(self, error: BaseException) -> None:
+        self._lost = error if isinstance(error, ConnectionLost) else ConnectionLost(str(error))
+        waiting = list(self._pending)
+        self._pending.clear()
+        together, self._together = self._together, None
+        for deferred in waiting:
+            deferred.errback(error)
+        if together is not None:
+            together.failed(Failure(error))
+
+    def abort(self, error: BaseException | None = None) -> None:
+        """Drop the connection without waiting for the peer; calls that wait fail.
+
+        :param error: why; it is named in the error that the calls fail with.
+        """
+        if self._open:
+            self._last_words = error or self._last_words
+            _present(self.transport).abortConnection()
+
+    def close(self) -> Deferred[None]:
+        """Close the connection; calls that wait for a reply fail.
+
+        :return: fires None once it is closed, at once if it is not open.
+            Cancelling it drops the connection without waiting for the peer.
+        """
+        if get_ident() != self._thread:
+            raise wrong_thread()
+        if not self._open:
+            return succeed(None)
+        transport = _present(self.transport)
+
+        def drop(closed: Deferred[None]) -> None:
+            # The transport may end at once, and fire it, or later.
+            transport.abortConnection()
+            if closed in self._closing:
+                self._closing.remove(closed)
+
+        self._turn_ended()
+        closed: Deferred[None] = Deferred(drop)
+        self._closing.append(closed)
+        transport.loseConnection()
+        return closed
+
+
+def _present(transport: ITransport | None) -> ITCPTransport:
+    if transport is None:
+        raise ConnectionLost(_NEVER_CONNECTED)
+    return cast(ITCPTransport, transport)

@@ -1,0 +1,395 @@
+"""Making subscriptions: who follows what, for one feed and for a pattern of names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from txthoonk._support._rate_limit import LogLimit
+from txthoonk.channels._dispatcher import Group
+from txthoonk.errors import ConnectionLost, NotSent, ThoonkError
+from txthoonk.events import Event
+from txthoonk.history._reads import REASONS
+from txthoonk.history._recovery import UNRECORDED, Position
+from txthoonk.protocol._encoding import TEXT
+from txthoonk.subscriptions._decoder import Source
+from txthoonk.subscriptions._follower import UNCONFIRMED, Follower
+from txthoonk.subscriptions._interfaces import Reader
+from txthoonk.subscriptions._router import ALL_KINDS, Sources
+from txthoonk.subscriptions._subscription import Subscription
+from txthoonk.wire._keys import FEEDS
+
+__all__ = ["follow_feed", "follow_pattern"]
+
+SCANNED = 1000  # names that Redis looks at in one call
+AT_ONCE = 100  # feeds whose positions are being read, and feeds that are dealt with in a turn
+
+
+def follow_feed(
+    sources: Sources,
+    subscription: Subscription,
+    feed: str,
+    kinds: tuple[str, ...] = ALL_KINDS,
+    since: tuple[str, int] | None = None,
+    snapshot: bool = False,
+) -> Deferred[Subscription]:
+    """Have a subscription follow one feed; fires it once its position is known."""
+    position = None if since is None else Position(*since)
+    first: Deferred[None] = Deferred(lambda _: None)
+
+    def make(source: Source) -> Follower:
+        return Follower(
+            subscription,
+            source,
+            sources.reader,
+            position=position,
+            snapshot=snapshot,
+            gap=None if since is None else REASONS["off"],
+            first=first,
+        )
+
+    follower, subscription._end = sources.follow(feed, kinds, make)
+    subscription._is_current = lambda: follower.is_current
+    return _started(subscription, first)
+
+
+def _started(subscription: Subscription, first: Deferred[None]) -> Deferred[Subscription]:
+    """Give what fires the subscription; to cancel that stops it."""
+
+    def cancelled(_: object) -> None:
+        subscription.stop()
+
+    started: Deferred[Subscription] = Deferred(cancelled)
+
+    def fire(_: object) -> None:
+        if not started.called:
+            started.callback(subscription)
+
+    def give_up(reason: Failure) -> None:
+        subscription.stop()
+        if not started.called:
+            started.errback(reason)
+
+    first.addCallbacks(fire, give_up)
+    return started
+
+
+def follow_pattern(
+    sources: Sources, subscription: Subscription, pattern: str, snapshot: bool = False
+) -> Deferred[Subscription]:
+    """Have a subscription follow all feeds whose names match."""
+    return _PatternFollowers(sources, subscription, pattern, snapshot).started
+
+
+class _Passing(Follower):
+    """A follower of a feed that may not be there: one of those of a pattern."""
+
+    __slots__ = ("_pattern",)
+    _FIRST_SLICE = 5  # entries: where one reserves all the room, the others wait for it
+
+    def __init__(self, pattern: _PatternFollowers, *args: Any, **options: Any) -> None:
+        self._pattern = pattern
+        super().__init__(*args, **options)
+
+    @property
+    def feed(self) -> str:
+        """The feed's name."""
+        return self._source.feed
+
+    def lost_before(self) -> None:
+        """Learn that the connection was lost some time ago."""
+        self._source.lost()
+        self.lost()
+
+    def _go_live(self) -> None:
+        super()._go_live()
+        if self.is_live:
+            self._pattern.settled(self.feed)
+            if self.absent:  # anybody may publish messages of such
+                self._pattern.forget(self.feed)
+
+    def _pause(self) -> None:
+        super()._pause()
+        self._pattern.settled(self.feed)
+
+    async def _wait(self, turn: int, waiting: Deferred[Any]) -> None:
+        if not self._pattern.started.called:  # no one takes events yet: there may be no room
+            self._pattern.settled(self.feed)
+        await super()._wait(turn, waiting)
+
+    async def _put_off(self, turn: int, error: ThoonkError, failures: int) -> None:
+        self._pattern.settled(self.feed)
+        await super()._put_off(turn, error, failures)
+
+    def _supersede(self) -> None:
+        super()._supersede()
+        self._pattern.settled(self.feed)
+
+    def _give_up(self, error: BaseException) -> None:
+        if not self._is_started:
+            self._pattern.cannot_follow(self.feed, error)
+        super()._give_up(error)
+
+
+class _PatternFollowers:
+    """A follower for each feed that matches.
+
+    There may be very many.  So a few at a time begin, and where a connection is lost nothing
+    is done with any of them: all are set aside, and each learns of it on the next connection,
+    when it is its turn, or when the first message of its feed comes.
+
+    :ivar started: fires the subscription once all positions are known.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self, sources: Sources, subscription: Subscription, pattern: str, snapshot: bool
+    ) -> None:
+        self._sources = sources
+        self._subscription = subscription
+        self._name = pattern
+        self._snapshot = snapshot
+        self._followers: dict[str, _Passing] = {}
+        # Those that have not learned yet of what the connection did last.
+        self._aside: dict[str, _Passing] = {}
+        self._beginning: set[str] = set()
+        self._settled: Deferred[None] | None = None
+        self._deleted: set[str] = set()
+        self._is_ready = False
+        self._finding = False
+        self._turn = 0
+        self._log_limit = LogLimit(self._log)
+        self._pause: Deferred[Any] | None = None
+        self._first: Deferred[None] = Deferred()
+        self.started = _started(subscription, self._first)
+        self._pattern, end = sources.follow_pattern(
+            pattern, self._heard, self._of_a_feed, self._group
+        )
+        subscription._end = lambda: self._stop(end)
+
+    def _group(self, patterns: dict[str, Callable[[str, str], None]]) -> Group:
+        return Group({}, dict(patterns), self._ready, self._lost, self._refused)
+
+    def _stop(self, end: Callable[[], None]) -> None:
+        self._next_turn()
+        end()
+        for follower in (*self._followers.values(), *self._aside.values()):
+            if not follower.is_live:
+                follower.stop()
+
+    def _next_turn(self) -> None:
+        """Have what goes on feed by feed end."""
+        self._turn += 1
+        pause, self._pause = self._pause, None
+        if pause is not None:
+            pause.cancel()
+        self._go_on()
+
+    # -- the connection -----------------------------------------------------------
+
+    def _ready(self) -> None:
+        self._is_ready = True
+        self._finding = True
+        self._next_turn()
+        for follower in list(self._followers.values()):
+            follower.ready()
+        found = Deferred.fromCoroutine(self._begin_all(self._turn))
+        found.addErrback(self._cannot_find)
+
+    def _lost(self) -> None:
+        self._is_ready = False
+        self._next_turn()
+        self._sweep()
+        self._deleted.clear()  # they may be there again, and nobody tells us
+        self._set_aside()
+        if self._sources.reader is None and not self._first.called:
+            self._first.errback(ConnectionLost(UNCONFIRMED))
+
+    def _refused(self, error: BaseException) -> None:
+        self._is_ready = False
+        if not self._first.called:
+            self._first.errback(error)
+        self._next_turn()
+        self._set_aside()
+        refused = Deferred.fromCoroutine(self._refuse_all(self._turn, error))
+        refused.addErrback(lambda reason: reason.trap(CancelledError))
+
+    def _set_aside(self) -> None:
+        self._aside.update(self._followers)
+        self._followers = {}
+        self._pattern.sources.clear()
+
+    async def _refuse_all(self, turn: int, error: BaseException) -> None:
+        for count, follower in enumerate(list(self._aside.values()), start=1):
+            follower.refused(error)
+            if not count % AT_ONCE:
+                await self._rest()
+            if turn != self._turn:
+                return
+
+    # -- one feed after the other ---------------------------------------------------
+
+    async def _begin_all(self, turn: int) -> None:
+        """Take up all feeds that are known, and then those that are found."""
+        again = self._first.called
+        count = 0
+        while self._aside:
+            self._take_up(next(iter(self._aside)))
+            count += 1
+            if not count % AT_ONCE:
+                await self._rest()
+            await self._have_room(AT_ONCE)
+            if turn != self._turn:
+                return
+        if self._sources.reader is not None:
+            await self._find(turn, self._sources.reader, again)
+        if turn != self._turn:
+            return
+        self._finding = False
+        await self._have_room(1)
+        if turn == self._turn and not self._first.called:
+            self._first.callback(None)
+
+    async def _find(self, turn: int, reader: Reader, again: bool) -> None:
+        """Follow all feeds that there are; those that are new were missed until now."""
+        cursor = b"0"
+        while True:
+            command = ("SSCAN", FEEDS, cursor, "MATCH", self._name, "COUNT", SCANNED)
+            try:
+                cursor, names = await reader.redis.request(command, TEXT)
+            except ConnectionLost as error:
+                if isinstance(error, NotSent) and not again:
+                    raise
+                await reader.available()
+                cursor = b"0"  # the next server may have them in another order
+                continue
+            for name in names:
+                if turn != self._turn:
+                    return
+                if name not in self._followers and name not in self._aside:
+                    self._begin(self._follow(name, UNRECORDED if again else None, again))
+                    await self._have_room(AT_ONCE)
+            if cursor in ("0", b"0") or turn != self._turn:
+                return
+
+    def _begin(self, follower: _Passing) -> None:
+        if self._sources.reader is not None:  # without one it is live at once
+            self._beginning.add(follower.feed)
+        follower.ready()
+
+    async def _have_room(self, most: int) -> None:
+        """Wait until less than *most* feeds are beginning."""
+        turn = self._turn
+        while len(self._beginning) >= most and turn == self._turn:
+            self._settled = Deferred()
+            await self._settled
+
+    def settled(self, feed: str) -> None:
+        """Learn that a feed is live, or cannot be for now."""
+        if feed in self._beginning:
+            self._beginning.discard(feed)
+            self._go_on()
+
+    def _go_on(self) -> None:
+        settled, self._settled = self._settled, None
+        if settled is not None:
+            settled.callback(None)
+
+    async def _rest(self) -> None:
+        """Let the reactor do what else there is to do."""
+        self._pause = self._sources.next_turn()
+        await self._pause
+        self._pause = None
+
+    def _cannot_find(self, reason: Failure) -> None:
+        if reason.check(CancelledError):
+            return
+        if not self._first.called:
+            self._first.errback(reason)
+        elif not reason.check(ConnectionLost):
+            self._log.failure("feeds cannot be listed", reason)
+
+    # -- which feeds there are ------------------------------------------------------
+
+    def _follow(
+        self, feed: str, gap: str | None, from_start: bool = False, contiguous: bool = False
+    ) -> _Passing:
+        source = self._pattern.sources[feed] = Source(feed, self._log_limit)
+        follower = self._followers[feed] = _Passing(
+            self,
+            self._subscription,
+            source,
+            self._sources.reader,
+            snapshot=self._snapshot,
+            gap=gap,
+            from_start=from_start,
+            contiguous=contiguous,
+            strict=False,
+            begun=self._first.called,
+        )
+        source.followers = (follower,)
+        return follower
+
+    def _take_up(self, feed: str) -> None:
+        """Have a feed that was set aside go on."""
+        follower = self._aside.pop(feed)
+        follower.lost_before()
+        self._followers[feed] = follower
+        self._pattern.sources[feed] = follower.source
+        if self._is_ready:
+            self._begin(follower)
+
+    def cannot_follow(self, feed: str, error: BaseException) -> None:
+        """Learn that the position of a feed cannot be had."""
+        self._log.error("feed {feed!r} cannot be followed: {error}", feed=feed, error=error)
+        text = f"the feed cannot be followed: {error}"
+        self._subscription.force(Event("resync", feed, reason=text))
+
+    def _heard(self, feed: str) -> Source:
+        """Follow a feed from its first message on; nobody may have announced it."""
+        if feed in self._aside:
+            self._take_up(feed)
+            return self._pattern.sources[feed]
+        if self._finding and self._first.called:
+            # It is new since the connection was lost.
+            follower = self._follow(feed, UNRECORDED, from_start=True)
+        else:
+            follower = self._follow(feed, None, contiguous=not self._finding)
+        if self._is_ready:
+            follower.ready()
+        return self._pattern.sources[feed]
+
+    def _of_a_feed(self, feed: str, event: Event) -> None:
+        self._sweep()
+        (self._deleted.add if event.kind == "delete" else self._deleted.discard)(feed)
+        if feed in self._aside:
+            self._take_up(feed)
+        if feed in self._followers:
+            self._followers[feed].live(event)
+            return
+        self._subscription.force(event)
+        if event.kind == "create":
+            follower = self._follow(feed, None, from_start=True)
+            if self._is_ready:
+                follower.ready()
+
+    def _sweep(self) -> None:
+        """Forget the feeds that are deleted, once that is told."""
+        for feed in [feed for feed in self._deleted if self._is_told(feed)]:
+            self._deleted.remove(feed)
+            self.forget(feed)
+
+    def forget(self, feed: str) -> None:
+        """Follow a feed no longer."""
+        self._pattern.sources.pop(feed, None)
+        follower = self._followers.pop(feed, None)
+        if follower is not None:
+            follower.stop()
+
+    def _is_told(self, feed: str) -> bool:
+        return feed not in self._followers or self._followers[feed].is_live

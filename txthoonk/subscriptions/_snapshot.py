@@ -1,0 +1,190 @@
+"""The state of a feed, read while the feed goes on changing.
+
+The order is read with the position: at once, or of a big plain feed in slices, for there every
+event says where its item is then.  The items follow in slices, and each event that comes
+meanwhile is applied.  A slice may be newer than the last event that has come:
+the state counts once all that was told before the last slice was read has arrived.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+
+from txthoonk.errors import FeedDoesNotExist, InvalidInput
+from txthoonk.events import CHANNELS, Event
+from txthoonk.history._reads import read_items, read_snapshot, scored_ids
+from txthoonk.history._recovery import NOWHERE, Position, Step, step
+from txthoonk.protocol._encoding import TEXT
+from txthoonk.protocol._slices import IDS, read_scored
+from txthoonk.subscriptions._decoder import Source
+from txthoonk.subscriptions._feed_state import MISSING, FeedState, State, make_state
+from txthoonk.subscriptions._interfaces import Reader
+
+__all__ = ["Assembly", "Unordered"]
+
+SLICE = 1000  # items in one call, and in one snapshot event
+PAUSE, LONGEST_PAUSE = 0.1, 5.0  # seconds before the state is read again
+ATTEMPTS = 3  # by revisions, while somebody goes on writing without them
+HELD = 100_000  # events that are held until the order is there
+
+
+class Unordered(InvalidInput):
+    """There is no order, hence no state, of a queue or job feed."""
+
+
+class Assembly:
+    """Reads the state of one feed.
+
+    :ivar position: where the state stands.
+    :ivar absent: whether there is no such feed.
+    :ivar held: events that came before the order was there.
+    :ivar left: events at the end that make a state only with those that are to come.
+
+    :param tell: gets the events of the feed as a whole that come meanwhile.
+    """
+
+    def __init__(self, source: Source, reader: Reader, tell: Callable[[Event], object]) -> None:
+        self.position = NOWHERE
+        self._source = source
+        self._reader = reader
+        self._tell = tell
+        self.absent = False
+        self.held: list[Event] = []
+        self.left: list[Event] = []
+        self._state: State | None = None
+        self._whole = True
+        self._broken = False
+        self._pause: Deferred[Any] = succeed(None)
+        self._stopped = False
+        # Whether to go by the messages, as where there is no history.
+        self._by_messages = False
+
+    def live(self, event: Event) -> None:
+        """Take an event."""
+        if event.kind in CHANNELS:
+            self._tell(event)
+            self._broken = self._broken or event.kind != "config"
+        elif self._state is not None:
+            self._apply(self._state, event)
+        elif len(self.held) < HELD:
+            self.held.append(event)
+        else:
+            self._broken = True
+
+    def _apply(self, state: State, event: Event) -> None:
+        what = step(self.position.epoch, self.position.revision, event)
+        if what is Step.DELIVER:
+            if event.revision is not None and not self._by_messages:
+                self.position = Position(event.epoch, event.revision)
+            self._whole = state.apply(self._source.loaded(event)) and not event.more
+            if self._whole:
+                self.left.clear()
+            else:
+                self.left.append(event)
+        elif what is not Step.DROP:
+            self._broken = True
+
+    async def read(self) -> list[list[tuple[str, Any]]]:
+        """Read the state; slices of (id, item), in order.
+
+        :raises Unordered: where the feed is of a type that has no order.
+        """
+        attempts = 1
+        state = await self._attempt()
+        while self._broken and not self._stopped:
+            # Who breaks it may go on and on: that must not keep the server busy.
+            if attempts > 1:
+                self._pause = self._reader.later(min(PAUSE * attempts, LONGEST_PAUSE))
+                await self._pause
+            attempts += 1
+            self._by_messages = attempts > ATTEMPTS
+            state = await self._attempt()
+        items = state.items
+        pairs = [(id_, items[id_]) for id_ in state.order() if items[id_] is not MISSING]
+        return [pairs[first : first + SLICE] for first in range(0, len(pairs), SLICE)] or [[]]
+
+    def stop(self) -> None:
+        """Make no further attempt: nobody wants the state any more."""
+        self._stopped = True
+        self._pause.cancel()
+
+    async def _attempt(self) -> State:
+        self.held, self.left = [], []
+        self._state, self._broken, self._whole = None, False, True
+        self.position = NOWHERE
+        ids, state, done = await self._read_order()
+        self._state = state
+        for event in self.held:
+            self._apply(state, event)
+        self._source.release()
+        self.held = []
+        epoch, top = self.position.epoch, self.position.revision
+        sliced = done < len(ids)
+        while done < len(ids):
+            some = ids[done : done + SLICE]
+            epoch, top, items = await read_items(self._reader.redis, self._source.feed, some)
+            self._fill(state, some[: len(items)], items)
+            done += len(items)
+            if self._broken:
+                return state
+        if sliced or not self._whole:
+            await self._reader.ping()
+        late = epoch != self.position.epoch or top > self.position.revision
+        if self.position.epoch is not None and late:
+            self._broken = True
+        return state
+
+    async def _read_order(self) -> tuple[list[str], State, int]:
+        """Read all ids and the first items; how many these are."""
+        message, passed = self._reader.mark(lambda: self.held.clear())
+        try:
+            return await self._read_order_and(message, passed)
+        except FeedDoesNotExist:
+            self.absent = True
+            self._source.learn(None, "text")
+            return [], FeedState([]), 0
+        finally:
+            passed.addErrback(lambda _: None)
+            passed.cancel()
+
+    async def _read_order_and(
+        self, message: str, passed: Deferred[None]
+    ) -> tuple[list[str], State, int]:
+        redis, channel = self._reader.redis, self._reader.mark_channel
+        found = await read_snapshot(
+            redis, self._source.feed, SLICE, channel, message, self._by_messages
+        )
+        self.absent = False
+        self._source.learn(found.type, found.serializer)
+        if found.verdict == "neither":
+            raise Unordered(
+                f"feed {self._source.feed!r} is of type {found.type!r}: only feeds and sorted "
+                "feeds have a state to give a snapshot of"
+            )
+        if found.epoch is None or self._by_messages:
+            await passed
+        else:
+            self.position = Position(found.epoch, found.top)
+        ids, done = found.ids, len(found.items)
+        if len(ids) == IDS and found.type != "sorted_feed":
+            ids, done = await read_scored(self._read_some_ids), 0
+        state = make_state(found.type, ids)
+        self._fill(state, found.ids[: len(found.items)], found.items)
+        return ids, state, done
+
+    async def _read_some_ids(self, score: str, skipped: int) -> list[str]:
+        """Read a part of a long order; events that come meanwhile are held."""
+        if self._broken or self._stopped:
+            return []
+        command = scored_ids(self._source.feed, score, skipped)
+        some: list[str] = await self._reader.redis.request(command, TEXT)
+        return some
+
+    def _fill(self, state: State, ids: list[str], items: list[str | None]) -> None:
+        for id_, item in zip(ids, items, strict=True):
+            # What an event has brought may be older, but then the newer one is to come.
+            if item is not None and state.items.get(id_) is MISSING:
+                state.items[id_] = self._source.load(id_, item)

@@ -1,0 +1,217 @@
+"""All that Redis holds of one feed, of one moment: for those who check it.
+
+It is read by one transaction, which is sent in one go, so that it may stand between the
+calls of others on the same connection.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import attr
+from twisted.internet.defer import Deferred
+
+from txthoonk.protocol._client import RedisProtocol
+from txthoonk.protocol._encoding import TEXT
+from txthoonk.wire._keys import FEEDS, feed_key, kept_result_key
+
+__all__ = ["PARTS", "Kept", "State", "read_state"]
+
+TRIES = 100  # to read kept results that come and go meanwhile
+
+#: What a feed may own -> the Redis types that it may have.
+PARTS: Mapping[str, tuple[str, ...]] = {
+    "config": ("hash",),
+    "ids": ("list", "zset"),
+    "items": ("hash",),
+    "publishes": ("string",),
+    "idincr": ("string",),
+    "published": ("zset",),
+    "claimed": ("zset",),
+    "cancelled": ("hash",),
+    "stalled": ("set",),
+    "finishes": ("string",),
+    "transit": ("list",),
+    "delivering": ("zset",),
+    "results": ("zset",),
+    "listeners": ("zset",),
+    "claims": ("hash",),
+    "failures": ("hash",),
+    "progress": ("hash",),
+    "delayed": ("zset",),
+    "later": ("hash",),
+    "failed": ("zset",),
+    "workers": ("hash",),
+    "maintained": ("string",),
+    "overdue": ("string",),
+    "revision": ("hash",),
+    "history": ("stream",),
+}
+
+#: Redis type -> the command that reads all of a key, its last words, and what is made of it.
+_READERS: Mapping[str, tuple[str, tuple[str | int, ...], Callable[[Any], Any]]] = {
+    "string": ("GET", (), str),
+    "list": ("LRANGE", (0, -1), list),
+    "set": ("SMEMBERS", (), set),
+    "hash": ("HGETALL", (), lambda flat: dict(_pairs(flat))),
+    "zset": (
+        "ZRANGE",
+        (0, -1, "WITHSCORES"),
+        lambda flat: {member: float(score) for member, score in _pairs(flat)},
+    ),
+    "stream": (
+        "XRANGE",
+        ("-", "+"),
+        lambda entries: [(number, dict(_pairs(fields))) for number, fields in entries],
+    ),
+}
+
+_GLOB = re.compile(r"([\\*?[\]^-])")
+
+
+def _pairs(flat: list[Any]) -> list[tuple[Any, Any]]:
+    return list(zip(flat[::2], flat[1::2], strict=True))
+
+
+@attr.frozen
+class Kept:
+    """The result of a finished job.
+
+    :ivar parts: result and item; None if it is no list.
+    :ivar ttl: how long it is kept still, in milliseconds; -1: for ever.
+    """
+
+    parts: list[str] | None
+    ttl: int
+
+
+@attr.frozen
+class State:
+    """What Redis holds of a feed.
+
+    :ivar name: the feed's name.
+    :ivar registered: whether it is among the feeds.
+    :ivar time: when that was, in milliseconds since 1970 by the server's clock.
+    :ivar types: part, a key of :data:`PARTS` -> Redis type, of the keys that there are.
+    :ivar values: part -> value, of those that have a type that they may have.
+    :ivar kept: id -> the result that is kept.
+    """
+
+    name: str
+    registered: bool = True
+    time: float = 0.0
+    types: Mapping[str, str] = attr.Factory(dict)
+    values: Mapping[str, Any] = attr.Factory(dict)
+    kept: Mapping[str, Kept] = attr.Factory(dict)
+
+    def key(self, part: str) -> str:
+        """Give the key of a part."""
+        return feed_key(part, self.name)
+
+    @property
+    def config(self) -> dict[str, str]:
+        """The configuration."""
+        return self.hash("config")
+
+    @property
+    def type(self) -> str:
+        """The feed's type."""
+        return self.config.get("type", "feed")
+
+    @property
+    def ids(self) -> list[str]:
+        """The ids, in the feed's order."""
+        return list(self.values.get("ids", ()))
+
+    @property
+    def items(self) -> dict[str, str]:
+        """Id -> item."""
+        return self.hash("items")
+
+    def hash(self, part: str) -> dict[str, str]:
+        """Give a hash, empty if it is not there."""
+        return self.values.get(part) or {}
+
+    def scores(self, part: str) -> dict[str, float]:
+        """Give a sorted set: member -> score, in its order."""
+        return self.values.get(part) or {}
+
+    def list(self, part: str) -> list[Any]:
+        """Give a list, or a stream: revision and fields of each entry."""
+        return self.values.get(part) or []
+
+    def set(self, part: str) -> set[str]:
+        """Give a set, empty if it is not there."""
+        return self.values.get(part) or set()
+
+    def count(self, part: str) -> int:
+        """Give a counter; 0 if it is none."""
+        text = self.values.get(part, "0")
+        return int(text) if text.isascii() and text.isdigit() else 0
+
+
+async def read_state(redis: RedisProtocol, name: str) -> State:
+    """Read all that there is of a feed: O(n), and O(k) for all k keys of the database."""
+    ids: list[str] = []
+    state = State(name)
+    for _ in range(TRIES):
+        state, found = await _read(redis, name, ids)
+        # One that expires in between is gone from the answer, but does no harm.
+        if set(found) <= set(ids):
+            break
+        ids = found
+    return state
+
+
+async def _read(redis: RedisProtocol, name: str, kept: list[str]) -> tuple[State, list[str]]:
+    """Read a feed, with the results of some jobs: the state, and of which there are results."""
+    before = kept_result_key(_GLOB.sub(r"\\\1", name), "")
+    commands: list[tuple[str | int, ...]] = [
+        ("SISMEMBER", FEEDS, name),
+        ("TIME",),
+        ("KEYS", f"{before}*"),
+    ]
+    asked = [(part, type_) for part, types in PARTS.items() for type_ in types]
+    commands += [("TYPE", feed_key(part, name)) for part in PARTS]
+    for part, type_ in asked:
+        command, words, _ = _READERS[type_]
+        commands.append((command, feed_key(part, name), *words))
+    for id_ in kept:
+        key = kept_result_key(name, id_)
+        commands += [("LRANGE", key, 0, -1), ("PTTL", key)]
+    registered, (seconds, micro), keys, *rest = await _transaction(redis, commands)
+    # Those of one moment, whatever their types were a moment ago.
+    found = dict(zip(PARTS, rest, strict=False))
+    values = dict(zip(asked, rest[len(PARTS) :], strict=False))
+    state = State(
+        name,
+        bool(registered),
+        int(seconds) * 1000 + int(micro) / 1000,
+        {part: type_ for part, type_ in found.items() if type_ != "none"},
+        {
+            part: _READERS[type_][2](reply)
+            for (part, type_), reply in values.items()
+            if found[part] == type_
+        },
+        _kept(kept, rest[len(PARTS) + len(asked) :]),
+    )
+    return state, [key[len(kept_result_key(name, "")) :] for key in keys]
+
+
+def _kept(ids: list[str], replies: list[Any]) -> dict[str, Kept]:
+    found = {}
+    for id_, (parts, ttl) in zip(ids, _pairs(replies), strict=True):
+        if ttl != -2:  # there is none
+            found[id_] = Kept(None if isinstance(parts, Exception) else parts, ttl)
+    return found
+
+
+async def _transaction(redis: RedisProtocol, commands: list[tuple[str | int, ...]]) -> list[Any]:
+    """Have commands done together: their replies, of which some may be errors."""
+    queued = [redis.request(command, TEXT) for command in (("MULTI",), *commands)]
+    executed: Deferred[list[Any]] = redis.request(("EXEC",), TEXT)
+    for one in queued:
+        one.addErrback(lambda _: None)  # EXEC says so, too
+    return await executed

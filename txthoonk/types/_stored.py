@@ -1,0 +1,148 @@
+"""What feeds have in common whose items stay, in an order: Feed and SortedFeed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred
+
+from txthoonk._support._deferreds import deferring
+from txthoonk.errors import InvalidInput, InvalidType, shown
+from txthoonk.history._reads import ITEMS
+from txthoonk.protocol._encoding import TEXT
+from txthoonk.types._base import BaseFeed, to_text
+from txthoonk.wire._keys import check_id, feed_channel
+from txthoonk.wire._scripts import Script
+
+if TYPE_CHECKING:
+    from txthoonk.client._registry import Publishing
+    from txthoonk.subscriptions._mirror import Mirror
+
+__all__ = ["OrderedFeed"]
+
+SLICE = 1000  # items in one call
+
+
+class OrderedFeed(BaseFeed):
+    """Items that are read by id or by rank, and removed by id.
+
+    :ivar channel_publish: channel that tells of new items.
+    :ivar channel_retract: channel that tells of removed items.
+    """
+
+    _RETRACT: Script
+    _GET_RANGE: Script
+
+    get_id = BaseFeed.get_item
+
+    def __init__(self, pub: Publishing, name: str, serializer: str = "text") -> None:
+        super().__init__(pub, name, serializer)
+        self.channel_publish = feed_channel("publish", name)
+        self.channel_retract = feed_channel("retract", name)
+        self._retract = self._RETRACT.prefix(
+            (*self._keys, self.feed_ids), *self._words, self.channel_retract
+        )
+        self._get_range = self._GET_RANGE.prefix((self.feed_ids, self.feed_items))
+        self._some_items = ITEMS.prefix((self.feed_items, self.feed_revision))
+
+    @deferring
+    def retract(self, id_: str, expect: int | None = None) -> Deferred[bool]:
+        """Remove an item.
+
+        :param expect: the revision that the item must have; None: any.  See
+            :meth:`get_item`.
+        :return: fires True if it was there; fails with
+            :class:`~txthoonk.errors.FeedDoesNotExist`, and with *expect* with
+            :class:`~txthoonk.errors.Conflict` if the item has changed or is gone, or
+            :class:`~txthoonk.errors.NoHistory`.
+        """
+        id_ = check_id(id_)
+        command = (*self._retract, id_, self._expectation(expect))
+        retracted = self.pub.redis.call(self._RETRACT, command, TEXT)
+        return retracted.addCallback(self._retracted, id_)
+
+    def _retracted(self, reply: Any, id_: str) -> bool:
+        return bool(self._unless_conflict(reply, id_))
+
+    @deferring
+    def mirror(self) -> Deferred[Mirror]:
+        """Keep a copy of the feed in this process, where its publisher is a ``Thoonk``.
+
+        :return: fires a :class:`~txthoonk.mirror.Mirror` that has the feed's items; fails
+            with :class:`~txthoonk.errors.InvalidInput` on another publisher.
+        """
+        mirror = getattr(self.pub, "mirror", None)
+        if mirror is None:
+            raise InvalidInput(
+                "a mirror needs a subscriber beside the publisher: open the feed with Thoonk"
+            )
+        mirrored: Deferred[Mirror] = mirror(self)
+        return mirrored
+
+    @deferring
+    def get_all(self) -> Deferred[dict[str, Any]]:
+        """Read all items, in their order: O(n) for n items.
+
+        Up to 1,000 items, if they are not more than a megabyte, are those of one moment.  Of
+        more the items are read in slices, so that others get their turn in between: one that is
+        published, edited or retracted meanwhile may be missing, or be the earlier one; all
+        others are there, once.  A mirror or a snapshot of a feed with a history is of one
+        moment, however many there are.
+
+        :return: fires a dict id -> item; fails like :meth:`get_item`.
+        """
+        return Deferred.fromCoroutine(self._get_all())
+
+    async def _get_all(self) -> dict[str, Any]:
+        command = (*self._get_range, 0, SLICE - 1, 1)
+        ids, items = await self.pub.redis.call(self._GET_RANGE, command, self._encoding)
+        if len(items) == len(ids) < SLICE:
+            return dict(self._pairs((ids, items)))
+        ids = await self.get_ids()
+        found: dict[str, Any] = {}
+        while ids:
+            items = await self._read_some(ids[:SLICE])
+            if not items:
+                raise ValueError(f"no items of {len(ids)} ids")
+            found.update(self._pairs((ids[: len(items)], items)))
+            del ids[: len(items)]
+        return found
+
+    def _read_some(self, ids: list[str]) -> Deferred[list[Any]]:
+        """Read items of ids: of the first only, if they are big."""
+        read = self.pub.redis.call(ITEMS, (*self._some_items, *ids), self._encoding)
+        return read.addCallback(lambda reply: reply[2])
+
+    @deferring
+    def get_range(self, start: int, stop: int) -> Deferred[list[tuple[str, Any]]]:
+        """Read items of one moment by their rank, 0 being the first: O(m) for m items.
+
+        It is one step, during which Redis does nothing else: ask for some thousand at the most.
+
+        :param start: the first rank; a negative one counts from the end.
+        :param stop: the last rank, included; a negative one counts from the end.
+        :return: fires a list of (id, item), in their order; fails like
+            :meth:`get_item`.
+        """
+        for rank in (start, stop):
+            if type(rank) is not int:
+                raise InvalidType(
+                    f"a rank must be an int, not {type(rank).__name__}: {shown(rank)}"
+                )
+        command = (*self._get_range, start, stop, 0)
+        read = self.pub.redis.call(self._GET_RANGE, command, self._encoding)
+        return read.addCallback(self._pairs)
+
+    def get_ids(self) -> Deferred[list[str]]:
+        """Read the ids, in their order."""
+        raise NotImplementedError
+
+    def _pairs(self, reply: Sequence[Sequence[Any]]) -> list[tuple[str, Any]]:
+        ids, items = reply
+        ids = [to_text(id_) if isinstance(id_, bytes) else id_ for id_ in ids]
+        if None in items:
+            # An id without an item is what a writer left that died between two writes.
+            whole = [pair for pair in zip(ids, items, strict=True) if pair[1] is not None]
+            ids, items = zip(*whole, strict=True) if whole else ((), ())
+        return list(zip(ids, map(self._load, items, ids), strict=True))
