@@ -15,7 +15,7 @@ from twisted.internet import error
 from twisted.python.reflect import safe_repr
 
 if TYPE_CHECKING:
-    from txthoonk.wire._job_records import JobFailure
+    from txthoonk._values import JobFailure
 
 __all__ = [
     "AuthenticationError",

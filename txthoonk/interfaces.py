@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
-
-if TYPE_CHECKING:
-    from txthoonk.client._registry import Publishing
+from typing import Any, Protocol
 
 __all__ = ["FeedType", "Serializer"]
 
@@ -40,5 +37,11 @@ class FeedType(Protocol):
     Its feeds keep to the contract's keys, so that ``delete_feed`` finds them all.
     """
 
-    def __call__(self, pub: Publishing, name: str, serializer: str = "text") -> Any:
-        """Make the object for the feed *name*; nothing is sent to Redis."""
+    def __call__(self, pub: Any, name: str, serializer: str = "text") -> Any:
+        """Make the object for the feed *name*; nothing is sent to Redis.
+
+        :param pub: the publisher that opens the feed, a
+            :class:`~txthoonk.client.ThoonkPub` or a :class:`~txthoonk.service.Thoonk`.
+        :param name: the name of the feed.
+        :param serializer: the name of its serializer.
+        """

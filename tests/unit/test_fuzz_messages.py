@@ -23,6 +23,7 @@ from tests.unit.fuzzing import (
 )
 from tests.unit.keepers import KeeperTestCase, notice
 from tests.unit.wire import outcome, plug, resp
+from txthoonk._values import Progress
 from txthoonk.client._subscriber import ThoonkSub
 from txthoonk.errors import InvalidItem
 from txthoonk.events import (
@@ -35,7 +36,7 @@ from txthoonk.events import (
 )
 from txthoonk.protocol import RedisSubscriber
 from txthoonk.subscriptions._decoder import Source
-from txthoonk.wire._job_records import Progress, load_progress
+from txthoonk.wire._job_records import load_progress
 
 BIG = ESCAPES + "x" * 10_000_000
 DONE = st.sampled_from(["1", "1e400", "NaN", "-1"]).map('{{"done": {}}}'.format)

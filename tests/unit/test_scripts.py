@@ -28,11 +28,12 @@ from txthoonk.client import ThoonkPub
 from txthoonk.consumers._heartbeat import Renewal
 from txthoonk.errors import _SCRIPT_CODES, ThoonkError
 from txthoonk.history._reads import compare, read_items, read_snapshot
+from txthoonk.job._recoverer import JobPass
 from txthoonk.job._results import _Calls
 from txthoonk.monitoring._inspector import read_overview
 from txthoonk.protocol import Redis
 from txthoonk.types import Claim, Feed, Job, Queue, SortedFeed, _job_state
-from txthoonk.types._recoverer import JobPass, Pass
+from txthoonk.types._recoverer import Pass
 from txthoonk.wire._scripts import ScriptError, assemble, load
 from txthoonk.worker._schedule import _Unknown
 

@@ -9,8 +9,9 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.unit.wire import outcome
-from txthoonk.connections._servers import INSIST, STAY, Server, Servers, server_of
+from txthoonk.connections._servers import INSIST, STAY, Servers
 from txthoonk.errors import ClusterNotSupported, ConnectionLost, ResponseError, WrongServer
+from txthoonk.protocol._server_info import Server, server_of
 from txthoonk.wire._scripts import load
 
 REPLICA = "role:slave\r\nmaster_host:10.0.0.2\r\nmaster_port:6380\r\nslave_read_only:1\r\n"

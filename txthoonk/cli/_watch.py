@@ -9,6 +9,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults
 
+from txthoonk._values import Progress
 from txthoonk.cli._common import CommandError, publisher
 from txthoonk.cli._output import OutputError, flush, say, show
 from txthoonk.connections._url import Target
@@ -17,7 +18,6 @@ from txthoonk.events import Event
 from txthoonk.service import Thoonk
 from txthoonk.subscriptions import Subscription
 from txthoonk.wire._glob import glob_matcher, is_pattern
-from txthoonk.wire._job_records import Progress
 
 __all__ = ["as_json", "as_text", "watch"]
 

@@ -60,8 +60,18 @@ class Publishing:
     waiting_room: WaitingRoom
     _uuid: str
     _feedtypes: set[str]
-    #: Services that work on its connections, and so must be stopped before these are.
     _services: set[Service]
+
+    def attach(self, service: Service) -> None:
+        """Have a service that uses this publisher stopped before its connections close.
+
+        :param service: is stopped by ``close`` and ``stopService``.
+        """
+        self._services.add(service)
+
+    def detach(self, service: Service) -> None:
+        """Forget a service given to :meth:`attach`; an unknown one is ignored."""
+        self._services.discard(service)
 
     def register_feedtype(self, name: str, cls: FeedType) -> None:
         """Make ``pub.<name>(feed_name, config=None)`` open feeds of a type of your own.

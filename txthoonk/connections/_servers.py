@@ -15,15 +15,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import attr
 from twisted.logger import Logger
 
 from txthoonk.errors import ClusterNotSupported, ConnectionLost, ResponseError, WrongServer
 from txthoonk.protocol._client import RedisProtocol
+from txthoonk.protocol._server_info import Server, server_of
 from txthoonk.protocol._transient import needs_another_server
 from txthoonk.wire._scripts import Script
 
-__all__ = ["Server", "Servers", "server_of"]
+__all__ = ["Servers"]
 
 # Seconds for which a replica is no place to connect to, after one has refused to write: the
 # name will lead to the new master soon.  Then reading goes on there.
@@ -33,40 +33,6 @@ STAY = 15.0
 
 # Scripts that read, and would note on the way where a history stands.
 _READING = "history/"
-
-
-@attr.frozen
-class Server:
-    """What a server says of itself.
-
-    :ivar run_id: which process it is; empty if it does not say.
-    :ivar replica_of: host and port of the master of one that cannot be written to, else empty.
-    :ivar cluster: whether it is a node of a Redis Cluster.
-    :ivar evicts: its ``maxmemory-policy``, if that lets it remove keys, else empty.
-    """
-
-    run_id: str
-    replica_of: str = ""
-    cluster: bool = False
-    evicts: str = ""
-
-
-def server_of(info: str) -> Server:
-    """Read a reply of INFO."""
-    fields = dict(line.split(":", 1) for line in info.splitlines() if ":" in line)
-    replica = fields.get("role") == "slave" and fields.get("slave_read_only") != "0"
-    policy = fields.get("maxmemory_policy", "noeviction")
-    bounded = fields.get("maxmemory", "0") != "0"
-    return Server(
-        run_id=fields.get("run_id", ""),
-        replica_of="{master_host}:{master_port}".format_map(
-            {"master_host": "?", "master_port": "?", **fields}
-        )
-        if replica
-        else "",
-        cluster=fields.get("cluster_enabled") == "1",
-        evicts=policy if bounded and policy != "noeviction" else "",
-    )
 
 
 class Servers:

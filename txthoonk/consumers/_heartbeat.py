@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.internet.defer import Deferred
@@ -20,8 +20,7 @@ from txthoonk.wire._keys import CONFFEED
 from txthoonk.wire._scripts import load
 
 if TYPE_CHECKING:
-    from txthoonk.client._registry import Publishing
-    from txthoonk.types import Claim, Job
+    from txthoonk.consumers._interfaces import HeldClaim, JobKeys, Publisher
 
 __all__ = ["Renewal", "Renewed", "renewal_of"]
 
@@ -35,26 +34,28 @@ MOST_FEEDS = 100
 FORGOTTEN = 60_000  # milliseconds after which a worker that says nothing is forgotten
 
 
-Part = list[tuple["Renewed", str, list["Claim"]]]
+Part = list[tuple["Renewed", str, Sequence["HeldClaim"]]]
 
 
 class Renewed(Protocol):
     """Whose claims are renewed: a worker's, on one feed.
 
-    :ivar job: the feed.
     :ivar number: tells it from others of the same process.
     """
 
-    job: Job
     number: int
 
-    def claims(self) -> list[Claim]:
+    @property
+    def job(self) -> JobKeys:
+        """The feed."""
+
+    def claims(self) -> Sequence[HeldClaim]:
         """Give the claims to renew."""
 
     def about(self) -> str:
         """Give what to tell of the worker, as JSON."""
 
-    def lost(self, claim: Claim) -> None:
+    def lost(self, claim: HeldClaim) -> None:
         """Learn that a job is not claimed by that any more."""
 
     def learn_timeout(self, seconds: float) -> None:
@@ -66,7 +67,7 @@ class Renewal:
 
     _log = Logger()
 
-    def __init__(self, pub: Publishing, reactor: Any) -> None:
+    def __init__(self, pub: Publisher, reactor: Any) -> None:
         keep_steady(reactor)
         self._pub = pub
         self._reactor = reactor
@@ -216,7 +217,7 @@ def _parts(some: Iterable[Renewed]) -> Iterator[Part]:
         yield part
 
 
-def renewal_of(pub: Publishing, reactor: Any) -> Renewal:
+def renewal_of(pub: Publisher, reactor: Any) -> Renewal:
     """Give the one of a publisher."""
     room = pub.waiting_room
     if room.renewal is None:

@@ -54,8 +54,8 @@ from txthoonk.protocol._encoding import TEXT
 from txthoonk.protocol._transient import passes, serves
 
 if TYPE_CHECKING:
-    from txthoonk.client._registry import Publishing
     from txthoonk.consumers._heartbeat import Renewal
+    from txthoonk.consumers._interfaces import Publisher
 
 __all__ = ["WaitingRoom"]
 
@@ -124,7 +124,7 @@ class WaitingRoom:
 
     def __init__(
         self,
-        pub: Publishing,
+        pub: Publisher,
         reactor: Any,
         endpoint: IStreamClientEndpoint | None,
         *,

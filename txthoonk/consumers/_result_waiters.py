@@ -30,7 +30,7 @@ from twisted.python.failure import Failure
 
 from txthoonk._support._deferreds import deferring
 from txthoonk.channels._dispatcher import Handler
-from txthoonk.client._subscriber import ThoonkSub
+from txthoonk.channels._subscriber import ChannelSubscriber
 from txthoonk.consumers._patience import Retry
 from txthoonk.errors import (
     ConnectionLost,
@@ -69,7 +69,7 @@ _GONE = [b"gone"]
 _UNFINISHED = (b"active", b"stalled")
 
 
-class ResultSub(ThoonkSub):
+class ResultSub(ChannelSubscriber):
     """The subscriber of those who wait; it tells when its connection is lost."""
 
     def __init__(

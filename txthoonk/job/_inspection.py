@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred
 
 from txthoonk._support._deferreds import deferring
+from txthoonk._values import JobFailure, Progress
 from txthoonk.errors import InvalidInput, InvalidItem, shown
 from txthoonk.job._keys import JobBase
 from txthoonk.protocol._encoding import TEXT
 from txthoonk.protocol._slices import read_ids, scan
-from txthoonk.wire._job_records import JobFailure, Progress, load_failure, load_progress
+from txthoonk.wire._job_records import load_failure, load_progress
 from txthoonk.wire._keys import check_id
 from txthoonk.wire._scripts import load
 
 if TYPE_CHECKING:
-    from txthoonk.client._registry import Publishing
+    from txthoonk.consumers._interfaces import Publisher
 
 __all__ = ["JobState"]
 
@@ -43,7 +44,7 @@ _COUNTS = ("available", "claimed", "stalled", "publishes", "finishes")
 class JobState(JobBase):
     """What is known of jobs; see :class:`txthoonk.types.Job`."""
 
-    def __init__(self, pub: Publishing, name: str, serializer: str = "text") -> None:
+    def __init__(self, pub: Publisher, name: str, serializer: str = "text") -> None:
         super().__init__(pub, name, serializer)
         both = (self.feed_items, self.feed_later)
         self._item = _ITEM.prefix(both)

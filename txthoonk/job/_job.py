@@ -15,18 +15,18 @@ from txthoonk._support._threads import check_thread
 from txthoonk.consumers._get_queue import Scripts
 from txthoonk.errors import InvalidInput, InvalidType, shown
 from txthoonk.job._claim import NO_RESULT, Claim
+from txthoonk.job._recoverer import JobPass
 from txthoonk.job._results import JobResults
 from txthoonk.protocol._encoding import TEXT
 from txthoonk.types._base import to_text
 from txthoonk.types._bulk import Progressed, put_many, with_ids
-from txthoonk.types._recoverer import JobPass
 from txthoonk.wire._checks import check_seconds, check_time
 from txthoonk.wire._job_records import dump_failure, dump_progress
 from txthoonk.wire._keys import FEEDS, check_id, new_id
 from txthoonk.wire._scripts import Script, load
 
 if TYPE_CHECKING:
-    from txthoonk.client._registry import Publishing
+    from txthoonk.consumers._interfaces import Publisher
 
 __all__ = ["NO_RESULT", "Claim", "Job"]
 
@@ -71,7 +71,7 @@ class Job(JobResults):
     :ivar channel_progress: channel that tells how far jobs are: id, JSON.
     """
 
-    def __init__(self, pub: Publishing, name: str, serializer: str = "text") -> None:
+    def __init__(self, pub: Publisher, name: str, serializer: str = "text") -> None:
         super().__init__(pub, name, serializer)
         self._prepare_puts()
         self._prepare_ends()

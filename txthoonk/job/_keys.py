@@ -12,14 +12,14 @@ from txthoonk.consumers._deadlines import MOST, Timekeeper
 from txthoonk.consumers._pool import WaitingRoom
 from txthoonk.errors import JobNotClaimed
 from txthoonk.job._claim import Claim
+from txthoonk.job._recoverer import JobPass
 from txthoonk.protocol._encoding import TEXT
-from txthoonk.types._recoverer import JobPass
 from txthoonk.types._taken import TakenFeed
 from txthoonk.wire._keys import check_id, feed_channel, feed_key, job_finish_channel
 from txthoonk.wire._scripts import Script, load
 
 if TYPE_CHECKING:
-    from txthoonk.client._registry import Publishing
+    from txthoonk.consumers._interfaces import Publisher
 
 __all__ = ["JobBase"]
 
@@ -33,7 +33,7 @@ class JobBase(TakenFeed):
     _KIND = "job"
     _RESTORE = "LPUSH"
 
-    def __init__(self, pub: Publishing, name: str, serializer: str = "text") -> None:
+    def __init__(self, pub: Publisher, name: str, serializer: str = "text") -> None:
         super().__init__(pub, name, serializer)
         self.feed_published = feed_key("published", name)
         self.feed_cancelled = feed_key("cancelled", name)

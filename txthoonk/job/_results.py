@@ -23,7 +23,7 @@ from txthoonk.wire._keys import check_id, ended_channel, kept_result_key
 from txthoonk.wire._scripts import load
 
 if TYPE_CHECKING:
-    from txthoonk.client._registry import Publishing
+    from txthoonk.consumers._interfaces import Publisher
 
 __all__ = ["JobResults"]
 
@@ -39,7 +39,7 @@ class JobResults(JobState):
 
     NO_RESULT: ClassVar[object] = NO_RESULT
 
-    def __init__(self, pub: Publishing, name: str, serializer: str = "text") -> None:
+    def __init__(self, pub: Publisher, name: str, serializer: str = "text") -> None:
         super().__init__(pub, name, serializer)
         self._finish_keys = (
             *(*self._keys, self.feed_ids, self.feed_claimed, self.feed_cancelled),

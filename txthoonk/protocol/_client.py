@@ -40,7 +40,7 @@ from txthoonk.protocol._transient import FULL, needs_another_server
 from txthoonk.wire._scripts import Script
 
 if TYPE_CHECKING:
-    from txthoonk.connections._servers import Server
+    from txthoonk.protocol._server_info import Server
 
 __all__ = ["RedisProtocol", "Waiting"]
 

@@ -26,8 +26,9 @@ from txthoonk._support._deferreds import also, deferring
 from txthoonk._support._restartable import StoppingService
 from txthoonk._support._threads import check_thread
 from txthoonk.channels._dispatcher import Handler
+from txthoonk.channels._subscriber import check_handler
 from txthoonk.client._registry import Publishing
-from txthoonk.client._subscriber import ThoonkSub, check_handler
+from txthoonk.client._subscriber import ThoonkSub
 from txthoonk.connections._keepalive import HEALTH, PONG_TIMEOUT, REPLY_TIMEOUT, text_of
 from txthoonk.connections._offline_queue import SteadyRedis
 from txthoonk.connections._reconnecting import Connection, back_off

@@ -10,9 +10,25 @@ from twisted.internet.defer import Deferred
 from txthoonk.events import Event
 from txthoonk.protocol import Redis
 
-__all__ = ["Reader", "Restraint", "Taker"]
+__all__ = ["Named", "Reader", "Restraint", "Subscriber", "Taker"]
 
 LOOKS, WINDOW = 20, 0.1  # so many looks in so many seconds
+
+
+class Named(Protocol):
+    """A feed.
+
+    :ivar name: its name.
+    """
+
+    name: str
+
+
+class Subscriber(Protocol):
+    """What a mirror subscribes with."""
+
+    def subscribe(self, feed: str, handler: Any, *, snapshot: bool) -> Deferred[Any]:
+        """Subscribe to the events of one feed."""
 
 
 class Reader(Protocol):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
@@ -13,11 +13,8 @@ from txthoonk._support._threads import check_thread
 from txthoonk.errors import SubscriptionEnded
 from txthoonk.events import Event
 from txthoonk.subscriptions._feed_state import FeedState, State, make_state
+from txthoonk.subscriptions._interfaces import Named, Subscriber
 from txthoonk.subscriptions._subscription import Subscription
-
-if TYPE_CHECKING:
-    from txthoonk.service import Thoonk
-    from txthoonk.types._base import BaseFeed
 
 __all__ = ["Change", "Mirror"]
 
@@ -40,7 +37,7 @@ class Mirror(Mapping[str, Any]):
 
     _log = Logger()
 
-    def __init__(self, thoonk: Thoonk, name: str) -> None:
+    def __init__(self, thoonk: Subscriber, name: str) -> None:
         """Make the object; ``mirror`` does that."""
         self.name = name
         self.revision: int | None = None
@@ -182,7 +179,7 @@ class Mirror(Mapping[str, Any]):
             self._first.errback(reason)
 
 
-def follow(thoonk: Thoonk, feed: BaseFeed | str) -> Deferred[Mirror]:
+def follow(thoonk: Subscriber, feed: Named | str) -> Deferred[Mirror]:
     """Make a mirror; fires it once it has the feed's items."""
     mirror = Mirror(thoonk, feed if isinstance(feed, str) else feed.name)
 

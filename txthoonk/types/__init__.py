@@ -1,12 +1,12 @@
 """The types of feeds."""
 
+from txthoonk._values import JobFailure, Progress
 from txthoonk.job._claim import ThreadClaim
 from txthoonk.job._job import Claim, Job
 from txthoonk.types.feed import Feed
 from txthoonk.types.python_queue import PythonQueue
 from txthoonk.types.queue import Queue
 from txthoonk.types.sorted_feed import SortedFeed
-from txthoonk.wire._job_records import JobFailure, Progress
 
 __all__ = [
     "Claim",

@@ -24,7 +24,7 @@ from txthoonk.wire._feed_config import Config
 from txthoonk.wire._keys import check_id, check_name, feed_channel, feed_key
 
 if TYPE_CHECKING:
-    from txthoonk.client._registry import Publishing
+    from txthoonk.consumers._interfaces import Publisher
 
 __all__ = ["BaseFeed", "to_text"]
 
@@ -52,7 +52,7 @@ class BaseFeed:
     #: The kinds of events that the contract has channels for.
     _KINDS: ClassVar[tuple[str, ...]] = tuple(ITEM_KINDS)
 
-    def __init__(self, pub: Publishing, name: str, serializer: str = "text") -> None:
+    def __init__(self, pub: Publisher, name: str, serializer: str = "text") -> None:
         """Make the object; nothing is sent to Redis, so the feed need not exist.
 
         :param serializer: as the feed's configuration has it.  The methods of

@@ -16,7 +16,7 @@ from txthoonk.wire._keys import check_id, feed_channel
 from txthoonk.wire._scripts import Script
 
 if TYPE_CHECKING:
-    from txthoonk.client._registry import Publishing
+    from txthoonk.consumers._interfaces import Publisher
     from txthoonk.subscriptions._mirror import Mirror
 
 __all__ = ["OrderedFeed"]
@@ -36,7 +36,7 @@ class OrderedFeed(BaseFeed):
 
     get_id = BaseFeed.get_item
 
-    def __init__(self, pub: Publishing, name: str, serializer: str = "text") -> None:
+    def __init__(self, pub: Publisher, name: str, serializer: str = "text") -> None:
         super().__init__(pub, name, serializer)
         self.channel_publish = feed_channel("publish", name)
         self.channel_retract = feed_channel("retract", name)

@@ -22,7 +22,7 @@ from txthoonk.wire._keys import feed_key, new_id
 from txthoonk.wire._scripts import load
 
 if TYPE_CHECKING:
-    from txthoonk.client._registry import Publishing
+    from txthoonk.consumers._interfaces import Publisher
 
 __all__ = ["TakenFeed"]
 
@@ -49,7 +49,7 @@ class TakenFeed(BaseFeed):
     #: Where maintenance puts back what was lost: LPUSH: at the end, RPUSH: in front.
     _RESTORE: ClassVar[str]
 
-    def __init__(self, pub: Publishing, name: str, serializer: str = "text") -> None:
+    def __init__(self, pub: Publisher, name: str, serializer: str = "text") -> None:
         super().__init__(pub, name, serializer)
         self.feed_transit = feed_key("transit", name)
         self.feed_delivering = feed_key("delivering", name)

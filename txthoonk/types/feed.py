@@ -15,7 +15,7 @@ from txthoonk.wire._keys import check_id, feed_channel, new_id
 from txthoonk.wire._scripts import load
 
 if TYPE_CHECKING:
-    from txthoonk.client._registry import Publishing
+    from txthoonk.consumers._interfaces import Publisher
 
 __all__ = ["Feed"]
 
@@ -37,7 +37,7 @@ class Feed(OrderedFeed):
     _RETRACT = load("feed/retract")
     _GET_RANGE = load("feed/get_range")
 
-    def __init__(self, pub: Publishing, name: str, serializer: str = "text") -> None:
+    def __init__(self, pub: Publisher, name: str, serializer: str = "text") -> None:
         super().__init__(pub, name, serializer)
         self.channel_edit = feed_channel("edit", name)
         self._publish = _PUBLISH.prefix(

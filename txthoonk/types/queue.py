@@ -16,7 +16,7 @@ from txthoonk.wire._keys import FEEDS, new_id
 from txthoonk.wire._scripts import load
 
 if TYPE_CHECKING:
-    from txthoonk.client._registry import Publishing
+    from txthoonk.consumers._interfaces import Publisher
 
 __all__ = ["Queue"]
 
@@ -36,7 +36,7 @@ class Queue(TakenFeed):
     _KIND = "queue"
     _RESTORE = "RPUSH"
 
-    def __init__(self, pub: Publishing, name: str, serializer: str = "text") -> None:
+    def __init__(self, pub: Publisher, name: str, serializer: str = "text") -> None:
         super().__init__(pub, name, serializer)
         to_put = _PUT.prefix((*self._keys, self.feed_ids), *self._words)
         self._put = {push: (*to_put, push) for push in self._PUSHES}

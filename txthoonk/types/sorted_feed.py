@@ -15,7 +15,7 @@ from txthoonk.wire._keys import check_id, feed_channel, feed_key
 from txthoonk.wire._scripts import load
 
 if TYPE_CHECKING:
-    from txthoonk.client._registry import Publishing
+    from txthoonk.consumers._interfaces import Publisher
 
 __all__ = ["SortedFeed"]
 
@@ -83,7 +83,7 @@ class SortedFeed(OrderedFeed):
     _RETRACT = load("sorted_feed/retract")
     _GET_RANGE = load("sorted_feed/get_range")
 
-    def __init__(self, pub: Publishing, name: str, serializer: str = "text") -> None:
+    def __init__(self, pub: Publisher, name: str, serializer: str = "text") -> None:
         super().__init__(pub, name, serializer)
         self.feed_id_incr = feed_key("idincr", name)
         self.channel_position = feed_channel("position", name)

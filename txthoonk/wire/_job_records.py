@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import Any, NamedTuple
+from typing import Any
 
-import attr
 from twisted.python.failure import Failure
 
+from txthoonk._values import JobFailure, Progress
 from txthoonk.errors import InvalidInput, InvalidItem, InvalidType, shown
 
 __all__ = [
-    "JobFailure",
-    "Progress",
     "dump_failure",
     "dump_progress",
     "load_failure",
@@ -21,27 +19,6 @@ __all__ = [
 
 MOST_TRACEBACK = 10_000  # characters of a traceback that are kept: the last ones
 MOST_MESSAGE = 2_000  # characters of a message that are kept: the first ones
-
-
-@attr.frozen
-class JobFailure:
-    """The last failure of a job.
-
-    :ivar id: the job's id.
-    :ivar type: the name of the error's class; ``Timeout`` if the claim was not renewed, and
-        ``Stall`` if a worker gave the job up by itself.
-    :ivar message: the error's text.
-    :ivar traceback: where it was raised, as text; empty if that is not known.
-    :ivar count: how many claims of the job have failed with this one.
-    :ivar time: when it failed by the server's clock, in seconds since 1970.
-    """
-
-    id: str
-    type: str
-    message: str
-    traceback: str
-    count: int
-    time: float
 
 
 def dump_failure(error: Failure | BaseException | str) -> str:
@@ -74,19 +51,6 @@ def load_failure(id_: str, text: str) -> JobFailure:
         return JobFailure(id_, type_, message, traceback, int(count), float(time) / 1000)
     except (ValueError, AttributeError, RecursionError):
         return JobFailure(id_, "", text, "", 0, 0.0)
-
-
-class Progress(NamedTuple):
-    """How far a job is.
-
-    :ivar done: how much is done.
-    :ivar total: of how much; None if that is not known.
-    :ivar note: what is being done, in words; None: not said.
-    """
-
-    done: float
-    total: float | None = None
-    note: str | None = None
 
 
 def dump_progress(done: float, total: float | None, note: str | None) -> str:

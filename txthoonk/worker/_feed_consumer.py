@@ -21,6 +21,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txthoonk._support._rate_limit import LogLimit
+from txthoonk.consumers._interfaces import HeldClaim
 from txthoonk.consumers._patience import Retry
 from txthoonk.errors import (
     ConnectionLost,
@@ -391,7 +392,7 @@ class Pump:
         """Give what to tell of the worker."""
         return json.dumps(self._worker.about)
 
-    def lost(self, claim: Claim) -> None:
+    def lost(self, claim: HeldClaim) -> None:
         """Learn that a job is not claimed by that any more."""
         if self.schedule.lose(self, claim):
             self.job._claims.lost(claim.id, claim.token)

@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 
 from txthoonk._support._deferreds import MISFITS
 from txthoonk._support._threads import check_thread
-from txthoonk.client._registry import Publishing
+from txthoonk.consumers._interfaces import Publisher
 from txthoonk.errors import (
     FeedDoesNotExist,
     FeedTypeMismatch,
@@ -60,7 +60,7 @@ class Maintenance(Service):
 
     def __init__(
         self,
-        thoonk: Publishing,
+        thoonk: Publisher,
         feeds: Iterable[FeedOrName] | FeedOrName | None = None,
         interval: float = 30.0,
         reactor: Any = None,
@@ -88,7 +88,7 @@ class Maintenance(Service):
         if self.running:
             return
         super().startService()  # type: ignore[no-untyped-call]
-        self._pub._services.add(self)
+        self._pub.attach(self)
         self._schedule(0.0)
 
     def stopService(self) -> Deferred[None]:
@@ -99,7 +99,7 @@ class Maintenance(Service):
         check_thread()
         if self.running:
             super().stopService()  # type: ignore[no-untyped-call]
-            self._pub._services.discard(self)
+            self._pub.detach(self)
             timer, self._timer = self._timer, None
             if timer is not None:
                 timer.cancel()

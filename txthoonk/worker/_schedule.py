@@ -22,7 +22,7 @@ from txthoonk.wire._scripts import load
 from txthoonk.worker._fair_share import Shares
 
 if TYPE_CHECKING:
-    from txthoonk.client._registry import Publishing
+    from txthoonk.consumers._interfaces import HeldClaim, Publisher
     from txthoonk.types import Claim
     from txthoonk.worker._feed_consumer import Pump
 
@@ -42,7 +42,7 @@ MOST_UNWATCHED = 10
 class _Unknown:
     """Feeds of one publisher of which it is not known whether they have jobs."""
 
-    def __init__(self, schedule: Schedule, pub: Publishing) -> None:
+    def __init__(self, schedule: Schedule, pub: Publisher) -> None:
         self._schedule = schedule
         self._pub = pub
         self._pumps: dict[Pump, None] = {}  # those first that were looked at longest ago
@@ -116,7 +116,7 @@ class Schedule:
         self._shares: Shares[Pump] = Shares(MOST)
         self._speaking: dict[Pump, None] = {}  # those that have something to say
         self._empty: dict[Pump, None] = {}  # those that were found empty just now
-        self._unknown: dict[Publishing, _Unknown] = {}
+        self._unknown: dict[Publisher, _Unknown] = {}
         self._watching: dict[Pump, None] = {}  # those first that have watched for longest
         self._timer: IDelayedCall | None = None
 
@@ -210,7 +210,7 @@ class Schedule:
         self._forget(pump, 1)
         return claim
 
-    def lose(self, pump: Pump, claim: Claim) -> bool:
+    def lose(self, pump: Pump, claim: HeldClaim) -> bool:
         """Forget one that was lost; whether it was here."""
         for index, one in enumerate(pump.unbegun):
             if one is claim:

@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 from txthoonk._support._deferreds import begun
 from txthoonk._support._restartable import StoppingService
 from txthoonk.consumers._heartbeat import renewal_of
+from txthoonk.consumers._interfaces import HeldClaim
 from txthoonk.errors import InvalidInput, InvalidType, ThoonkError, readable, shown
 from txthoonk.job._claim import NO_RESULT, ThreadClaim
 from txthoonk.service import Thoonk
@@ -206,7 +207,7 @@ class Worker(StoppingService):
 
     def _begin(self) -> None:
         if self._thoonk is not None:
-            self._thoonk._services.add(self)
+            self._thoonk.attach(self)
         if self._in_thread:
             name = f"worker {self.about['name']}"
             self._pool = Pool(self._reactor, self.concurrency, name, self._soon)
@@ -223,7 +224,7 @@ class Worker(StoppingService):
     def _opened(self, job: Job, schedule: Schedule, weight: float) -> None:
         pump = Pump(self, schedule, job, weight)
         self._pumps.append(pump)
-        job.pub._services.add(self)
+        job.pub.attach(self)
         renewal_of(job.pub, self._reactor).add(pump)
         if self._maintained:
             maintenance = Maintenance(job.pub, [job.name], reactor=self._reactor)
@@ -263,7 +264,7 @@ class Worker(StoppingService):
         self._pumps.clear()
         self._runs.clear()
         if self._thoonk is not None:
-            self._thoonk._services.discard(self)
+            self._thoonk.detach(self)
         maintenance, self._maintenance = self._maintenance, []
         for service in maintenance:
             await service.stopService()
@@ -304,7 +305,7 @@ class Worker(StoppingService):
             )
             timeout = 0.0
         pump.end()
-        pump.job.pub._services.discard(self)
+        pump.job.pub.detach(self)
         ended = renewal_of(pump.job.pub, self._reactor).remove(pump)
         with suppress(ThoonkError, TimeoutError):  # it is forgotten soon by itself
             await ended.addTimeout(timeout, self._reactor)
@@ -443,7 +444,7 @@ class Worker(StoppingService):
                 self._log.failure("error while a handler was cancelled")
                 self._leave(run)
 
-    def _lost(self, pump: Pump, claim: Claim) -> None:
+    def _lost(self, pump: Pump, claim: HeldClaim) -> None:
         for run in list(pump.runs):
             if run.claim is claim and not run.over:
                 self._log.warn(

@@ -1,0 +1,109 @@
+"""A subscriber that calls handlers for what is published on channels, over one connection."""
+
+from __future__ import annotations
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import ITransport
+from twisted.python.failure import Failure
+
+from txthoonk._support._deferreds import deferring
+from txthoonk._support._threads import check_thread
+from txthoonk.channels._dispatcher import Dispatcher, Handler
+from txthoonk.connections._wrapper import ThoonkBase
+from txthoonk.errors import ConnectionLost, InvalidType, shown
+from txthoonk.events import channel_for
+from txthoonk.protocol import RedisSubscriber
+from txthoonk.protocol._encoding import TEXT
+
+__all__ = ["ChannelSubscriber", "check_handler"]
+
+
+class ChannelSubscriber(ThoonkBase[RedisSubscriber]):
+    """Calls handlers for what is published on channels.
+
+    The parts of a message are given as ``str``; bytes that are not UTF-8 survive as
+    surrogate escapes: ``item.encode("utf-8", "surrogateescape")`` gives them back.
+    """
+
+    def __init__(self, redis: RedisSubscriber) -> None:
+        self._dispatcher = Dispatcher()
+        super().__init__(redis)
+
+    def set_redis(self, redis: RedisSubscriber) -> None:
+        """Use *redis* from now on; a factory calls this when it reconnects."""
+        super().set_redis(redis)
+        redis.set_encoding(*TEXT)
+        # As in 0.1, the subscriber calls us through its own attributes.
+        redis.channelSubscribed = self.channelSubscribed  # type: ignore[method-assign]
+        redis.subscriptionFailed = self._dispatcher.refused  # type: ignore[method-assign]
+        self._take_messages(redis)
+
+    def _take_messages(self, redis: RedisSubscriber) -> None:
+        dispatcher = self._dispatcher
+        redis.patternMessageReceived = self._pattern_message  # type: ignore[method-assign]
+        redis.patternSubscriptionFailed = dispatcher.refused_patterns  # type: ignore[method-assign]
+        redis.channelPatternSubscribed = dispatcher.pattern_confirmed  # type: ignore[method-assign]
+        overridden = type(self).messageReceived is not ChannelSubscriber.messageReceived
+        if overridden:
+            redis.route(self.messageReceived, {}, {})
+        else:
+            redis.route(self.messageReceived, dispatcher.routes, dispatcher.pattern_routes)
+
+    def _pattern_message(self, pattern: str, channel: str, message: str) -> None:
+        if not self._dispatcher.pattern_message(pattern, channel, message):
+            self.redis.messageReceived(channel, message)  # txredis does so with all
+
+    def makeConnection(self, transport: ITransport) -> None:
+        """Take the transport of a new connection, and subscribe to all channels on it."""
+        super().makeConnection(transport)
+        self._dispatcher.connected(self.redis)
+
+    def connectionLost(self, reason: Failure) -> None:
+        """Be told that the connection is gone: registrations that wait for it fail."""
+        # First: whoever is told that it is closed may ask for more.
+        self._dispatcher.disconnected(
+            ConnectionLost(f"the connection to Redis was lost: {reason.getErrorMessage()}")
+        )
+        super().connectionLost(reason)
+
+    def messageReceived(self, channel: str, message: str) -> None:
+        """Take a message from the connection."""
+        self._dispatcher.message(channel, message)
+
+    def channelSubscribed(self, channel: str, numSubscriptions: int) -> None:
+        """Take a confirmation from the connection."""
+        self._dispatcher.confirmed(channel)
+
+    @deferring
+    def register_handler(self, event: str, handler: Handler) -> Deferred[int]:
+        """Call *handler* for every message of a channel, from the confirmation on.
+
+        :param event: ``create``, ``delete`` or ``config``, or a channel such as
+            ``feed.publish:[feed]``.
+        :param handler: gets the parts of the message: the feed's name and more for
+            the events of whole feeds, (id, item) for publish and edit, (id) for
+            retract.  It may return a Deferred or a coroutine, for which nobody
+            waits; what fails is logged, and harms no other handler.
+        :return: fires the handler's id once Redis has confirmed; fails with
+            :class:`~txthoonk.errors.ConnectionLost`, and with
+            :class:`~txthoonk.errors.ResponseError` if Redis refuses the channel.
+            Cancelling it removes the handler.
+        """
+        check_handler(event, handler)
+        return self._dispatcher.add(channel_for(event), handler)
+
+    def remove_handler(self, id_: int) -> None:
+        """Remove a handler; the last one of a channel unsubscribes.
+
+        :param id_: what :meth:`register_handler` fired; an unknown one is ignored.
+        """
+        check_thread()
+        self._dispatcher.remove(id_)
+
+
+def check_handler(event: object, handler: object) -> None:
+    """Refuse what is no channel, or cannot be called."""
+    if not isinstance(event, str) or not event:
+        raise InvalidType(f"an event must be a str and not empty: {shown(event)}")
+    if not callable(handler):
+        raise InvalidType(f"a handler must be callable: {shown(handler)}")

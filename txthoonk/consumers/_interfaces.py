@@ -1,0 +1,71 @@
+"""What the consumers, and the feed types above them, need of a publisher."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+
+from txthoonk.protocol import Redis
+from txthoonk.wire._feed_config import Config
+
+if TYPE_CHECKING:
+    from txthoonk.consumers._pool import WaitingRoom
+
+__all__ = ["HeldClaim", "JobKeys", "Publisher"]
+
+
+class Publisher(Protocol):
+    """The publisher that opened a feed: a ``ThoonkPub`` or a ``Thoonk``.
+
+    :ivar redis: sends the commands of Redis.
+    :ivar waiting_room: the connections on which gets and results are waited for.
+    """
+
+    redis: Redis
+    waiting_room: WaitingRoom
+    _uuid: str
+
+    def attach(self, service: Service) -> None:
+        """Have a service stopped before the publisher closes its connections."""
+
+    def detach(self, service: Service) -> None:
+        """Forget a service."""
+
+    def get_config(self, name: str) -> Deferred[dict[str, str]]:
+        """Read a feed's configuration."""
+
+    def set_config(self, name: str, config: Config) -> Deferred[None]:
+        """Change a feed's configuration."""
+
+    def delete_feed(self, name: str) -> Deferred[bool]:
+        """Delete a feed."""
+
+    def get_feed_names(self) -> Deferred[set[str]]:
+        """Read the names of all feeds."""
+
+    def publish_channel(self, channel: str, *parts: str | bytes) -> Deferred[Any]:
+        """Publish a message."""
+
+
+class HeldClaim(Protocol):
+    """A claim that this process holds."""
+
+    @property
+    def id(self) -> str:
+        """The id of the job."""
+
+    @property
+    def token(self) -> str:
+        """What proves that the claim is ours."""
+
+
+class JobKeys(Protocol):
+    """The keys of a job feed that a heartbeat writes to."""
+
+    name: str
+    feed_claimed: str
+    feed_claims: str
+    feed_workers: str
+    feed_config: str

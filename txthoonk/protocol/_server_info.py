@@ -1,0 +1,41 @@
+"""What a server says of itself (INFO)."""
+
+from __future__ import annotations
+
+import attr
+
+__all__ = ["Server", "server_of"]
+
+
+@attr.frozen
+class Server:
+    """What a server says of itself.
+
+    :ivar run_id: which process it is; empty if it does not say.
+    :ivar replica_of: host and port of the master of one that cannot be written to, else empty.
+    :ivar cluster: whether it is a node of a Redis Cluster.
+    :ivar evicts: its ``maxmemory-policy``, if that lets it remove keys, else empty.
+    """
+
+    run_id: str
+    replica_of: str = ""
+    cluster: bool = False
+    evicts: str = ""
+
+
+def server_of(info: str) -> Server:
+    """Read a reply of INFO."""
+    fields = dict(line.split(":", 1) for line in info.splitlines() if ":" in line)
+    replica = fields.get("role") == "slave" and fields.get("slave_read_only") != "0"
+    policy = fields.get("maxmemory_policy", "noeviction")
+    bounded = fields.get("maxmemory", "0") != "0"
+    return Server(
+        run_id=fields.get("run_id", ""),
+        replica_of="{master_host}:{master_port}".format_map(
+            {"master_host": "?", "master_port": "?", **fields}
+        )
+        if replica
+        else "",
+        cluster=fields.get("cluster_enabled") == "1",
+        evicts=policy if bounded and policy != "noeviction" else "",
+    )
