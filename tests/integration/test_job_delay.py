@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 from twisted.internet import reactor as installed_reactor
@@ -89,7 +89,7 @@ class AsideTests(DelayTestCase):
         for id_, at, due in (
             ("a", 4_000_000_000, 4e12),
             ("b", 4_000_000_000.0005, 4e12 + 1),
-            ("c", datetime(2096, 10, 2, 7, 6, 40, tzinfo=timezone.utc), 4e12),
+            ("c", datetime(2096, 10, 2, 7, 6, 40, tzinfo=UTC), 4e12),
         ):
             await self.job.put("item", id_=id_, at=at)
             self.assertEqual(float(await self.raw.send("ZSCORE", "feed.delayed:x", id_)), due)

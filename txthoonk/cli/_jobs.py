@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 import attr
@@ -116,7 +116,7 @@ async def failures(reactor: Any, target: Target, options: argparse.Namespace) ->
             if options.json:
                 show_json(**attr.asdict(failure))
                 continue
-            time = datetime.fromtimestamp(failure.time, timezone.utc)
+            time = datetime.fromtimestamp(failure.time, UTC)
             show(f"{failure.id}\t{failure.count}\t{time:%Y-%m-%d %H:%M:%S}Z")
             for line in f"{failure.type}: {failure.message}".splitlines():
                 show(f"  {line}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any, TextIO
 
 from twisted.logger import FileLogObserver, LogEvent, LogLevel, formatEvent
@@ -43,7 +43,7 @@ def format_json(event: LogEvent) -> str:
 
 
 def _time(event: LogEvent) -> str:
-    moment = datetime.fromtimestamp(event["log_time"], timezone.utc)
+    moment = datetime.fromtimestamp(event["log_time"], UTC)
     return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
