@@ -45,7 +45,11 @@ nitpick_ignore_regex = [
 INTERNAL = {
     "AnyRedis",
     "BaseFeed",
+    "Publisher",
     "Publishing",
+    "txthoonk.consumers._interfaces.Publisher",
+    "txthoonk.subscriptions._interfaces.Named",
+    "txthoonk.subscriptions._interfaces.Subscriber",
     "txthoonk.wire._feed_config.Config",
     "txthoonk.channels._dispatcher.Handler",
     "txthoonk.protocol._encoding.Encoding",

