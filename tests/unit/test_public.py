@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import json
 import pkgutil
 from collections.abc import Iterator
+from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
 import txthoonk
+from tests.unit import public_api
 
 
 def modules() -> Iterator[ModuleType]:
@@ -112,6 +115,15 @@ class PublicTests(SynchronousTestCase):
         for name, thing in public():
             if inspect.isclass(thing) and issubclass(thing, BaseException):
                 self.assertTrue(issubclass(thing, txthoonk.ThoonkError), name)
+
+    def test_recorded(self) -> None:
+        """Names, signatures and summaries are those of the record: a change is deliberate.
+
+        ``python -m tests.unit.public_api > tests/unit/public_api.json`` writes it anew.
+        """
+        recorded = json.loads(Path(public_api.__file__).with_suffix(".json").read_text("utf-8"))
+        self.maxDiff = None
+        self.assertEqual(public_api.api(), recorded)
 
     def test_version(self) -> None:
         """The package says which it is."""
