@@ -34,7 +34,7 @@ bench-peers: $(VENV)/.bench ## beside other clients and job queues, too, which i
 	  --again docs/benchmarks/first/results.json
 
 chaos: $(VENV)/.test ## workers killed and frozen, connections cut, servers restarted: minutes
-	$(BIN)/python -m tests.chaos_jobs
+	$(BIN)/python -m tests.chaos._jobs
 	$(BIN)/python -m tests.chaos
 
 model: $(VENV)/.test ## models of the feed types beside the real thing, by chance: minutes

@@ -16,7 +16,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import deferLater
 
-from tests.proxy import Link, Proxy
+from tests.support.proxy import Link, Proxy
 from txthoonk.service import Thoonk
 from txthoonk.testing import RedisServer
 from txthoonk.types import Claim, Job

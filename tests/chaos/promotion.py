@@ -14,7 +14,7 @@ from typing import Any
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.internet.task import deferLater
 
-from tests.failover_support import Pair
+from tests.support.failover_support import Pair
 from txthoonk import Thoonk
 from txthoonk.errors import ConnectionLost, NotSent, ResponseError, ThoonkError
 from txthoonk.events import Event

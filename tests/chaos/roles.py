@@ -16,7 +16,7 @@ from typing import Any
 from twisted.internet.defer import TimeoutError
 from twisted.internet.task import deferLater
 
-from tests.acl_support import RARE, rules
+from tests.support.acl import RARE, rules
 from txthoonk import Thoonk
 from txthoonk.errors import ThoonkError
 from txthoonk.events import Event

@@ -17,7 +17,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.task import deferLater
 
-from tests.proxy import Proxy
+from tests.support.proxy import Proxy
 from txthoonk import Thoonk, Worker
 from txthoonk.errors import ConnectionLost, JobNotClaimed, ThoonkError, WrongThread
 from txthoonk.testing import RedisServer, check_feed

@@ -25,8 +25,8 @@ from tests.faults.laboratory import (
 from tests.faults.outcomes import Reference, plain, together
 from tests.faults.resp import commands, reply_places, request_places
 from tests.faults.verbs import Verb
-from tests.proxy import TURNS, Link
 from tests.support import TIMEOUT
+from tests.support.proxy import TURNS, Link
 from txthoonk import ConnectionLost
 
 __all__ = ["EVERY", "Cut", "CuttingCase"]

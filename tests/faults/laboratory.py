@@ -21,8 +21,8 @@ from tests.faults.calls import Following
 from tests.faults.outcomes import Reference, plain
 from tests.faults.states import FEED
 from tests.faults.verbs import Verb
-from tests.proxy import Link, Proxy
 from tests.support import READERS, RedisTestCase
+from tests.support.proxy import Link, Proxy
 from txthoonk import (
     ConnectionLost,
     Job,

@@ -32,9 +32,9 @@ outcome that a test asserts on every run of the test suite (``tests/faults``), o
 the state of the whole database and all events are compared with those of before the call, and
 with those of a call that nothing disturbs.
 
-Connections are cut by a proxy (``tests/proxy.py``) after so many bytes. The test suite cuts each
-request and each reply of each verb near both ends, at some ends of the protocol's elements and at
-some bytes within; ``make faults`` cuts after every byte.
+Connections are cut by a proxy (``tests/support/proxy.py``) after so many bytes. The test suite
+cuts each request and each reply of each verb near both ends, at some ends of the protocol's
+elements and at some bytes within; ``make faults`` cuts after every byte.
 
 What the words mean
 -------------------

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from tests.faults.server_faults import FaultyServer, shared
-from tests.server_support import HalfClock, reactor
 from tests.support import RedisTestCase
+from tests.support.server import HalfClock, reactor
 from txthoonk.connections._url import parse_url
 from txthoonk.service import Thoonk
 

@@ -16,7 +16,7 @@ from tests.faults.laboratory import PATIENCE, Call, Passed, Seen, Victim, outcom
 from tests.faults.outcomes import record, together
 from tests.faults.resp import commands, replies
 from tests.faults.verbs import Verb
-from tests.proxy import Link
+from tests.support.proxy import Link
 
 WAIT = 20  # seconds that calls wait for a connection
 STEP = 5  # seconds

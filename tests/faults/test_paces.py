@@ -12,7 +12,7 @@ from tests.faults.hours import Hours
 from tests.faults.laboratory import LaboratoryCase, reactor
 from tests.faults.outcomes import record, together
 from tests.faults.verbs import Verb
-from tests.proxy import Direction, Link
+from tests.support.proxy import Direction, Link
 
 Slow = Callable[[Direction], None]
 

@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 from tests.faults.server_case import ServerFaultTestCase
-from tests.server_support import until
 from tests.support import Recorder
+from tests.support.server import until
 from txthoonk.client import ThoonkPubFactory
 from txthoonk.errors import (
     AuthenticationError,

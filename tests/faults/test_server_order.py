@@ -10,7 +10,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from tests.faults.server_case import ServerFaultTestCase
-from tests.server_support import turns
+from tests.support.server import turns
 from txthoonk.errors import ConnectionLost, NotSent
 
 PAUSE = 60  # milliseconds

@@ -14,7 +14,7 @@ from tests.faults.outcomes import record
 from tests.faults.server_cells import DONE, CellTestCase, Run
 from tests.faults.server_faults import FaultyServer
 from tests.faults.verbs import Verb
-from tests.server_support import turns
+from tests.support.server import turns
 
 PAUSE = 40  # milliseconds, or more if that was over before all was said
 LONG = 60_000

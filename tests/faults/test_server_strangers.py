@@ -18,7 +18,7 @@ from tests.faults.each import each_verb
 from tests.faults.outcomes import record
 from tests.faults.server_cells import CellTestCase, Run
 from tests.faults.verbs import Verb
-from tests.server_support import reactor, until
+from tests.support.server import reactor, until
 from txthoonk.wire._scripts import load
 
 SECRET = "secret"

@@ -16,8 +16,8 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from tests.faults.server_case import ServerFaultTestCase
-from tests.subscription_support import Heard, replayed
 from tests.support import Recorder
+from tests.support.subscriptions import Heard, replayed
 from txthoonk.client import ThoonkSub
 from txthoonk.events import Event
 

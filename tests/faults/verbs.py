@@ -49,7 +49,7 @@ def verb(name: str) -> Verb:
     return next(one for one in VERBS if one.name == name)
 
 
-_CONNECTING = "has to do with connections only: tests.integration.test_service and others"
+_CONNECTING = "has to do with connections only: tests.integration.service.test_service and others"
 _ENDING = "ends what others began, and waits for nothing"
 _INSIDE = "called by the library's own parts"
 

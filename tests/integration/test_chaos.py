@@ -15,12 +15,12 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
-from tests.chaos_support import PATIENCE, again_and_again, returning
+from tests.chaos._support import PATIENCE, again_and_again, returning
 from tests.support import RedisTestCase, server_url
 
 reactor: Any = installed_reactor
 ROOT = Path(__file__).parents[2]
-WORKER = ROOT / "tests" / "chaos_worker.py"
+WORKER = ROOT / "tests" / "chaos" / "_worker.py"
 SEED = 20261121
 
 JOBS, WORKERS = 20_000, 4
@@ -31,7 +31,7 @@ ITEMS, CONSUMERS, EACH = 5_000, 4, 10
 
 
 class Worker(ProcessProtocol):
-    """One process of ``chaos_worker.py``."""
+    """One process of ``tests/chaos/_worker.py``."""
 
     def __init__(self, url: str, feed: str) -> None:
         self.ended: Deferred[None] = Deferred()

@@ -19,7 +19,7 @@ class JobsChaosTests(TestCase):
 
     async def test_short(self) -> None:
         """Every job ends finished, once and with its result, or stalled with a reason."""
-        words = ("-m", "tests.chaos_jobs", "--seconds", str(SECONDS), "--seed", str(SEED))
+        words = ("-m", "tests.chaos._jobs", "--seconds", str(SECONDS), "--seed", str(SEED))
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
         output, errors, status = await getProcessOutputAndValue(sys.executable, words, environment)
         text = (output + errors).decode()

@@ -21,7 +21,7 @@ from txthoonk.testing import RedisServer
 
 reactor: Any = installed_reactor
 ROOT = Path(__file__).parents[2]
-PROGRAM = ROOT / "tests" / "chaos_follower.py"
+PROGRAM = ROOT / "tests" / "chaos" / "_follower.py"
 SEED = 20261121
 
 FOLLOWERS, FEEDS, WRITERS = 10, 20, 8
@@ -31,7 +31,7 @@ AT_A_TIME = 10  # changes that a writer has under way
 
 
 class Follower(ProcessProtocol):
-    """One process of ``chaos_follower.py``."""
+    """One process of ``tests/chaos/_follower.py``."""
 
     def __init__(self, url: str, names: list[str]) -> None:
         self.ready: Deferred[None] = Deferred()

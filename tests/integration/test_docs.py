@@ -21,10 +21,10 @@ from twisted.python.reflect import namedAny
 from twisted.trial.unittest import SynchronousTestCase
 
 import txthoonk
-from tests.docs_blocks import DOCUMENTS, ROOT, Block, blocks
-from tests.docs_support import Story
 from tests.support import RedisTestCase, server_url
-from tests.unit.test_public import modules, public
+from tests.support.docs import Story
+from tests.support.docs_blocks import DOCUMENTS, ROOT, Block, blocks
+from tests.support.public import modules, public
 from txthoonk import Thoonk
 from txthoonk.protocol import Redis
 
@@ -46,7 +46,7 @@ EXCEPTIONS = {
 }
 
 # Pages of which another test runs all blocks.
-ELSEWHERE = {"docs/security.rst": "tests/integration/test_acl.py"}
+ELSEWHERE = {"docs/security.rst": "tests/integration/wire/test_acl.py"}
 
 # Commands in consoles that are not run: a regular expression -> why.
 SKIPPED = {

@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 from twisted.internet.protocol import Protocol
 
-from tests.examples_support import ROOT, URL, Child, ProgramTestCase, commands
+from tests.support.examples import ROOT, URL, Child, ProgramTestCase, commands
 from txthoonk import ThoonkPubFactory
 from txthoonk.testing import RedisServer
 

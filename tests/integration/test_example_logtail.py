@@ -15,8 +15,8 @@ from twisted.logger import LogLevel, capturedLogs, formatEvent
 from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.examples_support import ProgramTestCase, item_seen, logtail
 from tests.support import RedisTestCase, server_url
+from tests.support.examples import ProgramTestCase, item_seen, logtail
 from txthoonk import ConnectionLost, Feed, Thoonk, ThoonkError
 
 

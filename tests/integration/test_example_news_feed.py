@@ -9,14 +9,14 @@ from twisted.internet.task import Clock
 from twisted.logger import LogLevel, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.examples_support import (
+from tests.support import Recorder, RedisTestCase
+from tests.support.examples import (
     EXAMPLES,
     ITEM_EVENTS,
     atom,
     example_tools,
     news_feed,
 )
-from tests.support import Recorder, RedisTestCase
 from txthoonk import (
     Feed,
 )

@@ -9,7 +9,7 @@ import shlex
 from twisted.internet import reactor
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.examples_support import (
+from tests.support.examples import (
     EXAMPLES,
     PROGRAMS,
     URL,

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from twisted.internet.defer import gatherResults
 
-from tests.hostile_support import FEED, JOB, QUEUE, HostileTestCase, Seen, reactor, samples
-from tests.server_support import until
 from tests.support import parts_of
-from tests.unit.fuzzing import ESCAPES, EVENT_MESSAGES, MESSAGES, as_bytes
+from tests.support.fuzzing import ESCAPES, EVENT_MESSAGES, MESSAGES, as_bytes
+from tests.support.hostile import FEED, JOB, QUEUE, HostileTestCase, Seen, reactor, samples
+from tests.support.server import until
 from txthoonk.events import CHANNELS, ITEM_KINDS, item_channel
 from txthoonk.subscriptions._interfaces import LOOKS, WINDOW
 

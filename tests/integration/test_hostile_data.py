@@ -11,10 +11,10 @@ from prometheus_client import generate_latest
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.logger import LogLevel
 
-from tests.hostile_support import HostileTestCase, samples
-from tests.integration.test_cli import Child
-from tests.server_support import until
-from tests.unit.fuzzing import ESCAPES, NUMBERS, ODD, as_bytes
+from tests.support.cli import Child
+from tests.support.fuzzing import ESCAPES, NUMBERS, ODD, as_bytes
+from tests.support.hostile import HostileTestCase, samples
+from tests.support.server import until
 from txthoonk.cli._top_view import render
 from txthoonk.errors import Empty, InvalidItem, ThoonkError
 from txthoonk.maintenance import Maintenance

@@ -9,13 +9,8 @@ from twisted.internet import reactor
 from twisted.internet.utils import getProcessOutputAndValue
 from twisted.trial.unittest import TestCase
 
-from tests.docs_blocks import blocks as all_blocks
 from tests.support import TIMEOUT
-
-
-def blocks(document: str) -> list[str]:
-    """Give the Python blocks of a document, each as a text of its own."""
-    return [block.text for block in all_blocks(document) if block.language == "python"]
+from tests.support.readme import blocks
 
 
 class ReadmeTests(TestCase):

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.task import deferLater
 
-from tests.gate import Gate
+from tests.support.gate import Gate
 from txthoonk import Thoonk
 from txthoonk.client import ThoonkPubFactory
 from txthoonk.connections._url import Target

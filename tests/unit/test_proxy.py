@@ -14,8 +14,8 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 from zope.interface import alsoProvides
 
-from tests.proxy import Link, Proxy
 from tests.support import TIMEOUT
+from tests.support.proxy import Link, Proxy
 
 reactor: Any = installed_reactor
 

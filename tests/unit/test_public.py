@@ -5,53 +5,14 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
-import pkgutil
-from collections.abc import Iterator
 from pathlib import Path
-from types import FunctionType, ModuleType
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
 import txthoonk
+from tests.support.public import modules, ours, public
 from tests.unit import public_api
-
-
-def modules() -> Iterator[ModuleType]:
-    """Import every module whose path has no leading underscore."""
-    yield txthoonk
-    for module in pkgutil.walk_packages(txthoonk.__path__, "txthoonk."):
-        if not any(part.startswith("_") for part in module.name.split(".")):
-            yield importlib.import_module(module.name)
-
-
-def ours(thing: Any) -> bool:
-    return str(getattr(thing, "__module__", "")).partition(".")[0] == "txthoonk"
-
-
-def functions(owner: type) -> Iterator[tuple[str, FunctionType]]:
-    """Give the public methods and properties that a class, or a base of ours, defines."""
-    for cls in owner.__mro__:
-        if ours(cls):
-            for name, value in vars(cls).items():
-                function = inspect.unwrap(value, stop=lambda f: True)
-                if isinstance(value, (staticmethod, classmethod)):
-                    function = value.__func__
-                elif isinstance(value, property):
-                    function = value.fget
-                if isinstance(function, FunctionType) and not name.startswith("_"):
-                    yield f"{cls.__module__}.{cls.__name__}.{name}", function
-
-
-def public() -> Iterator[tuple[str, Any]]:
-    """Give every exported name that is defined in txthoonk, methods included."""
-    for module in modules():
-        for name in module.__all__:
-            thing = getattr(module, name)
-            if ours(thing) and (inspect.isclass(thing) or inspect.isfunction(thing)):
-                yield f"{module.__name__}.{name}", thing
-                if inspect.isclass(thing):
-                    yield from functions(thing)
 
 
 class PublicTests(SynchronousTestCase):
@@ -119,7 +80,7 @@ class PublicTests(SynchronousTestCase):
     def test_recorded(self) -> None:
         """Names, signatures and summaries are those of the record: a change is deliberate.
 
-        ``python -m tests.unit.public_api > tests/unit/public_api.json`` writes it anew.
+        ``python -m tests.support.public_api > tests/unit/public_api.json`` writes it anew.
         """
         recorded = json.loads(Path(public_api.__file__).with_suffix(".json").read_text("utf-8"))
         self.maxDiff = None

@@ -1,0 +1,330 @@
+"""Workers killed and frozen, connections cut, servers restarted: no job is lost, or done twice.
+
+    python -m tests.chaos._jobs --seconds 120 --seed 1 --jobs 12000
+
+It puts jobs of all kinds into several feeds (``chaos_jobs_put.py``), and has six processes
+(``chaos_jobs_worker.py``) work on them, while it makes trouble.  Then it waits until all is
+done, and looks at what has become of each job (``chaos_jobs_verdict.py``).  It prints what it
+did, a table of outcomes, and whatever is wrong; then it ends with status 1.
+
+The private redis-server writes each change to its disk before it answers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import signal
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred, DeferredList, gatherResults
+from twisted.internet.protocol import ProcessProtocol
+from twisted.internet.task import deferLater, react
+from twisted.python.failure import Failure
+
+from tests.chaos._jobs_put import NOTHING, Putting
+from tests.chaos._jobs_verdict import Verdict
+from txthoonk import ConnectionLost, Job, Thoonk, ThoonkError
+from txthoonk.testing import RedisServer
+
+ROOT = Path(__file__).parents[2]
+WORKERS = 6
+FEEDS = {"a": 3, "b": 1, "c": 1, "d": 1}  # with their weights
+CONFIG = {
+    "timeout": 1,  # seconds that a claim lasts
+    "max_failures": 8,
+    "keep_results_for": 36_000,
+}
+HISTORY = {"history": 10_000_000}  # of every other feed, so that its changes can be read
+APART = (0.05, 0.5)  # seconds between two troubles
+FROZEN = (1.2, 2.5)  # seconds; longer than a claim lasts
+DOWN = 0.5  # seconds that the server is down, at the most
+END = 180.0  # seconds until all must be done, after the trouble
+MOST_SHOWN = 50  # of what is wrong
+
+TROUBLES = {"cut": 8, "cut all": 1, "kill": 3, "stop": 2, "freeze": 3, "restart": 1, "crash": 1}
+
+
+class WorkerProcess(ProcessProtocol):
+    """One process of ``chaos_jobs_worker.py``."""
+
+    transport: Any
+
+    def __init__(self, reactor: Any, url: str, log: str, mode: str) -> None:
+        self.mode = mode
+        self.frozen = False
+        self.ended: Deferred[None] = Deferred()
+        self.output = b""
+        self.status: int | None = None
+        feeds = [f"{name}={weight}" for name, weight in FEEDS.items()]
+        module = "tests.chaos._jobs_worker"
+        words = (sys.executable, "-m", module, url, log, mode, *feeds)
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
+        reactor.spawnProcess(self, sys.executable, words, environment)
+
+    def signal(self, name: str) -> Deferred[None]:
+        """Send a signal; the Deferred fires when the process has ended."""
+        if self.status is None:
+            self.transport.signalProcess(signal.Signals[f"SIG{name}"])
+        return self.ended
+
+    def outReceived(self, data: bytes) -> None:
+        self.output += data
+
+    errReceived = outReceived
+
+    def processEnded(self, reason: Failure) -> None:
+        ended: Any = reason.value
+        self.status = ended.exitCode if ended.signal is None else -ended.signal
+        self.ended.callback(None)
+
+
+class Chaos:
+    """One run.
+
+    :ivar did: what was done to whom, with how often.
+    :ivar wrong: what is wrong.
+    """
+
+    def __init__(self, reactor: Any, seconds: float, seed: int, jobs: int, folder: str) -> None:
+        self.reactor = reactor
+        self.seconds = seconds
+        self.random = random.Random(seed)
+        self.putting = Putting(reactor, self.random, 0.9 * seconds, jobs)
+        self.did: Counter[str] = Counter()
+        self.wrong: list[str] = []
+        self.feeds: dict[str, Job] = {}
+        self.log = os.path.join(folder, "log")
+        options = ("--appendfsync", "always")
+        self.server = RedisServer(
+            os.path.join(folder, "redis"), arguments=options, reactor=reactor
+        )
+        self.workers: list[WorkerProcess] = []
+        self._begun: list[WorkerProcess] = []
+        self._under_way: set[Deferred[Any]] = set()
+
+    async def run(self) -> Verdict:
+        """Make it all, and judge."""
+        await self.server.start()
+        self.thoonk = Thoonk(self.server.url, self.reactor, retry_policy=lambda attempt: 0.05)
+        await self.thoonk.connect()
+        try:
+            return await self._run()
+        finally:
+            await gatherResults([worker.signal("KILL") for worker in self._begun])
+            await self.thoonk.close()
+            await self.server.stop()
+
+    async def _run(self) -> Verdict:
+        for number, name in enumerate(FEEDS):
+            config = {**CONFIG, **(HISTORY if number % 2 else {})}
+            self.feeds[name] = await self.thoonk.job(name, config)
+        for number in range(WORKERS):
+            self.workers.append(self.new_worker("plain" if number else "thread"))
+        putting = self.putting.put_all(self.feeds)
+        await self.trouble()
+        await putting
+        await self.calm()
+        await self.thoonk.redis.ping()  # the last connection cut may have been ours
+        await self.until_done()
+        await self.end_workers()
+        verdict = Verdict(self.thoonk, self.feeds, self.putting.put, self.putting.told, self.log)
+        await verdict.judge()
+        self.wrong += verdict.wrong
+        return verdict
+
+    def new_worker(self, mode: str) -> WorkerProcess:
+        worker = WorkerProcess(self.reactor, self.server.url, self.log, mode)
+        self._begun.append(worker)
+        return worker
+
+    def pause(self, shortest: float, longest: float) -> Deferred[None]:
+        return deferLater(self.reactor, self.random.uniform(shortest, longest))
+
+    # -- trouble ----------------------------------------------------------------------
+
+    async def trouble(self) -> None:
+        """Make trouble of all kinds, in a random order, until the time is up and all were met."""
+        troubles: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
+            "cut": self.cut,
+            "cut all": self.cut_all,
+            "kill": self.kill,
+            "stop": self.stop,
+            "freeze": self.freeze,
+            "restart": self.restart,
+            "crash": self.crash,
+        }
+        end, unmet = self.reactor.seconds() + self.seconds, set(troubles)
+        cards: list[str] = []
+        while unmet or self.reactor.seconds() < end:
+            if not cards:
+                cards = [name for name, count in TROUBLES.items() for _ in range(count)]
+                self.random.shuffle(cards)
+            card = cards.pop()
+            await troubles[card]()
+            unmet.discard(card)
+            await self.pause(*APART)
+
+    async def clients(self) -> list[int]:
+        listed = await self.thoonk.redis.send("CLIENT", "LIST")
+        return [int(line.split()[0][3:]) for line in listed.splitlines()]
+
+    async def cut(self) -> None:
+        """Cut a connection, perhaps our own."""
+        try:
+            one = self.random.choice(await self.clients())
+            self.did["connections cut"] += 1
+            await self.thoonk.redis.send("CLIENT", "KILL", "ID", one)
+        except ThoonkError:  # it was our own, or is gone already
+            pass
+
+    async def cut_all(self) -> None:
+        """Cut all connections but ours."""
+        try:
+            words = ("CLIENT", "KILL", "SKIPME", "yes", "TYPE")
+            for kind in ("normal", "pubsub"):
+                self.did["connections cut"] += await self.thoonk.redis.send(*words, kind)
+        except ConnectionLost:
+            pass
+
+    def victim(self) -> int | None:
+        awake = [at for at, worker in enumerate(self.workers) if not worker.frozen]
+        return self.random.choice(awake) if awake else None
+
+    async def kill(self) -> None:
+        """Kill a worker, and start another one."""
+        at = self.random.randrange(WORKERS)
+        await self.workers[at].signal("KILL")
+        self.did["workers killed"] += 1
+        self.workers[at] = self.new_worker(self.workers[at].mode)
+
+    async def stop(self) -> None:
+        """Stop a worker, as a deployment would, and start another one meanwhile."""
+        at = self.victim()
+        if at is not None:
+            old, self.workers[at] = self.workers[at], self.new_worker(self.workers[at].mode)
+            self.did["workers stopped"] += 1
+            self.background(self.stopped(old))
+
+    async def stopped(self, worker: WorkerProcess) -> None:
+        await worker.signal("TERM")
+        self.check_ended(worker)
+
+    def check_ended(self, worker: WorkerProcess) -> None:
+        if worker.status not in (0, -signal.SIGTERM):  # it may have been about to begin
+            self.wrong.append(f"a worker ended with {worker.status}: {worker.output.decode()}")
+
+    async def freeze(self) -> None:
+        """Have a worker do nothing, for longer than its claims last."""
+        at = self.victim()
+        if at is not None:
+            self.did["workers frozen"] += 1
+            self.background(self.frozen(self.workers[at]))
+
+    async def frozen(self, worker: WorkerProcess) -> None:
+        worker.signal("STOP")
+        worker.frozen = True
+        await self.pause(*FROZEN)
+        worker.frozen = False
+        worker.signal("CONT")
+
+    async def restart(self) -> None:
+        """Stop the server, and start it again."""
+        self.did["server restarts"] += 1
+        await self.server.stop()
+        await self.pause(0, DOWN)
+        await self.server.start()
+
+    async def crash(self) -> None:
+        """Kill the server, and start it again."""
+        self.did["server crashes"] += 1
+        await self.server.kill()
+        await self.pause(0, DOWN)
+        await self.server.start()
+
+    def background(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        doing = Deferred.fromCoroutine(coroutine)
+        self._under_way.add(doing)
+        doing.addErrback(lambda reason: self.wrong.append(reason.getTraceback()))
+        doing.addBoth(lambda _: self._under_way.discard(doing))
+
+    async def calm(self) -> None:
+        """Wait until nobody is frozen, or being stopped."""
+        while self._under_way:
+            await DeferredList(list(self._under_way))
+
+    # -- the end ------------------------------------------------------------------------
+
+    async def until_done(self) -> None:
+        """Wait until the workers have nothing more to do, and all have been told."""
+        end = self.reactor.seconds() + END
+        while left := await self.left():
+            if self.reactor.seconds() > end:
+                self.wrong.append(f"not done after {END:g} seconds: {left}")
+                return
+            await self.restore()
+            await deferLater(self.reactor, 0.2)
+
+    async def restore(self) -> None:
+        """Put back what is in transit, as is done after half a minute: let it be that old."""
+        for name, job in self.feeds.items():
+            await job.maintenance()
+            for id_ in await self.thoonk.redis.zrange(f"feed.delivering:{name}", 0, -1):
+                await self.thoonk.redis.send("ZADD", f"feed.delivering:{name}", "XX", 1, id_)
+
+    async def left(self) -> dict[str, int]:
+        """Count what is not done."""
+        count: Counter[str] = Counter()
+        for name in FEEDS:
+            stalled = await self.thoonk.redis.send("SCARD", f"feed.stalled:{name}")
+            items = await self.thoonk.redis.send("HLEN", f"feed.items:{name}")
+            delayed = await self.thoonk.redis.send("ZCARD", f"feed.delayed:{name}")
+            count[f"jobs of {name}"] = items - stalled + delayed
+            ends = self.putting.told[name].values()
+            count[f"who waits for jobs of {name}"] = sum(end is NOTHING for end in ends)
+        return dict(+count)
+
+    async def end_workers(self) -> None:
+        """Stop the workers."""
+        await gatherResults([worker.signal("TERM") for worker in self.workers])
+        for worker in self.workers:
+            self.check_ended(worker)
+
+
+async def main(reactor: Any, arguments: argparse.Namespace) -> None:
+    """Run, and print what came of it."""
+    words = f"{arguments.jobs} jobs, trouble for {arguments.seconds:g} seconds"
+    print(f"{words}, seed {arguments.seed}", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        chaos = Chaos(reactor, arguments.seconds, arguments.seed, arguments.jobs, folder)
+        verdict = await chaos.run()
+    for what, count in sorted(chaos.did.items()):
+        print(f"{count:6} {what}")
+    print(verdict.table())
+    if chaos.wrong:
+        print(f"WRONG (seed {arguments.seed}):", *chaos.wrong[:MOST_SHOWN], sep="\n  ")
+        sys.exit(1)
+    print("all jobs are accounted for")
+
+
+def parse(words: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=120.0, help="of trouble")
+    parser.add_argument("--seed", type=int, default=None, help="of what happens by chance")
+    parser.add_argument("--jobs", type=int, default=None, help="100 per second if not given")
+    arguments = parser.parse_args(words)
+    if arguments.seed is None:
+        arguments.seed = random.SystemRandom().randrange(1_000_000)
+    if arguments.jobs is None:
+        arguments.jobs = int(100 * arguments.seconds)
+    return arguments
+
+
+if __name__ == "__main__":
+    react(lambda reactor: Deferred.fromCoroutine(main(reactor, parse(sys.argv[1:]))))

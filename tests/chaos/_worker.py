@@ -1,0 +1,42 @@
+"""A process that works on jobs until it is killed.
+
+    python tests/chaos/_worker.py URL FEED
+
+It has twenty jobs under way at a time, each for some milliseconds.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+from typing import Any
+
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.task import deferLater, react
+
+from tests.chaos._support import PATIENCE, again_and_again, returning
+from txthoonk.connections._url import parse_url
+
+AT_A_TIME = 20
+LONGEST = 0.04  # seconds
+
+
+async def main(reactor: Any, url: str, feed: str) -> None:
+    pub = await returning(reactor, parse_url(url))
+    job = await pub.job(feed)
+
+    async def work() -> None:
+        id_, item, _ = await job.get(PATIENCE)
+        await deferLater(reactor, random.uniform(0, LONGEST))
+        await job.finish(id_, f"done: {item}")
+
+    await gatherResults(
+        [
+            Deferred.fromCoroutine(again_and_again(reactor, work, lambda: True))
+            for _ in range(AT_A_TIME)
+        ]
+    )
+
+
+if __name__ == "__main__":
+    react(lambda reactor, *words: Deferred.fromCoroutine(main(reactor, *words)), sys.argv[1:])

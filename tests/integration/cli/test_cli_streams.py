@@ -1,0 +1,127 @@
+"""``thoonk`` where standard input or output is closed, full, or not in UTF-8."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+
+from twisted.internet.utils import getProcessOutputAndValue
+
+from tests.support.cli import THOONK, CommandTestCase
+
+GONE = "thoonk: cannot write to standard output: its reader is gone\n"
+FULL = "thoonk: cannot write to standard output: No space left on device\n"
+CLOSED = "thoonk: cannot write to standard output: Bad file descriptor\n"
+
+
+class StreamTestCase(CommandTestCase):
+    async def shell(self, script: str, **environment: str) -> tuple[int, str, str]:
+        """Run a script; ``thoonk`` is the command. Its exit status, output and errors."""
+        thoonk = shlex.join([*THOONK, "--url", self.url])
+        script = f'set -o pipefail; thoonk() {{ {thoonk} "$@"; }}; {script}'
+        here = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **environment}
+        out, err, status = await getProcessOutputAndValue("bash", ["-c", script], here)
+        return status, out.decode("utf-8", "surrogateescape"), err.decode()
+
+
+class OutputTests(StreamTestCase):
+    async def setUp(self) -> None:
+        await super().setUp()
+        self.news = await self.publisher.feed("news")
+        await self.news.publish("x" * 100_000, "1")
+        await self.news.publish("y", "2")
+
+    async def test_reader_is_gone(self) -> None:
+        """A pipe whose reader ends early is one line, and the status of SIGPIPE."""
+        status, out, err = await self.shell("thoonk items news | head -c 3")
+        self.assertEqual((status, out, err), (141, "1\tx", GONE))
+
+    async def test_full(self) -> None:
+        """So is a full disk, with status 1, at once or when all is printed; help included."""
+        for words in ("items news", "item news 2", "--help", "top --once --json"):
+            status, _, err = await self.shell(f"thoonk {words} > /dev/full")
+            self.assertEqual((status, err), (1, FULL), words)
+
+    async def test_closed(self) -> None:
+        """So is a closed output; what prints nothing does not need one."""
+        status, _, err = await self.shell("thoonk item news 2 >&-")
+        self.assertEqual((status, err), (1, CLOSED))
+        self.assertEqual(await self.shell("thoonk retract news 2 >&- 2>&- <&-"), (0, "", ""))
+        self.assertEqual(await self.news.get_ids(), ["1"])
+
+    async def test_errors_to_nowhere(self) -> None:
+        """What cannot be said changes nothing else, and is not printed instead of items."""
+        for end in ("2>&-", "2>/dev/full"):
+            status, out, _ = await self.shell(f"thoonk item news 3 {end}")
+            self.assertEqual((status, out), (1, ""))
+            status, out, _ = await self.shell(f"echo a | thoonk publish news {end}")
+            self.assertEqual((status, out), (0, ""))
+        self.assertEqual(await self.news.length(), 4)
+
+    async def test_locale(self) -> None:
+        """Items leave as they are, whatever the locale has characters for."""
+        await self.news.publish("caf\u00e9 \udcff", "2")
+        for locale in (
+            {"LC_ALL": "C"},
+            {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+            {"PYTHONIOENCODING": "ascii"},
+            {"PYTHONIOENCODING": "latin-1"},
+        ):
+            status, out, err = await self.shell("thoonk item news 2", **locale)
+            self.assertEqual((status, out, err), (0, "caf\u00e9 \udcff\n", ""))
+            status, out, err = await self.shell("thoonk publish news 'é' --id é", **locale)
+            self.assertEqual((status, out, err), (0, "é\n", ""))
+            self.assertEqual(await self.news.get_item("é"), "é")
+
+
+class InputTests(StreamTestCase):
+    async def test_closed(self) -> None:
+        """An input that is closed is one line, behind the one that says what was published."""
+        status, out, err = await self.shell("thoonk publish news <&-")
+        self.assertEqual((status, out), (1, ""))
+        published, why = err.splitlines()
+        self.assertIn("published 0 items", published)
+        self.assertEqual(why, "thoonk: cannot read standard input: Bad file descriptor")
+
+    async def test_other_systems(self) -> None:
+        """Lines of other systems are items without their ends, and without the mark."""
+        status, _, err = await self.shell(r"printf '\xef\xbb\xbfa\r\nb\r\n' | thoonk publish news")
+        self.assertEqual(status, 0)
+        self.assertIn("published 2 items", err)
+        news = await self.publisher.feed("news")
+        self.assertEqual(list((await news.get_all()).values()), ["a", "b"])
+
+
+class GetTests(StreamTestCase):
+    async def setUp(self) -> None:
+        await super().setUp()
+        self.queue = await self.publisher.queue("q")
+        self.job = await self.publisher.job("j")
+        for item in ("caf\u00e9 \udcff", "two"):
+            await self.queue.put(item)
+            await self.job.put(item)
+
+    async def test_cannot_print(self) -> None:
+        """get takes nothing that it cannot print, as far as it can know that."""
+        before = await self.state()
+        unread = "exec 3> >(true); wait $!;"  # a pipe without a reader
+        for name in ("q", "j"):
+            for script, wanted in (
+                (f"thoonk get {name} >&-", (1, "", CLOSED)),
+                (f"{unread} thoonk get {name} >&3", (141, "", GONE)),
+            ):
+                self.assertEqual(await self.shell(script), wanted)
+        self.assertEqual(await self.state(), before)
+
+    async def test_given_back(self) -> None:
+        """What was taken and then not printed is the next to be taken again."""
+        for name in ("q", "j"):
+            for option in ("", "--json"):
+                status, out, err = await self.shell(f"thoonk get {name} {option} > /dev/full")
+                self.assertEqual((status, out, err), (1, "", FULL))
+        self.assertEqual([await self.queue.get(), await self.queue.get()], ["café \udcff", "two"])
+        claims = [await self.job.get(), await self.job.get()]
+        self.assertEqual(
+            [(claim.item, claim.cancelled) for claim in claims], [("café \udcff", 0), ("two", 0)]
+        )

@@ -1,0 +1,70 @@
+"""Where ``thoonk`` has its URL from, so that ``ps`` need not show a password."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from twisted.internet import reactor
+
+from tests.support.cli import Child, CommandTestCase
+from txthoonk.cli import _main as cli
+
+
+class UrlTests(CommandTestCase):
+    def setUp(self) -> Any:
+        self.patch(os, "environ", {**os.environ, "THOONK_URL": "redis://127.0.0.1:1/0"})
+        return super().setUp()
+
+    async def run_with(self, *words: str) -> tuple[int, str]:
+        """Run the command; its exit status, and what it has printed."""
+        printed = io.StringIO()
+        self.patch(sys, "stdout", printed)
+        self.patch(sys, "stderr", printed)
+        try:
+            status = await cli._run(reactor, cli._parser().parse_args(words))
+        except SystemExit as end:
+            status = int(end.code or 0)
+        return status, printed.getvalue()
+
+    async def test_environment(self) -> None:
+        """THOONK_URL counts where the command line names no URL."""
+        os.environ["THOONK_URL"] = self.url
+        await self.publisher.feed("news")
+        self.assertEqual(await self.run_with("feeds"), (0, "news\n"))
+        status, printed = await self.run_with("--url", "redis://127.0.0.1:1/0", "feeds")
+        self.assertEqual(status, 1)
+        self.assertIn("cannot connect to redis://127.0.0.1:1/0", printed)
+
+    async def test_file(self) -> None:
+        """--url-file names a file with the URL, for a command that connects again, too."""
+        path = Path(self.mktemp())
+        path.write_text(f"{self.url}\n")
+        await self.publisher.feed("news")
+        self.assertEqual(await self.run_with("--url-file", str(path), "feeds"), (0, "news\n"))
+        child = Child("--url-file", str(path), "watch", "news")
+        await child.seen("watching news")
+        child.transport.signalProcess("INT")
+        self.assertEqual(await child.ended, 0)
+
+    async def test_refused(self) -> None:
+        """Wrong words and files end with a line that has no password in it."""
+        path = Path(self.mktemp())
+        path.write_text("redis://:s3cr3t@h:x")
+        for words, wanted, text in [
+            (("--url-file", str(path), "feeds"), 1, "redis://***@h:x"),
+            (("--url-file", "/does/not/exist", "feeds"), 1, "/does/not/exist"),
+            (("--url-file", str(path), "--url", "redis://h", "feeds"), 2, "not allowed with"),
+            (("redis://me:s3cr3t@h", "feeds"), 2, "redis://***@h"),
+            (("--ulr", "redis://me:s3cr3t@h", "feeds"), 2, "thoonk: "),
+            (("--url", "embedded:?password=s3cr3t", "feeds"), 1, "embedded:"),
+        ]:
+            status, printed = await self.run_with(*words)
+            self.assertEqual(status, wanted)
+            self.assertIn(text, printed)
+            self.assertEqual(printed.count("\n"), 1)
+            self.assertNotIn("s3cr3t", printed)
+        self.assertFalse(os.path.exists("?password=s3cr3t"))

@@ -1,0 +1,125 @@
+"""Four processes publish into one bounded feed at once, and nobody sees it out of step."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from twisted.internet import reactor as installed_reactor
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.error import ProcessExitedAlready
+from twisted.internet.protocol import ProcessProtocol
+from twisted.python.failure import Failure
+
+from tests.support import RedisTestCase, server_url
+
+reactor: Any = installed_reactor
+WORKER = Path(__file__).parents[2] / "support" / "publish_worker.py"
+WORKERS, EACH, LENGTH = 4, 5_000, 100
+
+# One look: the ids in their order, and the ids that have an item, of one moment.
+LOOK = "return {redis.call('ZRANGE', KEYS[1], 0, -1), redis.call('HKEYS', KEYS[2])}"
+
+
+class Worker(ProcessProtocol):
+    """One process of ``publish_worker.py``."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.ready: Deferred[None] = Deferred()
+        self.ended: Deferred[str] = Deferred()
+        self._said = b""
+
+    def spawn(self, url: str, feed: str) -> None:
+        words = (sys.executable, str(WORKER), url, feed, self.name, str(EACH))
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        reactor.spawnProcess(self, sys.executable, words, environment)
+
+    def go(self) -> None:
+        self.transport.write(b"\n")
+
+    def stop(self) -> Deferred[str]:
+        """End it if it still runs; fires when it is gone."""
+        with contextlib.suppress(ProcessExitedAlready):
+            self.transport.signalProcess("KILL")
+        return self.ended
+
+    def childDataReceived(self, childFD: int, data: bytes) -> None:
+        self._said += data
+        if self._said.startswith(b"ready\n") and not self.ready.called:
+            self.ready.callback(None)
+
+    def processEnded(self, reason: Failure) -> None:
+        if not self.ready.called:
+            self.ready.errback(reason)
+        self.ended.callback(self._said.decode())
+
+
+class ProcessTests(RedisTestCase):
+    async def test_four_processes(self) -> None:
+        """Never more than 100 ids, always in step, every dropped item told once."""
+        pub = await self.pub()
+        await pub.feed("x", {"max_length": LENGTH})
+        spied = await self.spy()
+        workers = [Worker(name) for name in "abcd"[:WORKERS]]
+        for worker in workers:
+            worker.spawn(await server_url(), "x")
+            self.addCleanup(worker.stop)
+        await gatherResults([worker.ready for worker in workers])
+        for worker in workers:
+            worker.go()
+        looks = await self.look_until(gatherResults([worker.ended for worker in workers]))
+        for worker in workers:
+            self.assertEqual(await worker.ended, "ready\ndone\n")
+        self.assertGreater(looks, 10)
+        self.check_events(await spied.messages())
+        await self.check_end()
+
+    async def look_until(self, ended: Deferred[Any]) -> int:
+        """Look at the feed again and again, to the end and once more; count the looks."""
+        looks, full = 0, False
+        while not full:
+            full = ended.called
+            ids, items = await self.raw.eval(LOOK, ["feed.ids:x", "feed.items:x"])
+            self.assertLessEqual(len(ids), LENGTH)
+            self.assertEqual(set(ids), set(items), "ids and items are out of step")
+            looks += 1
+        return looks
+
+    def check_events(self, messages: list[tuple[bytes, bytes]]) -> None:
+        """Check the events against each other."""
+        ids = {b"%c-%d" % (worker, number) for worker in b"abcd" for number in range(EACH)}
+        published, retracted, length = [], [], 0
+        for channel, message in messages:
+            if channel == b"feed.publish:x":
+                id_, item = message.split(b"\0", 1)
+                self.assertEqual(item, b"item of " + id_)
+                published.append(id_)
+                length += 1
+            else:
+                self.assertEqual(channel, b"feed.retract:x")
+                retracted.append(message)
+                length -= 1
+            # A retract comes before the publish that it makes room for.
+            self.assertLessEqual(length, LENGTH)
+            self.assertGreaterEqual(length, min(LENGTH, len(published)) - 1)
+        self.assertEqual(len(published), WORKERS * EACH)
+        self.assertEqual(set(published), ids)
+        self.assertEqual(retracted, published[:-LENGTH], "not each once, oldest first")
+        for worker in b"abcd":
+            mine = [int(id_[2:]) for id_ in published if id_[0] == worker]
+            self.assertEqual(mine, list(range(EACH)), "a publisher's order was changed")
+        self.published = published
+
+    async def check_end(self) -> None:
+        """Check what is stored against the events."""
+        stored = await self.value("feed.ids:x")
+        self.assertEqual([id_ for id_, _ in stored], self.published[-LENGTH:])
+        scores = [score for _, score in stored]
+        self.assertEqual(scores, sorted(set(scores)))
+        items = await self.value("feed.items:x")
+        self.assertEqual(items, {id_: b"item of " + id_ for id_ in self.published[-LENGTH:]})
+        self.assertEqual(await self.value("feed.publishes:x"), b"%d" % (WORKERS * EACH))

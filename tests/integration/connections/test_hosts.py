@@ -1,0 +1,185 @@
+"""Connecting to hosts: which are looked up, in the reactor's thread pool, and which not."""
+
+# Trial's TestCase is typed in part only.
+# mypy: allow-untyped-calls
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+from unittest import SkipTest
+
+from twisted.internet.address import IPv4Address
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IHostnameResolver
+from twisted.internet.protocol import Factory
+from zope.interface import implementer
+
+from tests.support import RedisTestCase
+from tests.support.proxy import Proxy
+from tests.support.service import reactor
+from tests.support.tls import Authority, TLSServer
+from txthoonk.client import ThoonkPub, ThoonkPubFactory
+from txthoonk.connections._url import parse_url
+from txthoonk.errors import ConnectionLost
+from txthoonk.protocol import Redis
+
+OURS = Authority("an authority")
+
+
+@implementer(IHostnameResolver)
+class Resolver:
+    """Knows no host but the loopback, by any name.
+
+    :ivar asked: the names that were asked for.
+    """
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def resolveHostName(
+        self, receiver: Any, hostName: str, portNumber: int = 0, *_: Any, **__: Any
+    ) -> Any:
+        self.asked.append(hostName)
+        receiver.resolutionBegan(self)
+        receiver.addressResolved(IPv4Address("TCP", "127.0.0.1", portNumber))
+        receiver.resolutionComplete()
+        return receiver
+
+
+class HostsTestCase(RedisTestCase):
+    async def setUp(self) -> None:
+        await super().setUp()
+        self.resolver = Resolver()
+        before = reactor.installNameResolver(self.resolver)
+        self.addCleanup(reactor.installNameResolver, before)
+
+    async def answers(self, place: str, **arguments: Any) -> Any:
+        """Connect to a place, which must answer."""
+        target = parse_url(place, **self.target.credentials, **arguments)
+        factory = Factory.forProtocol(lambda: Redis(**target.credentials))
+        redis: Redis = await target.endpoint(reactor).connect(factory)
+        self.addCleanup(redis.close)
+        self.assertEqual(await redis.send("PING"), "PONG")
+        return target
+
+
+class AddressTests(HostsTestCase):
+    """An address is connected to at once."""
+
+    async def setUp(self) -> None:
+        await super().setUp()
+        self.proxy = Proxy(reactor, self.target.endpoint(reactor))
+        await self.proxy.start()
+        self.addCleanup(self.proxy.stop)
+
+    async def test_url(self) -> None:
+        """That of a URL, and that of an endpoint string."""
+        for place in ("redis://127.0.0.1:{}", "tcp:127.0.0.1:{}", "tcp:host=127.0.0.1:port={}"):
+            await self.answers(place.format(self.proxy.port))
+        self.assertEqual(self.resolver.asked, [])
+
+    async def test_waiting(self) -> None:
+        """That of the peer, for the connections on which a bare publisher waits."""
+        target = parse_url(f"redis://127.0.0.1:{self.proxy.port}", **self.target.credentials)
+        pub: ThoonkPub = await target.endpoint(reactor).connect(
+            ThoonkPubFactory(**target.credentials)
+        )
+        self.addCleanup(pub.close)
+        queue = await pub.queue("x")
+        getting = queue.get()
+        await queue.put("item")
+        self.assertEqual(await getting, "item")
+        self.assertEqual(self.resolver.asked, [])
+
+    async def test_six(self) -> None:
+        """One of IPv6, too."""
+        proxy = Proxy(reactor, self.target.endpoint(reactor))
+        try:
+            await proxy.start(interface="::1")
+        except CannotListenError as error:
+            raise SkipTest(f"no IPv6 here: {error}") from None
+        self.addCleanup(proxy.stop)
+        for place in ("redis://[::1]:{}", r"tcp:\:\:1:{}"):
+            await self.answers(place.format(proxy.port))
+        self.assertEqual(self.resolver.asked, [])
+
+    async def test_name(self) -> None:
+        """A name is looked up; also one with an underscore, which IDNA does not have."""
+        for host in ("some-host", "my_redis"):
+            for place in ("redis://{}:{}", "tcp:{}:{}"):
+                await self.answers(place.format(host, self.proxy.port))
+        self.assertEqual(self.resolver.asked, ["some-host"] * 2 + ["my_redis"] * 2)
+
+
+class EncryptedTests(HostsTestCase):
+    """With TLS it is the same, and the certificate must have the address."""
+
+    async def server(self, *hosts: str) -> TLSServer:
+        server = TLSServer(self.target, OURS.server(*hosts), reactor)
+        await server.start()
+        self.addCleanup(server.stop)
+        return server
+
+    async def serve(self, *hosts: str) -> int:
+        return (await self.server(*hosts)).port
+
+    def trusted(self) -> str:
+        """Give a folder with the authority's certificate."""
+        folder = self.mktemp()
+        os.mkdir(folder)
+        (Path(folder) / "ca.pem").write_bytes(OURS.pem)
+        return os.path.abspath(folder)
+
+    async def test_address(self) -> None:
+        """A certificate for the address is taken, without a look-up."""
+        port, folder = await self.serve("127.0.0.1"), self.trusted()
+        await self.answers(f"rediss://127.0.0.1:{port}", ca_file=f"{folder}/ca.pem")
+        for words in (
+            f"127.0.0.1:{port}:trustRoots={folder}",
+            f"trustRoots={folder}:port={port}:host=127.0.0.1:timeout=10",
+            f"127.0.0.1:{port}:trustRoots={folder}:bindAddress=127.0.0.1",
+        ):
+            await self.answers(f"tls:{words}")
+        self.assertEqual(self.resolver.asked, [])
+
+    async def test_underscore(self) -> None:
+        """A certificate for a name with an underscore is taken for that one, and no other."""
+        authority = f"{self.trusted()}/ca.pem"
+        for names, taken in (
+            (("my_redis", "other"), True),
+            (("my-redis", "myredis", "127.0.0.1"), False),
+            (("my_redis.other",), False),
+        ):
+            server = await self.server(*names)
+            place = f"rediss://my_redis:{server.port}"
+            if taken:
+                await self.answers(place, ca_file=authority)
+                continue
+            with self.assertRaises(ConnectionLost) as raised:
+                await self.answers(place, ca_file=authority)
+            self.assertIn("is for another host than 'my_redis'", str(raised.exception))
+            self.assertEqual(server.received, b"")
+
+    async def test_underscore_untrusted(self) -> None:
+        """One that nobody vouches for is not."""
+        server = await self.server("my_redis")
+        other = Path(self.trusted()) / "ca.pem"
+        other.write_bytes(Authority("another authority").pem)
+        with self.assertRaises(ConnectionLost) as raised:
+            await self.answers(f"rediss://my_redis:{server.port}", ca_file=str(other))
+        self.assertIn("is not trusted", str(raised.exception))
+        self.assertEqual(server.received, b"")
+
+    async def test_other_address(self) -> None:
+        """One for another address, or for a name, is not."""
+        folder = self.trusted()
+        for host in ("127.0.0.2", "localhost"):
+            port = await self.serve(host)
+            for place, options in (
+                (f"rediss://127.0.0.1:{port}", {"ca_file": f"{folder}/ca.pem"}),
+                (f"tls:127.0.0.1:{port}:trustRoots={folder}", {}),
+            ):
+                with self.assertRaises(ConnectionLost):
+                    await self.answers(place, **options)

@@ -1,0 +1,247 @@
+"""wait(): the end of a job, whatever end it is, on whichever publisher."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred, gatherResults
+
+from tests.support import RedisTestCase
+from tests.support.job_delay import timeless
+from txthoonk.errors import Empty, JobStalled
+from txthoonk.types import Job
+
+HOUR = 3600
+OWN = (b"feed.results:x", b"feed.jobfinished:x\0a")
+
+
+class WaitTestCase(RedisTestCase):
+    async def setUp(self) -> None:
+        await super().setUp()
+        self.job: Job = await (await self.pub()).job("x", {"max_failures": 1})
+        self.worker = Job(await self.pub(), "x")
+
+    async def claimed(self) -> None:
+        await self.job.put("item", id_="a")
+        await self.worker.get()
+
+    async def waiting(self, job: Job, timeout: float = 0) -> Deferred[Any]:
+        """Begin to wait; it is sure that somebody listens."""
+        waiting = job.wait("a", timeout)
+        await self.numsub("feed.finishes:x", 1)
+        while await self.raw.send("ZSCORE", "feed.results:x", "a") is not None:
+            pass
+        await job.pub.redis.ping()
+        return waiting
+
+    async def nothing_left(self) -> None:
+        """Nothing is noted or kept, and nobody listens."""
+        await self.numsub("feed.finishes:x", 0)
+        await self.job.pub.redis.ping()
+        self.assertEqual([key for key in await self.state() if key in OWN], [])
+
+
+class EndTests(WaitTestCase):
+    async def ends(self, end: Callable[[Job], Deferred[Any]], **outcome: Any) -> None:
+        """Check how a wait ends, on the publisher that ends the job, and on another."""
+        for job, ender in ((self.job, self.worker), (self.worker, self.worker)):
+            for listening in (True, False):
+                await self.claimed()
+                waiting = await self.waiting(job) if listening else job.wait("a", 20)
+                if not listening and job is not ender:
+                    # It has begun in Redis; nobody need listen yet.
+                    while not await self.raw.send("ZCARD", "feed.results:x"):
+                        pass
+                await end(ender)
+                if "result" in outcome:
+                    self.assertEqual(await waiting, outcome["result"])
+                else:
+                    error = await self.assertFailure(waiting, outcome["error"])
+                    self.assertIn("'a'", str(error))
+                await self.job.retract("a")
+                await self.nothing_left()
+
+    async def test_result(self) -> None:
+        """It fires the result."""
+        await self.ends(lambda job: job.finish("a", "done"), result="done")
+
+    async def test_no_result(self) -> None:
+        """It fires None if the job is finished without one."""
+        await self.ends(lambda job: job.finish("a"), result=None)
+
+    async def test_stalled(self) -> None:
+        """It fails if the job is stalled."""
+        await self.ends(lambda job: job.stall("a", "why"), error=JobStalled)
+
+    async def test_failed_for_the_last_time(self) -> None:
+        """So it does if the last failure stalls it."""
+        await self.ends(lambda job: job.fail("a", ValueError("no")), error=JobStalled)
+
+    async def test_failure(self) -> None:
+        """The error has the failure, and tells of it; without a record it has none."""
+        await self.claimed()
+        waiting = await self.waiting(self.job)
+        await self.worker.fail("a", ValueError("no"))
+        error = await self.assertFailure(waiting, JobStalled)
+        self.assertEqual((error.failure.type, error.failure.message), ("ValueError", "no"))
+        self.assertIn("ValueError: no", str(error))
+        await self.job.retry("a")
+        await self.worker.get()
+        await self.raw.send("DEL", "feed.failures:x")
+        await self.worker.stall("a")
+        error = await self.assertFailure(self.job.wait("a"), JobStalled)
+        self.assertIsNone(error.failure)
+
+    async def test_stalled_already(self) -> None:
+        """A job that is stalled already is told at once."""
+        await self.claimed()
+        await self.worker.stall("a", "why")
+        error = await self.assertFailure(self.job.wait("a"), JobStalled)
+        self.assertEqual(error.failure.message, "why")
+        await self.nothing_left()
+
+    async def test_timed_out_claims(self) -> None:
+        """A claim that is too old for the last time ends it, too."""
+        await self.job.set_config({"timeout": 60})
+        await self.claimed()
+        waiting = await self.waiting(self.job)
+        await self.raw.send("ZADD", "feed.claimed:x", 1, "a")
+        await self.looked()
+        await self.worker.maintenance()
+        error = await self.assertFailure(waiting, JobStalled)
+        self.assertEqual(error.failure.type, "Timeout")
+
+    async def test_gone(self) -> None:
+        """A job that is not there, and has left nothing, is told at once."""
+        error = await self.assertFailure(self.job.wait("a"), Empty)
+        self.assertIn("'a'", str(error))
+        await self.claimed()
+        await self.worker.finish("a", "done")
+        await self.assertFailure(self.job.wait("a"), Empty)
+
+    async def test_kept_result(self) -> None:
+        """A result that is kept is fired at once, as often as asked for."""
+        await self.claimed()
+        await self.worker.finish("a", "done", 60)
+        self.assertEqual(await gatherResults([self.job.wait("a") for _ in range(3)]), ["done"] * 3)
+
+    async def test_retracted(self) -> None:
+        """A job that is retracted by the same publisher ends without a result."""
+        await self.job.put("item", id_="a")
+        waiting = await self.waiting(self.job, 5)
+        await self.job.retract("a")
+        self.assertIsNone(await waiting)
+
+    async def test_drained(self) -> None:
+        """So does one that is drained."""
+        await self.job.put("item", id_="a")
+        waiting = await self.waiting(self.job, 3)
+        await self.job.drain()
+        self.assertIsNone(await waiting)
+
+    async def test_retracted_elsewhere(self) -> None:
+        """Nothing tells of what another publisher retracts: that is waited for in vain."""
+        await self.claimed()
+        waiting = await self.waiting(self.job, 0)
+        await self.worker.retract("a")
+        await self.job.pub.redis.ping()
+        self.assertNoResult(waiting)
+        waiting.cancel()
+        await self.assertFailure(waiting, CancelledError)
+
+
+class WaitTests(WaitTestCase):
+    async def test_all_its_life(self) -> None:
+        """It waits through delay, failure, release and retry, and for the finish alone."""
+        await self.job.set_config({"max_failures": 9})
+        await self.job.put("item", id_="a", delay=HOUR)
+        waiting = await self.waiting(self.job)
+        await self.raw.send("ZADD", "feed.delayed:x", 1, "a")
+        for end in (
+            lambda: self.worker.fail("a", ValueError("no")),
+            lambda: self.worker.cancel("a"),
+            lambda: self.worker.release("a"),
+            lambda: self.worker.fail("a", ValueError("no"), 0.01),
+        ):
+            await self.worker.get()
+            await end()
+        await self.worker.get()
+        await self.job.edit("a", "new")
+        self.assertNoResult(waiting)
+        await self.worker.finish("a", "done")
+        self.assertEqual(await waiting, "done")
+        await self.nothing_left()
+
+    async def test_timeout(self) -> None:
+        """After its time it fails, and leaves nothing."""
+        await self.claimed()
+        before = timeless(await self.state())
+        error = await self.assertFailure(self.job.wait("a", 0.05), Empty)
+        self.assertIn("0.05 seconds", str(error))
+        await self.nothing_left()
+        self.assertEqual(timeless(await self.state()), before)
+
+    async def test_cancelled(self) -> None:
+        """Cancelling it leaves nothing; others wait on."""
+        await self.claimed()
+        stays = await self.waiting(self.job)
+        waiting = [self.job.wait("a"), await self.waiting(self.job)]
+        for one in waiting:
+            one.cancel()
+            await self.assertFailure(one, CancelledError)
+        await self.worker.finish("a", "done")
+        self.assertEqual(await stays, "done")
+        await self.nothing_left()
+
+    async def test_many(self) -> None:
+        """All who wait are told, with get_result beside them."""
+        await self.claimed()
+        others = [self.job, self.worker, Job(await self.pub(), "x")]
+        waiting = [job.wait("a") for job in others for _ in range(5)]
+        results = [job.get_result("a") for job in others]
+        while not await self.raw.send("ZCARD", "feed.results:x"):
+            pass
+        for job in others:
+            await job.pub.redis.ping()
+        await self.worker.finish("a", "done")
+        self.assertEqual(await gatherResults(waiting), ["done"] * 15)
+        self.assertEqual(await gatherResults(results), [("item", "done")] * 3)
+
+    async def test_get_result_of_a_stalled_job(self) -> None:
+        """get_result() waits on for a stalled job, which may be retried."""
+        await self.claimed()
+        result = self.job.get_result("a")
+        waiting = await self.waiting(self.job)
+        await self.worker.stall("a", "why")
+        await self.assertFailure(waiting, JobStalled)
+        self.assertNoResult(result)
+        await self.worker.retry("a")
+        await self.worker.get()
+        await self.worker.finish("a", "done")
+        self.assertEqual(await result, ("item", "done"))
+
+    async def test_each_finish(self) -> None:
+        """However the finish and the wait fall together, the end is told."""
+        for number in range(100):
+            await self.claimed()
+            waiting = self.job.wait("a", 10)
+            if number % 2:
+                while not await self.raw.send("ZCARD", "feed.results:x"):
+                    pass
+            else:
+                await self.job.pub.redis.ping()
+            if number % 3:
+                await self.worker.finish("a", "done")
+            else:
+                await self.worker.finish("a")
+            self.assertEqual(await waiting, "done" if number % 3 else None)
+        await self.nothing_left()
+
+    async def test_serializer(self) -> None:
+        """The result is what the serializer makes of it."""
+        job = await self.job.pub.job("json", {"serializer": "json"})
+        await job.put(1, id_="a")
+        waiting = job.wait("a")
+        await job.finish(await job.get(), {"n": None})
+        self.assertEqual(await waiting, {"n": None})

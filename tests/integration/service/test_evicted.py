@@ -1,0 +1,154 @@
+"""Servers that remove keys, and feeds that have lost their configuration to them."""
+
+# Trial's TestCase is typed in part only.
+# mypy: allow-untyped-calls
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet import reactor as installed_reactor
+from twisted.internet.defer import Deferred
+from twisted.logger import LogLevel, globalLogPublisher
+
+from tests.support import Recorder, RedisTestCase, server_url
+from tests.support.server import ServerTestCase
+from txthoonk import Thoonk
+from txthoonk.errors import FeedNotConfigured
+from txthoonk.testing import RedisServer
+
+reactor: Any = installed_reactor
+POLICY = "maxmemory-policy"
+
+
+class EvictedTests(RedisTestCase):
+    async def setUp(self) -> None:
+        await super().setUp()
+        self.pub_ = await self.pub()
+        self.addCleanup(self.raw.send, "CONFIG", "SET", POLICY, "noeviction")
+
+    async def lose(self, name: str) -> None:
+        await self.raw.send("DEL", f"feed.config:{name}")
+
+    async def refused(self, *calls: Callable[[], Deferred[Any]]) -> None:
+        """Check that calls fail, and change nothing."""
+        before = await self.state()
+        for call in calls:
+            error = await self.assertFailure(call(), FeedNotConfigured)
+            self.assertIn("configuration of feed 'x' is gone", str(error))
+        self.assertEqual(await self.state(), before)
+
+    async def test_other_types(self) -> None:
+        """What is not a plain feed has always had a type: without it nothing is put or taken."""
+        queue = await self.pub_.queue("x", {"history": 5})
+        await queue.put("item")
+        await self.lose("x")
+        await self.refused(queue.get, lambda: queue.put("y"), lambda: self.pub_.queue("x"))
+        await self.pub_.delete_feed("x")
+        job = await self.pub_.job("x", {"timeout": 5})
+        await job.put("item", id_="a")
+        claim = await job.get()
+        await self.lose("x")
+        await self.refused(job.get, lambda: job.put("y"), lambda: self.pub_.job("x"))
+        await self.refused(lambda: job.finish(claim), lambda: job.put("y", delay=5))
+        await self.pub_.delete_feed("x")
+        sorted_ = await self.pub_.sorted_feed("x")
+        one = await sorted_.append("item")
+        await self.lose("x")
+        await self.refused(
+            lambda: sorted_.append("y"),
+            lambda: sorted_.edit(one, "y"),
+            lambda: sorted_.move_first(one),
+            lambda: sorted_.retract(one),
+            lambda: self.pub_.sorted_feed("x"),
+        )
+
+    async def test_history(self) -> None:
+        """A feed that has kept a history does not go on without one."""
+        feed = await self.pub_.feed("x", {"history": 5})
+        await feed.publish("item", "1")
+        await self.lose("x")
+        await self.refused(
+            lambda: feed.publish("y"), lambda: feed.retract("1"), lambda: self.pub_.feed("x")
+        )
+
+    async def test_server_that_evicts(self) -> None:
+        """Where the server removes keys, no feed is taken for one that never had any."""
+        feed = await self.pub_.feed("x", {"max_length": 2, "serializer": "json"})
+        await feed.publish([1], "1")
+        await self.raw.send("CONFIG", "SET", POLICY, "allkeys-lru")
+        await feed.publish([2], "2")
+        await self.lose("x")
+        await self.refused(
+            lambda: feed.publish([3]),
+            lambda: feed.retract("1"),
+            lambda: self.pub_.feed("x"),
+            lambda: self.pub_.get_config("x"),
+        )
+        await self.pub_.set_config("x", {"type": "feed", "max_length": 2, "serializer": "json"})
+        await feed.publish([3], "3")
+        self.assertEqual(await feed.get_all(), {"2": [2], "3": [3]})
+
+    async def test_subscription(self) -> None:
+        """A subscription says that the feed cannot be read, and goes on when it can be again."""
+        thoonk = Thoonk(await server_url(), reactor)
+        self.addCleanup(thoonk.close)
+        await thoonk.connect()
+        feed = await self.pub_.feed("x", {"history": 5})
+        heard = Recorder()
+        await thoonk.subscribe("x", heard)
+        await self.lose("x")
+        await self.raw.send("CLIENT", "KILL", "TYPE", "pubsub")
+        ((event,),) = await heard.wait(1)
+        self.assertEqual(event.kind, "resync")
+        self.assertIn("configuration of feed 'x' is gone", event.reason)
+        await self.assertFailure(thoonk.subscribe("x"), FeedNotConfigured)
+        await self.pub_.set_config("x", {"type": "feed", "history": 5})
+        await feed.publish("item", "1")
+        while heard.calls[-1][0].kind != "publish":
+            await heard.wait(len(heard.calls) + 1)
+        self.assertEqual(heard.calls[-1][0].id, "1")
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    async def test_feed_without_any(self) -> None:
+        """A plain feed of txthoonk 0.1 may have none, and works."""
+        await self.pub_.create_feed("x")
+        feed = await self.pub_.feed("x")
+        await feed.publish("item", "1")
+        self.assertEqual(await feed.get_ids(), ["1"])
+
+
+class ConnectTests(ServerTestCase):
+    """What a service says of its server."""
+
+    async def said(self, server: RedisServer) -> list[str]:
+        """Connect twice, and give the warnings."""
+        warnings: list[str] = []
+
+        def observe(event: Any) -> None:
+            if event["log_level"] is LogLevel.warn:
+                warnings.append(event["log_format"].format(**event))
+
+        globalLogPublisher.addObserver(observe)
+        self.addCleanup(globalLogPublisher.removeObserver, observe)
+        thoonk = Thoonk(server.url, reactor)
+        self.addCleanup(thoonk.close)
+        for _ in range(2):
+            await thoonk.connect()
+            await thoonk.close()
+        return warnings
+
+    async def test_policy(self) -> None:
+        """A server that removes keys when it is full is warned of, once."""
+        options = ("--maxmemory", "100mb", "--maxmemory-policy", "volatile-lru")
+        (warning,) = await self.said(await self.server(arguments=options).start())
+        self.assertIn("maxmemory-policy volatile-lru", warning)
+        for options in (("--maxmemory", "100mb"), ("--maxmemory-policy", "allkeys-lru")):
+            self.assertEqual(await self.said(await self.server(arguments=options).start()), [])
+
+    async def test_replica(self) -> None:
+        """So is a replica."""
+        options = ("--replicaof", "127.0.0.1", "1")
+        (warning,) = await self.said(await self.server(arguments=options).start())
+        self.assertIn("a read-only replica of 127.0.0.1:1", warning)

@@ -1,0 +1,242 @@
+"""A replica takes the place of its master, and the old one lives on."""
+
+# Trial's TestCase is typed in part only.
+# mypy: allow-untyped-calls
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet import reactor as installed_reactor
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.trial.unittest import TestCase
+
+from tests.support import TIMEOUT, Recorder
+from tests.support.failover_support import Pair
+from txthoonk import Thoonk
+from txthoonk.errors import ConnectionLost, ResponseError
+from txthoonk.worker import Worker
+
+reactor: Any = installed_reactor
+
+
+class FailoverTestCase(TestCase):
+    timeout = TIMEOUT
+
+    async def setUp(self) -> None:
+        self.pair = Pair(reactor)
+        self.addCleanup(lambda: Deferred.fromCoroutine(self.pair.stop()))
+        await self.pair.start()
+        self.states: list[str] = []
+
+    async def connect(self, **options: Any) -> Thoonk:
+        options = {"state_changed": lambda state, _: self.states.append(state), **options}
+        thoonk = Thoonk(self.pair.url, reactor, **options)
+        self.addCleanup(thoonk.close)
+        return await thoonk.connect()
+
+    async def blocked(self, server: Any, count: int = 1) -> None:
+        while await self.pair.info(server, "blocked_clients", "clients") != str(count):
+            pass
+
+    async def put(self, line: Any, item: str) -> int:
+        """Put an item until it is taken; how often a replica has refused it."""
+        refused = 0
+        while True:
+            try:
+                await line.put(item)
+            except ResponseError as error:
+                self.assertEqual(error.code, "READONLY")
+                refused += 1
+            else:
+                return refused
+
+    async def all_moved(self, count: int) -> None:
+        """Wait until the new master has so many clients, and the old one none."""
+        while await self.pair.clients(self.pair.replica):
+            pass
+        while len(await self.pair.clients(self.pair.master)) != count:
+            pass
+
+    def leave(self, waiting: Deferred[Any]) -> None:
+        """Cancel what must still be waiting."""
+        self.assertNoResult(waiting)
+        waiting.cancel()
+        self.failureResultOf(waiting, CancelledError)
+
+
+class FailoverTests(FailoverTestCase):
+    async def test_calls(self) -> None:
+        """The call that is refused fails; the next one waits for the new master."""
+        thoonk = await self.connect()
+        queue = await thoonk.queue("q")
+        await self.pair.promote()
+        self.assertEqual(await self.put(queue, "item"), 1)
+        self.assertEqual(await self.pair.ask(self.pair.master, "LLEN", queue.feed_ids), 1)
+        await self.all_moved(2)
+        await thoonk.whenConnected()
+        self.assertEqual(await queue.get(), "item")
+
+    async def test_pipelined(self) -> None:
+        """All calls under way are answered: refused, with nothing done."""
+        thoonk = await self.connect()
+        queue, feed = await thoonk.queue("q"), await thoonk.feed("f")
+        await self.pair.promote()
+        calls = [queue.put(str(n)) for n in range(50)] + [feed.publish("x") for _ in range(50)]
+        for call in calls:
+            error = await self.assertFailure(call, ResponseError)
+            self.assertEqual(error.code, "READONLY")
+        await queue.put("item")
+        self.assertEqual(await queue.length(), 1)
+        self.assertEqual(await feed.length(), 0)
+
+    async def test_waits(self) -> None:
+        """Waiting gets, results and subscriptions go on at the new master."""
+        thoonk = await self.connect()
+        queue, job = await thoonk.queue("q"), await thoonk.job("j", {"timeout": 60})
+        feed = await thoonk.feed("f", {"history": 10})
+        heard = Recorder()
+        await thoonk.subscribe("f", heard)
+        await job.put("work", id_="a")
+        await job.get()
+        got, result = queue.get(), job.get_result("a")
+        await self.blocked(self.pair.master)
+        await feed.publish("before", "1")
+        await heard.wait(1)
+        await self.pair.promote()
+        other = await self.connect()
+        await (await other.queue("q")).put("item")
+        self.assertEqual(await got, "item")
+        await (await other.job("j")).finish("a", "done")
+        self.assertEqual(await result, ("work", "done"))
+        await (await other.feed("f")).publish("after", "2")
+        events = [event for (event,) in await heard.wait(2)]
+        self.assertEqual(
+            [(one.kind, one.id) for one in events], [("publish", "1"), ("publish", "2")]
+        )
+        transit = await self.pair.ask(self.pair.master, "LLEN", queue.feed_transit)
+        self.assertEqual(transit, 0)
+
+    async def test_workers(self) -> None:
+        """Jobs under way are finished at the new master, once, and others are begun there."""
+        thoonk = await self.connect()
+        job = await thoonk.job("j", {"timeout": 60, "keep_results_for": 60})
+        under_way: list[Deferred[str]] = []
+        begun = Recorder()
+
+        def handler(claim: Any) -> Deferred[str]:
+            under_way.append(Deferred())
+            begun(claim.id)
+            return under_way[-1]
+
+        worker = Worker(job, handler, concurrency=2)
+        worker.startService()
+        self.addCleanup(worker.stopService)
+        await job.put("work", id_="a")
+        await begun.wait(1)
+        await self.pair.promote()
+        finished = job.get_result("a")
+        under_way[0].callback("done")
+        self.assertEqual(await finished, ("work", "done"))
+        self.assertEqual(await self.put(job, "more") <= 1, True)
+        await begun.wait(2)
+        under_way[1].callback("done")
+        while (await job.stats())["finishes"] != 2:
+            pass
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    async def test_name_that_follows_later(self) -> None:
+        """While the name leads to a replica calls wait, as without a connection."""
+        thoonk = await self.connect(retry_policy=lambda _: 0.01)
+        queue = await thoonk.queue("q")
+        await self.pair.promote(name=False)
+        await self.assertFailure(queue.put("refused"), ResponseError)
+        self.assertEqual(thoonk.state, "disconnected")
+        waiting = queue.put("item")
+        publisher = thoonk._publisher
+        while publisher.failures < 3:
+            await self.pair.ask(self.pair.master, "PING")
+        self.assertIn("read-only replica of 127.0.0.1:", str(publisher.last_error))
+        self.assertNoResult(waiting)
+        self.pair.rename()
+        await waiting
+        self.assertEqual(await queue.length(), 1)
+
+    async def test_nothing_is_written(self) -> None:
+        """A waiting get meets the replica by itself, and a put is not needed to leave it."""
+        thoonk = await self.connect()
+        got = (await thoonk.queue("q")).get()
+        await self.blocked(self.pair.master)
+        await self.pair.promote()
+        await self.blocked(self.pair.master)
+        await self.all_moved(3)
+        self.leave(got)
+
+
+class ReplicaTests(FailoverTestCase):
+    async def test_reading(self) -> None:
+        """A service that only reads and subscribes stays on a replica."""
+        writer = await self.connect()
+        feed = await writer.feed("f", {"history": 10})
+        await feed.publish("first", "1")
+        await self.pair.caught_up()
+        self.pair.name.lead_to(self.pair.replica.endpoint())
+        self.states.clear()
+        reader = await self.connect()
+        heard = Recorder()
+        await reader.subscribe("f", heard, snapshot=True)
+        (snapshot,) = (await heard.wait(1))[0]
+        self.assertEqual(snapshot.item, [("1", "first")])
+        await feed.publish("second", "2")
+        self.assertEqual((await heard.wait(2))[1][0].id, "2")
+        self.assertEqual(await (await reader.feed("f")).get_ids(), ["1", "2"])
+        self.assertEqual(self.states, ["connecting", "connected"])
+
+    async def test_writing(self) -> None:
+        """What writes there fails each time, and reading goes on."""
+        writer = await self.connect()
+        await (await writer.feed("f")).publish("first", "1")
+        await self.pair.caught_up()
+        self.pair.name.lead_to(self.pair.replica.endpoint())
+        self.states.clear()
+        reader = await self.connect()
+        feed = await reader.feed("f")
+        for _ in range(5):
+            error = await self.assertFailure(feed.publish("no"), ResponseError)
+            self.assertEqual(error.code, "READONLY")
+            self.assertEqual(await feed.get_ids(), ["1"])
+        self.assertEqual(self.states, ["connecting", "connected"])
+
+    async def test_one_server(self) -> None:
+        """All connections follow one that leads to another master."""
+        thoonk = await self.connect()
+        await thoonk.register_handler("create", Recorder())
+        got = (await thoonk.queue("q")).get()
+        await self.blocked(self.pair.master)
+        await self.pair.ask(self.pair.replica, "REPLICAOF", "NO", "ONE")
+        self.pair.name.lead_to(self.pair.replica.endpoint())
+        old, self.pair.master, self.pair.replica = (
+            self.pair.master,
+            self.pair.replica,
+            self.pair.master,
+        )
+        await self.pair.ask(old, "CLIENT", "KILL", "TYPE", "pubsub")
+        await self.all_moved(3)
+        await self.blocked(self.pair.master)
+        self.leave(got)
+
+    async def test_a_replica_at_times(self) -> None:
+        """Where the publisher has a master, no other connection goes to a replica."""
+        thoonk = await self.connect(retry_policy=lambda _: 0.01)
+        await thoonk.register_handler("create", Recorder())
+        self.pair.name.lead_to(self.pair.replica.endpoint())
+        await self.pair.ask(self.pair.master, "CLIENT", "KILL", "TYPE", "pubsub")
+        subscriber = thoonk._subscriber
+        while subscriber.failures < 3:
+            await self.pair.ask(self.pair.master, "PING")
+        self.assertIn("read-only replica", str(subscriber.last_error))
+        self.pair.rename()
+        await thoonk.whenConnected()
+        queue = await thoonk.queue("q")
+        await queue.put("item")
+        self.assertEqual(self.flushLoggedErrors(ConnectionLost), [])

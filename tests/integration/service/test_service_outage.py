@@ -1,0 +1,224 @@
+"""The service while its server is killed, restarted, stopped and full."""
+
+# Trial's TestCase is typed in part only.
+# mypy: allow-untyped-calls
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
+from tests.support import Recorder
+from tests.support.server import HalfClock, ask, turns, until
+from tests.support.service_outage import OutageTestCase
+from txthoonk.errors import ConnectionLost, NotSent
+from txthoonk.service import Thoonk
+from txthoonk.service import _thoonk as service
+
+
+class KilledTests(OutageTestCase):
+    async def test_calls(self) -> None:
+        """What was sent fails; what comes then is sent after the restart, in its order."""
+        thoonk = await self.begin()
+        flying = [thoonk.redis.send("BLPOP", "nothing", 0), thoonk.redis.rpush("list", "lost")]
+        await self.redis_server.kill()
+        for call in flying:
+            error = await self.assertFailure(call, ConnectionLost)
+            self.assertNotIsInstance(error, NotSent)
+            self.assertIn("may or may not have been done", str(error))
+        await until(lambda: thoonk.state == "disconnected")
+        waiting = [thoonk.redis.rpush("other", number) for number in range(1000)]
+        waiting.append(thoonk.redis.lrange("other", 0, -1))
+        await self.restart()
+        replies = [await each for each in waiting]
+        self.assertEqual(replies[:-1], list(range(1, 1001)))
+        self.assertEqual(replies[-1], [str(number) for number in range(1000)])
+        self.assertEqual(self.states, ["connecting", "connected", "disconnected", "connected"])
+
+    async def test_many_times(self) -> None:
+        """Each time it comes back, with all that it had to do."""
+        thoonk = await self.begin()
+        heard = Recorder()
+        await thoonk.register_handler("feed.publish:x", heard)
+        feed, queue = await thoonk.feed("x"), await thoonk.queue("q", {"serializer": "json"})
+        for round_ in range(4):
+            get = queue.get()
+            await self.kill()
+            await self.restart()
+            await self.subscribed("feed.publish:x")
+            await feed.publish("item", str(round_))
+            await queue.put(round_)
+            self.assertEqual(await get, round_)
+            await heard.wait(round_ + 1)
+        self.assertEqual(heard.calls, [(str(round_), "item") for round_ in range(4)])
+
+    async def test_too_late_and_too_many(self) -> None:
+        """They fail with NotSent, and with the reason."""
+        thoonk = await self.begin(wait=0.3, limit=2)
+        await self.kill()
+        waiting = [thoonk.redis.ping(), thoonk.redis.ping()]
+        many = await self.assertFailure(thoonk.redis.ping(), NotSent)
+        self.assertIn("2 calls wait for unix://", str(many))
+        others = [
+            thoonk.register_handler("create", print),
+            thoonk.subscribe("x"),
+            thoonk.subscribe_pattern("x*"),
+        ]
+        for call in [*waiting, *others]:
+            error = await self.assertFailure(call, NotSent)
+            self.assertIn("waited 0.3 seconds for a connection to unix://", str(error))
+        await self.restart()
+        self.assertEqual(await thoonk.redis.ping(), "PONG")
+
+    async def test_waiting_gets(self) -> None:
+        """A get that waits gets what another program puts after the restart."""
+        thoonk = await self.begin()
+        queue, job = await thoonk.queue("q"), await thoonk.job("j")
+        gets: list[Deferred[Any]] = [queue.get(), job.get()]
+        await self.blocked(2)
+        await self.kill()
+        gets.append(queue.get())
+        await self.restart()
+        other = await self.connect(self.url)
+        for item in "ab":
+            await (await other.queue("q")).put(item)
+        await (await other.job("j")).put("work")
+        self.assertEqual((await gets[0], (await gets[1])[1], await gets[2]), ("a", "work", "b"))
+
+    async def test_handlers(self) -> None:
+        """Handlers can be registered again, during the outage and after it."""
+        thoonk = await self.begin()
+        heard = Recorder()
+        first = await thoonk.register_handler("feed.publish:x", heard.named("first"))
+        await self.kill()
+        during = thoonk.register_handler("feed.publish:x", heard.named("during"))
+        thoonk.remove_handler(first)
+        await self.restart()
+        await during
+        await thoonk.register_handler("feed.publish:x", heard.named("after"))
+        await (await thoonk.feed("x")).publish("item", "1")
+        expected = [("during", "1", "item"), ("after", "1", "item")]
+        self.assertEqual(await heard.wait(2), expected)
+
+    async def test_before_the_server(self) -> None:
+        """A service that is started before its server waits for it."""
+        await self.redis_server.kill()
+        thoonk = self.make(self.url)
+        connecting = thoonk.connect()
+        call = thoonk.redis.ping()
+        await until(lambda: thoonk._publisher.failures > 2)
+        await self.redis_server.start()
+        self.assertIs(await connecting, thoonk)
+        self.assertEqual(await call, "PONG")
+
+    async def test_one_connection(self) -> None:
+        """Where Redis ends the subscriber's connection only, calls go on."""
+        thoonk = await self.begin()
+        await thoonk.register_handler("create", lambda *_: None)
+        await ask(self.redis_server, "CLIENT", "KILL", "TYPE", "pubsub")
+        await until(lambda: thoonk.state == "disconnected")
+        self.assertEqual(await thoonk.redis.ping(), "PONG")
+        await thoonk.whenConnected()
+        self.assertEqual(self.states[-2:], ["disconnected", "connected"])
+
+
+class SilentTests(OutageTestCase):
+    """A server that is there, and does not answer; its time is in our hands."""
+
+    async def setUp(self) -> None:
+        await super().setUp()
+        self.clock = HalfClock()
+
+    def make(self, url: str, **arguments: Any) -> Thoonk:
+        # What comes after less than a second comes by itself.
+        options = {"reactor": self.clock, "reply_timeout": 30.0, "retry_policy": lambda _: 0.05}
+        return super().make(url, **{**options, **arguments})
+
+    async def noticed(self) -> None:
+        """Let the time pass in which both connections must be found to be silent."""
+        await turns()
+        await self.clock.go_on(60)
+        self.assertEqual(self.thoonk._up, {"publisher": False, "subscriber": False})
+
+    async def test_call(self) -> None:
+        """The call fails after reply_timeout; the service comes back with the server."""
+        thoonk = await self.begin(health=0)
+        self.freeze()
+        call = thoonk.redis.ping()
+        await turns()
+        await self.clock.go_on(25)
+        self.assertNoResult(call)
+        await self.clock.go_on(20)  # it looks every 15 seconds
+        error = await self.assertFailure(call, ConnectionLost)
+        self.assertIn("no reply for 30 seconds", str(error))
+        waiting = thoonk.redis.ping()
+        self.thaw()
+        self.assertEqual(await waiting, "PONG")
+        await thoonk.whenConnected()
+
+    async def test_idle(self) -> None:
+        """Without a call the PINGs notice it, on both connections."""
+        thoonk = await self.begin(health=25.0)
+        self.freeze()
+        await self.noticed()
+        self.assertEqual(self.states, ["connecting", "connected", "disconnected"])
+        while thoonk._publisher.failures == 0:
+            await self.clock.go_on(30)
+        self.assertIn("no reply for 30 seconds", str(thoonk._publisher.last_error))
+        self.thaw()
+        await thoonk.whenConnected()
+        self.assertEqual(await thoonk.redis.ping(), "PONG")
+
+    async def test_get(self) -> None:
+        """A get that waits gets its item once the server is back."""
+        thoonk = await self.begin(health=25.0)
+        queue = await thoonk.queue("q")
+        get = queue.get()
+        await self.blocked(1)
+        self.freeze()
+        await self.noticed()
+        self.thaw()
+        await thoonk.whenConnected()
+        await queue.put("item")
+        self.assertEqual(await get, "item")
+
+    async def test_connect(self) -> None:
+        """connect() goes on while its attempts are not answered, and comes to its end."""
+        thoonk = self.make(self.url, wait=1e8)  # more than passes
+        self.freeze()
+        connecting = thoonk.connect()
+        while thoonk._publisher.failures < 2:
+            await self.clock.go_on(30)
+        self.thaw()
+        self.assertIs(await connecting, thoonk)
+
+    async def test_closed(self) -> None:
+        """To stop the service does not wait for it longer than it says."""
+        self.patch(service, "DRAIN_TIMEOUT", 0.3)
+        thoonk = await self.begin(reply_timeout=None)
+        queue = await thoonk.queue("q")
+        get = queue.get()
+        await self.blocked(1)
+        self.freeze()
+        call = thoonk.redis.ping()
+        closed = thoonk.close()
+        await self.assertFailure(get, ConnectionLost)
+        await self.assertFailure(call, ConnectionLost)
+        self.assertIsNone(await closed)
+        self.thaw()
+
+
+class FullTests(OutageTestCase):
+    async def test_full(self) -> None:
+        """A server that takes no more clients is waited for, and named as the reason."""
+        await ask(self.redis_server, "CONFIG", "SET", "maxclients", "3")
+        others = [await self.connect(self.url)]
+        thoonk = self.make(self.url, wait=0.3)
+        thoonk.startService()
+        await until(lambda: bool(thoonk._publisher.failures + thoonk._subscriber.failures))
+        call = thoonk.subscribe("x")
+        error = await self.assertFailure(call, NotSent)
+        self.assertIn("max number of clients", str(error))
+        await others[0].close()
+        await thoonk.whenConnected()

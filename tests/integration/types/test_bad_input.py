@@ -1,0 +1,272 @@
+"""Bad input of every kind: a clear error at the call, before anything is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet import reactor as installed_reactor
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+from twisted.trial.unittest import TestCase
+
+from tests.support.publisher import PublisherTestCase
+from txthoonk import ConnectionLost, InvalidInput, Thoonk
+from txthoonk.types import Feed
+
+Call = Callable[[], Any]
+
+
+class Unprintable:
+    """Something that no serializer takes."""
+
+    def __repr__(self) -> str:
+        return "<unprintable>"
+
+
+THING = Unprintable()
+LOOP: list[Any] = []
+LOOP.append(LOOP)
+
+BAD_TEXT = ("a\0b", "\0", "\ud800", None, 5, 1.5, b"bytes", ["x"], ("x",), THING)
+BAD_IDS = ("a\0b", "\0", "\ud800", 1.5, b"bytes", ["x"], THING)
+BAD_CONFIGS = (
+    *(("max_length", value) for value in (-1, 1.5, float("nan"), float("inf"), "ten", "", "-1")),
+    *(
+        ("max_length", value)
+        for value in ("1.5", "1e3", " 5", "5 ", "0x5", None, [5], THING, b"x")
+    ),
+    *(("serializer", value) for value in ("pickle", "nope", "", "TEXT", None, 5, THING)),
+    *(("type", value) for value in (None, THING, ["feed"])),
+    *(("title", value) for value in (None, True, ["x"], {"x": "y"}, THING, "\ud800")),
+    *((key, "value") for key in (5, None, b"\xff", ("x",), "\ud800")),
+)
+NO_CONFIGS = (
+    "max_length",
+    5,
+    ["max_length"],
+    [("max_length", "5")],
+    THING,
+    b"x",
+    True,
+    "",
+    0,
+    [],
+    False,
+)
+BAD_ITEMS = {
+    "text": (None, 5, 1.5, ["x"], {"x": "y"}, THING, "\ud800", "a\ud800\0"),
+    "bytes": (None, 5, 1.5, ["x"], {"x": "y"}, THING, "text"),
+    "json": (THING, {1, 2}, b"bytes", {"x": THING}, float("nan"), float("inf"), LOOP),
+}
+BAD_RANGES = (("0", 1), (0, "1"), (None, 1), (0, None), (0.5, 1), (0, 1.5), ("x", 1), (THING, 1))
+
+
+class BadInputTests(PublisherTestCase):
+    async def setUp(self) -> None:
+        await super().setUp()
+        self.feed = await self.pub_.feed("x", {"max_length": 5})
+        await self.feed.publish("i", "1")
+        await self.spied.messages()
+        self.before = await self.state()
+        self.complaints: list[str] = []
+
+    def tearDown(self) -> None:
+        self.assertEqual(self.complaints, [], "\n" + "\n".join(self.complaints))
+
+    async def refused(self, what: str, value: Any, call: Call) -> None:
+        """The Deferred fails, the error names the value, nothing is changed or told."""
+        problem = await self.problem(value, call)
+        if await self.state() != self.before:
+            problem = problem or "something was written"
+            await self.raw.send("SREM", "feeds", "new")
+            await self.raw.send("DEL", "feed.config:new")
+            self.before = await self.state()
+        told = await self.spied.messages(own=True)
+        if problem is None and told:
+            problem = f"told {told}"
+        if problem is not None:
+            self.complaints.append(f"{what} with {value!r}: {problem}")
+
+    async def problem(self, value: Any, call: Call) -> str | None:
+        try:
+            deferred = call()
+        except Exception as error:  # noqa: BLE001 - it is what the test is about
+            return f"raised {error!r}, did not fail the Deferred"
+        if not isinstance(deferred, Deferred):
+            return f"gave {deferred!r}"
+        (result,) = await deferred.addBoth(lambda result: [result])
+        if not isinstance(result, Failure):
+            return f"accepted, fired {result!r}"
+        if not isinstance(result.value, (ValueError, TypeError)):
+            return f"failed with {result.value!r}"
+        if value is not LOOP and not names(value, str(result.value)):
+            return f"the error does not name it: {result.value}"
+        return None
+
+    async def test_names(self) -> None:
+        """A feed's name is text without NUL."""
+        pub = self.pub_
+        for name in BAD_TEXT:
+            for what, verb in (
+                ("feed", pub.feed),
+                ("feed", lambda name: pub.feed(name, {"max_length": 1})),
+                ("create_feed", pub.create_feed),
+                ("delete_feed", pub.delete_feed),
+                ("feed_exists", pub.feed_exists),
+                ("get_config", pub.get_config),
+                ("set_config", lambda name: pub.set_config(name, {"title": "x"})),
+            ):
+                await self.refused(what, name, lambda verb=verb, name=name: verb(name))
+
+    async def test_feed_object(self) -> None:
+        """A feed that is made by hand refuses bad arguments at once, or in each verb."""
+        for name in BAD_TEXT:
+            try:
+                feed = Feed(self.pub_, name)
+            except (ValueError, TypeError) as error:
+                self.assertTrue(names(name, str(error)), str(error))
+                continue
+            await self.refused("publish", name, lambda feed=feed: feed.publish("i"))
+            await self.refused("get_ids", name, feed.get_ids)
+        for serializer in ("pickle", "nope", None, 5):
+            self.assertRaises((ValueError, TypeError), Feed, self.pub_, "x", serializer)
+
+    async def test_ids(self) -> None:
+        """An item's id is text without NUL."""
+        feed = self.feed
+        for id_ in BAD_IDS:
+            for what, verb in (
+                ("publish", lambda id_: feed.publish("new", id_)),
+                ("retract", feed.retract),
+                ("get_item", feed.get_item),
+                ("get_id", feed.get_id),
+                ("has_id", feed.has_id),
+            ):
+                await self.refused(what, id_, lambda verb=verb, id_=id_: verb(id_))
+        for verb in (feed.retract, feed.get_item, feed.get_id, feed.has_id):
+            await self.refused(verb.__name__, None, lambda verb=verb: verb(None))
+
+    async def test_config_values(self) -> None:
+        """A configuration has text or whole numbers; what txthoonk knows is checked."""
+        for key, value in BAD_CONFIGS:
+            named = value if isinstance(key, str) and value != "value" else key
+            config = {"a": "first", key: value, "z": "last"}
+            await self.configured(named, config)
+
+    async def test_configs(self) -> None:
+        """A configuration is a mapping."""
+        for config in NO_CONFIGS:
+            await self.configured(config, config)
+
+    async def configured(self, named: Any, config: Any) -> None:
+        """Every verb that takes a configuration refuses this one."""
+        pub, feed = self.pub_, self.feed
+        await self.refused("create_feed", named, lambda: pub.create_feed("new", config))
+        await self.refused("feed, new", named, lambda: pub.feed("new", config))
+        await self.refused("feed", named, lambda: pub.feed("x", config))
+        await self.refused("pub.set_config", named, lambda: pub.set_config("x", config))
+        await self.refused("feed.set_config", named, lambda: feed.set_config(config))
+
+    async def test_another_type(self) -> None:
+        """feed() makes plain feeds only."""
+        for name in ("new", "x"):
+            deferred = self.pub_.feed(name, {"type": "job"})
+            (result,) = await deferred.addBoth(lambda result: [result])
+            self.assertIsInstance(result, Failure)
+            self.assertIn("job", str(result.value))
+        self.assertEqual(await self.state(), self.before)
+        self.assertEqual(await self.spied.messages(own=True), [])
+
+    async def test_items(self) -> None:
+        """An item is what the feed's serializer takes."""
+        for serializer, items in BAD_ITEMS.items():
+            feed = await self.pub_.feed("x", {"serializer": serializer})
+            await self.spied.messages()
+            self.before = await self.state()
+            for item in items:
+                what = f"publish of {serializer}"
+                await self.refused(what, item, lambda feed=feed, item=item: feed.publish(item))
+                await self.refused(
+                    f"{what}, edit", item, lambda feed=feed, item=item: feed.publish(item, "1")
+                )
+
+    async def test_ranges(self) -> None:
+        """The ends of a range are whole numbers."""
+        for start, stop in BAD_RANGES:
+            bad = start if not isinstance(start, int) else stop
+            await self.refused(
+                "get_range", bad, lambda start=start, stop=stop: self.feed.get_range(start, stop)
+            )
+
+    async def test_channels(self) -> None:
+        """A channel is text, a part is text or bytes."""
+        for channel in (None, THING, "\ud800"):
+            await self.refused(
+                "publish_channel",
+                channel,
+                lambda channel=channel: self.pub_.publish_channel(channel, "part"),
+            )
+        for part in (None, 5, ["x"], THING, "\ud800"):
+            await self.refused(
+                "publish_channel",
+                part,
+                lambda part=part: self.pub_.publish_channel("channel", "first", part),
+            )
+
+    async def test_handlers(self) -> None:
+        """An event is text, a handler can be called."""
+        sub = await self.sub()
+        for event in (None, 5, THING, "\ud800", ""):
+            await self.refused(
+                "register_handler", event, lambda event=event: sub.register_handler(event, print)
+            )
+        for handler in (None, 5, "print", THING):
+            await self.refused(
+                "register_handler",
+                handler,
+                lambda handler=handler: sub.register_handler("create", handler),
+            )
+
+
+def names(value: Any, text: str) -> bool:
+    """Tell whether an error's text shows the value, or what of it cannot be sent."""
+    bad = "\\ud800"
+    return repr(value) in text or (bad in repr(value) and bad in text)
+
+
+class ServiceInputTests(TestCase):
+    """Bad input is told at the call, whether there is a connection or not."""
+
+    async def test_subscriptions(self) -> None:
+        """What is wrong with a subscription or a handler does not wait for Redis."""
+        thoonk = Thoonk("redis://localhost:1", installed_reactor)
+        calls: list[Any] = [
+            thoonk.subscribe(""),
+            thoonk.subscribe("a\0b"),
+            thoonk.subscribe(7),  # type: ignore[arg-type]
+            thoonk.subscribe("x", "no handler"),  # type: ignore[arg-type]
+            thoonk.subscribe("x", since="nowhere"),
+            thoonk.subscribe("x", limit=0),
+            thoonk.subscribe_pattern(""),
+            thoonk.subscribe_pattern("x", limit=True),
+            thoonk.register_handler("", print),
+            thoonk.register_handler("create", None),  # type: ignore[arg-type]
+        ]
+        for call in calls:
+            await self.assertFailure(call, InvalidInput)
+        await self.assertFailure(thoonk.subscribe("x"), ConnectionLost)
+
+    async def test_options(self) -> None:
+        """So is a bad option, when the object is made."""
+        for bad in (
+            {"wait": -1},
+            {"wait": True},
+            {"limit": -1},
+            {"limit": 1.5},
+            {"health": float("nan")},
+            {"reply_timeout": 0},
+            {"db": -1},
+        ):
+            with self.assertRaises(InvalidInput):
+                Thoonk("redis://localhost", installed_reactor, **bad)

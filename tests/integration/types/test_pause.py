@@ -1,0 +1,294 @@
+"""Pausing queues and job feeds, and draining job feeds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet import reactor as installed_reactor
+from twisted.internet.defer import CancelledError, gatherResults
+
+from tests.support import RedisTestCase, server_url
+from tests.support.job_delay import timeless
+from txthoonk.errors import Empty
+from txthoonk.service import Thoonk
+from txthoonk.types import Job, Queue
+
+reactor: Any = installed_reactor
+HOUR = 3600
+
+
+class PauseTestCase(RedisTestCase):
+    async def setUp(self) -> None:
+        await super().setUp()
+        self.pub_ = await self.pub()
+        self.queue: Queue = await self.pub_.queue("q")
+        self.job: Job = await self.pub_.job("j")
+        self.feeds: tuple[Any, ...] = (self.queue, self.job)
+        other = await self.pub()
+        self.others: tuple[Any, ...] = (Queue(other, "q"), Job(other, "j"))
+
+    async def nothing_taken(self, feed: Any, *ids: str) -> None:
+        """Check that these are in the line, and nothing is on its way."""
+        await feed.pub.redis.ping()
+        line = [id_.decode() for id_ in await self.value(feed.feed_ids) or []]
+        self.assertEqual(line, list(ids))
+        for key in (feed.feed_transit, feed.feed_delivering, feed.feed_claimed):
+            self.assertEqual(await self.value(key), None)
+
+    def items(self, got: list[Any]) -> list[str]:
+        return [getattr(one, "item", one) for one in got]
+
+
+class PauseTests(PauseTestCase):
+    async def test_config(self) -> None:
+        """It is a configuration, which everybody is told of."""
+        spied = await self.spy()
+        for feed in self.feeds:
+            self.assertFalse(await feed.is_paused())
+            await feed.pause()
+            self.assertTrue(await feed.is_paused())
+            self.assertEqual((await feed.get_config())["paused"], "1")
+            await feed.resume()
+            self.assertFalse(await feed.is_paused())
+            told = [
+                (channel, message.split(b"\0")[0]) for channel, message in await spied.messages()
+            ]
+            self.assertEqual(told, [(b"conffeed", feed.name.encode())] * 2)
+
+    async def test_nothing_is_taken(self) -> None:
+        """Nobody gets anything from a paused feed; what is put waits in its order."""
+        for feed, other in zip(self.feeds, self.others, strict=True):
+            await feed.put("before")
+            await feed.pause()
+            gets = [feed.get(), feed.get(), other.get()]
+            await feed.put("behind")
+            await feed.put("first", feed.HIGH)
+            ids = await feed.get_ids() if feed is self.queue else await feed.get_ids("available")
+            await other.pub.redis.ping()
+            await self.nothing_taken(feed, *ids)
+            for get in gets:
+                self.assertNoResult(get)
+            await other.resume()
+            got = self.items(await gatherResults(gets))
+            self.assertEqual(set(got), {"first", "before", "behind"})
+            self.assertLess(got.index(got[0]), got.index(got[1]))
+
+    async def test_order(self) -> None:
+        """After it, those who wait are served in the order of their calls."""
+        for feed, other in zip(self.feeds, self.others, strict=True):
+            await feed.pause()
+            await other.put_many([str(number) for number in range(10)])
+            gets = [feed.get() for _ in range(10)]
+            await feed.pub.redis.ping()
+            await other.resume()
+            got = self.items(await gatherResults(gets))
+            self.assertEqual(got, [str(number) for number in range(10)])
+
+    async def test_gets_that_wait_already(self) -> None:
+        """A get that waits when the feed is paused gets nothing either, until it is resumed."""
+        for feed, other in zip(self.feeds, self.others, strict=True):
+            for _ in range(5):
+                get = feed.get()
+                await self.blocked(1)
+                await other.pause()
+                await other.put("item")
+                await self.blocked(0)
+                await feed.pub.redis.ping()
+                while await self.value(feed.feed_transit) is not None:
+                    pass
+                self.assertNoResult(get)
+                self.assertEqual(await other.length(), 1)
+                await other.resume()
+                self.assertEqual(self.items([await get]), ["item"])
+                if feed is self.job:
+                    await feed.finish((await feed.get_ids())[0])
+            await self.nothing_taken(feed)
+
+    async def test_several_that_wait(self) -> None:
+        """What was on its way to several publishers is taken later, in whatever order."""
+        for feed, other in zip(self.feeds, self.others, strict=True):
+            gets = [feed.get(), other.get()]
+            await self.blocked(2)
+            await feed.pause()
+            await feed.put("first")
+            await feed.put("second")
+            await self.blocked(0)
+            while await self.value(feed.feed_transit) is not None or await feed.length() != 2:
+                pass
+            for get in gets:
+                get.cancel()
+                await self.assertFailure(get, CancelledError)
+            await feed.resume()
+            got = self.items([await feed.get(), await feed.get()])
+            self.assertEqual(sorted(got), ["first", "second"])
+
+    async def test_timeout_and_cancelling(self) -> None:
+        """A get on a paused feed ends after its time, or when cancelled, and takes nothing."""
+        for feed in self.feeds:
+            await feed.pause()
+            await feed.put("item")
+            await self.assertFailure(feed.get(0.05), Empty)
+            get = feed.get()
+            await feed.pub.redis.ping()
+            get.cancel()
+            await self.assertFailure(get, CancelledError)
+            await self.numsub("conffeed", 0)
+            await feed.resume()
+            self.assertEqual(self.items([await feed.get()]), ["item"])
+
+    async def test_paused_again(self) -> None:
+        """Pausing and resuming many times loses nothing, and gives nothing twice."""
+        for feed, other in zip(self.feeds, self.others, strict=True):
+            gets = [one.get() for _ in range(100) for one in (feed, other)]
+            for number in range(200):
+                await feed.put(str(number))
+                if number % 10 == 3:
+                    await other.pause()
+                if number % 10 == 7:
+                    await feed.resume()
+            await feed.resume()
+            got = self.items(await gatherResults(gets))
+            self.assertEqual(sorted(got, key=int), [str(number) for number in range(200)])
+
+    async def test_subscriber_lost(self) -> None:
+        """A resume that nobody could hear is not missed."""
+        thoonk = Thoonk(await server_url(), reactor, retry_policy=lambda _: 0.01)
+        self.addCleanup(thoonk.close)
+        await thoonk.connect()
+        for feed, other in (
+            (await thoonk.queue("q"), self.queue),
+            (await thoonk.job("j"), self.job),
+        ):
+            await other.pause()
+            await other.put("item")
+            get = feed.get()
+            while (await self.raw.send("PUBSUB", "NUMSUB", "conffeed"))[1] < 1:
+                pass
+            await self.raw.send("CLIENT", "KILL", "TYPE", "pubsub", "SKIPME", "yes")
+            await other.resume()
+            self.assertEqual(self.items([await get]), ["item"])
+
+    async def test_others_go_on(self) -> None:
+        """Other implementations do not know of it."""
+        for feed in self.feeds:
+            await feed.pause()
+            id_ = await feed.put("item")
+            taken = await self.raw.send("BRPOP", feed.feed_ids, 0)
+            self.assertEqual(taken[1].decode(), id_)
+
+    async def test_jobs_in_hand(self) -> None:
+        """What is claimed can be ended; delayed jobs come in time, and wait in the line."""
+        await self.job.put_many(["1", "2"], ids=["a", "b"])
+        claims = [await self.job.get(), await self.job.get()]
+        await self.job.put("later", id_="c", delay=HOUR)
+        await self.job.pause()
+        await self.job.finish(claims[0])
+        await self.job.fail(claims[1], ValueError("no"))
+        await self.raw.send("ZADD", "feed.delayed:j", 1, "c")
+        await self.job.maintenance()
+        self.assertEqual(await self.job.get_ids("available"), ["c", "b"])
+        await self.job.resume()
+        self.assertEqual([(await self.job.get()).id for _ in range(2)], ["b", "c"])
+
+    async def test_delayed_while_paused(self) -> None:
+        """A get that waited while paused is served on time afterwards."""
+        await self.job.pause()
+        get = self.job.get()
+        await self.job.put("later", id_="c", delay=0.05)
+        await self.others[1].resume()
+        self.assertEqual((await get).id, "c")
+
+
+class DrainTests(PauseTestCase):
+    async def seed(self) -> None:
+        """Make jobs in every state."""
+        for id_ in ("stalled", "claimed"):
+            await self.job.put("item", id_=id_)
+            await self.job.get()
+        await self.job.stall("stalled", "why")
+
+    async def fill(self) -> None:
+        """Add jobs that are available."""
+        await self.job.put_many(["item"] * 1234)
+        await self.job.put("item", self.job.HIGH, "failed")
+        await self.job.fail(await self.job.get(), ValueError("no"))
+
+    async def test_available(self) -> None:
+        """All that is available goes, with all that is known of it; nothing else does."""
+        await self.seed()
+        await self.job.put("item", id_="delayed", delay=HOUR)
+        before = await self.state()
+        await self.fill()
+        spied = await self.spy()
+        self.assertEqual(await self.job.drain(), 1235)
+        after = await self.state()
+        after[b"feed.publishes:j"] = before[b"feed.publishes:j"]
+        self.assertEqual(after, before)
+        self.assertEqual(await spied.messages(own=True), [])
+        self.assertEqual(await self.job.drain(), 0)
+
+    async def test_delayed(self) -> None:
+        """With delayed=True those go, too."""
+        await self.seed()
+        before = await self.state()
+        await self.fill()
+        for number in range(700):
+            await self.job.put("item", delay=HOUR + number)
+        await self.job.put("item", self.job.HIGH, "failed later")
+        await self.job.fail(await self.job.get(), ValueError("no"), HOUR)
+        self.assertEqual(await self.job.drain(delayed=True), 1936)
+        after = await self.state()
+        after[b"feed.publishes:j"] = before[b"feed.publishes:j"]
+        self.assertEqual(after, before)
+
+    async def test_history(self) -> None:
+        """The history tells that each is retracted."""
+        await self.job.set_config({"history": 10})
+        await self.job.put_many(["1", "2"], ids=["a", "b"])
+        await self.job.put("3", id_="c", delay=HOUR)
+        self.assertEqual(await self.job.drain(True), 3)
+        told = [(event.kind, event.id) for event in await self.job.get_history()]
+        self.assertEqual(told[:2], [("put", "a"), ("put", "b")])
+        self.assertEqual(sorted(told[2:]), [("retract", id_) for id_ in "abc"])
+
+    async def test_foreign_entries(self) -> None:
+        """Ids of no job, twice in line, or claimed all the same, do no harm."""
+        await self.seed()
+        await self.job.put("item", id_="a")
+        await self.raw.send("RPUSH", "feed.ids:j", "ghost", "a", "claimed")
+        self.assertEqual(await self.job.drain(), 1)
+        self.assertEqual(await self.job.get_ids("available"), [])
+        self.assertEqual(set(await self.job.get_ids()), {"stalled", "claimed"})
+
+    async def test_what_is_put_meanwhile(self) -> None:
+        """What is put behind the others while it drains stays."""
+        await self.job.put_many(["item"] * 5000)
+        draining = self.job.drain()
+        puts = [self.others[1].put("new") for _ in range(5)]
+        ids = await gatherResults(puts)
+        total = await draining
+        left = await self.job.get_ids("available")
+        self.assertEqual(total + len(left), 5005)
+        self.assertLessEqual(set(left), set(ids))
+
+    async def test_empty_line(self) -> None:
+        """Nor does a put into an empty line fall to it."""
+        for _ in range(50):
+            # On one connection, so that the put is the later one.
+            await gatherResults([self.job.drain(), self.job.put("new", id_="new")])
+            self.assertEqual(await self.job.get_ids("available"), ["new"])
+            await self.job.retract("new")
+
+    async def test_cancelled(self) -> None:
+        """Cancelling it removes no more; what is left is whole."""
+        await self.job.put_many(["item"] * 5000)
+        draining = self.job.drain()
+        while await self.raw.send("LLEN", "feed.ids:j") == 5000:
+            pass
+        draining.cancel()
+        await self.assertFailure(draining, CancelledError)
+        await self.pub_.redis.ping()
+        state = timeless(await self.state())
+        self.assertEqual(set(state[b"feed.ids:j"]), set(state[b"feed.items:j"]))
+        self.assertEqual(set(state[b"feed.ids:j"]), set(state[b"feed.published:j"]))
+        self.assertGreater(len(state[b"feed.ids:j"]), 0)

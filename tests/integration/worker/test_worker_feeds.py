@@ -1,0 +1,307 @@
+"""A worker with several feeds, paused ones, and delayed jobs; and which arguments it takes."""
+
+# Trial's TestCase is typed in part only.
+# mypy: allow-untyped-calls
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections import Counter
+from typing import Any
+
+from twisted.internet.task import deferLater
+
+from tests.support.server import until
+from tests.support.service import reactor
+from tests.support.worker import Doing, WorkerTestCase
+from txthoonk.errors import InvalidInput, InvalidType
+from txthoonk.types import Claim, Job
+from txthoonk.worker._worker import SLICE, Worker
+
+LATE = 15.0  # seconds: far more than it takes, and less than to the next maintenance
+CLOCKS = 0.01  # seconds by which ours and the server's may be apart
+SOON = 200  # jobs of another feed at the most that are begun before one's own
+
+
+class FeedsTestCase(WorkerTestCase):
+    async def setUp(self) -> None:
+        await super().setUp()
+        self.other: Job = await self.thoonk.job("y")
+        self.names: list[str] = []
+
+    def brief(self, claim: Claim) -> Any:
+        """Work for a moment."""
+        self.names.append(claim.job.name)
+        return deferLater(reactor, 0.001)
+
+    async def soon(self) -> None:
+        """Put a job into the other feed, and see that it begins soon."""
+        await self.other.put("item")
+        before = len(self.names)
+        await until(lambda: "y" in self.names)
+        self.assertTrue(self.names.index("y") - before < SOON, (self.names.index("y"), before))
+
+
+class ShareTests(FeedsTestCase):
+    async def test_weights(self) -> None:
+        """Where all feeds have jobs, each gets its weight's share, at any concurrency."""
+        for concurrency in (1, 2, 5, 30):
+            self.names.clear()
+            for job in (self.job, self.other):
+                await job.put_many(["item"] * 1500)
+            worker = self.work(self.brief, concurrency, {self.job: 3, self.other: 1})
+            await until(lambda: len(self.names) >= 1000)
+            counts = Counter(self.names[:1000])
+            self.assertTrue(690 <= counts["x"] <= 810, (concurrency, counts))
+            await worker.stopService()
+            for job in (self.job, self.other):
+                await job.drain()
+
+    async def test_none_starves(self) -> None:
+        """A job that comes while another feed has a backlog begins soon, whatever the weights."""
+        for concurrency, weights in ((1, (1, 1)), (4, (1, 1)), (1, (9, 1)), (1, (1, 9))):
+            self.names.clear()
+            await self.job.put_many(["item"] * 3000)
+            feeds = {self.job: weights[0], self.other: weights[1]}
+            worker = self.work(self.brief, concurrency, feeds)
+            await until(lambda: len(self.names) > 50)
+            await self.soon()
+            await worker.stopService()
+            await self.job.drain()
+
+    async def test_at_once(self) -> None:
+        """The same with handlers that return at once."""
+        await self.job.put_many(["item"] * 20_000)
+        self.work(lambda claim: self.names.append(claim.job.name), 1, [self.job, self.other])
+        await until(lambda: len(self.names) > 500)
+        await self.soon()
+
+    async def test_slow(self) -> None:
+        """The same with plain functions that take their time; others get theirs in between."""
+        await self.job.put_many(["item"] * 200)
+        await self.other.put("item")
+        turns: list[int] = []
+
+        def handler(claim: Claim) -> None:
+            self.names.append(claim.job.name)
+            reactor.callLater(0, lambda: turns.append(len(self.names)))
+            end = reactor.seconds() + 1.5 * SLICE
+            while reactor.seconds() < end:
+                pass
+
+        self.work(handler, 4, [self.job, self.other])
+        await until(lambda: "y" in self.names)
+        await until(lambda: len(self.names) > 20)
+        self.assertTrue(self.names.index("y") < 12, self.names)
+        self.assertTrue(turns[0] <= 2, turns)
+
+    async def test_busy(self) -> None:
+        """Jobs of either feed begin as soon as there is room, in the order of the turns."""
+        doing = Doing()
+        self.work(doing, 1, [self.job, self.other])
+        await self.put("a")
+        await doing.begun(1)
+        await self.put("b", "c")
+        await self.put("1", job=self.other)
+        for count in (2, 3, 4):
+            doing.end()
+            await doing.begun(count)
+        self.assertEqual((sorted(doing.ids), doing.most), (["1", "a", "b", "c"], 1))
+        self.assertIn("1", doing.ids[:3])
+
+    async def test_names(self) -> None:
+        """Feeds by name, with those that do not exist yet, and feeds of another service."""
+        other = await self.service().connect()
+        third: Job = await other.job("z")
+        feeds = {"x": 1, "new": 2.5, third: 1}
+        worker = self.work(self.brief, 3, feeds, thoonk=self.thoonk)
+        await self.put("a")
+        await third.put("item")
+        while not await self.thoonk.feed_exists("new"):
+            pass  # each look is a round trip
+        await (await self.thoonk.job("new")).put("item")
+        await until(lambda: sorted(self.names) == ["new", "x", "z"])
+        await other.close()
+        self.assertEqual(worker.running, 0)
+
+    async def test_other_type(self) -> None:
+        """A feed of another type is reported, and the others are worked on."""
+        await self.thoonk.queue("q")
+        self.work(self.brief, 1, ["q", "x"], thoonk=self.thoonk)
+        await self.put("a")
+        await self.comes_to(0, 0, 0, 1)
+        self.assertIn("cannot work on feed 'q' yet", self.texts()[0])
+
+    async def test_two_workers(self) -> None:
+        """Two workers of one process on one feed are told apart, and both told of."""
+        workers = [self.work(self.brief, 1, name=name) for name in "ab"]
+        while len(await self.value("feed.workers:x") or ()) < 2:
+            pass  # each look is a round trip
+        await workers[0].stopService()
+        entries = list((await self.value("feed.workers:x")).values())
+        self.assertEqual([json.loads(one.partition(b" ")[2])["name"] for one in entries], ["b"])
+
+
+class PauseTests(FeedsTestCase):
+    async def test_working(self) -> None:
+        """While a feed is paused nothing of it is begun; what was begun is finished."""
+        await self.put("a", "b", "c")
+        doing = Doing()
+        self.work(doing, 1)
+        await doing.begun(1)
+        await self.job.pause()
+        doing.end()
+        await self.comes_to(2, 0, 0, 1)
+        await self.rounds()
+        self.assertEqual(await self.stats(), (2, 0, 0, 1))
+        await self.job.resume()
+        await doing.begun(2)
+        doing.end()
+        await doing.begun(3)
+        self.assertEqual(doing.ids, ["a", "b", "c"])
+
+    async def test_idle(self) -> None:
+        """Nor by a worker that waits when it is paused, or that is started then."""
+        doing = Doing()
+        self.work(doing, 2)
+        await self.blocked()
+        await self.job.pause()
+        self.work(doing, 2)
+        await self.put("a", "b", "c")
+        await self.rounds()
+        self.assertEqual((await self.stats(), doing.ids), ((3, 0, 0, 0), []))
+        await self.job.resume()
+        await doing.begun(3)
+
+    async def test_other_feed(self) -> None:
+        """The other feeds of the worker go on."""
+        await self.job.pause()
+        await self.put("a")
+        await self.put("b", job=self.other)
+        doing = Doing()
+        worker = self.work(doing, 1, [self.job, self.other])
+        await doing.begun(1)
+        doing.end()
+        await self.comes_to(0, 0, 0, 1, job=self.other)
+        await worker.stopService()
+        self.assertEqual((await self.stats(), doing.ids), ((1, 0, 0, 0), ["b"]))
+
+
+class DelayTests(FeedsTestCase):
+    async def begins(self, doing: Doing, count: int, due: float) -> None:
+        """Wait for a job, and see that it is on time.
+
+        :param due: when at the earliest, in seconds.
+        """
+        await doing.begun(count)
+        self.assertTrue(-CLOCKS < reactor.seconds() - due < LATE, reactor.seconds() - due)
+
+    async def test_idle(self) -> None:
+        """A delayed job begins on time on an idle worker, without maintenance as well."""
+        for maintenance in (True, False):
+            doing = Doing()
+            worker = self.work(doing, 1, maintenance=maintenance)
+            due = reactor.seconds() + 0.2
+            await self.put("a", delay=0.2)
+            await self.begins(doing, 1, due)
+            doing.end()
+            await self.comes_to(0, 0, 0, 2 - maintenance)
+            await worker.stopService()
+
+    async def test_busy(self) -> None:
+        """A delayed job comes into the line on time while the worker has a backlog."""
+        await self.job.put_many(["item"] * 3000)
+        begun: list[str] = []
+
+        def handler(claim: Claim) -> Any:
+            begun.append(claim.id)
+            return deferLater(reactor, 0.001)
+
+        self.work(handler, 2, maintenance=True)
+        await until(lambda: len(begun) > 10)
+        due = reactor.seconds() + 0.2
+        await self.put("a", delay=0.2, priority=Job.HIGH)
+        await until(lambda: "a" in begun)
+        self.assertTrue(-CLOCKS < reactor.seconds() - due < LATE, reactor.seconds() - due)
+        self.assertTrue(await self.job.length() > 0)
+
+    async def test_full(self) -> None:
+        """And while it has no room: then it begins as soon as there is."""
+        await self.put("a")
+        doing = Doing()
+        self.work(doing, 1, maintenance=True)
+        await doing.begun(1)
+        await self.put("b", delay=0.05)
+        while await self.job.get_ids("available") != ["b"]:
+            pass  # each look is a round trip
+        doing.end()
+        await doing.begun(2)
+
+    async def test_failed(self) -> None:
+        """A job that failed is tried again on time."""
+        times: list[float] = []
+
+        def handler(claim: Claim) -> None:
+            times.append(reactor.seconds())
+            if not claim.cancelled:
+                raise ValueError("no")
+
+        self.work(handler, back_off=lambda _: 0.2)
+        await self.put("a")
+        await self.comes_to(0, 0, 0, 1)
+        self.assertTrue(0.19 < times[1] - times[0] < 0.2 + LATE, times)
+
+
+class InputTests(WorkerTestCase):
+    async def test_feeds(self) -> None:
+        """A worker needs job feeds, or names of them and the Thoonk, and sound weights."""
+        queue = await self.thoonk.queue("q")
+        bad: list[Any] = [5, None, [5], [queue], queue, b"x", {5: 1}, [["x"]], {self.job: "1"}]
+        for feeds in [*bad, {self.job: True}, {self.job: None}]:
+            self.assertRaises(InvalidType, Worker, feeds, print)
+        weights: list[Any] = [{self.job: weight} for weight in (0, -1, float("nan"), float("inf"))]
+        for feeds in [[], {}, "x", ["x"], *weights]:
+            self.assertRaises(InvalidInput, self.make, print, 1, feeds)
+        for name in ("", "a\0b"):
+            self.assertRaises(InvalidInput, self.make, print, 1, name, thoonk=self.thoonk)
+
+    async def test_others(self) -> None:
+        """The other arguments are checked as well, when the worker is made."""
+        self.assertRaises(InvalidType, self.make, None)
+        self.assertRaises(InvalidType, self.make, "print")
+        for concurrency in (0, -1, True, 1.0, "1", None):
+            self.assertRaises(InvalidInput, self.make, print, concurrency)
+        for grace in (-1, float("nan"), float("inf")):
+            self.assertRaises(InvalidInput, self.make, print, grace=grace)
+        for options in ({"grace": "1"}, {"grace": None}, {"back_off": 5}, {"back_off": "f"}):
+            self.assertRaises(InvalidType, self.make, print, **options)
+        for name in (5, b"name", ["name"]):
+            self.assertRaises(InvalidType, self.make, print, name=name)
+
+    async def test_coroutine_in_thread(self) -> None:
+        """A coroutine function does not run in a thread."""
+
+        async def handler(claim: Claim) -> None:
+            """Do nothing."""
+
+        class Handler:
+            async def __call__(self, claim: Any) -> None:
+                pass
+
+        for one in (handler, Handler()):
+            self.assertRaises(InvalidInput, self.make, one, in_thread=True)
+
+    async def test_about(self) -> None:
+        """A worker tells of itself while it runs, and not after."""
+        worker = self.work(print, 7, name="it")
+        while await self.value("feed.workers:x") is None:
+            pass  # each look is a round trip
+        ((owner, text),) = (await self.value("feed.workers:x")).items()
+        host = socket.gethostname()
+        about = {"name": "it", "host": host, "pid": os.getpid(), "concurrency": 7}
+        self.assertEqual(json.loads(text.partition(b" ")[2]), about)
+        self.assertEqual(owner.decode().partition(":")[0], self.thoonk._uuid)
+        await worker.stopService()
+        self.assertIsNone(await self.value("feed.workers:x"))

@@ -1,0 +1,45 @@
+"""What several unit tests of ``claims`` share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.support.wire import Connection, Endpoint, outcome
+from txthoonk.client import ThoonkPub
+from txthoonk.protocol import Redis
+from txthoonk.types import Claim, Job
+
+RETRIED = b"feed.retried:j"
+EVENT = b"feed.event:j"
+
+
+class ClaimTestCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.pub = ThoonkPub(Redis(), reactor=Clock(), endpoint=Endpoint())
+        self.main = Connection(self.pub)
+        self.main.know_scripts()
+        self.job = Job(self.pub, "j")
+        self.owner = self.pub._uuid
+        self.claims = self.job._claims
+
+    def get(self, id_: str = "a", time: str = "5.5", item: bytes = b"A") -> Claim:
+        """Claim a job."""
+        got = self.job.get()
+        self.main.sent()
+        self.main.answer([time, 0, id_, item, 2])
+        claim = self.successResultOf(got)
+        assert isinstance(claim, Claim)
+        return claim
+
+    def token(self, time: str = "5.5") -> str:
+        return f"{self.owner}:{time}"
+
+    def ends(self, call: Any, *words: bytes) -> list[Any]:
+        """Check with which id, token and more a call was made, and give what it fires."""
+        fired = outcome(call)
+        (sent,) = self.main.sent()
+        self.assertEqual(tuple(sent[-len(words) :]), words)
+        return fired

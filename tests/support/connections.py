@@ -1,0 +1,157 @@
+"""Peers and endpoints in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.error import ConnectionDone, ConnectionRefusedError
+from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+
+from tests.support.wire import Transport, commands
+from txthoonk.connections._reconnecting import Connection
+from txthoonk.errors import (
+    ConnectionLost,
+)
+from txthoonk.protocol import Redis
+from txthoonk.wire._scripts import Script
+
+NAME = "redis://there:6379/0"
+SECRET = "s3cr3t-passw0rd"
+PONG = b"+PONG\r\n"
+PING = [b"PING"]
+SCRIPT = Script("x/y", "return 1", "0" * 40, keys=1, more_keys=False)
+
+
+class Peer:
+    """One TCP connection, seen from the server."""
+
+    def __init__(self, factory: Any) -> None:
+        self.transport = Transport()
+        self.link = factory.buildProtocol(None)
+        self.link.makeConnection(self.transport)
+
+    @property
+    def redis(self) -> Any:
+        return self.link.redis
+
+    def sent(self) -> list[list[bytes]]:
+        words = commands(self.transport.value())
+        self.transport.clear()
+        return words
+
+    def answer(self, data: bytes = PONG) -> None:
+        self.link.dataReceived(data)
+
+    def lose(self, reason: Exception | None = None) -> None:
+        self.link.connectionLost(Failure(reason or ConnectionDone()))
+
+
+class Turns(Clock):
+    """A clock that calls what is due as the reactor does: what that makes due is of the next turn.
+
+    :ivar read: is called between two turns.
+    """
+
+    read: Callable[[], object] = staticmethod(lambda: None)
+
+    def advance(self, amount: float) -> None:
+        self.rightNow += amount
+        while due := [call for call in self.calls if call.getTime() <= self.rightNow]:
+            for call in due:
+                if call.active():
+                    self.calls.remove(call)
+                    call.called = 1
+                    call.func(*call.args, **call.kw)
+            self.read()
+
+
+@implementer(IStreamClientEndpoint)
+class Endpoint:
+    """Attempts to connect, which the test lets succeed or fail."""
+
+    def __init__(self) -> None:
+        self.attempts: list[tuple[Any, Deferred[Any]]] = []
+        self.cancelled = 0
+        self.refuse_at_once = False
+
+    def connect(self, factory: Any) -> Deferred[Any]:
+        attempt: Deferred[Any] = Deferred(self._cancel)
+        self.attempts.append((factory, attempt))
+        return fail(ConnectionRefusedError()) if self.refuse_at_once else attempt
+
+    def _cancel(self, attempt: Deferred[Any]) -> None:
+        self.cancelled += 1
+
+    def accept(self) -> Peer:
+        factory, attempt = self.attempts[-1]
+        peer = Peer(factory)
+        attempt.callback(peer.link)
+        return peer
+
+    def refuse(self, error: Exception | None = None) -> None:
+        self.attempts[-1][1].errback(error or ConnectionRefusedError())
+
+
+class ConnectionTestCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.endpoint = Endpoint()
+        self.told: list[tuple[str, Any]] = []
+
+    def make(self, protocol: Callable[[], Any] = Redis, **arguments: Any) -> Connection[Any]:
+        self.connection = Connection(
+            self.endpoint,
+            protocol,
+            reactor=self.clock,
+            name=NAME,
+            **{
+                "up": lambda redis: self.told.append(("up", redis)),
+                "down": lambda error: self.told.append(("down", error)),
+                "attempt_failed": lambda error: self.told.append(("failed", error)),
+                "policy": lambda attempt: float(attempt),
+                **arguments,
+            },
+        )
+        return self.connection
+
+    def start(self, protocol: Callable[[], Any] = Redis, **arguments: Any) -> Connection[Any]:
+        connection = self.make(protocol, **arguments)
+        connection.start()
+        self.clock.advance(0)
+        return connection
+
+    def come_up(self, **arguments: Any) -> Peer:
+        """Make a connection that is up."""
+        self.start(**arguments)
+        return self.accept()
+
+    def accept(self) -> Peer:
+        peer = self.endpoint.accept()
+        peer.answer()
+        peer.sent()
+        return peer
+
+    def kinds(self) -> list[str]:
+        told = [kind for kind, _ in self.told]
+        self.told.clear()
+        return told
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass in small steps, as it does."""
+        for _ in range(round(seconds * 8)):
+            self.clock.advance(0.125)
+
+    def assert_ended(self, stopped: Deferred[None]) -> None:
+        """Check that stop() is over, and that nothing is left of the connection."""
+        self.assertIsNone(self.successResultOf(stopped))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        attempts = len(self.endpoint.attempts)
+        self.clock.advance(100)
+        self.assertEqual(len(self.endpoint.attempts), attempts)
+        self.failureResultOf(self.connection.when_connected(), ConnectionLost)

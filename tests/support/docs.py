@@ -1,0 +1,306 @@
+"""Running a page of README and docs: all of its code blocks.
+
+A page is a story: its blocks are run from top to bottom, in one folder and with one Redis.
+
+- ``python``: a fragment, which may ``await``; ``thoonk`` is a connected service, names are kept
+  from one block to the next, and what ``print`` prints is the comment behind it.  With a
+  ``:caption:``, or the comment ``.. file: NAME`` before it: a file of that name.
+- ``console``: commands behind ``$``, and what they print.  With the comment ``.. terminal: NAME``
+  before it: a program that goes on, in a terminal of that name; a later block of the same
+  terminal has what it prints then, and ``^C`` ends it.
+- Other languages are read by what reads them, as far as the standard library has it.
+- The comment ``.. hidden``, with an indented body: Python that readers need not see.  It has
+  ``printed``, what was printed since the last block that is seen has begun, and ``here(url)``,
+  the URL that stands for one of the page.
+
+In outputs ``...`` stands for anything, and ids, times and dates for others of their kind.
+"""
+
+from __future__ import annotations
+
+import ast
+import configparser
+import contextlib
+import inspect
+import io
+import json
+import os
+import re
+import shlex
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.protocol import ProcessProtocol
+from twisted.python.failure import Failure
+
+from tests.support.docs_blocks import ROOT, Block
+from txthoonk.cli import _main as cli
+
+TIMEOUT = 60.0  # seconds that a program may take for its next output, or its end
+
+# -- outputs ------------------------------------------------------------------------------------
+
+# What differs from run to run: as it is in a document, and what may stand there.
+_VARIABLE = (
+    (r"\.\.\.", r"(?s:.*?)"),
+    (r"\t|  +", r"[ \t]+"),
+    (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d[\d.,]*(?:Z|[+-]\d{4})?", r"[\dTZ:.,+ -]+"),
+    (r"\b[0-9a-f]{32}\b", r"[0-9a-f]{32}"),
+    (r"\b[0-9a-f]{16}\b", r"[0-9a-f]{16}"),
+    (r"\b\d\d:\d\d:\d\d\b", r"\d\d:\d\d:\d\d"),
+    (r"\b\d+\.\d+ ?s\b", r"\d+\.\d+ ?s"),
+)
+_ANY_VARIABLE = re.compile("|".join(f"({shown})" for shown, _ in _VARIABLE))
+
+
+def pattern(expected: str) -> str:
+    """Make the regular expression for an output that a document shows."""
+    made, at = "", 0
+    for match in _ANY_VARIABLE.finditer(expected):
+        assert match.lastindex is not None
+        made += re.escape(expected[at : match.start()]) + _VARIABLE[match.lastindex - 1][1]
+        at = match.end()
+    return made + re.escape(expected[at:])
+
+
+def _shows(expected: str, output: str) -> bool:
+    return re.fullmatch(pattern(expected), output.strip("\n")) is not None
+
+
+# -- programs -----------------------------------------------------------------------------------
+
+
+class Program(ProcessProtocol):
+    """A command that runs; what it prints can be waited for."""
+
+    def __init__(self, command: str, folder: Path, environment: dict[str, str]) -> None:
+        self.command = command
+        self.output = ""
+        self._ended: Deferred[Any] = Deferred()
+        self._waiting: list[tuple[str, Deferred[None]]] = []
+        argv = ["bash", "-c", command]
+        self._process: Any = reactor.spawnProcess(self, "bash", argv, environment, str(folder))
+
+    def outReceived(self, data: bytes) -> None:
+        self.output += data.decode()
+        self._tell()
+
+    errReceived = outReceived
+
+    def processEnded(self, reason: Failure) -> None:
+        ended: Any = reason.value
+        waiting, self._waiting = self._waiting, []
+        for text, one in waiting:
+            one.errback(self.unlike(text))
+        self._ended.callback(ended.exitCode)
+
+    def unlike(self, text: str) -> AssertionError:
+        """Make the error for an output that is another one."""
+        return AssertionError(f"{self.command!r} printed\n{self.output}\nand not\n{text}")
+
+    def prints(self, text: str) -> Deferred[None]:
+        """Wait until the whole output is *text*."""
+        waiting: Deferred[None] = Deferred()
+        self._waiting.append((text, waiting))
+        self._tell()
+
+        def late(_: object, seconds: float) -> None:
+            raise self.unlike(text)
+
+        return waiting.addTimeout(TIMEOUT, reactor, late)
+
+    def _tell(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for text, one in waiting:
+            if _shows(text, self.output):
+                one.callback(None)
+            else:
+                self._waiting.append((text, one))
+
+    def ends(self, signal: str | None = None) -> Deferred[Any]:
+        """Wait for its end; fires its exit status.
+
+        :param signal: is sent to it first.
+        """
+        if signal is not None and self._process.pid is not None:
+            self._process.signalProcess(signal)
+        return self._ended.addTimeout(TIMEOUT, reactor)
+
+
+def _commands(text: str) -> list[tuple[str, str]]:
+    """Give the commands of a console, each with what it prints."""
+    found = []
+    for part in re.split(r"(?m)^\$ ", text)[1:]:
+        lines = part.split("\n")
+        last = next(at for at, line in enumerate(lines) if not line.endswith("\\"))
+        output = "\n".join(lines[last + 1 :])
+        found.append(("\n".join(lines[: last + 1]), output.strip("\n")))
+    return found
+
+
+# The commands that documents have, as those of this environment.
+_WRAPPERS = {
+    "python": '"$@"',
+    "thoonk": "-c 'from txthoonk.cli import main; main()' \"$@\"",
+    "twist": '-m twisted "$@"',
+    "trial": '-m twisted.trial "$@"',
+}
+# Without a URL they use the Redis of this run.
+_OURS = 'case " $* " in *" --url "*) ;; *) set -- --url "$THOONK_REDIS" "$@";; esac\n'
+
+
+def _make_commands(folder: Path) -> Path:
+    folder.mkdir()
+    for name, arguments in _WRAPPERS.items():
+        begin = f"#!/bin/sh\n{_OURS if name == 'thoonk' else ''}"
+        (folder / name).write_text(f"{begin}exec {shlex.quote(sys.executable)} {arguments}\n")
+        (folder / name).chmod(0o700)
+    return folder
+
+
+# -- pages --------------------------------------------------------------------------------------
+
+
+class Story:
+    """Runs the blocks of a page.
+
+    :param folder: an empty one.
+    :param skipped: regular expressions of commands that are not run.
+    """
+
+    def __init__(self, thoonk: Any, folder: Path, skipped: Iterable[str]) -> None:
+        self._folder = folder / "work"
+        self._folder.mkdir()
+        self._url = thoonk.url
+        self._skipped = re.compile("|".join(skipped))
+        self._terminals: dict[str, tuple[Program, str]] = {}
+        self._printed: list[str] = []
+        self._names: dict[str, Any] = {
+            "thoonk": thoonk,
+            "print": lambda *words: self._printed.append(" ".join(map(str, words))),
+            "printed": self._printed,
+            "here": self._here,
+        }
+        self._environment = {
+            **os.environ,
+            "PATH": f"{_make_commands(folder / 'bin')}{os.pathsep}{os.environ['PATH']}",
+            "PYTHONPATH": str(ROOT),
+            "PYTHONUNBUFFERED": "1",
+            "THOONK_REDIS": self._url,
+        }
+
+    async def run(self, block: Block) -> None:
+        """Run a block as what it is."""
+        if block.file is not None:
+            (self._folder / block.file).write_text(self._here(block.text) + "\n")
+        elif block.language in ("python", "hidden"):
+            await self._run_python(block)
+        elif block.terminal is not None:
+            await self._go_on(block, block.terminal)
+        elif block.language == "console":
+            await self._run_console(block)
+        elif block.language in _PARSERS:
+            _PARSERS[block.language](block.text)
+        else:
+            raise AssertionError(f"{block.place}: neither run nor in the list of exceptions")
+
+    def _here(self, text: str) -> str:
+        """Have a text use the Redis of this run, and the folders of this page."""
+        text = text.replace("redis://localhost:6379/0", self._url)
+        return text.replace("embedded:./", f"embedded:{self._folder}/")
+
+    async def _run_python(self, block: Block) -> None:
+        flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+        code = compile("\n" * block.line + block.text, block.document, "exec", flags)
+        seen = block.language != "hidden"
+        if seen:
+            self._printed.clear()
+        running = eval(code, self._names)  # noqa: S307  (our own documents)
+        if inspect.isawaitable(running):
+            await running
+        expected = re.findall(r"^ *print\(.*\)  # (.*)", block.text, re.M)
+        if seen and not _shows("\n".join(expected), "\n".join(self._printed)):
+            raise AssertionError(f"{block.place} printed {self._printed}, not {expected}")
+
+    async def _run_console(self, block: Block) -> None:
+        commands = _commands(block.text)
+        if not commands or not block.text.startswith("$ "):
+            raise AssertionError(f"{block.place}: a console begins with a command, behind '$ '")
+        for command, expected in commands:
+            if self._skipped.match(command):
+                continue
+            status, output = await self._run_command(self._here(command))
+            if status != 0 or not _shows(self._here(expected), output):
+                raise AssertionError(
+                    f"{block.place}: {command!r} ended with {status} and printed\n{output}\n"
+                    f"and not\n{expected}"
+                )
+
+    async def _run_command(self, command: str) -> tuple[int, str]:
+        """Run a command to its end; its status, and what it printed."""
+        words = shlex.split(command)
+        if words[0] == "thoonk" and not re.search(r"[<>|&;$]", command):
+            return await self._run_thoonk(words[1:])
+        program = self._start(command)
+        return await program.ends(), program.output
+
+    async def _run_thoonk(self, words: list[str]) -> tuple[int, str]:
+        """Run a ``thoonk`` that needs no shell in this process: ten times quicker."""
+        ours = [] if "--url" in words else ["--url", self._url]
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+            try:
+                status = await cli._run(reactor, cli._parser().parse_args([*ours, *words]))
+            except SystemExit as end:
+                status = int(end.code or 0)
+        return status, printed.getvalue()
+
+    def _start(self, command: str) -> Program:
+        return Program(command, self._folder, self._environment)
+
+    async def _go_on(self, block: Block, name: str) -> None:
+        """Start a program in a terminal, or see what it prints now, or end it."""
+        text = block.text
+        if text.startswith("$ "):
+            ((command, text),) = _commands(text)
+            self._terminals[name] = (self._start(f"exec {self._here(command)}"), "")
+        program, before = self._terminals[name]
+        expected, ends, _ = text.partition("^C")
+        whole = "\n".join(filter(None, [before, self._here(expected).strip("\n")]))
+        self._terminals[name] = (program, whole)
+        await program.prints(whole)
+        if ends:
+            await program.ends("INT")
+            del self._terminals[name]
+
+    async def end(self) -> None:
+        """End all that goes on, the last first."""
+        while self._terminals:
+            name = list(self._terminals)[-1]
+            await self._terminals[name][0].ends("INT")
+            del self._terminals[name]
+
+    async def kill(self) -> None:
+        """Leave nothing running, whatever went wrong."""
+        for program, _ in self._terminals.values():
+            await program.ends("KILL")
+
+
+def _read_ini(text: str) -> None:
+    configparser.RawConfigParser(strict=False).read_string(text)
+
+
+def _read_variables(text: str) -> None:
+    for line in text.splitlines():
+        assert re.fullmatch(r"[A-Z_]+=\S*", line), line
+
+
+_PARSERS: dict[str, Callable[[str], object]] = {
+    "ini": _read_ini,
+    "json": json.loads,
+    "sh": _read_variables,
+}

@@ -1,0 +1,14 @@
+"""What several integration tests of ``feed foreign`` share."""
+
+from __future__ import annotations
+
+# How to make a key of each type.
+MAKERS = {
+    "set": ("SADD", "x"),
+    "hash": ("HSET", "x", "1"),
+    "zset": ("ZADD", "1", "x"),
+    "list": ("RPUSH", "x"),
+    "string": ("SET", "x"),
+    "stream": ("XADD", "1-0", "x", "1"),
+}
+JSON_CONFIG = '{"type": "feed", "max_length": 5}'  # as thoonk.js 0.2 kept it

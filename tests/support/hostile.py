@@ -1,0 +1,143 @@
+"""What the tests of hostile peers share: samples of garbage, and everybody who listens."""
+
+# Trial's TestCase is typed in part only.
+# mypy: allow-untyped-calls
+
+from __future__ import annotations
+
+import gc
+import re
+from datetime import datetime
+from typing import Any
+
+from hypothesis import given, settings
+from twisted.internet import reactor as installed_reactor
+from twisted.internet.defer import Deferred
+
+from tests.support import RedisTestCase, server_url
+from tests.support.fuzzing import QUICK, Log
+from tests.support.server import until
+from txthoonk import Event, Thoonk
+from txthoonk.cli._watch import as_json, as_text
+from txthoonk.types import Claim
+from txthoonk.worker import Worker
+
+reactor: Any = installed_reactor
+FEED, JOB, QUEUE = "feed-one", "job-one", "queue-one"
+CALLS = re.compile(r"cmdstat_(?:evalsha|eval|smembers):calls=(\d+)")
+
+
+def samples(strategy: Any, count: int) -> list[Any]:
+    """Give random values, the same in each run."""
+    found: list[Any] = []
+
+    @settings(QUICK, max_examples=count)
+    @given(strategy)
+    def collect(value: Any) -> None:
+        found.append(value)
+
+    collect()
+    return found
+
+
+class Seen:
+    """Events, each written out as ``thoonk watch`` does; the good ones are kept."""
+
+    def __init__(self) -> None:
+        self.good: list[Any] = []
+        self.kinds: list[str] = []
+
+    def __call__(self, event: Event) -> None:
+        as_json(event)
+        as_text(event, datetime.now())
+        self.kinds.append(event.kind)
+        if isinstance(event.item, str) and event.item.startswith("good"):
+            self.good.append(event.item)
+
+    def handle(self, *parts: str) -> None:
+        if len(parts) > 1 and parts[1].startswith("good"):
+            self.good.append(parts[1])
+
+
+class HostileTestCase(RedisTestCase):
+    """A service with all that listens."""
+
+    async def setUp(self) -> None:
+        await super().setUp()
+        self.thoonk = Thoonk(await server_url(), reactor)
+        self.addCleanup(self.thoonk.close)
+        await self.thoonk.connect()
+        self.log = Log(self)
+
+    def logged(self) -> list[str]:
+        gc.collect()
+        self.flushLoggedErrors()
+        return self.log.take()
+
+    def assert_sober(self, lines: list[str]) -> None:
+        """Check that lines are short, do nothing to a terminal, and that none is a surprise."""
+        for line in lines:
+            self.assertLess(len(line), 3000, line[:300])
+            self.assertTrue(all(c.isprintable() or c in "\n\t" for c in line), ascii(line))
+            self.assertNotIn("Unhandled", line)
+
+    async def everybody(self) -> None:
+        """Have everybody listen who can."""
+        thoonk = self.thoonk
+        self.feed = await thoonk.feed(FEED, {"history": 1000})
+        self.job = await thoonk.job(JOB, {"timeout": 60})
+        self.queue = await thoonk.queue(QUEUE)
+        self.followed, self.matched, self.handled = Seen(), Seen(), Seen()
+        await thoonk.subscribe(FEED, self.followed)
+        await thoonk.subscribe(JOB, Seen())
+        await thoonk.subscribe_pattern("*", self.matched)
+        await thoonk.register_handler(f"feed.publish:{FEED}", self.handled.handle)
+        for event in ("create", "delete", "config"):
+            await thoonk.register_handler(event, self.handled.handle)
+        self.mirror = await thoonk.mirror(FEED)
+        self.worked: list[str] = []
+        self.worker = Worker(JOB, self.work, thoonk=thoonk)
+        self.worker.startService()
+        self.waiting: Deferred[Any] = self.queue.get()
+        self.addCleanup(lambda: self.waiting.addErrback(lambda _: None) and None)
+        await self.numsub(f"feed.delayed:{JOB}", 1)
+
+    def work(self, claim: Claim) -> str:
+        self.worked.append(claim.item)
+        return f"done {claim.item}"
+
+    async def good(self, number: int) -> None:
+        """Do what is good; all shall hear of it once."""
+        item = f"good {number}"
+        await self.feed.publish(item)
+        self.assertEqual(await self.job.wait(await self.job.put(item)), f"done {item}")
+        await self.queue.put(item)
+        self.assertEqual(await self.waiting, item)
+        self.waiting = self.queue.get()
+
+    async def settled(self) -> None:
+        """Wait until what was published before now has come, and what followed was answered."""
+        for _ in range(500):
+            before = await self.calls()
+            await self.thoonk._sub.redis.send("PING")
+            await self.thoonk.redis.ping()
+            if await self.calls() == before:
+                return
+
+    async def at_rest(self) -> None:
+        """Wait until nobody looks any more: what is published before is part of a resync."""
+        sources = self.thoonk._sub._sources
+
+        def live() -> bool:
+            each = [one.source for one in sources._literal.values()]
+            for pattern in sources._patterns:
+                each += pattern.sources.values()
+            return all(one.is_live for source in each for one in source.followers)
+
+        await self.settled()
+        await until(live)
+
+    async def calls(self) -> int:
+        """Give how many calls of scripts and readings of the registry there were."""
+        info = await self.raw.send("INFO", "commandstats")
+        return sum(map(int, CALLS.findall(info.decode())))

@@ -1,0 +1,52 @@
+"""What several unit tests of ``line paused`` share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.support.patience import (
+    CONFFEED,
+    NEWFEED,
+    configured,
+    confirm,
+    subscribe,
+    unsubscribe,
+)
+from tests.support.wire import Connection, Endpoint
+
+SUBSCRIBE, UNSUBSCRIBE = subscribe(CONFFEED, NEWFEED), unsubscribe(CONFFEED, NEWFEED)
+CONFIRMED = confirm(CONFFEED, NEWFEED)
+PAUSED, NOTHING = [b"5.5", 1], [b"5.6", 0]
+ITEM = [b"5.7", 0, b"a", b"A"]
+
+
+class Held:
+    """How a get comes to be held; for what the two kinds of rooms have in common."""
+
+    asked: Any
+    main: Connection
+    endpoint: Endpoint
+    assertEqual: Any
+
+    def hold(self) -> Connection:
+        """Answer that the feed is paused, twice: before and after the line listens."""
+        sub = self.paused()
+        self.listens(sub)
+        self.asked(1)
+        self.main.answer(PAUSED)
+        return sub
+
+    def paused(self) -> Connection:
+        """Answer that the feed is paused, and give the connection on which to listen."""
+        self.asked(1)
+        self.main.answer(PAUSED)
+        return self.endpoint.connections[-1]
+
+    def listens(self, sub: Connection) -> None:
+        """Confirm the subscriptions to configurations, and to feeds that are created."""
+        self.assertEqual(sub.sent(), SUBSCRIBE)
+        sub.answer(*CONFIRMED)
+
+    def configure(self, sub: Connection, feed: bytes = b"q", channel: bytes = CONFFEED) -> None:
+        """Tell that somebody has changed the configuration of a feed."""
+        sub.answer(configured(feed, channel))

@@ -1,0 +1,76 @@
+"""What several unit tests of ``metrics`` share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.logger import LogLevel, globalLogPublisher
+
+from tests.support.connections import Peer
+from tests.support.wire import SCRIPTS, resp
+from tests.unit.service.test_service import ServiceTestCase
+from txthoonk import Thoonk, Worker
+from txthoonk.metrics import Metrics
+from txthoonk.types import Claim
+
+ABOUT = '{"name": "w", "concurrency": 2}'
+
+
+def overview(kind: str = "job", *counts: int, oldest: str | None = None) -> bytes:
+    """Write what the script replies, at 100 seconds after the beginning of 1970.
+
+    :param counts: whether it is paused, and the others in the order of the reply.
+    """
+    numbers = [*counts, *[0] * (7 - len(counts))]
+    workers = ["one", f"99000 {ABOUT}", "two", f"39000 {ABOUT}"]
+    return resp(["100000", kind, *numbers, oldest, workers, []])
+
+
+def handler(claim: Claim) -> None:
+    pass
+
+
+class MetricsTestCase(ServiceTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.logged: list[Any] = []
+        globalLogPublisher.addObserver(self.log)
+        self.addCleanup(globalLogPublisher.removeObserver, self.log)
+
+    def log(self, event: Any) -> None:
+        if event["log_level"] > LogLevel.info and "Metrics" in event["log_namespace"]:
+            self.logged.append(event["log_format"].partition(":")[0])
+
+    def begin(self, *workers: Worker, **options: Any) -> Metrics:
+        """Make metrics of a service that is connected, and begin."""
+        self.metrics = Metrics(self.come_up(health=0), workers, **options)
+        self.registry = self.metrics.registry
+        self.metrics.startService()
+        self.addCleanup(self.metrics.stopService)
+        return self.metrics
+
+    def worker(self, *names: str, **options: Any) -> Worker:
+        thoonk: Any = object.__new__(Thoonk)
+        return Worker(names, handler, thoonk=thoonk, **options)
+
+    def asked(self, peer: Peer | None = None) -> list[Any]:
+        """Give what was asked: the command, or the feed that was looked at."""
+        asked = []
+        for command in (peer or self.pub).sent():
+            if SCRIPTS.get(command[1] if len(command) > 1 else b"") == b"registry/overview":
+                self.assertEqual(command[-1], b"0")  # no claims are listed
+                asked.append(command[3].removeprefix(b"feed.config:").decode())
+            else:
+                asked.append(b" ".join(command).decode())
+        return asked
+
+    def value(self, name: str, **labels: str) -> float | None:
+        return self.registry.get_sample_value(f"txthoonk_{name}", labels)
+
+    def shown(self) -> set[str]:
+        """Give the feeds that are shown."""
+        feeds = set()
+        for metric in self.registry.collect():
+            if metric.name.startswith("txthoonk_feed"):
+                feeds |= {sample.labels["feed"] for sample in metric.samples}
+        return feeds

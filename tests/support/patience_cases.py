@@ -1,0 +1,94 @@
+"""What several integration tests of ``patience`` share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet import reactor as installed_reactor
+from twisted.internet.defer import Deferred
+
+from tests.support import RedisTestCase
+from tests.support.gate import Gate
+from txthoonk.client import ThoonkPub
+from txthoonk.connections._offline_queue import SteadyRedis
+from txthoonk.connections._reconnecting import Connection
+from txthoonk.consumers._pool import WaitingRoom
+from txthoonk.errors import ConnectionLost
+from txthoonk.protocol import Redis
+from txthoonk.types import Job, Queue
+
+reactor: Any = installed_reactor
+
+
+class Service:
+    """What a service does for the room of its publisher."""
+
+    def __init__(self, endpoint: Any, **credentials: Any) -> None:
+        self.steady = SteadyRedis(reactor=reactor, name="there", **credentials)
+        self.pub = ThoonkPub(self.steady, reactor, endpoint)
+        self.gate = Gate(endpoint)
+        self.room = self.pub.waiting_room = WaitingRoom(self.pub, reactor, self.gate, patient=True)
+        self.connection = Connection(
+            endpoint,
+            lambda: Redis(**credentials),
+            reactor=reactor,
+            name="there",
+            up=self.up,
+            down=self.down,
+            policy=lambda _: 0.01,
+        )
+
+    def up(self, redis: Redis) -> None:
+        self.steady.connected(redis)
+        self.room.resume()
+
+    def down(self, error: ConnectionLost) -> None:
+        self.steady.disconnected(error)
+        self.room.lost()
+
+    async def start(self) -> None:
+        self.steady.started()
+        self.room.started()
+        self.connection.start()
+        await self.connection.when_connected()
+
+    async def stop(self) -> None:
+        error = ConnectionLost("the service was stopped")
+        await self.room.close(error)
+        await self.connection.stop()
+        self.steady.stopped(error)
+
+
+class CutTestCase(RedisTestCase):
+    async def setUp(self) -> None:
+        await super().setUp()
+        self.service = Service(self.target.endpoint(reactor), **self.target.credentials)
+        await self.service.start()
+        self.addCleanup(lambda: Deferred.fromCoroutine(self.service.stop()))
+        self.queue = await self.service.pub.queue("q")
+        other = await self.pub()
+        self.other = Queue(other, "q")
+        self.job = await self.service.pub.job("j")
+        self.worker = Job(other, "j")
+
+    async def blocked(self, count: int = 1) -> list[int]:
+        """Wait until so many clients are blocked, and give their numbers."""
+        await super().blocked(count)
+        listed = (await self.raw.send("CLIENT", "LIST")).decode().splitlines()
+        return [int(line.split()[0][3:]) for line in listed if " cmd=blmove " in line]
+
+    async def main(self) -> int:
+        number: int = await self.service.steady.send("CLIENT", "ID")
+        return number
+
+    async def kill(self, client: int) -> None:
+        await self.raw.send("CLIENT", "KILL", "ID", client)
+
+    async def left(self) -> dict[bytes, Any]:
+        """Give what is left of the queue, once all that was delivered is said."""
+        await self.raw.send("PING")  # what a get has begun is said once it has fired
+        while self.service.room.unanswered or self.service.room.under_way:
+            await self.raw.send("PING")
+        kinds = (b"feed.ids", b"feed.items", b"feed.transit", b"feed.delivering")
+        state = await self.state()
+        return {key: state[key] for key in state if key.split(b":")[0] in kinds}

@@ -1,0 +1,146 @@
+"""What the tests of the private redis-server share."""
+
+# Trial's TestCase is typed in part only.
+# mypy: allow-untyped-calls
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from twisted.internet import reactor as installed_reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import connectProtocol
+from twisted.internet.task import Clock, deferLater
+from twisted.internet.utils import getProcessOutput
+from twisted.trial.unittest import TestCase
+
+from tests.support import TIMEOUT
+from txthoonk.protocol import Redis
+from txthoonk.testing import RedisServer, ServerError
+
+reactor: Any = installed_reactor  # a module, of which mypy does not know what it has
+TURNS = 3  # of the reactor, in which it sends what there is to send
+STEP = 5.0  # seconds by which the clock of a test goes on at a time
+ROOT = str(Path(__file__).parents[2])
+
+# Started by the first test of the first class that asks, ended with the run:
+# trial fails a test or a class that leaves anything in the reactor.
+shared = RedisServer()
+shared_pids: set[int] = set()
+
+# A program that starts a server, says which, and ends in some way.
+PROGRAM = """
+import os, signal
+from twisted.internet import reactor
+from txthoonk.testing import RedisServer
+
+def up(server):
+    print(server.pid, server.folder, server.endpoint()._path, sep="\\n", flush=True)
+    {ending}
+
+RedisServer({arguments}).start().addCallback(up)
+reactor.run()
+"""
+
+# A trial suite that starts a server and never stops it.
+SUITE = """
+import sys
+from twisted.trial.unittest import TestCase
+from txthoonk.testing import RedisServer
+
+redis = RedisServer()
+
+class FirstTests(TestCase):
+    def test_start(self):
+        return redis.start()
+
+class SecondTests(TestCase):
+    async def test_still_there(self):
+        await redis.start()
+        with open("server", "w") as file:
+            print(redis.pid, redis.folder, sep="\\n", file=file)
+"""
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for something that another program does.
+
+    These processes are not our children, and no event tells us of their end: so
+    this looks again and again.  What never comes ends with the test's timeout.
+    """
+    while not condition():
+        await deferLater(reactor, 0.02)
+
+
+async def turns(_: object = None) -> None:
+    """Let the reactor send what there is to send."""
+    for _ in range(TURNS):
+        await deferLater(reactor, 0)
+
+
+class HalfClock(Clock):
+    """A reactor on which what is to be done after a second or more waits for the test."""
+
+    def callLater(self, when: float, *arguments: Any, **options: Any) -> Any:
+        if when < 1:
+            return reactor.callLater(when, *arguments, **options)
+        return super().callLater(when, *arguments, **options)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(reactor, name)
+
+    async def go_on(self, seconds: float) -> None:
+        """Let so much time pass, a bit at a time."""
+        end = self.seconds() + seconds
+        while self.seconds() < end:
+            self.advance(STEP)
+            await turns()
+
+
+async def ask(server: RedisServer, *words: str) -> Any:
+    """Send one command on a connection of its own."""
+    redis = await connectProtocol(server.endpoint(), Redis())
+    try:
+        return await redis.send(*words)
+    finally:
+        await redis.close()
+
+
+class ServerTestCase(TestCase):
+    timeout = TIMEOUT
+
+    def server(self, *arguments: Any, **options: Any) -> RedisServer:
+        """Make a server that is stopped after the test."""
+        server = RedisServer(*arguments, **options)
+        self.addCleanup(server.stop)
+        return server
+
+    async def fails_to_start(self, server: RedisServer) -> str:
+        """Start in vain; what the error says."""
+        starting: Deferred[Any] = server.start()
+        return str(await self.assertFailure(starting, ServerError))
+
+    def program(self, text: str) -> str:
+        """Write a program that can be executed; its path."""
+        path = Path(self.mktemp())
+        path.write_text(text)
+        path.chmod(0o700)
+        return str(path)
+
+    async def run_python(self, *arguments: str) -> str:
+        """Run a Python program to its end; what it printed."""
+        environment = {**os.environ, "PYTHONPATH": ROOT}
+        output = await getProcessOutput(sys.executable, arguments, environment, errortoo=True)
+        return bytes(output).decode()

@@ -1,0 +1,50 @@
+"""What several integration tests of ``service outage`` share."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import Any
+
+from tests.support.server import ask, until
+from tests.support.service import LeakTestCase
+from txthoonk.service import Thoonk
+
+
+class OutageTestCase(LeakTestCase):
+    async def setUp(self) -> None:
+        super().setUp()
+        options = ("--appendfsync", "always")  # a kill loses nothing that was answered
+        folder = os.path.abspath(self.mktemp())
+        self.redis_server = await self.server(folder, arguments=options).start()
+        self.url = self.redis_server.url
+
+    async def begin(self, **arguments: Any) -> Thoonk:
+        self.thoonk = await self.connect(self.url, **arguments)
+        return self.thoonk
+
+    async def kill(self) -> None:
+        await self.redis_server.kill()
+        await until(lambda: self.thoonk._up == {"publisher": False, "subscriber": False})
+
+    async def restart(self) -> None:
+        await self.redis_server.start()
+        await self.thoonk.whenConnected()
+
+    def freeze(self) -> None:
+        """Let the server keep its connections, and say nothing."""
+        pid = self.redis_server.pid
+        os.kill(pid, signal.SIGSTOP)
+        self.addCleanup(os.kill, pid, signal.SIGCONT)
+
+    def thaw(self) -> None:
+        os.kill(self.redis_server.pid, signal.SIGCONT)
+
+    async def subscribed(self, channel: str) -> None:
+        while (await ask(self.redis_server, "PUBSUB", "NUMSUB", channel))[1] != 1:
+            pass
+
+    async def blocked(self, count: int) -> None:
+        text = f"blocked_clients:{count}\r\n"
+        while text not in (await ask(self.redis_server, "INFO", "clients")):
+            pass

@@ -1,0 +1,167 @@
+"""What several integration tests of ``worker`` share."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
+from twisted.logger import LogLevel, eventAsText, globalLogPublisher
+
+from tests.support import RedisTestCase, server_url
+from tests.support.server import until
+from tests.support.service import reactor, watched
+from txthoonk.errors import ConnectionLost
+from txthoonk.service import Thoonk
+from txthoonk.types import Claim, Job, JobFailure
+from txthoonk.worker import Worker
+
+HOUR = 3600
+
+
+class Doing:
+    """A handler whose jobs go on until the test ends them.
+
+    :ivar claims: of all jobs that were begun, in their order.
+    :ivar most: how many were under way at a time.
+    """
+
+    def __init__(self) -> None:
+        self.claims: list[Claim] = []
+        self.going: dict[str, Deferred[Any]] = {}
+        self.cancelled: list[str] = []
+        self.most = 0
+
+    def __call__(self, claim: Claim) -> Deferred[Any]:
+        self.claims.append(claim)
+        going = self.going[claim.id] = Deferred(lambda _: self._cancel(claim.id))
+        self.most = max(self.most, len(self.going))
+        return going
+
+    def _cancel(self, id_: str) -> None:
+        self.cancelled.append(id_)
+        self.going.pop(id_, None)
+
+    @property
+    def ids(self) -> list[str]:
+        """The ids of all jobs that were begun, in their order."""
+        return [claim.id for claim in self.claims]
+
+    def end(self, *ids: str, result: Any = None) -> None:
+        """Let handlers return; all if none is named."""
+        for id_ in ids or list(self.going):
+            self.going.pop(id_).callback(result)
+
+    async def begun(self, count: int) -> None:
+        """Wait until so many jobs were begun."""
+        await until(lambda: len(self.claims) >= count)
+
+
+class Calls:
+    """Counts the script calls of a publisher, by script."""
+
+    def __init__(self, test: WorkerTestCase, thoonk: Any) -> None:
+        self.names: list[str] = []
+        redis = thoonk.redis
+        call = redis.call
+
+        def counted(script: Any, command: Any, encoding: Any) -> Any:
+            self.names.append(script.name)
+            return call(script, command, encoding)
+
+        test.patch(redis, "call", counted)
+
+    def of(self, name: str) -> int:
+        """Give how many there were of a script."""
+        return self.names.count(name)
+
+
+class WorkerTestCase(RedisTestCase):
+    """A test with a service, a job feed x, and workers that leave nothing in the reactor."""
+
+    CONFIG: dict[str, Any] = {"timeout": 60, "max_failures": 3}
+
+    async def setUp(self) -> None:
+        await super().setUp()
+        self.url = await server_url()
+        self.before = watched()
+        self.addCleanup(self.nothing_left)  # the last of all but one
+        self.logged: list[Any] = []
+        globalLogPublisher.addObserver(self.logged.append)
+        self.addCleanup(globalLogPublisher.removeObserver, self.logged.append)
+        self.ended: list[tuple[str, str]] = []
+        self.thoonk = await self.service().connect()
+        self.job: Job = await self.thoonk.job("x", self.CONFIG)
+
+    def nothing_left(self) -> Deferred[None]:
+        """Wait until the reactor has no more to do than before the test."""
+        return Deferred.fromCoroutine(until(lambda: not watched() - self.before))
+
+    def service(self, **arguments: Any) -> Thoonk:
+        """Make a service that is stopped after the test."""
+        thoonk = Thoonk(self.url, reactor, retry_policy=lambda _: 0.02, **arguments)
+        self.addCleanup(thoonk.close)
+        return thoonk
+
+    def make(
+        self, handler: Any, concurrency: int = 1, feeds: Any = None, **options: Any
+    ) -> Worker:
+        """Make a worker that is stopped after the test."""
+        options = {"grace": 0.0, "maintenance": False, "back_off": lambda _: 0.0, **options}
+        worker = Worker(self.job if feeds is None else feeds, handler, concurrency, **options)
+        worker.ended.append(lambda name, outcome, _: self.ended.append((name, outcome)))
+        self.addCleanup(worker.stopService)
+        return worker
+
+    def work(
+        self, handler: Any, concurrency: int = 1, feeds: Any = None, **options: Any
+    ) -> Worker:
+        """Start a worker that is stopped after the test."""
+        worker = self.make(handler, concurrency, feeds, **options)
+        worker.startService()
+        return worker
+
+    async def put(self, *ids: str, job: Job | None = None, **options: Any) -> None:
+        """Put jobs, in their order."""
+        for id_ in ids:
+            await (job or self.job).put(f"item {id_}", id_=id_, **options)
+
+    async def outcomes(self, count: int) -> list[str]:
+        """Wait until so many jobs have ended; what became of them."""
+        await until(lambda: len(self.ended) >= count)
+        return [outcome for _, outcome in self.ended]
+
+    async def stats(self, job: Job | None = None) -> tuple[int, ...]:
+        """Count the jobs that are available, claimed, stalled and finished."""
+        found = await (job or self.job).stats()
+        return tuple(found[kind] for kind in ("available", "claimed", "stalled", "finishes"))
+
+    async def comes_to(self, *stats: int, job: Job | None = None) -> None:
+        """Wait until as many jobs are available, claimed, stalled and finished."""
+        found: tuple[int, ...] = ()
+        while found != stats:
+            with contextlib.suppress(ConnectionLost):  # where the test has cut it
+                found = await self.stats(job)
+            await deferLater(reactor, 0.01)
+
+    async def rounds(self) -> None:
+        """Let pass what a worker that is about to do something needs for it, more than once."""
+        for _ in range(20):
+            await self.thoonk.redis.ping()
+            await self.raw.send("PING")
+
+    async def failure(self, id_: str) -> JobFailure:
+        """Wait for the record of a failure."""
+        while (found := await self.job.get_failure(id_)) is None:
+            await deferLater(reactor, 0.01)
+        return found
+
+    def texts(self, *levels: LogLevel) -> list[str]:
+        """Give what was logged, by txthoonk."""
+        return [
+            eventAsText(event, includeTimestamp=False, includeSystem=False)
+            for event in self.logged
+            if event["log_level"] in (levels or (LogLevel.warn, LogLevel.error, LogLevel.critical))
+            and event["log_namespace"].startswith("txthoonk")
+        ]

@@ -1,0 +1,519 @@
+"""URLs: every form that is known, and what is said of those that are not."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from twisted.internet import endpoints
+from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, UNIXClientEndpoint
+from twisted.internet.testing import MemoryReactorClock
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.support.tls import Authority
+from tests.support.wire import redis, sent
+from txthoonk.connections import _endpoint_strings
+from txthoonk.connections._tls import Secured
+from txthoonk.connections._url import Target, parse_url
+from txthoonk.errors import InvalidInput, InvalidType
+
+SECRET = "s3cr3t"
+
+
+class FormsTests(SynchronousTestCase):
+    """What a URL says is what the target has."""
+
+    FORMS: list[tuple[str, dict[str, Any]]] = [
+        ("redis://", {"host": "localhost"}),
+        ("redis://localhost", {"host": "localhost"}),
+        ("redis://localhost/", {"host": "localhost"}),
+        ("redis://example.org:6380", {"host": "example.org", "port": 6380}),
+        ("redis://10.0.0.1:6380/2", {"host": "10.0.0.1", "port": 6380, "db": 2}),
+        ("redis://[::1]", {"host": "::1"}),
+        ("redis://[::1]:6380/15", {"host": "::1", "port": 6380, "db": 15}),
+        ("redis://:pw@h", {"host": "h", "password": "pw"}),
+        ("redis://me:pw@h:1/3", {"port": 1, "db": 3, "username": "me", "password": "pw"}),
+        ("redis://:p%40%2F%3A%25@h", {"host": "h", "password": "p@/:%"}),
+        ("redis://:p:w@h", {"host": "h", "password": "p:w"}),
+        ("redis://m%40e:p%C3%A4@h", {"host": "h", "username": "m@e", "password": "pä"}),
+        ("rediss://", {"host": "localhost", "tls": True}),
+        ("rediss://h:1", {"host": "h", "port": 1, "tls": True}),
+        ("rediss://[::1]/2", {"host": "::1", "db": 2, "tls": True}),
+        ("rediss://10.0.0.1", {"host": "10.0.0.1", "tls": True}),
+        ("rediss://me:p%40@h/3", {"db": 3, "username": "me", "password": "p@", "tls": True}),
+        ("unix:///run/redis.sock", {"path": "/run/redis.sock"}),
+        ("unix:///run/redis.sock?db=4", {"path": "/run/redis.sock", "db": 4}),
+        ("unix:///run/my%20redis.sock", {"path": "/run/my redis.sock"}),
+        ("unix://me:pw@/run/r?db=1", {"path": "/run/r", "db": 1, "password": "pw"}),
+        ("embedded:", {"embedded": True, "path": ""}),
+        ("embedded:/var/data", {"embedded": True, "path": "/var/data"}),
+        ("embedded:///var/data", {"embedded": True, "path": "/var/data"}),
+        ("embedded:folder", {"embedded": True, "path": "folder"}),
+        ("embedded:./me@here", {"embedded": True, "path": "./me@here"}),
+        ("embedded:~/data", {"embedded": True, "path": os.path.expanduser("~/data")}),
+    ]
+
+    def test_forms(self) -> None:
+        """Each known form is taken apart; what it does not name has its default."""
+        for url, expected in self.FORMS:
+            target = parse_url(url)
+            found = {name: getattr(target, name) for name in expected}
+            self.assertEqual(found, expected, url)
+            for name, default in (("db", 0), ("port", 6379), ("password", None)):
+                if name not in expected:
+                    self.assertEqual(getattr(target, name), default, url)
+            self.assertEqual(target.embedded, "embedded" in expected, url)
+            self.assertEqual(target.tls, "tls" in expected, url)
+            self.assertEqual(target.endpoint_string, "", url)
+
+    def test_socket_with_an_at_in_its_path(self) -> None:
+        """Where the path follows the scheme there is no user in the URL."""
+        target = parse_url("unix:///run/redis@1.sock?db=2")
+        self.assertEqual((target.path, target.db, target.username), ("/run/redis@1.sock", 2, None))
+
+    def test_credentials(self) -> None:
+        """They are the arguments of a Redis."""
+        self.assertEqual(
+            parse_url("redis://me:pw@h/3").credentials,
+            {"db": 3, "username": "me", "password": "pw"},
+        )
+        self.assertEqual(
+            parse_url("redis://:pw@h").credentials, {"db": 0, "username": None, "password": "pw"}
+        )
+        self.assertEqual(
+            parse_url("unix:///s").credentials, {"db": 0, "username": None, "password": None}
+        )
+
+    def test_endpoints(self) -> None:
+        """Hosts and sockets have their own endpoints."""
+        reactor = MemoryReactorClock()
+        host = parse_url("redis://h:6380").endpoint(reactor)
+        self.assertIsInstance(host, HostnameEndpoint)
+        self.assertIn("h:6380", repr(host))
+        self.assertIsInstance(parse_url("unix:///s").endpoint(reactor), UNIXClientEndpoint)
+        for url in ("rediss://h:6380", "rediss://h_h", "rediss://10.0.0.1", "rediss://[::1]:6380"):
+            self.assertIsInstance(parse_url(url).endpoint(reactor), Secured)
+
+    def test_password_is_not_shown(self) -> None:
+        """Neither the text of a target nor its repr has the password."""
+        for url in (
+            f"redis://:{SECRET}@h:1/2",
+            f"redis://me:{SECRET}@h",
+            f"rediss://me:{SECRET}@h",
+            f"unix://:{SECRET}@/s",
+        ):
+            target = parse_url(url)
+            self.assertEqual(target.password, SECRET)
+            self.assertNotIn(SECRET, repr(target))
+            self.assertNotIn(SECRET, target.text)
+            self.assertIn("***", target.text)
+
+    def test_text(self) -> None:
+        """A URL without credentials is shown as it is."""
+        for url in ("redis://h:1/2", "rediss://h", "unix:///s?db=1", "embedded:/folder"):
+            self.assertEqual(parse_url(url).text, url)
+        self.assertEqual(parse_url("redis://me:pw@h:1/2").text, "redis://***@h:1/2")
+        self.assertEqual(parse_url("rediss://me@h").text, "rediss://***@h")
+        self.assertIsInstance(parse_url("redis://h"), Target)
+
+
+class RefusingTestCase(SynchronousTestCase):
+    def refuse(self, url: Any, **keywords: Any) -> str:
+        try:
+            target = parse_url(url, **keywords)
+        except InvalidInput as error:
+            self.assertIsNone(error.__cause__)  # a traceback would show it
+            return str(error)
+        raise self.failureException(f"{url} was accepted as {target}")
+
+
+class EndpointStringTests(RefusingTestCase):
+    """What is no URL is an endpoint of Twisted's, made when there is a reactor."""
+
+    def use_plugin(self, parse: Any) -> None:
+        """Have Twisted know endpoints that begin with ``own:``."""
+
+        class Plugin:
+            prefix = "OWN"
+            parseStreamClient = staticmethod(parse)
+
+        for module in (endpoints, _endpoint_strings):
+            self.patch(module, "getPlugins", lambda interface: [Plugin])
+
+    def test_forms(self) -> None:
+        """Twisted's own ones."""
+        reactor = MemoryReactorClock()
+        for string, kind in (
+            ("tcp:localhost:6379", TCP4ClientEndpoint),
+            ("tcp:host=localhost:port=6379:timeout=5", TCP4ClientEndpoint),
+            ("TCP:localhost:6379", TCP4ClientEndpoint),
+            ("unix:/run/redis.sock", UNIXClientEndpoint),
+            ("unix:path=/run/redis@1.sock", UNIXClientEndpoint),
+            ("tls:localhost:6379", endpoints._WrapperEndpoint),
+            ("ssl:localhost:6379", endpoints.SSL4ClientEndpoint),
+        ):
+            target = parse_url(string)
+            self.assertIsInstance(target.endpoint(reactor), kind, string)
+            self.assertFalse(target.embedded)
+            self.assertEqual(
+                target.credentials, {"db": 0, "username": None, "password": None}, string
+            )
+
+    def test_text(self) -> None:
+        """It is shown as it is, if there is nothing in it that looks like a password."""
+        for string in ("tcp:localhost:6379", "unix:/run/redis@1.sock"):
+            self.assertEqual(parse_url(string).text, string)
+
+    def test_keywords(self) -> None:
+        """Database, user and password are given beside it."""
+        target = parse_url("tcp:h:1", db=3, username="me", password=SECRET)
+        self.assertEqual(target.credentials, {"db": 3, "username": "me", "password": SECRET})
+        self.assertNotIn(SECRET, repr(target))
+
+    def test_made_with_the_reactor(self) -> None:
+        """A plugin is asked when there is a reactor, not before."""
+        made: list[Any] = []
+        self.use_plugin(lambda reactor, *words, **named: made.append((reactor, words, named)))
+        target = parse_url("own:a:b=c")
+        self.assertEqual(made, [])
+        reactor = MemoryReactorClock()
+        target.endpoint(reactor)
+        self.assertEqual(made, [(reactor, ("a",), {"b": "c"})])
+
+    def test_refused_by_a_plugin(self) -> None:
+        """Whatever a plugin raises, the error names the string, without a password."""
+
+        def refuse(reactor: Any, *words: str, **named: str) -> None:
+            raise RuntimeError(f"cannot take {words} {named}")
+
+        self.use_plugin(refuse)
+        for string, parts in (
+            ("own:a:b", ["own:a:b", "cannot take"]),
+            (f"own:a:passphrase={SECRET}:b=c", ["own:a:passphrase=***"]),
+            (f"own:a:api_token={SECRET}", ["own:a:api_token=***"]),
+            (f"own:me\\:{SECRET}@h", ["***@h"]),
+        ):
+            target = parse_url(string)
+            error = self.assertRaises(InvalidInput, target.endpoint, MemoryReactorClock())
+            for text in (str(error), target.text, repr(target)):
+                self.assertNotIn(SECRET, text)
+            for part in parts:
+                self.assertIn(part, str(error))
+
+    def test_malformed(self) -> None:
+        """What is wrong with Twisted's own ones is told at once."""
+        folder = os.path.abspath(self.mktemp())
+        for string, part in (
+            ("tcp:h", "port"),
+            ("tcp:h:x", "'x'"),
+            ("tcp:a:b:c", "host"),
+            ("tcp:h:1:colour=red", "colour"),
+            ("unix:/a:b", "path"),
+            ("tls:h", "port"),
+            ("tls:h_h:1", "h_h"),
+            (f"tls:h:1:trustRoots={folder}", "UnlistableError"),
+            ("tcp:h:1\\", "tcp"),
+        ):
+            text = self.refuse(string)
+            self.assertIn(repr(string), text)
+            self.assertIn(part, text)
+
+    def test_names_nothing(self) -> None:
+        """An endpoint must say where it leads."""
+        for string in ("tcp:", "unix:", "unix::", "tls"):
+            self.assertIn(repr(string), self.refuse(string))
+
+    def test_password(self) -> None:
+        """A password has no place in it; it is refused, and not shown."""
+        for string in (
+            f"tcp:h:1:password={SECRET}",
+            f"tcp:h:1:passwd={SECRET}\\:{SECRET}:timeout=x",
+            f"tcp:{SECRET}@h:1",
+            f"tcp:me:{SECRET}@h:1",
+            f"tcp:me\\:{SECRET}@h:1",
+            f"tcp:1:host={SECRET}@h",
+            f"tcp:host=me:{SECRET}@h:port=1",
+            f"tls:me:{SECRET}@h:1",
+            f"tls:{SECRET}@h:1",
+            f"unix:me:{SECRET}@/s",
+            f"redis:me:{SECRET}@h:1",
+            f"rediss:/me:{SECRET}@h:1",
+            f"me:{SECRET}@h:1",
+        ):
+            self.assertNotIn(SECRET, self.refuse(string))
+        self.assertIn("password=", self.refuse(f"tcp:{SECRET}@h:1"))
+
+
+class KeywordTests(RefusingTestCase):
+    """Keywords say what the URL leaves open."""
+
+    def test_completed(self) -> None:
+        """What the URL does not have is taken from the keywords."""
+        given: dict[str, Any] = {"db": 3, "username": "me", "password": "pw"}
+        for url in ("redis://h", "redis://h/", "rediss://h", "unix:///s", "tcp:h:1"):
+            self.assertEqual(parse_url(url, **given).credentials, given, url)
+        target = parse_url("redis://:pw@h", username="me")
+        self.assertEqual((target.username, target.password), ("me", "pw"))
+        self.assertEqual(parse_url("redis://me@h", password="pw").credentials["password"], "pw")
+        self.assertEqual(parse_url("embedded:", db=2).db, 2)
+
+    def test_the_same(self) -> None:
+        """Both may say the same."""
+        given: dict[str, Any] = {"db": 0, "username": "me", "password": "p@"}
+        self.assertEqual(parse_url("redis://me:p%40@h/0", **given).credentials, given)
+
+    def test_nothing(self) -> None:
+        """An empty user or password is none, as in a URL."""
+        for url in ("redis://h", "redis://me:pw@h", "embedded:"):
+            self.assertEqual(parse_url(url, username="", password=""), parse_url(url))
+            self.assertEqual(parse_url(url, db=None, username=None), parse_url(url))
+
+    def test_contradiction(self) -> None:
+        """The error names what is said twice, and no secret."""
+        url = f"redis://me:{SECRET}@h/1"
+        for name, value in (("db", 2), ("db", 0), ("username", "you"), ("password", "0th3r")):
+            text = self.refuse(url, **{name: value})
+            self.assertIn(f"{name}=", text)
+            self.assertIn("redis://***@h/1", text)
+            for secret in (SECRET, "0th3r"):
+                self.assertNotIn(secret, text)
+        self.refuse("redis://h/0", db=1)
+        self.refuse("unix:///s?db=0", db=1)
+
+    def test_database(self) -> None:
+        """It is a number from 0."""
+        for db in ("1", 1.0, True, b"1"):
+            self.assertRaises(InvalidType, parse_url, "redis://h", db=db)
+        self.assertIn("-1", self.refuse("redis://h", db=-1))
+
+    def test_text(self) -> None:
+        """User and password are text that can be sent; the error does not show them."""
+        for name in ("username", "password"):
+            for value in (SECRET.encode(), 5, [SECRET]):
+                error = self.assertRaises(InvalidType, parse_url, "redis://h", **{name: value})
+                self.assertIn(name, str(error))
+                self.assertNotIn(SECRET, str(error))
+            text = self.refuse("redis://h", **{name: f"{SECRET}\udc80"})
+            self.assertIn(name, text)
+            self.assertNotIn(SECRET, text)
+
+    def test_user_of_a_private_server(self) -> None:
+        """It has none."""
+        for keyword in ("username", "password"):
+            text = self.refuse("embedded:", **{keyword: SECRET})
+            self.assertNotIn(SECRET, text)
+
+    def test_private_server_and_more(self) -> None:
+        """An embedded: URL has a folder and nothing else; what it has beside is not shown."""
+        for rest in (
+            f"?password={SECRET}",
+            f"/data?password={SECRET}",
+            f"{SECRET}@data",
+            f"me:{SECRET}@/data",
+            f"//:{SECRET}@/data",
+            f"//me:{SECRET}/{SECRET}@/data",
+            "/data?db=1",
+        ):
+            for keywords in ({}, {"password": "other"}):
+                text = self.refuse(f"embedded:{rest}", **keywords)
+                self.assertIn("embedded:", text)
+                self.assertNotIn(SECRET, text)
+
+    def test_url(self) -> None:
+        """The URL is text."""
+        for url in (None, b"redis://h", 1):
+            self.assertRaises(InvalidType, parse_url, url)
+
+
+class TrustTests(RefusingTestCase):
+    """Who may vouch for a server is read, and checked, when the URL is taken apart."""
+
+    def file(self, content: bytes) -> str:
+        path = self.mktemp()
+        Path(path).write_bytes(content)
+        return path
+
+    def test_read(self) -> None:
+        """All certificates of the file, whatever stands between; the file may then go."""
+        one, other = Authority("one").pem, Authority("other").pem
+        path = self.file(b"one\n" + one + b"\nother\n" + other.replace(b"\n", b"\r\n"))
+        target = parse_url("rediss://h", ca_file=path)
+        self.assertEqual(len(target.authorities), 2)
+        self.assertEqual(target, parse_url("rediss://h", ca_file=path))
+        os.unlink(path)
+        self.assertIsInstance(target.endpoint(MemoryReactorClock()), Secured)
+
+    def test_path(self) -> None:
+        """Any kind of path."""
+        path = Path(self.file(Authority("one").pem))
+        self.assertEqual(parse_url("rediss://h", ca_file=path).ca_file, str(path))
+        for wrong in (b"path", 5, True):
+            self.assertRaises(InvalidType, parse_url, "rediss://h", ca_file=wrong)
+
+    def test_refused(self) -> None:
+        """The error names the file and what is wrong with it."""
+        folder = self.mktemp()
+        os.mkdir(folder)
+        good = Authority("one").pem
+        for path, part in (
+            ("/does/not/exist.pem", "No such file"),
+            ("", "No such file"),
+            (folder, "directory"),
+            ("a\0b", "cannot be read"),
+            (self.file(b""), "no certificate"),
+            (self.file(b"hello"), "no certificate"),
+            (self.file(good.replace(b"CERTIFICATE", b"PUBLIC KEY")), "no certificate"),
+            (self.file(good[: len(good) // 2]), "no certificate"),
+            (self.file(good + good.replace(b"MI", b"AA", 1)), "certificate 2 of 2"),
+        ):
+            text = self.refuse("rediss://h", ca_file=path)
+            self.assertIn(repr(path), text)
+            self.assertIn(part, text)
+
+    def test_without_tls(self) -> None:
+        """Elsewhere there is nothing to vouch for."""
+        path = self.file(Authority("one").pem)
+        for url in ("redis://h", "unix:///s", "embedded:", "tcp:h:1", "tls:h:1"):
+            text = self.refuse(url, ca_file=path)
+            self.assertIn("rediss://", text)
+            self.assertIn(url, text)
+
+    def test_host(self) -> None:
+        """A host that no certificate can name."""
+        for host in ("a..b", "x" * 64):
+            self.assertIn(host, self.refuse(f"rediss://{host}"))
+
+    def test_without_the_extra(self) -> None:
+        """Who has not installed what TLS needs is told how; all else needs nothing of it."""
+        program = """
+import sys
+sys.modules["OpenSSL"] = None
+from txthoonk.connections._url import parse_url
+for url in ("redis://h", "unix:///s", "embedded:", "tcp:h:1", "unix:/s"):
+    parse_url(url)
+for url in ("rediss://me:s3cr3t@h", "tls:h:1", "ssl:h:1"):
+    try:
+        parse_url(url)
+    except ValueError as error:
+        print(type(error).__name__, error)
+"""
+        lines = subprocess.run(
+            [sys.executable, "-c", program],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        ).stdout.splitlines()
+        self.assertEqual(len(lines), 3, lines)
+        for line in lines:
+            self.assertIn("InvalidInput", line)
+            self.assertIn("pip install txthoonk[tls]", line)
+            self.assertIn("OpenSSL", line)
+            self.assertNotIn(SECRET, line)
+
+
+class RefusedTests(RefusingTestCase):
+    """A URL that does not say one thing clearly is refused."""
+
+    def test_unknown(self) -> None:
+        """Other schemes are named, with those that are known."""
+        for url in (
+            "",
+            "localhost",
+            "localhost:6379",
+            "/tmp/redis.sock",
+            "http://h/1",
+            "embedded",
+        ):
+            text = self.refuse(url)
+            self.assertIn(repr(url), text)
+            for known in ("redis://", "rediss://", "unix://", "embedded:", "tcp:"):
+                self.assertIn(known, text)
+
+    def test_bad_parts(self) -> None:
+        """The message has the part that is wrong."""
+        for url, part in (
+            ("redis://h:x", "x"),
+            ("redis://h:99999", "0-65535"),
+            ("redis://h/one", "'one'"),
+            ("redis://h/-1", "'-1'"),
+            ("redis://h/1.5", "'1.5'"),
+            ("redis://h/1/2", "'1/2'"),
+            ("redis://h/²", "'²'"),
+            ("unix:///s?db=x", "'x'"),
+        ):
+            text = self.refuse(url)
+            self.assertIn(url, text)
+            self.assertIn(part, text)
+
+    def test_broken_address(self) -> None:
+        """What cannot be taken apart at all is refused in the same way."""
+        self.assertIn("redis://[::1", self.refuse("redis://[::1"))
+
+    def test_unix_without_a_path(self) -> None:
+        """A socket must be named: nothing else is connected to in its place."""
+        for url in ("unix:", "unix://", "unix://?db=1"):
+            self.refuse(url)
+
+    def test_unix_with_a_host(self) -> None:
+        """A path with too few slashes is not taken for another one."""
+        for url in ("unix://run/redis.sock", "unix://redis.sock"):
+            self.refuse(url)
+
+    def test_what_is_not_understood(self) -> None:
+        """A database in a place where it is not looked for is not ignored."""
+        for url in (
+            "redis://h?db=3",
+            "redis://h/1?db=3",
+            "redis://h/#3",
+            "unix:///s?database=3",
+        ):
+            self.refuse(url)
+
+    def test_user_without_a_password(self) -> None:
+        """A user who is named is never silently the default user."""
+        for url in ("redis://me@h", "redis://me:@h", "unix://me@/s"):
+            try:
+                target = parse_url(url)
+            except InvalidInput:
+                continue
+            _, transport = redis(**target.credentials)
+            self.assertEqual(transport.value(), sent("AUTH", "me", ""), url)
+
+    def test_password_is_not_shown(self) -> None:
+        """An error shows the URL, but never the password in it."""
+        for url in (
+            f"http://me:{SECRET}@h/1",
+            f"redis://me:{SECRET}@h:x",
+            f"redis://:{SECRET}@h/one",
+            f"redis://:{SECRET}@h:99999",
+            f"rediss://me:{SECRET}@h/one",
+            f"redis:///me:{SECRET}@h/1",
+            f"rediss://me:{SECRET}@a..b",
+            f"unix://:{SECRET}@/s?db=x",
+        ):
+            text = self.refuse(url)
+            self.assertNotIn(SECRET, text)
+            self.assertIn("***@", text)
+
+    def test_password_in_the_query(self) -> None:
+        """Where other clients take a password, none is taken, and none shown."""
+        for url in (
+            f"redis://h?password={SECRET}",
+            f"redis://h/0?db=1&Password={SECRET}&x=1",
+            f"redis://h:password={SECRET}",
+            f"redis://h/password={SECRET}",
+            f"unix:///s?passwd={SECRET}",
+            f"http://h?token={SECRET}",
+        ):
+            self.assertNotIn(SECRET, self.refuse(url))
+
+    def test_password_with_characters_that_must_be_quoted(self) -> None:
+        """Not even a password that breaks the URL is shown."""
+        for character in "/#?@\u2100":
+            for end in ("h", "h:x", "h/1"):
+                text = self.refuse(f"redis://me:{SECRET}{character}{SECRET}@{end}")
+                self.assertNotIn(SECRET, text)

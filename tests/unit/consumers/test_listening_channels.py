@@ -1,0 +1,283 @@
+"""Several channels that are listened to as one."""
+
+from __future__ import annotations
+
+import gc
+
+from tests.support.listening import ListeningTestCase
+from tests.support.patience import confirm, subscribe, unsubscribe
+from tests.support.wire import Connection, lose
+from txthoonk.consumers._channel_listener import Listening
+
+CHANNELS = (b"first", b"second", b"third")
+FIRST, SECOND, THIRD = confirm(*CHANNELS)
+NOPERM = Exception("NOPERM no access to one of the channels")
+
+
+class ChannelsTestCase(ListeningTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.listening = self.make_one("")
+
+    def make_one(self, mark: str) -> Listening:
+        """Make one that listens to all channels, and keeps which told what, and its mark."""
+        told = {
+            name: lambda *parts, name=name: self.told.append((name, *parts))
+            for name in (channel.decode() for channel in CHANNELS)
+        }
+        return Listening(self.room, "several", told, lambda: self.told.append(("ready", mark)))
+
+    def asked(self) -> Connection:
+        """Check that all channels are asked for, and nothing else, on the last connection."""
+        self.assertEqual(self.sub.sent(), subscribe(*CHANNELS))
+        return self.sub
+
+    def begin_all(self) -> Connection:
+        """Begin, up to where it listens to all."""
+        self.listening.begin()
+        self.asked().answer(FIRST, SECOND, THIRD)
+        self.assertEqual(self.seen(), [("ready", "")])
+        return self.sub
+
+
+class ChannelsTests(ChannelsTestCase):
+    def test_ready(self) -> None:
+        """All channels are asked for at once; it is ready, once, when all are confirmed."""
+        self.listening.begin()
+        sub = self.asked()
+        sub.answer(FIRST, SECOND)
+        self.assertEqual(self.seen(), [])
+        sub.answer(THIRD)
+        self.assertEqual(self.seen(), [("ready", "")])
+        self.assertEqual(sub.sent(), [])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_told(self) -> None:
+        """Each channel has its own handler."""
+        sub = self.begin_all()
+        for channel in reversed(CHANNELS):
+            sub.answer([b"message", channel, b"a\x00" + channel])
+        self.assertEqual(
+            self.seen(),
+            [("third", "a", "third"), ("second", "a", "second"), ("first", "a", "first")],
+        )
+
+    def test_begun_twice(self) -> None:
+        """Who is about to listen, with some channels confirmed, does not begin anew."""
+        self.listening.begin()
+        sub = self.asked()
+        sub.answer(FIRST)
+        self.listening.begin()
+        sub.answer(SECOND, THIRD)
+        self.listening.begin()
+        self.assertEqual((self.seen(), sub.sent()), ([("ready", "")], []))
+
+    def test_ended(self) -> None:
+        """At its end all channels are unsubscribed."""
+        sub = self.begin_all()
+        self.listening.end()
+        self.assertEqual(sub.sent(), unsubscribe(*CHANNELS))
+        self.nothing_left()
+
+    def test_ended_between(self) -> None:
+        """So they are where only some were confirmed; what comes late is for nobody."""
+        for confirmed in ([], [FIRST], [THIRD], [FIRST, SECOND]):
+            self.listening.begin()
+            sub = self.asked()
+            sub.answer(*confirmed)
+            self.listening.end()
+            self.assertCountEqual(sub.sent(), unsubscribe(*CHANNELS))
+            self.nothing_left()
+            sub.answer(*[each for each in (FIRST, SECOND, THIRD) if each not in confirmed])
+            sub.answer(*[[b"message", channel, b"late"] for channel in CHANNELS])
+            sub.answer(*[[b"unsubscribe", channel, 0] for channel in CHANNELS])
+            self.assertEqual((self.seen(), sub.sent()), ([], []))
+
+    def test_ended_and_begun_between(self) -> None:
+        """One that begins again before the confirmations is ready with those of its own."""
+        self.listening.begin()
+        sub = self.asked()
+        sub.answer(FIRST)
+        self.listening.end()
+        self.listening.begin()
+        sub.sent()
+        sub.answer(SECOND, THIRD, *[[b"unsubscribe", channel, 0] for channel in CHANNELS])
+        self.assertEqual(self.seen(), [])
+        sub.answer(FIRST, SECOND, THIRD)
+        self.assertEqual(self.seen(), [("ready", "")])
+        sub.answer([b"message", b"second", b"a"])
+        self.assertEqual(self.seen(), [("second", "a")])
+        self.listening.end()
+        self.assertEqual(sub.sent(), unsubscribe(*CHANNELS))
+        self.nothing_left()
+
+    def test_two(self) -> None:
+        """Another one of the same channels needs no further subscription, and loses none."""
+        sub = self.begin_all()
+        other = self.make_one("other")
+        other.begin()
+        self.assertEqual((self.seen(), sub.sent()), ([("ready", "other")], []))
+        self.listening.end()
+        self.assertEqual(sub.sent(), [])
+        sub.answer([b"message", b"second", b"a"])
+        self.assertEqual(self.seen(), [("second", "a")])
+        other.end()
+        self.assertEqual(sub.sent(), unsubscribe(*CHANNELS))
+        self.nothing_left()
+
+    def test_ended_by_another(self) -> None:
+        """Who is ended by another one, which is ready before it, is never ready."""
+        other = self.make_one("other")
+        ends = Listening(self.room, "ends", {"third": lambda *_: None}, other.end)
+        ends.begin()
+        other.begin()
+        self.assertCountEqual(self.sub.sent(), subscribe(*CHANNELS))
+        self.sub.answer(FIRST, SECOND, THIRD)
+        self.assertEqual(self.sub.sent(), unsubscribe(b"first", b"second"))
+        self.assertEqual(self.seen(), [])
+        self.assertEqual(self.room.listening, {ends})
+
+    def test_shared_in_part(self) -> None:
+        """A channel that is confirmed for another one already does not make it ready."""
+        other = self.make(b"second")
+        other.begin()
+        self.assertEqual(self.sub.sent(), subscribe(b"second"))
+        self.sub.answer(*confirm(b"second"))
+        self.seen()
+        self.listening.begin()
+        self.assertEqual(self.sub.sent(), subscribe(b"first", b"third"))
+        self.sub.answer(THIRD)
+        self.assertEqual(self.seen(), [])
+        self.sub.answer(FIRST)
+        self.assertEqual(self.seen(), [("ready", "")])
+        self.listening.end()
+        self.assertEqual(self.sub.sent(), unsubscribe(b"first", b"third"))
+        other.end()
+        self.assertEqual(self.sub.sent(), unsubscribe(b"second"))
+        self.nothing_left()
+
+
+class RefusalTests(ChannelsTestCase):
+    def test_one(self) -> None:
+        """Where Redis refuses one channel the others are given up; all are tried later."""
+        for refused in range(3):
+            self.listening.begin()
+            sub = self.asked()
+            answers = [FIRST, SECOND, THIRD]
+            others = [CHANNELS[at] for at in range(3) if at != refused]
+            answers[refused] = NOPERM
+            sub.answer(*answers)
+            self.assertEqual((self.seen(), sub.sent()), ([], unsubscribe(*others)))
+            sub.answer(*[[b"message", channel, b"late"] for channel in others])
+            sub.answer(*[[b"unsubscribe", channel, 0] for channel in others])
+            self.assertEqual(self.seen(), [])
+            (attempt,) = self.clock.getDelayedCalls()
+            self.clock.advance(attempt.getTime() - self.clock.seconds())
+            self.asked().answer(FIRST, SECOND, THIRD)
+            self.assertEqual(self.seen(), [("ready", "")])
+            self.assertEqual(self.endpoint.attempts, 1)
+            self.listening.end()
+            sub.sent()
+            sub.answer(*[[b"unsubscribe", channel, 0] for channel in CHANNELS])
+            self.nothing_left()
+
+    def test_before_the_others(self) -> None:
+        """It waits for all answers, so that nothing is confirmed behind its back."""
+        self.listening.begin()
+        sub = self.asked()
+        sub.answer(NOPERM)
+        self.assertEqual((sub.sent(), self.clock.getDelayedCalls()), ([], []))
+        sub.answer(SECOND)
+        self.assertEqual((sub.sent(), self.clock.getDelayedCalls()), ([], []))
+        sub.answer(THIRD)
+        self.assertEqual(sub.sent(), unsubscribe(b"second", b"third"))
+        self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+
+    def test_all(self) -> None:
+        """Where all are refused there is one further attempt, and nothing to give up."""
+        self.listening.begin()
+        for _ in range(5):
+            sub = self.asked()
+            sub.answer(NOPERM, NOPERM, NOPERM)
+            self.assertEqual(sub.sent(), [])
+            (attempt,) = self.clock.getDelayedCalls()
+            self.clock.advance(attempt.getTime() - self.clock.seconds())
+        self.asked()
+        self.assertEqual(self.seen(), [])
+
+    def test_for_another(self) -> None:
+        """What another one listens to stays, whatever is refused to this one."""
+        other = self.make(b"second")
+        other.begin()
+        self.sub.answer(*confirm(b"second"))
+        self.sub.sent()
+        self.listening.begin()
+        self.sub.sent()
+        self.sub.answer(FIRST, NOPERM)
+        self.assertEqual(self.sub.sent(), unsubscribe(b"first"))
+        self.seen()
+        self.sub.answer([b"message", b"second", b"a"])
+        self.assertEqual(self.seen(), [("a",)])
+
+    def test_ended(self) -> None:
+        """Who ends after a refusal does not try again."""
+        self.listening.begin()
+        sub = self.asked()
+        sub.answer(NOPERM, SECOND, THIRD)
+        self.listening.end()
+        self.assertEqual(sub.sent(), unsubscribe(b"second", b"third"))
+        self.nothing_left()
+        self.assertEqual(self.seen(), [])
+
+    def test_ended_between(self) -> None:
+        """Nor does who ends before the others are answered; that is no error of anybody."""
+        self.listening.begin()
+        sub = self.asked()
+        sub.answer(NOPERM)
+        self.listening.end()
+        self.assertEqual(sub.sent(), unsubscribe(b"second", b"third"))
+        sub.answer(SECOND, THIRD)
+        self.nothing_left()
+        gc.collect()
+        self.assertEqual((self.flushLoggedErrors(), self.seen()), ([], []))
+
+
+class LossTests(ChannelsTestCase):
+    def test_lost(self) -> None:
+        """After a lost connection all channels are asked for on another."""
+        lose(self.begin_all().protocol)
+        self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+        self.clock.advance(0.1)
+        self.asked().answer(FIRST, SECOND)
+        self.assertEqual(self.seen(), [])
+        self.sub.answer(THIRD, [b"message", b"first", b"a"])
+        self.assertEqual(self.seen(), [("ready", ""), ("first", "a")])
+        self.assertEqual(self.endpoint.attempts, 2)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_lost_between(self) -> None:
+        """So they are where only some were confirmed: those of before do not count."""
+        self.listening.begin()
+        self.asked().answer(FIRST, THIRD)
+        lose(self.sub.protocol)
+        self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+        self.clock.advance(0.1)
+        self.asked().answer(SECOND)
+        self.assertEqual(self.seen(), [])
+        self.sub.answer(FIRST, THIRD)
+        self.assertEqual(self.seen(), [("ready", "")])
+        self.assertEqual(self.endpoint.attempts, 2)
+        self.listening.end()
+        self.nothing_left()
+
+    def test_lost_after_a_refusal(self) -> None:
+        """A connection that is lost while it waits to try again is replaced at that time."""
+        self.listening.begin()
+        self.asked().answer(NOPERM, SECOND, THIRD)
+        lose(self.sub.protocol)
+        (attempt,) = self.clock.getDelayedCalls()
+        self.assertEqual(self.endpoint.attempts, 1)
+        self.clock.advance(attempt.getTime() - self.clock.seconds())
+        self.assertEqual(self.endpoint.attempts, 2)
+        self.asked().answer(FIRST, SECOND, THIRD)
+        self.assertEqual(self.seen(), [("ready", "")])

@@ -1,0 +1,375 @@
+"""Results that are waited for, driven byte by byte: the races between two connections."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.support.wire import Connection, Endpoint, lose
+from txthoonk.client import ThoonkPub
+from txthoonk.errors import ConnectionLost, Empty, JobStalled, ResponseError
+from txthoonk.protocol import Redis
+from txthoonk.types import Job, JobFailure
+
+FINISH, FINISHES, STALLED = b"job.finish:j", b"feed.finishes:j", b"feed.stalled:j"
+LEFT = [[b"UNSUBSCRIBE", channel] for channel in (FINISH, FINISHES, STALLED)]
+NO_MORE = [b"ZREM", b"feed.listeners:j", b"me"]
+LISTEN = [b"job/listen", b"me", b"25000", b"3", b"25000"]
+FINISHED = [b"5.5", 0, [1], [], []]  # one job, and nothing claimed
+
+
+class ResultTestCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.endpoint = Endpoint()
+        self.pub = ThoonkPub(Redis(), reactor=self.clock, endpoint=self.endpoint)
+        self.pub._uuid = "me"
+        self.main = Connection(self.pub)
+        self.main.know_scripts()
+        self.job = Job(self.pub, "j")
+
+    def looked(self, id_: bytes, noted: bytes = b"") -> None:
+        """Check that a job was looked at, and nothing else was sent."""
+        self.assertEqual(self.main.sent(), [[b"job/result", id_, b"10000", noted]])
+
+    def subscribe(self) -> Connection:
+        """Confirm the subscriptions, which are asked for one after the other."""
+        sub = self.endpoint.connections[-1]
+        self.assertIn(LISTEN, self.main.sent())
+        self.main.answer([1])
+        for number, channel in enumerate((FINISH, FINISHES, STALLED), 1):
+            self.assertEqual(sub.sent(), [[b"SUBSCRIBE", channel]])
+            sub.answer([b"subscribe", channel, number])
+        return sub
+
+    def wait(self, id_: str = "a") -> tuple[Deferred[Any], Connection]:
+        """Wait for the result of an active job, up to where it listens."""
+        result = self.job.get_result(id_)
+        self.main.sent()
+        self.main.answer([b"active", b"item", b"9.5"])
+        sub = self.subscribe()
+        self.looked(id_.encode(), b"9.5")
+        return result, sub
+
+
+class LookingTests(ResultTestCase):
+    def test_kept(self) -> None:
+        """A result that is kept is read, without another connection."""
+        result = self.job.get_result("a")
+        self.looked(b"a")
+        self.main.answer([b"kept", b"result", b""])
+        self.assertEqual(self.successResultOf(result), ("", "result"))
+        self.assertEqual(self.endpoint.connections, [])
+
+    def test_kept_by_others_without_the_item(self) -> None:
+        """An implementation of old did not keep the item."""
+        result = self.job.get_result("a")
+        self.main.answer([b"kept", b"result", None])
+        self.assertEqual(self.successResultOf(result), (None, "result"))
+
+    def test_gone(self) -> None:
+        """A job that is not there, and has no result, is told at once."""
+        result = self.job.get_result("a")
+        self.main.answer([])
+        error = self.failureResultOf(result, Empty).value
+        self.assertIn("feed 'j' has no job 'a'", str(error))
+
+    def test_refused(self) -> None:
+        """What Redis refuses fails the wait."""
+        result = self.job.get_result("a")
+        self.main.answer(Exception("WRONGTYPE Operation against a key"))
+        self.failureResultOf(result, ResponseError)
+
+    def test_time_is_up_before_the_answer(self) -> None:
+        """The time counts from the call on; an answer that comes later does no harm."""
+        result = self.job.get_result("a", 5)
+        self.clock.advance(5)
+        self.failureResultOf(result, Empty)
+        self.main.sent()
+        self.main.answer([b"active", b"item", b"9.5"])
+        self.looked(b"a", b"9.5")
+        self.assertEqual(self.endpoint.connections, [])
+
+
+class ListeningTests(ResultTestCase):
+    def test_told(self) -> None:
+        """The message brings the result; then nobody listens any more."""
+        result, sub = self.wait()
+        self.main.answer([b"active", b"item", b"9.5"])
+        self.assertNoResult(result)
+        sub.answer([b"message", FINISH, b"a\0the\0result"], [b"message", FINISHES, b"a"])
+        self.assertEqual(self.successResultOf(result), ("item", "the\0result"))
+        self.assertEqual(sub.sent(), LEFT)
+
+    def test_others(self) -> None:
+        """What happens to other jobs is not for us."""
+        result, sub = self.wait()
+        sub.answer([b"message", FINISH, b"b\0result"], [b"message", FINISHES, b"b"])
+        self.assertNoResult(result)
+
+    def test_finished_before_anybody_listened(self) -> None:
+        """A result that was kept for us is found by looking again."""
+        result, _ = self.wait()
+        self.main.answer([b"kept", b"result", b"item"])
+        self.assertEqual(self.successResultOf(result), ("item", "result"))
+
+    def test_message_behind_the_answer(self) -> None:
+        """A job that is gone may have told its result on the other connection meanwhile."""
+        result, sub = self.wait()
+        self.main.answer([])
+        self.assertNoResult(result)
+        self.assertEqual(sub.sent(), [[b"PING"]])
+        sub.answer([b"message", FINISH, b"a\0result"], [b"pong", b""])
+        self.assertEqual(self.successResultOf(result), ("item", "result"))
+
+    def test_no_message_behind_the_answer(self) -> None:
+        """If it has not, there is no result."""
+        result, sub = self.wait()
+        self.main.answer([])
+        sub.answer([b"pong", b""])
+        self.failureResultOf(result, Empty)
+
+    def test_ended_without_a_result(self) -> None:
+        """A finish without a result ends the wait."""
+        result, sub = self.wait()
+        sub.answer([b"message", FINISHES, b"a"])
+        error = self.failureResultOf(result, Empty).value
+        self.assertIn("job 'a' of feed 'j' ended without a result", str(error))
+
+    def test_finished_here(self) -> None:
+        """Who waits on the publisher that finishes the job does not need the message."""
+        result = self.job.get_result("a")
+        self.main.answer([b"active", b"item", b"9.5"], [1])
+        self.job.finish("a", "result")
+        self.main.answer(FINISHED)
+        self.assertEqual(self.successResultOf(result), ("item", "result"))
+
+    def test_retracted_here(self) -> None:
+        """Who waits on the publisher that retracts the job is told."""
+        result, _ = self.wait()
+        self.main.answer([b"active", b"item", b"9.5"])
+        self.job.retract("a")
+        self.main.answer(1)
+        self.failureResultOf(result, Empty)
+
+    def test_two_jobs(self) -> None:
+        """All who wait share the subscriptions, to the last one."""
+        first, sub = self.wait()
+        second = self.job.get_result("b")
+        self.main.answer([b"active", b"item", b"9.5"], [b"active", b"item", b"9.5"])
+        self.assertEqual(len(self.endpoint.connections), 1)
+        self.assertEqual(sub.sent(), [])
+        first.cancel()
+        self.failureResultOf(first, CancelledError)
+        self.assertEqual(sub.sent(), [])
+        sub.answer([b"message", FINISH, b"b\0result"])
+        self.assertEqual(self.successResultOf(second), ("item", "result"))
+        self.assertEqual(sub.sent(), LEFT)
+
+    def test_two_at_a_time(self) -> None:
+        """Two who begin to wait at the same time subscribe once."""
+        both = [self.job.get_result("a"), self.job.get_result("a")]
+        self.main.answer([b"active", b"item", b"9.5"], [b"active", b"item", b"9.5"])
+        sub = self.subscribe()
+        self.assertEqual(sub.sent(), [])
+        sub.answer([b"message", FINISH, b"a\0result"])
+        for result in both:
+            self.assertEqual(self.successResultOf(result), ("item", "result"))
+
+    def test_kept_for_one_of_several(self) -> None:
+        """A result that is kept for several, and taken by one of them, is all theirs."""
+        both = [self.job.get_result("a"), self.job.get_result("a")]
+        self.main.answer([b"active", b"item", b"9.5"], [b"active", b"item", b"9.7"])
+        self.subscribe()
+        self.main.answer([b"kept", b"result", b"item"], [])
+        for result in both:
+            self.assertEqual(self.successResultOf(result), ("item", "result"))
+
+    def test_cancelled_while_subscribing(self) -> None:
+        """Who leaves before the confirmation leaves nothing behind."""
+        result = self.job.get_result("a")
+        self.main.answer([b"active", b"item", b"9.5"])
+        result.cancel()
+        self.failureResultOf(result, CancelledError)
+        sub = self.subscribe()
+        self.assertEqual(sub.sent(), LEFT)
+
+    def test_refused(self) -> None:
+        """A subscription that Redis refuses fails who waits, and the next one asks again."""
+        result = self.job.get_result("a")
+        self.main.answer([b"active", b"item", b"9.5"], [1])
+        self.main.sent()
+        (sub,) = self.endpoint.connections
+        sub.answer(Exception("NOPERM no access to one of the channels"))
+        self.failureResultOf(result, ResponseError)
+        sub.sent()
+        # What was noted is taken back.
+        self.assertEqual(self.main.sent(), [[b"job/result", b"a", b"10000", b"9.5"], NO_MORE])
+        self.main.answer([b"active", b"item", b"9.5"], 1)
+        self.wait()
+
+
+class EndTests(ResultTestCase):
+    """Who waits for the end of a job (wait()), whether it has a result or not."""
+
+    def wait_for_end(self, state: bytes = b"active") -> tuple[Deferred[Any], Connection]:
+        """Wait for the end of a job, up to where somebody listens, and has looked again."""
+        ended = self.job.wait("a")
+        self.looked(b"a")
+        self.main.answer([b"active", b"item", b"9.5"])
+        sub = self.subscribe()
+        self.looked(b"a", b"9.5")
+        self.main.answer([state, b"item", b"9.5"])
+        return ended, sub
+
+    def stalled(self, ended: Deferred[Any], recorded: bytes | None) -> JobStalled:
+        """Answer what is recorded of the failure, and give what is told."""
+        self.assertEqual(self.main.sent(), [NO_MORE, [b"HGET", b"feed.failures:j", b"a"]])
+        self.assertNoResult(ended)
+        self.main.answer(1, recorded)
+        error = self.failureResultOf(ended, JobStalled).value
+        assert isinstance(error, JobStalled)
+        return error
+
+    def test_result(self) -> None:
+        """A result is told alone, however it comes."""
+        ended, sub = self.wait_for_end()
+        sub.answer([b"message", FINISH, b"a\0result"], [b"message", FINISHES, b"a"])
+        self.assertEqual(self.successResultOf(ended), "result")
+        ended = self.job.wait("a")
+        self.main.answer(1, [b"kept", b"result", b"item"])
+        self.assertEqual(self.successResultOf(ended), "result")
+
+    def test_no_result(self) -> None:
+        """A finish without a result is an end like others."""
+        ended, sub = self.wait_for_end()
+        sub.answer([b"message", FINISHES, b"b"])
+        self.assertNoResult(ended)
+        sub.answer([b"message", FINISHES, b"a"])
+        self.assertIsNone(self.successResultOf(ended))
+        self.assertEqual(sub.sent(), LEFT)
+
+    def test_no_message_behind_the_answer(self) -> None:
+        """So is one that came before anybody listened."""
+        ended = self.job.wait("a")
+        self.main.answer([b"active", b"item", b"9.5"])
+        sub = self.subscribe()
+        self.main.answer([])
+        sub.answer([b"pong", b""])
+        self.assertIsNone(self.successResultOf(ended))
+
+    def test_never_there(self) -> None:
+        """But a job that was not there at first has no end to wait for."""
+        ended = self.job.wait("a")
+        self.main.answer([])
+        self.failureResultOf(ended, Empty)
+
+    def test_finished_and_retracted_here(self) -> None:
+        """Who finishes or retracts the job on the same publisher ends the wait."""
+        for call, reply in ((self.job.finish, FINISHED), (self.job.retract, 1)):
+            ended, sub = self.wait_for_end()
+            call("a")
+            self.main.sent()
+            self.main.answer(reply)
+            self.assertIsNone(self.successResultOf(ended))
+            self.assertEqual((sub.sent(), self.main.sent()), (LEFT, [NO_MORE]))
+            self.main.answer(1)
+
+    def test_stalled(self) -> None:
+        """That the job is stalled ends the wait, with the failure that is recorded."""
+        ended, sub = self.wait_for_end()
+        sub.answer([b"message", STALLED, b"b"])
+        self.assertNoResult(ended)
+        sub.answer([b"message", STALLED, b"a"])
+        self.assertEqual(sub.sent(), LEFT)
+        recorded = b'3 1500 {"type": "ValueError", "message": "no", "traceback": "here"}'
+        error = self.stalled(ended, recorded)
+        self.assertEqual(str(error), "job 'a' of feed 'j' is stalled: ValueError: no")
+        failure = JobFailure("a", "ValueError", "no", "here", count=3, time=1.5)
+        self.assertEqual(error.failure, failure)
+
+    def test_no_failure(self) -> None:
+        """Where nothing is recorded, nothing is told of it."""
+        ended, sub = self.wait_for_end()
+        sub.answer([b"message", STALLED, b"a"])
+        error = self.stalled(ended, None)
+        self.assertEqual(str(error), "job 'a' of feed 'j' is stalled")
+        self.assertIsNone(error.failure)
+
+    def test_stalled_before_anybody_listened(self) -> None:
+        """Nor is it missed if it was stalled before."""
+        ended, sub = self.wait_for_end(b"stalled")
+        self.assertEqual(sub.sent(), LEFT)
+        self.stalled(ended, None)
+
+    def test_stalled_for_long(self) -> None:
+        """A job that is stalled already ends the wait, unless it was put back meanwhile."""
+        for state in (b"active", b"stalled"):
+            ended = self.job.wait("a")
+            self.looked(b"a")
+            self.main.answer([b"stalled", b"item", b"9.5"])
+            self.subscribe()
+            self.looked(b"a", b"9.5")
+            self.main.answer([state, b"item", b"9.5"])
+            if state == b"active":
+                self.assertNoResult(ended)
+                ended.cancel()
+                self.failureResultOf(ended, CancelledError)
+                self.assertEqual(self.endpoint.connections[-1].sent(), LEFT)
+                self.assertEqual(self.main.sent(), [NO_MORE])
+                self.main.answer(1)
+        self.stalled(ended, None)
+
+    def test_results_go_on(self) -> None:
+        """Who waits for a result waits on: a stalled job may be put back into the line."""
+        result = self.job.get_result("a")
+        self.main.sent()
+        self.main.answer([b"stalled", b"item", b"9.5"])
+        sub = self.subscribe()
+        self.looked(b"a", b"9.5")
+        self.main.answer([b"stalled", b"item", b"9.5"])
+        sub.answer([b"message", STALLED, b"a"])
+        self.assertNoResult(result)
+        sub.answer([b"message", FINISH, b"a\0result"])
+        self.assertEqual(self.successResultOf(result), ("item", "result"))
+
+    def test_time_is_up(self) -> None:
+        """The wait has its time, like others."""
+        ended = self.job.wait("a", 5)
+        self.main.answer([b"active", b"item", b"9.5"])
+        self.subscribe()
+        self.clock.advance(5)
+        self.failureResultOf(ended, Empty)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+
+class LosingTests(ResultTestCase):
+    def test_subscriber_lost(self) -> None:
+        """Without the subscriber nobody can wait; the next one opens another."""
+        result, sub = self.wait()
+        lose(sub.protocol)
+        self.failureResultOf(result, ConnectionLost)
+        self.main.answer([b"active", b"item", b"9.5"], 1)
+        self.wait()
+        self.assertEqual(len(self.endpoint.connections), 2)
+
+    def test_publisher_lost(self) -> None:
+        """Nor without the publisher's own connection."""
+        result, sub = self.wait()
+        lose(self.pub)
+        self.failureResultOf(result, ConnectionLost)
+        self.assertTrue(sub.transport.disconnected)
+
+    def test_closed(self) -> None:
+        """close() fails who waits, and closes the subscriber."""
+        result, sub = self.wait()
+        self.main.answer([b"active", b"item", b"9.5"])
+        closed = self.pub.close()
+        self.failureResultOf(result, ConnectionLost)
+        self.assertTrue(sub.transport.disconnecting)
+        lose(sub.protocol)
+        lose(self.pub)
+        self.assertIsNone(self.successResultOf(closed))

@@ -1,0 +1,157 @@
+"""The connection on which a publisher listens: one for all that want it, however many."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.support.patience import configured
+from tests.support.wire import Connection, Endpoint, lose
+from txthoonk.client import ThoonkPub
+from txthoonk.consumers._channel_listener import Listening
+from txthoonk.errors import ConnectionLost
+from txthoonk.protocol import Redis
+
+MANY = 500  # several times as many as nested calls allowed
+
+
+class Gate(Endpoint):
+    """An endpoint where connections wait to be let in."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waiting: list[tuple[Any, Deferred[Any]]] = []
+        self.cancelled = 0
+
+    def connect(self, factory: Any) -> Deferred[Any]:
+        waiting: Deferred[Any] = Deferred(self._cancelled)
+        self.waiting.append((factory, waiting))
+        return waiting
+
+    def _cancelled(self, _: object) -> None:
+        self.cancelled += 1
+
+    def let_in(self) -> Connection:
+        """Connect the one that waits."""
+        factory, waiting = self.waiting.pop(0)
+        connection = Connection(factory.buildProtocol(None))
+        self.connections.append(connection)
+        waiting.callback(connection.protocol)
+        return connection
+
+
+class SubscriberTestCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock, self.gate = Clock(), Gate()
+        self.pub = ThoonkPub(Redis(), reactor=self.clock, endpoint=self.gate)
+        self.main = Connection(self.pub)
+        self.room = self.pub.waiting_room
+
+
+class JoinTests(SubscriberTestCase):
+    def test_one_connection(self) -> None:
+        """All that ask while it is made get the same one, and so do those that ask later."""
+        joining = [self.room.subscriber() for _ in range(3)]
+        self.gate.let_in()
+        found = {self.successResultOf(one) for one in (*joining, self.room.subscriber())}
+        self.assertEqual((len(found), self.gate.waiting), (1, []))
+
+    def test_cancelled(self) -> None:
+        """One that is cancelled, the first one too, leaves the others what they wait for."""
+        joining = [self.room.subscriber() for _ in range(3)]
+        for one in (joining[0], joining[2]):
+            one.cancel()
+            self.failureResultOf(one, CancelledError)
+        self.assertEqual(self.gate.cancelled, 0)
+        self.gate.let_in()
+        self.successResultOf(joining[1])
+
+    def test_all_cancelled(self) -> None:
+        """With the last one the attempt is given up; the next one makes another."""
+        for _ in range(2):
+            joining = self.room.subscriber()
+            joining.cancel()
+            self.failureResultOf(joining, CancelledError)
+        self.assertEqual(self.gate.cancelled, 2)
+        joining = self.room.subscriber()
+        del self.gate.waiting[:2]
+        self.gate.let_in()
+        self.successResultOf(joining)
+
+    def test_cancelled_by_another(self) -> None:
+        """One that another cancels, which is told before it, is not told."""
+        first, second = self.room.subscriber(), self.room.subscriber()
+        first.addCallback(lambda _: second.cancel())
+        self.gate.let_in()
+        self.successResultOf(first)
+        self.failureResultOf(second, CancelledError)
+
+    def test_refused(self) -> None:
+        """Where there is no connection all fail, each with an error of its own."""
+        joining = [self.room.subscriber() for _ in range(3)]
+        self.gate.waiting.pop()[1].errback(OSError("no"))
+        reasons = [self.failureResultOf(one, ConnectionLost) for one in joining]
+        self.assertEqual(len(set(map(id, reasons))), 3)
+        joining = [self.room.subscriber()]
+        self.gate.let_in()
+        self.successResultOf(joining[0])
+
+
+class ManyTests(SubscriberTestCase):
+    """Many feeds are listened to at once, as a worker on many feeds does."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.told: list[str] = []
+        self.ready = 0
+        self.all = [self.make(f"f{number}") for number in range(MANY)]
+        for listening in self.all:
+            listening.begin()
+
+    def make(self, feed: str) -> Listening:
+        channels = {f"feed.delayed:{feed}": lambda *_: None}
+        told = (feed, lambda *_: self.told.append(feed))
+        return Listening(self.room, feed, channels, self.is_ready, told)
+
+    def is_ready(self) -> None:
+        self.ready += 1
+
+    def confirm(self, sub: Connection) -> None:
+        """Confirm all that was asked for."""
+        asked = [word for command in sub.sent() for word in command[1:]]
+        self.assertEqual((len(asked), len(set(asked))), (MANY + 2, MANY + 2))
+        sub.answer(*[[b"subscribe", channel, 1] for channel in asked])
+
+    def test_all_listen(self) -> None:
+        """All of them listen once there is a connection, and on the next one."""
+        self.confirm(self.gate.let_in())
+        self.assertEqual(self.ready, MANY)
+        lose(self.gate.connections[-1].protocol)
+        self.clock.advance(60)
+        self.confirm(self.gate.let_in())
+        self.assertEqual(self.ready, 2 * MANY)
+
+    def test_one_feed(self) -> None:
+        """What is told of one feed costs no more than a look whose it is."""
+        sub = self.gate.let_in()
+        self.confirm(sub)
+        for feed in (b"f7", b"f499", b"other"):
+            sub.answer(configured(feed), configured(feed, b"newfeed"))
+        self.assertEqual(self.told, ["f7", "f7", "f499", "f499"])
+
+    def test_refused(self) -> None:
+        """All of them try again where no connection can be made."""
+        self.gate.waiting.pop()[1].errback(OSError("no"))
+        self.clock.advance(60)
+        self.confirm(self.gate.let_in())
+        self.assertEqual(self.ready, MANY)
+
+    def test_ended(self) -> None:
+        """And all of them can end, before the connection or after."""
+        for listening in self.all:
+            listening.end()
+        self.assertEqual((self.gate.cancelled, self.room.listening), (1, set()))
+        self.assertEqual(self.clock.getDelayedCalls(), [])

@@ -1,0 +1,175 @@
+"""Positions, and events with positions: on the wire, and in the history."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.support import parts_of
+from tests.support.fuzzing import QUICK
+from txthoonk.errors import InvalidInput, InvalidType
+from txthoonk.events import (
+    CHANNELS,
+    Event,
+    channel_for,
+    parse_cursor,
+    parse_entry,
+    parse_event,
+)
+
+EPOCH = "0123456789abcdef"
+
+
+class CursorTests(SynchronousTestCase):
+    def test_cursor(self) -> None:
+        """A cursor is an epoch and a revision; a bare revision is of whatever epoch there is."""
+        for since, position in (
+            (f"{EPOCH}:17", (EPOCH, 17)),
+            (f"{EPOCH}:0", (EPOCH, 0)),
+            ("17", ("", 17)),
+            (":17", ("", 17)),
+            (17, ("", 17)),
+            (0, ("", 0)),
+        ):
+            self.assertEqual(parse_cursor(since), position)
+
+    def test_of_an_event(self) -> None:
+        """The cursor of an event leads back to its position; without a history there is none."""
+        event = Event("retract", "news", "1", revision=17, epoch=EPOCH)
+        self.assertEqual(parse_cursor(event.cursor), (EPOCH, 17))
+        self.assertIsNone(Event("retract", "news", "1").cursor)
+
+    def test_wrong_types(self) -> None:
+        """Whatever is neither a cursor nor a whole number is named in the error."""
+        for since in (True, False, 1.0, b"1", None, ["1"]):
+            error = self.assertRaises(InvalidType, parse_cursor, since)
+            self.assertIn(repr(since), str(error))
+
+    def test_malformed(self) -> None:
+        """Text that is no position is refused, signs and other scripts' digits too."""
+        for since in ("", ":", f"{EPOCH}:", "x", "-1", "+1", " 1", "1.0", "1_0", "\u0661", "²"):
+            self.assertRaises(InvalidInput, parse_cursor, since)
+        for since in (-1, "a b:1", "a:b:1", "a\0b:1", "-:1"):
+            self.assertRaises(InvalidInput, parse_cursor, since)
+
+    def test_huge(self) -> None:
+        """A number that Python would not convert is refused as any other bad input is."""
+        for since in ("1" * 5000, 10**5000):
+            error = self.assertRaises(ValueError, parse_cursor, since)
+            self.assertIsInstance(error, InvalidInput)
+
+    @QUICK
+    @given(st.text() | st.integers())
+    def test_any_text(self, since: str | int) -> None:
+        """Any text gives a position that Redis understands, or is refused."""
+        try:
+            epoch, revision = parse_cursor(since)
+        except InvalidInput:
+            return
+        self.assertGreaterEqual(revision, 0)
+        self.assertTrue(epoch.isalnum() or not epoch)
+
+
+class EventTests(SynchronousTestCase):
+    def parse(self, *words: str) -> tuple[Event, str] | None:
+        return parse_event("news", "\0".join(words))
+
+    def test_kinds(self) -> None:
+        """Each kind of event brings the parts of its message, and the message behind it."""
+        for kind, words, parts in (
+            ("publish", ("1", "x"), {"id": "1", "item": "x"}),
+            ("edit", ("1", ""), {"id": "1", "item": ""}),
+            ("retract", ("1",), {"id": "1"}),
+            ("position", ("1", ":end"), {"id": "1", "position": ":end"}),
+            ("put", ("1", "x"), {"id": "1", "item": "x"}),
+            ("claim", ("1",), {"id": "1"}),
+            ("cancel", ("1",), {"id": "1"}),
+            ("stall", ("1",), {"id": "1"}),
+            ("retry", ("1",), {"id": "1"}),
+            ("finish", ("1", "x"), {"id": "1", "item": "x"}),
+            ("finished", ("1",), {"id": "1"}),
+        ):
+            event = Event(kind, "news", revision=7, epoch=EPOCH, **parts)  # type: ignore[arg-type]
+            self.assertEqual(self.parse(EPOCH, "7", kind, *words), (event, "\0".join(words)))
+
+    def test_more(self) -> None:
+        """A plus behind the revision says that the next event is of the same change."""
+        event = Event("retract", "news", "1", revision=7, epoch=EPOCH, more=True)
+        self.assertEqual(self.parse(EPOCH, "7+", "retract", "1"), (event, "1"))
+
+    def test_items_with_nul(self) -> None:
+        """An item keeps its NULs."""
+        event = Event("publish", "news", "1", "x\0\0y", revision=7, epoch=EPOCH)
+        self.assertEqual(
+            self.parse(EPOCH, "7", "publish", "1", "x", "", "y"), (event, "1\0x\0\0y")
+        )
+
+    def test_malformed(self) -> None:
+        """A message with too few or too many parts, or a revision that is none, is nothing."""
+        for words in (
+            (),
+            (EPOCH,),
+            (EPOCH, "7"),
+            (EPOCH, "7", "retract"),
+            (EPOCH, "7", "publish", "1"),
+            (EPOCH, "7", "unheard", "1"),
+            (EPOCH, "x", "retract", "1"),
+            (EPOCH, "", "retract", "1"),
+            (EPOCH, "7++", "retract", "1"),
+            (EPOCH, "+", "retract", "1"),
+        ):
+            self.assertIsNone(self.parse(*words))
+
+    @QUICK
+    @given(st.lists(st.sampled_from([EPOCH, "7", "+", "\0", "publish", "position", "x"])))
+    def test_anything(self, pieces: list[str]) -> None:
+        """No message raises anything."""
+        message = "".join(pieces)
+        parsed = parse_event("news", message)
+        self.assertTrue(parsed is None or message.endswith("\0" + parsed[1]))
+
+
+class EntryTests(SynchronousTestCase):
+    def test_entries(self) -> None:
+        """An entry of the history gives the event that was told."""
+        for fields, parts in (
+            (["kind", "publish", "id", "1", "item", "x\0y"], {"id": "1", "item": "x\0y"}),
+            (["kind", "position", "id", "1", "position", "2:"], {"id": "1", "position": "2:"}),
+            (["kind", "retract", "id", "1", "more", "1"], {"id": "1", "more": True}),
+            (["kind", "retract", "id", "1", "later", "2"], {"id": "1"}),
+        ):
+            kwargs: dict[str, Any] = {"kind": fields[1], "revision": 7, "epoch": EPOCH, **parts}
+            self.assertEqual(
+                parse_entry("news", EPOCH, ["7", fields]), Event(feed="news", **kwargs)
+            )
+
+    def test_strange(self) -> None:
+        """What is not of our making raises nothing: the revision is taken all the same."""
+        for fields in ([], ["kind"], ["id", "1", "kind"]):
+            event = parse_entry("news", EPOCH, ["7", fields])
+            self.assertEqual((event.kind, event.revision, event.epoch), ("", 7, EPOCH))
+
+
+class ChannelTests(SynchronousTestCase):
+    def test_channels(self) -> None:
+        """The kinds of what happens to feeds stand for their channels; other text for itself."""
+        self.assertEqual(
+            [channel_for(event) for event in (*CHANNELS, "newfeed", "feed.publish:create")],
+            ["newfeed", "delfeed", "conffeed", "newfeed", "feed.publish:create"],
+        )
+
+    def test_parts(self) -> None:
+        """Messages of the contract are split at the first NUL, and others at every one."""
+        for channel, message, parts in (
+            ("feed.publish:a", "1\0x\0y", ["1", "x\0y"]),
+            ("feed.publish:a", "1", None),
+            ("feed.retract:a", "1", ["1"]),
+            ("feed.retract:a", "1\0x", None),
+            ("newfeed", "a\0uuid", ["a", "uuid"]),
+            ("delfeed", "a", ["a"]),
+            ("other", "1\0x\0y", ["1", "x", "y"]),
+        ):
+            self.assertEqual(parts_of(channel, message), parts)

@@ -1,0 +1,177 @@
+"""The service is stopped and started again, in whatever it is doing; nothing is left of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.application.service import MultiService
+from twisted.internet.defer import succeed
+
+from tests.support.service_stop import StopTestCase
+from tests.support.wire import outcome
+from txthoonk.errors import ConnectionLost
+
+
+class StateTests(StopTestCase):
+    """One test for each state that the service can be stopped in."""
+
+    def test_never_started(self) -> None:
+        """To stop what does not run does nothing."""
+        thoonk = self.make()
+        for stop in (thoonk.stopService, thoonk.close):
+            self.assertIsNone(self.successResultOf(stop()))
+        self.assertEqual(self.states, [])
+        self.goes_on()
+
+    def test_just_started(self) -> None:
+        """In the same turn of the reactor."""
+        self.make().startService()
+        waiting = self.thoonk.whenConnected()
+        self.stop()
+        self.fails(waiting)
+        self.assertEqual(self.endpoint.attempts, [])
+        self.goes_on()
+
+    def test_just_started_again_and_again(self) -> None:
+        """Also where each stop is over at once."""
+        thoonk = self.make()
+        for _ in range(3):
+            thoonk.startService()
+            self.stop()
+        self.assertEqual(self.states, ["connecting", "stopping", "stopped"] * 3)
+        self.goes_on()
+
+    def test_connecting(self) -> None:
+        """Attempts that wait are cancelled."""
+        thoonk = self.start()
+        waiting = thoonk.whenConnected()
+        self.stop()
+        self.fails(waiting)
+        self.assertEqual(self.endpoint.cancelled, 2)
+        self.goes_on()
+
+    def test_half_connected(self) -> None:
+        """One connection is up, the other one not yet."""
+        self.start()
+        self.accept()
+        self.stop_and_go_on()
+
+    def test_other_half_connected(self) -> None:
+        """So is the other one."""
+        self.start()
+        self.endpoint.refuse()
+        self.clock.advance(1)
+        self.clock.advance(0)
+        self.endpoint.attempts.reverse()
+        self.accept()
+        self.stop_and_go_on()
+
+    def test_waiting(self) -> None:
+        """Between two attempts."""
+        self.start()
+        self.endpoint.refuse()
+        waiting = self.thoonk.whenConnected()
+        self.stop()
+        self.fails(waiting)
+        self.goes_on()
+
+    def test_ping_not_answered(self) -> None:
+        """Connected, but PING is not answered."""
+        self.start()
+        for _ in range(2):
+            self.endpoint.accept()
+        self.stop_and_go_on()
+
+    def test_authenticating(self) -> None:
+        """Connected, but AUTH is not answered."""
+        self.start("redis://me:pw@there/1")
+        for _ in range(2):
+            self.endpoint.accept()
+        self.stop()
+
+    def test_connected(self) -> None:
+        """With nothing to do."""
+        self.come_up()
+        self.stop_and_go_on()
+
+    def test_long_connected(self) -> None:
+        """With PINGs and comparisons behind it, and one under way."""
+        self.come_up(health=7)
+        for _ in range(30):
+            self.clock.advance(1)
+            for peer in (self.pub, self.sub):
+                if peer.sent():
+                    peer.answer()
+        self.clock.advance(5)
+        self.assertEqual((len(self.pub.sent()), len(self.sub.sent())), (1, 1))
+        stopped = outcome(self.thoonk.stopService())
+        self.pub.answer()
+        self.settle()
+        self.assertEqual(stopped, [None])
+        self.goes_on()
+
+    def test_lost(self) -> None:
+        """Between two connections."""
+        self.come_up()
+        self.lose_both()
+        self.stop_and_go_on()
+
+    def test_reconnecting(self) -> None:
+        """While the next attempts wait."""
+        self.come_up()
+        self.lose_both()
+        self.clock.advance(1)
+        self.clock.advance(0)
+        self.assertEqual(len(self.endpoint.pending), 2)
+        self.stop_and_go_on()
+
+    def test_calls_wait(self) -> None:
+        """Calls that wait for a connection fail."""
+        thoonk = self.start()
+        calls = [thoonk.redis.get("a"), thoonk.feed("x"), thoonk.register_handler("create", print)]
+        self.stop()
+        for call in calls:
+            self.failureResultOf(call, ConnectionLost)
+        self.goes_on()
+
+    def test_registering(self) -> None:
+        """A handler whose channel is not confirmed."""
+        thoonk = self.come_up()
+        handler = thoonk.register_handler("feed.publish:x", print)
+        self.stop()
+        self.fails(handler)
+        self.goes_on()
+
+
+class ParentTests(StopTestCase):
+    def test_child(self) -> None:
+        """It starts and stops with its parent."""
+        parent: Any = MultiService()
+        thoonk = self.make()
+        thoonk.setName("thoonk")  # type: ignore[no-untyped-call]
+        thoonk.setServiceParent(parent)  # type: ignore[no-untyped-call]
+        self.assertIs(parent.getServiceNamed("thoonk"), thoonk)
+        self.nothing_left()
+        parent.privilegedStartService()
+        parent.startService()
+        self.clock.advance(0)
+        self.accept_both()
+        self.assertEqual(thoonk.state, "connected")
+        stopped = outcome(parent.stopService())
+        self.assertEqual(stopped, [])
+        self.settle()
+        self.assertEqual(len(stopped), 1)
+        self.goes_on()
+
+    def test_adopted(self) -> None:
+        """It starts with a parent that runs, and stops when it leaves it."""
+        parent: Any = MultiService()
+        parent.startService()
+        thoonk = self.make()
+        thoonk.setServiceParent(parent)  # type: ignore[no-untyped-call]
+        self.clock.advance(0)
+        self.accept_both()
+        left = outcome(thoonk.disownServiceParent() or succeed(None))  # type: ignore[no-untyped-call]
+        self.settle()
+        self.assertEqual(left, [None])
+        self.goes_on()

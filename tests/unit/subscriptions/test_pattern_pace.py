@@ -1,0 +1,210 @@
+"""A pattern over very many feeds: a few at a time, however many there are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
+from tests.support.dispatching import DispatcherTestCase
+from tests.support.followers import Reader
+from tests.support.wire import SCRIPTS, commands, resp
+from txthoonk.events import Event
+from txthoonk.history._recovery import UNRECORDED
+from txthoonk.subscriptions import Subscription
+from txthoonk.subscriptions._follower import Follower
+from txthoonk.subscriptions._groups import AT_ONCE, follow_pattern
+from txthoonk.subscriptions._router import Sources
+
+MANY = 3 * AT_ONCE
+NAMES = [f"news:{number}" for number in range(MANY)]
+LIVE = ["ok", "feed", None, "a", "5", []]
+OFF = ["off", "feed", None]
+
+
+class PaceTestCase(DispatcherTestCase):
+    """A subscription to a pattern, with the connections in memory."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.reader: Any = Reader()
+        self.sources = Sources(self.dispatcher, "marks")
+        self.sources.reader = self.reader
+        self.events: list[Event] = []
+        self.subscription = Subscription("news:*", self.events.append)
+        self.started: Deferred[Subscription] = follow_pattern(
+            self.sources, self.subscription, "news:*"
+        )
+
+    def confirm_all(self) -> None:
+        """Confirm what was subscribed to."""
+        for kind, *names in [line.split(" ") for line in self.sent()]:
+            self.confirm(*names, kind=kind.lower())
+
+    def asked(self) -> list[str]:
+        """Give what was asked: names that are scanned, and feeds that are looked at."""
+        words = commands(self.reader.transport.value())
+        self.reader.transport.clear()
+        return [
+            b" ".join([b"look", one[9]] if one[1] in SCRIPTS else [one[0], one[2]]).decode()
+            for one in words
+        ]
+
+    def answer(self, *replies: Any) -> None:
+        for reply in replies:
+            self.reader.redis.dataReceived(resp(reply))
+
+    def begin(self, reply: list[Any] = LIVE) -> None:
+        """Have all feeds be live."""
+        self.confirm_all()
+        self.asked()
+        self.answer(["0", NAMES])
+        while not self.started.called:
+            self.answer(*[reply] * len(self.asked()))
+        self.asked()
+
+    def come_back(self) -> None:
+        """Lose the connection, and have the next one confirm everything."""
+        self.lose()
+        self.connect()
+        self.confirm_all()
+
+    def connect(self) -> None:
+        super().connect()
+        self.redis.channelPatternSubscribed = self.dispatcher.pattern_confirmed  # type: ignore
+
+
+class BeginningTests(PaceTestCase):
+    def test_names_in_slices(self) -> None:
+        """The registry is scanned, a slice after the other, and only for what matches."""
+        self.confirm_all()
+        (words,) = commands(self.reader.transport.value())
+        self.assertEqual(words, [b"SSCAN", b"feeds", b"0", b"MATCH", b"news:*", b"COUNT", b"1000"])
+        self.asked()
+        self.answer(["17", ["news:1"]])
+        self.assertEqual(self.asked(), ["look news:1", "SSCAN 17"])
+        self.answer(LIVE, ["0", ["news:1", "news:2"]])
+        self.assertEqual(self.asked(), ["look news:2"])
+        self.assertNoResult(self.started)
+        self.answer(LIVE)
+        self.assertIs(self.successResultOf(self.started), self.subscription)
+
+    def test_scan_begins_again(self) -> None:
+        """Where the connection is lost the names are scanned anew: a cursor is one server's."""
+        self.confirm_all()
+        self.answer(["17", []])
+        self.reader.redis.connectionLost()
+        self.reader.connect()
+        self.reader.returns[0].callback(None)
+        self.assertEqual(self.asked(), ["SSCAN 0"])
+
+    def test_few_at_once(self) -> None:
+        """So many feeds are looked at, and a further one for each answer."""
+        self.confirm_all()
+        self.asked()
+        self.answer(["0", NAMES])
+        self.assertEqual(self.asked(), [f"look {name}" for name in NAMES[:AT_ONCE]])
+        self.answer(LIVE)
+        self.assertEqual(self.asked(), [f"look {NAMES[AT_ONCE]}"])
+
+    def test_one_that_cannot_be_read(self) -> None:
+        """A feed that cannot be read holds up no other."""
+        self.confirm_all()
+        self.asked()
+        self.answer(["0", NAMES])
+        self.asked()
+        self.reader.redis.dataReceived(b"-WRONGTYPE\r\n" * AT_ONCE)
+        self.assertEqual(self.asked(), [f"look {one}" for one in NAMES[AT_ONCE : 2 * AT_ONCE]])
+
+    def test_stopped(self) -> None:
+        """What was begun ends with the subscription, and nothing else begins."""
+        self.confirm_all()
+        self.answer(["0", NAMES])
+        self.asked()
+        self.subscription.stop()
+        self.answer(*[LIVE] * AT_ONCE)
+        self.assertEqual((self.asked(), self.events), ([], []))
+
+
+class ReturnTests(PaceTestCase):
+    def test_loss_touches_none(self) -> None:
+        """What a lost connection means for a feed is seen to when it is its turn."""
+        self.begin()
+        self.patch(Follower, "lost", lambda _: self.fail("that would take too long"))
+        self.lose()
+        self.assertEqual((self.asked(), self.events), ([], []))
+
+    def test_few_at_once(self) -> None:
+        """So many feeds are looked at, with their positions, and a further one for each answer."""
+        self.begin()
+        self.come_back()
+        asked = self.asked()
+        self.assertEqual(asked, [f"look {name}" for name in NAMES[:AT_ONCE]])
+        self.reader.pauses.pop().callback(None)
+        for _ in range(2 * AT_ONCE):
+            self.answer(LIVE)
+            asked += self.asked()
+            while self.reader.pauses:
+                self.reader.pauses.pop().callback(None)
+        self.assertEqual(asked, [f"look {name}" for name in NAMES])
+        self.assertEqual(self.events, [])
+
+    def test_message_before_its_turn(self) -> None:
+        """A feed of which a message comes before it is its turn is looked at then."""
+        self.begin()
+        self.come_back()
+        self.asked()
+        message = "a\0007\0publish\0one\0x"
+        self.receive("pmessage", "feed.event:news:*", f"feed.event:{NAMES[-1]}", message)
+        self.assertEqual(self.asked(), [f"look {NAMES[-1]}"])
+        missed = ["6", ["kind", "publish", "id", "zero", "item", "y"]]
+        self.answer(*[LIVE] * AT_ONCE, ["ok", "feed", None, "a", "6", [missed]])
+        told = [(event.feed, event.id, event.revision) for event in self.events]
+        self.assertEqual(told, [(NAMES[-1], "zero", 6), (NAMES[-1], "one", 7)])
+
+    def test_resync_of_each(self) -> None:
+        """Each feed without a history gets one resync, for two losses in a row as well."""
+        self.begin(OFF)
+        self.lose()
+        self.connect()
+        self.come_back()
+        while asked := self.asked():
+            self.answer(*[["0", []] if one == "SSCAN 0" else OFF for one in asked])
+            while self.reader.pauses:
+                self.reader.pauses.pop().callback(None)
+        expected = [("resync", name, UNRECORDED) for name in NAMES]
+        told = [(event.kind, event.feed, event.reason) for event in self.events]
+        self.assertEqual(told, expected)
+
+    def test_refused(self) -> None:
+        """Where Redis refuses the pattern, a few feeds at a time get their resync."""
+        self.begin()
+        self.lose()
+        self.connect()
+        self.sent()
+        self.deny()
+        self.assertEqual(len(self.events), AT_ONCE)
+        self.reader.pauses.pop().callback(None)
+        self.assertEqual(len(self.events), 2 * AT_ONCE)
+
+
+class AloneTests(PaceTestCase):
+    def test_bare_subscriber(self) -> None:
+        """A subscriber alone takes its feeds up in turns of the reactor, too."""
+        self.sources.reader = None
+        turns: list[Deferred[Any]] = []
+
+        def next_turn() -> Deferred[Any]:
+            turns.append(Deferred())
+            return turns[-1]
+
+        self.patch(self.sources, "next_turn", next_turn)
+        self.confirm_all()
+        for name in NAMES:
+            self.receive("pmessage", "feed.retract:news:*", f"feed.retract:{name}", "one")
+        self.events.clear()
+        self.come_back()
+        for count in range(1, 4):
+            self.assertEqual(len(self.events), count * AT_ONCE)
+            turns.pop().callback(None)
+        self.assertEqual({event.kind for event in self.events}, {"resync"})

@@ -1,0 +1,397 @@
+"""The plugins of ``twist``: options, from the command line and the environment, and services."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import sys
+import types
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from twisted.application.service import IServiceMaker, MultiService
+from twisted.application.twist._options import TwistOptions
+from twisted.logger import Logger, capturedLogs, formatEvent
+from twisted.plugin import getPlugins
+from twisted.python.usage import UsageError
+from twisted.scripts.twistd import ServerOptions
+from twisted.trial.unittest import SynchronousTestCase
+
+from txthoonk import Maintenance, Thoonk, Worker, __version__
+from txthoonk.tap import maintenance, worker
+from txthoonk.tap._json_log import json_observer
+
+ROOT = Path(__file__).resolve().parents[3]
+WORK = ["--job", "a", "--handler", "os.path.join"]
+
+
+def parsed(module: Any, *words: str, **environment: str) -> Any:
+    """Parse words of a command line, with these variables only."""
+    options = module.Options(environment)
+    options.parseOptions(list(words))
+    return options
+
+
+def values(options: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return {name: options[name] for name in names}
+
+
+class OptionsTests(SynchronousTestCase):
+    def refused(self, module: Any, *words: str, **environment: str) -> str:
+        return str(self.assertRaises(UsageError, parsed, module, *words, **environment))
+
+    def test_worker_defaults(self) -> None:
+        """A worker needs a feed and a handler; all else has a default."""
+        options = parsed(worker, *WORK)
+        names = [setting.name for setting in worker.Options.settings]
+        self.assertEqual(
+            values(options, *names),
+            {
+                "redis": "redis://localhost:6379/0",
+                "ca-file": None,
+                "job": [("a", 1.0)],
+                "handler": __import__("os").path.join,
+                "concurrency": 1,
+                "grace": 10.0,
+                "in-thread": False,
+                "name": None,
+                "redis-file": None,
+                "no-maintenance": False,
+                "log-json": False,
+                "metrics-port": None,
+                "metrics-host": "127.0.0.1",
+            },
+        )
+
+    def test_worker_command_line(self) -> None:
+        """Each option can be given; --job more than once, with weights."""
+        options = parsed(
+            worker,
+            *("--redis", "unix:///run/redis.sock?db=2", "--handler", "os.path:join"),
+            *("--job", "a b", "--job", "b,c=2.5", "--job", "d=e=1", "--concurrency=20"),
+            *("--grace", "0.5", "--in-thread", "--no-maintenance", "--name", "it"),
+        )
+        self.assertEqual(options["job"], [("a b", 1.0), ("b,c", 2.5), ("d=e", 1.0)])
+        self.assertIs(options["handler"], __import__("os").path.join)
+        self.assertEqual(
+            values(options, "concurrency", "grace", "in-thread", "no-maintenance", "name"),
+            {
+                "concurrency": 20,
+                "grace": 0.5,
+                "in-thread": True,
+                "no-maintenance": True,
+                "name": "it",
+            },
+        )
+        self.assertEqual(options.thoonk.url, "unix:///run/redis.sock?db=2")
+
+    def test_worker_environment(self) -> None:
+        """Each option has a variable; several feeds are separated by commas or spaces."""
+        options = parsed(
+            worker,
+            THOONK_REDIS="redis://:geheim@example.org/3",
+            THOONK_JOB=" a=2, b\nc ,",
+            THOONK_HANDLER="os.path.join",
+            THOONK_CONCURRENCY="7",
+            THOONK_GRACE="1",
+            THOONK_IN_THREAD="1",
+            THOONK_NAME="it",
+            THOONK_NO_MAINTENANCE="Yes",
+            THOONK_LOG_JSON="off",
+        )
+        self.assertEqual(options["job"], [("a", 2.0), ("b", 1.0), ("c", 1.0)])
+        names = ("concurrency", "grace", "in-thread", "name", "no-maintenance", "log-json")
+        self.assertEqual(list(values(options, *names).values()), [7, 1.0, True, "it", True, False])
+        self.assertEqual(options.thoonk.url, "redis://***@example.org/3")
+
+    def test_url(self) -> None:
+        """It comes from the command line, or from a file, or from either of two variables."""
+        path = self.mktemp()
+        Path(path).write_text("redis://:geheim@file\n")
+        first = {"THOONK_REDIS": "redis://one"}
+        both = {"THOONK_URL": "redis://two"}
+        file = {"THOONK_REDIS_FILE": path}
+        for words, environment, url in [
+            (("--redis", "redis://line"), {**first, **file}, "redis://line"),
+            (("--redis-file", path), first, "redis://***@file"),
+            ((), {**first, **file}, "redis://***@file"),
+            ((), {**first, **both}, "redis://one"),
+            ((), both, "redis://two"),
+        ]:
+            self.assertEqual(parsed(maintenance, *words, **environment).thoonk.url, url)
+        refused = self.refused(maintenance, "--redis", "redis://h", "--redis-file", path)
+        self.assertEqual(refused, "--redis and --redis-file: give one of them")
+
+    def test_url_file_refused(self) -> None:
+        """A file that has no URL is named, and its content is not shown."""
+        for content, text in [
+            (None, "the URL cannot be read from '.*': No such file"),
+            ("", "'.*' must have one line, a URL"),
+            ("redis://h\ngeheim", "'.*' must have one line, a URL"),
+            ("redis://:geheim@h:x", r"'redis://\*\*\*@h:x': "),
+        ]:
+            path = self.mktemp()
+            if content is not None:
+                Path(path).write_text(content)
+            refused = self.refused(maintenance, "--redis-file", path)
+            self.assertRegex(refused, f"^--redis-file: {text}")
+            self.assertNotIn("geheim", refused)
+
+    def test_maintenance_options(self) -> None:
+        """Maintenance is for all feeds, or for those that are named."""
+        options = parsed(maintenance)
+        self.assertEqual(values(options, "feed", "interval"), {"feed": [], "interval": 30.0})
+        options = parsed(maintenance, "--feed", "a b", "--feed", "c", "--interval", "0.25")
+        self.assertEqual(
+            values(options, "feed", "interval"), {"feed": ["a b", "c"], "interval": 0.25}
+        )
+        options = parsed(maintenance, THOONK_FEED="a,b", THOONK_INTERVAL="5")
+        self.assertEqual(values(options, "feed", "interval"), {"feed": ["a", "b"], "interval": 5})
+
+    def test_command_line_wins(self) -> None:
+        """What the command line says replaces the variable; an empty variable is none."""
+        options = parsed(
+            worker,
+            *(*WORK, "--concurrency", "2"),
+            THOONK_JOB="b,c",
+            THOONK_CONCURRENCY="nonsense",
+            THOONK_GRACE="",
+            THOONK_IN_THREAD=" ",
+        )
+        self.assertEqual(
+            values(options, "job", "concurrency", "grace", "in-thread"),
+            {"job": [("a", 1.0)], "concurrency": 2, "grace": 10.0, "in-thread": False},
+        )
+
+    def test_process_environment(self) -> None:
+        """Without other variables, those of the process count."""
+        with mock.patch.dict("os.environ", {"THOONK_INTERVAL": "7"}):
+            options = maintenance.Options()
+        with mock.patch.dict("os.environ", {"THOONK_INTERVAL": "8"}):
+            options.parseOptions([])
+        self.assertEqual(options["interval"], 8)
+
+    def test_refused(self) -> None:
+        """What cannot be used is named, with where it came from and what would do."""
+        for words, text in [
+            (["--concurrency", "0"], "--concurrency: '0' is not a whole number from 1"),
+            (["--concurrency", "1.5"], "--concurrency: '1.5' is not a whole number"),
+            (["--concurrency", "9" * 11], "to 1,000,000,000"),
+            (["--grace", "soon"], "--grace: 'soon' is not a number of seconds"),
+            (["--grace", "-1"], "--grace: the time must be 0 to"),
+            (["--grace", "nan"], "--grace: the time must be 0 to"),
+            (["--job", "b=c"], "--job: 'c' in 'b=c' is not a weight.*: 'b=c=1'"),
+            (["--job", "b=0"], "'0' in 'b=0' is not a weight, a number above 0"),
+            (["--job", "b=inf"], "'inf' in 'b=inf' is not a weight"),
+            (["--job", "=2"], "--job: the name of the feed is missing"),
+            (["--job", ""], "--job: the name of the feed is missing"),
+            (["--job", "b\0"], "--job: .*NUL"),
+            (["--job", "a=2"], "--job: feed 'a' is named twice"),
+            (["--redis", "http://me:geheim@x"], r"--redis: not a URL of Redis: 'http://\*\*\*@x'"),
+            (["--redis", ""], "--redis: "),
+            (["--ca-file", "x.pem"], "--ca-file: ca_file goes with rediss:// only"),
+            (["--metrics-port", "65536"], "--metrics-port: '65536' is not .* from 0 to 65,535"),
+            (["--in-thread=1"], "in-thread"),
+            (["--frobnicate"], "frobnicate"),
+            (["more"], "Wrong number of arguments"),
+        ]:
+            refused = self.refused(worker, *WORK, *words)
+            self.assertRegex(refused, text)
+            self.assertNotIn("geheim", refused)
+
+    def test_refused_from_the_environment(self) -> None:
+        """An error says which variable it was."""
+        for variable, value, text in [
+            ("THOONK_CONCURRENCY", "many", "'many' is not a whole number"),
+            ("THOONK_JOB", "a,b=c", "'c' in 'b=c' is not a weight"),
+            ("THOONK_JOB", "a,a", "feed 'a' is named twice"),
+            ("THOONK_LOG_JSON", "maybe", r"'maybe' is neither yes \(1, .*\) nor no \(0, "),
+            ("THOONK_REDIS", "geheim", "not a URL of Redis"),
+            ("THOONK_HANDLER", "join", "'join' is not of the form package.module.function"),
+        ]:
+            words = {"THOONK_JOB": WORK[2:], "THOONK_HANDLER": WORK[:2]}.get(variable, WORK)
+            refused = self.refused(worker, *words, **{variable: value})
+            self.assertRegex(refused, f"^{variable}: {text}")
+
+    def test_refused_by_maintenance(self) -> None:
+        """An interval is above 0, and a feed has a name."""
+        for words, text in [
+            (["--interval", "0"], "--interval: the time must be above 0 seconds"),
+            (["--interval", "x"], "--interval: 'x' is not a number of seconds"),
+            (["--feed", ""], "--feed: the name of the feed is missing"),
+        ]:
+            self.assertEqual(self.refused(maintenance, *words), text)
+
+    def test_missing(self) -> None:
+        """What a worker cannot do without is named, with its variable."""
+        self.assertEqual(
+            self.refused(worker, *WORK[:2]),
+            "--handler is missing (or THOONK_HANDLER in the environment)",
+        )
+        self.assertEqual(
+            self.refused(worker, *WORK[2:], THOONK_JOB=","),
+            "--job is missing (or THOONK_JOB in the environment)",
+        )
+
+    def test_help(self) -> None:
+        """The help names each option with its variable, and fits a terminal."""
+        for module in (worker, maintenance):
+            options = module.Options({})
+            text = options.getUsage(width=80)
+            for setting in module.Options.settings:
+                self.assertRegex(text, rf"  --{setting.name}=?  ")
+                variable = f"THOONK_{setting.name.replace('-', '_').upper()}"
+                self.assertRegex(text, rf"\[{variable}( or THOONK_URL)?[;\]]")
+            self.assertEqual([line for line in text.splitlines() if len(line) > 80], [])
+            self.assertIn("the command line wins", " ".join(text.split()))
+
+    def test_version(self) -> None:
+        """--version is that of txthoonk."""
+        self.patch(sys, "stdout", io.StringIO())
+        self.assertRaises(SystemExit, parsed, worker, "--version")
+        self.assertEqual(sys.stdout.getvalue(), f"txthoonk {__version__}\n")  # type: ignore
+
+
+class ServiceTests(SynchronousTestCase):
+    def children(self, service: Any) -> list[Any]:
+        self.assertIsInstance(service, MultiService)
+        return list(service)
+
+    def test_worker(self) -> None:
+        """The connections come first, then a worker with all that was asked for."""
+        options = parsed(
+            worker,
+            *("--job", "b=2", *WORK, "--concurrency", "3", "--grace", "2.5"),
+            *("--name", "it", "--no-maintenance"),
+        )
+        with capturedLogs() as logged:
+            thoonk, made = self.children(worker.makeService(options))
+        self.assertEqual(
+            [formatEvent(event) for event in logged],
+            ["worker 'it' works on 'b' (weight 2), 'a' at redis://localhost:6379/0, 3 at a time"],
+        )
+        self.assertIs(thoonk, options.thoonk)
+        self.assertIsInstance(made, Worker)
+        self.assertEqual(made.concurrency, 3)
+        self.assertEqual(made.about["name"], "it")
+        self.assertEqual(
+            (made._feeds, made._handler, made._thoonk, made._grace, made._maintained),
+            ({"b": 2.0, "a": 1.0}, options["handler"], thoonk, 2.5, False),
+        )
+
+    def test_threads(self) -> None:
+        """The option reaches the worker."""
+        for words, in_thread in (((), False), (("--in-thread",), True)):
+            options = parsed(worker, *WORK, *words)
+            _, made = self.children(worker.makeService(options))
+            self.assertIs(made._in_thread, in_thread)
+
+    def test_maintenance(self) -> None:
+        """The connections come first, then the maintenance."""
+        for words, feeds in (([], None), (["--feed", "a"], ["a"])):
+            options = parsed(maintenance, *words, "--interval", "5")
+            thoonk, made = self.children(maintenance.makeService(options))
+            self.assertIsInstance(thoonk, Thoonk)
+            self.assertIsInstance(made, Maintenance)
+            self.assertEqual((made._pub, made._feeds, made._interval), (thoonk, feeds, 5.0))
+
+    def test_metrics(self) -> None:
+        """Metrics are served where the options say, for the worker if there is one."""
+        made: list[Any] = []
+
+        class MetricsService(MultiService):
+            def __init__(self, *arguments: Any, **how: Any) -> None:
+                super().__init__()
+                made.append((arguments, how))
+
+        module = types.ModuleType("txthoonk.metrics")
+        module.MetricsService = MetricsService  # type: ignore[attr-defined]
+        with mock.patch.dict(sys.modules, {"txthoonk.metrics": module}):
+            options = parsed(worker, *WORK, "--metrics-port", "9100")
+            thoonk, a_worker, _ = self.children(worker.makeService(options))
+            words = ["--metrics-port", "0", "--metrics-host", "::1"]
+            other, _, _ = self.children(maintenance.makeService(parsed(maintenance, *words)))
+        self.assertEqual(
+            made,
+            [
+                ((thoonk, (a_worker,)), {"port": 9100, "interface": "127.0.0.1"}),
+                ((other, ()), {"port": 0, "interface": "::1"}),
+            ],
+        )
+
+    def test_metrics_are_missing(self) -> None:
+        """Without prometheus_client it says what to install; without the option, nothing."""
+        absent = dict.fromkeys(["prometheus_client", "prometheus_client.core"])
+        with mock.patch.dict(sys.modules, absent):
+            for name in ("txthoonk.metrics", "txthoonk.monitoring._metrics"):
+                sys.modules.pop(name, None)
+            refused = self.assertRaises(UsageError, parsed, worker, *WORK, "--metrics-port", "1")
+            self.assertRegex(str(refused), r"^--metrics-port: .*pip install 'txthoonk\[metrics\]'")
+            parsed(worker, *WORK)
+
+
+class PluginTests(SynchronousTestCase):
+    def test_found(self) -> None:
+        """twist knows both plugins, each with its own options."""
+        found = {plugin.tapname: plugin for plugin in getPlugins(IServiceMaker)}
+        for name, module in (("thoonk-worker", worker), ("thoonk-maintenance", maintenance)):
+            self.assertIs(found[name].options, module.Options)
+            self.assertIs(found[name].makeService, module.makeService)
+            self.assertRegex(found[name].description, r"^.{20,52}$")
+
+    def test_no_package(self) -> None:
+        """The folders of the plugins are no packages: those would hide Twisted."""
+        self.assertEqual(list((ROOT / "twisted").rglob("__init__.py")), [])
+
+    def test_json_with_twist(self) -> None:
+        """--log-json takes the place of what twist would have logged with."""
+        for words, expected in (([], False), (["--log-json"], True)):
+            options = TwistOptions()
+            with mock.patch.dict("os.environ", clear=True):
+                options.parseOptions(["--log-format", "text", "thoonk-maintenance", *words])
+            self.assertEqual(options["fileLogObserverFactory"] is json_observer, expected)
+
+    def test_json_with_twistd(self) -> None:
+        """twistd has other ways to log."""
+        options = ServerOptions()
+        words = ["-n", "thoonk-maintenance", "--log-json"]
+        refused = self.assertRaises(UsageError, options.parseOptions, words)
+        self.assertEqual(str(refused), "--log-json: goes with twist only, not with twistd")
+
+
+class DocumentedTests(SynchronousTestCase):
+    """What ``docs/deployment.rst`` shows."""
+
+    def blocks(self, language: str) -> list[str]:
+        text = (ROOT / "docs" / "deployment.rst").read_text()
+        found = re.findall(rf"code-block:: {language}\n\n((?:    .*\n|\n)+)", text)
+        return [re.sub("(?m)^    ", "", block) for block in found]
+
+    def test_unit_file(self) -> None:
+        """The unit and its environment file make a worker, which has time enough to end."""
+        lines = [line.partition("=") for line in self.blocks("ini")[0].splitlines()]
+        unit = [(name, value) for name, equals, value in lines if equals]
+        pairs = [value for name, value in unit if name == "Environment"]
+        pairs += self.blocks("sh")[0].split()
+        environment = {name: value for name, _, value in (pair.partition("=") for pair in pairs)}
+        self.assertEqual(
+            set(environment) - {setting.variable for setting in worker.Options.settings}, set()
+        )
+        environment["THOONK_METRICS_PORT"] = environment["THOONK_METRICS_PORT"].replace("%i", "1")
+        environment["THOONK_HANDLER"] = "os.path.join"
+        options = parsed(worker, **environment)
+        self.assertEqual(options["job"], [("emails", 3.0), ("reports", 1.0)])
+        self.assertEqual(int(dict(unit)["TimeoutStopSec"]), options["grace"] + 20)
+        self.assertEqual(dict(unit)["KillSignal"], "SIGTERM")
+        command = dict(unit)["ExecStart"].split()
+        self.assertEqual((Path(command[0]).name, command[1:]), ("twist", ["thoonk-worker"]))
+
+    def test_log_line(self) -> None:
+        """The line of the log has the keys that lines have."""
+        line = json.loads(self.blocks("json")[0])
+        file = io.StringIO()
+        Logger("x", observer=json_observer(file)).info("{id}", id="7")
+        self.assertEqual(list(json.loads(file.getvalue())), list(line))

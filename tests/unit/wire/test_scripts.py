@@ -1,0 +1,514 @@
+"""The Lua scripts: how they are put together, and that they are what their headers say."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.support.wire import FOLDER, NAMES, commands, plug
+from txthoonk import (
+    _forgetting,
+    _line,
+    _maintenance,
+    _putting,
+    _repeated,
+    _results,
+    _schedule,
+    _scripts,
+    _timekeeper,
+    _together,
+)
+from txthoonk.client import ThoonkPub
+from txthoonk.consumers._heartbeat import Renewal
+from txthoonk.errors import _SCRIPT_CODES, ThoonkError
+from txthoonk.history._reads import compare, read_items, read_snapshot
+from txthoonk.job._recoverer import JobPass
+from txthoonk.job._results import _Calls
+from txthoonk.monitoring._inspector import read_overview
+from txthoonk.protocol import Redis
+from txthoonk.types import Claim, Feed, Job, Queue, SortedFeed, _job_state
+from txthoonk.types._recoverer import Pass
+from txthoonk.wire._scripts import ScriptError, assemble, load
+from txthoonk.worker._schedule import _Unknown
+
+STACK = 5000  # words that unpack may give: Lua's stack takes some 8,000
+#: What is unpacked as a whole: how many words that are, by what limits a call.
+WHOLE = {
+    "job/drain some": _job_state.SLICE,
+    "job/drain gone": _job_state.SLICE,
+    "job/due due": _timekeeper.MOST,
+    "job/finish KEYS, 16": _schedule.MOST,
+    "job/finish ARGV, 10": 6 * _schedule.MOST,
+    "job/finish done": _schedule.MOST,
+    "include/end_jobs done": _schedule.MOST,
+    "include/forgettable one.earlier": 2,
+    "job/forget KEYS, 4": _forgetting.MOST,
+    "job/forget ARGV, 2": _forgetting.MOST,
+    "job/forget ids": _forgetting.MOST,
+    "job/forget gone": _forgetting.MOST,
+    "job/forget keys": _forgetting.MOST,
+    "job/get taken.reply": 3 * _line.MOST,
+    "job/pass_on KEYS, 4": _results.MOST_IDS,
+    "job/put words": 2 * _putting.MOST_ITEMS,
+    "job/put dates": 2 * _putting.MOST_ITEMS,
+    "job/put new": _putting.MOST_ITEMS,
+    "job/trim_stalled oldest": _maintenance.SLICE,
+    "job/trim_stalled stale": _maintenance.SLICE,
+    "job/trim_stalled old": _maintenance.SLICE,
+    "queue/delivered ARGV": _repeated.MOST,
+    "queue/get held": 2 * _line.MOST,
+    "queue/put words": 2 * _putting.MOST_ITEMS,
+    "queue/put new": _putting.MOST_ITEMS,
+    "registry/clear KEYS, 3": 500,  # see first_results
+    "include/finishing named": _schedule.MOST,
+    "include/front_of some": max(_line.MOST, _schedule.MOST),
+    "include/jobs_exist ids": _putting.MOST_ITEMS,
+    "include/keep_history words": 14,
+    "include/keep_history state": 2 * (_together.MOST_CALLS + 1) + 12,
+    "include/keep_results keys": _schedule.MOST,
+    "include/keep_results entries": 2 * _schedule.MOST,
+    "include/keep_results old": 10 * _schedule.MOST,
+    "include/old_results ids": _forgetting.MOST + 200,
+    "include/old_results notes": _forgetting.MOST + 200,
+    "include/open_feed values, 4": 2,
+    "include/to_claim found": max(_line.MOST, _schedule.MOST),
+    "include/waiting_since oldest": 1001,
+    "include/write_claims taken.scores": 2 * max(_line.MOST, _schedule.MOST),
+    "include/write_claims taken.ids": max(_line.MOST, _schedule.MOST),
+    "include/write_claims taken.entries": 2 * max(_line.MOST, _schedule.MOST),
+}
+INCLUDES = sorted(path.stem for path in (FOLDER / "include").glob("*.lua"))
+SECTIONS = ("KEYS", "ARGV", "Reply", "Errors", "Events", "Cost")
+HEADER = "-- Do it.\n--\n-- KEYS\n--   1 feeds    set\n--   2 feed.ids:[feed]   list\n"
+
+
+def text(part: str) -> str:
+    return (FOLDER / f"{part}.lua").read_text("utf-8")
+
+
+def code(source: str) -> str:
+    """Give a script without its comments."""
+    return re.sub(r"--.*", "", source)
+
+
+def header(source: str) -> str:
+    """Give the comments at the top of a script."""
+    return "\n".join(takewhile(lambda line: line.startswith("--"), source.splitlines()))
+
+
+def section(source: str, name: str) -> str:
+    """Give what the header has under a name."""
+    found = re.search(rf"^-- {name}:? ?(.*(?:\n--   .*)*)", header(source), re.MULTILINE)
+    return found[1] if found else ""
+
+
+def error_codes(source: str) -> set[str]:
+    """List the codes that a source answers with."""
+    answers = re.findall(r"""error_reply\(\s*["']([A-Z]+) """, source)
+    assert len(answers) == code(source).count("error_reply("), source
+    return set(answers)
+
+
+def unpacked(part: str) -> set[str]:
+    """List what a part unpacks, but for what is bounded where it stands.
+
+    That is KEYS and ARGV of a fixed number, a slice with an end, and replies of fixed length.
+    """
+    source = code(text(part))
+    found = set()
+    for words in re.findall(r"\bunpack\(((?:[^()]|\([^()]*\))*)\)", source):
+        name, *bounds = re.split(r", (?![^(]*\))", words)
+        more = name in ("KEYS", "ARGV") and re.search(
+            r"(?m)^--   \d+\.\. ", section(text(part), name)
+        )
+        sliced = len(bounds) == 2 and (
+            re.fullmatch(rf"\d+|math\.min\(.*\)|{bounds[0]} \+ \d+|6 \* index", bounds[1])
+            or (bounds[1] == "last" and "local last = math.min(first + " in source)
+            or bounds[1] == "math.max(0, math.min(over, count))"
+        )
+        fixed = name in ("KEYS", "ARGV") and not more
+        if not (sliced or fixed or re.match(r"redis\.call\('(HSCAN|HMGET)'", name)):
+            found.add(f"{part} {words}")
+    return found
+
+
+def named(pattern: str) -> str:
+    """Give the key that a pattern stands for, of the feed and the id that are used here."""
+    return pattern.replace("[feed]", "cats").replace("[id]", "id").replace("\\0", "\0")
+
+
+def line(pub: ThoonkPub) -> Any:
+    queue = Queue(pub, "cats")
+    return queue._make_line(pub.waiting_room)
+
+
+def claim(pub: ThoonkPub) -> Claim:
+    made = Claim("id", "item", 0)
+    made.job = Job(pub, "cats")
+    return made
+
+
+class Holder:
+    """Whose claims are renewed."""
+
+    def __init__(self, pub: ThoonkPub) -> None:
+        self.job = Job(pub, "cats")
+        self.number = 1
+
+
+def look(pub: ThoonkPub) -> None:
+    holder: Any = Holder(pub)
+    unknown = _Unknown(holder, pub)
+    unknown.add(holder)
+    unknown.look(0.0, room=True)
+
+
+class LoaderTests(SynchronousTestCase):
+    """The loader refuses what is not put together as it should be."""
+
+    def put(self, **parts: str) -> Any:
+        """Make a reader of parts; ``__`` in a name stands for a slash."""
+        texts = {name.replace("__", "/"): part for name, part in parts.items()}
+
+        def read(part: str) -> str:
+            try:
+                return texts[part]
+            except KeyError:
+                raise FileNotFoundError(part) from None
+
+        return read
+
+    def refused(self, *words: str, **parts: str) -> None:
+        with self.assertRaises(ScriptError) as raised:
+            assemble("x/y", self.put(**parts))
+        for word in ("x/y", *words):
+            self.assertIn(word, str(raised.exception))
+
+    def test_includes(self) -> None:
+        """The text of an include stands in its line's place, its own includes too."""
+        read = self.put(
+            x__y="a\n--- include one\n--- include two\nb\n",
+            include__one="1\n--- include three\n",
+            include__two="2\n",
+            include__three="3\n",
+        )
+        self.assertEqual(assemble("x/y", read), "a\n1\n3\n2\nb\n")
+
+    def test_missing(self) -> None:
+        """An include that is not there is named, with the part that wants it."""
+        self.refused("one", "missing", x__y="--- include one\n")
+        self.refused(
+            "one", "two", "missing", x__y="--- include one\n", include__one="--- include two\n"
+        )
+
+    def test_circular(self) -> None:
+        """Includes that include each other are refused."""
+        self.refused("one", x__y="--- include one\n", include__one="--- include one\n")
+        self.refused(
+            "one",
+            x__y="--- include one\n",
+            include__one="--- include two\n",
+            include__two="--- include one\n",
+        )
+
+    def test_repeated(self) -> None:
+        """A function is in a script once."""
+        self.refused("one", x__y="--- include one\n--- include one\n", include__one="1\n")
+        self.refused(
+            "one",
+            "two",
+            x__y="--- include one\n--- include two\n",
+            include__one="1\n",
+            include__two="--- include one\n",
+        )
+
+    def make(self, source: str) -> Any:
+        """Load a script from a folder of its own."""
+        folder = Path(self.mktemp())
+        (folder / "scripts" / "x").mkdir(parents=True)
+        (folder / "scripts" / "x" / "y.lua").write_text(source, "utf-8")
+        self.patch(_scripts, "files", lambda package: folder)
+        return load("x/y")
+
+    def test_header_without_keys(self) -> None:
+        """A script must say what its KEYS are."""
+        for source in (
+            "return 1\n",
+            "-- Do it.\n-- ARGV\n--   1 id\nreturn 1\n",
+            "-- KEYS\nreturn 1\n",
+            "-- KEYS\n--\n--   1 feeds\nreturn 1\n",
+        ):
+            with self.assertRaises(ScriptError) as raised:
+                self.make(source)
+            self.assertIn("x/y", str(raised.exception))
+            self.assertIn("KEYS", str(raised.exception))
+
+    def test_keys(self) -> None:
+        """The header's KEYS are counted, ARGV are not."""
+        script = self.make(HEADER + "-- ARGV\n--   1 id\n--   2 item\n--   3 x\nreturn 1\n")
+        self.assertEqual((script.name, script.keys, script.more_keys), ("x/y", 2, False))
+        script = self.make(HEADER.replace("2 ", "2.. ") + "return 1\n")
+        self.assertEqual((script.keys, script.more_keys), (2, True))
+
+    def test_wrong_number_of_keys(self) -> None:
+        """A call that does not give the declared KEYS is refused, with both numbers."""
+        script = self.make(HEADER + "return 1\n")
+        self.assertEqual(script.prefix(("a", "b"), "c"), ("EVALSHA", script.sha, 2, "a", "b", "c"))
+        for keys in ((), ("a",), ("a", "b", "c")):
+            with self.assertRaises(ScriptError) as raised:
+                script.prefix(keys, "d")
+            self.assertIn("x/y takes 2 keys", str(raised.exception))
+            self.assertIn(f"not {len(keys)}", str(raised.exception))
+
+    def test_any_number_of_keys(self) -> None:
+        """The last of KEYS may stand for any number, or none."""
+        script = self.make(HEADER.replace("2 ", "2.. ") + "return 1\n")
+        for keys in (("a",), ("a", "b"), ("a", "b", "c", "d")):
+            self.assertEqual(script.prefix(keys)[2:], (len(keys), *keys))
+        with self.assertRaises(ScriptError):
+            script.prefix(())
+
+    def test_digest(self) -> None:
+        """The digest is that of the bytes that Redis gets."""
+        script = self.make(HEADER + "return 'ä'\n")
+        self.assertEqual(script.sha, hashlib.sha1(script.source.encode()).hexdigest())
+
+    def test_script_that_is_not_there(self) -> None:
+        """A name without a file is an error at import, not at the call."""
+        with self.assertRaises(FileNotFoundError):
+            load("feed/nothing")
+
+    def test_error(self) -> None:
+        """What the loader raises is under the root of all errors."""
+        self.assertTrue(issubclass(ScriptError, ThoonkError))
+
+
+class ShippedTests(SynchronousTestCase):
+    """Every script that is shipped is what STYLE asks of it."""
+
+    def test_all_load(self) -> None:
+        """Every script can be put together."""
+        self.assertIn("feed/publish", NAMES)
+        for name in NAMES:
+            script = load(name)
+            self.assertEqual(script.name, name)
+            self.assertNotIn("--- include", script.source)
+
+    def test_sections(self) -> None:
+        """The header has one sentence, and all its sections in order."""
+        for name in NAMES:
+            head = header(text(name))
+            self.assertRegex(head, r"\A-- [A-Z](.|\n-- )+\.\n--\n", name)
+            found = re.findall(r"^-- ([A-Z]\w+)(?::|$)", head, re.MULTILINE)
+            self.assertEqual(found, list(SECTIONS), name)
+            for each in SECTIONS:
+                self.assertTrue(section(head, each).strip(), (name, each))
+
+    def test_numbering(self) -> None:
+        """KEYS and ARGV are numbered without gaps; only the last may stand for more."""
+        for name in NAMES:
+            for each in ("KEYS", "ARGV"):
+                numbers = re.findall(r"^--   (\d+(?:\.\.)?) ", section(text(name), each), re.M)
+                plain = [number.removesuffix("..") for number in numbers]
+                self.assertEqual(plain, [str(n) for n in range(1, len(numbers) + 1)], name)
+                self.assertEqual(numbers[:-1], plain[:-1], name)
+
+    def test_length(self) -> None:
+        """A script has at most 60 lines of code."""
+        for part in (*NAMES, *(f"include/{name}" for name in INCLUDES)):
+            lines = [line for line in code(text(part)).splitlines() if line.strip()]
+            self.assertLessEqual(len(lines), 60, part)
+
+    def test_unpack(self) -> None:
+        """What a script unpacks is bounded: more than Lua's stack takes would fail the call."""
+        parts = (*NAMES, *(f"include/{name}" for name in INCLUDES))
+        self.assertEqual(set().union(*map(unpacked, parts)), set(WHOLE))
+        self.assertLessEqual(max(WHOLE.values()), STACK)
+
+    def test_includes_are_used(self) -> None:
+        """A declared include is called, and what is called is declared before."""
+        functions = "|".join(INCLUDES)
+        for name in NAMES:
+            declared = re.findall(r"^--- include (.*)$", text(name), re.MULTILINE)
+            source = code(load(name).source)
+            for include in declared:
+                calls = re.findall(rf"\b{include}\(", source)
+                self.assertGreater(len(calls), 1, f"{name} does not call {include}")
+            for call in re.finditer(rf"\b({functions})\(", source):
+                before = source[: call.start()]
+                defined = f"local function {call[1]}("
+                self.assertTrue(
+                    defined in before or before.endswith("local function "), (name, call[1])
+                )
+
+    def test_includes_are_one_function_each(self) -> None:
+        """A file in include/ defines the function of its name, and some script uses it."""
+        everything = "".join(map(text, NAMES))
+        for include in INCLUDES:
+            source = text(f"include/{include}")
+            self.assertEqual(re.findall(r"^local function (\w+)", source, re.M), [include])
+            self.assertTrue(source.startswith("-- "), include)
+            self.assertIn(f"--- include {include}\n", everything)
+
+    def test_error_codes(self) -> None:
+        """The header lists the codes that can be answered, those of includes too."""
+        for name in NAMES:
+            declared = set(re.findall(r"[A-Z]{3,}", section(text(name), "Errors")))
+            self.assertEqual(error_codes(load(name).source), declared, name)
+
+    def test_error_codes_have_exceptions(self) -> None:
+        """Every code has its exception, and every exception's code is answered somewhere."""
+        parts = (*NAMES, *(f"include/{name}" for name in INCLUDES))
+        answered = set().union(*(error_codes(text(part)) for part in parts))
+        self.assertEqual(answered, set(_SCRIPT_CODES))
+
+    def test_no_key_or_channel_inside(self) -> None:
+        """Names of keys and channels come from outside."""
+        names = re.compile(r"feeds$|feed\.|job\.|(new|del|conf)feed|:")
+        for part in (*NAMES, *(f"include/{name}" for name in INCLUDES)):
+            for _, literal in re.findall(r"""(["'])(.*?)\1""", code(text(part))):
+                self.assertIsNone(names.match(literal), (part, literal))
+
+    def test_keys_and_arguments_are_all_used(self) -> None:
+        """What is declared is read by the script."""
+        for name in NAMES:
+            source = code(text(name))
+            for each in ("KEYS", "ARGV"):
+                used = {int(number) for number in re.findall(rf"{each}\[(\d+)\]", source)}
+                for first, last in re.findall(
+                    rf"unpack\({each}(?:, (\d+))?(?:, (\d+))?\)", source
+                ):
+                    used |= set(range(int(first or 1), int(last or 99) + 1))
+                for begin, more in re.findall(
+                    rf"for first = (\d+), #{each}, .*\n.*unpack\({each}, first, first \+ (\d+)\)",
+                    source,
+                ):
+                    used |= set(range(int(begin), int(begin) + int(more) + 1))
+                # Whether it goes over what the last number stands for.
+                loops = (
+                    f"#{each}" in source
+                    or f"{each}[at]" in source
+                    or (each == "ARGV" and ("fields_from(" in source or "to_put(" in source))
+                )
+                numbers = re.findall(
+                    r"^--   (\d+)" + " " * loops, section(text(name), each), re.MULTILINE
+                )
+                self.assertLessEqual(set(map(int, numbers)), used, (name, each))
+
+
+class CallerTests(SynchronousTestCase):
+    """Who calls a script gives the keys and channels that its header says."""
+
+    def called(self, call: Any) -> tuple[str, list[str], list[str]]:
+        """Give the script's name, KEYS and ARGV of what a call sends."""
+        redis, transport = plug(Redis())
+        Deferred.fromCoroutine(self.make(call, ThoonkPub(redis)))
+        words = commands(transport.value())[-1]
+        self.assertEqual(words[0], b"EVALSHA")
+        (name,) = (name for name in NAMES if load(name).sha == words[1].decode())
+        rest = [word.decode() for word in words[3:]]
+        return name, rest[: int(words[2])], rest[int(words[2]) :]
+
+    async def make(self, call: Any, pub: ThoonkPub) -> None:
+        called = call(pub)
+        if called is not None:
+            await called
+
+    def check(self, name: str, call: Any) -> None:
+        script, keys, arguments = self.called(call)
+        self.assertEqual(script, name)
+        declared = re.findall(r"^--   (\d+) (\S+)", section(text(name), "KEYS"), re.MULTILINE)
+        for number, pattern in declared:
+            self.assertEqual(keys[int(number) - 1], named(pattern), name)
+        said = re.findall(r"^--   (\d+) (.*)", section(text(name), "ARGV"), re.MULTILINE)
+        for number, meaning in said:
+            argument = arguments[int(number) - 1]
+            if meaning.startswith("channel "):
+                channel = meaning.replace("[feed]", "cats").replace("\\0", "\0")
+                self.assertEqual(f"channel {argument}", channel, name)
+            if meaning.startswith("name of the feed"):
+                self.assertEqual(argument, "cats")
+            if meaning.startswith("instance"):
+                self.assertRegex(argument, r"\A[0-9a-f]{32}\Z")
+
+    CALLS: dict[str, Any] = {
+        "feed/get_range": lambda pub: Feed(pub, "cats").get_all(),
+        "feed/publish": lambda pub: Feed(pub, "cats").publish("item", "id"),
+        "feed/retract": lambda pub: Feed(pub, "cats").retract("id"),
+        "feed/trim": lambda pub: pub.redis._rests.after(
+            ["id", "MORE"], 1, load("feed/trim"), Feed(pub, "cats")._publish
+        ),
+        "history/compare": lambda pub: compare(pub.redis, ["cats"]),
+        "history/item": lambda pub: Feed(pub, "cats").get_item("id", with_revision=True),
+        "history/items": lambda pub: read_items(pub.redis, "cats", ["id"]),
+        "history/look": lambda pub: Feed(pub, "cats").revision(),
+        "history/snapshot": lambda pub: read_snapshot(pub.redis, "cats", 9, "mine", "0"),
+        "job/cancel": lambda pub: Job(pub, "cats").cancel("id"),
+        "job/drain": lambda pub: Job(pub, "cats")._drain_some("line", 1),
+        "job/due": lambda pub: Job(pub, "cats")._look_due(),
+        "job/edit": lambda pub: Job(pub, "cats").edit("id", "item"),
+        "job/expire_claims": lambda pub: JobPass(Job(pub, "cats"), "")._expire_claims(),
+        "job/fail": lambda pub: Job(pub, "cats").fail("id", ValueError()),
+        "job/finish": lambda pub: Job(pub, "cats").finish("id", "result", 1),
+        "job/forget": lambda pub: Job(pub, "cats")._forget(["id"]),
+        "job/get": lambda pub: Job(pub, "cats").get(),
+        "job/ids": lambda pub: Job(pub, "cats").get_ids(),
+        "job/item": lambda pub: Job(pub, "cats").get_item("id"),
+        "job/listen": lambda pub: _Calls(Job(pub, "cats")).listen(["id"], 1, 2, 3),
+        "job/owned": lambda pub: Job(pub, "cats")._claims.recover(),
+        "job/pass_on": lambda pub: _Calls(Job(pub, "cats")).pass_on({"id": b"result"}),
+        "job/progress": lambda pub: claim(pub).progress(1),
+        "job/put": lambda pub: Job(pub, "cats").put("item", id_="id"),
+        "job/put_later": lambda pub: Job(pub, "cats").put("item", id_="id", delay=1),
+        "job/release": lambda pub: Job(pub, "cats").release("id"),
+        "job/renew": lambda pub: Job(pub, "cats").renew("id"),
+        "job/result": lambda pub: Job(pub, "cats").get_result("id"),
+        "job/retract": lambda pub: Job(pub, "cats").retract("id"),
+        "job/retry": lambda pub: Job(pub, "cats").retry("id"),
+        "job/stall": lambda pub: Job(pub, "cats").stall("id"),
+        "job/stats": lambda pub: Job(pub, "cats").stats(),
+        "job/tidy": lambda pub: JobPass(Job(pub, "cats"), "")._tidy("feed.failures:cats"),
+        "job/trim_stalled": lambda pub: JobPass(Job(pub, "cats"), "")._trim_stalled(),
+        "queue/date_lost": lambda pub: Pass(Queue(pub, "cats"), "")._date_lost({"id"}),
+        "queue/date_transit": lambda pub: Pass(Queue(pub, "cats"), "")._date_transit(),
+        "queue/delivered": lambda pub: line(pub)._delivered.add([b"id"]),
+        "queue/get": lambda pub: Queue(pub, "cats").get(),
+        "queue/put": lambda pub: Queue(pub, "cats").put("item"),
+        "queue/put_back": lambda pub: line(pub)._put_back.add([b"id", b""]),
+        "queue/restore": lambda pub: Pass(Queue(pub, "cats"), "LPUSH")._restore(),
+        "queue/scan": lambda pub: Pass(Queue(pub, "cats"), "")._suspects(),
+        "registry/clear": lambda pub: pub._clear("cats", ["id"]),
+        "registry/create": lambda pub: pub.create_feed("cats", {"a": "b"}),
+        "registry/delete": lambda pub: pub.delete_feed("cats"),
+        "registry/get_config": lambda pub: pub.get_config("cats"),
+        "registry/open": lambda pub: pub.feed("cats", {"a": "b"}),
+        "registry/overview": lambda pub: read_overview(pub.redis, "cats"),
+        "registry/set_config": lambda pub: pub.set_config("cats", {"a": "b"}),
+        "sorted_feed/edit": lambda pub: SortedFeed(pub, "cats").edit("id", "item"),
+        "sorted_feed/get_range": lambda pub: SortedFeed(pub, "cats").get_all(),
+        "sorted_feed/move": lambda pub: SortedFeed(pub, "cats").move("7:", "id"),
+        "sorted_feed/publish": lambda pub: SortedFeed(pub, "cats").publish_before("7", "item"),
+        "sorted_feed/retract": lambda pub: SortedFeed(pub, "cats").retract("id"),
+        "worker/look": look,
+        "worker/renew": lambda pub: Renewal(pub, None)._call([(Holder(pub), "{}", [])]),
+    }
+
+    def test_callers(self) -> None:
+        """Each script is called with what it declares."""
+        self.assertEqual(sorted(self.CALLS), NAMES)
+        for name, call in self.CALLS.items():
+            self.check(name, call)
+
+    def test_delete_names_every_key(self) -> None:
+        """A feed is deleted with all the keys that any script of a feed declares."""
+        _, keys, _ = self.called(self.CALLS["registry/delete"])
+        for name in NAMES:
+            for pattern in re.findall(r"^--   \d+ (feed\.\S+)", section(text(name), "KEYS"), re.M):
+                if "[id]" not in pattern:  # those are found through feed.results
+                    self.assertIn(named(pattern), keys)
