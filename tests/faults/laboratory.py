@@ -31,8 +31,8 @@ from txthoonk import (
     Thoonk,
     ThoonkPubFactory,
     ThoonkSubFactory,
-    _patience,
 )
+from txthoonk.consumers import _patience
 
 reactor: Any = installed_reactor
 

@@ -17,9 +17,7 @@ from tests.support.examples import (
     example_tools,
     news_feed,
 )
-from txthoonk import (
-    Feed,
-)
+from txthoonk import Feed
 
 
 class ReadEntriesTests(SynchronousTestCase):

@@ -19,10 +19,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
 from tests.support import TIMEOUT, Recorder
-from txthoonk import (
-    ThoonkPubFactory,
-    ThoonkSubFactory,
-)
+from txthoonk import ThoonkPubFactory, ThoonkSubFactory
 from txthoonk.connections._url import parse_url
 
 ROOT = Path(__file__).resolve().parents[2]

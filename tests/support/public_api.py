@@ -1,6 +1,6 @@
 """Write down every public name with its signature and the first line of its docstring.
 
-python -m tests.support.public_api > tests/unit/public_api.json
+python -m tests.support.public_api > tests/support/public_api.json
 """
 
 from __future__ import annotations

@@ -11,8 +11,8 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 import txthoonk
+from tests.support import public_api
 from tests.support.public import modules, ours, public
-from tests.unit import public_api
 
 
 class PublicTests(SynchronousTestCase):
@@ -80,7 +80,7 @@ class PublicTests(SynchronousTestCase):
     def test_recorded(self) -> None:
         """Names, signatures and summaries are those of the record: a change is deliberate.
 
-        ``python -m tests.support.public_api > tests/unit/public_api.json`` writes it anew.
+        ``python -m tests.support.public_api > tests/support/public_api.json`` writes it anew.
         """
         recorded = json.loads(Path(public_api.__file__).with_suffix(".json").read_text("utf-8"))
         self.maxDiff = None

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from txthoonk.consumers._deadlines import MOST
 from txthoonk.protocol._encoding import TEXT
+from txthoonk.types._recoverer import SLICE, Pass
 from txthoonk.wire._scripts import load
 
 if TYPE_CHECKING:
     from txthoonk.job._keys import JobBase
-from txthoonk.types._recoverer import SLICE, Pass
 
 __all__ = ["JobPass"]
 

@@ -12,76 +12,68 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.wire import FOLDER, NAMES, commands, plug
-from txthoonk import (
-    _forgetting,
-    _line,
-    _maintenance,
-    _putting,
-    _repeated,
-    _results,
-    _schedule,
-    _scripts,
-    _timekeeper,
-    _together,
-)
 from txthoonk.client import ThoonkPub
+from txthoonk.consumers import _deadlines, _get_queue, _result_trimming, _result_waiters, _syncer
 from txthoonk.consumers._heartbeat import Renewal
 from txthoonk.errors import _SCRIPT_CODES, ThoonkError
 from txthoonk.history._reads import compare, read_items, read_snapshot
+from txthoonk.job import _inspection
 from txthoonk.job._recoverer import JobPass
 from txthoonk.job._results import _Calls
 from txthoonk.monitoring._inspector import read_overview
-from txthoonk.protocol import Redis
-from txthoonk.types import Claim, Feed, Job, Queue, SortedFeed, _job_state
+from txthoonk.protocol import Redis, _batching
+from txthoonk.types import Claim, Feed, Job, Queue, SortedFeed, _bulk, _recoverer
 from txthoonk.types._recoverer import Pass
+from txthoonk.wire import _scripts
 from txthoonk.wire._scripts import ScriptError, assemble, load
+from txthoonk.worker import _schedule
 from txthoonk.worker._schedule import _Unknown
 
 STACK = 5000  # words that unpack may give: Lua's stack takes some 8,000
 #: What is unpacked as a whole: how many words that are, by what limits a call.
 WHOLE = {
-    "job/drain some": _job_state.SLICE,
-    "job/drain gone": _job_state.SLICE,
-    "job/due due": _timekeeper.MOST,
+    "job/drain some": _inspection.SLICE,
+    "job/drain gone": _inspection.SLICE,
+    "job/due due": _deadlines.MOST,
     "job/finish KEYS, 16": _schedule.MOST,
     "job/finish ARGV, 10": 6 * _schedule.MOST,
     "job/finish done": _schedule.MOST,
     "include/end_jobs done": _schedule.MOST,
     "include/forgettable one.earlier": 2,
-    "job/forget KEYS, 4": _forgetting.MOST,
-    "job/forget ARGV, 2": _forgetting.MOST,
-    "job/forget ids": _forgetting.MOST,
-    "job/forget gone": _forgetting.MOST,
-    "job/forget keys": _forgetting.MOST,
-    "job/get taken.reply": 3 * _line.MOST,
-    "job/pass_on KEYS, 4": _results.MOST_IDS,
-    "job/put words": 2 * _putting.MOST_ITEMS,
-    "job/put dates": 2 * _putting.MOST_ITEMS,
-    "job/put new": _putting.MOST_ITEMS,
-    "job/trim_stalled oldest": _maintenance.SLICE,
-    "job/trim_stalled stale": _maintenance.SLICE,
-    "job/trim_stalled old": _maintenance.SLICE,
-    "queue/delivered ARGV": _repeated.MOST,
-    "queue/get held": 2 * _line.MOST,
-    "queue/put words": 2 * _putting.MOST_ITEMS,
-    "queue/put new": _putting.MOST_ITEMS,
+    "job/forget KEYS, 4": _result_trimming.MOST,
+    "job/forget ARGV, 2": _result_trimming.MOST,
+    "job/forget ids": _result_trimming.MOST,
+    "job/forget gone": _result_trimming.MOST,
+    "job/forget keys": _result_trimming.MOST,
+    "job/get taken.reply": 3 * _get_queue.MOST,
+    "job/pass_on KEYS, 4": _result_waiters.MOST_IDS,
+    "job/put words": 2 * _bulk.MOST_ITEMS,
+    "job/put dates": 2 * _bulk.MOST_ITEMS,
+    "job/put new": _bulk.MOST_ITEMS,
+    "job/trim_stalled oldest": _recoverer.SLICE,
+    "job/trim_stalled stale": _recoverer.SLICE,
+    "job/trim_stalled old": _recoverer.SLICE,
+    "queue/delivered ARGV": _syncer.MOST,
+    "queue/get held": 2 * _get_queue.MOST,
+    "queue/put words": 2 * _bulk.MOST_ITEMS,
+    "queue/put new": _bulk.MOST_ITEMS,
     "registry/clear KEYS, 3": 500,  # see first_results
     "include/finishing named": _schedule.MOST,
-    "include/front_of some": max(_line.MOST, _schedule.MOST),
-    "include/jobs_exist ids": _putting.MOST_ITEMS,
+    "include/front_of some": max(_get_queue.MOST, _schedule.MOST),
+    "include/jobs_exist ids": _bulk.MOST_ITEMS,
     "include/keep_history words": 14,
-    "include/keep_history state": 2 * (_together.MOST_CALLS + 1) + 12,
+    "include/keep_history state": 2 * (_batching.MOST_CALLS + 1) + 12,
     "include/keep_results keys": _schedule.MOST,
     "include/keep_results entries": 2 * _schedule.MOST,
     "include/keep_results old": 10 * _schedule.MOST,
-    "include/old_results ids": _forgetting.MOST + 200,
-    "include/old_results notes": _forgetting.MOST + 200,
+    "include/old_results ids": _result_trimming.MOST + 200,
+    "include/old_results notes": _result_trimming.MOST + 200,
     "include/open_feed values, 4": 2,
-    "include/to_claim found": max(_line.MOST, _schedule.MOST),
+    "include/to_claim found": max(_get_queue.MOST, _schedule.MOST),
     "include/waiting_since oldest": 1001,
-    "include/write_claims taken.scores": 2 * max(_line.MOST, _schedule.MOST),
-    "include/write_claims taken.ids": max(_line.MOST, _schedule.MOST),
-    "include/write_claims taken.entries": 2 * max(_line.MOST, _schedule.MOST),
+    "include/write_claims taken.scores": 2 * max(_get_queue.MOST, _schedule.MOST),
+    "include/write_claims taken.ids": max(_get_queue.MOST, _schedule.MOST),
+    "include/write_claims taken.entries": 2 * max(_get_queue.MOST, _schedule.MOST),
 }
 INCLUDES = sorted(path.stem for path in (FOLDER / "include").glob("*.lua"))
 SECTIONS = ("KEYS", "ARGV", "Reply", "Errors", "Events", "Cost")
