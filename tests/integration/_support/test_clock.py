@@ -19,7 +19,7 @@ from tests.support import RedisTestCase, server_url
 
 reactor: Any = installed_reactor
 ROOT = Path(__file__).parents[3]
-PROGRAM = ROOT / "tests" / "stepping_clock.py"
+PROGRAM = ROOT / "tests" / "support" / "stepping_clock.py"
 
 
 class Program(ProcessProtocol):
