@@ -156,7 +156,7 @@ class TodoTests(ExampleTestCase):
     async def test_two_terminals(self) -> None:
         """What is typed in one terminal shows in both."""
         (command,) = commands("todo.py")
-        command = command.replace("/tmp/todo", str(self.folder()))
+        command = command.replace("./todo", str(self.folder()))
         one = self.run_example(command)
         await self.shown(one)
         two = self.run_example(command)
@@ -185,7 +185,7 @@ class TodoTests(ExampleTestCase):
     async def test_first_terminal_ends(self) -> None:
         """When the terminal ends that runs Redis, another one takes that over."""
         (command,) = commands("todo.py")
-        command = command.replace("/tmp/todo", str(self.folder()))
+        command = command.replace("./todo", str(self.folder()))
         one = self.run_example(command)
         await self.shown(one)
         two = self.run_example(command)
