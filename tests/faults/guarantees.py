@@ -165,10 +165,10 @@ _GUARANTEES: dict[str, Guarantee] = {
     "Job.maintenance": repeatable(),
     "Maintenance (one pass)": repeatable(),
     "Queue.maintenance": repeatable(),
-    "delete_feed (with results)": ending(r"feed\.(results|jobfinished):"),
-    "Job.finish (an old result goes)": ending(r"feed\.(results|jobfinished):"),
-    "Job.get_result (waits)": ending(r"feed\.(results|jobfinished):"),
-    "Job.wait": ending(r"feed\.(results|jobfinished):"),
+    "delete_feed (with results)": ending(r"feed\.(results|jobfinished|listeners):"),
+    "Job.finish (an old result goes)": ending(r"feed\.(results|jobfinished|listeners):"),
+    "Job.get_result (waits)": ending(r"feed\.(results|jobfinished|listeners):"),
+    "Job.wait": ending(r"feed\.(results|jobfinished|listeners):"),
     "Worker (one job)": worked,
 }
 
