@@ -33,6 +33,7 @@ from txthoonk import (
     ThoonkSubFactory,
 )
 from txthoonk.consumers import _patience
+from txthoonk.protocol._opening import greeting
 
 reactor: Any = installed_reactor
 
@@ -152,7 +153,8 @@ class LaboratoryCase(RedisTestCase):
         # Else what is sent in one turn might come in several.
         thing.redis.transport.setTcpNoDelay(True)
         link = await self.proxy.link_of(thing.redis.transport)
-        if thing.redis._greeting():
+        redis = thing.redis
+        if greeting(redis.username, redis.password, redis.db):
             await thing.redis.send("PING")
         if not self.loading:
             thing.redis._loaded |= _loaded
