@@ -33,6 +33,7 @@ from txthoonk import (
     ThoonkSubFactory,
 )
 from txthoonk.consumers import _patience
+from txthoonk.protocol._opening import greeting
 
 reactor: Any = installed_reactor
 
@@ -152,7 +153,8 @@ class LaboratoryCase(RedisTestCase):
         # Else what is sent in one turn might come in several.
         thing.redis.transport.setTcpNoDelay(True)
         link = await self.proxy.link_of(thing.redis.transport)
-        if thing.redis._greeting():
+        redis = thing.redis
+        if greeting(redis.username, redis.password, redis.db):
             await thing.redis.send("PING")
         if not self.loading:
             thing.redis._loaded |= _loaded
@@ -173,8 +175,8 @@ class LaboratoryCase(RedisTestCase):
     async def links_of(self, thoonk: Any) -> dict[str, Link]:
         """Give the two connections of a service that are up."""
         await thoonk.whenConnected()
-        publisher = await thoonk._publisher.when_connected()
-        subscriber = await thoonk._subscriber.when_connected()
+        publisher = await thoonk._connections.publisher.when_connected()
+        subscriber = await thoonk._connections.subscriber.when_connected()
         publisher.transport.setTcpNoDelay(True)
         if not self.loading:
             publisher._loaded |= _loaded
@@ -330,7 +332,7 @@ class LaboratoryCase(RedisTestCase):
         await self.call(verb, victim, known, lambda role, link: None)
         publisher = victim.thing.redis
         if kind == "thoonk":
-            publisher = await victim.thing._publisher.when_connected()
+            publisher = await victim.thing._connections.publisher.when_connected()
         _loaded.update(publisher._loaded)
         await self.end(victim)
 

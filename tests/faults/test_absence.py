@@ -108,7 +108,7 @@ class AbsenceCase(CuttingCase):
         self.proxy.refusing = True
         for link in list(self.proxy.links):
             link.abort()
-        while any(victim.thing._up.values()):
+        while any(victim.thing._connections.up.values()):
             await self.raw.send("PING")
         called = self.called = Call(verb.call(victim.thing, known))
         self.verb, self.triggered, self.rescued = verb, False, ""

@@ -55,7 +55,12 @@ class PasswordTests(ServerFaultTestCase):
             get = queue.get()
             await self.blocked(1)
             await self.faulty.ask("ACL", "DELUSER", user["username"])
-            await until(lambda: thoonk._publisher.failures and thoonk._subscriber.failures)
+            await until(
+                lambda: (
+                    thoonk._connections.publisher.failures
+                    and thoonk._connections.subscriber.failures
+                )
+            )
             await self.fails(queue.put("lost"), NotSent, "invalid username-password pair")
             async with self.faulty.user("allkeys", "allcommands", "allchannels"):
                 await thoonk.whenConnected()
@@ -94,11 +99,11 @@ class CrowdTests(ServerFaultTestCase):
         async with self.faulty.crowded():
             thoonk = self.make()
             connecting = thoonk.connect(5.0)
-            await until(lambda: thoonk._publisher.failures > 0)
+            await until(lambda: thoonk._connections.publisher.failures > 0)
             await self.pass_time(5.0)
             await self.fails(connecting, ConnectionLost, "max number of clients")
             waiting = self.make().connect()
-            await until(lambda: thoonk._publisher.failures > 0)
+            await until(lambda: thoonk._connections.publisher.failures > 0)
             self.assertFalse(waiting.called)
         self.assertTrue((await waiting).running)
 

@@ -90,7 +90,12 @@ class StrangerTests(CellTestCase):
         for redis in (run.thing.redis, run.thing._sub.redis):
             number = await redis.send("CLIENT", "ID")
             await self.faulty.ask("CLIENT", "KILL", "ID", number)
-        await until(lambda: run.thing._publisher.failures and run.thing._subscriber.failures)
+        await until(
+            lambda: (
+                run.thing._connections.publisher.failures
+                and run.thing._connections.subscriber.failures
+            )
+        )
 
     async def wait_in_vain(self, run: Run) -> None:
         """Let the time pass that calls wait for a connection."""

@@ -246,5 +246,5 @@ class FloodTests(HostileTestCase):
             told = [self.raw.publish("conffeed", f"{FEED}\0x") for _ in range(5000)]
             await gatherResults(told)
             await self.settled()
-        held = len(follower._held) + len(follower._going)
+        held = len(follower.held) + len(follower._going)
         self.assertLess(subscription.backlog + held, 11_000)

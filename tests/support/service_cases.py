@@ -164,7 +164,7 @@ class ServiceTestCase(SynchronousTestCase):
         self.assertEqual(len(self.endpoint.attempts), attempts)
         self.assertEqual((self.thoonk.state, self.thoonk.running), ("stopped", 0))
         self.assertEqual(self.thoonk.waiting_room._open, [])
-        self.assertEqual(self.thoonk._subscriptions, {})
+        self.assertEqual(self.thoonk._subscribing.made, {})
 
     def stop(self) -> None:
         stopped = self.thoonk.stopService()

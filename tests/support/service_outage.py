@@ -25,7 +25,9 @@ class OutageTestCase(LeakTestCase):
 
     async def kill(self) -> None:
         await self.redis_server.kill()
-        await until(lambda: self.thoonk._up == {"publisher": False, "subscriber": False})
+        await until(
+            lambda: self.thoonk._connections.up == {"publisher": False, "subscriber": False}
+        )
 
     async def restart(self) -> None:
         await self.redis_server.start()

@@ -11,8 +11,9 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
 from txthoonk.errors import ConnectionLost, InvalidResponse, shown
-from txthoonk.protocol._client import RedisProtocol, Waiting
+from txthoonk.protocol._client import RedisProtocol
 from txthoonk.protocol._transient import serves
+from txthoonk.protocol._waiting import Waiting
 
 __all__ = [
     "HEALTH",

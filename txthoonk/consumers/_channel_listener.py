@@ -14,7 +14,7 @@ from txthoonk.wire._keys import CONFFEED, NEWFEED
 
 if TYPE_CHECKING:
     from txthoonk.consumers._pool import WaitingRoom
-    from txthoonk.consumers._result_waiters import ResultSub
+    from txthoonk.consumers._result_sub import ResultSub
 
 __all__ = ["Listening"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.application.service import Service
@@ -13,7 +14,7 @@ from txthoonk.wire._feed_config import Config
 if TYPE_CHECKING:
     from txthoonk.consumers._pool import WaitingRoom
 
-__all__ = ["HeldClaim", "JobKeys", "Publisher"]
+__all__ = ["HeldClaim", "JobKeys", "Publisher", "ResultCalls"]
 
 
 class Publisher(Protocol):
@@ -69,3 +70,21 @@ class JobKeys(Protocol):
     feed_claims: str
     feed_workers: str
     feed_config: str
+
+
+class ResultCalls(Protocol):
+    """The scripts for those who wait for results, see their headers; times are in seconds."""
+
+    def look(self, id_: str, noted: bytes, wanted: float) -> Deferred[list[bytes]]:
+        """Call ``job/result``."""
+
+    def listen(
+        self, ids: Iterable[str], lease: float, most: int, wanted: float
+    ) -> Deferred[tuple[int, list[str]]]:
+        """Call ``job/listen``; fires the parts of its reply."""
+
+    def leave(self) -> Deferred[Any]:
+        """Take back that the results of all jobs are listened to."""
+
+    def pass_on(self, results: Mapping[str, bytes | None]) -> Deferred[list[str]]:
+        """Call ``job/pass_on``."""

@@ -37,8 +37,9 @@ from txthoonk.consumers._claims import Claims
 from txthoonk.consumers._deadlines import Timekeeper
 from txthoonk.consumers._get_queue import Line
 from txthoonk.consumers._patience import Health
+from txthoonk.consumers._result_sub import ResultSub
 from txthoonk.consumers._result_trimming import Forgetting
-from txthoonk.consumers._result_waiters import Results, ResultSub
+from txthoonk.consumers._result_waiters import Results
 from txthoonk.consumers._syncer import Repeated
 from txthoonk.errors import (
     AuthenticationError,

@@ -21,17 +21,17 @@ subscriber is gone, is told to nobody; that there is no result is then told, too
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
-from txthoonk._support._deferreds import deferring
-from txthoonk.channels._dispatcher import Handler
-from txthoonk.channels._subscriber import ChannelSubscriber
+from txthoonk.consumers._interfaces import ResultCalls
+from txthoonk.consumers._passing_on import MOST_HEARD, MOST_IDS, PassingOn
 from txthoonk.consumers._patience import Retry
+from txthoonk.consumers._result_sub import ResultSub
 from txthoonk.errors import (
     ConnectionLost,
     Empty,
@@ -41,14 +41,13 @@ from txthoonk.errors import (
     ThoonkError,
     shown,
 )
-from txthoonk.protocol import RedisSubscriber
 from txthoonk.protocol._transient import passes
 from txthoonk.wire._keys import ended_channel, feed_channel, job_finish_channel
 
 if TYPE_CHECKING:
     from txthoonk.consumers._pool import WaitingRoom
 
-__all__ = ["ResultSub", "Results"]
+__all__ = ["Results"]
 
 # Seconds that one attempt to listen may take in a patient room, and from one to the next
 # at the most: together less than a note stands.
@@ -62,36 +61,9 @@ LEASE_RENEWAL = 10.0  # seconds from one time to the next that both are said aga
 # Seconds that one goes on to listen: until it counts no more, and all others have asked again.
 LINGER = LEASE + LEASE_RENEWAL + 5
 FULL = 2  # answers job/listen if as many listen to all as may
-MOST_IDS = 500  # in one call
-MOST_HEARD = 5000  # results that are held until it is known whether others want them
 
 _GONE = [b"gone"]
 _UNFINISHED = (b"active", b"stalled")
-
-
-class ResultSub(ChannelSubscriber):
-    """The subscriber of those who wait; it tells when its connection is lost."""
-
-    def __init__(
-        self, redis: RedisSubscriber, lost: Callable[[ResultSub, ConnectionLost], object]
-    ) -> None:
-        super().__init__(redis)
-        self._lost = lost
-
-    @deferring
-    def listen(self, channel: str, handler: Handler, feed: str | None = None) -> Deferred[int]:
-        """Call a handler for the messages of a channel, or for those of one feed on it.
-
-        :return: as :meth:`register_handler`.
-        """
-        return self._dispatcher.add(channel, handler, feed)
-
-    def connectionLost(self, reason: Failure) -> None:
-        """Be told that the connection is gone."""
-        super().connectionLost(reason)
-        self._lost(
-            self, ConnectionLost(f"the connection to Redis was lost: {reason.getErrorMessage()}")
-        )
 
 
 class _Wait(Deferred[Any]):
@@ -114,31 +86,13 @@ class _Wait(Deferred[Any]):
     timer: IDelayedCall | None = None
 
 
-class Calls(Protocol):
-    """The scripts that are called, see their headers; times are in seconds."""
-
-    def look(self, id_: str, noted: bytes, wanted: float) -> Deferred[list[bytes]]:
-        """Call ``job/result``."""
-
-    def listen(
-        self, ids: Iterable[str], lease: float, most: int, wanted: float
-    ) -> Deferred[tuple[int, list[str]]]:
-        """Call ``job/listen``; fires the parts of its reply."""
-
-    def leave(self) -> Deferred[Any]:
-        """Take back that the results of all jobs are listened to."""
-
-    def pass_on(self, results: Mapping[str, bytes | None]) -> Deferred[list[str]]:
-        """Call ``job/pass_on``."""
-
-
 class Results:
     """Everybody on one publisher who waits for the result of a job of one feed.
 
     :param name: the feed's name.
     """
 
-    def __init__(self, room: WaitingRoom, name: str, calls: Calls) -> None:
+    def __init__(self, room: WaitingRoom, name: str, calls: ResultCalls) -> None:
         self._room = room
         self._name = name
         self._calls = calls
@@ -153,8 +107,7 @@ class Results:
         # Until when there may be others who hear of their own jobs only.
         self._full_until = 0.0
         self._timer: IDelayedCall | None = None
-        self._heard: dict[str, bytes] = {}
-        self._passing_on = False
+        self._others = PassingOn(calls.pass_on)
         self._asking = False
 
     # -- who waits ------------------------------------------------------------
@@ -428,7 +381,7 @@ class Results:
         self._stop_timer()
         handlers, self._handlers = self._handlers, []
         self._all = False
-        self._heard.clear()
+        self._others.heard.clear()
         for wait in itertools.chain.from_iterable(self._waits.values()):
             if wait.handler is not None:
                 handlers.append(wait.handler)
@@ -534,28 +487,13 @@ class Results:
     def _hear(self, id_: str, result: str) -> None:
         """Take the result of a job that others may wait for, who do not hear of it."""
         self.finished(id_, result)
-        now = self._room.reactor.seconds()
+        now, others = self._room.reactor.seconds(), self._others
         if not self._waits and self._attempt is None and now >= self._left + LINGER:
             self._stop_listening()
-        elif now < self._full_until and self._room.up and len(self._heard) < MOST_HEARD:
-            self._heard[id_] = result.encode("utf-8", "surrogateescape")
-            if not self._passing_on:
-                self._passing_on = True
-                passing = Deferred.fromCoroutine(self._pass_on())
-                passing.addErrback(lambda reason: reason.trap(ThoonkError))
-
-    async def _pass_on(self) -> None:
-        """Tell others what they want of what was heard."""
-        try:
-            while self._heard:
-                some = dict(itertools.islice(self._heard.items(), MOST_IDS))
-                for id_ in some:
-                    del self._heard[id_]
-                wanted = await self._calls.pass_on(dict.fromkeys(some))
-                if wanted:
-                    await self._calls.pass_on({id_: some[id_] for id_ in wanted if id_ in some})
-        finally:
-            self._passing_on = False
+        elif now < self._full_until and self._room.up and len(others.heard) < MOST_HEARD:
+            others.heard[id_] = result.encode("utf-8", "surrogateescape")
+            if not others.busy:
+                others.begin()
 
     def listen_again(self, reason: Failure) -> None:
         """Look again, because the subscriber was lost with what it would have told.

@@ -102,11 +102,11 @@ class JobMeasures:
 
 
 def _backlogs(thoonk: Thoonk) -> list[int]:
-    return [subscription.backlog for subscription in thoonk._subscriptions]
+    return [subscription.backlog for subscription in thoonk._subscribing.made]
 
 
 def _full(thoonk: Thoonk) -> int:
-    return sum(one.backlog >= one._limit for one in thoonk._subscriptions)
+    return sum(one.backlog >= one._limit for one in thoonk._subscribing.made)
 
 
 def _waiting_gets(thoonk: Thoonk) -> int:
@@ -120,7 +120,7 @@ _LOOKED_UP: dict[str, tuple[str, Callable[[Thoonk], float]]] = {
     ),
     "subscriptions": (
         "Subscriptions that there are.",
-        lambda thoonk: len(thoonk._subscriptions),
+        lambda thoonk: len(thoonk._subscribing.made),
     ),
     "subscriptions_full": (
         "Subscriptions with as many events waiting as may wait: they fall behind.",

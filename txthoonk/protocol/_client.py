@@ -14,9 +14,8 @@ from threading import get_ident
 from typing import TYPE_CHECKING, Any, cast
 
 import hiredis
-from twisted.internet.address import UNIXAddress
-from twisted.internet.defer import Deferred, fail, gatherResults, succeed
-from twisted.internet.interfaces import ITCPTransport, ITransport, IWriteDescriptor
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.interfaces import IWriteDescriptor
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -28,48 +27,37 @@ from txthoonk.errors import (
     InvalidCommand,
     InvalidData,
     InvalidResponse,
-    InvalidType,
     NoScript,
     from_reply,
     shown,
 )
 from txthoonk.protocol._batching import MOST_BYTES, Rests, Together, only
-from txthoonk.protocol._encoding import RAW, TEXT, Encoding, encode, pack
+from txthoonk.protocol._encoding import RAW, TEXT, Encoding, pack
 from txthoonk.protocol._limits import LEAST, Limits, is_too_big
+from txthoonk.protocol._opening import (
+    NEVER_CONNECTED,
+    Closing,
+    check_credentials,
+    greeting,
+    present,
+    unbuffer,
+)
+from txthoonk.protocol._sizes import Sizes
 from txthoonk.protocol._transient import FULL, needs_another_server
+from txthoonk.protocol._waiting import Waiting
 from txthoonk.wire._scripts import Script
 
 if TYPE_CHECKING:
     from txthoonk.protocol._server_info import Server
 
-__all__ = ["RedisProtocol", "Waiting"]
+__all__ = ["RedisProtocol"]
 
 MOST_UNSENT = 25  # calls
 
 _NOT_YET = object()
 _UNUSUAL = (Exception, hiredis.PushNotification)
-_NEVER_CONNECTED = "not connected to Redis yet"
 # The reply would be QUEUED, and would be taken for an id or an item.
 _IN_TRANSACTION = "feeds cannot be used between MULTI and EXEC on their own connection"
-
-
-class Waiting(Deferred[Any]):
-    """A Deferred in the reply queue, and what its reply needs.
-
-    :cvar encoding: how to decode the reply; None: as the connection does.
-    :cvar script: the script that the request calls, if it calls one.
-    :cvar command: that request, in case it must be sent again.
-    :cvar confirmations: how many a SUBSCRIBE or the like still waits for.
-    :cvar calls: how many calls wait for it.
-    :cvar size: bytes of its longest word, and how many words, if it is a big one.
-    """
-
-    encoding: Encoding | None = None
-    script: Script | None = None
-    command: tuple[Any, ...] = ()
-    confirmations: int = 0
-    calls: int = 1
-    size: tuple[int, int] | None = None
 
 
 class RedisProtocol(Protocol):
@@ -106,10 +94,7 @@ class RedisProtocol(Protocol):
         errors: str = "strict",
         username: str | None = None,
     ) -> None:
-        for name, value in (("password", password), ("username", username)):
-            if value is not None and not isinstance(value, (str, bytes)):
-                # What it is must not be shown: it may hold the secret.
-                raise InvalidType(f"the {name} must be a str, not {type(value).__name__}")
+        check_credentials(password=password, username=username)
         self.db = db if db is not None else 0
         self.password = password
         self.username = username
@@ -122,7 +107,7 @@ class RedisProtocol(Protocol):
         )
         self._current = RAW
         self.set_encoding(charset, errors)
-        self._lost: ConnectionLost | None = ConnectionLost(_NEVER_CONNECTED)
+        self._lost: ConnectionLost | None = ConnectionLost(NEVER_CONNECTED)
         self._last_words: BaseException | None = None
         self._open = False
         self._write: Callable[[bytes], object]
@@ -132,11 +117,16 @@ class RedisProtocol(Protocol):
         self.heard = 0
         self._unsent = 0
         self._pushes = False
-        self._closing: list[Deferred[None]] = []
+        self._closing = Closing()
         #: What the server takes; those who connect again keep it.
         self.limits = Limits()
-        self._asked_limits = False
-        self._held: list[bytes] | None = None
+        self._sizes = Sizes(
+            self._pending,
+            self.request,
+            self._write_to,
+            limits=lambda: self.limits,
+            usable=lambda: self._lost is None,
+        )
 
     @property
     def usable(self) -> bool:
@@ -207,7 +197,9 @@ class RedisProtocol(Protocol):
     def _transmit(self, waiting: Waiting, packed: bytes, command: tuple[Any, ...]) -> None:
         if self._together is not None:
             self._send_together()
-        if len(packed) > LEAST and self._refuses(waiting, command):
+        if len(packed) > LEAST and self._sizes.refuses(
+            waiting, command, waiting.encoding or self._own, ask=not self._transaction
+        ):
             return
         alone = not self._pending
         self._pending.append(waiting)
@@ -364,51 +356,6 @@ class RedisProtocol(Protocol):
         command = ("EVAL", script.source, *waiting.command[2:])
         self._transmit(waiting, pack(command, waiting.encoding or self._own), command)
 
-    # -- big commands -----------------------------------------------------
-
-    def _refuses(self, waiting: Waiting, command: tuple[Any, ...]) -> bool:
-        """Fail a command for which the server would hang up; ask first what it takes.
-
-        While the answer is under way, all is held, so that the order stays.
-        """
-        encoding = waiting.encoding or self._own
-        word = max([len(encode(word, encoding)) for word in command])
-        if word <= LEAST and len(command) <= LEAST:
-            return False
-        waiting.size = (word, len(command))
-        if not self._asked_limits and not self._transaction:
-            self._asked_limits = True
-            asked = [self.request(question, RAW) for question in Limits.QUESTIONS]
-            gatherResults([one.addErrback(lambda why: why.value) for one in asked]).addCallback(
-                self._limits_told
-            )
-            self._held = []
-            self._write = self._held.append
-        refusal = None if self._held is not None else self.limits.refusal(*waiting.size)
-        if refusal is not None:
-            waiting.errback(refusal)
-        return refusal is not None
-
-    def _limits_told(self, answers: list[Any]) -> None:
-        """Send what was held, without what the server would hang up for."""
-        held, self._held = self._held, None
-        if self._lost is not None or held is None:
-            return
-        self.limits.learn(answers)
-        refused = []
-        waiting = list(self._pending)
-        self._pending.clear()  # what is held are the writes of all that waits
-        write = self._write = _present(self.transport).write
-        for one, packed in zip(waiting, held, strict=True):
-            refusal = one.size and self.limits.refusal(*one.size)
-            if refusal:
-                refused.append((one, refusal))
-            else:
-                self._pending.append(one)
-                write(packed)
-        for one, refusal in refused:
-            one.errback(refusal)
-
     # -- replies ----------------------------------------------------------
 
     def dataReceived(self, data: bytes) -> None:
@@ -501,17 +448,12 @@ class RedisProtocol(Protocol):
         self._thread = get_ident()
         self._open = True
         self._lost = None
-        self._write = _present(self.transport).write
+        self._write = present(self.transport).write
         # What wraps another transport (TLS) provides it, too, and does not know of its end.
         self._pushes = IWriteDescriptor.implementedBy(type(self.transport))
-        transport = self.transport
-        # A Unix socket says that it is TCP, too, and with Twisted 24.7 it fails.
-        if ITCPTransport.providedBy(transport) and not isinstance(
-            transport.getPeer(), UNIXAddress
-        ):
-            # What is written at once shall be sent at once.
-            transport.setTcpNoDelay(True)
-        replies = [self.request(command) for command in self._greeting()]
+        unbuffer(self.transport)
+        commands = greeting(self.username, self.password, self.db)
+        replies = [self.request(command) for command in commands]
         if replies:
             held: list[bytes] = []
             self._write = held.append
@@ -519,20 +461,15 @@ class RedisProtocol(Protocol):
                 reply.addErrback(self._refused)
             replies[-1].addCallback(self._release, held)
 
-    def _greeting(self) -> list[tuple[Any, ...]]:
-        greeting: list[tuple[Any, ...]] = []
-        if self.username:
-            greeting.append(("AUTH", self.username, self.password or ""))
-        elif self.password:
-            greeting.append(("AUTH", self.password))
-        if self.db:
-            greeting.append(("SELECT", self.db))
-        return greeting
+    def _write_to(self, write: Callable[[bytes], object] | None) -> Callable[[bytes], object]:
+        """Have all that is sent go to a function; None: to the transport.  Gives it back."""
+        self._write = write or present(self.transport).write
+        return self._write
 
     def _release(self, _: object, held: list[bytes]) -> None:
         if self._lost is None:
-            write = _present(self.transport).write
-            if self._held is None:
+            write = present(self.transport).write
+            if not self._sizes.holds:
                 self._write = write
             if held:
                 write(b"".join(held))
@@ -544,7 +481,7 @@ class RedisProtocol(Protocol):
         """Give the connection up because of *error*."""
         self._last_words = self._last_words or error
         self._fail_all(error)
-        _present(self.transport).loseConnection()
+        present(self.transport).loseConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Fail every Deferred that waits, and all later ones."""
@@ -555,9 +492,7 @@ class RedisProtocol(Protocol):
         if unanswered:
             message += f" ({unanswered} unanswered: each may or may not have been done)"
         self._fail_all(ConnectionLost(message))
-        closing, self._closing = self._closing, []
-        for waiting in closing:
-            waiting.callback(None)
+        self._closing.closed()
 
     def _fail_all(self, error: BaseException) -> None:
         self._lost = error if isinstance(error, ConnectionLost) else ConnectionLost(str(error))
@@ -576,7 +511,7 @@ class RedisProtocol(Protocol):
         """
         if self._open:
             self._last_words = error or self._last_words
-            _present(self.transport).abortConnection()
+            present(self.transport).abortConnection()
 
     def close(self) -> Deferred[None]:
         """Close the connection; calls that wait for a reply fail.
@@ -588,22 +523,6 @@ class RedisProtocol(Protocol):
             raise wrong_thread()
         if not self._open:
             return succeed(None)
-        transport = _present(self.transport)
-
-        def drop(closed: Deferred[None]) -> None:
-            # The transport may end at once, and fire it, or later.
-            transport.abortConnection()
-            if closed in self._closing:
-                self._closing.remove(closed)
-
+        transport = present(self.transport)
         self._turn_ended()
-        closed: Deferred[None] = Deferred(drop)
-        self._closing.append(closed)
-        transport.loseConnection()
-        return closed
-
-
-def _present(transport: ITransport | None) -> ITCPTransport:
-    if transport is None:
-        raise ConnectionLost(_NEVER_CONNECTED)
-    return cast(ITCPTransport, transport)
+        return self._closing.close(transport)

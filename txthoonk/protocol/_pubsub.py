@@ -9,7 +9,8 @@ from twisted.python.failure import Failure
 
 from txthoonk._support._rate_limit import LogLimit
 from txthoonk.errors import ConnectionLost, InvalidData, InvalidResponse, shown
-from txthoonk.protocol._client import _NOT_YET, RedisProtocol, Waiting
+from txthoonk.protocol._client import _NOT_YET, RedisProtocol
+from txthoonk.protocol._waiting import Waiting
 
 __all__ = ["RedisSubscriber"]
 

@@ -7,7 +7,6 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-import attr
 from twisted.internet.defer import (
     CancelledError,
     Deferred,
@@ -15,11 +14,8 @@ from twisted.internet.defer import (
     fail,
     maybeDeferred,
 )
-from twisted.internet.interfaces import IProtocolFactory, IStreamClientEndpoint
-from twisted.internet.task import deferLater
+from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.logger import Logger
-from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from txthoonk._support._clock import keep_steady
 from txthoonk._support._deferreds import also, deferring
@@ -31,23 +27,23 @@ from txthoonk.client._registry import Publishing
 from txthoonk.client._subscriber import ThoonkSub
 from txthoonk.connections._keepalive import HEALTH, PONG_TIMEOUT, REPLY_TIMEOUT, text_of
 from txthoonk.connections._offline_queue import SteadyRedis
-from txthoonk.connections._reconnecting import Connection, back_off
 from txthoonk.connections._servers import Servers
-from txthoonk.connections._url import Target, parse_url
+from txthoonk.connections._url import parse_url
 from txthoonk.consumers._pool import WaitingRoom
 from txthoonk.embedded._server import RedisServer
 from txthoonk.errors import (
-    ClusterNotSupported,
     ConnectionLost,
     InvalidInput,
     NotSent,
-    ResponseError,
     ThoonkError,
     WrongServer,
     shown,
 )
-from txthoonk.protocol import Redis, RedisSubscriber
-from txthoonk.protocol._transient import passes
+from txthoonk.protocol import RedisSubscriber
+from txthoonk.service._connections import Connections
+from txthoonk.service._embedded import EmbeddedEndpoint
+from txthoonk.service._reader import ServiceReader
+from txthoonk.service._subscribing import Subscribing
 from txthoonk.subscriptions import LIMIT, EventHandler, Subscription
 from txthoonk.subscriptions._mirror import Mirror, follow
 from txthoonk.types._base import BaseFeed
@@ -56,35 +52,11 @@ from txthoonk.wire._checks import check_seconds
 __all__ = ["StateChanged", "Thoonk"]
 
 CHECK_INTERVAL = 25.0  # seconds between two comparisons of all positions with the server
-STOPPED_AT_ONCE = 100  # subscriptions in one turn of the reactor
 DRAIN_TIMEOUT = 5.0  # seconds that stopping gives the calls under way
 
 #: Gets the new state (``connecting``, ``connected``, ``disconnected``, ``stopping`` or
 #: ``stopped``), and the reason, if there is one.
 StateChanged = Callable[[str, "BaseException | None"], object]
-
-
-@implementer(IStreamClientEndpoint)
-class _Embedded:
-    """Connects to a private server, which is started if it does not run."""
-
-    def __init__(self, server: RedisServer, target: Target, reactor: Any) -> None:
-        self._server = server
-        self._target = target
-        self._reactor = reactor
-
-    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:
-        return Deferred.fromCoroutine(self._connect(protocolFactory))
-
-    async def _connect(self, factory: IProtocolFactory) -> Any:
-        await self._server.start()
-        target = attr.evolve(parse_url(self._server.url), db=self._target.db)
-        return await target.endpoint(self._reactor).connect(factory)
-
-
-def _is_final(error: Exception) -> bool:
-    """Tell whether Redis has said that it will not let us in."""
-    return isinstance(error, (ResponseError, ClusterNotSupported)) and not passes(error)
 
 
 def _check_options(wait: float, limit: int, health: float, reply_timeout: float | None) -> None:
@@ -94,31 +66,6 @@ def _check_options(wait: float, limit: int, health: float, reply_timeout: float 
         raise InvalidInput("reply_timeout must be above 0, or None for no limit")
     if type(limit) is not int or limit < 0:
         raise InvalidInput(f"limit must be a whole number from 0: {shown(limit)}")
-
-
-class _Reader:
-    """How subscriptions read; see :class:`txthoonk.subscriptions._interfaces.Reader`."""
-
-    def __init__(self, thoonk: Thoonk) -> None:
-        self.redis: Redis = thoonk.redis
-        self.mark_channel = thoonk._sub._sources.mark_channel
-        self.mark = thoonk._sub._sources.mark
-        self._thoonk = thoonk
-
-    def hears(self) -> bool:
-        return self._thoonk._subscriber.answers
-
-    def available(self) -> Deferred[Any]:
-        return self._thoonk._publisher.when_connected()
-
-    def seconds(self) -> float:
-        return float(self._thoonk._reactor.seconds())
-
-    def later(self, seconds: float) -> Deferred[Any]:
-        return deferLater(self._thoonk._reactor, seconds)
-
-    def ping(self) -> Deferred[Any]:
-        return self._thoonk._sub.redis.send("PING")
 
 
 class Thoonk(Publishing, StoppingService):
@@ -204,37 +151,27 @@ class Thoonk(Publishing, StoppingService):
         )
         self._refuse_calls()
         self._sub = ThoonkSub(RedisSubscriber(**self._credentials))
-        options |= {
-            "reactor": reactor,
-            "name": self._target.text,
-            "policy": retry_policy or self._back_off,
-        }
-        self._publisher: Connection[Redis] = Connection(
+        self._connections = Connections(
             endpoint,
-            lambda: Redis(**self._present_credentials()),
-            up=self._publisher_up,
-            down=self._publisher_down,
-            attempt_failed=self._attempt_failed,
-            check=self._servers.check_publisher,
+            self._servers,
+            self._steady,
+            self.waiting_room,
+            self._sub,
+            self._sub._dispatcher,
+            all_up=self._all_up,
+            one_down=self._one_down,
+            policy=retry_policy,
+            reactor=reactor,
+            name=self._target.text,
             **options,
         )
-        self._subscriber: Connection[RedisSubscriber] = Connection(
-            endpoint,
-            lambda: RedisSubscriber(**self._present_credentials()),
-            up=self._subscriber_up,
-            down=self._subscriber_down,
-            attempt_failed=self._attempt_failed,
-            check=self._servers.check,
-            **options,
+        sources = self._sub._sources
+        sources.reader = ServiceReader(
+            self.redis, self._connections, sources, lambda: self._sub.redis.send("PING"), reactor
         )
-        self._sub._sources.reader = _Reader(self)
-        self._checking = self._sub._sources.checking(reactor)
-        self._subscriptions: dict[Subscription, None] = {}
-        self._subscribing: set[Deferred[Subscription]] = set()
+        self._checking = sources.checking(reactor)
+        self._subscribing = Subscribing(self._target.text, reactor)
         self._services = set()
-        self._up = {"publisher": False, "subscriber": False}
-        self._refusable: list[Deferred[Any]] = []
-        self._refusal: Exception | None = None
 
     def __repr__(self) -> str:
         return f"<Thoonk {self._target.text!r} {self.state}>"
@@ -254,23 +191,12 @@ class Thoonk(Publishing, StoppingService):
     def _credentials(self) -> dict[str, Any]:
         return self._target.credentials
 
-    def _present_credentials(self) -> dict[str, Any]:
-        """Give what is chosen by now: see ``select()`` and ``auth()`` of :attr:`redis`."""
-        steady = self._steady
-        return {"db": steady.db, "username": steady.username, "password": steady.password}
-
     def _make_endpoint(self) -> IStreamClientEndpoint:
         if not self._target.embedded:
             return self._target.endpoint(self._reactor)
         self._server = RedisServer(self._target.path or None, reactor=self._reactor)
         self._server.stops_with_reactor = False
-        return _Embedded(self._server, self._target, self._reactor)
-
-    def _back_off(self, attempt: int) -> float:
-        """Give the seconds before an attempt: fewer while claims wait to be renewed."""
-        renewal = self.waiting_room.renewal
-        wait = back_off(attempt)
-        return wait if renewal is None else min(wait, renewal.longest_rest())
+        return EmbeddedEndpoint(self._server, self._target, self._reactor)
 
     def _not_running(self) -> ConnectionLost:
         return ConnectionLost(
@@ -288,9 +214,7 @@ class Thoonk(Publishing, StoppingService):
         self._steady.started()
         self._steady.disconnected(ConnectionLost("not connected yet"))
         self.waiting_room.started()
-        for connection in (self._publisher, self._subscriber):
-            connection.last_error = None
-            connection.start()
+        self._connections.start()
         self._checking.start(CHECK_INTERVAL, now=False)
         self._enter("connecting")  # the last, for it may stop us
 
@@ -313,19 +237,12 @@ class Thoonk(Publishing, StoppingService):
         error = ConnectionLost(f"the service for {self._target.text} was stopped")
         if self._checking.running:
             self._checking.stop()
-        for count, subscription in enumerate(list(self._subscriptions), start=1):
-            subscription.stop()
-            if not count % STOPPED_AT_ONCE:
-                await deferLater(self._reactor, 0)
-        while self._subscribing:
-            self._subscribing.pop().cancel()
+        await self._subscribing.stop()
         for stopped in [maybeDeferred(service.stopService) for service in self._services.copy()]:
             with self._log.failuresHandled("error while stopping"):
                 await stopped
         await self._finish(error)
-        closed = [self._publisher.stop(), self._subscriber.stop()]
-        for one in closed:
-            await one
+        await self._connections.stop()
         self._refuse_calls()
         if self._server is not None:
             await self._server.stop()
@@ -373,7 +290,8 @@ class Thoonk(Publishing, StoppingService):
 
         def late(_: object, __: float) -> Thoonk:
             raise ConnectionLost(
-                f"no connection to {self._target.text} within {seconds:g} seconds: {self._why()}"
+                f"no connection to {self._target.text} within {seconds:g} seconds: "
+                f"{self._connections.why()}"
             )
 
         try:
@@ -399,25 +317,8 @@ class Thoonk(Publishing, StoppingService):
         return Deferred.fromCoroutine(self._when_connected(refusable=False))
 
     async def _when_connected(self, refusable: bool) -> Thoonk:
-        """Wait until all connections are up.
-
-        :param refusable: whether to give up as soon as Redis refuses to let us in.
-        """
         await self._settled()
-        # The first may have been lost while we waited for the second.
-        for connection in (self._publisher, self._subscriber, self._publisher):
-            waiting: Deferred[Any] = connection.when_connected()
-            if refusable:
-                self._refusable.append(waiting)
-            try:
-                await waiting
-            except CancelledError:
-                if self._refusal is None or waiting in self._refusable:
-                    raise
-                raise self._refusal from None
-            finally:
-                if waiting in self._refusable:
-                    self._refusable.remove(waiting)
+        await self._connections.when_connected(refusable)
         return self
 
     async def _settled(self) -> None:
@@ -427,59 +328,16 @@ class Thoonk(Publishing, StoppingService):
         if not self.running:
             raise self._not_running()
 
-    def _why(self) -> str:
-        """Tell why a connection is missing."""
-        connections: list[Connection[Any]] = [self._publisher, self._subscriber]
-        for connection, up in zip(connections, self._up.values(), strict=True):
-            if connection.last_error is not None and not up:
-                return text_of(connection.last_error)
-        return "it does not answer"
-
     # -- the connections ----------------------------------------------------------------
 
     def _leave(self, error: WrongServer) -> None:
-        self._publisher.leave(error)
+        self._connections.publisher.leave(error)
 
-    def _publisher_up(self, redis: Redis) -> None:
-        self._servers.came(redis)
-        if self._up["subscriber"] and self._servers.differs(self._sub.redis):
-            self._subscriber.leave(WrongServer("the publisher's connection leads elsewhere"))
-        self.waiting_room.move(self._servers.differs)
-        self._steady.connected(redis)
-        self.waiting_room.resume()
-        self._is_up("publisher")
-
-    def _publisher_down(self, error: ConnectionLost) -> None:
-        self._servers.went()
-        self._steady.disconnected(error)
-        self.waiting_room.lost()
-        self._is_down("publisher", error)
-
-    def _subscriber_up(self, redis: RedisSubscriber) -> None:
-        self._sub.set_redis(redis)
-        self._sub._dispatcher.connected(redis)
-        self._is_up("subscriber")
-
-    def _subscriber_down(self, error: ConnectionLost) -> None:
-        self._sub._dispatcher.disconnected(error)
-        self._is_down("subscriber", error)
-
-    def _attempt_failed(self, error: Exception) -> None:
-        if not self._up["publisher"]:
-            self._steady.disconnected(error)
-        if _is_final(error):
-            self._refusal = error
-            refusable, self._refusable = self._refusable, []
-            for waiting in refusable:
-                waiting.cancel()
-
-    def _is_up(self, which: str) -> None:
-        self._up[which] = True
-        if all(self._up.values()) and self.running:
+    def _all_up(self) -> None:
+        if self.running:
             self._enter("connected")
 
-    def _is_down(self, which: str, error: ConnectionLost) -> None:
-        self._up[which] = False
+    def _one_down(self, error: ConnectionLost) -> None:
         if self.state == "connected":
             self._enter("disconnected", error)
 
@@ -563,49 +421,24 @@ class Thoonk(Publishing, StoppingService):
     def _subscribed(
         self, subscribe: Callable[[], Deferred[Subscription]]
     ) -> Deferred[Subscription]:
-        subscribed = self._when_subscriber(subscribe)
-        self._subscribing.add(subscribed)
-
-        def made(result: Subscription | Failure) -> Subscription | Failure:
-            ours = subscribed in self._subscribing
-            self._subscribing.discard(subscribed)
-            if isinstance(result, Subscription):
-                return self._remember(result)
-            # Whoever stops the service cancels it, but then it is not the user who did.
-            if not ours and result.check(CancelledError):
-                raise ConnectionLost(f"the service for {self._target.text} was stopped")
-            return result
-
-        return subscribed.addBoth(made)
-
-    def _remember(self, subscription: Subscription) -> Subscription:
-        end = subscription._end
-
-        def forget() -> None:
-            self._subscriptions.pop(subscription, None)
-            end()
-
-        if not subscription.stopped:
-            self._subscriptions[subscription] = None
-            subscription._end = forget
-        return subscription
+        return self._subscribing.add(self._when_subscriber(subscribe))
 
     def _when_subscriber(self, call: Callable[[], Deferred[Any]]) -> Deferred[Any]:
         """Make a call as soon as the subscriber is connected."""
         if not self.running:
             return fail(self._not_running())
-        if self._up["subscriber"] and self._stopping is None:
+        if self._connections.up["subscriber"] and self._stopping is None:
             return call()
         waiting = Deferred.fromCoroutine(self._until_subscriber())
 
         def late(_: object, seconds: float) -> None:
             raise NotSent(
                 f"waited {seconds:g} seconds for a connection to {self._target.text}: "
-                f"{self._why()}"
+                f"{self._connections.why()}"
             )
 
         return waiting.addTimeout(self._wait, self._reactor, late).addCallback(lambda _: call())
 
     async def _until_subscriber(self) -> None:
         await self._settled()
-        await self._subscriber.when_connected()
+        await self._connections.subscriber.when_connected()

@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 
 from txthoonk._support._rate_limit import LogLimit
 from txthoonk.channels._dispatcher import Group
-from txthoonk.errors import ConnectionLost, NotSent, ThoonkError
+from txthoonk.errors import ConnectionLost, NotSent
 from txthoonk.events import Event
 from txthoonk.history._reads import REASONS
 from txthoonk.history._recovery import UNRECORDED, Position
@@ -85,56 +85,6 @@ def follow_pattern(
     return _PatternFollowers(sources, subscription, pattern, snapshot).started
 
 
-class _Passing(Follower):
-    """A follower of a feed that may not be there: one of those of a pattern."""
-
-    __slots__ = ("_pattern",)
-    _FIRST_SLICE = 5  # entries: where one reserves all the room, the others wait for it
-
-    def __init__(self, pattern: _PatternFollowers, *args: Any, **options: Any) -> None:
-        self._pattern = pattern
-        super().__init__(*args, **options)
-
-    @property
-    def feed(self) -> str:
-        """The feed's name."""
-        return self._source.feed
-
-    def lost_before(self) -> None:
-        """Learn that the connection was lost some time ago."""
-        self._source.lost()
-        self.lost()
-
-    def _go_live(self) -> None:
-        super()._go_live()
-        if self.is_live:
-            self._pattern.settled(self.feed)
-            if self.absent:  # anybody may publish messages of such
-                self._pattern.forget(self.feed)
-
-    def _pause(self) -> None:
-        super()._pause()
-        self._pattern.settled(self.feed)
-
-    async def _wait(self, turn: int, waiting: Deferred[Any]) -> None:
-        if not self._pattern.started.called:  # no one takes events yet: there may be no room
-            self._pattern.settled(self.feed)
-        await super()._wait(turn, waiting)
-
-    async def _put_off(self, turn: int, error: ThoonkError, failures: int) -> None:
-        self._pattern.settled(self.feed)
-        await super()._put_off(turn, error, failures)
-
-    def _supersede(self) -> None:
-        super()._supersede()
-        self._pattern.settled(self.feed)
-
-    def _give_up(self, error: BaseException) -> None:
-        if not self._is_started:
-            self._pattern.cannot_follow(self.feed, error)
-        super()._give_up(error)
-
-
 class _PatternFollowers:
     """A follower for each feed that matches.
 
@@ -142,9 +92,12 @@ class _PatternFollowers:
     is done with any of them: all are set aside, and each learns of it on the next connection,
     when it is its turn, or when the first message of its feed comes.
 
+    It is their :class:`~txthoonk.subscriptions._interfaces.Listener`.
+
     :ivar started: fires the subscription once all positions are known.
     """
 
+    first_slice = 5  # entries: where one reserves all the room, the others wait for it
     _log = Logger()
 
     def __init__(
@@ -154,9 +107,9 @@ class _PatternFollowers:
         self._subscription = subscription
         self._name = pattern
         self._snapshot = snapshot
-        self._followers: dict[str, _Passing] = {}
+        self._followers: dict[str, Follower] = {}
         # Those that have not learned yet of what the connection did last.
-        self._aside: dict[str, _Passing] = {}
+        self._aside: dict[str, Follower] = {}
         self._beginning: set[str] = set()
         self._settled: Deferred[None] | None = None
         self._deleted: set[str] = set()
@@ -277,9 +230,9 @@ class _PatternFollowers:
             if cursor in ("0", b"0") or turn != self._turn:
                 return
 
-    def _begin(self, follower: _Passing) -> None:
+    def _begin(self, follower: Follower) -> None:
         if self._sources.reader is not None:  # without one it is live at once
-            self._beginning.add(follower.feed)
+            self._beginning.add(follower.source.feed)
         follower.ready()
 
     async def _have_room(self, most: int) -> None:
@@ -294,6 +247,17 @@ class _PatternFollowers:
         if feed in self._beginning:
             self._beginning.discard(feed)
             self._go_on()
+
+    def waits(self, feed: str) -> None:
+        """Learn that the reading of a feed waits."""
+        if not self.started.called:  # no one takes events yet: there may be no room
+            self.settled(feed)
+
+    def went_live(self, feed: str, absent: bool) -> None:
+        """Learn that events of a feed are delivered as they come."""
+        self.settled(feed)
+        if absent:  # anybody may publish messages of such
+            self.forget(feed)
 
     def _go_on(self) -> None:
         settled, self._settled = self._settled, None
@@ -318,10 +282,9 @@ class _PatternFollowers:
 
     def _follow(
         self, feed: str, gap: str | None, from_start: bool = False, contiguous: bool = False
-    ) -> _Passing:
+    ) -> Follower:
         source = self._pattern.sources[feed] = Source(feed, self._log_limit)
-        follower = self._followers[feed] = _Passing(
-            self,
+        follower = self._followers[feed] = Follower(
             self._subscription,
             source,
             self._sources.reader,
@@ -331,6 +294,7 @@ class _PatternFollowers:
             contiguous=contiguous,
             strict=False,
             begun=self._first.called,
+            listener=self,
         )
         source.followers = (follower,)
         return follower
@@ -338,7 +302,8 @@ class _PatternFollowers:
     def _take_up(self, feed: str) -> None:
         """Have a feed that was set aside go on."""
         follower = self._aside.pop(feed)
-        follower.lost_before()
+        follower.source.lost()
+        follower.lost()
         self._followers[feed] = follower
         self._pattern.sources[feed] = follower.source
         if self._is_ready:

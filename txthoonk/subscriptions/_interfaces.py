@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 
 from txthoonk.events import Event
+from txthoonk.history._recovery import Position
 from txthoonk.protocol import Redis
 
-__all__ = ["Named", "Reader", "Restraint", "Subscriber", "Taker"]
+__all__ = [
+    "NOBODY",
+    "Followed",
+    "Listener",
+    "Named",
+    "Nobody",
+    "Reader",
+    "Restraint",
+    "Subscriber",
+    "Taker",
+]
 
 LOOKS, WINDOW = 20, 0.1  # so many looks in so many seconds
 
@@ -86,6 +98,85 @@ class Taker(Protocol):
 
     def purge(self, feed: str) -> None:
         """Forget the events of a feed that were not delivered."""
+
+
+class Followed(Protocol):
+    """What a reading works on: a follower.
+
+    :ivar epoch: see :class:`txthoonk.subscriptions._follower.Follower`, and for the next two.
+    :ivar held: live events that wait until the reading is done.
+    """
+
+    epoch: str | None
+    revision: int
+    absent: bool
+    held: deque[Event]
+
+    def move_to(self, position: Position) -> None:
+        """Take another position."""
+
+    def hold(self, events: Iterable[Event] | None = None) -> None:
+        """Hold live events.
+
+        :param events: what is held from now on; None: what is held already.
+        """
+
+    def apply_to(self, state: Callable[[Event], object]) -> None:
+        """Give live events to the state that is being read."""
+
+    def drop_held(self) -> None:
+        """Pass on what is held of the feed as a whole, and forget the other events."""
+
+    def go_live(self, replayed: bool) -> None:
+        """Take what is held, and then each event as it comes.
+
+        :param replayed: whether something was read.
+        """
+
+
+class Listener(Protocol):
+    """Who observes a follower: a subscription to a pattern, which has many.
+
+    :ivar first_slice: how many entries of the history to read first; 0: as many as later.
+    """
+
+    first_slice: int
+
+    def settled(self, feed: str) -> None:
+        """Learn that a feed is live, or cannot be for now."""
+
+    def waits(self, feed: str) -> None:
+        """Learn that the reading of a feed waits."""
+
+    def went_live(self, feed: str, absent: bool) -> None:
+        """Learn that events of a feed are delivered as they come.
+
+        :param absent: whether there is no such feed.
+        """
+
+    def cannot_follow(self, feed: str, error: BaseException) -> None:
+        """Learn that the position of a feed cannot be had."""
+
+
+class Nobody:
+    """Observes nothing: see :class:`Listener`."""
+
+    first_slice = 0
+
+    def settled(self, feed: str) -> None:
+        """Ignore it."""
+
+    def waits(self, feed: str) -> None:
+        """Ignore it."""
+
+    def went_live(self, feed: str, absent: bool) -> None:
+        """Ignore it."""
+
+    def cannot_follow(self, feed: str, error: BaseException) -> None:
+        """Ignore it."""
+
+
+NOBODY = Nobody()
 
 
 class Restraint:

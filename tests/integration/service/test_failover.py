@@ -153,7 +153,7 @@ class FailoverTests(FailoverTestCase):
         await self.assertFailure(queue.put("refused"), ResponseError)
         self.assertEqual(thoonk.state, "disconnected")
         waiting = queue.put("item")
-        publisher = thoonk._publisher
+        publisher = thoonk._connections.publisher
         while publisher.failures < 3:
             await self.pair.ask(self.pair.master, "PING")
         self.assertIn("read-only replica of 127.0.0.1:", str(publisher.last_error))
@@ -231,7 +231,7 @@ class ReplicaTests(FailoverTestCase):
         await thoonk.register_handler("create", Recorder())
         self.pair.name.lead_to(self.pair.replica.endpoint())
         await self.pair.ask(self.pair.master, "CLIENT", "KILL", "TYPE", "pubsub")
-        subscriber = thoonk._subscriber
+        subscriber = thoonk._connections.subscriber
         while subscriber.failures < 3:
             await self.pair.ask(self.pair.master, "PING")
         self.assertIn("read-only replica", str(subscriber.last_error))

@@ -60,7 +60,7 @@ class URLTests(LeakTestCase):
         stranger = self.make(f"rediss://localhost:{tls.port}/0")
         stranger.startService()
         call = stranger.redis.ping()
-        await until(lambda: stranger._publisher.failures > 2)
+        await until(lambda: stranger._connections.publisher.failures > 2)
         await stranger.close()
         await self.assertFailure(call, ConnectionLost)
 
@@ -168,7 +168,13 @@ class CredentialTests(LeakTestCase):
             self.assertEqual(await thoonk.redis.send("ACL", "WHOAMI"), USER)
             listed = await thoonk.redis.send("CLIENT", "LIST")
             self.assertEqual(set(map(_user_and_db, listed.split("\n")[:-1])), {(USER, "1")})
-            parts = (thoonk, thoonk.redis, thoonk._publisher, thoonk._sub, thoonk._target)
+            parts = (
+                thoonk,
+                thoonk.redis,
+                thoonk._connections.publisher,
+                thoonk._sub,
+                thoonk._target,
+            )
             self.check_shown(*parts, thoonk.waiting_room, vars(thoonk))
             await thoonk.close()
 
@@ -220,8 +226,8 @@ class CredentialTests(LeakTestCase):
         admin = await self.connect(f"redis://{USER}:{SECRET}@{self.place}/0")
         await admin.redis.send("ACL", "SETUSER", USER, "resetpass", ">other")
         await admin.redis.send("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
-        await until(lambda: thoonk._publisher.failures > 0)
-        self.check_shown(thoonk._publisher.last_error)
+        await until(lambda: thoonk._connections.publisher.failures > 0)
+        self.check_shown(thoonk._connections.publisher.last_error)
         call = thoonk.redis.ping()
         # admin's connection is of before, and stays.
         await admin.redis.send("ACL", "SETUSER", USER, "resetpass", f">{SECRET}")

@@ -107,7 +107,7 @@ class KilledTests(OutageTestCase):
         thoonk = self.make(self.url)
         connecting = thoonk.connect()
         call = thoonk.redis.ping()
-        await until(lambda: thoonk._publisher.failures > 2)
+        await until(lambda: thoonk._connections.publisher.failures > 2)
         await self.redis_server.start()
         self.assertIs(await connecting, thoonk)
         self.assertEqual(await call, "PONG")
@@ -139,7 +139,7 @@ class SilentTests(OutageTestCase):
         """Let the time pass in which both connections must be found to be silent."""
         await turns()
         await self.clock.go_on(60)
-        self.assertEqual(self.thoonk._up, {"publisher": False, "subscriber": False})
+        self.assertEqual(self.thoonk._connections.up, {"publisher": False, "subscriber": False})
 
     async def test_call(self) -> None:
         """The call fails after reply_timeout; the service comes back with the server."""
@@ -163,9 +163,9 @@ class SilentTests(OutageTestCase):
         self.freeze()
         await self.noticed()
         self.assertEqual(self.states, ["connecting", "connected", "disconnected"])
-        while thoonk._publisher.failures == 0:
+        while thoonk._connections.publisher.failures == 0:
             await self.clock.go_on(30)
-        self.assertIn("no reply for 30 seconds", str(thoonk._publisher.last_error))
+        self.assertIn("no reply for 30 seconds", str(thoonk._connections.publisher.last_error))
         self.thaw()
         await thoonk.whenConnected()
         self.assertEqual(await thoonk.redis.ping(), "PONG")
@@ -188,7 +188,7 @@ class SilentTests(OutageTestCase):
         thoonk = self.make(self.url, wait=1e8)  # more than passes
         self.freeze()
         connecting = thoonk.connect()
-        while thoonk._publisher.failures < 2:
+        while thoonk._connections.publisher.failures < 2:
             await self.clock.go_on(30)
         self.thaw()
         self.assertIs(await connecting, thoonk)
@@ -216,7 +216,11 @@ class FullTests(OutageTestCase):
         others = [await self.connect(self.url)]
         thoonk = self.make(self.url, wait=0.3)
         thoonk.startService()
-        await until(lambda: bool(thoonk._publisher.failures + thoonk._subscriber.failures))
+        await until(
+            lambda: bool(
+                thoonk._connections.publisher.failures + thoonk._connections.subscriber.failures
+            )
+        )
         call = thoonk.subscribe("x")
         error = await self.assertFailure(call, NotSent)
         self.assertIn("max number of clients", str(error))

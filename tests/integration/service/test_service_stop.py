@@ -64,7 +64,12 @@ class StopTests(OutageTestCase):
         """Before the server's answer to PING."""
         self.freeze()
         thoonk = self.start()
-        await until(lambda: len(thoonk._publisher._links + thoonk._subscriber._links) == 2)
+        await until(
+            lambda: (
+                len(thoonk._connections.publisher._links + thoonk._connections.subscriber._links)
+                == 2
+            )
+        )
         waiting = thoonk.whenConnected()
         stopped = thoonk.stopService()
         await self.fails(waiting)
@@ -77,7 +82,7 @@ class StopTests(OutageTestCase):
         await self.redis_server.kill()
         thoonk = self.start()
         calls = [thoonk.redis.ping(), thoonk.feed("x"), thoonk.subscribe("x"), thoonk.mirror("x")]
-        await until(lambda: thoonk._publisher.failures > 1)
+        await until(lambda: thoonk._connections.publisher.failures > 1)
         stopped = thoonk.stopService()
         await self.fails(*calls)
         await stopped
@@ -127,7 +132,9 @@ class StopTests(OutageTestCase):
             for one in made:
                 one.addErrback(lambda reason: reason.trap(ConnectionLost))
             await gatherResults([*made, stopped])
-            self.assertEqual((thoonk._subscriptions, thoonk._subscribing), ({}, set()))
+            self.assertEqual(
+                (thoonk._subscribing.made, thoonk._subscribing.under_way), ({}, set())
+            )
         await self.stop()
 
     async def test_calls_under_way(self) -> None:

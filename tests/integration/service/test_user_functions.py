@@ -382,7 +382,7 @@ class CallTests(RaisingTestCase):
         """With a retry_policy that raises, a lost connection comes back as by default."""
         for name in NAMES:
             thoonk = self.service()
-            thoonk._publisher._policy = lambda _, name=name: raising(name)
+            thoonk._connections.publisher._policy = lambda _, name=name: raising(name)
             await thoonk.connect()
             thoonk.redis.abort(ConnectionDone())
             await self.assertFailure(thoonk.redis.send("PING"), errors.ConnectionLost)

@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred, ensureDeferred, gatherResults
 from tests.support.subscriptions import Heard, SubscriptionTestCase, brief, briefs, take
 from txthoonk import Thoonk
 from txthoonk.events import Event
-from txthoonk.subscriptions import _follower
+from txthoonk.subscriptions import _reading
 from txthoonk.types import Feed
 
 
@@ -117,7 +117,7 @@ class PatternTests(SubscriptionTestCase):
         heard = await self.follow(snapshot=True)
         await feed.publish("item", "a")
         await heard.wait(2)
-        real, asked = _follower.look, list[int]()
+        real, asked = _reading.look, list[int]()
 
         def look(*words: Any) -> Any:
             if asked:
@@ -132,7 +132,7 @@ class PatternTests(SubscriptionTestCase):
             await self.told(await self.thoonk_.subscribe("y"), "y")
             return await real(*words)
 
-        self.patch(_follower, "look", look)
+        self.patch(_reading, "look", look)
         self.gate.shut()
         await self.writer.delete_feed("x1")
         self.gate.open()
@@ -215,8 +215,8 @@ class FeedTests(SubscriptionTestCase):
         await self.thoonk.subscribe("x", heard)
         await feed.publish("1", "a")
         await heard.wait(1)
-        looks, real = list[int](), _follower.look
-        self.patch(_follower, "look", lambda *words: (looks.append(1), real(*words))[1])
+        looks, real = list[int](), _reading.look
+        self.patch(_reading, "look", lambda *words: (looks.append(1), real(*words))[1])
         epoch = heard.events[0].epoch
         messages = [f"{epoch}\0{number}\0publish\0b\0forged" for number in range(1000, 4000)]
         await gatherResults([self.raw.publish("feed.event:x", text) for text in messages])

@@ -35,7 +35,7 @@ class RefusedTests(RedisTestCase):
     async def refused(self, subscribing: Any) -> None:
         error = await self.assertFailure(subscribing, ResponseError)
         self.assertEqual(error.code, "NOPERM")
-        self.assertEqual(self.thoonk._subscriptions, {})
+        self.assertEqual(self.thoonk._subscribing.made, {})
         sources = self.thoonk._sub._sources
         self.assertEqual((sources._literal, sources._by_feed, sources._patterns), ({}, {}, {}))
 

@@ -133,7 +133,7 @@ class TroubleTests(SubscriptionTestCase):
         thoonk = Thoonk(self.thoonk.url, installed_reactor, wait=0.1)
         self.addCleanup(thoonk.close)
         await thoonk.connect()
-        await thoonk._publisher.stop()
+        await thoonk._connections.publisher.stop()
         calls: list[Any] = [
             thoonk.subscribe("x"),
             thoonk.subscribe("x", snapshot=True),

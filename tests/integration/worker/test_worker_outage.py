@@ -62,7 +62,7 @@ class CutTests(WorkerTestCase):
         worker = self.work(doing, 4)
         await doing.begun(4)
         await self.raw.send("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
-        await until(lambda: not self.thoonk._up["publisher"])
+        await until(lambda: not self.thoonk._connections.up["publisher"])
         doing.end("a", "b", result="done")
         doing.going["c"].errback(ValueError("no"))
         doing.end("d")
@@ -112,7 +112,9 @@ class RestartTests(WorkerTestCase):
 
     async def restart(self, kill: bool) -> None:
         await (self.server.kill() if kill else self.server.stop())
-        await until(lambda: self.thoonk._up == {"publisher": False, "subscriber": False})
+        await until(
+            lambda: self.thoonk._connections.up == {"publisher": False, "subscriber": False}
+        )
         await self.server.start()
 
     async def test_restarts(self) -> None:
@@ -150,7 +152,7 @@ class RestartTests(WorkerTestCase):
         thoonk = self.service()
         self.work(lambda claim: None, feeds="new", thoonk=thoonk)
         thoonk.startService()
-        await until(lambda: thoonk._publisher.failures > 2)
+        await until(lambda: thoonk._connections.publisher.failures > 2)
         await self.server.start()
         await thoonk.whenConnected()
         while not await thoonk.feed_exists("new"):
@@ -170,7 +172,7 @@ class RestartTests(WorkerTestCase):
         worker: Worker = self.work(doing, 3, jobs, maintenance=True)
         await doing.begun(2)
         await self.server.kill()
-        await until(lambda: not any(self.thoonk._up.values()))
+        await until(lambda: not any(self.thoonk._connections.up.values()))
         doing.end("1")
         begun = reactor.seconds()
         await worker.stopService()

@@ -275,7 +275,7 @@ class SubscriptionTests(MetricsTestCase):
         """Events that nobody has taken are counted, and those who are behind."""
         self.begin(self.worker("a"))
         idle, slow, behind = (Subscription("x", limit=limit) for limit in (1, 4, 2))
-        self.thoonk._subscriptions = dict.fromkeys([idle, slow, behind])
+        self.thoonk._subscribing.made = dict.fromkeys([idle, slow, behind])
         for subscription, count in ((slow, 3), (behind, 2)):
             for _ in range(count):
                 subscription.put(Event("publish", "x", "id", "item"))
@@ -288,7 +288,7 @@ class SubscriptionTests(MetricsTestCase):
             ("subscription_longest_backlog_events", 3.0),
         ):
             self.assertEqual(self.value(name), expected, name)
-        self.thoonk._subscriptions = {}
+        self.thoonk._subscribing.made = {}
         self.metrics.sample()
         self.assertEqual(self.value("subscription_longest_backlog_events"), 0.0)
 

@@ -163,7 +163,7 @@ class SubscriptionTests(StopTestCase):
         self.come_up()
         subscription = self.subscribed()
         subscription.stop()
-        self.assertEqual(self.thoonk._subscriptions, {})
+        self.assertEqual(self.thoonk._subscribing.made, {})
         self.stop_and_go_on()
 
     def test_during_an_outage(self) -> None:
@@ -188,7 +188,7 @@ class SubscriptionTests(StopTestCase):
         self.fails(*made)
         self.goes_on()
         self.assertEqual(self.thoonk._sub._dispatcher._topics, {})
-        self.assertEqual(self.thoonk._subscribing, set())
+        self.assertEqual(self.thoonk._subscribing.under_way, set())
 
     def test_not_confirmed(self) -> None:
         """Subscriptions that Redis has not confirmed fail."""
@@ -231,7 +231,7 @@ class SubscriptionTests(StopTestCase):
         for one in made:
             one.cancel()
             self.failureResultOf(one, CancelledError)
-        self.assertEqual(thoonk._subscribing, set())
+        self.assertEqual(thoonk._subscribing.under_way, set())
         self.stop_and_go_on()
         self.assertEqual(self.thoonk._sub._dispatcher._topics, {})
 

@@ -48,13 +48,13 @@ class OutageTests(ServiceTestCase):
     def test_claims_to_renew(self) -> None:
         """While workers hold claims, an attempt to connect waits no longer than they say."""
         thoonk = self.come_up(retry_policy=None)
-        self.assertGreater(thoonk._back_off(30), 10)
+        self.assertGreater(thoonk._connections.back_off(30), 10)
         thoonk.waiting_room.renewal = SimpleNamespace(longest_rest=lambda: 0.3)  # type: ignore[assignment]
         self.lose_both()
         self.clock.advance(0.3)
         self.clock.advance(0)
         self.accept_both()
-        self.assertEqual((thoonk.state, thoonk._back_off(30)), ("connected", 0.3))
+        self.assertEqual((thoonk.state, thoonk._connections.back_off(30)), ("connected", 0.3))
         thoonk.waiting_room.renewal = None
         self.stop()
 

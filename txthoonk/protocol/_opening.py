@@ -1,0 +1,86 @@
+"""How a connection begins and ends: its transport, the greeting, and who waits for the end."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from twisted.internet.address import UNIXAddress
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import ITCPTransport, ITransport
+
+from txthoonk.errors import ConnectionLost, InvalidType
+
+__all__ = ["NEVER_CONNECTED", "Closing", "check_credentials", "greeting", "present", "unbuffer"]
+
+NEVER_CONNECTED = "not connected to Redis yet"
+
+
+def check_credentials(**credentials: object) -> None:
+    """Check that a password and a user are text.
+
+    :raises InvalidType: if not.
+    """
+    for name, value in credentials.items():
+        if value is not None and not isinstance(value, (str, bytes)):
+            # What it is must not be shown: it may hold the secret.
+            raise InvalidType(f"the {name} must be a str, not {type(value).__name__}")
+
+
+def greeting(username: str | None, password: str | None, db: int) -> list[tuple[Any, ...]]:
+    """Give the commands that a connection begins with: AUTH and SELECT."""
+    commands: list[tuple[Any, ...]] = []
+    if username:
+        commands.append(("AUTH", username, password or ""))
+    elif password:
+        commands.append(("AUTH", password))
+    if db:
+        commands.append(("SELECT", db))
+    return commands
+
+
+def present(transport: ITransport | None) -> ITCPTransport:
+    """Give the transport.
+
+    :raises ConnectionLost: if there is none yet.
+    """
+    if transport is None:
+        raise ConnectionLost(NEVER_CONNECTED)
+    return cast(ITCPTransport, transport)
+
+
+def unbuffer(transport: ITransport | None) -> None:
+    """Have the system send at once what is written at once."""
+    # A Unix socket says that it is TCP, too, and with Twisted 24.7 it fails.
+    if ITCPTransport.providedBy(transport) and not isinstance(transport.getPeer(), UNIXAddress):
+        transport.setTcpNoDelay(True)
+
+
+class Closing:
+    """Those who wait for the end of a connection."""
+
+    def __init__(self) -> None:
+        self._waiting: list[Deferred[None]] = []
+
+    def close(self, transport: ITCPTransport) -> Deferred[None]:
+        """Close the transport.
+
+        :return: fires None once it is closed. Cancelling it drops the connection without
+            waiting for the peer.
+        """
+
+        def drop(closed: Deferred[None]) -> None:
+            # The transport may end at once, and fire it, or later.
+            transport.abortConnection()
+            if closed in self._waiting:
+                self._waiting.remove(closed)
+
+        closed: Deferred[None] = Deferred(drop)
+        self._waiting.append(closed)
+        transport.loseConnection()
+        return closed
+
+    def closed(self) -> None:
+        """Fire all that :meth:`close` has given."""
+        waiting, self._waiting = self._waiting, []
+        for one in waiting:
+            one.callback(None)

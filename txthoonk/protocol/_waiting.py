@@ -1,0 +1,31 @@
+"""What stands in the reply queue."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
+from txthoonk.protocol._encoding import Encoding
+from txthoonk.wire._scripts import Script
+
+__all__ = ["Waiting"]
+
+
+class Waiting(Deferred[Any]):
+    """A Deferred in the reply queue, and what its reply needs.
+
+    :cvar encoding: how to decode the reply; None: as the connection does.
+    :cvar script: the script that the request calls, if it calls one.
+    :cvar command: that request, in case it must be sent again.
+    :cvar confirmations: how many a SUBSCRIBE or the like still waits for.
+    :cvar calls: how many calls wait for it.
+    :cvar size: bytes of its longest word, and how many words, if it is a big one.
+    """
+
+    encoding: Encoding | None = None
+    script: Script | None = None
+    command: tuple[Any, ...] = ()
+    confirmations: int = 0
+    calls: int = 1
+    size: tuple[int, int] | None = None
