@@ -24,7 +24,7 @@ class Dues:
     :ivar contiguous: whether nothing was missed until now, though nothing was delivered.
     :ivar snapshot: whether the subscription wants snapshots.
     :ivar state_wanted: whether a snapshot comes next.
-    :ivar created: whether a ``create`` was passed on; a reading resets it.
+    :ivar created: whether a ``create`` was passed on since the last state was read.
     :ivar strict: whether a snapshot of a feed that has no state is an error.
     :ivar is_started: whether the position was known once, or never can be.
     """

@@ -275,7 +275,6 @@ class Reading:
     async def _read_state(self) -> bool:
         """Deliver the whole state; whether there is one."""
         follower, dues = self._follower, self._dues
-        dues.created = False
         assembly = self._assembly = Assembly(self._source, self._reader, dues.pass_on)
         follower.apply_to(assembly.live)
         follower.drop_held()
@@ -291,7 +290,7 @@ class Reading:
             return False
         self._assembly = None  # it has a copy of everything
         follower.absent = assembly.absent
-        dues.state_wanted = False
+        dues.state_wanted = dues.created = False
         dues.gap, dues.foreign, dues.from_start = None, False, False
         dues.contiguous = self._replayed = True
         follower.hold(assembly.left)
@@ -308,7 +307,7 @@ class Reading:
         dues.pass_on_kept_back(snapshot=False, absent=follower.absent)
         self._check()
         if dues.created:  # that is passed on already, and all of the new feed comes after it
-            dues.from_start = True
+            dues.created, dues.from_start = False, True
             follower.move_to(NOWHERE)
 
     def _deliver_state(self, slices: list[list[tuple[str, Any]]]) -> None:

@@ -55,9 +55,9 @@ def some(ids: Iterable[str], what: str) -> Iterator[str]:
 def nothing_left(state: State) -> Iterator[str]:
     """Nothing is there of a feed that does not exist.
 
-    But who maintains it, and since when claims are too old: that expires.
+    But who maintains it, who waits for results, and since when claims are too old: that expires.
     """
-    expires = ("maintained", "overdue")
+    expires = ("maintained", "listeners", "overdue")
     left = [state.key(part) for part in state.types if part not in expires]
     left += [kept_result_key(state.name, id_) for id_ in state.kept]
     yield from some(left, f"there is no {shown(state.name)} in {FEEDS}, but there is")

@@ -147,7 +147,7 @@ class SizeTests(FeedTestCase):
             self.assertEqual(message == b"1\0" + stored, True)
 
     async def test_big_feed(self) -> None:
-        """20,000 items are read at once, and dropped at once."""
+        """20,000 items are read, and dropped in slices once max_length was lowered."""
         count = 20_000
         ids = await self.fill(count)
         everything = [(id_, f"i{id_}") for id_ in ids]
@@ -161,7 +161,8 @@ class SizeTests(FeedTestCase):
         await self.feed.publish("last", "n")
         self.assertEqual(await self.stored(), ["n"])
         told = [(RETRACT, id_.encode()) for id_ in ids]
-        self.assertEqual(await self.spied.messages() == [*told, (PUBLISH, b"n\0last")], True)
+        told.insert(501, (PUBLISH, b"n\0last"))  # its own and 500 more; the rest follow
+        self.assertEqual(await self.spied.messages() == told, True)
 
     async def test_big_feed_deleted(self) -> None:
         """A feed of 20,000 items is deleted at once."""
