@@ -42,9 +42,6 @@
 --- include oldest_over
 --- include undo_count
 --- include error_of
---- include restore_field
---- include restore_member
---- include store_item
 --- include unstore_item
 --- include add_event
 --- include announce
@@ -64,14 +61,23 @@ end
 max = math.floor(tonumber(max) or 0)
 local time, last = now(), tonumber(redis.call('ZREVRANGE', ids, 0, 0, 'WITHSCORES')[2])
 local log = open_history(limit, event, revision, history, publishes, items)
-local steps
+local spare, left, step = 500, 0, 0
 
-local function make(id, score, item, gone, events)
-  store_item(steps, publishes, ids, items, id, score, item, #gone > 0)
+-- The count comes first: it is what a full memory refuses.
+local function make(id, score, item, removes, events)
+  redis.call('INCR', publishes)
+  step = 1
+  if removes then
+    -- No id has a NUL: this removes nothing. It meets what would refuse remove_items.
+    redis.call('ZREM', ids, '\0')
+    redis.call('HDEL', items, '\0')
+  end
+  redis.call('ZADD', ids, string.format('%.17g', score), id)
+  step = 2
+  redis.call('HSET', items, id, item)
+  step = 3
   announce(events, log)
 end
-
-local spare, left = 500, 0
 
 local function put(id, item, expect)
   local refusal, score = conflict(log, name, expect, items, id), next_score(time, last)
@@ -83,25 +89,33 @@ local function put(id, item, expect)
   end
   local known = redis.call('ZSCORE', ids, id)
   local before = known and redis.call('HGET', items, id)
-  local gone = {}
+  local kind, channel = known and 'edit' or 'publish', known and edit or publish
+  local gone
   if max > 0 then
     gone, left = oldest_over(ids, max, id, known, spare + 1)
     spare = spare - math.max(0, #gone - 1)
   end
-  local events = {}
-  for _, oldest in ipairs(gone) do
-    add_event(events, 'retract', retract, oldest, false)
+  local removes, events = gone and #gone > 0, nil
+  if removes then
+    events = {'retract', retract, gone[1], false}
+    for index = 2, #gone do
+      add_event(events, 'retract', retract, gone[index], false)
+    end
+    add_event(events, kind, channel, id, item)
+  else
+    events = {kind, channel, id, item}
   end
-  add_event(events, known and 'edit' or 'publish', known and edit or publish, id, item)
-  steps = {}
-  local done, caught = pcall(make, id, score, item, gone, events)
+  step = 0
+  local done, caught = pcall(make, id, score, item, removes, events)
   if not done then
-    unstore_item(steps, publishes, ids, items, id, known, before)
+    unstore_item(step, publishes, ids, items, id, known, before)
     -- A part of it may have been told: what comes behind it begins anew.
     log = open_history(limit, event, revision, history, publishes, items)
     return error_of(caught)
   end
-  remove_items(ids, items, gone)
+  if removes then
+    remove_items(ids, items, gone)
+  end
   keep_history(log, events)
   last = score
   return id

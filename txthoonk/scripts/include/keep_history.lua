@@ -58,6 +58,10 @@ local function keep_history(log, events)
   if broken then
     write('HSET', log.revision, '\0epoch', '')
   end
-  log.void, log.server, log.voided, log.told, log.stored = false, false, false, false, log.epoch
+  -- A new field costs more than a look.
+  if log.void or log.server or log.voided then
+    log.void, log.server, log.voided = false, false, false
+  end
+  log.told, log.stored = false, log.epoch
   return broken
 end
