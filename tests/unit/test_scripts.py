@@ -62,11 +62,14 @@ WHOLE = {
     "job/trim_stalled old": _maintenance.SLICE,
     "queue/delivered ARGV": _repeated.MOST,
     "queue/get held": 2 * _line.MOST,
+    "queue/get line": 1000 + _line.MOST,
     "queue/put words": 2 * _putting.MOST_ITEMS,
     "queue/put new": _putting.MOST_ITEMS,
     "registry/clear KEYS, 3": 500,  # see first_results
     "include/finishing named": _schedule.MOST,
     "include/front_of some": max(_line.MOST, _schedule.MOST),
+    "include/front_of some, first, left": max(_line.MOST, _schedule.MOST),
+    "include/front_of some, left + 1": max(_line.MOST, _schedule.MOST),
     "include/jobs_exist ids": _putting.MOST_ITEMS,
     "include/keep_history words": 14,
     "include/keep_history state": 2 * (_together.MOST_CALLS + 1) + 12,
@@ -77,9 +80,10 @@ WHOLE = {
     "include/old_results notes": _forgetting.MOST + 200,
     "include/open_feed values, 4": 2,
     "include/to_claim found": max(_line.MOST, _schedule.MOST),
+    "include/unclaim taken.ids": max(_line.MOST, _schedule.MOST),
+    "include/unclaim taken.line": 1000 + max(_line.MOST, _schedule.MOST),
     "include/waiting_since oldest": 1001,
     "include/write_claims taken.scores": 2 * max(_line.MOST, _schedule.MOST),
-    "include/write_claims taken.ids": max(_line.MOST, _schedule.MOST),
     "include/write_claims taken.entries": 2 * max(_line.MOST, _schedule.MOST),
 }
 INCLUDES = sorted(path.stem for path in (FOLDER / "include").glob("*.lua"))

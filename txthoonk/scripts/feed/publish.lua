@@ -42,9 +42,11 @@
 --- include oldest_over
 --- include undo_count
 --- include error_of
---- include unstore_item
 --- include add_event
+--- include publish_events
 --- include announce
+--- include meet_removal
+--- include unstore_item
 --- include remove_items
 --- include keep_history
 local feeds, config, revision, history, publishes, items, ids = unpack(KEYS)
@@ -68,9 +70,7 @@ local function make(id, score, item, removes, events)
   redis.call('INCR', publishes)
   step = 1
   if removes then
-    -- No id has a NUL: this removes nothing. It meets what would refuse remove_items.
-    redis.call('ZREM', ids, '\0')
-    redis.call('HDEL', items, '\0')
+    meet_removal(ids, items)
   end
   redis.call('ZADD', ids, string.format('%.17g', score), id)
   step = 2
@@ -89,31 +89,22 @@ local function put(id, item, expect)
   end
   local known = redis.call('ZSCORE', ids, id)
   local before = known and redis.call('HGET', items, id)
-  local kind, channel = known and 'edit' or 'publish', known and edit or publish
   local gone
   if max > 0 then
     gone, left = oldest_over(ids, max, id, known, spare + 1)
     spare = spare - math.max(0, #gone - 1)
   end
-  local removes, events = gone and #gone > 0, nil
-  if removes then
-    events = {'retract', retract, gone[1], false}
-    for index = 2, #gone do
-      add_event(events, 'retract', retract, gone[index], false)
-    end
-    add_event(events, kind, channel, id, item)
-  else
-    events = {kind, channel, id, item}
-  end
+  local events = publish_events(gone, retract, known and 'edit' or 'publish', known and edit or publish,
+    id, item)
   step = 0
-  local done, caught = pcall(make, id, score, item, removes, events)
+  local done, caught = pcall(make, id, score, item, #events > 4, events)
   if not done then
     unstore_item(step, publishes, ids, items, id, known, before)
     -- A part of it may have been told: what comes behind it begins anew.
     log = open_history(limit, event, revision, history, publishes, items)
     return error_of(caught)
   end
-  if removes then
+  if gone then
     remove_items(ids, items, gone)
   end
   keep_history(log, events)

@@ -1,15 +1,20 @@
 -- Removes jobs that finishing has found, and their claims, as a part of a change. What puts them
--- back is met first, where it is used later on, too: it writes what is there.
---- include restore_field
+-- back, and is used later on, is met first: it writes what is there.
 local function end_jobs(undo, claimed, claims, items, stored, done, scores, entries)
-  local first = stored[1]
-  redis.call('ZADD', claimed, scores[first.at], first.id)
-  restore_field(claims, first.id, entries[first.at], entries[first.at])
+  local id, at = stored[1].id, stored[1].at
+  redis.call('ZADD', claimed, scores[at], id)
+  if entries[at] then
+    redis.call('HSET', claims, id, entries[at])
+  end
   undo[#undo + 1] = function()
     for _, one in ipairs(stored) do
       redis.call('ZADD', claimed, scores[one.at], one.id)
-      restore_field(claims, one.id, entries[one.at], entries[one.at])
-      restore_field(items, one.id, one.item, one.item)
+      if entries[one.at] then
+        redis.call('HSET', claims, one.id, entries[one.at])
+      end
+      if one.item then
+        redis.call('HSET', items, one.id, one.item)
+      end
     end
   end
   redis.call('ZREM', claimed, unpack(done))

@@ -44,8 +44,7 @@ local function keep_history(log, events)
     state[#state + 1] = word
   end
   if log.voided then
-    state[#state + 1] = '\0epoch'
-    state[#state + 1] = log.epoch
+    state[#state + 1], state[#state + 2] = '\0epoch', log.epoch
   end
   write(unpack(state))
   if log.server then
