@@ -80,22 +80,19 @@ local function make(id, score, item, removes, events)
 end
 
 local function put(id, item, expect)
-  local refusal, score = conflict(log, name, expect, items, id), next_score(time, last)
-  if not (refusal or score) then
-    refusal = redis.error_reply('SCOREINFINITE ' .. ids .. ' holds an infinite score: retract that id first')
-  end
+  local score, infinite = next_score(time, last, ids)
+  local refusal = conflict(log, name, expect, items, id) or infinite
   if refusal then
     return refusal
   end
-  local known = redis.call('ZSCORE', ids, id)
+  local known, gone = redis.call('ZSCORE', ids, id), nil
   local before = known and redis.call('HGET', items, id)
-  local gone
   if max > 0 then
     gone, left = oldest_over(ids, max, id, known, spare + 1)
     spare = spare - math.max(0, #gone - 1)
   end
-  local events = publish_events(gone, retract, known and 'edit' or 'publish', known and edit or publish,
-    id, item)
+  local kind, channel = known and 'edit' or 'publish', known and edit or publish
+  local events = publish_events(gone, retract, kind, channel, id, item)
   step = 0
   local done, caught = pcall(make, id, score, item, #events > 4, events)
   if not done then
@@ -104,9 +101,7 @@ local function put(id, item, expect)
     log = open_history(limit, event, revision, history, publishes, items)
     return error_of(caught)
   end
-  if gone then
-    remove_items(ids, items, gone)
-  end
+  remove_items(ids, items, gone)
   keep_history(log, events)
   last = score
   return id
