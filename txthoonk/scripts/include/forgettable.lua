@@ -3,8 +3,6 @@
 local function forgettable(undo, results, time, stored)
   for _, one in ipairs(stored) do
     if one.wanted then
-      -- No id is a NUL: this adds nothing. It meets what would refuse to put it back.
-      redis.call('ZADD', results, 'XX', 0, '\0')
       one.earlier = redis.call('LRANGE', one.key, 0, 1)
     end
   end
