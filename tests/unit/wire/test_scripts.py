@@ -55,11 +55,14 @@ WHOLE = {
     "job/trim_stalled old": _recoverer.SLICE,
     "queue/delivered ARGV": _syncer.MOST,
     "queue/get held": 2 * _get_queue.MOST,
+    "queue/get line": 1000 + _get_queue.MOST,
     "queue/put words": 2 * _bulk.MOST_ITEMS,
     "queue/put new": _bulk.MOST_ITEMS,
     "registry/clear KEYS, 3": 500,  # see first_results
     "include/finishing named": _schedule.MOST,
     "include/front_of some": max(_get_queue.MOST, _schedule.MOST),
+    "include/front_of some, first, left": max(_get_queue.MOST, _schedule.MOST),
+    "include/front_of some, left + 1": max(_get_queue.MOST, _schedule.MOST),
     "include/jobs_exist ids": _bulk.MOST_ITEMS,
     "include/keep_history words": 14,
     "include/keep_history state": 2 * (_batching.MOST_CALLS + 1) + 12,
@@ -70,9 +73,10 @@ WHOLE = {
     "include/old_results notes": _result_trimming.MOST + 200,
     "include/open_feed values, 4": 2,
     "include/to_claim found": max(_get_queue.MOST, _schedule.MOST),
+    "include/unclaim taken.ids": max(_get_queue.MOST, _schedule.MOST),
+    "include/unclaim taken.line": 1000 + max(_get_queue.MOST, _schedule.MOST),
     "include/waiting_since oldest": 1001,
     "include/write_claims taken.scores": 2 * max(_get_queue.MOST, _schedule.MOST),
-    "include/write_claims taken.ids": max(_get_queue.MOST, _schedule.MOST),
     "include/write_claims taken.entries": 2 * max(_get_queue.MOST, _schedule.MOST),
 }
 INCLUDES = sorted(path.stem for path in (FOLDER / "include").glob("*.lua"))

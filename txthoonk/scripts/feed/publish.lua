@@ -42,12 +42,11 @@
 --- include oldest_over
 --- include undo_count
 --- include error_of
---- include restore_field
---- include restore_member
---- include store_item
---- include unstore_item
 --- include add_event
+--- include publish_events
 --- include announce
+--- include meet_removal
+--- include unstore_item
 --- include remove_items
 --- include keep_history
 local feeds, config, revision, history, publishes, items, ids = unpack(KEYS)
@@ -64,39 +63,40 @@ end
 max = math.floor(tonumber(max) or 0)
 local time, last = now(), tonumber(redis.call('ZREVRANGE', ids, 0, 0, 'WITHSCORES')[2])
 local log = open_history(limit, event, revision, history, publishes, items)
-local steps
+local spare, left, step = 500, 0, 0
 
-local function make(id, score, item, gone, events)
-  store_item(steps, publishes, ids, items, id, score, item, #gone > 0)
+-- The count comes first: it is what a full memory refuses.
+local function make(id, score, item, removes, events)
+  redis.call('INCR', publishes)
+  step = 1
+  if removes then
+    meet_removal(ids, items)
+  end
+  redis.call('ZADD', ids, string.format('%.17g', score), id)
+  step = 2
+  redis.call('HSET', items, id, item)
+  step = 3
   announce(events, log)
 end
 
-local spare, left = 500, 0
-
 local function put(id, item, expect)
-  local refusal, score = conflict(log, name, expect, items, id), next_score(time, last)
-  if not (refusal or score) then
-    refusal = redis.error_reply('SCOREINFINITE ' .. ids .. ' holds an infinite score: retract that id first')
-  end
+  local score, infinite = next_score(time, last, ids)
+  local refusal = conflict(log, name, expect, items, id) or infinite
   if refusal then
     return refusal
   end
-  local known = redis.call('ZSCORE', ids, id)
+  local known, gone = redis.call('ZSCORE', ids, id), nil
   local before = known and redis.call('HGET', items, id)
-  local gone = {}
   if max > 0 then
     gone, left = oldest_over(ids, max, id, known, spare + 1)
     spare = spare - math.max(0, #gone - 1)
   end
-  local events = {}
-  for _, oldest in ipairs(gone) do
-    add_event(events, 'retract', retract, oldest, false)
-  end
-  add_event(events, known and 'edit' or 'publish', known and edit or publish, id, item)
-  steps = {}
-  local done, caught = pcall(make, id, score, item, gone, events)
+  local kind, channel = known and 'edit' or 'publish', known and edit or publish
+  local events = publish_events(gone, retract, kind, channel, id, item)
+  step = 0
+  local done, caught = pcall(make, id, score, item, #events > 4, events)
   if not done then
-    unstore_item(steps, publishes, ids, items, id, known, before)
+    unstore_item(step, publishes, ids, items, id, known, before)
     -- A part of it may have been told: what comes behind it begins anew.
     log = open_history(limit, event, revision, history, publishes, items)
     return error_of(caught)

@@ -1,22 +1,23 @@
--- Removes jobs that finishing has found, and their claims, as a part of a change.
---- include restore_field
-local function end_jobs(undo, claimed, claims, items, stored, done)
+-- Removes jobs that finishing has found, and their claims, as a part of a change. What puts them
+-- back, and is used later on, is met first: it writes what is there.
+local function end_jobs(undo, claimed, claims, items, stored, done, scores, entries)
+  local id, at = stored[1].id, stored[1].at
+  redis.call('ZADD', claimed, scores[at], id)
+  if entries[at] then
+    redis.call('HSET', claims, id, entries[at])
+  end
+  undo[#undo + 1] = function()
+    for _, one in ipairs(stored) do
+      redis.call('ZADD', claimed, scores[one.at], one.id)
+      if entries[one.at] then
+        redis.call('HSET', claims, one.id, entries[one.at])
+      end
+      if one.item then
+        redis.call('HSET', items, one.id, one.item)
+      end
+    end
+  end
   redis.call('ZREM', claimed, unpack(done))
-  undo[#undo + 1] = function()
-    for _, one in ipairs(stored) do
-      redis.call('ZADD', claimed, one.score, one.id)
-    end
-  end
   redis.call('HDEL', claims, unpack(done))
-  undo[#undo + 1] = function()
-    for _, one in ipairs(stored) do
-      restore_field(claims, one.id, one.entry, one.entry)
-    end
-  end
   redis.call('HDEL', items, unpack(done))
-  undo[#undo + 1] = function()
-    for _, one in ipairs(stored) do
-      restore_field(items, one.id, one.item, one.item)
-    end
-  end
 end

@@ -1,5 +1,6 @@
 -- Looks which of some jobs can be finished, each given by six words, and adds the events: gives
--- the ids of those, the status of each job, and what becomes of their results.
+-- the ids of those, the status of each job, what becomes of their results, and the scores and
+-- entries of all claims.
 local function finishing(name, items, claimed, claims, results, kept, words, finish, finished, events)
   local named, done, statuses, stored, seen = {}, {}, {}, {}, {}
   for at = 1, #words, 6 do
@@ -23,9 +24,10 @@ local function finishing(name, items, claimed, claims, results, kept, words, fin
         add_event(events, 'finish', finish, id, result)
       end
       add_event(events, 'finished', finished, id, false)
-      stored[#stored + 1] = {id = id, score = scores[index], entry = entries[index], key = kept[index], result = has == '1' and result,
-        item = queries[index], query = queries[index] or '', keep = tonumber(keep), told = told == '1', wanted = wanted[index]}
+      -- More than eight fields would cost twice as much.
+      stored[#stored + 1] = {id = id, at = index, key = kept[index], result = has == '1' and result,
+        item = queries[index], keep = tonumber(keep), told = told == '1', wanted = wanted[index]}
     end
   end
-  return done, statuses, stored
+  return done, statuses, stored, scores, entries
 end

@@ -1,11 +1,8 @@
 -- Lets a change take back what keep_results will do for jobs of which no result is kept, or one
 -- that an earlier job of the same id has left.
---- include restore_member
 local function forgettable(undo, results, time, stored)
   for _, one in ipairs(stored) do
     if one.wanted then
-      -- No id is a NUL: this adds nothing. It meets what would refuse to put it back.
-      redis.call('ZADD', results, 'XX', 0, '\0')
       one.earlier = redis.call('LRANGE', one.key, 0, 1)
     end
   end
@@ -19,7 +16,11 @@ local function forgettable(undo, results, time, stored)
         end
       end
       redis.call('ZREM', results, one.id .. '\0')
-      restore_member(results, one.id, one.wanted, true)
+      if one.wanted then
+        redis.call('ZADD', results, one.wanted, one.id)
+      else
+        redis.call('ZREM', results, one.id)
+      end
     end
   end
 end

@@ -44,8 +44,7 @@ local function keep_history(log, events)
     state[#state + 1] = word
   end
   if log.voided then
-    state[#state + 1] = '\0epoch'
-    state[#state + 1] = log.epoch
+    state[#state + 1], state[#state + 2] = '\0epoch', log.epoch
   end
   write(unpack(state))
   if log.server then
@@ -58,6 +57,10 @@ local function keep_history(log, events)
   if broken then
     write('HSET', log.revision, '\0epoch', '')
   end
-  log.void, log.server, log.voided, log.told, log.stored = false, false, false, false, log.epoch
+  -- A new field costs more than a look.
+  if log.void or log.server or log.voided then
+    log.void, log.server, log.voided = false, false, false
+  end
+  log.told, log.stored = false, log.epoch
   return broken
 end

@@ -21,7 +21,7 @@ local function keep_results(results, time, stored, most, age)
     local keep = math.min(one.keep or configured, longest)
     local until_ = keep > 0 and time + keep or not one.told and not stale[index] and wanted or 0
     if one.result and until_ > time then
-      redis.call('RPUSH', one.key, one.result, one.query)
+      redis.call('RPUSH', one.key, one.result, one.item or '')
       redis.call('PEXPIRE', one.key, math.ceil(math.min(until_ - time, longest)))
       texts[until_] = texts[until_] or string.format('%.17g', until_)
       entries[#entries + 1] = texts[until_]

@@ -1,6 +1,6 @@
 -- Gives the score that puts an item behind all others: the time, or above the last score
--- where the clock is not. False if no number is above it.
-local function next_score(time, last)
+-- where the clock is not. If no number is above it, gives false and the error to answer with.
+local function next_score(time, last, ids)
   if not last or time > last then
     return time
   end
@@ -10,5 +10,8 @@ local function next_score(time, last)
     local _, exponent = math.frexp(last)
     score = last + math.ldexp(1, exponent - 53)
   end
-  return score < math.huge and score
+  if score < math.huge then
+    return score
+  end
+  return false, redis.error_reply('SCOREINFINITE ' .. ids .. ' holds an infinite score: retract that id first')
 end

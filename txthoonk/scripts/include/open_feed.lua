@@ -2,8 +2,8 @@
 -- there, else nothing; how many events of its history are kept, false for none; the value
 -- of one more field, which some need, nil if the configuration cannot be read; the feed's
 -- type, false if it has none; and the values of further fields.
-local function open_feed(feeds, config, name, field, ...)
-  local values = redis.pcall('HMGET', config, 'type', 'history', field or 'type', ...)
+local function open_feed(feeds, config, name, ...)
+  local values = redis.pcall('HMGET', config, 'type', 'history', ...)
   -- Whoever deletes a feed deletes its configuration with it, so the type proves that it
   -- is there. A feed that has none is looked for in the registry.
   local failure

@@ -16,7 +16,7 @@ local function open_history(limit, event, revision, history, publishes, items)
   local length = items and redis.call('HLEN', items) or 0
   local known = state[1] and state[1] ~= ''
   -- Others may have stored anything. No feed gets that far by itself; readers take 15 digits.
-  if known and (string.format('%.0f', log.top) ~= state[2] or log.top > 9e14 or log.base > log.top) then
+  if known and (not string.find(state[2] or '', '^%d+$') or log.top > 9e14 or log.base > log.top) then
     known, log.top = false, 0
   end
   if not known or count ~= tonumber(state[3]) or length ~= tonumber(state[4]) then

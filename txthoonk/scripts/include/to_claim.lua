@@ -3,7 +3,7 @@
 -- item comes first, and counts.
 local function to_claim(ids, items, claimed, cancelled, count, owner, time, channel, events, moved, item)
   local found, contents, line = front_of(ids, items, claimed, count, moved, item)
-  local taken = {reply = {}, scores = {}, entries = {}, ids = found, line = line}
+  local taken = {reply = {}, scores = {}, entries = {}, ids = found, line = line, step = 0}
   local times = #found > 0 and redis.call('HMGET', cancelled, unpack(found))
   local entry = string.format('%s:%s %s', owner, time, time)
   for index, id in ipairs(found) do

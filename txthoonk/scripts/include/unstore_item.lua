@@ -1,9 +1,17 @@
--- Takes back what store_item did: an item that is known has the score and the text again that it
--- had before.
-local function unstore_item(steps, publishes, ids, items, id, known, before)
-  restore_field(items, id, before, steps.stored)
-  restore_member(ids, id, known, steps.placed)
-  if steps.counted then
+-- Takes back what a publish did, up to a step: an item that is known has the score and the text
+-- again that it had before.
+local function unstore_item(step, publishes, ids, items, id, known, before)
+  if step > 2 and before then
+    redis.call('HSET', items, id, before)
+  elseif step > 2 then
+    redis.call('HDEL', items, id)
+  end
+  if step > 1 and known then
+    redis.call('ZADD', ids, known, id)
+  elseif step > 1 then
+    redis.call('ZREM', ids, id)
+  end
+  if step > 0 then
     undo_count(publishes, 1)
   end
 end

@@ -1,13 +1,15 @@
 -- Takes the jobs that to_claim has found out of the line, and claims them, as a part of a
--- change. Shortening comes first: a full memory does not refuse it, nor then the rest.
-local function write_claims(undo, ids, claimed, claims, taken)
+-- change: unclaim takes it back. Shortening comes first: a full memory does not refuse it, nor
+-- then the rest.
+local function write_claims(ids, claimed, claims, taken)
   if #taken.line > 0 then
-    trim_line(undo, ids, taken.line)
+    redis.call('LTRIM', ids, 0, -#taken.line - 1)
+    taken.step = 1
   end
   if #taken.scores > 0 then
     redis.call('ZADD', claimed, unpack(taken.scores))
-    undo[#undo + 1] = function() redis.call('ZREM', claimed, unpack(taken.ids)) end
+    taken.step = 2
     redis.call('HSET', claims, unpack(taken.entries))
-    undo[#undo + 1] = function() redis.call('HDEL', claims, unpack(taken.ids)) end
+    taken.step = 3
   end
 end

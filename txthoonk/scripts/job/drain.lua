@@ -31,7 +31,6 @@
 --- include open_history
 --- include change
 --- include void_history
---- include trim_line
 --- include add_event
 --- include announce
 --- include keep_history
@@ -69,11 +68,8 @@ end
 log = #events > 0 and log
 return change(function(undo)
   if line then
-    local front = {}
-    for index = #some, 1, -1 do
-      front[#front + 1] = some[index]
-    end
-    trim_line(undo, ids, front)
+    redis.call('LTRIM', ids, 0, -#some - 1)
+    undo[1] = function() redis.call('RPUSH', ids, unpack(some)) end
   end
   -- No id has a NUL: whether they may be removed, which could not be taken back.
   redis.call('ZREM', published, '\0')

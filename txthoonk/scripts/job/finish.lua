@@ -53,8 +53,8 @@
 --- include front_of
 --- include add_event
 --- include to_claim
---- include trim_line
 --- include write_claims
+--- include unclaim
 --- include undo_count
 --- include first_write
 --- include change
@@ -78,11 +78,12 @@ if failure then
 end
 most = whole(most)
 local time, events = now(), {}
-local done, statuses, stored = finishing(name, items, claimed, claims, results, {unpack(KEYS, 16)},
+local done, statuses, stored, scores, entries = finishing(name, items, claimed, claims, results, {unpack(KEYS, 16)},
   {unpack(ARGV, 10)}, finish, finished, events)
 paused = paused and paused ~= '0'
 local taken = to_claim(ids, items, claimed, cancelled, paused and 0 or tonumber(count), owner,
   string.format('%.17g', time), claim, events)
+redis.call('ZCARD', published)
 local filled = {}
 for _, key in ipairs({cancelled, failures, progress}) do
   if redis.call('HLEN', key) > 0 then
@@ -92,23 +93,19 @@ end
 local log = #events > 0 and open_history(limit, event, revision, history, publishes, items)
 
 return change(function(undo)
-  -- No id has a NUL: these two remove nothing. They meet what would refuse to take anything back,
-  -- and a full memory does not refuse them, nor then the rest.
-  redis.call('ZREM', published, '\0')
-  if #taken.scores > 0 then
-    redis.call('HDEL', claims, '\0')
-  else
-    first_write(feeds)
+  first_write(feeds)
+  if #taken.scores == 0 then
     void_history(undo, log)
   end
   local kept, old = 0, {}
   if #done > 0 then
+    end_jobs(undo, claimed, claims, items, stored, done, scores, entries)
     forgettable(undo, results, time, stored)
     kept = keep_results(results, time, stored, most, tonumber(age or nil))
   end
-  write_claims(undo, ids, claimed, claims, taken)
+  undo[#undo + 1] = function() unclaim(ids, claimed, claims, taken) end
+  write_claims(ids, claimed, claims, taken)
   if #done > 0 then
-    end_jobs(undo, claimed, claims, items, stored, done)
     if kept > 0 and most > 0 then
       old = old_results(results, items, most, tonumber(forget))
     end

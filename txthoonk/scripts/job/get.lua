@@ -37,12 +37,11 @@
 --- include front_of
 --- include add_event
 --- include to_claim
---- include trim_line
 --- include write_claims
+--- include unclaim
 --- include arrived
 --- include first_write
 --- include change
---- include take_moved
 --- include announce
 --- include keep_history
 local feeds, config, revision, history, publishes, items = unpack(KEYS, 1, 6)
@@ -66,14 +65,20 @@ local taken = to_claim(ids, items, claimed, cancelled, tonumber(count), owner, t
   moved, item)
 local log = #events > 0 and open_history(limit, event, revision, history, publishes, items)
 
-return change(function(undo)
+local removed = 0
+return change(function()
   if moved ~= '' then
-    take_moved(undo, transit, delivering, moved)
+    removed = redis.call('LREM', transit, 1, moved)
+    removed = removed + redis.call('ZREM', delivering, moved)
   elseif #taken.line == 0 then
     first_write(feeds)
   end
-  write_claims(undo, ids, claimed, claims, taken)
+  write_claims(ids, claimed, claims, taken)
   announce(events, log)
   keep_history(log, events)
   return {time, 0, unpack(taken.reply)}
+end, function()
+  return {
+    removed > 0 and function() redis.call('LPUSH', transit, moved) end,
+    function() unclaim(ids, claimed, claims, taken) end}
 end)

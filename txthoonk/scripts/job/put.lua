@@ -61,16 +61,23 @@ local dates, time = {}, string.format('%.17g', now())
 for index, id in ipairs(new) do
   dates[2 * index - 1], dates[2 * index] = time, id
 end
-return change(function(undo)
+local step = 0
+return change(function()
   redis.call('INCRBY', publishes, #new)
-  undo[1] = function() undo_count(publishes, #new) end
+  step = 1
   redis.call('HSET', items, unpack(words))
-  undo[2] = function() redis.call('HDEL', items, unpack(new)) end
+  step = 2
   redis.call('ZADD', published, unpack(dates))
-  undo[3] = function() redis.call('ZREM', published, unpack(new)) end
+  step = 3
   redis.call(push, ids, unpack(new))
-  undo[4] = function() unpush(push, ids, new) end
+  step = 4
   announce(events, log)
   keep_history(log, events)
   return answers
+end, function()
+  return {
+    step > 0 and function() undo_count(publishes, #new) end,
+    step > 1 and function() redis.call('HDEL', items, unpack(new)) end,
+    step > 2 and function() redis.call('ZREM', published, unpack(new)) end,
+    step > 3 and function() unpush(push, ids, new) end}
 end)

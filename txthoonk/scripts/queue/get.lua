@@ -23,8 +23,6 @@
 --- include open_feed
 --- include wrong_type
 --- include now
---- include change
---- include trim_line
 --- include front_of
 --- include arrived
 local feeds, ids, items, transit, delivering, config = unpack(KEYS)
@@ -43,22 +41,26 @@ local reply, held = {time, 0}, {}
 local item = moved ~= '' and arrived(items, transit, delivering, moved)
 local found, contents, line = front_of(ids, items, delivering, count, moved, item)
 for index, id in ipairs(found) do
-  reply[#reply + 1] = id
-  reply[#reply + 1] = contents[index]
-  held[#held + 1] = time
-  held[#held + 1] = id
+  local last = 2 * index
+  reply[last + 1], reply[last + 2] = id, contents[index]
+  held[last - 1], held[last] = time, id
 end
 
-return change(function(undo)
-  -- Shortening comes first: a full memory does not refuse it, nor then the rest.
-  if #line > 0 then
-    trim_line(undo, ids, line)
-  end
-  if moved ~= '' and redis.call('LREM', transit, 1, moved) > 0 then
-    undo[#undo + 1] = function() redis.call('LPUSH', transit, moved) end
-  end
-  if #found > 0 then
-    redis.call('ZADD', delivering, unpack(held))
-  end
+-- Shortening comes first: a full memory does not refuse it, nor then the rest.
+if #line > 0 then
+  redis.call('LTRIM', ids, 0, -#line - 1)
+end
+local removed = moved ~= '' and redis.pcall('LREM', transit, 1, moved) or 0
+local added = type(removed) == 'table' and removed
+  or #found > 0 and redis.pcall('ZADD', delivering, unpack(held))
+if type(added) ~= 'table' then
   return reply
-end)
+end
+-- All is as it was before, for whoever may take it.
+if #line > 0 then
+  redis.pcall('RPUSH', ids, unpack(line))
+end
+if type(removed) == 'number' and removed > 0 then
+  redis.pcall('LPUSH', transit, moved)
+end
+return added

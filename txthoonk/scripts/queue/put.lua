@@ -43,16 +43,22 @@ if log then
   log.apart = true
 end
 local new, words, events = to_put(4, false, {})
-return change(function(undo)
+local step = 0
+return change(function()
   redis.call('INCRBY', publishes, #new)
-  undo[1] = function() undo_count(publishes, #new) end
+  step = 1
   redis.call('HSET', items, unpack(words))
-  undo[2] = function() redis.call('HDEL', items, unpack(new)) end
+  step = 2
   redis.call(push, ids, unpack(new))
-  undo[3] = function() unpush(push, ids, new) end
+  step = 3
   if log then
     announce(events, log)
     keep_history(log, events)
   end
   return new
+end, function()
+  return {
+    step > 0 and function() undo_count(publishes, #new) end,
+    step > 1 and function() redis.call('HDEL', items, unpack(new)) end,
+    step > 2 and function() unpush(push, ids, new) end}
 end)

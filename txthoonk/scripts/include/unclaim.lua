@@ -1,0 +1,12 @@
+-- Takes back what write_claims has done, as far as it came.
+local function unclaim(ids, claimed, claims, taken)
+  if taken.step > 2 then
+    redis.pcall('HDEL', claims, unpack(taken.ids))
+  end
+  if taken.step > 1 then
+    redis.pcall('ZREM', claimed, unpack(taken.ids))
+  end
+  if taken.step > 0 and #taken.line > 0 then
+    redis.pcall('RPUSH', ids, unpack(taken.line))
+  end
+end
