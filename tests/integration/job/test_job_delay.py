@@ -328,12 +328,32 @@ class RefusedTests(DelayTestCase):
         self.assertEqual(await self.job.get(), ("a", "item a", 0))
 
     async def test_no_memory_while_one_waits(self) -> None:
-        """Whoever waits for it gets it on time then, too."""
-        get = self.job.get()
+        """Whoever waits for it on a Thoonk gets it on time then, too."""
+        thoonk = Thoonk(await server_url(), reactor)
+        self.addCleanup(thoonk.close)
+        await thoonk.connect()
+        get = (await thoonk.job("x")).get()
         await self.waiting()
         due = await self.later("a", 0.3)
         await self.no_memory()
         self.assertEqual(await self.served(get, due), "a")
+
+    async def test_no_memory_while_a_bare_publisher_waits(self) -> None:
+        """It gets the job, or the error of a server that refuses then what it took before.
+
+        Redis from 7.4 on and Valkey do so when an item ends the wait.  The job stays in the line.
+        """
+        get = self.job.get()
+        await self.waiting()
+        await self.later("a", 0.3)
+        await self.no_memory()
+        try:
+            claim = await get
+        except ResponseError as error:
+            self.assertEqual(error.code, "OOM")
+            self.assertEqual(await self.job.get_ids(), ["a"])
+            claim = await self.job.get()
+        self.assertEqual(claim.id, "a")
 
     async def test_refused_while_one_waits(self) -> None:
         """What a user may not do is tried again; the job stays delayed until it is done."""
