@@ -29,6 +29,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
 from txthoonk._support._deferreds import deferring
+from txthoonk._support._replies import parsing
 from txthoonk.channels._dispatcher import Handler
 from txthoonk.channels._subscriber import ChannelSubscriber
 from txthoonk.consumers._patience import Retry
@@ -266,7 +267,8 @@ class Results:
         state, *data = await self._look_up(id_, b"")
         if state in _UNFINISHED:
             seen = True
-            wait.query, wait.noted = data
+            with parsing:
+                wait.query, wait.noted = data
             if wait.called:
                 self._take_back(id_, wait)
                 return
@@ -285,9 +287,11 @@ class Results:
         if state == b"stalled":
             self.stalled(id_)
         elif state == b"kept":
-            self._fire(id_, wait, wait.query if data[1] is None else data[1], data[0])
+            with parsing:
+                result, query = data
+            self._fire(id_, wait, wait.query if query is None else query, result)
             # Whose note stood took it away, which the others find gone.
-            self.finished(id_, data[0])
+            self.finished(id_, result)
         elif state == b"gone":
             if not wait.called:
                 await self._lose(id_, wait, seen)
@@ -297,7 +301,9 @@ class Results:
     async def _look_up(self, id_: str, noted: bytes, wanted: float = WANTED) -> list[bytes]:
         if not self._room.up:
             raise ConnectionLost("the publisher has no connection to Redis")
-        return await self._calls.look(id_, noted, wanted) or _GONE
+        reply = await self._calls.look(id_, noted, wanted)
+        with parsing:
+            return list(reply or _GONE)
 
     async def _lose(self, id_: str, wait: _Wait, seen: bool) -> None:
         """Tell that a job is gone, and no result of it is kept.

@@ -9,7 +9,7 @@ from typing import Any, cast
 import attr
 from twisted.internet.defer import CancelledError, Deferred
 
-from txthoonk._support._deferreds import misfit
+from txthoonk._support._replies import parses
 from txthoonk.errors import ConnectionLost, ResponseError
 from txthoonk.protocol._client import RedisProtocol
 from txthoonk.protocol._encoding import TEXT
@@ -127,7 +127,7 @@ def read_overview(redis: RedisProtocol, feed: str, most: int = 100) -> Deferred[
     """
     prefix = _OVERVIEW.prefix([feed_key(part, feed) for part in _PARTS])
     called = redis.call(_OVERVIEW, (*prefix, most), TEXT)
-    return called.addCallback(_overview, feed).addErrback(misfit)
+    return called.addCallback(_overview, feed)
 
 
 async def read_overviews(
@@ -194,6 +194,7 @@ class FeedNames:
         return cast("list[str]", names)
 
 
+@parses
 def _overview(reply: list[Any], feed: str) -> Overview:
     time, kind, paused, available, claimed, stalled, delayed, publishes, finishes = reply[:9]
     since, workers, held = reply[9:]

@@ -517,7 +517,9 @@ class Follower:
         if self.epoch is None or found is None:
             return False
         position = Position(self.epoch, self.revision)
-        void, forged = drop_void(self._held, count, position, found.top, last)
+        before = [self._held.popleft() for _ in range(min(count, len(self._held)))]
+        void, forged, kept = drop_void(before, position, found.top, last)
+        self._held.extendleft(reversed(kept))
         for event in forged:
             self._no_such(event)
         return void

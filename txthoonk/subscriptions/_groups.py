@@ -9,6 +9,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txthoonk._support._rate_limit import LogLimit
+from txthoonk._support._replies import parsing
 from txthoonk.channels._dispatcher import Group
 from txthoonk.errors import ConnectionLost, NotSent, ThoonkError
 from txthoonk.events import Event
@@ -258,13 +259,16 @@ class _PatternFollowers:
         while True:
             command = ("SSCAN", FEEDS, cursor, "MATCH", self._name, "COUNT", SCANNED)
             try:
-                cursor, names = await reader.redis.request(command, TEXT)
+                reply = await reader.redis.request(command, TEXT)
             except ConnectionLost as error:
                 if isinstance(error, NotSent) and not again:
                     raise
                 await reader.available()
                 cursor = b"0"  # the next server may have them in another order
                 continue
+            with parsing:
+                cursor, names = reply
+                names = list(names)
             for name in names:
                 if turn != self._turn:
                     return

@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from txthoonk._support._deferreds import MISFITS
+from txthoonk._support._replies import MISFITS
 from txthoonk._support._threads import check_thread
 from txthoonk.consumers._interfaces import Publisher
 from txthoonk.errors import (

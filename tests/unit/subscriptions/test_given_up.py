@@ -72,7 +72,7 @@ class GivenUpTests(DispatcherTestCase):
         self.assertNotIn("other", " ".join(self.sent()))
 
     def test_names_cannot_be_read(self) -> None:
-        """Where the channels are confirmed already, and reading fails at once, no group is left."""
+        """Where reading fails at once, though the channels are confirmed, no group is left."""
         reader: Any = Reader()
         first = self.follow_pattern()
         for kind, *names in [line.split(" ") for line in self.sent()]:
