@@ -529,13 +529,18 @@ class Results:
 
     async def _listen_to_all(self, sub: ResultSub) -> None:
         """Take the place of one who listens no more."""
+        added: list[tuple[ResultSub, int]] = []
+        try:
+            for channel, handler in self._of_all():
+                added.append((sub, await sub.register_handler(channel, handler)))
+        except BaseException:
+            _remove(added)  # it is tried again with the next answer that says so
+            raise
+        if sub is not self._sub:
+            _remove(added)
+            return
         self._all = True
-        for channel, handler in self._of_all():
-            added = sub, await sub.register_handler(channel, handler)
-            if sub is not self._sub:
-                _remove([added])
-                return
-            self._handlers.append(added)
+        self._handlers += added
 
     def _hear(self, id_: str, result: str) -> None:
         """Take the result of a job that others may wait for, who do not hear of it."""
