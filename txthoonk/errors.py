@@ -126,7 +126,7 @@ class InvalidItem(FeedError, ValueError):
     """A stored item is not what the feed's serializer can read.
 
     A call that only reads has changed nothing.  A ``get`` has taken the item: of a queue, the
-    item is delivered, and Redis has it no more, only :attr:`data`; of a job feed, the job is
+    item is delivered, and Redis has it no more, only ``data``; of a job feed, the job is
     claimed, and stays so until you stall it, retract it or its claim expires.
 
     :ivar id: the item's id.
