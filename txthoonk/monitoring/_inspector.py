@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from typing import Any, cast
+from typing import Any
 
 import attr
 from twisted.internet.defer import CancelledError, Deferred
 
-from txthoonk._support._replies import parses
+from txthoonk._support._replies import parses, parsing
 from txthoonk.errors import ConnectionLost, ResponseError
 from txthoonk.protocol._client import RedisProtocol
 from txthoonk.protocol._encoding import TEXT
@@ -190,8 +190,10 @@ class FeedNames:
         """Read the next names; if that fails, the round begins again."""
         command = ("SSCAN", FEEDS, self._cursor, "COUNT", PAGE)
         self._cursor = "0"  # the next server may be another one, which knows nothing of it
-        self._cursor, names = await self._redis.request(command, TEXT)
-        return cast("list[str]", names)
+        reply = await self._redis.request(command, TEXT)
+        with parsing:
+            self._cursor, names = reply
+            return list(names)
 
 
 @parses
