@@ -11,7 +11,7 @@ demo: $(VENV)/.examples ## live events from a real file, on a private redis-serv
 test: $(VENV)/.test ## all tests
 	$(BIN)/python -m twisted.trial tests
 
-coverage: $(VENV)/.test ## all tests, and what they do not run
+coverage: $(VENV)/.test ## all tests, and what they do not run; less than the floor is an error
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m twisted.trial tests
 	$(BIN)/coverage combine --quiet

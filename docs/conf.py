@@ -44,14 +44,11 @@ nitpick_ignore_regex = [
 # Names in signatures that stand for what no user has to make.
 INTERNAL = {
     "AnyRedis",
-    "BaseFeed",
     "Publisher",
     "Publishing",
     "txthoonk.consumers._interfaces.Publisher",
     "txthoonk.subscriptions._interfaces.Named",
     "txthoonk.subscriptions._interfaces.Subscriber",
-    "txthoonk.wire._feed_config.Config",
-    "txthoonk.channels._dispatcher.Handler",
     "txthoonk.protocol._encoding.Encoding",
     "txthoonk.client._registry.Publishing",
     "txthoonk.types._bulk.Progressed",
@@ -60,7 +57,6 @@ INTERNAL = {
     "txthoonk.wire._scripts.Script",
     "txthoonk.connections._wrapper.AnyRedis",
     "txthoonk.consumers._pool.WaitingRoom",
-    "txthoonk.types._base.BaseFeed",
     "txthoonk.types._taken.TakenFeed",
 }
 

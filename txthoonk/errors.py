@@ -70,7 +70,10 @@ class ThoonkError(Exception):
 
 
 class InvalidInput(ThoonkError, ValueError):
-    """An argument cannot be used; nothing was sent to Redis."""
+    """An argument cannot be used; nothing was sent to Redis.
+
+    Except by ``put_many``, which reads its items while it sends those before them.
+    """
 
 
 class InvalidType(InvalidInput, TypeError):
@@ -85,7 +88,11 @@ class WrongThread(ThoonkError):
 
 
 class FeedError(ThoonkError):
-    """The feed is not in a state that allows the call; nothing was changed."""
+    """The feed is not in a state that allows the call; nothing was changed.
+
+    Except for an :class:`InvalidItem` of a ``get``, which has taken the item, and for a call that
+    is made in parts, such as ``put_many``: the parts before it are done.
+    """
 
 
 class FeedExists(FeedError):
@@ -117,6 +124,10 @@ class OrderExhausted(FeedError):
 
 class InvalidItem(FeedError, ValueError):
     """A stored item is not what the feed's serializer can read.
+
+    A call that only reads has changed nothing.  A ``get`` has taken the item: of a queue, the
+    item is delivered, and Redis has it no more, only ``data``; of a job feed, the job is
+    claimed, and stays so until you stall it, retract it or its claim expires.
 
     :ivar id: the item's id.
     :ivar data: the item as it is stored, ``bytes`` or ``str``.
@@ -232,7 +243,10 @@ class NotBusy(ResponseError):
 
 
 class InvalidResponse(RedisError):
-    """The peer sent something that is not the Redis protocol."""
+    """The peer sent something that is not the Redis protocol, or not what was asked for.
+
+    The latter is a reply, or something stored, of another shape than txthoonk knows.
+    """
 
 
 class InvalidData(RedisError, ValueError):

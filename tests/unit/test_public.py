@@ -77,6 +77,30 @@ class PublicTests(SynchronousTestCase):
             if inspect.isclass(thing) and issubclass(thing, BaseException):
                 self.assertTrue(issubclass(thing, txthoonk.ThoonkError), name)
 
+    def test_aliases(self) -> None:
+        """Names of types in signatures can be imported from where their users are."""
+        for module, names in (
+            ("client", "Handler"),
+            ("service", "StateChanged"),
+            ("subscriptions", "EventHandler"),
+            ("types", "BaseFeed Config"),
+            ("worker", "BackOff Feeds Handler"),
+        ):
+            for name in names.split():
+                imported = importlib.import_module(f"txthoonk.{module}")
+                self.assertIn(name, imported.__all__)
+
+    def test_reactors(self) -> None:
+        """Where a reactor is taken, its type says which of Twisted's interfaces is needed."""
+        taken = 0
+        for name, thing in public():
+            function = thing.__init__ if inspect.isclass(thing) else thing
+            reactor = getattr(function, "__annotations__", {}).get("reactor")
+            if reactor is not None:
+                taken += 1
+                self.assertRegex(str(reactor), r"\bIReactor[A-Z]", name)
+        self.assertGreater(taken, 5)
+
     def test_recorded(self) -> None:
         """Names, signatures and summaries are those of the record: a change is deliberate.
 

@@ -16,12 +16,9 @@ from twisted.internet.defer import Deferred, fail
 from twisted.python.failure import Failure
 
 from txthoonk._support._threads import check_thread
-from txthoonk.errors import InvalidResponse, ThoonkError, WrongThread, shown
+from txthoonk.errors import WrongThread
 
-__all__ = ["MISFITS", "also", "begun", "deferring", "misfit", "passing"]
-
-#: What may be raised for a reply of another shape.
-MISFITS = (TypeError, ValueError, LookupError, AttributeError)
+__all__ = ["also", "begun", "deferring", "passing"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -46,9 +43,7 @@ def passing(function: Callable[P, Deferred[T]]) -> Callable[P, Deferred[T]]:
 
 
 def deferring(function: Callable[P, Deferred[T]]) -> Callable[P, Deferred[T]]:
-    """Make a function that fails its Deferred where the given one, or what follows, raises.
-
-    A reply that cannot be understood is an :class:`~txthoonk.errors.InvalidResponse`.
+    """Make a function that fails its Deferred where the given one would raise.
 
     :raises WrongThread: in a thread other than the reactor's.
     """
@@ -57,21 +52,11 @@ def deferring(function: Callable[P, Deferred[T]]) -> Callable[P, Deferred[T]]:
     def call(*args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
         check_thread()
         try:
-            called = function(*args, **kwargs)
+            return function(*args, **kwargs)
         except BaseException:  # serializers of others raise anything
             return fail()
-        return called.addErrback(misfit)
 
     return call
-
-
-def misfit(reason: Failure) -> Failure:
-    """Say what has happened where something else came out of Redis than we know."""
-    error = reason.value
-    if isinstance(error, MISFITS) and not isinstance(error, ThoonkError):
-        text = f"what Redis has replied, or holds, is not understood: {shown(error)}"
-        raise InvalidResponse(text) from error
-    return reason
 
 
 def begun(result: Any) -> Deferred[Any] | None:

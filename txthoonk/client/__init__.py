@@ -7,6 +7,7 @@
     sub = await endpoint.connect(ThoonkSubFactory())
 """
 
+from txthoonk.channels._dispatcher import Handler
 from txthoonk.client._factories import (
     FeedDoesNotExist,
     FeedExists,
@@ -22,6 +23,7 @@ from txthoonk.client._factories import (
 __all__ = [
     "FeedDoesNotExist",
     "FeedExists",
+    "Handler",
     "Redis",
     "RedisSubscriber",
     "ThoonkBase",

@@ -9,9 +9,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 
 from txthoonk.client._publisher import ThoonkPub
 from txthoonk.client._subscriber import ThoonkSub
@@ -46,7 +44,7 @@ class ThoonkPubFactory(ThoonkFactory):
         errors: str = "strict",
         username: str | None = None,
         *,
-        reactor: Any = None,
+        reactor: IReactorTime | None = None,
         endpoint: IStreamClientEndpoint | None = None,
     ) -> None:
         """Take the arguments of :class:`~txthoonk.protocol.Redis` and of the publisher.

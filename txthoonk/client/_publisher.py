@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IStreamClientEndpoint, ITransport
+from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint, ITransport
 from twisted.python.failure import Failure
 
 from txthoonk._support._threads import check_thread
@@ -33,14 +31,14 @@ class ThoonkPub(ThoonkBase[Redis], Publishing):
     def __init__(
         self,
         redis: Redis,
-        reactor: Any = None,
+        reactor: IReactorTime | None = None,
         endpoint: IStreamClientEndpoint | None = None,
     ) -> None:
         """Make the object; a factory does that for each first connection.
 
         :param redis: the protocol of the connection.
-        :param reactor: for timeouts and for the connections on which the publisher
-            waits; None: the one that is installed.
+        :param reactor: for timeouts and, without *endpoint*, for the connections on which the
+            publisher waits; None: the one that is installed.
         :param endpoint: where those connections go; None: to the peer of the first
             one, which cannot be had if that one is encrypted.
         """

@@ -8,7 +8,8 @@ from typing import Any
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 
-from txthoonk._support._deferreds import deferring, misfit, passing
+from txthoonk._support._deferreds import deferring, passing
+from txthoonk._support._replies import parses, parsing
 from txthoonk.consumers._pool import WaitingRoom
 from txthoonk.errors import FeedDoesNotExist, FeedTypeMismatch, InvalidInput, InvalidType, shown
 from txthoonk.history._reads import history_keys
@@ -44,6 +45,7 @@ def _creation_keys(name: str) -> tuple[str, ...]:
     return (*history_keys(name)[:4], feed_key("results", name))
 
 
+@parses
 def _dict(flat: list[str]) -> dict[str, str]:
     return dict(zip(flat[::2], flat[1::2], strict=True))
 
@@ -135,7 +137,7 @@ class Publishing:
             )
         prefix = _OPEN.prefix(_creation_keys(check_name(name)), name, NEWFEED)
         command = (*prefix, self._uuid, CONFFEED, type_, *fields)
-        opened = self._create(name, _OPEN, command).addCallback(_dict).addErrback(misfit)
+        opened = self._create(name, _OPEN, command).addCallback(_dict)
         return opened.addCallback(lambda stored: cls(self, name, stored.get("serializer", "text")))
 
     def _create(self, name: str, script: Script, command: tuple[Any, ...]) -> Deferred[Any]:
@@ -196,7 +198,8 @@ class Publishing:
         :param ids: the first of them, if they are known.
         """
         while True:
-            kept = [kept_result_key(name, id_) for id_ in ids]
+            with parsing:
+                kept = [kept_result_key(name, id_) for id_ in ids]
             prefix = _CLEAR.prefix((FEEDS, feed_key("results", name), *kept), name)
             ids = await self.redis.call(_CLEAR, (*prefix, *ids), TEXT)
             if not ids:
@@ -216,7 +219,7 @@ class Publishing:
 
         :return: fires a set of names.
         """
-        return self.redis.request(("SMEMBERS", FEEDS), TEXT).addCallback(set)
+        return self.redis.request(("SMEMBERS", FEEDS), TEXT).addCallback(parses(set))
 
     @deferring
     def set_config(self, name: str, config: Config) -> Deferred[None]:

@@ -26,7 +26,12 @@ from twisted.internet.defer import (
     succeed,
 )
 from twisted.internet.endpoints import UNIXClientEndpoint
-from twisted.internet.interfaces import IAddress, ISSLTransport, IStreamClientEndpoint
+from twisted.internet.interfaces import (
+    IAddress,
+    IReactorTime,
+    ISSLTransport,
+    IStreamClientEndpoint,
+)
 from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
@@ -126,7 +131,7 @@ class WaitingRoom:
     def __init__(
         self,
         pub: Publisher,
-        reactor: Any,
+        reactor: IReactorTime | None,
         endpoint: IStreamClientEndpoint | None,
         *,
         patient: bool = False,
@@ -177,7 +182,7 @@ class WaitingRoom:
         if self._given_reactor is None:
             from twisted.internet import reactor
 
-            self._given_reactor = reactor
+            self._given_reactor = cast(IReactorTime, reactor)
         return self._given_reactor
 
     # -- who waits ----------------------------------------------------------

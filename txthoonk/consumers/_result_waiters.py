@@ -28,6 +28,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
+from txthoonk._support._replies import parsing
 from txthoonk.consumers._interfaces import ResultCalls
 from txthoonk.consumers._passing_on import MOST_HEARD, MOST_IDS, PassingOn
 from txthoonk.consumers._patience import Retry
@@ -219,7 +220,8 @@ class Results:
         state, *data = await self._look_up(id_, b"")
         if state in _UNFINISHED:
             seen = True
-            wait.query, wait.noted = data
+            with parsing:
+                wait.query, wait.noted = data
             if wait.called:
                 self._take_back(id_, wait)
                 return
@@ -238,9 +240,11 @@ class Results:
         if state == b"stalled":
             self.stalled(id_)
         elif state == b"kept":
-            self._fire(id_, wait, wait.query if data[1] is None else data[1], data[0])
+            with parsing:
+                result, query = data
+            self._fire(id_, wait, wait.query if query is None else query, result)
             # Whose note stood took it away, which the others find gone.
-            self.finished(id_, data[0])
+            self.finished(id_, result)
         elif state == b"gone":
             if not wait.called:
                 await self._lose(id_, wait, seen)
@@ -250,7 +254,9 @@ class Results:
     async def _look_up(self, id_: str, noted: bytes, wanted: float = WANTED) -> list[bytes]:
         if not self._room.up:
             raise ConnectionLost("the publisher has no connection to Redis")
-        return await self._calls.look(id_, noted, wanted) or _GONE
+        reply = await self._calls.look(id_, noted, wanted)
+        with parsing:
+            return list(reply or _GONE)
 
     async def _lose(self, id_: str, wait: _Wait, seen: bool) -> None:
         """Tell that a job is gone, and no result of it is kept.
@@ -476,13 +482,18 @@ class Results:
 
     async def _listen_to_all(self, sub: ResultSub) -> None:
         """Take the place of one who listens no more."""
+        added: list[tuple[ResultSub, int]] = []
+        try:
+            for channel, handler in self._of_all():
+                added.append((sub, await sub.register_handler(channel, handler)))
+        except BaseException:
+            _remove(added)  # it is tried again with the next answer that says so
+            raise
+        if sub is not self._sub:
+            _remove(added)
+            return
         self._all = True
-        for channel, handler in self._of_all():
-            added = sub, await sub.register_handler(channel, handler)
-            if sub is not self._sub:
-                _remove([added])
-                return
-            self._handlers.append(added)
+        self._handlers += added
 
     def _hear(self, id_: str, result: str) -> None:
         """Take the result of a job that others may wait for, who do not hear of it."""

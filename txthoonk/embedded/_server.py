@@ -21,14 +21,14 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from io import FileIO
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote
 from uuid import uuid4
 
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.endpoints import TCP4ClientEndpoint, UNIXClientEndpoint, connectProtocol
 from twisted.internet.error import ConnectError, ConnectingCancelledError
-from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.interfaces import IReactorProcess, IStreamClientEndpoint
 from twisted.internet.protocol import ProcessProtocol, Protocol, connectionDone
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
@@ -233,7 +233,7 @@ class RedisServer:
         port: int | None = None,
         executable: str | os.PathLike[str] | None = None,
         arguments: Sequence[str] = (),
-        reactor: Any = None,
+        reactor: IReactorProcess | None = None,
     ) -> None:
         if port is not None and not 0 <= port <= 65535:
             raise InvalidInput(f"port must be from 0 to 65535, or None, not {port!r}")
@@ -339,7 +339,7 @@ class RedisServer:
         if self._given_reactor is None:
             from twisted.internet import reactor
 
-            self._given_reactor = reactor
+            self._given_reactor = cast(IReactorProcess, reactor)
         return self._given_reactor
 
     def _forget(self, waiter: Deferred[RedisServer]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import attr
 from twisted.internet.defer import Deferred
 
-from txthoonk._support._deferreds import misfit
+from txthoonk._support._replies import parses
 from txthoonk.errors import shown
 from txthoonk.events import check_revision
 from txthoonk.protocol._client import RedisProtocol
@@ -94,7 +94,7 @@ def look(
     """
     prefix = _LOOK.prefix(history_keys(feed), feed, epoch)
     command = (*prefix, "" if since is None else since, count)
-    return redis.call(_LOOK, command, TEXT).addCallback(_look).addErrback(misfit)
+    return redis.call(_LOOK, command, TEXT).addCallback(_look)
 
 
 def _check_texts(*values: object) -> None:
@@ -103,6 +103,7 @@ def _check_texts(*values: object) -> None:
             raise TypeError(f"not text: {shown(value)}")
 
 
+@parses
 def _look(reply: list[Any]) -> Look:
     verdict, type_, serializer, *rest = reply
     _check_texts(verdict, type_, serializer)
@@ -140,9 +141,10 @@ def compare(redis: RedisProtocol, feeds: list[str]) -> Deferred[list[Standing | 
     keys = [feed_key(part, feed) for feed in feeds for part in parts]
     command = (*_COMPARE.prefix((FEEDS, *keys)), *feeds)
     compared = redis.call(_COMPARE, command, TEXT)
-    return compared.addCallback(_standings, len(feeds)).addErrback(misfit)
+    return compared.addCallback(_standings, len(feeds))
 
 
+@parses
 def _standings(reply: list[Any], count: int) -> list[Standing | None]:
     if len(reply) != count:
         raise ValueError(f"{len(reply)} answers for {count} feeds")
@@ -198,9 +200,10 @@ def read_snapshot(
     """
     prefix = _SNAPSHOT.prefix((*history_keys(feed), feed_key("ids", feed)), feed)
     command = (*prefix, count, channel, message, int(always))
-    return redis.call(_SNAPSHOT, command, TEXT).addCallback(_snapshot).addErrback(misfit)
+    return redis.call(_SNAPSHOT, command, TEXT).addCallback(_snapshot)
 
 
+@parses
 def _snapshot(reply: list[Any]) -> Snapshot:
     verdict, type_, serializer, *rest = reply
     _check_texts(verdict, type_, serializer)
@@ -223,9 +226,10 @@ def read_items(
     """
     keys = (feed_key("items", feed), feed_key("revision", feed))
     command = (*ITEMS.prefix(keys), *ids)
-    return redis.call(ITEMS, command, TEXT).addCallback(_items).addErrback(misfit)
+    return redis.call(ITEMS, command, TEXT).addCallback(_items)
 
 
+@parses
 def _items(reply: list[Any]) -> tuple[str | None, int, list[str | None]]:
     epoch, top, items = reply
     _check_texts(epoch, *items)

@@ -1,4 +1,7 @@
-"""History and live events, merged: what follows from what is known (pure functions).
+"""History and live events, merged: what follows from what is known.
+
+All functions are pure: they change nothing that they are given, and neither read nor keep
+anything else.
 
 A position is an epoch and a revision in it; :class:`Position` without an epoch is that of
 a feed that keeps no history (docs/subscriptions.rst).
@@ -6,8 +9,7 @@ a feed that keeps no history (docs/subscriptions.rst).
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import Enum
 from typing import Any
 
@@ -140,24 +142,22 @@ def connects(held: Iterable[Event], revision: int) -> bool:
 
 
 def drop_void(
-    held: deque[Event], count: int, present: Position, top: int, last: str | None
-) -> tuple[bool, list[Event]]:
+    held: Sequence[Event], present: Position, top: int, last: str | None
+) -> tuple[bool, list[Event], list[Event]]:
     """Drop events of an epoch that was over when a look was made, and those that never were.
 
-    :param count: how many of those that are held were held when the look was sent.
+    :param held: the events that were held when the look was sent.
     :param present: the position since the look.
     :param top: the last revision that the server knew of then.
     :param last: the epoch of the position before.
     :return: whether there was one that nothing has told of: neither of that last epoch, which
-        is followed by a resync, nor of the present one; and the events that the server would
-        have known of.
+        is followed by a resync, nor of the present one; the events that the server would
+        have known of; and those that are left.
     """
-    before = [held.popleft() for _ in range(min(count, len(held)))]
-    forged = [e for e in before if e.epoch == present.epoch and (e.revision or 0) > top]
-    kept = [e for e in before if e.epoch in (None, present.epoch) and e not in forged]
-    held.extendleft(reversed(kept))
-    void = any(event.epoch not in (None, present.epoch, last) for event in before)
-    return void, forged
+    forged = [e for e in held if e.epoch == present.epoch and (e.revision or 0) > top]
+    kept = [e for e in held if e.epoch in (None, present.epoch) and e not in forged]
+    void = any(event.epoch not in (None, present.epoch, last) for event in held)
+    return void, forged, kept
 
 
 def resync(feed: str, reason: str, position: Position) -> Event:

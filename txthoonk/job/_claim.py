@@ -77,8 +77,7 @@ class ThreadClaim(Claim):
     def of(cls, claim: Claim, call: Callable[..., Any]) -> ThreadClaim:
         """Make it of a claim.
 
-        :param call: calls a function in the reactor's thread, see
-            :class:`txthoonk.worker._thread_pool.Pool`.
+        :param call: calls a function in the reactor's thread, and waits for what it fires.
         """
         made = cls(*claim)
         made.token, made.job, made._call = claim.token, claim.job, call
@@ -90,7 +89,8 @@ class ThreadClaim(Claim):
         While there is no connection that takes as long as other calls wait for one.
 
         :raises JobNotClaimed: if the claim was lost: give up.
-        :raises CancelledError: if the worker was stopped, and the job given back.
+        :raises twisted.internet.defer.CancelledError: if the worker was stopped, and the job
+            given back.
         :raises ConnectionLost: if it may not have been done.
         """
         return self._call(super().progress, done, total, note)

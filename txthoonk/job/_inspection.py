@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred
 
 from txthoonk._support._deferreds import deferring
+from txthoonk._support._replies import parses, parsing
 from txthoonk._values import JobFailure, Progress
 from txthoonk.errors import InvalidInput, InvalidItem, shown
 from txthoonk.job._keys import JobBase
@@ -33,6 +34,7 @@ _STATS = load("job/stats")
 SLICE = 500  # jobs that are removed in one call
 
 
+@parses
 def _count(stored: str | None) -> int:
     """Read a counter, which others may have written; 0 for what is none."""
     return int(stored) if stored and re.fullmatch("[0-9]{1,15}", stored) else 0
@@ -120,7 +122,9 @@ class JobState(JobBase):
     async def _drain_all(self, places: tuple[str, ...]) -> int:
         total = 0
         for place in places:
-            left = await (self.length() if place == "line" else self._count_delayed())
+            counted = await (self.length() if place == "line" else self._count_delayed())
+            with parsing:
+                left = int(counted)
             while True:
                 looked, removed = await self._drain_some(place, max(0, min(SLICE, left)))
                 total += len(removed)
@@ -131,8 +135,9 @@ class JobState(JobBase):
                     break
         return total
 
-    def _drain_some(self, place: str, most: int) -> Deferred[list[Any]]:
-        return self.pub.redis.call(_DRAIN, (*self._drain, place, most), TEXT)
+    def _drain_some(self, place: str, most: int) -> Deferred[tuple[int, list[str]]]:
+        drained = self.pub.redis.call(_DRAIN, (*self._drain, place, most), TEXT)
+        return drained.addCallback(_drained)
 
     def _removed(self, id_: str) -> None:
         """Learn that a job is gone."""
@@ -151,7 +156,7 @@ class JobState(JobBase):
         """
         id_ = check_id(id_)
         read = self.pub.redis.request(("HGET", self.feed_failures, id_), TEXT)
-        return read.addCallback(lambda text: None if text is None else load_failure(id_, text))
+        return read.addCallback(_failure, id_)
 
     @deferring
     def get_failures(self) -> Deferred[list[JobFailure]]:
@@ -166,10 +171,12 @@ class JobState(JobBase):
 
         async def step(cursor: str, count: int) -> tuple[str, int]:
             command = ("HSCAN", self.feed_failures, cursor, "COUNT", count)
-            cursor, flat = await self.pub.redis.request(command, TEXT)
-            for id_, text in zip(flat[::2], flat[1::2], strict=True):
-                found[id_] = load_failure(id_, text)
-            return cursor, sum(map(len, flat))
+            reply = await self.pub.redis.request(command, TEXT)
+            with parsing:
+                cursor, flat = reply
+                for id_, text in zip(flat[::2], flat[1::2], strict=True):
+                    found[id_] = load_failure(id_, text)
+                return cursor, sum(map(len, flat))
 
         await scan(step)
         return sorted(found.values(), key=lambda failure: failure.time, reverse=True)
@@ -220,8 +227,10 @@ class JobState(JobBase):
 
         async def step(cursor: str, count: int) -> tuple[str, int]:
             command = ("SSCAN", self.feed_stalled, cursor, "COUNT", count)
-            cursor, ids = await self.pub.redis.request(command, TEXT)
-            found.update(dict.fromkeys(ids))
+            reply = await self.pub.redis.request(command, TEXT)
+            with parsing:
+                cursor, ids = reply
+                found.update(dict.fromkeys(ids))
             return cursor, 0
 
         await scan(step)
@@ -238,8 +247,10 @@ class JobState(JobBase):
         self, prefix: tuple[str | int, ...], found: dict[str, None], cursor: str, count: int
     ) -> tuple[str, int]:
         command = (*prefix, cursor, count)
-        cursor, size, ids = await self.pub.redis.call(_IDS, command, TEXT)
-        found.update(dict.fromkeys(ids))
+        reply = await self.pub.redis.call(_IDS, command, TEXT)
+        with parsing:
+            cursor, size, ids = reply
+            found.update(dict.fromkeys(ids))
         return cursor, size
 
     @deferring
@@ -259,9 +270,26 @@ class JobState(JobBase):
             ``stalled``, and how many ``publishes`` and ``finishes`` there ever were.
         """
         counted = self.pub.redis.call(_STATS, self._stats, TEXT)
-        return counted.addCallback(lambda counts: dict(zip(_COUNTS, counts, strict=True)))
+        return counted.addCallback(_stats)
 
 
+@parses
+def _stats(counts: list[int]) -> dict[str, int]:
+    return dict(zip(_COUNTS, counts, strict=True))
+
+
+@parses
+def _drained(reply: Any) -> tuple[int, list[str]]:
+    looked, removed = reply
+    return int(looked), list(removed)
+
+
+@parses
+def _failure(text: str | None, id_: str) -> JobFailure | None:
+    return None if text is None else load_failure(id_, text)
+
+
+@parses
 def _progress(text: str | None, id_: str) -> Progress | None:
     found = None if text is None else load_progress(id_, text)
     if isinstance(found, InvalidItem):

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from txthoonk._support._deferreds import deferring, misfit, passing
+from txthoonk._support._deferreds import deferring, passing
+from txthoonk._support._replies import parses, parsing
 from txthoonk._support._threads import check_thread
 from txthoonk.consumers._get_queue import Scripts
 from txthoonk.errors import InvalidInput, InvalidType, shown
@@ -185,12 +186,14 @@ class Job(JobResults):
         due = check_time(delay, at)
         command = (*self._put_later, push, id_, stored, *due)
         called = self.pub.redis.call(_PUT_LATER, command, TEXT)
-        return called.addCallback(self._is_later, id_).addErrback(misfit)
+        return called.addCallback(self._is_later, id_)
 
     publish = put
 
     def _is_later(self, milliseconds: str, id_: str) -> Any:
-        if int(milliseconds) > 0:
+        with parsing:
+            is_early = int(milliseconds) > 0
+        if is_early:
             return id_
         # It is put, whatever comes of this: whoever keeps the time looks again.
         return self._look_due().addErrback(lambda _: None).addCallback(lambda _: id_)
@@ -255,7 +258,10 @@ class Job(JobResults):
         return self._get(timeout)
 
     def _receive(self, time: bytes, *parts: bytes) -> Claim:
-        return self._claimed(to_text(parts[0]), parts[1], int(parts[2]), to_text(time))
+        with parsing:
+            id_, item, cancelled = parts
+            number = int(cancelled)
+        return self._claimed(to_text(id_), item, number, to_text(time))
 
     def _claimed(self, id_: str, item: bytes, cancelled: int, time: str) -> Claim:
         token = self._claims.made(id_, time)
@@ -310,7 +316,7 @@ class Job(JobResults):
         seconds = check_seconds(delay, "a delay")
         words = (*self._held(id_), dump_failure(error), math.ceil(seconds * 1000))
         state: Deferred[list[Any]] = self._end(_FAIL, self._fail, *words)
-        return state.addCallback(lambda reply: reply[0])
+        return state.addCallback(_state)
 
     @deferring
     def release(self, id_: str | Claim) -> Deferred[bool]:
@@ -391,6 +397,12 @@ def _check_new_id(id_: object) -> str:
     if not check_id(id_):
         raise InvalidInput("the id of a job must not be empty: in the line, that means none")
     return str(id_)
+
+
+@parses
+def _state(reply: list[Any]) -> str:
+    state: str = reply[0]
+    return state
 
 
 def _none(_: object) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from txthoonk._support._replies import parsing
 from txthoonk.consumers._deadlines import MOST
 from txthoonk.protocol._encoding import TEXT
-from txthoonk.types._recoverer import SLICE, Pass
+from txthoonk.types._recoverer import SLICE, Pass, numbers
 from txthoonk.wire._scripts import load
 
 if TYPE_CHECKING:
@@ -48,7 +49,9 @@ class JobPass(Pass):
     async def _put_due(self) -> None:
         moved = MOST
         while moved == MOST:
-            moved = (await self._job._look_due())[0]
+            due = await self._job._look_due()
+            with parsing:
+                moved = int(due[0])
             self._counts["due"] += moved
 
     async def _trim_stalled(self) -> None:
@@ -57,7 +60,9 @@ class JobPass(Pass):
         command = (*_TRIM_STALLED.prefix(keys, *job._words), SLICE)
         looked = 1
         while looked:
-            looked, removed = await job.pub.redis.call(_TRIM_STALLED, command, TEXT)
+            counts = numbers(await job.pub.redis.call(_TRIM_STALLED, command, TEXT))
+            with parsing:
+                looked, removed = counts
             self._counts["retracted"] += removed
 
     async def _tidy(self, records: str) -> None:
@@ -86,7 +91,11 @@ class JobPass(Pass):
         command = (*_EXPIRE_CLAIMS.prefix(keys), *words)
         looked, wait = SLICE, None
         while looked == SLICE:
-            looked, *done, wait = await job.pub.redis.call(_EXPIRE_CLAIMS, command, TEXT)
-            for kind, count in zip(("cancelled", "stalled", "dropped"), done, strict=True):
-                self._counts[kind] += count
-        return None if wait is None else int(wait)
+            reply = await job.pub.redis.call(_EXPIRE_CLAIMS, command, TEXT)
+            with parsing:
+                *counts, wait = reply
+                looked, *done = numbers(counts)
+                for kind, count in zip(("cancelled", "stalled", "dropped"), done, strict=True):
+                    self._counts[kind] += count
+                wait = None if wait is None else int(wait)
+        return wait

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from txthoonk._support._deferreds import deferring, misfit
+from txthoonk._support._deferreds import deferring
+from txthoonk._support._replies import parses, parsing
 from txthoonk.consumers._pool import WaitingRoom
 from txthoonk.consumers._result_trimming import MOST, Forgetting
 from txthoonk.consumers._result_waiters import Results
@@ -115,7 +116,9 @@ class JobResults(JobState):
         return self.pub.redis.call(_FINISH, command, RAW).addCallback(self._found_old)
 
     def _found_old(self, reply: list[Any]) -> list[Any]:
-        self._forgetting.found([to_text(id_) for id_ in reply[4]])
+        with parsing:
+            old = [to_text(id_) for id_ in reply[4]]
+        self._forgetting.found(old)
         return reply
 
     def _forget(self, ids: list[str]) -> Deferred[list[str]]:
@@ -124,7 +127,9 @@ class JobResults(JobState):
         return self.pub.redis.call(_FORGET, (*prefix, MOST, *ids), TEXT)
 
     def _is_finished(self, reply: list[Any], words: tuple[Any, ...]) -> None:
-        self._said(words, reply[2][0])
+        with parsing:
+            status = reply[2][0]
+        self._said(words, status)
 
     def _said(self, words: tuple[Any, ...], status: int | bytes) -> None:
         """Learn what became of a finish.
@@ -202,6 +207,11 @@ class JobResults(JobState):
         return self.get_failure(id_).addErrback(lambda _: None).addCallback(with_failure)
 
 
+@parses
+def _listened(reply: list[Any]) -> tuple[int, list[str]]:
+    return int(reply[0]), reply[1:]
+
+
 class _Calls:
     """The scripts of those who wait for results of a feed."""
 
@@ -227,7 +237,7 @@ class _Calls:
         keys = (self._listeners, self._items, self._later, self._results)
         words = (self._who, round(lease * 1000), most, round(wanted * 1000), *ids)
         called = self._redis.call(_LISTEN, (*_LISTEN.prefix(keys), *words), TEXT)
-        return called.addCallback(lambda reply: (int(reply[0]), reply[1:])).addErrback(misfit)
+        return called.addCallback(_listened)
 
     def leave(self) -> Deferred[Any]:
         """Say that the results of all jobs are not listened to any more."""

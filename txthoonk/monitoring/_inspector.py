@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from typing import Any, cast
+from typing import Any
 
 import attr
 from twisted.internet.defer import CancelledError, Deferred
 
-from txthoonk._support._deferreds import misfit
+from txthoonk._support._replies import parses, parsing
 from txthoonk.errors import ConnectionLost, ResponseError
 from txthoonk.protocol._client import RedisProtocol
 from txthoonk.protocol._encoding import TEXT
@@ -127,7 +127,7 @@ def read_overview(redis: RedisProtocol, feed: str, most: int = 100) -> Deferred[
     """
     prefix = _OVERVIEW.prefix([feed_key(part, feed) for part in _PARTS])
     called = redis.call(_OVERVIEW, (*prefix, most), TEXT)
-    return called.addCallback(_overview, feed).addErrback(misfit)
+    return called.addCallback(_overview, feed)
 
 
 async def read_overviews(
@@ -190,10 +190,13 @@ class FeedNames:
         """Read the next names; if that fails, the round begins again."""
         command = ("SSCAN", FEEDS, self._cursor, "COUNT", PAGE)
         self._cursor = "0"  # the next server may be another one, which knows nothing of it
-        self._cursor, names = await self._redis.request(command, TEXT)
-        return cast("list[str]", names)
+        reply = await self._redis.request(command, TEXT)
+        with parsing:
+            self._cursor, names = reply
+            return list(names)
 
 
+@parses
 def _overview(reply: list[Any], feed: str) -> Overview:
     time, kind, paused, available, claimed, stalled, delayed, publishes, finishes = reply[:9]
     since, workers, held = reply[9:]

@@ -19,7 +19,7 @@ from typing import Any, cast
 
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred, succeed
-from twisted.internet.interfaces import IDelayedCall, IListeningPort
+from twisted.internet.interfaces import IDelayedCall, IListeningPort, IReactorTCP, IReactorTime
 from twisted.logger import Logger
 from twisted.protocols.policies import WrappingFactory
 from twisted.python.failure import Failure
@@ -56,7 +56,7 @@ class Metrics(Service):
         workers: Iterable[Worker] | Worker = (),
         registry: CollectorRegistry | None = None,
         interval: float = 10.0,
-        reactor: Any = None,
+        reactor: IReactorTime | None = None,
     ) -> None:
         """Make the metrics; they begin to count when they are started.
 
@@ -71,7 +71,7 @@ class Metrics(Service):
         self._thoonk = thoonk
         self._workers = _checked(workers)
         self._interval = check_interval(interval, "the interval of metrics")
-        self._reactor = reactor or thoonk.waiting_room.reactor
+        self._reactor: Any = reactor or thoonk.waiting_room.reactor
         self.registry = CollectorRegistry() if registry is None else registry
         self._jobs = JobMeasures(self.registry, self._workers)
         self._connections = ConnectionMeasures(self.registry, thoonk)
@@ -241,7 +241,7 @@ class MetricsService(Service):
         workers: Iterable[Worker] | Worker = (),
         port: int = 8000,
         interface: str = "127.0.0.1",
-        reactor: Any = None,
+        reactor: IReactorTCP | None = None,
     ) -> None:
         """Make the service; it listens when it is started.
 
@@ -249,14 +249,14 @@ class MetricsService(Service):
         :param port: where to listen; 0: at any port that is free.
         :param interface: the address of the interface to listen at; ``""``: all of IPv4,
             ``"::"``: all.  Whoever can connect may read the names of the feeds.
-        :param reactor: None: that of *thoonk*.
+        :param reactor: listens, and has the time; None: that of *thoonk*.
         :raises InvalidInput: for a number that is no port.
         """
         if type(port) is not int or not 0 <= port <= 65535:
             raise InvalidInput(f"a port must be a whole number from 0 to 65535: {shown(port)}")
-        self.metrics = Metrics(thoonk, workers, reactor=reactor)
+        self.metrics = Metrics(thoonk, workers, reactor=cast("IReactorTime | None", reactor))
         ProcessCollector(registry=self.metrics.registry)
-        self._reactor = reactor or thoonk.waiting_room.reactor
+        self._reactor: Any = reactor or thoonk.waiting_room.reactor
         self._where = (port, interface)
         self._port: IListeningPort | None = None
         self._factory: WrappingFactory | None = None

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from txthoonk._support._replies import parsing
+
 __all__ = ["IDS", "SCORED", "read_ids", "read_scored", "scan"]
 
 IDS = 5000  # in one slice
@@ -33,15 +35,18 @@ async def read_ids(read: Callable[[int, int], Awaitable[list[str]]]) -> list[str
     first, detours, back = 0, 0, IDS
     while detours < DETOURS:
         some = await read(first, first + IDS - 1)
-        if first and (not some or some[0] not in found):
+        before = len(found)
+        with parsing:
+            gone = first and (not some or some[0] not in found)
+            for id_ in () if gone else some:
+                found.pop(id_, None)  # one that has gone to the end is at the end
+                found[id_] = None
+            is_last = len(some) < IDS
+        if gone:
             # More have gone than the slices have in common.
             first, detours, back = max(0, first - back), detours + 1, 2 * back
             continue
-        before = len(found)
-        for id_ in some:
-            found.pop(id_, None)  # one that has gone to the end is at the end
-            found[id_] = None
-        if len(some) < IDS:
+        if is_last:
             return list(found)
         # What comes in before them may push them on faster than they can be read.
         detours += len(found) == before
@@ -60,14 +65,16 @@ async def read_scored(read: Callable[[str, int], Awaitable[list[str]]]) -> list[
     score, skipped = "-inf", 0
     while True:
         some = await read(score, skipped)
-        for id_ in some[::2]:
-            found.pop(id_, None)
-            found[id_] = None
-        if len(some) < 2 * SCORED:
+        with parsing:
+            for id_ in some[::2]:
+                found.pop(id_, None)
+                found[id_] = None
+            is_last, last = len(some) < 2 * SCORED, some[-1] if some else ""
+        if is_last:
             return list(found)
         # Foreign writers give one score to several.
-        skipped = skipped + SCORED if some[-1] == score else 0
-        score = some[-1]
+        skipped = skipped + SCORED if last == score else 0
+        score = last
 
 
 async def scan(step: Callable[[str, int], Awaitable[Any]]) -> None:
@@ -79,4 +86,6 @@ async def scan(step: Callable[[str, int], Awaitable[Any]]) -> None:
     cursor, count = "", 20
     while cursor != "0":
         cursor, size = await step(cursor or "0", count)
-        count = max(1, count // 4) if size > BIG else min(MOST_SCANNED, 2 * count)
+        with parsing:
+            is_big = size > BIG
+        count = max(1, count // 4) if is_big else min(MOST_SCANNED, 2 * count)

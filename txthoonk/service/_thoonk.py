@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from twisted.internet.defer import (
     CancelledError,
@@ -14,7 +14,7 @@ from twisted.internet.defer import (
     fail,
     maybeDeferred,
 )
-from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from twisted.logger import Logger
 
 from txthoonk._support._clock import keep_steady
@@ -89,7 +89,7 @@ class Thoonk(Publishing, StoppingService):
     def __init__(
         self,
         url: str,
-        reactor: Any = None,
+        reactor: IReactorTime | None = None,
         *,
         db: int | None = None,
         username: str | None = None,
@@ -107,7 +107,7 @@ class Thoonk(Publishing, StoppingService):
         :param url: ``redis://[user:password@]host[:port][/db]``, ``rediss://`` (the same
             over TLS, verified), ``unix:///path?db=0``, the string of a Twisted client
             endpoint, or ``embedded:`` or ``embedded:/folder`` for a private server.
-        :param reactor: None: the one that is installed.
+        :param reactor: for timeouts and connections; None: the one that is installed.
         :param db: the database, where the URL names none.
         :param username: the user, where the URL names none.
         :param password: the password, where the URL has none.
@@ -129,7 +129,9 @@ class Thoonk(Publishing, StoppingService):
         self._target = parse_url(url, db=db, username=username, password=password, ca_file=ca_file)
         _check_options(wait, limit, health, reply_timeout)
         if reactor is None:
-            from twisted.internet import reactor
+            from twisted.internet import reactor as installed
+
+            reactor = cast(IReactorTime, installed)
         self._reactor: Any = reactor
         self._wait = wait
         self._uuid = uuid.uuid4().hex

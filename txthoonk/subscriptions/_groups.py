@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -10,6 +9,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txthoonk._support._rate_limit import LogLimit
+from txthoonk._support._replies import parsing
 from txthoonk.channels._dispatcher import Group
 from txthoonk.errors import ConnectionLost, NotSent
 from txthoonk.events import Event
@@ -19,7 +19,7 @@ from txthoonk.protocol._encoding import TEXT
 from txthoonk.subscriptions._decoder import Source
 from txthoonk.subscriptions._follower import UNCONFIRMED, Follower
 from txthoonk.subscriptions._interfaces import Reader
-from txthoonk.subscriptions._router import ALL_KINDS, Sources
+from txthoonk.subscriptions._router import ALL_KINDS, Pattern, Sources
 from txthoonk.subscriptions._subscription import Subscription
 from txthoonk.wire._keys import FEEDS
 
@@ -120,17 +120,15 @@ class _PatternFollowers:
         self._pause: Deferred[Any] | None = None
         self._first: Deferred[None] = Deferred()
         self.started = _started(subscription, self._first)
-        self._pattern, end = sources.follow_pattern(
-            pattern, self._heard, self._of_a_feed, self._group
-        )
-        subscription._end = lambda: self._stop(end)
+        self._pattern = Pattern(pattern, self._heard)
+        # Before it joins: a connection that was given up refuses it at once.
+        subscription._end = self._stop
+        group = Group({}, self._pattern.patterns, self._ready, self._lost, self._refused)
+        sources.follow_pattern(self._pattern, self._of_a_feed, group)
 
-    def _group(self, patterns: dict[str, Callable[[str, str], None]]) -> Group:
-        return Group({}, dict(patterns), self._ready, self._lost, self._refused)
-
-    def _stop(self, end: Callable[[], None]) -> None:
+    def _stop(self) -> None:
         self._next_turn()
-        end()
+        self._sources.unfollow_pattern(self._pattern)
         for follower in (*self._followers.values(), *self._aside.values()):
             if not follower.is_live:
                 follower.stop()
@@ -214,13 +212,16 @@ class _PatternFollowers:
         while True:
             command = ("SSCAN", FEEDS, cursor, "MATCH", self._name, "COUNT", SCANNED)
             try:
-                cursor, names = await reader.redis.request(command, TEXT)
+                reply = await reader.redis.request(command, TEXT)
             except ConnectionLost as error:
                 if isinstance(error, NotSent) and not again:
                     raise
                 await reader.available()
                 cursor = b"0"  # the next server may have them in another order
                 continue
+            with parsing:
+                cursor, names = reply
+                names = list(names)
             for name in names:
                 if turn != self._turn:
                     return

@@ -238,7 +238,10 @@ class Reading:
         if follower.epoch is None or found is None:
             return False
         position = Position(follower.epoch, follower.revision)
-        void, forged = drop_void(follower.held, count, position, found.top, last)
+        held = follower.held
+        before = [held.popleft() for _ in range(min(count, len(held)))]
+        void, forged, kept = drop_void(before, position, found.top, last)
+        held.extendleft(reversed(kept))
         for event in forged:
             no_such(self._source, event)
         return void

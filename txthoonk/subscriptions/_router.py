@@ -196,31 +196,25 @@ class Sources:
         self._leave()
 
     def follow_pattern(
-        self,
-        pattern: str,
-        heard: Callable[[str], Source],
-        of_a_feed: Callable[[str, Event], None],
-        group: Callable[[dict[str, Callable[[str, str], None]]], Group],
-    ) -> tuple[Pattern, Callable[[], None]]:
-        """Follow all feeds whose names match; gives the sources, and what ends that.
+        self, pattern: Pattern, of_a_feed: Callable[[str, Event], None], group: Group
+    ) -> None:
+        """Follow all feeds whose names match.
 
-        :param heard: makes the source of a feed that is heard of for the first time.
+        The group may be ready, or refused, before this returns.
+
         :param of_a_feed: gets what is told of feeds that match as a whole.
-        :param group: makes the group of the patterns.
+        :param group: has the patterns.
         """
         self._join()
-        found = Pattern(pattern, heard)
-        self._patterns[found] = of_a_feed
-        joined = self._pattern_groups[found] = group(found.patterns)
+        self._patterns[pattern] = of_a_feed
+        self._pattern_groups[pattern] = group
+        self._dispatcher.join(group)
 
-        def end() -> None:
-            if self._patterns.pop(found, None) is not None:
-                del self._pattern_groups[found]
-                self._dispatcher.leave(joined)
-                self._leave()
-
-        self._dispatcher.join(joined)
-        return found, end
+    def unfollow_pattern(self, pattern: Pattern) -> None:
+        """End what :meth:`follow_pattern` began; a pattern that is not followed is ignored."""
+        if self._patterns.pop(pattern, None) is not None:
+            self._dispatcher.leave(self._pattern_groups.pop(pattern))
+            self._leave()
 
     def _join(self) -> None:
         # Its confirmation comes before those of the groups that join behind it.

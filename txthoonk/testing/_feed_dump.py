@@ -13,6 +13,7 @@ from typing import Any
 import attr
 from twisted.internet.defer import Deferred
 
+from txthoonk._support._replies import parses
 from txthoonk.protocol._client import RedisProtocol
 from txthoonk.protocol._encoding import TEXT
 from txthoonk.wire._keys import FEEDS, feed_key, kept_result_key
@@ -181,7 +182,15 @@ async def _read(redis: RedisProtocol, name: str, kept: list[str]) -> tuple[State
     for id_ in kept:
         key = kept_result_key(name, id_)
         commands += [("LRANGE", key, 0, -1), ("PTTL", key)]
-    registered, (seconds, micro), keys, *rest = await _transaction(redis, commands)
+    return _state(name, kept, asked, await _transaction(redis, commands))
+
+
+@parses
+def _state(
+    name: str, kept: list[str], asked: list[tuple[str, str]], replies: list[Any]
+) -> tuple[State, list[str]]:
+    """Make what :func:`_read` gives of the replies."""
+    registered, (seconds, micro), keys, *rest = replies
     # Those of one moment, whatever their types were a moment ago.
     found = dict(zip(PARTS, rest, strict=False))
     values = dict(zip(asked, rest[len(PARTS) :], strict=False))

@@ -3,13 +3,17 @@
 from txthoonk._values import JobFailure, Progress
 from txthoonk.job._claim import ThreadClaim
 from txthoonk.job._job import Claim, Job
+from txthoonk.types._base import BaseFeed
 from txthoonk.types.feed import Feed
 from txthoonk.types.python_queue import PythonQueue
 from txthoonk.types.queue import Queue
 from txthoonk.types.sorted_feed import SortedFeed
+from txthoonk.wire._feed_config import Config
 
 __all__ = [
+    "BaseFeed",
     "Claim",
+    "Config",
     "Feed",
     "Job",
     "JobFailure",

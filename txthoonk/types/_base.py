@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from twisted.internet.defer import Deferred
 from twisted.python.reflect import safe_str
 
-from txthoonk._support._deferreds import deferring, misfit, passing
+from txthoonk._support._deferreds import deferring, passing
+from txthoonk._support._replies import parsing
 from txthoonk.errors import (
     Conflict,
     InvalidInput,
@@ -30,8 +30,11 @@ __all__ = ["BaseFeed", "to_text"]
 
 SLICE = 1000  # events that are read in one call
 
-#: What hiredis makes of bytes where it decodes them as TEXT.
-to_text = partial(str, encoding="utf-8", errors="surrogateescape")
+
+def to_text(data: Any) -> str:
+    """Make of bytes what hiredis makes of them where it decodes them as TEXT."""
+    with parsing:
+        return str(data, "utf-8", "surrogateescape")
 
 
 class BaseFeed:
@@ -100,9 +103,11 @@ class BaseFeed:
 
     def _load_text(self, data: str | None, id_: str | None) -> Any:
         """Turn what Redis holds, read as text, into an item."""
-        if data is not None and self._encoding is RAW:
-            return self._load(data.encode("utf-8", "surrogateescape"), id_ or "")
-        return self._load(data, id_ or "")
+        if data is None or self._encoding is not RAW:
+            return self._load(data, id_ or "")
+        with parsing:
+            stored = data.encode("utf-8", "surrogateescape")
+        return self._load(stored, id_ or "")
 
     def _load_bytes(self, data: bytes, id_: str) -> Any:
         """Turn what Redis holds into an item."""
@@ -122,13 +127,17 @@ class BaseFeed:
         id_ = check_id(id_)
         if with_revision:
             both = read_item(self.pub.redis, self.name, id_)
-            both.addCallback(lambda both: (self._load_text(both[0], id_), both[1]))
-            return both.addErrback(misfit)
+            return both.addCallback(self._with_revision, id_)
         redis, encoding = self.pub.redis, self._encoding
         read = redis.call_together(None, self._read_items, (id_,), encoding)
         if self.serializer == "text":
             return read
-        return read.addCallback(self._load, id_).addErrback(misfit)
+        return read.addCallback(self._load, id_)
+
+    def _with_revision(self, reply: Any, id_: str) -> tuple[Any, int]:
+        with parsing:
+            item, revision = reply
+        return self._load_text(item, id_), revision
 
     @deferring
     def has_id(self, id_: str) -> Deferred[bool]:
@@ -212,7 +221,8 @@ class BaseFeed:
         """Give a reply, unless it is that the item was changed."""
         if reply.__class__ is not list:
             return reply
-        _, revision, item = reply
+        with parsing:
+            _, revision, item = reply
         now = f"it is at revision {revision}" if revision else "there is no such item"
         raise Conflict(
             f"item {id_!r} of feed {self.name!r} is not the expected one: {now}",

@@ -8,7 +8,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from txthoonk._support._deferreds import misfit
+from txthoonk._support._replies import parses
 from txthoonk.errors import InvalidInput, InvalidType, shown
 
 __all__ = ["Progressed", "put_many", "with_ids"]
@@ -90,7 +90,7 @@ class _Calls:
 
     async def make(self, words: list[str | bytes]) -> None:
         """Make a call, and wait until another one may be made."""
-        self._sent.append(self._send(words).addCallback(len).addErrback(misfit))
+        self._sent.append(self._send(words).addCallback(parses(len)))
         await self.answered(IN_FLIGHT - 1)
 
     async def answered(self, left: int) -> None:

@@ -6,10 +6,11 @@ between two of them others get their turn.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from twisted.logger import Logger
 
+from txthoonk._support._replies import parses, parsing
 from txthoonk.protocol._encoding import TEXT
 from txthoonk.protocol._slices import scan
 from txthoonk.wire._keys import FEEDS
@@ -18,7 +19,7 @@ from txthoonk.wire._scripts import Script, load
 if TYPE_CHECKING:
     from txthoonk.types._taken import TakenFeed
 
-__all__ = ["SLICE", "Pass"]
+__all__ = ["SLICE", "Pass", "numbers"]
 
 PATIENCE = 30_000  # milliseconds that an id may be on its way, or in no state
 SLICE = 500  # ids in one call
@@ -28,6 +29,12 @@ _DATE_TRANSIT = load("queue/date_transit")
 _RESTORE = load("queue/restore")
 _SCAN = load("queue/scan")
 _DATE_LOST = load("queue/date_lost")
+
+
+@parses
+def numbers(reply: Any) -> list[int]:
+    """Check that a reply is numbers."""
+    return [int(number) for number in reply]
 
 
 class Pass:
@@ -63,8 +70,7 @@ class Pass:
 
     async def _call(self, script: Script, keys: tuple[str, ...], *words: str | int) -> list[int]:
         redis = self._feed.pub.redis
-        reply: list[int] = await redis.call(script, (*script.prefix(keys), *words), TEXT)
-        return reply
+        return numbers(await redis.call(script, (*script.prefix(keys), *words), TEXT))
 
     def _keys(self) -> tuple[str, ...]:
         feed = self._feed
@@ -82,15 +88,15 @@ class Pass:
         dated = SLICE
         while dated == SLICE:
             command = (*_DATE_TRANSIT.prefix(keys), SLICE)
-            dated = await self._feed.pub.redis.call(_DATE_TRANSIT, command, TEXT)
+            (dated,) = numbers([await self._feed.pub.redis.call(_DATE_TRANSIT, command, TEXT)])
             self._counts["dated"] += dated
 
     async def _restore(self) -> None:
         looked = 1
         while looked:
-            looked, restored, dropped = await self._call(
-                _RESTORE, self._keys(), PATIENCE, self._restore_to
-            )
+            counts = await self._call(_RESTORE, self._keys(), PATIENCE, self._restore_to)
+            with parsing:
+                looked, restored, dropped = counts
             self._counts["restored"] += restored
             self._counts["dropped"] += dropped
 
@@ -102,24 +108,30 @@ class Pass:
 
         async def step(cursor: str, count: int) -> tuple[str, int]:
             command = (*_SCAN.prefix(keys), cursor, count)
-            cursor, size, ids = await feed.pub.redis.call(_SCAN, command, TEXT)
-            found.update(ids)
+            reply = await feed.pub.redis.call(_SCAN, command, TEXT)
+            with parsing:
+                cursor, size, ids = reply
+                found.update(ids)
             return cursor, size
 
         await scan(step)
-        length = await feed.length()
+        (length,) = numbers([await feed.length()])
         # What is put meanwhile moves the others on: we see some twice, but miss none.
         for first in range(0, 2 * length + LINE_SLICE, LINE_SLICE):
             command = ("LRANGE", feed.feed_ids, first, first + LINE_SLICE - 1)
             line = await feed.pub.redis.request(command, TEXT)
-            found.difference_update(line)
+            with parsing:
+                found.difference_update(line)
             if not line or not found:
                 return found
         return set()  # the line grows faster than it can be read: another time
 
     async def _date_lost(self, suspects: set[str]) -> None:
-        left = sorted(suspects)
+        with parsing:
+            left = sorted(suspects)
         while left:
-            looked, dated = await self._call(_DATE_LOST, (FEEDS, *self._keys()), *left[:SLICE])
+            counts = await self._call(_DATE_LOST, (FEEDS, *self._keys()), *left[:SLICE])
+            with parsing:
+                looked, dated = counts
             self._counts["dated"] += dated
             del left[:looked]

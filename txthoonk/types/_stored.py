@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred
 
 from txthoonk._support._deferreds import deferring
-from txthoonk.errors import InvalidInput, InvalidType, shown
+from txthoonk._support._replies import parses, parsing
+from txthoonk.errors import InvalidInput, InvalidResponse, InvalidType, shown
 from txthoonk.history._reads import ITEMS
 from txthoonk.protocol._encoding import TEXT
 from txthoonk.types._base import BaseFeed, to_text
@@ -96,15 +97,18 @@ class OrderedFeed(BaseFeed):
 
     async def _get_all(self) -> dict[str, Any]:
         command = (*self._get_range, 0, SLICE - 1, 1)
-        ids, items = await self.pub.redis.call(self._GET_RANGE, command, self._encoding)
-        if len(items) == len(ids) < SLICE:
-            return dict(self._pairs((ids, items)))
+        reply = await self.pub.redis.call(self._GET_RANGE, command, self._encoding)
+        with parsing:
+            ids, items = reply
+            is_all = len(items) == len(ids) < SLICE
+        if is_all:
+            return dict(self._pairs(reply))
         ids = await self.get_ids()
         found: dict[str, Any] = {}
         while ids:
             items = await self._read_some(ids[:SLICE])
             if not items:
-                raise ValueError(f"no items of {len(ids)} ids")
+                raise InvalidResponse(f"no items of {len(ids)} ids")
             found.update(self._pairs((ids[: len(items)], items)))
             del ids[: len(items)]
         return found
@@ -112,7 +116,7 @@ class OrderedFeed(BaseFeed):
     def _read_some(self, ids: list[str]) -> Deferred[list[Any]]:
         """Read items of ids: of the first only, if they are big."""
         read = self.pub.redis.call(ITEMS, (*self._some_items, *ids), self._encoding)
-        return read.addCallback(lambda reply: reply[2])
+        return read.addCallback(_items)
 
     @deferring
     def get_range(self, start: int, stop: int) -> Deferred[list[tuple[str, Any]]]:
@@ -138,6 +142,7 @@ class OrderedFeed(BaseFeed):
         """Read the ids, in their order."""
         raise NotImplementedError
 
+    @parses
     def _pairs(self, reply: Sequence[Sequence[Any]]) -> list[tuple[str, Any]]:
         ids, items = reply
         ids = [to_text(id_) if isinstance(id_, bytes) else id_ for id_ in ids]
@@ -146,3 +151,9 @@ class OrderedFeed(BaseFeed):
             whole = [pair for pair in zip(ids, items, strict=True) if pair[1] is not None]
             ids, items = zip(*whole, strict=True) if whole else ((), ())
         return list(zip(ids, map(self._load, items, ids), strict=True))
+
+
+@parses
+def _items(reply: Sequence[Any]) -> list[Any]:
+    _, _, items = reply
+    return list(items)

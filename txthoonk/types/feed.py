@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 
-from txthoonk._support._deferreds import deferring, misfit, passing
+from txthoonk._support._deferreds import deferring, passing
 from txthoonk.history._reads import scored_ids
 from txthoonk.protocol._encoding import TEXT
 from txthoonk.protocol._slices import read_scored
@@ -74,7 +74,7 @@ class Feed(OrderedFeed):
             return self.pub.redis.call_together(_PUBLISH, self._publish, group)
         group = (id_, self._dumps(item), self._expectation(expect))
         published = self.pub.redis.call_together(_PUBLISH, self._publish, group)
-        return published.addCallback(self._unless_conflict, id_).addErrback(misfit)
+        return published.addCallback(self._unless_conflict, id_)
 
     @deferring
     def get_ids(self) -> Deferred[list[str]]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred
 
 from txthoonk._support._deferreds import deferring, passing
+from txthoonk._support._replies import parsing
 from txthoonk.consumers._get_queue import Scripts
 from txthoonk.protocol._encoding import TEXT
 from txthoonk.types._base import to_text
@@ -86,7 +87,8 @@ class Queue(TakenFeed):
         return self._get(timeout)
 
     def _receive(self, time: bytes, *parts: bytes) -> Any:
-        id_, item = parts
+        with parsing:
+            id_, item = parts
         return self._load_bytes(item, to_text(id_))
 
     @deferring

@@ -1,4 +1,8 @@
-"""Who gets how much of something, by weight (stride scheduling, without input or output).
+"""Who gets how much of something, by weight: stride scheduling.
+
+:class:`Shares` keeps accounts: each call changes them, and what is shared depends on all that
+was shared before.  It calls nothing, reads no clock, and does no input or output, so the same
+calls always give the same shares.
 
 Each sharer has a turn: how much it has had, divided by its weight.  The next piece goes to the
 one that has had least; of equals, to the one that got its last piece longest ago.  A piece costs

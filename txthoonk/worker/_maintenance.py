@@ -9,11 +9,11 @@ from typing import Any, Union
 
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, succeed
-from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from txthoonk._support._deferreds import MISFITS
+from txthoonk._support._replies import MISFITS
 from txthoonk._support._threads import check_thread
 from txthoonk.consumers._interfaces import Publisher
 from txthoonk.errors import (
@@ -63,7 +63,7 @@ class Maintenance(Service):
         thoonk: Publisher,
         feeds: Iterable[FeedOrName] | FeedOrName | None = None,
         interval: float = 30.0,
-        reactor: Any = None,
+        reactor: IReactorTime | None = None,
     ) -> None:
         self._pub = thoonk
         if isinstance(feeds, (str, TakenFeed)):

@@ -12,6 +12,7 @@ from typing import Any
 
 import attr
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -125,7 +126,7 @@ class Worker(StoppingService):
         back_off: BackOff = back_off,
         maintenance: bool = True,
         name: str | None = None,
-        reactor: Any = None,
+        reactor: IReactorTime | None = None,
     ) -> None:
         """Make the worker; it begins when it is started.
 
@@ -145,7 +146,8 @@ class Worker(StoppingService):
             failed.
         :param maintenance: whether to run :class:`~txthoonk.Maintenance` for the feeds.
         :param name: what others are shown; None: host and process.
-        :param reactor: None: that of the feeds' publisher.
+        :param reactor: for timeouts; *in_thread* needs all that a reactor has.  None: that of
+            the feeds' publisher.
         :raises InvalidInput: for options that cannot be used.
         """
         self._feeds = weighted(feeds, thoonk)

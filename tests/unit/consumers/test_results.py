@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.wire import Connection, Endpoint, lose
 from txthoonk.client import ThoonkPub
+from txthoonk.consumers._result_waiters import LEASE_RENEWAL
 from txthoonk.errors import ConnectionLost, Empty, JobStalled, ResponseError
 from txthoonk.protocol import Redis
 from txthoonk.types import Job, JobFailure
@@ -373,3 +374,46 @@ class LosingTests(ResultTestCase):
         lose(sub.protocol)
         lose(self.pub)
         self.assertIsNone(self.successResultOf(closed))
+
+
+class TakingOverTests(ResultTestCase):
+    """One who hears of its own jobs only takes the place of one who listens no more."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.result = self.job.get_result("a")
+        self.main.sent()
+        self.main.answer([b"active", b"item", b"9.5"], [0])
+        self.sub = self.endpoint.connections[-1]
+        for number in (1, 2):
+            ((_, asked),) = self.sub.sent()
+            self.sub.answer([b"subscribe", asked, number])
+        self.main.answer([b"active", b"item", b"9.5"])
+        self.main.sent()
+
+    def offered(self) -> list[list[bytes]]:
+        """Be given the place; what is asked for then."""
+        self.clock.advance(LEASE_RENEWAL)
+        self.assertEqual(self.main.sent(), [[*LISTEN, b"a"]])
+        self.main.answer([1])
+        return self.sub.sent()
+
+    def test_refused(self) -> None:
+        """Where Redis refuses a channel none is left, and it tries again the next time."""
+        self.assertEqual(self.offered(), [[b"SUBSCRIBE", FINISH]])
+        self.sub.answer([b"subscribe", FINISH, 3])
+        self.assertEqual(self.sub.sent(), [[b"SUBSCRIBE", FINISHES]])
+        self.sub.answer(Exception("NOPERM no access to one of the channels"))
+        self.assertEqual(self.sub.sent(), [[b"UNSUBSCRIBE", FINISH]])
+        self.sub.answer([b"unsubscribe", FINISH, 2])
+        self.assertEqual(self.offered(), [[b"SUBSCRIBE", FINISH]])
+
+    def test_taken(self) -> None:
+        """It hears of all jobs from then on, and its notes are needed no more."""
+        self.assertEqual(self.offered(), [[b"SUBSCRIBE", FINISH]])
+        self.sub.answer([b"subscribe", FINISH, 3], [b"subscribe", FINISHES, 4])
+        self.sub.sent()
+        self.clock.advance(LEASE_RENEWAL)
+        self.assertEqual(self.main.sent(), [LISTEN])
+        self.sub.answer([b"message", FINISH, b"a\0result"])
+        self.assertEqual(self.successResultOf(self.result), ("item", "result"))

@@ -15,6 +15,7 @@ from txthoonk.history._recovery import (
     Position,
     Step,
     after_look,
+    drop_void,
     step,
 )
 
@@ -129,3 +130,30 @@ class AfterLookTests(SynchronousTestCase):
         """Who begins at the present begins at the top; a gap before that is told."""
         for gap in (None, UNRECORDED):
             self.assertEqual(after_look(NOWHERE, self.OK, gap), Outcome(Position("a", 9), gap))
+
+
+class VoidTests(SynchronousTestCase):
+    """What is left of events that were held when a look was sent."""
+
+    def test_present_epoch(self) -> None:
+        """Events that the server knew of stay, in their order; others never were."""
+        held = (change(4), change(None, None), change(5), change(6))
+        dropped = drop_void(held, Position("a", 5), 5, "a")
+        self.assertEqual(dropped, (False, [change(6)], list(held[:3])))
+
+    def test_last_epoch(self) -> None:
+        """Events of the epoch before are dropped: the resync tells of them."""
+        held = (change(9, "z"), change(1))
+        self.assertEqual(drop_void(held, Position("a", 0), 5, "z"), (False, [], [change(1)]))
+
+    def test_void(self) -> None:
+        """Events of another epoch still were there, and nothing tells of them."""
+        held = (change(9, "y"), change(1))
+        self.assertEqual(drop_void(held, Position("a", 0), 5, "z"), (True, [], [change(1)]))
+
+    def test_nothing_is_changed(self) -> None:
+        """What is given stays as it is."""
+        held = [change(9, "y"), change(6), change(1)]
+        before = list(held)
+        drop_void(held, Position("a", 5), 5, None)
+        self.assertEqual(held, before)

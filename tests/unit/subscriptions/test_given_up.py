@@ -1,0 +1,88 @@
+"""Connections that were given up, but are not closed yet: nothing that is asked for is left."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
+from tests.support.dispatching import NEWS, DispatcherTestCase
+from tests.support.followers import Reader
+from txthoonk.errors import ConnectionLost, NotSent
+from txthoonk.events import Event
+from txthoonk.subscriptions import Subscription
+from txthoonk.subscriptions._groups import follow_feed, follow_pattern
+from txthoonk.subscriptions._router import Sources
+
+
+class GivenUpTests(DispatcherTestCase):
+    """Whatever is asked for fails at once, and the next connection does not ask for it."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.sources = Sources(self.dispatcher, "marks")
+
+    def give_up(self) -> None:
+        """Have the peer say what no Redis says."""
+        self.redis.dataReceived(b"garbage\r\n")
+        self.assertTrue(self.transport.disconnecting)
+        self.transport.clear()
+
+    def follow_pattern(self, pattern: str = "news*") -> Deferred[Subscription]:
+        return follow_pattern(self.sources, Subscription(pattern), pattern)
+
+    def assert_left_nothing(self) -> None:
+        """Check that the next connection has nothing to subscribe to."""
+        self.assert_clean()
+        self.lose()
+        self.connect()
+        self.assertEqual(self.sent(), [])
+
+    def test_pattern(self) -> None:
+        """A subscription to a pattern leaves no group."""
+        self.give_up()
+        self.failureResultOf(self.follow_pattern(), ConnectionLost)
+        self.assert_left_nothing()
+
+    def test_feed(self) -> None:
+        """Nor does one to a feed."""
+        self.give_up()
+        self.failureResultOf(
+            follow_feed(self.sources, Subscription("news"), "news"), ConnectionLost
+        )
+        self.assert_left_nothing()
+
+    def test_handler(self) -> None:
+        """Nor is a handler left."""
+        self.give_up()
+        self.failureResultOf(self.add(channel=NEWS), ConnectionLost)
+        self.assert_left_nothing()
+
+    def test_second_pattern(self) -> None:
+        """What others have subscribed to stays, and their events go on being delivered."""
+        events: list[Event] = []
+        first = follow_pattern(self.sources, Subscription("news*", events.append), "news*")
+        for kind, *names in [line.split(" ") for line in self.sent()]:
+            self.confirm(*names, kind=kind.lower())
+        self.successResultOf(first)
+        self.give_up()
+        self.failureResultOf(self.follow_pattern("other*"), ConnectionLost)
+        self.lose()
+        self.connect()
+        self.assertNotIn("other", " ".join(self.sent()))
+
+    def test_names_cannot_be_read(self) -> None:
+        """Where reading fails at once, though the channels are confirmed, no group is left."""
+        reader: Any = Reader()
+        first = self.follow_pattern()
+        for kind, *names in [line.split(" ") for line in self.sent()]:
+            self.confirm(*names, kind=kind.lower())
+        subscription = self.successResultOf(first)
+        self.sources.reader = reader
+        self.patch(reader.redis, "request", self.not_sent)
+        self.failureResultOf(self.follow_pattern(), NotSent)
+        subscription.stop()
+        self.assertEqual((self.dispatcher._groups, self.sources._patterns), ({}, {}))
+
+    def not_sent(self, *_: object) -> Deferred[Any]:
+        raise NotSent("there was no connection for too long")
