@@ -162,7 +162,7 @@ def library(source: str) -> str:
 
 def without_config(source: str) -> str:
     """Take for granted what a script reads from the configuration."""
-    read = "redis.pcall('HMGET', config, 'type', 'history', field or 'type', ...)"
+    read = "redis.pcall('HMGET', config, 'type', 'history', ...)"
     if read not in source:
         raise SystemExit("the script does not read the configuration as it did")
     return source.replace(read, "{'feed', false, false}")
@@ -202,7 +202,7 @@ def halves() -> Iterator[None]:
     def and_say(self: Any, pump: Any, *arguments: Any) -> None:
         start(self, pump, *arguments)
         if len(pump._outbox) >= HALF and pump.free:
-            self._fill()
+            self._schedule.fill()
 
     with patch.object(Worker, "_start", and_say):
         yield

@@ -54,6 +54,7 @@ INTERNAL = {
     "txthoonk.types._bulk.Progressed",
     "txthoonk.protocol._client.Encoding",
     "txthoonk.protocol._client.Waiting",
+    "txthoonk.protocol._waiting.Waiting",
     "txthoonk.wire._scripts.Script",
     "txthoonk.connections._wrapper.AnyRedis",
     "txthoonk.consumers._pool.WaitingRoom",
