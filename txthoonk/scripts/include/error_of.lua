@@ -4,6 +4,6 @@ local function error_of(caught)
   if type(caught) ~= 'string' then
     return caught
   end
-  local text = string.match(caught, '^.*user_script: ?%d+: (.*)$') or caught
+  local text = string.match(caught, '^.*user_script: ?%d+: %-?(.*)$') or caught
   return {err = string.match(text, '^%u+ ') and text or 'ERR ' .. text}
 end
