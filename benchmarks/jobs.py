@@ -39,17 +39,18 @@ START_LINES = (
 class Work:
     """Jobs a second of a worker; its limit is the least client that claims and finishes.
 
-    :ivar config: of the feed of txthoonk, whose jobs have a result then; None: they have none.
+    :ivar results: the configurations of the feed to compare, by the titles of their lines; the
+        jobs have results then.  Each round measures all of them.  Empty: jobs without results.
     """
 
     concurrency: int
-    config: Mapping[str, int] | None = None
+    results: Mapping[str, Mapping[str, int]] = {}
 
     def measures(self, program: Program) -> bool:
         """Tell whether a program can do it."""
         if program.name == MINIMAL:
             return True
-        if self.config is not None:
+        if self.results:
             return program.name == OURS
         return program.jobs is not None and self.concurrency in program.jobs.concurrencies
 
@@ -61,6 +62,10 @@ class Work:
         """Measure how fast a worker works off what there is."""
         if program.name == MINIMAL:
             return self._limit.measure(bench, program, title)
+        configs = self.results or {title: None}
+        return {line: self._rate(bench, program, config) for line, config in configs.items()}
+
+    def _rate(self, bench: Bench, program: Program, config: Mapping[str, int] | None) -> float:
         count, warm_up = bench.counts(program)
         put_all(bench, program, jobs_of(program).modes[0], count, warm_up)
         options: dict[str, Any] = {
@@ -68,13 +73,13 @@ class Work:
             "count": count,
             "warm_up": warm_up,
         }
-        if self.config is not None:
-            bench.ours.ask(do="open", type="job", config=dict(self.config))
+        if config is not None:
+            bench.ours.ask(do="open", type="job", config=dict(config))
             options["results"] = True
         with Peer(program, bench.url, "work", **options) as worker:
             begin, _ = worker.wait_for_done()
             wait_until_empty(bench, program)
-            return {title: count / (time.monotonic() - begin)}
+            return count / (time.monotonic() - begin)
 
     @property
     def _limit(self) -> Calls:

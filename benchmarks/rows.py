@@ -203,8 +203,12 @@ ROWS = [
         Row(f"worker: jobs, concurrency {concurrency}", "worker", Work(concurrency))
         for concurrency in (1, 10, 100)
     ),
-    Row(RESULTS, "worker", Work(10, {})),
-    Row(KEPT_RESULTS, "worker", Work(10, {"keep_results": 1000})),
+    Row(
+        RESULTS,
+        "worker",
+        Work(10, {RESULTS: {}, KEPT_RESULTS: {"keep_results": 1000}}),
+        lines=(RESULTS, KEPT_RESULTS),
+    ),
     *fanout(),
     Row("publish to handler", "latency", Late(), "µs", lines=LATE_LINES),
     *processes(),
