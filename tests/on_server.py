@@ -16,13 +16,10 @@ from tests import integration
 
 __all__ = ["testSuite"]
 
-#: How the names of those begin that are about the repository, not about a server.
-ABOUT_THE_REPOSITORY = (
-    "test_benchmarks",
-    "test_chaos",
-    "test_docs",
-    "test_example",
-    "test_readme",
+#: What begins so does not depend on the server: the repository, and what starts programs.
+ELSEWHERE = (
+    *("test_benchmarks", "test_chaos", "test_docs", "test_example", "test_readme"),
+    *("cli", "tap"),
 )
 
 
@@ -30,7 +27,7 @@ def testSuite() -> TestSuite:
     """Load them; trial calls this."""
     names = ["tests.contract", "tests.model"]
     for module in pkgutil.iter_modules(integration.__path__, "tests.integration."):
-        if not module.name.rpartition(".")[2].startswith(ABOUT_THE_REPOSITORY):
+        if not module.name.rpartition(".")[2].startswith(ELSEWHERE):
             names.append(module.name)
     suite: TestSuite = TestLoader().loadByNames(names, recurse=True)
     return suite
