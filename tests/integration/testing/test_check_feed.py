@@ -55,7 +55,9 @@ UNSETTLED: dict[str, list[tuple[tuple[Any, ...], str]]] = {
         (("INCR", "feed.publishes:x"), "another program wrote without a history"),
         (("HSET", "feed.config:x", "history", "often"), "configuration 'history' must be"),
     ],
-    "sorted_feed": [(("SET", "feed.idincr:x", "1"), "feed.idincr:x is 1, but these ids are higher")],
+    "sorted_feed": [
+        (("SET", "feed.idincr:x", "1"), "feed.idincr:x is 1, but these ids are higher")
+    ],
     "queue": [
         (("RPUSH", "feed.ids:x", "gone"), "in feed.ids:x without an item: 'gone'"),
         (("RPOP", "feed.ids:x"), "items that are in no state"),

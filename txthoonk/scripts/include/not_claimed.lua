@@ -3,6 +3,6 @@
 local function not_claimed(name, id, token, score, entry)
   if not holds_claim(token, score, entry) then
     return redis.error_reply("NOTCLAIMED job '" .. id .. "' of feed '" .. name .. "' is not claimed"
-      .. (score and ' by this caller' or '') .. ': it may be finished or cancelled, or its claim has expired')
+      .. (score and ' by this caller' or '') .. ' (it may be finished or cancelled, or its claim has expired)')
   end
 end
