@@ -42,8 +42,8 @@ Outcomes
 """
 
 FAULTS_HEAD = """
-After the outcome follows the class of the error that the Deferred fails with. Several outcomes with
-slashes mean that it depends on the moment. A fault that happens after the call has ended, and
+After the outcome follows the class of the error that the Deferred fails with. Several outcomes
+with slashes mean that it depends on the moment. A fault that happens after the call has ended, and
 delays only later messages, changes nothing and is not listed.
 
 The faults

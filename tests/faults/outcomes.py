@@ -182,9 +182,7 @@ FAULTS: tuple[Fault, ...] = (
         "a key of the feed has another type",
         (*_WORKS, _SAID, "resync", "not there"),
     ),
-    Fault(
-        "pause", "CLIENT PAUSE", "the server pauses its clients for a while", (*_WORKS, _SAID)
-    ),
+    Fault("pause", "CLIENT PAUSE", "the server pauses its clients for a while", (*_WORKS, _SAID)),
     Fault(
         "maxclients",
         "maxclients",
