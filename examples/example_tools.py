@@ -31,7 +31,7 @@ DEFAULT_URL = "embedded:"
 URL_HELP = (
     "redis://[user:password@]host:port/db, rediss:// for TLS, unix:///socket?db=N, "
     "embedded:/folder for a private server that keeps its data there, or embedded: for one "
-    "that leaves nothing behind (default)"
+    "that keeps no data (default)"
 )
 
 

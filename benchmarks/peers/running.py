@@ -184,7 +184,7 @@ class Peer(Process):
         self._line("ready")
 
     def wait_for_done(self) -> tuple[float, list[float]]:
-        """Wait until all have started; return the end of the warm-up and the delays, in seconds."""
+        """Wait until all have started; return the end of the warm-up, and the delays."""
         _, begin, delays = self._line("done")
         return float(begin), json.loads(delays)
 

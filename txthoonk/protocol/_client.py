@@ -66,19 +66,10 @@ _IN_TRANSACTION = (
 class RedisProtocol(Protocol):
     """The reply queue.
 
-    The constructor's arguments are txredis', with *username* added.
-
-    :param db: the number of the database to select; None or 0 sends no SELECT.
-    :param password: sent with AUTH before anything else, if given.
-    :param charset: encodes ``str`` and decodes replies; None: replies are bytes.
-    :param errors: the codec error handler for *charset*.
-    :param username: the ACL user of the password.
     :ivar heard: how many times bytes have arrived.
     :ivar server: what INFO said of the server; None if it was not asked.
     :ivar misplaced: called with this connection, an error that means that another server must be
         used, and the script that caused it, if known.  Called before the caller gets the error.
-    :raises LookupError: if Python does not know *charset* or *errors*.
-    :raises InvalidType: if the password or the user is not text.
     """
 
     server: Server | None = None
@@ -96,6 +87,16 @@ class RedisProtocol(Protocol):
         errors: str = "strict",
         username: str | None = None,
     ) -> None:
+        """Make the protocol, with the arguments of txredis and *username*.
+
+        :param db: the number of the database to select; None or 0 sends no SELECT.
+        :param password: sent with AUTH before anything else, if given.
+        :param charset: encodes ``str`` and decodes replies; None: replies are bytes.
+        :param errors: the codec error handler for *charset*.
+        :param username: the ACL user of the password.
+        :raises LookupError: if Python does not know *charset* or *errors*.
+        :raises InvalidType: if the password or the user is not text.
+        """
         check_credentials(password=password, username=username)
         self.db = db if db is not None else 0
         self.password = password

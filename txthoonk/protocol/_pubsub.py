@@ -28,6 +28,7 @@ class RedisSubscriber(RedisProtocol):
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Make the protocol; the arguments are those of :class:`~txthoonk.protocol.Redis`."""
         super().__init__(*args, **kwargs)
         # The names that the server has confirmed.
         self._channels: set[Any] = set()
