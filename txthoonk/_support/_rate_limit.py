@@ -39,6 +39,6 @@ class LogLimit:
             text += " ({more:,} similar lines were not logged)" if fields["more"] else ""
         self._count += 1
         if self._count == LINES:
-            text += " (further lines like this are only counted for up to a minute)"
+            text += " (similar lines are only counted for the rest of the minute)"
         if self._count <= LINES:
             self._log.error(text, **fields)

@@ -1,4 +1,4 @@
--- Put ids back to the front of the line that were taken, but that no get waits for any more.
+-- Put ids that were taken back to the front of the line, because no get waits for them any more.
 --
 -- KEYS
 --   1 feed.ids:[feed]          list
