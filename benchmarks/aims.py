@@ -1,4 +1,4 @@
-"""What txthoonk shall reach, as ratios within one run, and whether it does."""
+"""The aims: ratios within one run that txthoonk should reach, and whether it does."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ BULK = "job: put, in bulk"
 class Aim:
     """One aim.
 
-    :ivar least: the ratio that is wanted.
-    :ivar ratio: that was measured.
-    :ivar detail: the figures, or which row is meant.
+    :ivar least: the lowest ratio that meets the aim.
+    :ivar ratio: the measured ratio.
+    :ivar detail: the figures, or the row.
     """
 
     text: str
@@ -38,12 +38,12 @@ class Aim:
         return "yes" if self.ratio >= self.least else "no"
 
 
-#: What an Aim is made of; without a ratio it was not measured.
+#: The arguments of an Aim; without a ratio it was not measured.
 _Found = tuple[str, float, "float | None", str]
 
 
 def aims(results: Results) -> list[Aim]:
-    """Compare what was measured with what is wanted."""
+    """Compare the measured ratios with the aims."""
     found = (_of_the_limit, _of_another_row, _beside_peers, _beside_python, _growth)
     return [
         Aim(text, least, ratio, detail)
@@ -98,7 +98,7 @@ def _beside_python(results: Results) -> Iterator[_Found]:
 
 
 def _at_most(results: Results, line: Line, peer: str) -> str:
-    """Say how many times faster than the peer the limits are."""
+    """Describe how many times faster than the peer the limits are."""
     theirs = results.median(line.title, peer)
     limits = [results.median(line.title, name) or 0.0 for name in (MINIMAL, REDIS_BENCHMARK)]
     return f"{peer}; the best limit {max(limits) / theirs:.2f}" if theirs and any(limits) else peer
@@ -113,6 +113,6 @@ def _growth(results: Results) -> Iterator[_Found]:
 
 
 def _grown(results: Results, title: str, name: str) -> float | None:
-    """Tell how many times more a call costs in the biggest feed than in the smallest."""
+    """Return how many times more a call costs in the biggest feed than in the smallest."""
     costs = [results.median(title_at(title, size), name) for size in (SIZES[0], SIZES[-1])]
     return costs[1] / costs[0] if costs[0] and costs[1] else None

@@ -1,4 +1,4 @@
-"""The server, the programs that run beside it, and how much work a measurement is."""
+"""The server, the programs that are measured on it, and the amount of work."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ Measured = dict[str, float]
 
 @attr.frozen
 class Scale:
-    """How much work there is.
+    """The amount of work.
 
-    :ivar calls: of a measurement of the fastest programs, with many in flight.
-    :ivar rounds: at the most, for work that is measured in rounds.
-    :ivar most: items that a feed is given; more are as many as these.
-    :ivar idle: seconds for which workers are watched that have nothing to do.
+    :ivar calls: the calls in a measurement of the fastest programs, with many in flight.
+    :ivar rounds: the most rounds.
+    :ivar most: the most items of a feed.
+    :ivar idle: the seconds for which idle workers are observed.
     """
 
     calls: int
@@ -40,16 +40,16 @@ class Scale:
     idle: float = 60.0
 
     def count(self, share: float) -> int:
-        """Give how many calls a share of them is."""
+        """Return the number of calls in a share of them."""
         return max(int(self.calls * share), min(LEAST, self.calls))
 
     def items(self, wanted: int) -> int:
-        """Give how many items are put where so many are wanted."""
+        """Return the number of items to put, which is limited by ``most``."""
         return min(wanted, self.most)
 
 
 def keep(processes: Iterable[int], cores: Iterable[int]) -> None:
-    """Let processes, with all their threads, run on some cores only."""
+    """Restrict processes, with all their threads, to some cores."""
     for process in processes:
         with contextlib.suppress(OSError):  # it has ended
             for thread in Path("/proc", str(process), "task").iterdir():
@@ -57,10 +57,10 @@ def keep(processes: Iterable[int], cores: Iterable[int]) -> None:
 
 
 class Bench(contextlib.ExitStack):
-    """One server, and the programs on it; it ends those that it has started.
+    """One server and the programs that use it; ends the programs that it has started.
 
-    :ivar redis: a connection for what is not measured.
-    :ivar address: of the server.
+    :ivar redis: a connection for calls that are not measured.
+    :ivar address: the address of the server.
     """
 
     def __init__(self, url: str, scale: Scale) -> None:
@@ -71,7 +71,7 @@ class Bench(contextlib.ExitStack):
         self.address = (str(where.hostname), int(where.port or 0))
         self.redis = Redis(self.address)
         self.callback(self.redis.close)
-        # A listener that is behind is slow, and not to be cut off.
+        # The server must not disconnect slow listeners.
         self.redis.call("CONFIG", "SET", "client-output-buffer-limit", "pubsub 0 0 0")
         #: The number of the round, from 0.
         self.round = 0
@@ -97,16 +97,16 @@ class Bench(contextlib.ExitStack):
         return self.client(next(program for program in PROGRAMS if program.name == OURS))
 
     def open(self, kind: str, config: Mapping[str, Any] | None = None, filled: int = 0) -> None:
-        """Have nothing on the server but one feed.
+        """Empty the server, and make one feed.
 
-        :param filled: how many items it has.
+        :param filled: the number of its items.
         """
         self.clear()
         self.ours.ask(do="open", type=kind, config=dict(config or {}))
         fill(self.redis, kind, filled)
 
     def keep(self, kind: str, config: Mapping[str, Any], filled: int) -> None:
-        """Have such a feed, where several measurements leave it about the same: see open()."""
+        """Make a feed that several measurements share if they hardly change it: see open()."""
         wanted = kind, dict(config), filled
         if self._kept != wanted:
             self.open(*wanted)
@@ -114,10 +114,10 @@ class Bench(contextlib.ExitStack):
 
     @contextlib.contextmanager
     def apart(self) -> Iterator[None]:
-        """Keep the server on one core meanwhile, and the programs on the others.
+        """Meanwhile, restrict the server to one core and the programs to the others.
 
-        Where each call waits for the answer, it would be chance else: what runs on the core that
-        the server has just left is some times faster than what has to be woken up on another one.
+        If calls wait for their answers, chance would decide otherwise: a program on the core that
+        the server has just left is several times faster than one that must be woken on another.
         """
         cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
         if len(cores) < 2:
@@ -135,7 +135,7 @@ class Bench(contextlib.ExitStack):
         return [os.getpid(), *(client.pid for client in self._clients.values())]
 
     def clear(self) -> None:
-        """Have nothing on the server."""
+        """Empty the server."""
         self.redis.call("FLUSHALL")
         self._kept = None
 
@@ -145,7 +145,7 @@ class Bench(contextlib.ExitStack):
         return dict(line.split(":", 1) for line in lines if ":" in line)
 
     def steps(self, verb: str) -> list[list[str]]:
-        """Give the commands that txthoonk sends for a verb."""
+        """Return the commands that txthoonk sends for a verb."""
         if verb not in self._steps:
             self._learn(verb)
         return self._steps[verb]

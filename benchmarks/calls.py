@@ -27,18 +27,18 @@ class Calls:
     """A verb, called again and again.
 
     :ivar verb: the feed's type and the verb: see ``peers/txthoonk_client.py``.
-    :ivar width: how many calls are in flight.
-    :ivar share: of the calls of a measurement.
-    :ivar batch: whether those of a width are made together, the next when all are answered.
-    :ivar each: how many items a call is about.
-    :ivar config: of the feed.
-    :ivar filled: items that the feed has before.
-    :ivar stays: whether the feed is about the same afterwards, and serves all measurements.
-    :ivar spread: how many of the items that are there the calls are about.
-    :ivar many: the verb of txthoonk that puts all of them in one call.
-    :ivar jobs: how a job queue does it: a mode of ``peer.py``.
+    :ivar width: the number of calls in flight.
+    :ivar share: the share of the calls of a measurement.
+    :ivar batch: whether the calls in flight are made together, and the next when all are answered.
+    :ivar each: the number of items in a call.
+    :ivar config: the configuration of the feed.
+    :ivar filled: the number of items in the feed before.
+    :ivar stays: whether the calls hardly change the feed, so that it serves all measurements.
+    :ivar spread: the number of existing items among which the calls choose.
+    :ivar many: the verb of txthoonk that puts all items in one call.
+    :ivar jobs: the mode of ``peer.py`` in which a job queue does it.
     :ivar raw: the words of the same work on the bare structures.
-    :ivar processes: how many call at the same time.
+    :ivar processes: the number of processes that call at the same time.
     :ivar alone: whether only txthoonk and its limits are measured.
     """
 
@@ -70,7 +70,7 @@ class Calls:
         return program.jobs is not None and self.jobs in program.jobs.modes
 
     def prepare(self, bench: Bench) -> None:
-        """Make what serves all measurements."""
+        """Prepare what all measurements share."""
         bench.steps(self.verb)
         if self.stays:
             bench.keep(self._kind, self.config, bench.scale.items(self.filled))
@@ -141,7 +141,7 @@ class Calls:
 
 
 def seconds_of(clients: list[Client], order: Mapping[str, Any]) -> float:
-    """Have the clients do the same at the same time; from the first begin to the last end."""
+    """Run the clients at the same time; return the time from the first begin to the last end."""
     for number, client in enumerate(clients):
         client.tell(**order | {"first": number * order["count"]})
     answers = [client.answer() for client in clients]
@@ -154,7 +154,7 @@ def as_redis_benchmark_has_it(word: str | int) -> str:
 
 
 def rate_in(output: str, count: int) -> float:
-    """Read the calls a second; it counts milliseconds, so that there may be less than one."""
+    """Parse the calls per second, which can be below one: redis-benchmark counts milliseconds."""
     head, _, row = output.strip().partition("\n")
     fields = row.strip('"').rsplit('","', head.count('","'))
     if len(fields) < 2:
@@ -163,7 +163,7 @@ def rate_in(output: str, count: int) -> float:
 
 
 def refused(bench: Bench) -> int:
-    """Give how many commands Redis has refused, not counting those that clients try at first."""
+    """Return how many commands Redis has refused, except those that clients try at first."""
     stats = bench.info("commandstats")
     counted = [
         text for name, text in stats.items() if "client" not in name and "hello" not in name

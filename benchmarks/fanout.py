@@ -1,7 +1,8 @@
-"""Measures listening: how many messages a handler can have, and how soon it has one.
+"""Measures listening: how many messages a handler gets per second, and how soon it gets one.
 
-For the first, the server publishes by itself, a thousand messages in a script call.  Who is faster
-than it waits for it; a burst, which comes while the listener is held up, shows how fast that is.
+For the rate, the server publishes by itself, a thousand messages in a script call.  A listener
+that is faster than the server waits for it; a burst, which arrives while the listener is paused,
+shows how fast such a listener is.
 """
 
 from __future__ import annotations
@@ -40,11 +41,11 @@ class Fanout:
     """Events of one feed, to one process.
 
     :ivar way: the method of txthoonk that listens.
-    :ivar channels: that the others listen to.
-    :ivar patterns: or those of channels.
-    :ivar burst: whether all are published before the listener may begin.
-    :ivar handlers: how many txthoonk calls for each event.
-    :ivar share: of the calls of a measurement.
+    :ivar channels: the channels that the other programs listen to.
+    :ivar patterns: the patterns that they listen to.
+    :ivar burst: whether everything is published before the listener starts.
+    :ivar handlers: the number of handlers that txthoonk calls for each event.
+    :ivar share: the share of the calls of a measurement.
     :ivar alone: whether only txthoonk and its limits are measured.
     """
 
@@ -67,7 +68,7 @@ class Fanout:
         bench.open("feed")
 
     def measure(self, bench: Bench, program: Program, title: str) -> Measured:
-        """Measure how many events a second get through (times the handlers)."""
+        """Measure the events per second, times the handlers."""
         events = bench.scale.count(self.share * program.share)
         client = bench.client(program)
         order = {"way": self.way, "channels": self.channels, "patterns": self.patterns}
@@ -89,7 +90,7 @@ class Fanout:
 
 @attr.frozen
 class Late:
-    """From the call that publishes to the handler, in one process, one message at a time."""
+    """The time from a publish to the handler, in one process, one message at a time."""
 
     def measures(self, program: Program) -> bool:
         """Tell whether a program can do it."""

@@ -1,6 +1,6 @@
-"""Feeds with many items: made by the server itself, as the contract has them.
+"""Fills feeds with many items by a script on the server.
 
-The ids are 12 digits, from 000000000000; items have 100 bytes.
+The ids have 12 digits, from 000000000000; items have 100 bytes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ CHUNK = 20_000  # items of one call, so that no script takes long
 ITEM = "x" * 100
 
 # KEYS: feed.items, feed.ids, feed.publishes, feed.published or feed.idincr.
-# ARGV: type, number of the first item, and of the one behind the last, item, milliseconds.
+# ARGV: type, number of the first item, and of the one after the last, item, milliseconds.
 _FILL = """
 local items, ids, publishes, more = unpack(KEYS)
 local kind, first, stop, item, time = unpack(ARGV)
@@ -42,7 +42,7 @@ end
 
 
 def fill(redis: Redis, kind: str, count: int) -> None:
-    """Give the feed, which is open and empty, so many items."""
+    """Fill an open, empty feed with items."""
     more = "published" if kind == "job" else "idincr"
     keys = [f"feed.{what}:{NAME}" for what in ("items", "ids", "publishes", more)]
     begin = int(time.time() * 1000) - 3_600_000  # an hour ago

@@ -1,4 +1,4 @@
-"""Measures what a call costs in feeds of different sizes."""
+"""Measures the cost of a call in feeds of different sizes."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ IDS, ITEMS, NEW = "feed.ids:bench", "feed.items:bench", "raw:{n}"
 
 @attr.frozen
 class Growth:
-    """The cost of a verb in a feed of some size, beside that of the bare structures.
+    """The cost of a verb in a feed of some size, compared with that of the bare structures.
 
-    For txthoonk it is the time that Redis spends on a call, and, one at a time, the time from
-    the call to its answer; for the structures it is the time that Redis spends on the commands
-    that do the same with them.
+    For txthoonk this is the time that Redis spends on a call and, one call at a time, the time
+    from the call to its answer.  For the structures it is the time that Redis spends on the
+    commands that do the same with them.
 
-    :ivar title: of the curve.
+    :ivar title: the title of the curve.
     :ivar verb: see ``peers/txthoonk_client.py``.
     :ivar raw: the words of those commands, in which ``{n}`` stands for the number of the call,
         ``{r}`` for an item, and ``{m}`` for the one in the middle.
-    :ivar size: of the feed.
-    :ivar full: whether the feed is configured to have no more items than that.
-    :ivar calls: at the most.
+    :ivar size: the number of items.
+    :ivar full: whether ``max_length`` of the feed is that number.
+    :ivar calls: the most calls.
     """
 
     title: str
@@ -50,7 +50,7 @@ class Growth:
         return program.name in (OURS, RAW)
 
     def prepare(self, bench: Bench) -> None:
-        """Fill the feed, unless it is from the verb before."""
+        """Fill the feed, unless the verb before has left it full."""
         kind, size = self.verb.partition(".")[0], bench.scale.items(self.size)
         config = {"max_length": size} if self.full else {}
         bench.keep(kind, config, size)
@@ -83,7 +83,7 @@ def title_at(title: str, size: int) -> str:
 
 
 def server_time(bench: Bench) -> int:
-    """Give the microseconds that Redis has spent on calls; those of a script are within."""
+    """Return the microseconds that Redis has spent on calls, including those of scripts."""
     spent = {}
     for name, text in bench.info("commandstats").items():
         fields = dict(field.split("=") for field in text.split(","))

@@ -1,8 +1,8 @@
 """Measures workers, of txthoonk and of other job queues.
 
-Jobs have 100 bytes and do nothing.  A worker is one process.  It works off what was put
-before; the clock starts when the first sixth has been started, and ends when Redis holds no job
-any more: all are acknowledged.  (taskiq's list broker does not acknowledge; RQ's worker runs
+Jobs have 100 bytes and do nothing.  A worker is one process.  It works on jobs that were put
+before.  The clock starts when the first sixth of them has started, and ends when Redis has no job
+any more, so all are acknowledged.  (taskiq's list broker does not acknowledge; RQ's worker runs
 one job at a time.)
 """
 
@@ -37,7 +37,7 @@ START_LINES = (
 
 @attr.frozen
 class Work:
-    """Jobs a second of a worker; its limit is the least client that claims and finishes.
+    """Jobs per second of a worker; the limit is a minimal client that claims and finishes.
 
     :ivar results: the configurations of the feed to compare, by the titles of their lines; the
         jobs have results then.  Each round measures all of them.  Empty: jobs without results.
@@ -59,7 +59,7 @@ class Work:
         self._limit.prepare(bench)
 
     def measure(self, bench: Bench, program: Program, title: str) -> Measured:
-        """Measure how fast a worker works off what there is."""
+        """Measure how fast a worker finishes the waiting jobs."""
         if program.name == MINIMAL:
             return self._limit.measure(bench, program, title)
         configs = self.results or {title: None}
@@ -89,10 +89,10 @@ class Work:
 
 @attr.frozen
 class Start:
-    """How soon jobs start that are put on an idle worker, and the worker's memory afterwards.
+    """How soon jobs start on an idle worker, and the worker's memory afterwards.
 
-    One job at a time, with random pauses of 20 to 50 ms.  PSS is the memory in RAM where what
-    is shared with other processes counts in part.
+    One job at a time, with random pauses of 20 to 50 ms.  PSS is the memory in RAM, of which
+    shared pages count in part.
     """
 
     def measures(self, program: Program) -> bool:
@@ -121,7 +121,7 @@ class Start:
 
 @attr.frozen
 class Idle:
-    """The processor time of workers that have nothing to do, of all at the same time."""
+    """The processor time of idle workers, of all programs at the same time."""
 
     def measures(self, program: Program) -> bool:
         """Tell whether a program can do it."""
@@ -164,14 +164,14 @@ def idle_worker(bench: Bench, program: Program, count: int, warm_up: int) -> Pee
 
 
 def put_all(bench: Bench, program: Program, mode: str, count: int, warm_up: int) -> None:
-    """Put jobs, where there is nothing else."""
+    """Put jobs on an empty server."""
     bench.clear()
     put(program, bench.url, mode, count, warm_up)
     found = bench.redis.size(jobs_of(program).line)
     if found != count + warm_up:
-        raise Failed(f"failed: put {count + warm_up} jobs, but {found} are there")
+        raise Failed(f"failed: put {count + warm_up} jobs, but Redis has {found}")
 
 
 def wait_until_empty(bench: Bench, program: Program) -> None:
     keys = (jobs_of(program).line, *jobs_of(program).rest)
-    wait_until(lambda: bench.redis.size(*keys) == 0, "jobs that were done are still there")
+    wait_until(lambda: bench.redis.size(*keys) == 0, "finished jobs are still in Redis")

@@ -1,4 +1,4 @@
-"""Says what is measured with."""
+"""Describes the machine and the versions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["machine", "versions"]
 
 
 def machine(bench: Bench) -> str:
-    """Name the machine, and what everything runs on."""
+    """Describe the machine, the server and the platforms."""
     redis = bench.info("server")["redis_version"]
     return (
         f"{os.cpu_count()} cores, {processor()}, {platform.system()} {platform.machine()}, "
@@ -42,5 +42,5 @@ def node_version() -> str:
 
 
 def versions(programs: list[Program]) -> str:
-    """Name the programs with their versions."""
+    """List the programs with their versions."""
     return ", ".join(f"{p.name} {p.version}" for p in programs if p.version)

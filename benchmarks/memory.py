@@ -1,4 +1,4 @@
-"""Measures the memory of Redis that items take, beside the same data without txthoonk."""
+"""Measures the memory that items take in Redis, compared with the same data without txthoonk."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ NAME = "bench"
 
 @attr.frozen
 class Memory:
-    """Megabytes of so many items of 100 bytes.
+    """Megabytes of a number of items of 100 bytes.
 
-    The raw structures are copies of the two keys without which there would be nothing to
-    read: the hash of the items and the list or sorted set of their ids.
+    The raw structures are copies of the two keys that any reader needs: the hash of the items, and
+    the list or sorted set of their ids.
 
     :ivar verb: makes an item, or all.
-    :ivar config: of the feed.
+    :ivar config: the configuration of the feed.
     """
 
     verb: str
     config: Mapping[str, Any] = attr.Factory(dict)
 
     def measures(self, program: Program) -> bool:
-        """Tell whether a program can do it: of the job queues those that are fast enough."""
+        """Return whether a program can do it; of the job queues only the fast ones."""
         if program.jobs is None:
             return program.name == RAW
         return program.name == OURS or (self._kind == "job" and program.jobs.share == 1)
@@ -41,7 +41,7 @@ class Memory:
         """Nothing."""
 
     def measure(self, bench: Bench, program: Program, title: str) -> Measured:
-        """Measure by how much the memory in use grows."""
+        """Measure the growth of the used memory."""
         if program.name not in (OURS, RAW):
             bench.clear()
             before = in_use(bench)
@@ -67,6 +67,6 @@ class Memory:
 
 
 def in_use(bench: Bench) -> int:
-    """Give what is in use for anything but connections."""
+    """Return the used memory without that of connections."""
     info = bench.info("memory")
     return int(info["used_memory"]) - int(info["mem_clients_normal"])

@@ -1,4 +1,4 @@
-"""The plots: how fast each program is at each kind of work, and how costs grow with feeds."""
+"""The plots: the speed of each program at each kind of work, and the growth of costs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MARKERS = ("^", "v", "s", "P", "<", ">", "*", "h", "d", "p", "X")
 
 
 def draw(results: Results, folder: Path) -> None:
-    """Draw both, as far as there are figures."""
+    """Draw both plots from the figures that exist."""
     rates(results, folder / "rates.svg")
     growth(results, folder / "growth.svg")
 
@@ -56,7 +56,7 @@ def rates(results: Results, path: Path) -> None:
 
 
 def styles() -> dict[str, dict[str, object]]:
-    """Give each program its marker: peers for Python are blue, those for Node are green."""
+    """Return the marker of each program: peers in Python are blue, those in Node are green."""
     markers = iter(MARKERS)
     found: dict[str, dict[str, object]] = {}
     for program in PROGRAMS:
@@ -72,7 +72,7 @@ def styles() -> dict[str, dict[str, object]]:
 
 
 def growth(results: Results, path: Path) -> None:
-    """Draw a small plot for each verb, with its structures' own cost."""
+    """Draw a small plot for each verb, with the cost of the bare structures."""
     curves = [curve for curve in CURVES if title_at(curve.title, SIZES[0]) in results.figures]
     if not curves:
         return

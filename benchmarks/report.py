@@ -1,4 +1,4 @@
-"""The report: what was measured, beside limits and peers, and whether that is what is wanted."""
+"""The report: the figures compared with limits and peers, and the aims."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ __all__ = ["text", "write"]
 TITLE = "How fast txthoonk is"
 PLOTS = {
     "rates": "Calls, items, jobs and events a second, of all programs",
-    "growth": "What a call costs Redis, by how many items the feed has",
+    "growth": "The cost of a call in Redis, by the number of items in the feed",
 }
 LIMITS = (MINIMAL, REDIS_BENCHMARK, RAW)
 TITLES = {
     "publish": "Publishing",
-    "history": "Publishing where a history is kept",
-    "edit": "Publishing anew under a known id",
-    "trim": "Publishing where max_length is reached",
+    "history": "Publishing with a history",
+    "edit": "Publishing under a known id",
+    "trim": "Publishing to a full feed",
     "reads": "Reading",
     "sorted": "Sorted feeds",
     "queue": "Queues",
@@ -37,15 +37,16 @@ TITLES = {
     "idle": "Workers that wait",
 }
 RATES = (
-    "Items, jobs, events or calls a second: the median of the rounds, the lowest and the highest. "
-    "The other columns tell how many times better txthoonk is, with the name of the best peer."
+    "Items, jobs, events or calls per second: the median of the rounds, the lowest and the "
+    "highest. The other columns show how many times better txthoonk is, with the name of the best "
+    "peer."
 )
 COSTS = (
-    "Less is better: the median of the rounds, the lowest and the highest. The other columns tell "
+    "Less is better: the median of the rounds, the lowest and the highest. The other columns show "
     "how many times better txthoonk is, with the name of the best peer."
 )
 GROWTH = (
-    "Microseconds of a call by how many items the feed has: what Redis spends on it and, in "
+    "Microseconds of a call by the number of items in the feed: what Redis spends on it and, in "
     "brackets, on the same change of the bare structures; then from the call to its answer, one "
     "at a time."
 )
@@ -64,8 +65,8 @@ def text(results: Results, before: Results | None) -> str:
 def write(results: Results, before: Results | None, folder: Path) -> None:
     """Write the report, its plots and the bare figures to a folder.
 
-    ``results.md`` is a page of its own, ``results.inc`` reST for a page of the folder to include,
-    and ``both.inc`` for any page; that is there if there was a run before.
+    ``results.md`` is a complete page; ``results.inc`` is reST for a page of the folder to include;
+    ``both.inc`` is for any page, and is written only if there is an earlier run to compare.
     """
     folder.mkdir(parents=True, exist_ok=True)
     images = [f"![{text}]({name}.svg)" for name, text in PLOTS.items()]
@@ -116,7 +117,7 @@ def aims_of(results: Results) -> Table:
 
 
 def group(results: Results, name: str) -> Table:
-    """Put the rows of a group beside limits and peers."""
+    """Make the table of a group, with limits and peers."""
     lines = [line for line in lines_of(results) if line.group == name]
     limits = [limit for limit in LIMITS if any(_has(results, line, limit) for line in lines)]
     head = ["", OURS, "from", "to", *limits, "best peer", "", "best for Python", ""]
@@ -146,7 +147,7 @@ def times(ratio: float | None) -> str:
 
 
 def growth(results: Results) -> Table:
-    """Put what calls cost beside the size of the feed."""
+    """Make the table of costs by the size of the feed."""
     head = ["", *(f"{size:,}" for size in SIZES)]
     rows = []
     for curve in CURVES:
@@ -164,7 +165,7 @@ def growth(results: Results) -> Table:
 
 
 def everything(results: Results) -> Table:
-    """Put the medians of all programs beside one another."""
+    """Make the table of the medians of all programs."""
     lines = [line for line in lines_of(results) if line.group != "growth"]
     names = [p.name for p in PROGRAMS if any(_has(results, line, p.name) for line in lines)]
     rows = [[line.title, *(shown(results.median(line.title, n)) for n in names)] for line in lines]
@@ -172,7 +173,7 @@ def everything(results: Results) -> Table:
 
 
 def aims_of_both(first: Results, second: Results) -> Table:
-    """Put what two runs have of each aim beside one another."""
+    """Make the table of the aims in two runs."""
     again = {aim.text: aim for aim in aims(second)}
     rows = [
         [aim.text, f"{aim.least:.2f}", *(f"{one.ratio:.2f}" for one in pair), _met(*pair)]
@@ -188,7 +189,7 @@ def _met(*pair: Aim) -> str:
 
 
 def rows_of_both(first: Results, second: Results) -> Table:
-    """Put what two runs have of each row beside one another."""
+    """Make the table of the rows in two runs."""
     runs = (first, second)
     rows = [
         [

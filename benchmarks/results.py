@@ -1,4 +1,4 @@
-"""What was measured: a figure for each row, program and round."""
+"""The results: a figure for each row, program and round."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class Line:
 
 @attr.define
 class Results:
-    """The figures, and what programs failed to do.
+    """The figures, and the failures of programs.
 
-    :ivar about: what was measured with.
+    :ivar about: the machine and the versions.
     :ivar figures: by title of the line, and name of the program.
     """
 
@@ -42,13 +42,13 @@ class Results:
     problems: dict[str, str] = attr.Factory(dict)
 
     def add(self, program: Program, measured: dict[str, float]) -> None:
-        """Keep the figures of a round."""
+        """Store the figures of a round."""
         for title, figure in measured.items():
             self.figures.setdefault(title, {}).setdefault(program.name, []).append(figure)
             print(f"  {program.name:>16}  {title:50}{shown(figure):>12}", file=sys.stderr)
 
     def failed(self, program: Program, title: str, error: Exception) -> None:
-        """Keep what a program failed to do."""
+        """Store the failure of a program."""
         self.problems.setdefault(f"{program.name}, {title}", str(error))
         print(f"  {program.name:>16}  {title}: {error}", file=sys.stderr)
 
@@ -57,12 +57,12 @@ class Results:
         return statistics.median(figures) if figures else None
 
     def spread(self, title: str, name: str) -> tuple[float, float] | None:
-        """Give the lowest and the highest figure."""
+        """Return the lowest and the highest figure."""
         figures = self.figures.get(title, {}).get(name)
         return (min(figures), max(figures)) if figures else None
 
     def better(self, line: Line, name: str | None) -> float | None:
-        """Tell how many times better txthoonk is than another program."""
+        """Return how many times better txthoonk is than another program."""
         if name is None:
             return None
         ours, theirs = self.median(line.title, OURS), self.median(line.title, name)
@@ -84,7 +84,7 @@ class Results:
         return best(medians, key=lambda name: medians[name]) if medians else None
 
     def save(self, path: Path) -> None:
-        """Write all of it to a file, for another run to be compared with."""
+        """Write the results to a file, to compare a later run with."""
         path.write_text(json.dumps(attr.asdict(self), indent=1) + "\n")
 
     @classmethod
@@ -100,7 +100,7 @@ def is_peer(program: Program, for_python: bool) -> bool:
 
 
 def lines_of(results: Results) -> list[Line]:
-    """Give the lines that have figures, in the order of the rows."""
+    """Return the lines that have figures, in the order of the rows."""
     return [
         Line(title, row.group, row.unit, row.higher_is_better)
         for row in ROWS

@@ -17,12 +17,12 @@ ITEM = "x" * 100
 FULL = {"max_length": 1000}
 HISTORY = {"history": 1000}
 PER_SECOND = "a second"
-MANY = 1_000_000  # items, for which filling takes seconds
-FEW = 0.05  # of the calls, which make no big difference to a feed of 1,000
-NEEDED = 1  # rounds of what hardly differs from one to the next
+MANY = 1_000_000  # items; filling a feed with them takes seconds
+FEW = 0.05  # share of the calls, so that they hardly change a feed of 1,000
+NEEDED = 1  # rounds of measurements that hardly vary
 
-# The same work as moving an item of a sorted feed, or publishing one before another: what the
-# list and the hash make of it.
+# The same work as moving an item of a sorted feed, or publishing one before another, on the bare
+# list and hash.
 MOVE = """
 if ARGV[1] == ARGV[2] then return 0 end
 redis.call('LREM', KEYS[1], 1, ARGV[1])
@@ -39,12 +39,12 @@ IDS, ITEMS = "feed.ids:bench", "feed.items:bench"
 class Row:
     """One row of a table.
 
-    :ivar title: is unique.
-    :ivar group: that it can be asked for with.
-    :ivar work: what measures it.
-    :ivar unit: of the figures; rates are better if they are higher, all else if lower.
-    :ivar rounds: at the most; 0: as many as there are.
-    :ivar only_beside_peers: whether it says nothing without them.
+    :ivar title: the unique title.
+    :ivar group: the group that ``--rows`` can name.
+    :ivar work: measures it.
+    :ivar unit: the unit of the figures; rates are better if they are higher, all others if lower.
+    :ivar rounds: the most rounds; 0: all.
+    :ivar only_beside_peers: whether the row makes sense only with peers.
     :ivar lines: the titles of its figures.
     """
 
@@ -89,7 +89,7 @@ def moves() -> list[Row]:
 
 
 def sorted_at(items: int, width: int, share: float) -> list[Row]:
-    """Move, and publish before another item; of the latter fewer, as they add to the feed."""
+    """Move, and publish before another item; fewer of the latter, because they add to the feed."""
     options = {"width": width, "filled": items, "spread": items, "alone": True}
     move = ("EVAL", MOVE, 1, IDS, "{r}", "{r}")
     before = ("EVAL", PUBLISH_BEFORE, 2, IDS, ITEMS, "{r}", "new", ITEM)

@@ -1,10 +1,10 @@
-"""How fast txthoonk is: every kind of work, beside its limits and, if wanted, its peers.
+"""Measures every kind of work of txthoonk, its limits and, with ``--peers``, its peers.
 
 Run ``python benchmarks/run.py`` (or ``make bench``, ``make bench-peers``).  All programs use
-one private redis-server, through TCP on the loopback interface, and items of 100 bytes; each is
-a process, or some, of its own.  Every row is measured in rounds: in each round by one program
-after the other, so that a busy machine is busy for all of them.  What counts are the ratios of
-the medians.
+one private redis-server, through TCP on the loopback interface, and items of 100 bytes.  Each
+program has one or more processes.  Every row is measured in rounds: in each round, the programs
+run one after the other, so that a busy machine is busy for all of them.  Compare the ratios of the
+medians.
 
 The limits are
 
@@ -12,8 +12,8 @@ The limits are
 - *redis-benchmark*: Redis' own client in C, with one connection and the same calls;
 - *raw structures*: the same lists, sets and hashes without txthoonk.
 
-The peers, which ``--peers`` installs into environments of their own, are in ``peers/``, each
-with its settings: clients that send what txthoonk sends, and job queues.
+The peers are in ``peers/``, each with its settings: clients that send the same commands as
+txthoonk, and job queues.  ``--peers`` installs each into its own environment.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ QUICK = Scale(calls=100, rounds=1, most=1000, idle=1.0)
 
 
 def install(programs: list[Program], results: Results) -> list[Program]:
-    """Install what is to be measured; give what is there."""
+    """Install the programs to measure; return those that could be installed."""
     installed = []
     for program in programs:
         if program.packages:
-            print(f"{program.name}: installing, if need be", file=sys.stderr)
+            print(f"{program.name}: installing, if necessary", file=sys.stderr)
         with problems_of(program, "installing", results):
             program.install()
             installed.append(program)
@@ -58,7 +58,7 @@ def install(programs: list[Program], results: Results) -> list[Program]:
 
 @contextlib.contextmanager
 def problems_of(program: Program, what: str, results: Results) -> Iterator[None]:
-    """Note what a program fails to do."""
+    """Record the failure of a program."""
     try:
         yield
     except Failed as error:
@@ -88,7 +88,7 @@ def measure(bench: Bench, row: Row, programs: list[Program], results: Results) -
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
-    """Let signals end what blocks the reactor; what was measured until then is reported."""
+    """Let signals interrupt code that blocks the reactor; the figures so far are reported."""
     signals = (signal.SIGINT, signal.SIGTERM)
     before = [signal.signal(number, signal.default_int_handler) for number in signals]
     try:
@@ -131,7 +131,7 @@ def programs_of(text: str) -> list[Program]:
 
 
 def show(rows: list[Row], peers: bool) -> None:
-    """Print group, title and programs of each row, and the titles of its figures."""
+    """Print the group, title and programs of each row, and the titles of its figures."""
     for row in rows:
         if peers or not row.only_beside_peers:
             wanted = [p for p in PROGRAMS if row.work.measures(p) and (peers or not p.packages)]
@@ -153,12 +153,17 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--calls", type=int, default=CALLS, help="with many in flight, a round")
     parser.add_argument("--rows", type=rows_of, default=ROWS, metavar="GROUP,...")
     parser.add_argument("--only", type=programs_of, default=PROGRAMS, metavar="PROGRAM,...")
-    parser.add_argument("--peers", action="store_true", help="beside other clients and queues")
-    parser.add_argument("--list", action="store_true", help="only say which rows there are")
-    parser.add_argument("--quick", action="store_true", help="whether it works, not how fast")
+    parser.add_argument(
+        "--peers", action="store_true", help="also measure other clients and job queues"
+    )
+    parser.add_argument("--list", action="store_true", help="only list the rows")
+    parser.add_argument("--quick", action="store_true", help="only check that everything works")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="write tables and plots there")
     parser.add_argument(
-        "--again", type=Path, metavar="FILE", help="the results.json of a run before this one"
+        "--again",
+        type=Path,
+        metavar="FILE",
+        help="the results.json of an earlier run, to compare with",
     )
     options = parser.parse_args(arguments)
     if options.list:

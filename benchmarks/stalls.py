@@ -1,4 +1,4 @@
-"""For how long big feeds hold up others: the longest step of Redis, and the longest turn here.
+"""Measures how long big feeds delay other clients: the longest step in Redis and in this process.
 
     python benchmarks/stalls.py [ITEMS]
 
@@ -24,7 +24,7 @@ PART = 2000  # items in one command
 
 
 class Turns:
-    """The turns of a reactor; the longest is in ``longest``, in seconds of CPU time."""
+    """Measures the turns of a reactor; ``longest`` is the longest, in seconds of CPU time."""
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
@@ -43,7 +43,7 @@ Fill = tuple[str, str, Callable[[int], tuple[Any, ...]]]
 
 
 async def fill(send: Any, commands: list[Fill], many: int) -> None:
-    """Store members: command, key, and what makes the words of one of them."""
+    """Store members with a command under a key; a function makes the words of each."""
     for first in range(0, many, PART):
         numbers = range(first, min(first + PART, many))
         await gatherResults(

@@ -11,7 +11,7 @@ __all__ = ["Table", "markdown", "plain", "rest"]
 class Table:
     """A table; the first column is text, the others are aligned to the right.
 
-    :ivar note: a paragraph before it.
+    :ivar note: a paragraph before the table.
     """
 
     title: str
@@ -34,7 +34,7 @@ def markdown(table: Table) -> str:
 
 
 def rest(table: Table) -> str:
-    """Give a section; its title is underlined by dashes."""
+    """Return a section; dashes underline its title."""
     rows = [[as_rest(cell) for cell in row] for row in [table.head, *table.rows]]
     for row in rows:
         row[0] = row[0] or "\\"  # else it would be joined to the one before

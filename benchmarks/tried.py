@@ -1,9 +1,9 @@
-"""What was tried to make txthoonk faster: each idea beside going without it, in one run.
+"""Measures ideas that make txthoonk faster: each with and without the idea, in one run.
 
 Run ``python benchmarks/tried.py [--rounds N] [--calls N] [--rst FILE]``.  Each idea is switched
-on and off from outside, in turns, on one private redis-server.  Three kinds of figures: calls
-per second of one process; microseconds that a call costs the server, by its own count; and
-microseconds of the client's processor, of a step that is repeated.
+on and off from outside, alternately, on one private redis-server.  There are three kinds of
+figures: calls per second of one process; microseconds that a call costs the server, by its own
+count; and microseconds of the client's processor for a step.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ class Bench:
 
 @attr.frozen
 class Idea:
-    """Something that may make it faster.
+    """An idea that may make txthoonk faster.
 
-    :ivar figure: what is measured.
-    :ivar without, with_: what to switch for it.
+    :ivar figure: measures it.
+    :ivar without, with_: switch it off and on.
     :ivar since: the version of Redis that it needs.
     """
 
@@ -70,7 +70,7 @@ class Idea:
 
 
 async def rate(bench: Bench, verb: str, width: int) -> float:
-    """Calls per second, so many in flight."""
+    """Calls per second, with a number of calls in flight."""
     thoonk = bench.thoonk
     await thoonk.redis.flush()
     feed, job = await thoonk.feed("feed"), await thoonk.job("job")
@@ -152,7 +152,7 @@ async def server_cost(bench: Bench, source: str, function: bool = False) -> floa
 
 
 def library(source: str) -> str:
-    """Make a library of a script: what it includes is made once, not in each call."""
+    """Make a function library of a script: its includes are compiled once, not in each call."""
     functions, body = source.split("local feeds,", 1)
     return (
         f"#!lua name=tried\n{functions}\n"
@@ -161,10 +161,10 @@ def library(source: str) -> str:
 
 
 def without_config(source: str) -> str:
-    """Take for granted what a script reads from the configuration."""
+    """Replace a script's reading of the configuration by constants."""
     read = "redis.pcall('HMGET', config, 'type', 'history', ...)"
     if read not in source:
-        raise SystemExit("the script does not read the configuration as it did")
+        raise SystemExit("the script no longer reads the configuration in the expected way")
     return source.replace(read, "{'feed', false, false}")
 
 
@@ -183,7 +183,7 @@ def client(step: Callable[[], object], each: int = 1) -> Figure:
 
 @contextmanager
 def waiting_alone() -> Iterator[None]:
-    """Have a call that is alone wait for the end of the turn."""
+    """Make a lone call wait for the end of the turn."""
     push = RedisProtocol._push
 
     def unless_alone(self: Any) -> None:
@@ -196,7 +196,7 @@ def waiting_alone() -> Iterator[None]:
 
 @contextmanager
 def halves() -> Iterator[None]:
-    """Have a worker say what is finished while it begins other jobs."""
+    """Make a worker report finished jobs while it starts others."""
     start = Worker._start
 
     def and_say(self: Any, pump: Any, *arguments: Any) -> None:
@@ -250,10 +250,12 @@ def unpushed() -> AbstractContextManager[Any]:
 
 
 KEPT = "kept"
-OLD = "refused: Redis 6.2 has none, and two ways to load scripts are one too many"
+OLD = "rejected: Redis 6.2 has no functions, and one way to load scripts is enough"
 IDEAS = [
     *(
-        Idea(f"calls of a turn go together: {verb}, 100 in flight", "calls/s", f, f, KEPT, apart)
+        Idea(
+            f"calls of a turn travel together: {verb}, 100 in flight", "calls/s", f, f, KEPT, apart
+        )
         for verb, f in ((verb, rated(verb, 100)) for verb in ("publish", "put"))
     ),
     *(
@@ -271,11 +273,11 @@ IDEAS = [
         for verb in ("publish", "get_item")
     ),
     Idea(
-        "a worker says in halves what is finished, concurrency 100",
+        "a worker reports its finishes in halves, concurrency 100",
         "jobs/s",
         worked,
         worked,
-        "refused: no gain that lasts, 0.8 to 1.1 in several runs",
+        "rejected: no consistent gain, 0.8 to 1.1 in several runs",
         with_=halves,
     ),
     Idea(
@@ -291,19 +293,19 @@ IDEAS = [
         "µs of server",
         server(),
         server(without_config),
-        "refused: a feed that is gone or configured anew must be noticed at once",
+        "rejected: a deleted or reconfigured feed must be noticed at once",
     ),
     Idea(
         "the words before the arguments are packed once",
         "µs of client",
         *packing(),
-        "refused: calls that go together share them anyway",
+        "rejected: calls of a batch share them anyway",
     ),
     Idea(
-        "writes are joined before the transport has them (of 25)",
+        "25 writes are joined before the transport gets them",
         "µs of client",
         *writing(),
-        "refused: the transport joins them, too",
+        "rejected: the transport joins them, too",
     ),
 ]
 
@@ -333,8 +335,7 @@ async def measure(reactor: Any, rounds: int, calls: int, rst: Path | None) -> No
 def table(found: dict[Idea, tuple[list[float], list[float]]], rounds: int) -> str:
     """Write a table as reST."""
     lines = [
-        ".. list-table:: What was tried: how many times better each is, by medians of "
-        f"{rounds} rounds",
+        f".. list-table:: Ideas, and how many times better each is, by medians of {rounds} rounds",
         "   :header-rows: 1",
         "   :widths: 40 14 14 10 30",
         "",

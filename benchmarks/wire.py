@@ -1,7 +1,7 @@
-"""What txthoonk sends to Redis for a call, as a template for the other programs.
+"""Learns what txthoonk sends to Redis for a call, as a template for the other programs.
 
-It is read off the server (MONITOR) while txthoonk makes one call, so that it follows the
-library by itself.
+It watches the server (MONITOR) while txthoonk makes one call, so the template always matches the
+library.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ __all__ = ["Wire"]
 
 NAME = "bench"
 ITEMS = f"feed.items:{NAME}"
-QUIET = 0.1  # seconds without a command: there comes no other one
+QUIET = 0.1  # seconds without a command, after which no other is expected
 
-# What an id of new_number(), or of old_id(), or the token of a claim looks like.
+# The patterns of an id of new_number(), of one of old_id(), and of a claim's token.
 _OLD_ID = re.compile(r"(?<!\d)\d{12}(?!\d)")
 _NEW_NUMBER = re.compile(r"(?<!\d)\d{24}(?!\d)")
 _CLAIM = re.compile(r"(?<=.:)\d{13}(\.\d+)?$")
@@ -28,20 +28,20 @@ _LINE = re.compile(r"[\d.]+ \[\d+ (?P<client>[^]]+)\] (?P<words>.+)")
 _WORD = re.compile(r'"((?:[^"\\]|\\.)*)"')
 _NOT_CALLS = ("CLIENT", "CONFIG", "ECHO", "HELLO", "INFO", "PING", "SCRIPT", "SELECT")
 
-#: The verbs of a call, where it is one verb after another.
+#: The verbs of a call that consists of several.
 PARTS = {
     "queue.put_get": ("queue.put", "queue.get"),
     "job.get_finish": ("job.get_finish",),
 }
-#: How many commands nobody waits for: txthoonk says by itself that an item was delivered.
+#: The number of commands whose replies no caller waits for: a queue acknowledges by itself.
 LOOSE = {"queue.put_get": 1}
 
 
 class Wire:
     """Learns what txthoonk sends.
 
-    :param address: of the server.
-    :param ours: the client that runs txthoonk; the feed is open, with all that a call needs.
+    :param address: the address of the server.
+    :param ours: the client that runs txthoonk; the feed is open, with the items that a call needs.
     """
 
     def __init__(self, address: tuple[str, int], redis: Redis, ours: Client) -> None:
@@ -50,7 +50,7 @@ class Wire:
         self._ours = ours
 
     def steps(self, verb: str) -> list[list[str]]:
-        """Give the commands of a call."""
+        """Return the commands of a call."""
         found = []
         known = self._ids()
         for part in PARTS.get(verb, (verb,)):
@@ -86,7 +86,7 @@ class Wire:
 
 
 def commands_in(monitor: Redis) -> list[list[str]]:
-    """Read what was called; without what scripts call, or what connections do for themselves."""
+    """Parse the calls, without those of scripts and the connections' own."""
     found = []
     with contextlib.suppress(TimeoutError):
         while True:
@@ -98,5 +98,5 @@ def commands_in(monitor: Redis) -> list[list[str]]:
 
 
 def unescaped(word: str) -> str:
-    """Undo what MONITOR does to bytes that cannot be printed."""
+    """Undo MONITOR's escaping of unprintable bytes."""
     return codecs.decode(word.replace("\\'", "'"), "unicode_escape")

@@ -28,20 +28,21 @@ html_title = f"txthoonk {release}"
 html_show_sphinx = False
 html_copy_source = False
 
+autoclass_content = "both"  # of a class, and of its __init__, which has the arguments
 autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True}
 python_maximum_signature_line_length = 88
 python_use_unqualified_type_names = True
 toc_object_entries_show_parents = "hide"
 
-# What others document. Nothing is read from the network, so there are no links to it.
+# Names that other projects document. The build reads nothing from the network, so it has no links.
 nitpick_ignore_regex = [
     ("py:.*", r"(twisted|zope|prometheus_client|constantly|incremental)\..*"),
     ("py:.*", r"(collections|datetime|logging|os|pathlib|typing|types)\..*"),
     ("py:.*", r"CannotListenError|Deferred|I[A-Z]\w+"),
 ]
 
-# Names in signatures that stand for what no user has to make.
+# Names in signatures of types that users do not have to make.
 INTERNAL = {
     "AnyRedis",
     "Publisher",
@@ -63,7 +64,7 @@ INTERNAL = {
 
 
 def setup(app: Sphinx) -> None:
-    """Have names found that are documented under another one of theirs."""
+    """Register the hooks below."""
     app.connect("missing-reference", find_elsewhere)
     app.connect("autodoc-process-signature", name_interfaces)
 
@@ -77,7 +78,7 @@ def name_interfaces(
     given: str | None,
     fires: str | None,
 ) -> tuple[str | None, str | None]:
-    """Show interfaces, which are no classes, by their names."""
+    """Show interfaces by their names."""
 
     def named(text: str | None) -> str | None:
         return text and re.sub(r"<InterfaceClass [\w.]*?(\w+)>", r"\1", text)
@@ -88,9 +89,9 @@ def name_interfaces(
 def find_elsewhere(
     app: Sphinx, env: BuildEnvironment, node: pending_xref, text: nodes.Element
 ) -> nodes.Element | None:
-    """Resolve a name that a docstring or a signature has for what is documented elsewhere.
+    """Resolve a name that is documented under another module.
 
-    Most classes can be imported from more than one module, and are documented in one.
+    Most classes can be imported from several modules, but are documented under one.
     """
     target = node.get("reftarget", "")
     if target in INTERNAL:
@@ -105,7 +106,7 @@ def find_elsewhere(
 
 
 def is_another_name(target: str, name: str) -> bool:
-    """Tell whether what is documented as *name* is what *target* stands for."""
+    """Return whether *target* is another name of the object that is documented as *name*."""
     if target.rpartition(".")[2] != name.rpartition(".")[2]:
         return False
     return "." not in target or (
@@ -114,7 +115,7 @@ def is_another_name(target: str, name: str) -> bool:
 
 
 def imported(name: str) -> Any:
-    """Give what a dotted name of ours stands for; None if there is no such thing."""
+    """Import the object of a dotted name of ours; None if there is none."""
     try:
         return namedAny(name) if name.startswith("txthoonk.") else None
     except (AttributeError, InvalidName):

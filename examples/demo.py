@@ -4,10 +4,9 @@
 
     python examples/demo.py
 
-(or ``make demo``, which makes the virtual environment for it).  It starts a private
-redis-server, imports a copy of ``news.atom`` into a feed, edits one entry of the copy
-and removes another one, and in the end deletes the feed.  What it prints are the events
-that come back from Redis meanwhile, each as it arrives.
+(or ``make demo``, which creates the virtual environment first).  It starts a private
+redis-server, imports a copy of ``news.atom`` into a feed, edits one entry of the copy, removes
+another, and finally deletes the feed.  It prints the events as they arrive from Redis.
 """
 
 from __future__ import annotations
@@ -32,18 +31,18 @@ FEED = "news-demo"
 SOURCE = Path(__file__).with_name("news.atom")
 ATOM = "http://www.w3.org/2005/Atom"
 INTRODUCTION = """\
-A copy of {source} is imported into a feed and kept in step with it. Then the copy is
-changed, and in the end the feed is deleted. Each line with a time is an event that came
-back from Redis, at {url}
+This demo imports a copy of {source} into a feed, and keeps the feed in step with it.
+Then it changes the copy, and finally it deletes the feed. Each line with a time is an
+event that arrived from Redis, at {url}
 """
-INTERVAL = 0.5  # seconds between two looks at the file
-PATIENCE = 30.0  # seconds to wait for an event that should come at once
+INTERVAL = 0.5  # seconds between two checks of the file
+PATIENCE = 30.0  # seconds to wait for an event that should arrive at once
 
 
 async def main(reactor: Any, options: argparse.Namespace) -> None:
     async with connected(options.url, reactor) as thoonk:
         if await thoonk.feed_exists(FEED):
-            raise SystemExit(f"there is a feed {FEED!r} already, which this would delete")
+            raise SystemExit(f"error: a feed {FEED!r} exists, and this demo would delete it")
         print(INTRODUCTION.format(source=SOURCE.name, url=thoonk.url))
         screen = Screen(await thoonk.subscribe(FEED), reactor)
         feed = await open_feed(thoonk, FEED, max_length=100, serializer="json")
@@ -52,14 +51,14 @@ async def main(reactor: Any, options: argparse.Namespace) -> None:
             with tempfile.TemporaryDirectory() as folder:
                 await play(feed, screen, Path(folder, SOURCE.name), reactor)
         finally:
-            with suppress(ConnectionLost):  # on Ctrl-C a private server may be gone before us
+            with suppress(ConnectionLost):  # on Ctrl-C a private server may have ended first
                 await feed.delete_feed()
         await screen.show("delete")
-    print("That was all: the feed is deleted again.")
+    print("Done: the feed is deleted.")
 
 
 async def play(feed: Feed, screen: Screen, path: Path, reactor: Any) -> None:
-    """Let things happen to the file, and show the events that they cause."""
+    """Change the file, and show the events that the changes cause."""
     shutil.copy(SOURCE, path)
     entries = read_entries(path.read_bytes())
     watching = Deferred.fromCoroutine(NewsFeed(feed, path).watch(INTERVAL, reactor))
@@ -85,7 +84,7 @@ class Screen:
         self._reactor = reactor
 
     async def show(self, kind: str, count: int = 1) -> None:
-        """Print the events that come, until there were *count* of that kind."""
+        """Print events as they arrive, until *count* of a kind have arrived."""
         while count:
             try:
                 event = await self._subscription.next().addTimeout(PATIENCE, self._reactor)
@@ -103,7 +102,7 @@ def print_event(event: Event) -> None:
 
 
 def rewrite(path: Path, change: Callable[[ElementTree.Element], None]) -> None:
-    """Change the file as a good program does: the new one takes the old one's place."""
+    """Change the file atomically: a new file replaces the old one."""
     ElementTree.register_namespace("", ATOM)
     tree = ElementTree.parse(path)
     change(tree.getroot())

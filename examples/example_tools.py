@@ -1,4 +1,4 @@
-"""What the examples share: Thoonk by its URL, feeds opened quietly, a clean Ctrl-C."""
+"""Code that the examples share: connecting by URL, opening feeds, and a clean Ctrl-C."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ DEFAULT_URL = "embedded:"
 URL_HELP = (
     "redis://[user:password@]host:port/db, rediss:// for TLS, unix:///socket?db=N, "
     "embedded:/folder for a private server that keeps its data there, or embedded: for one "
-    "that leaves nothing behind (default)"
+    "that keeps no data (default)"
 )
 
 
 @asynccontextmanager
 async def connected(url: str, reactor: Any) -> AsyncIterator[Thoonk]:
-    """Connect to the Redis that a URL names, and close all when the block ends."""
+    """Connect to the Redis of a URL, and close everything when the block ends."""
     thoonk = Thoonk(url, reactor, state_changed=Outages())
     await thoonk.connect()
     try:
@@ -47,7 +47,7 @@ async def connected(url: str, reactor: Any) -> AsyncIterator[Thoonk]:
 
 
 class Outages:
-    """Says when Redis is away, and when it is back."""
+    """Prints when Redis is unavailable, and when it is available again."""
 
     def __init__(self) -> None:
         self._away = False
@@ -62,7 +62,7 @@ class Outages:
 
 
 async def open_feed(thoonk: Thoonk, name: str, **config: str | int) -> Feed:
-    """Open a feed, and announce its configuration only if that is not what it has."""
+    """Open a feed, and set its configuration only if it differs."""
     try:
         stored: Mapping[str, str] = await thoonk.get_config(name)
     except FeedDoesNotExist:
@@ -72,9 +72,9 @@ async def open_feed(thoonk: Thoonk, name: str, **config: str | int) -> Feed:
 
 
 async def together(*coroutines: Coroutine[Any, Any, Any]) -> None:
-    """Run coroutines side by side, to the end of all or the failure of one.
+    """Run coroutines concurrently, until all have ended or one has failed.
 
-    Cancelling it, and a failure, cancels those that still run, and waits for their ends.
+    A failure, or cancelling this, cancels the coroutines that still run, and waits for them.
     """
     running = [Deferred.fromCoroutine(coroutine) for coroutine in coroutines]
     try:
@@ -88,7 +88,7 @@ async def together(*coroutines: Coroutine[Any, Any, Any]) -> None:
 
 
 def parser(text: str | None) -> argparse.ArgumentParser:
-    """Make a parser of the command line, with ``--url``; *text* is the module's docstring."""
+    """Make a command line parser with ``--url``; *text* is the module's docstring."""
     made = argparse.ArgumentParser(
         description=text, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -101,14 +101,14 @@ def run(
     options: argparse.Namespace,
     talkative: tuple[str, ...] = (),
 ) -> None:
-    """Run ``main(reactor, options)`` to its end, and then exit.
+    """Run ``main(reactor, options)``, then exit.
 
     Ctrl-C cancels it: its ``finally`` and ``async with`` blocks run before the exit.
 
-    :param talkative: the loggers whose information is shown; of all others, warnings.
+    :param talkative: the loggers whose messages of level info are shown; others show warnings.
     """
     levels = LogLevelFilterPredicate(defaultLogLevel=LogLevel.warn)
-    levels.setLogLevelForNamespace("txthoonk", LogLevel.error)  # outages are told already
+    levels.setLogLevelForNamespace("txthoonk", LogLevel.error)  # Outages prints these
     for namespace in talkative:
         levels.setLogLevelForNamespace(namespace, LogLevel.info)
     shown = FilteringLogObserver(textFileLogObserver(sys.stderr), [levels])
@@ -123,7 +123,7 @@ def run(
 
 
 def _cancel(running: Deferred[None]) -> Deferred[None]:
-    """Cancel *running*; what it returns fires once that has ended."""
+    """Cancel *running*; return a Deferred that fires once it has ended."""
     ended: Deferred[None] = Deferred()
 
     def pass_on(result: Any) -> Any:
@@ -136,7 +136,7 @@ def _cancel(running: Deferred[None]) -> Deferred[None]:
 
 
 def _explain(failure: Failure) -> None:
-    """End quietly on Ctrl-C, with one line where the user can do something about it."""
+    """Exit silently after Ctrl-C, and with one line after an error that the user can fix."""
     if failure.check(CancelledError):
         return
     failure.trap(ThoonkError, OSError)

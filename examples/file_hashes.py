@@ -1,18 +1,18 @@
-"""Jobs: worker processes compute the SHA-256 of every file of a folder.
+"""Jobs: worker processes compute the SHA-256 of every file in a folder.
 
-All in one, with two worker processes and a private Redis::
+With one command, which starts two worker processes and a private Redis::
 
     python examples/file_hashes.py run examples
 
-Or in terminals of your own: workers in one or more, and the files in another; whoever
-comes first starts the private server, and the others join it::
+Or in several terminals: start workers in one or more, and put the files in another.  The first
+program starts the private server, and the others join it::
 
     python examples/file_hashes.py --url embedded:./hashes work
     python examples/file_hashes.py --url embedded:./hashes put examples
 
-What ``put`` prints is what ``sha256sum`` prints.  Kill workers as you like, with
-``kill -9`` too: their jobs come back, because every worker does the maintenance that
-cancels claims nobody has renewed.  While Redis is away all of them wait for it.
+``put`` prints the same lines as ``sha256sum``.  Kill workers as you like, even with ``kill -9``:
+their jobs become available again, because every worker does maintenance, which cancels claims that
+were not renewed.  While Redis is unavailable, all programs wait.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ from twisted.python.failure import Failure
 from txthoonk import Claim, ConnectionLost, Event, Job, JobExists, JobNotClaimed, Thoonk
 
 FEED = "file-hashes"
-TIMEOUT = 6  # seconds after which a claim that was not renewed is taken away
-AT_A_TIME = 4  # jobs that one worker has under way
+TIMEOUT = 6  # seconds after which a claim that was not renewed expires
+AT_A_TIME = 4  # jobs that one worker runs at a time
 CHUNK = 2**20  # bytes read at a time
-KEPT = 60  # seconds that a result waits for whoever wants it
+KEPT = 60  # seconds for which Redis keeps a result
 
 
 async def open_job(thoonk: Thoonk) -> Job:
@@ -47,11 +47,11 @@ async def open_job(thoonk: Thoonk) -> Job:
     return await thoonk.job(FEED, config)
 
 
-# -- who wants the hashes -------------------------------------------------------
+# -- putting jobs ---------------------------------------------------------------
 
 
 async def put(reactor: Any, options: argparse.Namespace) -> None:
-    """Put a job for each file, and print the results as they come."""
+    """Put a job for each file, and print the results as they arrive."""
     async with connected(options.url, reactor) as thoonk:
         await put_all(thoonk, Path(options.folder))
 
@@ -65,12 +65,12 @@ async def put_all(thoonk: Thoonk, folder: Path) -> None:
     def give_up(*paths: str) -> None:
         for path in asked.keys() & paths:
             given_up.add(path)
-            asked[path].cancel()  # nobody will finish it, until somebody retries it
+            asked[path].cancel()  # no worker finishes it until it is retried
 
     async def watch(event: Event) -> None:
         if event.kind == "stall":
             give_up(str(event.id))
-        elif event.kind == "resync":  # some of it was missed, so we look
+        elif event.kind == "resync":  # events may be missing
             give_up(*await job.get_ids("stalled"))
 
     await thoonk.subscribe(job, watch)
@@ -95,7 +95,7 @@ async def put_all(thoonk: Thoonk, folder: Path) -> None:
 
 
 async def ask(job: Job, path: str) -> dict[str, str]:
-    # The path is the id: two who want the hash of one file share a job.
+    # The path is the id: two programs that want the hash of the same file share a job.
     with suppress(JobExists):
         await job.put({"path": path}, id_=path)
     _, answer = await job.get_result(path)
@@ -106,7 +106,7 @@ async def ask(job: Job, path: str) -> dict[str, str]:
 
 
 async def work(reactor: Any, options: argparse.Namespace) -> None:
-    """Do jobs until Ctrl-C, across lost connections."""
+    """Work on jobs until Ctrl-C, across lost connections."""
     async with connected(options.url, reactor) as thoonk:
         job = await open_job(thoonk)
         print(f"worker {os.getpid()} at {thoonk.url}", file=sys.stderr, flush=True)
@@ -119,17 +119,17 @@ async def work(reactor: Any, options: argparse.Namespace) -> None:
 
 
 def maintain(job: Job) -> Deferred[Any]:
-    # While Redis is away there is nothing to maintain.
+    # Without a connection, the next call does the maintenance.
     return job.maintenance().addErrback(lambda failure: failure.trap(ConnectionLost))
 
 
 async def work_on(job: Job) -> None:
     while True:
-        claim = await job.get()  # however long it takes, and however often Redis goes away
+        claim = await job.get()  # continues to wait across lost connections
         try:
             await do(job, claim)
         except (ConnectionLost, JobNotClaimed) as error:
-            # Perhaps it is not finished, or we were too slow: then another one gets it.
+            # If the job is not finished, or our claim has expired, another worker gets it.
             print(error, file=sys.stderr)
 
 
@@ -139,7 +139,7 @@ async def do(job: Job, claim: Claim) -> None:
     try:
         answer = await deferToThread(hash_file, claim.item["path"])
     except CancelledError:
-        # We are told to end, so somebody else may do it; close() waits for the answer.
+        # The program stops: give the job back. close() waits for the reply.
         job.cancel(claim.id).addErrback(lambda _: None)
         raise
     finally:
@@ -158,7 +158,7 @@ def hash_file(path: str) -> dict[str, str]:
     return {"sha256": digest.hexdigest()}
 
 
-# -- all in one -------------------------------------------------------------------
+# -- everything in one command ----------------------------------------------------
 
 
 async def run_all(reactor: Any, options: argparse.Namespace) -> None:

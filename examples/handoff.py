@@ -1,15 +1,14 @@
-"""A queue between two services: one takes lines from the network, one writes them away.
+"""A queue between two services: one receives lines from the network, the other writes them.
 
-Each in a terminal of its own; either one may be down for a while, or slow::
+Start each in its own terminal.  Either can be slow, or down for a while::
 
     python examples/handoff.py --url redis://localhost:6379/0 receive --port 8007
     python examples/handoff.py --url redis://localhost:6379/0 deliver lines.txt
 
-Then send lines, for instance with ``nc localhost 8007``.  Each line is answered with
-``ok`` once Redis has it: from then on nothing but the consumer takes it away.  Start
-several ``deliver``, and each line goes to one of them.  While Redis is away both wait for
-it.  (A line that was handed over is gone from the queue; what must survive the death of
-its consumer as well is a job.)
+Then send lines, for example with ``nc localhost 8007``.  Each line is answered with ``ok`` once
+Redis has stored it; from then on only a consumer removes it.  If you start several ``deliver``,
+each line goes to one of them.  While Redis is unavailable, both services wait.  (A delivered line
+is no longer in the queue.  If an item must survive the death of its consumer, use a job.)
 """
 
 from __future__ import annotations
@@ -28,11 +27,11 @@ from twisted.python.failure import Failure
 from txthoonk import Queue
 
 FEED = "handoff"
-MOST_WAITING = 100  # lines of one sender that Redis has not confirmed
+MOST_WAITING = 100  # lines of one sender that Redis has not confirmed yet
 
 
 async def receive(reactor: Any, options: argparse.Namespace) -> None:
-    """Put every line that comes over TCP into the queue, until Ctrl-C."""
+    """Put every line that arrives over TCP into the queue, until Ctrl-C."""
     async with connected(options.url, reactor) as thoonk:
         queue = await thoonk.queue(FEED)
         endpoint = TCP4ServerEndpoint(reactor, options.port, interface="127.0.0.1")
@@ -45,7 +44,7 @@ async def receive(reactor: Any, options: argparse.Namespace) -> None:
 
 
 class Receiver(LineReceiver):
-    """One who sends lines; while too many of them wait for Redis, we read no more."""
+    """The connection of a sender; pauses it while too many lines wait for Redis."""
 
     delimiter = b"\n"
 
@@ -57,13 +56,13 @@ class Receiver(LineReceiver):
         self._waiting += 1
         if self._waiting == MOST_WAITING:
             self.pauseProducing()
-        # Answers come in the order of the lines, because Redis answers in order.
+        # The answers have the order of the lines, because Redis replies in order.
         put = self._queue.put(line).addCallbacks(lambda _: b"ok", self._failed)
         put.addCallback(self._answer)
 
     def _failed(self, failure: Failure) -> bytes:
-        # What was sent when the connection was lost may be in the queue or not, and what
-        # has waited too long for a new one (NotSent) is not: the sender decides.
+        # If the connection was lost, the line may or may not be in the queue. If it was never
+        # sent (NotSent), it is not. The sender decides what to do.
         return b"error " + " ".join(failure.getErrorMessage().split()).encode()
 
     def _answer(self, answer: bytes) -> None:

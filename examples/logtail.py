@@ -4,19 +4,19 @@
 
     PYTHONPATH=examples twist thoonk-logtail --file app.log
 
-It needs no Redis, because it starts one of its own, and logs where that is: subscribe
-there, ``thoonk --url ... watch log``, and add lines to ``app.log``.  With a Redis of
-yours, and all that the file holds already:
+You need no Redis: it starts a private one and logs its URL.  Watch it with
+``thoonk --url ... watch log``, and add lines to ``app.log``.  With your own Redis, and including
+the lines that the file already has:
 
 ::
 
     PYTHONPATH=examples twist thoonk-logtail --file app.log --from-start --feed log --url redis://localhost:6379/0
 
-(``twistd -n thoonk-logtail ...`` does the same.)  Each line becomes one item, in order.
-The id of an item is made when its line is read: if the connection is lost before Redis
-has answered, the line is published again *with the same id*, so that it is neither lost
-nor there twice.  The file may be rotated (renamed, with a new one in its place) or
-truncated; a last line without its end waits until it is complete.
+(``twistd -n thoonk-logtail ...`` does the same.)  Each line becomes one item, in order.  Each item
+gets its id when its line is read.  If the connection is lost before Redis has replied, the line is
+published again *with the same id*, so it is neither lost nor stored twice.  The file may be
+rotated (renamed and replaced by a new one) or truncated.  An incomplete last line waits until it
+ends.
 """
 
 from __future__ import annotations
@@ -40,19 +40,19 @@ from twisted.python.failure import Failure
 
 from txthoonk import ConnectionLost, InvalidInput, Thoonk, ThoonkError
 
-BATCH = 100  # lines that are published at once
-MOST_WAITING = 10_000  # lines that wait for Redis, above which no more are read
+BATCH = 100  # lines that are published at the same time
+MOST_WAITING = 10_000  # waiting lines from which on no more are read
 CHUNK = 65536  # bytes read at a time
-LONGEST = 1024 * 1024  # bytes of a line; what is longer becomes several items
+LONGEST = 1024 * 1024  # bytes of a line; a longer one becomes several items
 
 
 class Lines:
-    """The lines that a file gains, from one rotation to the next.
+    """Reads the new lines of a file, across rotations.
 
-    A file that is rotated or truncated twice between two reads, or that has grown beyond
-    its old size again after it was truncated, cannot be told from one that was not.
+    It cannot detect that a file was rotated or truncated twice between two reads, or that it was
+    truncated and has grown beyond its old size.
 
-    :param from_start: whether to give also what the file holds at the first read.
+    :param from_start: whether to include the lines that the file has at the first read.
     """
 
     log = Logger()
@@ -60,16 +60,16 @@ class Lines:
     def __init__(self, path: str, from_start: bool = False) -> None:
         self._path = path
         self._skip = not from_start
-        self._files: deque[FileIO] = deque()  # oldest first; the last one has the name
-        self._rest = b""  # the last line, as long as its end is missing
+        self._files: deque[FileIO] = deque()  # oldest first; the last one is at the path
+        self._rest = b""  # the incomplete last line
 
     def read(self, limit: int) -> list[bytes]:
-        """Read lines until there are *limit* or somewhat more, or no more in the file.
+        """Read at least *limit* lines, or all that the file has.
 
-        A file that has taken the name is opened even if *limit* is 0.
+        Opens a new file at the path even if *limit* is 0.
         """
         lines: list[bytes] = []
-        # First: what the old file got before the new one is in what is read after that.
+        # Look for a new file first: then the old one is complete when we read it.
         with self._errors_logged():
             self._look_for_successor()
         with self._errors_logged():
@@ -89,11 +89,11 @@ class Lines:
             self._files.popleft().close()
 
     def _look_for_successor(self) -> None:
-        """Open the file that has the name now, if it is another one with something in it."""
+        """Open the file at the path if it is another file and not empty."""
         try:
             found = os.stat(self._path)
         except FileNotFoundError:
-            self._skip = False  # what appears later is new from its start
+            self._skip = False  # a file that appears later is new from its start
             return
         if not self._files:
             self._files.append(FileIO(self._path))
@@ -103,13 +103,13 @@ class Lines:
             self._files.append(FileIO(self._path))
 
     def _skip_lines(self, file: FileIO) -> None:
-        """Go to the end, but keep the last line if it is not complete."""
+        """Go to the end, but keep an incomplete last line."""
         size = file.seek(0, os.SEEK_END)
         start = file.seek(max(0, size - CHUNK))
         self._rest = file.read(size - start).rpartition(b"\n")[2]
 
     def _read_some(self, lines: list[bytes]) -> bool:
-        """Add a chunk's lines, or turn to where more are; False if there is no more."""
+        """Add the lines of a chunk, or go on to the next file; False if there is no more."""
         if not self._files:
             return False
         file = self._files[0]
@@ -130,7 +130,7 @@ class Lines:
         return True
 
     def _give_rest_to(self, lines: list[bytes]) -> None:
-        """Wait no more for the end of the last line."""
+        """Add the incomplete last line as it is."""
         if self._rest:
             lines.append(self._rest)
             self._rest = b""
@@ -139,7 +139,7 @@ class Lines:
 class Follower(Service):
     """Publishes the lines of a file.
 
-    :param interval: seconds between two looks at the file.
+    :param interval: seconds between two checks of the file.
     :param max_length: how many lines the feed keeps; 0 for all.
     :ivar waiting: (id, line), oldest first, of each line that Redis has not confirmed.
     """
@@ -178,7 +178,7 @@ class Follower(Service):
             self._sending.cancel()
 
     def look(self) -> None:
-        """Read what is new, and see to it that what waits is being published."""
+        """Read new lines, and start to publish the waiting ones."""
         lines = self._lines.read(MOST_WAITING - len(self.waiting))
         self.waiting.extend((uuid4().hex, line) for line in lines)
         if self.waiting and self._sending is None:
@@ -191,15 +191,14 @@ class Follower(Service):
         while self.waiting:
             batch = islice(self.waiting, BATCH)
             published = [feed.publish(line, id_) for id_, line in batch]
-            # If one fails, all from there on are published again, those that did not
-            # fail too: this keeps their order.
+            # If one fails, publish it and all lines after it again, which keeps their order.
             for success, result in await DeferredList(published, consumeErrors=True):
                 if not success:
                     result.raiseException()
                 self.waiting.popleft()
 
     def _not_sent(self, failure: Failure) -> None:
-        """Leave it to the next look, unless the service was stopped."""
+        """Leave the lines to the next check, unless the service was stopped."""
         if failure.trap(ThoonkError, CancelledError) is ThoonkError:
             self.log.warn(
                 "{count} lines wait: {error}", count=len(self.waiting), error=failure.value
@@ -211,7 +210,7 @@ class Follower(Service):
 
 
 class LogTail(MultiService):
-    """Thoonk, which connects again and again, and the follower."""
+    """A service with a Thoonk, which reconnects, and the follower."""
 
     log = Logger()
 
@@ -230,13 +229,13 @@ class LogTail(MultiService):
 
 class Options(usage.Options):
     optParameters = [
-        ["file", None, None, "The log file; it need not exist yet."],
+        ["file", None, None, "The log file; it does not have to exist yet."],
         ["feed", None, "log", "The name of the feed."],
         ["url", None, DEFAULT_URL, URL_HELP],
         ["max-length", None, 1000, "How many lines the feed keeps; 0 for all.", int],
-        ["interval", None, 0.5, "Seconds between two looks at the file.", float],
+        ["interval", None, 0.5, "Seconds between two checks of the file.", float],
     ]
-    optFlags = [["from-start", None, "Publish also what the file holds already."]]
+    optFlags = [["from-start", None, "Also publish the lines that the file already has."]]
 
     def postOptions(self) -> None:
         if not self["file"]:

@@ -4,17 +4,16 @@
 
     python examples/news_feed.py examples/news.atom
 
-It imports the file into the feed "news", and whenever the file changes it publishes
-what is new, edits what is different and retracts what is gone, until Ctrl-C.  The feed
-holds the newest entries of the file (``--max-length``) and nothing else.  It needs no
-Redis, because it starts one of its own; the first line says how to watch.  To import
-into yours once, and exit:
+It imports the file into the feed "news".  Whenever the file changes, it publishes new entries,
+edits changed ones and retracts removed ones, until Ctrl-C.  The feed has only the newest entries
+of the file (``--max-length``).  You need no Redis: it starts a private one, and its first line
+says how to watch the feed.  To import into your own Redis once, and exit:
 
 ::
 
     python examples/news_feed.py --url redis://localhost:6379/0 --once examples/news.atom
 
-What is in the feed already is not published again, not even after a restart.
+It does not publish entries again that are already in the feed, not even after a restart.
 """
 
 from __future__ import annotations
@@ -38,20 +37,20 @@ Item = dict[str, str]  # title, link, summary, updated
 
 
 class NotAFeed(Exception):
-    """The file cannot be read as Atom or RSS: it may be half written."""
+    """The file is not valid Atom or RSS; it may be incomplete."""
 
 
 def read_entries(data: bytes) -> dict[str, Item]:
-    """Parse a file; its entries as id -> item, oldest first."""
+    """Parse a file; return its entries as id -> item, oldest first."""
     document = feedparser.parse(BytesIO(data))
     problem = document.get("bozo_exception")
-    # A file that ends too early has some of its entries: to take it for the whole would
-    # retract all others.  Problems of other kinds, such as a wrong charset, do no harm.
+    # A truncated file lacks entries, and importing it would retract them.  Other problems, such
+    # as a wrong charset, do no harm.
     if isinstance(problem, SAXException) or (problem and not document.entries):
         raise NotAFeed(f"not well-formed: {problem}")
     if not document.get("version"):
         raise NotAFeed("neither Atom nor RSS")
-    # The usual order is newest first, which is all we know of entries without a date.
+    # For entries without a date, assume the usual order, newest first.
     entries = sorted(reversed(document.entries), key=_date)
     named = [(entry.get("id") or entry.get("link"), _item(entry)) for entry in entries]
     return {id_: item for id_, item in named if id_}
@@ -69,7 +68,7 @@ def _item(entry: Any) -> Item:
 
 
 class NewsFeed:
-    """A feed that holds what a file holds, as far back as its ``max_length`` allows."""
+    """Keeps a feed in step with the newest entries of a file, up to its ``max_length``."""
 
     def __init__(self, feed: Feed, path: Path) -> None:
         self.feed = feed
@@ -77,29 +76,29 @@ class NewsFeed:
         self._seen: tuple[int, ...] | None = None
 
     async def watch(self, interval: float, clock: Any) -> None:
-        """Look at the file now and *interval* seconds after each look, until cancelled."""
+        """Check the file now, and *interval* seconds after each check, until cancelled."""
         while True:
             await self.look()
             await deferLater(clock, interval)
 
     async def look(self) -> None:
-        """Update the feed if the file has changed since the last look; log what goes wrong."""
+        """Update the feed if the file has changed since the last check; log errors."""
         signature = self._signature()
         if signature == self._seen:
             return
         try:
             await self.update()
         except ThoonkError as error:
-            self._seen = None  # so that the next look tries again
+            self._seen = None  # so that the next check tries again
             log.warn("{path}: not imported: {error}", path=self.path, error=error)
         except (OSError, NotAFeed) as error:
-            self._seen = signature  # the next look does not complain again
-            log.warn("{path}: the feed stays as it is: {error}", path=self.path, error=error)
+            self._seen = signature  # the next check does not log the same error again
+            log.warn("{path}: the feed was not changed: {error}", path=self.path, error=error)
         else:
             self._seen = signature
 
     def _signature(self) -> tuple[int, ...]:
-        """Tell versions of the file apart without reading it."""
+        """Identify the version of the file without reading it."""
         try:
             stat = self.path.stat()
         except OSError:
@@ -107,20 +106,20 @@ class NewsFeed:
         return (stat.st_mtime_ns, stat.st_size, stat.st_ino)
 
     async def update(self) -> None:
-        """Make the feed hold what the file holds; fails if either cannot be read."""
+        """Update the feed from the file; fails if either cannot be read."""
         entries = read_entries(self.path.read_bytes())
         size = int((await self.feed.get_config()).get("max_length", 0))
-        newest = dict(list(entries.items())[-size:])  # [-0:] is all
+        newest = dict(list(entries.items())[-size:])  # [-0:] takes all
         stored = await self.feed.get_all()
-        # Room first: in a full feed each publish would drop the oldest item, and that
-        # need not be one of those which are too old to stay.
+        # Retract first: in a full feed each publish drops the oldest item, which may be one
+        # that has to stay.
         for id_ in stored:
             if id_ not in newest:
                 await self.feed.retract(id_)
                 log.info("retracted {id}", id=id_)
         for id_, item in newest.items():
             if stored.get(id_) != item:
-                await self.feed.publish(item, id_)  # a known id edits
+                await self.feed.publish(item, id_)  # edits if the id is known
                 verb = "edited" if id_ in stored else "published"
                 log.info("{verb} {id}: {title}", verb=verb, id=id_, title=item["title"])
 

@@ -1,14 +1,14 @@
-"""Publish and subscribe: a walk through every event that a feed has.
+"""Publish and subscribe: every event that a feed has.
 
 ::
 
     python examples/pubsub.py
 
-It needs no Redis, because it starts one of its own.  To use yours:
+You need no Redis: it starts a private one.  To use your own, pass
 ``--url redis://localhost:6379/0``.
 
-Each line that it prints is an event that came back from Redis.  Once the last one
-was seen, that the feed is deleted, it exits.
+Each line that it prints is an event that arrived from Redis.  It exits after the last one, the
+deletion of the feed.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ FEED = "pubsub-example"
 async def main(reactor: Any, options: argparse.Namespace) -> None:
     async with connected(options.url, reactor) as thoonk:
         if await thoonk.feed_exists(FEED):
-            raise SystemExit(f"there is a feed {FEED!r} already, which this would delete")
-        subscription = await thoonk.subscribe(FEED)  # which need not exist yet
+            raise SystemExit(f"error: a feed {FEED!r} exists, and this example would delete it")
+        subscription = await thoonk.subscribe(FEED)  # the feed does not have to exist yet
         await together(change(thoonk), show(subscription))
 
 
 async def change(thoonk: Thoonk) -> None:
-    """Make every kind of event happen."""
-    feed = await thoonk.feed(FEED)  # it is not there, so this creates it
+    """Cause every kind of event."""
+    feed = await thoonk.feed(FEED)  # the feed does not exist, so this creates it
     await feed.set_config({"max_length": 3, "title": "An example"})
 
     await feed.publish("an item that gets a random id")
@@ -41,7 +41,7 @@ async def change(thoonk: Thoonk) -> None:
     await feed.publish("the same id again edits the item", "note")
     await feed.retract("note")
 
-    # With the first one these are four, and the feed keeps three: the oldest goes.
+    # With the first item there are four, but the feed keeps three: it drops the oldest.
     for number in (1, 2, 3):
         await feed.publish(f"item number {number}", str(number))
 
@@ -49,7 +49,7 @@ async def change(thoonk: Thoonk) -> None:
 
 
 async def show(subscription: Subscription) -> None:
-    """Print the events, in the order of the changes, up to the end of the feed."""
+    """Print the events, in the order of the changes, until the feed is deleted."""
     async for event in subscription:
         print(f"{event.kind:8}", *filter(None, (event.id or event.feed, event.item)), flush=True)
         if event.kind == "delete":

@@ -1,12 +1,12 @@
 """A sorted feed: a to-do list that several terminals share, live.
 
-Start it in two terminals; the first one runs a private Redis, which the other joins::
+Start it in two terminals; the first one starts a private Redis, and the other joins it::
 
     python examples/todo.py --url embedded:./todo
 
-Then type, in either of them: ``add TEXT``, ``top TEXT``, ``edit N TEXT``, ``done N``,
-``move N M`` (N to where M is), ``quit``.  Every change shows in both at once.  When the
-first one quits, the other one goes on, with a Redis that it starts in the same folder.
+Then type in either of them: ``add TEXT``, ``top TEXT``, ``edit N TEXT``, ``done N``, ``move N M``
+(N to the place of M), ``quit``.  Both show every change at once.  When the first one quits, the
+other continues with a Redis that it starts in the same folder.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ async def main(reactor: Any, options: argparse.Namespace) -> None:
 
 
 class Screen:
-    """Shows the list, and again after every change, by whomever.
+    """Shows the list, again after every change of any terminal.
 
-    :ivar ids: what the numbers on the screen stand for.
+    :ivar ids: the ids of the numbers on the screen.
     """
 
     def __init__(self, mirror: Mirror) -> None:
@@ -55,7 +55,7 @@ class Screen:
         self.show()
 
     def show(self) -> None:
-        if not self._mirror.current:  # changes were missed, but the list will be read again
+        if not self._mirror.current:  # changes were missed; the mirror reads the list again
             return
         items = dict(self._mirror)
         lines = [f"{number:3}  {plain(item)}" for number, item in enumerate(items.values(), 1)]
@@ -67,7 +67,7 @@ class Screen:
 
 
 class Keyboard(LineReceiver):
-    """What is typed; the end of the input is taken for ``quit``."""
+    """Reads commands; the end of the input counts as ``quit``."""
 
     delimiter = b"\n"
 
@@ -82,7 +82,7 @@ class Keyboard(LineReceiver):
 
 
 async def obey(feed: SortedFeed, ids: list[str], line: str) -> None:
-    """Do what was typed; say so if it cannot be done."""
+    """Run a command; print a line if it fails."""
     try:
         match line.split(maxsplit=1):
             case ["add", text]:
@@ -101,24 +101,24 @@ async def obey(feed: SortedFeed, ids: list[str], line: str) -> None:
             case _:
                 print(HELP, flush=True)
     except ItemDoesNotExist:
-        print("somebody was quicker: it is gone", flush=True)
+        print("not done: another terminal has removed that item", flush=True)
     except NotSent as error:
         print(f"not done: {error}", flush=True)
     except ConnectionLost as error:
-        print(f"look whether it was done: {error}", flush=True)
+        print(f"check whether it was done: {error}", flush=True)
     except (IndexError, ValueError):
         print(HELP, flush=True)
 
 
 def chosen(ids: list[str], number: str) -> str:
-    """Give the id that a number on the screen stands for."""
+    """Return the id of a number on the screen."""
     if int(number) < 1:
         raise IndexError(number)
     return ids[int(number) - 1]
 
 
 def plain(text: str) -> str:
-    """Make text harmless: what others have typed must not steer the terminal."""
+    """Escape control characters, so that text from other terminals cannot control this one."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 

@@ -1,4 +1,4 @@
-"""Records that verbs fire: the last failure of a job, and its progress."""
+"""Records that methods fire: the last failure of a job, and its progress."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class JobFailure:
 
     :ivar id: the job's id.
     :ivar type: the name of the error's class; ``Timeout`` if the claim was not renewed, and
-        ``Stall`` if a worker gave the job up by itself.
+        ``Stall`` if a worker stalled the job with a message instead of an error.
     :ivar message: the error's text.
-    :ivar traceback: where it was raised, as text; empty if that is not known.
-    :ivar count: how many claims of the job have failed with this one.
-    :ivar time: when it failed by the server's clock, in seconds since 1970.
+    :ivar traceback: the traceback as text; empty if there is none.
+    :ivar count: how many claims of the job have failed, including this one.
+    :ivar time: when it failed, by the server's clock, in seconds since 1970.
     """
 
     id: str
@@ -31,11 +31,11 @@ class JobFailure:
 
 
 class Progress(NamedTuple):
-    """How far a job is.
+    """The progress of a job.
 
-    :ivar done: how much is done.
-    :ivar total: of how much; None if that is not known.
-    :ivar note: what is being done, in words; None: not said.
+    :ivar done: the amount that is done.
+    :ivar total: the whole amount; None if it is not known.
+    :ivar note: a description of the present step; None if there is none.
     """
 
     done: float

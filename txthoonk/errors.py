@@ -1,9 +1,8 @@
 """Every error that txthoonk raises, under one root.
 
-The branches say whose fault it is: the caller's (:class:`InvalidInput`), the
-state of a feed (:class:`FeedError`), the server's answer (:class:`ResponseError`)
-or the connection (:class:`ConnectionError`).  Names that txredis 2.4 had in
-``txredis.exceptions`` are kept.
+The branches show where the fault is: in the caller's arguments (:class:`InvalidInput`), in the
+state of a feed (:class:`FeedError`), in the server's reply (:class:`ResponseError`) or in the
+connection (:class:`ConnectionError`).  The names of ``txredis.exceptions`` (txredis 2.4) are kept.
 """
 
 from __future__ import annotations
@@ -57,54 +56,53 @@ __all__ = [
 ]
 
 SHOWN_LENGTH = 200  # characters of a value that a message shows
-MOST_TEXT = 1000  # characters of a text of others that a message shows
+MOST_TEXT = 1000  # characters of a server's text that a message shows
 
 
 class ThoonkError(Exception):
     """The root of all errors of txthoonk."""
 
     def __str__(self) -> str:
-        # Some classes below also inherit from errors that put their docstring
-        # into the text; the message alone is what we want to show.
+        # Twisted's errors, which some classes below inherit from, add their docstring.
         return Exception.__str__(self)
 
 
 class InvalidInput(ThoonkError, ValueError):
-    """An argument cannot be used; nothing was sent to Redis.
+    """An argument is not valid; nothing was sent to Redis.
 
-    Except by ``put_many``, which reads its items while it sends those before them.
+    ``put_many`` is the exception: it reads items while it sends earlier ones.
     """
 
 
 class InvalidType(InvalidInput, TypeError):
-    """An argument is of the wrong type; nothing was sent to Redis."""
+    """An argument has the wrong type; nothing was sent to Redis."""
 
 
 class WrongThread(ThoonkError):
     """A method was called in a thread other than the reactor's; nothing was done.
 
-    It is raised at once, and not given by a Deferred, which nothing would look at in a thread.
+    The method raises it at once. A failed Deferred would go unnoticed in that thread.
     """
 
 
 class FeedError(ThoonkError):
-    """The feed is not in a state that allows the call; nothing was changed.
+    """The state of the feed does not allow the call; nothing was changed.
 
-    Except for an :class:`InvalidItem` of a ``get``, which has taken the item, and for a call that
-    is made in parts, such as ``put_many``: the parts before it are done.
+    There are two exceptions: a ``get`` that fails with :class:`InvalidItem` has taken the item,
+    and a call that is sent in parts, such as ``put_many``, has done the parts before.
     """
 
 
 class FeedExists(FeedError):
-    """The feed to be created exists already."""
+    """A feed of that name already exists."""
 
 
 class FeedDoesNotExist(FeedError):
-    """The feed was never created, or was deleted."""
+    """The feed does not exist: it was never created, or it was deleted."""
 
 
 class FeedTypeMismatch(FeedError):
-    """The feed exists, but as another type."""
+    """The feed exists, but has another type."""
 
 
 class ConfigNotReadable(FeedError):
@@ -112,25 +110,25 @@ class ConfigNotReadable(FeedError):
 
 
 class FeedNotConfigured(FeedError):
-    """The feed exists, but its configuration is gone: the server may have removed it.
+    """The feed exists, but its configuration is gone: the server may have evicted it.
 
-    Set it again, with ``set_config``, its ``type`` included.
+    Set it again with ``set_config``, including its ``type``.
     """
 
 
 class OrderExhausted(FeedError):
-    """The feed holds an infinite score: no new item can be placed after it."""
+    """The feed has an infinite score, and no item can be placed after it."""
 
 
 class InvalidItem(FeedError, ValueError):
-    """A stored item is not what the feed's serializer can read.
+    """The feed's serializer cannot read a stored item.
 
-    A call that only reads has changed nothing.  A ``get`` has taken the item: of a queue, the
-    item is delivered, and Redis has it no more, only ``data``; of a job feed, the job is
-    claimed, and stays so until you stall it, retract it or its claim expires.
+    A call that only reads has changed nothing.  A ``get`` has taken the item.  A queue has
+    delivered it: Redis no longer stores it, and ``data`` is the only copy.  A job is claimed, and
+    stays claimed until you stall it, you retract it, or the claim expires.
 
     :ivar id: the item's id.
-    :ivar data: the item as it is stored, ``bytes`` or ``str``.
+    :ivar data: the stored item, ``bytes`` or ``str``.
     """
 
     def __init__(self, message: str, id_: str, data: str | bytes) -> None:
@@ -140,30 +138,30 @@ class InvalidItem(FeedError, ValueError):
 
 
 class ItemDoesNotExist(FeedError):
-    """The feed has no item of that id."""
+    """The feed has no item with that id."""
 
 
 class Empty(FeedError):
-    """There was nothing to get: no item within the time given, or no result."""
+    """There is nothing to get: no item arrived in time, or the job has no result."""
 
 
 class JobExists(FeedError):
-    """The feed has a job of that id, in whatever state."""
+    """The feed already has a job with that id, in any state."""
 
 
 class JobNotClaimed(FeedError):
-    """The feed has no claimed job of that id."""
+    """The feed has no claimed job with that id."""
 
 
 class NoHistory(FeedError):
-    """The feed keeps no history, so it has no revisions; or not that far back."""
+    """The feed keeps no history, or its history does not go back that far."""
 
 
 class Conflict(FeedError):
-    """The item is not the one that the caller expected: somebody has changed it.
+    """The item is not the one that the caller expected: it has changed.
 
-    :ivar item: the present item, None if it is not there.
-    :ivar revision: its revision, 0 if it is not there.
+    :ivar item: the present item; None if the feed has none with that id.
+    :ivar revision: its revision; 0 if the feed has no such item.
     """
 
     def __init__(self, message: str, item: object = None, revision: int = 0) -> None:
@@ -173,13 +171,13 @@ class Conflict(FeedError):
 
 
 class JobNotStalled(FeedError):
-    """The feed has no stalled job of that id."""
+    """The feed has no stalled job with that id."""
 
 
 class JobStalled(FeedError):
-    """The job failed too often, or was given up.
+    """The job is stalled: it failed too often, or ``stall`` took it out of the line.
 
-    :ivar failure: its last :class:`~txthoonk.types.JobFailure`; None if nobody recorded one.
+    :ivar failure: its last :class:`~txthoonk.types.JobFailure`; None if none was recorded.
     """
 
     def __init__(self, message: str, failure: JobFailure | None = None) -> None:
@@ -188,7 +186,7 @@ class JobStalled(FeedError):
 
 
 class SubscriptionEnded(ThoonkError):
-    """The subscription was stopped, so no further event comes."""
+    """The subscription was stopped; it delivers no more events."""
 
 
 class RedisError(ThoonkError):
@@ -200,31 +198,31 @@ class ConnectionError(RedisError):
 
 
 class ConnectionLost(ConnectionError, error.ConnectionLost):
-    """The connection ended, or was never there, before Redis answered.
+    """The connection was lost before Redis replied, or there was none.
 
-    A call that was already sent may or may not have been carried out.
+    If the call was sent, Redis may or may not have executed it.
     """
 
 
 class NotSent(ConnectionLost):
-    """There was no connection for too long, so the call was never sent."""
+    """The call was never sent, because there was no connection for too long."""
 
 
 class WrongServer(ConnectionLost):
-    """The server at that address is a replica, or another one than that of the publisher.
+    """The server at that address is a replica, or not the server that the publisher uses.
 
-    The connection was given up, and the next one may lead to the right one.
+    The connection was closed; the next one may reach the right server.
     """
 
 
 class ClusterNotSupported(ConnectionError):
-    """The server is a node of a Redis Cluster, where the keys of a feed have no place together."""
+    """The server is a node of a Redis Cluster, which cannot keep the keys of a feed together."""
 
 
 class ResponseError(RedisError):
-    """Redis answered with an error.
+    """Redis replied with an error.
 
-    :ivar code: the first word of the answer, such as ``"ERR"`` or ``"WRONGTYPE"``.
+    :ivar code: the first word of the reply, such as ``"ERR"`` or ``"WRONGTYPE"``.
     """
 
     code = "ERR"
@@ -235,17 +233,17 @@ class AuthenticationError(ResponseError):
 
 
 class NoScript(ResponseError):
-    """EVALSHA named a script that the server does not hold."""
+    """EVALSHA named a script that the server does not have."""
 
 
 class NotBusy(ResponseError):
-    """SCRIPT KILL found no script running."""
+    """SCRIPT KILL found no running script."""
 
 
 class InvalidResponse(RedisError):
-    """The peer sent something that is not the Redis protocol, or not what was asked for.
+    """The peer does not speak the Redis protocol, or a reply has an unexpected shape.
 
-    The latter is a reply, or something stored, of another shape than txthoonk knows.
+    Data in Redis that another program stored can cause the latter.
     """
 
 
@@ -254,7 +252,7 @@ class InvalidData(RedisError, ValueError):
 
 
 class InvalidCommand(RedisError, ValueError):
-    """The arguments do not make a command."""
+    """The arguments do not make a valid command."""
 
 
 _SERVER_CODES: dict[str, type[ResponseError]] = {
@@ -265,7 +263,7 @@ _SERVER_CODES: dict[str, type[ResponseError]] = {
     "WRONGPASS": AuthenticationError,
 }
 
-# What our own Lua scripts answer: see "Errors" in their headers.
+# The codes of our own Lua scripts: see "Errors" in their headers.
 _SCRIPT_CODES: dict[str, type[FeedError]] = {
     "CONFIGNOTHASH": ConfigNotReadable,
     "FEEDEXISTS": FeedExists,
@@ -281,25 +279,25 @@ _SCRIPT_CODES: dict[str, type[FeedError]] = {
 }
 
 
-# Words of a command that Redis repeats. Those of ACL rules that cannot be passwords stay.
+# Redis repeats words of a command in these errors. ACL rules that cannot be passwords stay.
 _REPEATED = (
     re.compile(r"^(ERR unknown command .\S+ ).*(.)$", re.S),
     re.compile(r"(ACL SETUSER modifier '(?:[><#!]|(?![+~&%@(-]))).*(': )", re.S),
     re.compile(r"(Invalid argument ').*(' for CONFIG SET '\w*(?:pass|auth))", re.S),
     re.compile(r"(HELLO option ').*(')", re.S),
 )
-# Redis 6 has the code of a command that failed in a script in the text only.
+# When a command fails in a script, Redis 6 gives its code only within the text.
 _IN_SCRIPT = re.compile(r"(?:: |^)@user_script: ?\d+: -?([A-Z]+) ")
 
 
 def shown(value: object) -> str:
-    """Give the text that stands for a caller's value in a message: not too long of it."""
+    """Return the text that represents a value in a message, cut to a reasonable length."""
     text = safe_repr(value)
     return text if len(text) <= SHOWN_LENGTH else f"{text[:SHOWN_LENGTH]}... ({len(text)} long)"
 
 
 def readable(text: str) -> str:
-    """Give a text of others that can be shown: not too much of it, and nothing that steers."""
+    """Return a server's text for display: cut to length, with control characters escaped."""
     if len(text) > MOST_TEXT:
         text = f"{text[:MOST_TEXT]}... ({len(text)} long)"
     if text.isprintable():
@@ -318,8 +316,8 @@ def _without_secrets(text: str) -> str:
 def from_reply(text: str) -> ThoonkError:
     """Make the exception for an error reply.
 
-    Redis repeats words of commands that it refuses, of ``AUTH`` where that was renamed, too:
-    what may be a password is not in the exception.
+    Redis repeats words of a command that it refuses, even of a renamed ``AUTH``.  The exception
+    leaves out everything that may be a password.
 
     :param text: the reply without its leading ``-``.
     """

@@ -1,4 +1,4 @@
-"""What users of txthoonk may implement."""
+"""The interfaces that you can implement: serializers and feed types."""
 
 from __future__ import annotations
 
@@ -8,37 +8,38 @@ __all__ = ["FeedType", "Serializer"]
 
 
 class Serializer(Protocol):
-    """Turns items into what Redis stores, and back.
+    """Converts items to the text or bytes that Redis stores, and back.
 
-    Register one with :func:`txthoonk.serializers.register_serializer`; a feed
-    names it in its configuration as ``serializer``.
+    Register one with :func:`txthoonk.serializers.register_serializer`.  A feed names its
+    serializer in its configuration, as ``serializer``.
     """
 
     @property
     def binary(self) -> bool:
-        """Whether *loads* wants ``bytes``; else it gets ``str``."""
+        """True if *loads* takes ``bytes``, False if it takes ``str``."""
 
     def dumps(self, item: Any) -> str | bytes:
         """Encode an item.
 
-        :raises InvalidInput: if it is not an item that this serializer takes.
+        :raises InvalidInput: if this serializer cannot encode the item.
         """
 
     def loads(self, data: Any) -> Any:
-        """Decode what Redis holds; it comes from others and must not be trusted.
+        """Decode stored data, which other programs may have written: do not trust it.
 
-        :raises ValueError: if it is not what *dumps* makes; what else it raises is taken for that.
+        :raises ValueError: if *dumps* cannot have made the data. Any other exception counts as
+            this one.
         """
 
 
 class FeedType(Protocol):
-    """A class of feeds, as ``register_feedtype`` takes it.
+    """A class of feeds that you can pass to ``register_feedtype``.
 
-    Its feeds keep to the contract's keys, so that ``delete_feed`` finds them all.
+    Its feeds use only the contract's keys, so that ``delete_feed`` finds all of them.
     """
 
     def __call__(self, pub: Any, name: str, serializer: str = "text") -> Any:
-        """Make the object for the feed *name*; nothing is sent to Redis.
+        """Make the object for the feed *name*, without sending anything to Redis.
 
         :param pub: the publisher that opens the feed, a
             :class:`~txthoonk.client.ThoonkPub` or a :class:`~txthoonk.service.Thoonk`.

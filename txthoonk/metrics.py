@@ -1,7 +1,7 @@
-"""Metrics for Prometheus: of workers, of feeds and of the connections of a ``Thoonk``.
+"""Metrics for Prometheus: workers, feeds, and the connections of a ``Thoonk``.
 
-Counters count as things happen; feeds are read every some seconds; and what else there is to be
-known is looked up when somebody asks.  Needs ``prometheus_client``: the extra ``metrics``.
+Counters count events as they happen.  Gauges of feeds are read at an interval, the other gauges
+when Prometheus scrapes.  Needs ``prometheus_client``: install ``txthoonk[metrics]``.
 """
 
 from txthoonk.monitoring._metrics import Metrics, MetricsService

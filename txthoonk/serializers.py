@@ -1,7 +1,6 @@
-"""How items become bytes in Redis and back: ``text``, ``bytes`` and ``json``.
+"""The serializers ``text``, ``bytes`` and ``json``, and the registry for your own.
 
-A feed names its serializer in its configuration.  None of them runs code that
-comes with the data.
+A feed names its serializer in its configuration.  None of these three runs code from the data.
 """
 
 from __future__ import annotations
@@ -20,29 +19,31 @@ _registry: dict[str, Serializer] = {}
 def register_serializer(name: str, serializer: Serializer) -> None:
     """Make *serializer* available to feeds whose configuration names it.
 
-    Every program that reads such a feed must know the name.
+    Register it in every program that opens such a feed.
 
-    :raises InvalidInput: if the name is taken.
+    :raises InvalidInput: if a serializer of that name is already registered.
     """
     if name in _registry:
-        raise InvalidInput(f"there is a serializer {name!r} already")
+        raise InvalidInput(f"a serializer {name!r} is already registered: choose another name")
     _registry[name] = _Checked(name, serializer)
 
 
 def get_serializer(name: str) -> Serializer:
-    """Give the serializer that a configuration names.
+    """Return the serializer that a configuration names.
 
-    :raises InvalidInput: if there is none of that name.
+    :raises InvalidInput: if no serializer of that name is registered.
     """
     try:
         return _registry[name]
     except KeyError:
         known = ", ".join(sorted(_registry))
-        raise InvalidInput(f"unknown serializer {name!r}: known are {known}") from None
+        raise InvalidInput(
+            f"unknown serializer {name!r}: use one of {known}, or call register_serializer"
+        ) from None
 
 
 class _Checked:
-    """A serializer of others, of which we make sure that it gives what can be stored."""
+    """A registered serializer, with a check that it returns ``str`` or ``bytes``."""
 
     def __init__(self, name: str, serializer: Serializer) -> None:
         self.binary = serializer.binary
@@ -56,14 +57,14 @@ class _Checked:
             return bytes(data)
         if not isinstance(data, (str, bytes)):
             raise InvalidType(
-                f"serializer {self._name!r} must make str or bytes of an item, "
-                f"not {type(data).__name__}: {shown(item)}"
+                f"serializer {self._name!r} must return str or bytes, "
+                f"not {type(data).__name__}, for the item {shown(item)}"
             )
         return data
 
 
 class _Text:
-    """``str`` or ``bytes`` in, ``str`` out: UTF-8, with surrogateescape."""
+    """Takes ``str`` or ``bytes``, returns ``str``: UTF-8 with surrogateescape."""
 
     binary = False
 
@@ -71,8 +72,8 @@ class _Text:
         if isinstance(item, (str, bytes)):
             return item
         raise InvalidType(
-            f"an item of a text feed must be str or bytes, not {shown(item)} "
-            "(for other values configure the feed with serializer='json')"
+            f"an item of a text feed must be str or bytes, not {shown(item)}: "
+            "set serializer='json' in the feed's configuration to store other values"
         )
 
     def loads(self, data: str) -> str:
@@ -80,7 +81,7 @@ class _Text:
 
 
 class _Bytes:
-    """``bytes`` in and out, as they are."""
+    """Takes and returns ``bytes``, unchanged."""
 
     binary = True
 
@@ -100,7 +101,7 @@ def _not_json(item: object, error: Exception) -> str:
 
 
 class _Json:
-    """Values that JSON can express, as compact JSON text in ASCII."""
+    """Takes and returns JSON values, stored as compact JSON in ASCII."""
 
     binary = True
 

@@ -1,9 +1,8 @@
 """arq, as a peer: see ``peer.py``.
 
-Its worker polls: as fast as it can for concurrency 1, where every job waits for the next
-look, else each 10 ms, with which it is as fast as with 0 or 1 ms.  So that is what
-jobs on an idle worker wait for, and what the worker uses when it has nothing to do; its
-default is 0.5 s.  Results are not kept.
+Its worker polls: without a pause for concurrency 1, where every job waits for the next poll;
+otherwise every 10 ms, which is as fast as 0 or 1 ms.  So jobs on an idle worker wait for the
+next poll, and an idle worker uses time for polling; the default is 0.5 s.  Results are not kept.
 """
 
 from __future__ import annotations

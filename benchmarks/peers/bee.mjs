@@ -1,7 +1,7 @@
 // bee-queue, as a peer: see peer.py.
 //
-// Finished jobs are removed, and nothing tells of them.  The worker looks for stalled jobs,
-// which takes a call: without it the jobs of a worker that died would be lost.
+// Finished jobs are removed, and no event is sent for them.  The worker checks for stalled jobs,
+// which takes a call: without it, the jobs of a dead worker would be lost.
 
 import { main, require } from './peer.mjs';
 

@@ -1,6 +1,6 @@
 // BullMQ, as a peer: see peer.py.
 //
-// Finished jobs are removed.  Slower were auto-pipelining, and node-redis for ioredis.
+// Finished jobs are removed.  Auto-pipelining is slower, and so is node-redis instead of ioredis.
 
 import { main, require } from './peer.mjs';
 

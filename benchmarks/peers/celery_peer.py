@@ -1,9 +1,9 @@
 """Celery with its Redis transport, as a peer: see ``peer.py``.
 
-The solo pool for concurrency 1, else threads; gevent is no faster, and prefork would be
-many processes.  A prefetch of 100 jobs; 10 and 1000 are as fast.  A job is acknowledged
-when it is done, as with the others; before that would be as fast.  Results, events and
-the talk among workers are off.  More threads that put are slower than one.
+Uses the solo pool for concurrency 1, otherwise threads; gevent is no faster, and prefork would
+be many processes.  Prefetches 100 jobs; 10 and 1000 are as fast.  Acknowledges a job when it is
+done, as the others do; earlier would be as fast.  Results, events and messages among workers are
+off.  Several threads that put are slower than one.
 """
 
 from __future__ import annotations

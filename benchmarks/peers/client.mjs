@@ -1,10 +1,10 @@
-// What the clients for Node share: their orders, which are those of client.py.
+// Shared by the clients in Node: their orders, which are those of client.py.
 
 import { createRequire } from 'node:module';
 import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
 
-// The packages are in the folder in which the program is started.
+// The packages are in the current folder.
 export const require = createRequire(`${process.cwd()}/`);
 
 export const { url } = parseArgs({ options: { url: { type: 'string' } } }).values;
@@ -14,7 +14,7 @@ export const clock = () => Number(process.hrtime.bigint()) / 1e9;
 
 const number = (digits, value) => String(value).padStart(digits, '0');
 
-// What fills the placeholders of a command, from the call's number and the last answer.
+// Fills the placeholders of a command, from the call's number and the last answer.
 function fill(words, spread) {
   const makers = {
     '{n}': (call) => number(24, call),
@@ -35,7 +35,7 @@ function fill(words, spread) {
   };
 }
 
-// A call that sends one command after the other; nobody waits for the last `loose` ones.
+// A call that sends one command after the other; it does not wait for the last `loose` ones.
 function chain(send, { steps, spread, loose }) {
   const fills = steps.map((words) => fill(words, spread));
   if (fills.length === 1) return (call) => send(fills[0](call));
@@ -72,7 +72,7 @@ async function* calls(send, order) {
   const begin = clock();
   await (order.batch ? inBatches : inFlight)(call, order);
   const end = clock();
-  await send(['PING']); // behind what nobody waited for
+  await send(['PING']); // after the commands that no call waited for
   yield { begin, end };
 }
 
@@ -95,8 +95,8 @@ async function* hello() {
   yield {};
 }
 
-// Do what the orders say.  `send(words)` calls a command; `start(order, counter)` listens, calls
-// counter() with each message, and gives what stops that.
+// Follow orders.  `send(words)` calls a command; `start(order, counter)` listens, calls counter()
+// with each message, and returns a function that stops it.
 export async function serve(send, start) {
   const work = {
     hello,

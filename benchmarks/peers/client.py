@@ -1,27 +1,27 @@
-"""What the clients in Python share: their orders, and the commands that they call.
+"""Shared by the clients in Python: their orders, and the commands that they call.
 
-A client is a process that lives for a whole run.  ``peers/<name>_client.py --url URL`` reads
-orders from its standard input, one JSON object in a line, and answers each with lines of JSON:
+A client is a process that runs for a whole benchmark.  ``peers/<name>_client.py --url URL`` reads
+orders from its standard input, one JSON object a line, and answers each with lines of JSON:
 
 - ``{"do": "calls", "verb": V, "steps": [...], "count": N, "width": W, "batch": B, "first": F,
-  "spread": R}`` makes N calls, W at a time: the next one with each answer, or, as a batch, the
-  next W when all are answered.  Answered with ``{"begin": SECONDS, "end": SECONDS}``.
-- ``{"do": "listen", "way": WAY, "channels": [...], "patterns": [...], "messages": N}`` listens,
-  answers ``{"ready": true}`` once Redis has confirmed that, and when so many messages have been
-  handled ``{"end": SECONDS}``.
+  "spread": R}`` makes N calls, W at a time: the next one after each answer, or, as a batch, the
+  next W when all are answered.  The answer is ``{"begin": SECONDS, "end": SECONDS}``.
+- ``{"do": "listen", "way": WAY, "channels": [...], "patterns": [...], "messages": N}`` listens.
+  The first answer is ``{"ready": true}``, once Redis has confirmed that; the second, after N
+  messages, ``{"end": SECONDS}``.
 
-Two of them know ``{"do": "late", "steps": [[...]], "samples": N}``, too: publish, wait for the
-message, publish again.  It is answered with ``{"delays": [SECONDS, ...]}``.
+Two of them also know ``{"do": "late", "steps": [[...]], "samples": N}``: publish, wait for the
+message, publish again.  The answer is ``{"delays": [SECONDS, ...]}``.
 
-``{"do": "hello"}`` is answered with ``{}``, and an order that fails with ``{"error": TEXT}``.
+The answer to ``{"do": "hello"}`` is ``{}``, that to an order that fails ``{"error": TEXT}``.
 Times are seconds of CLOCK_MONOTONIC, one clock for all processes of a machine.
 
-A call is one command, or some, each sent with the answer for the last; nobody waits for the
-last ``loose`` ones.  ``steps`` has their words, in which ``{n}`` stands for the number of the
-call (from F, 24 digits), ``{r}`` for a random number below ``spread`` (12 digits), and ``{id}``
-and ``{time}`` for what the last answer names.  txthoonk calls its own verb instead.
+A call is one or more commands, each sent after the answer to the last one; the answers to the
+last ``loose`` commands do not count.  ``steps`` has their words, in which ``{n}`` stands for the
+number of the call (from F, 24 digits), ``{r}`` for a random number below ``spread`` (12 digits),
+and ``{id}`` and ``{time}`` for values of the last answer.  txthoonk calls its own verb instead.
 
-The programs for Node have the same orders: see ``client.mjs``.
+The programs in Node have the same orders: see ``client.mjs``.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def new_number(number: int) -> str:
 
 
 def old_id(spread: int) -> str:
-    """Give the id of an item that is there."""
+    """Return the id of an existing item."""
     return f"{int(random() * spread):012}"
 
 
@@ -70,7 +70,7 @@ def text(part: Any) -> str:
 
 
 def fills(order: Order) -> list[Fill]:
-    """Give what makes the command of each step, from the call's number and the last answer."""
+    """Return functions that make each command, from the call's number and the last answer."""
     return [_fill(words, order["spread"]) for words in order["steps"]]
 
 
@@ -102,7 +102,7 @@ def _slot(word: str, makers: Mapping[str, Callable[[int, Any], str]]) -> Any:
 
 
 class Delays:
-    """Measures how long each of some messages is under way, as its handler."""
+    """A handler that measures the delay of each message."""
 
     def __init__(self) -> None:
         self.found: list[float] = []
@@ -110,9 +110,9 @@ class Delays:
         self._arrived: Callable[[], object] = lambda: None
 
     def sending(self, arrived: Callable[[], object]) -> None:
-        """Note that a message is about to be sent.
+        """Record that a message is about to be sent.
 
-        :param arrived: to be called when it has arrived.
+        :param arrived: called when it has arrived.
         """
         self._arrived = arrived
         self._sent = clock()
@@ -123,7 +123,7 @@ class Delays:
 
 
 class Counter:
-    """Counts calls, whatever their arguments, and calls *done* at the last."""
+    """Counts calls with any arguments, and calls *done* at the last one."""
 
     def __init__(self, count: int, done: Callable[[float], object]) -> None:
         self._left = count
@@ -146,10 +146,10 @@ async def serve(
     work: Mapping[str, Callable[[Order], AsyncIterator[Any]]],
     in_thread: Callable[[Callable[[], str]], Awaitable[str]],
 ) -> None:
-    """Do what the orders say, until there are no more.
+    """Follow orders until there are no more.
 
     :param work: generators of the answers, by ``do``.
-    :param in_thread: calls a function that blocks, in a thread.
+    :param in_thread: calls a blocking function in a thread.
     """
     work = {"hello": hello, **work}
     while line := await in_thread(sys.stdin.readline):
@@ -157,7 +157,7 @@ async def serve(
         try:
             async for answer in work[order["do"]](order):
                 say(answer)
-        except Exception as error:  # noqa: BLE001 (the one who asked is told)
+        except Exception as error:  # noqa: BLE001 (the answer has the error)
             say({"error": f"{type(error).__name__}: {error}"})
 
 

@@ -1,4 +1,4 @@
-"""What the clients on Twisted share: calls that are under way, and their orders."""
+"""Shared by the clients on Twisted: their calls, and their orders."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from twisted.internet.threads import deferToThread
 
 __all__ = ["Call", "chain", "make_calls", "one_by_one", "run"]
 
-#: Makes the call of that number.
+#: Makes the call with a number.
 Call = Callable[[int], "Deferred[Any]"]
 
 
 async def make_calls(order: Order, call: Call) -> dict[str, float]:
-    """Make the calls of an order, and tell when."""
+    """Make the calls of an order; return when they began and ended."""
     begin = clock()
     numbers = range(order["first"], order["first"] + order["count"])
     await (in_batches if order["batch"] else in_flight)(call, numbers, order["width"])
@@ -26,7 +26,7 @@ async def make_calls(order: Order, call: Call) -> dict[str, float]:
 
 
 async def one_by_one(order: Order, delays: Delays, call: Call) -> dict[str, Any]:
-    """Make a call when the message of the last one has arrived, and tell how long each took."""
+    """Make each call when the message of the last one has arrived; return the delays."""
     for number in range(order["samples"]):
         arrived: Deferred[None] = Deferred()
         delays.sending(partial(arrived.callback, None))
@@ -37,7 +37,7 @@ async def one_by_one(order: Order, delays: Delays, call: Call) -> dict[str, Any]
 
 
 def in_flight(call: Call, numbers: range, width: int) -> Deferred[None]:
-    """Make another call with each answer."""
+    """Make another call after each answer."""
     done: Deferred[None] = Deferred()
     coming = iter(numbers)
     left = len(numbers)
@@ -65,16 +65,16 @@ def in_flight(call: Call, numbers: range, width: int) -> Deferred[None]:
 
 
 async def in_batches(call: Call, numbers: range, width: int) -> None:
-    """Make so many calls in one turn of the reactor, the next when all are answered."""
+    """Make a number of calls in one reactor turn, and the next when all are answered."""
     while numbers:
         batch, numbers = numbers[:width], numbers[width:]
         await gatherResults([call(number) for number in batch], consumeErrors=True)
 
 
 def chain(send: Callable[..., Deferred[Any]], steps: list[Fill], loose: int) -> Call:
-    """Give a call that sends one command after the other.
+    """Return a call that sends one command after the other.
 
-    :param loose: for how many at the end nobody waits.
+    :param loose: the number of commands at the end that the call does not wait for.
     """
     first, *others = steps
     if not others:
@@ -99,7 +99,7 @@ def run(
 ) -> None:
     """Run a client.
 
-    :param connect: gives its work, from the reactor.
+    :param connect: returns its work, given the reactor.
     """
 
     async def work(reactor: Any) -> None:

@@ -1,6 +1,6 @@
-"""The least that a client on Twisted and hiredis can be: pack, write, parse, fire.
+"""A minimal client on Twisted and hiredis: pack, write, parse, fire.
 
-It is what txthoonk can come near to, and not overtake where each call is one of its own.
+txthoonk can approach its speed, but not exceed it if each call is sent separately.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from twisted.internet.protocol import Protocol
 
 
 class Caller(Protocol):
-    """Answers come in the order of the calls."""
+    """Matches answers to calls by their order."""
 
     def __init__(self) -> None:
         self.waiting: deque[Deferred[Any]] = deque()
@@ -41,7 +41,7 @@ class Caller(Protocol):
 
 
 class Listener(Protocol):
-    """Looks at the kind of each message, and has it counted."""
+    """Checks the kind of each message, and counts it."""
 
     def __init__(self, confirmations: int, counter: Callable[[], None]) -> None:
         self.reader = hiredis.Reader(encoding="utf-8")
@@ -71,7 +71,7 @@ async def connect(reactor: Any) -> dict[str, Any]:
     async def calls(order: Order) -> AsyncIterator[Any]:
         call = chain(caller.send, fills(order), order["loose"])
         made = await make_calls(order, call)
-        await caller.send("PING")  # behind what nobody waited for
+        await caller.send("PING")  # after the commands that no call waited for
         yield made
 
     async def listen(order: Order) -> AsyncIterator[Any]:

@@ -1,8 +1,7 @@
 // node-redis, as a client: see client.py.
 //
-// RESP2 is as fast as RESP3, or faster.  Commands of one turn of the event loop go out
-// together: it does so by itself.  `sendCommand` is faster than `evalSha`, which puts the same
-// words together for each call.
+// RESP2 is as fast as RESP3, or faster.  It sends commands of one turn of the event loop together
+// by itself.  `sendCommand` is faster than `evalSha`, which builds the same words for each call.
 
 import { require, serve, url } from './client.mjs';
 

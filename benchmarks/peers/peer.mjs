@@ -1,5 +1,5 @@
-// What the peers for Node share: their command line, how they put jobs and count them.
-// The command line, and what is printed, are those of peer.py.
+// Shared by the peers in Node: the command line, putting jobs and counting them.
+// The command line and the output are those of peer.py.
 
 import { createRequire } from 'node:module';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -11,7 +11,7 @@ const PAUSE = [20, 50]; // milliseconds, from and to
 const TIME_DIGITS = 20;
 const FILL = 'x'.repeat(100 - TIME_DIGITS);
 
-// The packages are in the folder in which the program is started.
+// The packages are in the current folder.
 export const require = createRequire(`${process.cwd()}/`);
 
 // CLOCK_MONOTONIC, as in peer.py, in seconds.
@@ -37,7 +37,7 @@ let number = 0;
 let begin = 0;
 const delays = [];
 
-// The job: it is only counted.
+// The job, which is only counted.
 function noOp(text) {
   number += 1;
   if (wanted && number > warmUp) delays.push(clock() - Number(text.slice(0, TIME_DIGITS)));
@@ -73,7 +73,7 @@ function ways({ put, putMany }) {
   return { single, flight, bulk, paced };
 }
 
-// Do what the command line says.  `produce(url)` makes {put, putMany};
+// Run the command line.  `produce(url)` makes {put, putMany};
 // `work(url, concurrency, job)` runs a worker that calls job(payload).
 export async function main(produce, work) {
   if (options.positionals[0] === 'work') {

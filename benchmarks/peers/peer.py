@@ -1,20 +1,20 @@
-"""What the peers in Python share: their command line, how they put jobs and count them.
+"""Shared by the peers in Python: the command line, putting jobs and counting them.
 
 ``peers/<name>_peer.py --url URL put --mode MODE --count N --warm-up W`` puts W jobs, and
 then N more; it prints ``done SECONDS`` for the N.  MODE is
 
-- ``single``: one at a time, each one answered before the next is put,
-- ``flight``: 100 unanswered at any time,
+- ``single``: one at a time, each answered before the next is put,
+- ``flight``: 100 without an answer at any time,
 - ``bulk``: with the program's call for many jobs,
 - ``paced``: one at a time with pauses of 20 to 50 ms.
 
 ``... work --concurrency C --count N --warm-up W`` runs a worker until it is killed.  It
-prints ``ready`` when the first job starts, and when W + N have been started ``done BEGIN
-DELAYS``: when job W was started, and a JSON list of how long after its put each of the N
-was started (empty unless ``--delays`` wants them).
+prints ``ready`` when the first job starts, and ``done BEGIN DELAYS`` when W + N have started:
+the time at which job W started, and a JSON list of the delays from put to start of the N jobs
+(empty without ``--delays``).
 
 Times are seconds of CLOCK_MONOTONIC, one clock for all processes of a machine.  A payload
-has 100 bytes and begins with the time of its put.  The programs for Node have the same
+has 100 bytes and begins with the time of its put.  The programs in Node have the same
 command line: see ``peer.mjs``.
 """
 
@@ -45,13 +45,13 @@ def payloads(count: int) -> Iterator[str]:
 
 
 def say(line: str) -> None:
-    """Print a line, as a whole even where other threads print theirs."""
+    """Print a line as a whole, even if other threads print, too."""
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 
 
 class Counter:
-    """Counts the jobs that were started, and says when it has seen all."""
+    """Counts the jobs that have started, and prints when it has seen all."""
 
     def __init__(self, count: int, warm_up: int, delays: bool, results: bool) -> None:
         self._numbers = itertools.count(1)  # safe in threads
@@ -77,12 +77,12 @@ _counter: Callable[[str], str | None]
 
 
 def no_op(payload: str) -> str | None:
-    """The job: it is only counted; with ``--results`` the payload is its result."""
+    """The job, which is only counted; with ``--results`` its payload is its result."""
     return _counter(payload)
 
 
 async def async_no_op(payload: str) -> None:
-    """The job of the programs that want a coroutine."""
+    """The job of programs that take a coroutine."""
     _counter(payload)
 
 
@@ -94,7 +94,7 @@ def chunks(every: Iterator[str]) -> Iterator[list[str]]:
 class Producer(Protocol):
     """Puts jobs; the methods of an asynchronous one are coroutines.
 
-    ``put_many`` is missing where a program has no call for many jobs.
+    ``put_many`` is missing if a program has no call for many jobs.
     """
 
     def put(self, payload: str) -> Any: ...
@@ -103,7 +103,7 @@ class Producer(Protocol):
 
 
 class Threads:
-    """Puts by calls that block; in flight are those of a few threads: more are slower."""
+    """Puts by blocking calls, in flight in a few threads: more are slower."""
 
     def __init__(self, producer: Producer, threads: int = 2) -> None:
         self._producer = producer
@@ -184,10 +184,10 @@ class Tasks:
 
 
 def main(put: Callable[[str, argparse.Namespace], None], work: Callable[[str, int], None]) -> None:
-    """Do what the command line says.
+    """Run the command line.
 
     :param put: ``put(url, options)`` puts jobs.
-    :param work: ``work(url, concurrency)`` runs a worker for ever.
+    :param work: ``work(url, concurrency)`` runs a worker forever.
     """
     global _counter
     parser = argparse.ArgumentParser()

@@ -1,4 +1,4 @@
-"""What the clients share that have pipelines: some commands, then all their answers."""
+"""Shared by the clients that have pipelines: send some commands, then read all answers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Send = Callable[[list[list[Any]]], Awaitable[list[Any]]]
 
 
 async def make_calls(order: Order, steps: list[Fill], send: Send) -> dict[str, float]:
-    """Make the calls of an order, as many at a time as its width says, and tell when."""
+    """Make the calls of an order, its width at a time; return when they began and ended."""
     numbers = range(order["first"], order["first"] + order["count"])
     begin = clock()
     while numbers:

@@ -1,7 +1,7 @@
-"""The programs that are measured, and how they are installed.
+"""The programs that are measured, and their installation.
 
-Each peer has an environment of its own in ``.env/<name>``, made when it is first needed, with
-the newest versions that :attr:`Program.packages` allows.
+Each peer has its own environment in ``.env/<name>``, created when it is first needed, with the
+newest versions that :attr:`Program.packages` allows.
 
 The other Thoonks are not among them: thoonk.py 1.0.1 runs on Python 2 only, and thoonk.js is
 not in the registry of npm.
@@ -36,15 +36,15 @@ HERE = Path(__file__).parent
 ENVIRONMENTS = HERE / ".env"
 INSTALLED = "installed.json"  # the packages for which the environment was made
 INSTALL_TIMEOUT = 600  # seconds
-TAIL = 300  # characters of what a program said last
+TAIL = 300  # the last characters of a program's output
 OURS = "txthoonk"
 MINIMAL = "minimal"
 REDIS_BENCHMARK = "redis-benchmark"
-RAW = "raw structures"  # what redis-benchmark, or nobody, does with them
+RAW = "raw structures"  # what redis-benchmark does with them, if anything
 
 
 class Failed(Exception):
-    """A program cannot be installed, or does not do what is asked of it."""
+    """A program cannot be installed, or does not follow its orders."""
 
 
 @attr.frozen
@@ -52,11 +52,11 @@ class Jobs:
     """A program as a job queue: see ``peer.py``.
 
     :ivar file: the peer, in this folder.
-    :ivar line: key of the jobs that wait.
-    :ivar rest: patterns of the keys that are gone when all jobs are acknowledged.
-    :ivar share: of the jobs of the fastest programs, what this one is measured with.
-    :ivar modes: the ways of putting jobs that it has, the fastest first.
-    :ivar concurrencies: what its worker can be given.
+    :ivar line: the key of the waiting jobs.
+    :ivar rest: patterns of the keys that do not exist once all jobs are acknowledged.
+    :ivar share: the share of the jobs of the fastest programs that this one is measured with.
+    :ivar modes: its ways to put jobs, the fastest first.
+    :ivar concurrencies: the concurrencies that its worker supports.
     """
 
     file: str
@@ -69,15 +69,15 @@ class Jobs:
 
 @attr.frozen
 class Program:
-    """What is measured.
+    """A program that is measured.
 
-    :ivar name: also that of the environment.
-    :ivar client: the client, in this folder: see ``client.py``; empty: it is none.
-    :ivar share: of the calls of the fastest clients, what this one is measured with.
-    :ivar jobs: what it is as a job queue.
-    :ivar packages: for pip or npm, the one that it is about first; none: it runs with what runs
-        this benchmark.
-    :ivar is_limit: whether it is what txthoonk can come near to, and no peer.
+    :ivar name: its name, and that of its environment.
+    :ivar client: its client in this folder: see ``client.py``; empty if it has none.
+    :ivar share: the share of the calls of the fastest clients that this one is measured with.
+    :ivar jobs: its job queue, if it has one.
+    :ivar packages: packages for pip or npm, the main one first; none: it runs in the environment
+        of this benchmark.
+    :ivar is_limit: whether it is a limit, not a peer.
     """
 
     name: str
@@ -104,7 +104,7 @@ class Program:
         return self.client or (self.jobs.file if self.jobs else "")
 
     def command(self, file: str) -> list[str]:
-        """What runs a file of this folder, in :attr:`folder`."""
+        """The command that runs a file of this folder, in :attr:`folder`."""
         return [*self._interpreter, str(HERE / file)]
 
     @property
@@ -120,7 +120,7 @@ class Program:
 
     @property
     def version(self) -> str:
-        """The version that is installed; empty where it is none of its own."""
+        """The installed version; empty if it has no package."""
         if not self.packages:
             return txthoonk.__version__ if self.name == OURS else ""
         package = re.split(r"[@\[ ]", self.packages[0])[0]
@@ -131,7 +131,7 @@ class Program:
         return next(iter(distributions(name=package, path=list(packages)))).version
 
     def install(self) -> None:
-        """Make the environment, unless it is there; fails with :class:`Failed`."""
+        """Create the environment, unless it exists; raises :class:`Failed`."""
         self.folder.mkdir(parents=True, exist_ok=True)
         if not self.packages:
             return

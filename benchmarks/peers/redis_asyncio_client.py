@@ -1,9 +1,9 @@
 """redis-py with asyncio, as a client: see ``client.py``.
 
-With hiredis, one connection, and answers as bytes.  What is in flight is a pipeline: one that
-gathers a call for each from a pool of connections is several times slower, because each
-call then has a connection to itself.  A listener awaits ``parse_response``, which is what
-``listen()`` and ``get_message()`` await, and a little faster.
+With hiredis, one connection, and answers as bytes.  Calls in flight are a pipeline: separate
+calls on a pool of connections are several times slower, because each call then has its own
+connection.  A listener awaits ``parse_response``, which ``listen()`` and ``get_message()`` await,
+too, and which is a little faster.
 """
 
 from __future__ import annotations

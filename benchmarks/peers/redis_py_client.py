@@ -1,9 +1,9 @@
 """redis-py without asyncio, as a client: see ``client.py``.
 
 With hiredis, one connection that is not taken from the pool for each command, and answers as
-bytes: the fastest settings.  What is in flight is a pipeline, sent as a whole and then read as a
-whole: a call in a thread for each would be several times slower.  A listener blocks in
-``parse_response``, which is what ``listen()`` and ``get_message()`` call, and a little faster.
+bytes: the fastest settings.  Calls in flight are a pipeline, which is sent as a whole and then
+read as a whole: a thread for each call would be several times slower.  A listener blocks in
+``parse_response``, which ``listen()`` and ``get_message()`` call, and which is a little faster.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Runs the programs, and looks at what they do."""
+"""Runs the programs, and observes them."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from peers.programs import TAIL, Failed, Jobs, Program
 __all__ = ["Client", "Peer", "Redis", "jobs_of", "put", "wait_until"]
 
 TIMEOUT = 240.0  # seconds that a peer may run
-PAUSE = 0.001  # seconds between two looks at the keys
+PAUSE = 0.001  # seconds between two checks of the keys
 LOG = "stderr.log"
 
-# How many jobs there are under the keys that match the patterns.
+# Counts the jobs under the keys that match the patterns.
 _SIZES = """
 local sizes = {list = "LLEN", hash = "HLEN", set = "SCARD", zset = "ZCARD"}
 local total = 0
@@ -38,9 +38,9 @@ return total
 
 
 class Redis:
-    """A connection that blocks: the least that this benchmark needs.
+    """A minimal blocking connection.
 
-    :param timeout: seconds that a reply may take; TimeoutError then.
+    :param timeout: the seconds that a reply may take before TimeoutError.
     """
 
     def __init__(self, address: tuple[str, int], timeout: float = 60.0) -> None:
@@ -55,7 +55,7 @@ class Redis:
         return reply
 
     def read(self) -> Any:
-        """Wait for a reply, or for whatever comes."""
+        """Wait for a reply, or for a message."""
         reply = self._reader.gets()
         while reply is False:
             self._reader.feed(self._socket.recv(65536))
@@ -70,10 +70,10 @@ class Redis:
 
 
 class Process:
-    """A program that runs, as a context manager that ends it.
+    """A running program, as a context manager that ends it.
 
-    :param file: of the folder of peers.
-    :param arguments: of its command line.
+    :param file: a file in the folder of peers.
+    :param arguments: the arguments of its command line.
     """
 
     def __init__(self, program: Program, file: str, *arguments: str) -> None:
@@ -87,7 +87,7 @@ class Process:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
-                start_new_session=True,  # it does not hear of Ctrl-C
+                start_new_session=True,  # so that Ctrl-C does not reach it
             )
 
     def __enter__(self) -> Any:
@@ -102,7 +102,7 @@ class Process:
                 pipe.close()
 
     def lines(self) -> Iterator[str]:
-        """Give what it prints; for no longer than that may take."""
+        """Yield the lines that it prints, within the time limit."""
         killer = threading.Timer(TIMEOUT, self._process.kill)
         killer.start()
         try:
@@ -154,7 +154,7 @@ class Client(Process):
         raise self.failed()
 
     def ask(self, **order: Any) -> dict[str, Any]:
-        """Give an order that is answered once."""
+        """Send an order that has one answer."""
         self.tell(**order)
         return self.answer()
 
@@ -173,23 +173,23 @@ class Peer(Process):
         super().__init__(program, jobs_of(program).file, "--url", url, verb, *words)
 
     def _line(self, word: str) -> list[str]:
-        """Wait for the line that begins with a word, and split it."""
+        """Wait for a line that begins with a word, and split it."""
         for line in self.lines():
             if line.startswith(word):
                 return line.split(maxsplit=2)
         raise self.failed()
 
     def wait_for_ready(self) -> None:
-        """Wait until the first job is started."""
+        """Wait until the first job has started."""
         self._line("ready")
 
     def wait_for_done(self) -> tuple[float, list[float]]:
-        """Wait until all are; return when the warm-up ended, and delays in seconds."""
+        """Wait until all have started; return the end of the warm-up, and the delays."""
         _, begin, delays = self._line("done")
         return float(begin), json.loads(delays)
 
     def cpu(self) -> float | None:
-        """Seconds of CPU that it has used; None where there is no such /proc."""
+        """The seconds of CPU that it has used; None without /proc."""
         self._check()
         try:
             tasks = [(task / "schedstat").read_text() for task in (self._proc / "task").iterdir()]
@@ -198,7 +198,7 @@ class Peer(Process):
         return sum(int(task.split()[0]) for task in tasks) / 1e9
 
     def memory(self) -> int | None:
-        """Bytes in RAM, with what is shared divided among those who share it (PSS)."""
+        """The bytes in RAM, with shared pages divided among their processes (PSS)."""
         try:
             lines = (self._proc / "smaps_rollup").read_text().splitlines()[1:]
         except OSError:
@@ -216,19 +216,19 @@ class Peer(Process):
 
 
 def jobs_of(program: Program) -> Jobs:
-    """Give what a program is as a job queue."""
+    """Return the job queue of a program."""
     assert program.jobs is not None
     return program.jobs
 
 
 def put(program: Program, url: str, mode: str, count: int, warm_up: int) -> float:
-    """Have jobs put; return how many seconds it took, the warm-up not counted."""
+    """Make the program put jobs; return the seconds that it took, without the warm-up."""
     with Peer(program, url, "put", mode=mode, count=count, warm_up=warm_up) as peer:
         return float(peer._line("done")[1])
 
 
 def wait_until(condition: Callable[[], bool], what: str) -> None:
-    """Look again and again until something is so."""
+    """Poll until a condition is true."""
     end = time.monotonic() + TIMEOUT
     while not condition():
         if time.monotonic() > end:

@@ -1,7 +1,7 @@
 """taskiq with its list broker on Redis, as a peer: see ``peer.py``.
 
-It does not acknowledge: a job that was taken is lost with its worker.  The timeout of its
-Redis client is off, which would end the waiting for jobs after 5 seconds.
+It does not acknowledge: a job that a worker has taken is lost with that worker.  The timeout of
+its Redis client, which would end the wait for jobs after 5 seconds, is off.
 """
 
 from __future__ import annotations

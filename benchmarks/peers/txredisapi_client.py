@@ -1,9 +1,8 @@
 """txredisapi, as a client: see ``client.py``.
 
-With hiredis, its protocol itself (its connection handlers put another Deferred around each
-call), and answers as they come: bytes that are not converted.  Its own pipelines keep all
-answers back until the last one; calls one after the other, which it sends as they come, are
-faster.
+With hiredis, and its bare protocol (its connection handlers add another Deferred to each call);
+answers are bytes, not converted.  Its own pipelines hold all answers until the last one; single
+calls, which it sends at once, are faster.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ async def connect(reactor: Any) -> dict[str, Any]:
     async def calls(order: Order) -> AsyncIterator[Any]:
         call = chain(redis.execute_command, fills(order), order["loose"])
         made = await make_calls(order, call)
-        await redis.ping()  # behind what nobody waited for
+        await redis.ping()  # after the commands that no call waited for
         yield made
 
     async def listen(order: Order) -> AsyncIterator[Any]:

@@ -1,8 +1,8 @@
 """txthoonk, as a client: see ``client.py``.
 
-Its front door, ``Thoonk``, and the verbs of its feeds.  Two orders are its own:
-``{"do": "open", "type": T, "config": {...}}`` opens the feed, and the listening of feeds:
-``register_handler``, ``subscribe`` (by ``handlers`` of them) and ``subscribe_pattern``.
+It uses the service ``Thoonk``, and the verbs of its feeds.  It has its own order
+``{"do": "open", "type": T, "config": {...}}``, which opens the feed, and its own ways to listen:
+``register_handler``, ``subscribe`` (with a number of ``handlers``) and ``subscribe_pattern``.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def publish_before(feed: Any, spread: int) -> Call:
     return lambda _: feed.publish_before(old_id(spread), ITEM)
 
 
-#: What makes the calls of a verb, from the feed and the order's spread.
+#: Functions that make the calls of a verb, from the feed and the order's spread.
 VERBS: dict[str, Callable[[Any, int], Call]] = {
     "feed.publish": publish,
     "feed.publish_random": lambda feed, _: lambda _: feed.publish(ITEM),
@@ -86,7 +86,7 @@ VERBS: dict[str, Callable[[Any, int], Call]] = {
 
 
 class Client:
-    """Does what the orders say, on one feed at a time."""
+    """Follows orders, on one feed at a time."""
 
     def __init__(self, thoonk: Thoonk) -> None:
         self._thoonk = thoonk
@@ -99,7 +99,7 @@ class Client:
     async def calls(self, order: Order) -> AsyncIterator[Any]:
         call = VERBS[order["verb"]](self._feed, order["spread"])
         made = await make_calls(order, call)
-        await self._thoonk.redis.ping()  # behind what nobody waited for
+        await self._thoonk.redis.ping()  # after the commands that no call waited for
         yield made
 
     async def listen(self, order: Order) -> AsyncIterator[Any]:

@@ -1,4 +1,4 @@
-"""txthoonk, as its peers are measured: see ``peer.py``."""
+"""txthoonk, measured like its peers: see ``peer.py``."""
 
 from __future__ import annotations
 

@@ -22,29 +22,29 @@ __all__ = ["PAGE", "render"]
 PAGE = Path(__file__).parents[2] / "docs" / "faults.rst"
 
 HEAD = """\
-.. Made by "python -m tests.faults.matrix", of what the tests assert: do not edit.
+.. Made by "python -m tests.faults.matrix" from what the tests assert: do not edit.
 
 Every verb, every fault
 =======================
 
-What each verb of the API does when its connection or the server fails. Each cell below is the
-outcome that a test asserts on every run of the test suite (``tests/faults``), on Redis 6.2 and 7:
-the state of the whole database and all events are compared with those of before the call, and
-with those of a call that nothing disturbs.
+This page shows what each :term:`verb` of the API does when its connection or the server fails. A
+test asserts each outcome below on every run of the test suite (``tests/faults``), on Redis 6.2 and
+7. It compares the whole database and all events with those before the call, and with those of an
+undisturbed call.
 
-Connections are cut by a proxy (``tests/support/proxy.py``) after so many bytes. The test suite
-cuts each request and each reply of each verb near both ends, at some ends of the protocol's
-elements and at some bytes within; ``make faults`` cuts after every byte.
+A proxy (``tests/support/proxy.py``) cuts connections after a number of bytes. The test suite cuts
+each request and each reply of each verb near both ends, and at some places in between;
+``make faults`` cuts after every byte.
 
-What the words mean
--------------------
+Outcomes
+--------
 
 """
 
 FAULTS_HEAD = """
-A word is followed by the class of the error that the Deferred fails with. Several words, with a
-slash, mean that it depends on the moment. A fault that comes when the call has ended already, and
-only what it says afterwards is held up, changes nothing, and is not told.
+After the outcome follows the class of the error that the Deferred fails with. Several outcomes
+with slashes mean that it depends on the moment. A fault that happens after the call has ended, and
+delays only later messages, changes nothing and is not listed.
 
 The faults
 ----------
@@ -79,10 +79,10 @@ def _tables() -> list[tuple[str, list[Fault]]]:
     server = [key for key in by_key if key not in {*cuts, *absent, *slow}]
     groups = {
         "The connection is cut": cuts,
-        "The connection is away, or says nothing": absent,
+        "There is no connection, or it is silent": absent,
         "The connection is slow": slow,
         "The server refuses": server[:6],
-        "The server is not well": server[6:],
+        "The server is impaired": server[6:],
     }
     return [(title, [by_key[key] for key in keys]) for title, keys in groups.items()]
 

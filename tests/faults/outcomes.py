@@ -43,18 +43,18 @@ OBSERVE = "TXTHOONK_FAULTS_OBSERVE"
 WORDS = {
     "done": "the Deferred fires, the change is made, its events are published once",
     "not done": "nothing is changed and nothing is published; the Deferred fails",
-    "some done": "of several requests none, some or all were done, each as a whole, as the "
+    "some done": "none, some or all of several requests were done, each as a whole, as the "
     "documentation of the verb says",
-    "waits, then done": "the call outlives the fault: it is done once that is over",
-    "answered": "the Deferred fires what is there (the verb changes nothing)",
+    "waits, then done": "the call waits until the fault is over, and is done then",
+    "answered": "the Deferred fires the stored value (the verb changes nothing)",
     "no answer": "the Deferred fails (the verb changes nothing)",
-    "waits for maintenance, then done": "what was on its way when its connection was lost is put "
-    "back by maintenance 30 seconds later, and the call that waits gets it",
-    "missed": "a message of that moment is missed, as documented; later ones come",
-    "goes on": "events come, each once and in order, during the fault or after it",
-    "resync": "events may be missing, and the subscriber is told so",
-    "ended": "the registration or subscription failed, so that nobody waits for its events",
-    "not there": "the object has no such verb, or the fault cannot meet it",
+    "waits for maintenance, then done": "maintenance puts back what was in transit when the "
+    "connection was lost, 30 seconds later, and the waiting call gets it",
+    "missed": "a message of that moment is missed, as documented; later messages arrive",
+    "goes on": "events arrive once each and in order, during the fault or after it",
+    "resync": "events may be missing, and the subscriber receives a resync",
+    "ended": "the registration or subscription failed",
+    "not there": "the object has no such verb, or the fault cannot affect it",
 }
 
 
@@ -100,47 +100,47 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "request/bare",
         "cut in the request, bare",
-        f"the connection {_ONE} is cut after each byte of a request, but the last",
+        f"the connection {_ONE} is cut after each byte of a request except the last",
         (*_LOST, "not there"),
         _SOME,
     ),
     Fault(
         "reply/bare",
         "cut in the reply, bare",
-        f"the connection {_ONE} is cut behind the request, and after each byte of the reply, "
-        "but the last",
+        f"the connection {_ONE} is cut after the request, and after each byte of the reply, "
+        "except the last",
         (*_UNSAID, "not there"),
         _SOME,
     ),
     Fault(
         "request/thoonk",
         "cut in the request, Thoonk",
-        f"a connection {_ALL} is cut after each byte of a request, but the last",
+        f"a connection {_ALL} is cut after each byte of a request except the last",
         (*_LOST, *_STAYS, "not there"),
         _SOME,
     ),
     Fault(
         "reply/thoonk",
         "cut in the reply, Thoonk",
-        f"a connection {_ALL} is cut behind the request, and after each byte of the reply, "
-        "but the last",
+        f"a connection {_ALL} is cut after the request, and after each byte of the reply, "
+        "except the last",
         (*_UNSAID, *_STAYS, "not there"),
         _SOME,
     ),
     Fault(
         "away",
         "no connection, Thoonk",
-        f"there is no connection {_ALL}, nor in the time that calls wait for one",
+        f"there is no connection {_ALL}, and none for as long as calls wait",
         ("not done, NotSent", "no answer, NotSent", "ended, NotSent", *_STAYS, "not there"),
     ),
     Fault(
         "back",
         "no connection, then one",
-        f"there is no connection {_ALL} when the call is made, but there is one soon",
+        f"there is no connection {_ALL} when the call is made, but soon after",
         (*_WORKS, "not there"),
     ),
-    Fault("bytes", "byte by byte", "requests and replies come one byte at a time", _WORKS),
-    Fault("halves", "in halves", "each piece of a request or a reply comes in halves", _WORKS),
+    Fault("bytes", "byte by byte", "requests and replies arrive one byte at a time", _WORKS),
+    Fault("halves", "in halves", "each piece of a request or a reply arrives in halves", _WORKS),
     Fault("delay", "late", "requests and replies are late, but not too late", _WORKS),
     Fault(
         "stall/request",
@@ -156,7 +156,7 @@ FAULTS: tuple[Fault, ...] = (
         (*_UNSAID, *_STAYS, "not there"),
         _SOME,
     ),
-    Fault("oom", "-OOM", "the server has no memory left", (*_WORKS, _SAID, "resync", "not there")),
+    Fault("oom", "-OOM", "the server's memory is full", (*_WORKS, _SAID, "resync", "not there")),
     Fault(
         "readonly",
         "-READONLY",
@@ -173,22 +173,20 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "noauth",
         "-NOAUTH",
-        "the server asks for a password that we do not give",
+        "the server requires a password that the client does not give",
         (*_WORKS, _SAID, "resync", "not there"),
     ),
     Fault(
         "wrongtype",
         "-WRONGTYPE",
-        "a foreign key of another type is in the way",
+        "a key of the feed has another type",
         (*_WORKS, _SAID, "resync", "not there"),
     ),
-    Fault(
-        "pause", "CLIENT PAUSE", "the server holds its clients up for a while", (*_WORKS, _SAID)
-    ),
+    Fault("pause", "CLIENT PAUSE", "the server pauses its clients for a while", (*_WORKS, _SAID)),
     Fault(
         "maxclients",
         "maxclients",
-        "the server takes no more connections",
+        "the server accepts no more connections",
         (*_WORKS, _SAID, "resync", "not there"),
     ),
     Fault(
@@ -206,7 +204,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "stop",
         "SIGSTOP",
-        "the server stands still",
+        "the server process is stopped",
         (*_WORKS, _SAID, "done, ConnectionLost", "resync", "not there"),
     ),
 )

@@ -168,7 +168,7 @@ BROKEN = [
     Broken(rules.strict_order, "feed", "score", "'b'", ids={"b": 1.0}),
     Broken(rules.within_max_length, "feed", "2 items", "is 1", config={"max_length": "1"}),
     Broken(rules.ids_counted, "sorted_feed", "is 1", "'2'", idincr="1"),
-    Broken(rules.ids_counted, "sorted_feed", "no numbers", "'x'", ids=["1", "2", "x"]),
+    Broken(rules.ids_counted, "sorted_feed", "not numbers", "'x'", ids=["1", "2", "x"]),
     # -- feeds whose items are taken
     Broken(rules.one_place, "queue", "feed.ids:x", "feed.transit:x", "'a'", transit=["a"]),
     Broken(rules.one_place, "job", "feed.ids:x", "feed.claimed:x", claimed={"line": 1.0}),
@@ -201,7 +201,7 @@ BROKEN = [
     Broken(jobs.records, "job", "feed.failures:x", failures={"bad": '0 5 {"type": "E"}'}),
     Broken(jobs.records, "job", "feed.progress:x", "'mine'", progress={"mine": "{}"}),
     Broken(jobs.records, "job", "feed.workers:x", "owner:1", workers={"owner:1": "5 []"}),
-    Broken(jobs.results_expire, "job", "for ever", kept={"done": Kept(["r", "i"], -1)}),
+    Broken(jobs.results_expire, "job", "forever", kept={"done": Kept(["r", "i"], -1)}),
     Broken(jobs.results_expire, "job", "not a result", kept={"done": Kept(None, 1)}),
     Broken(jobs.results_expire, "job", "not a result", kept={"done": Kept(["a"] * 3, 1)}),
     Broken(jobs.claims, "job", "claimed, but not in", "'mine'", claims={"mine": None}),
@@ -236,8 +236,8 @@ BROKEN = [
     Broken(
         history.positions, "feed", "5 is the last", "has 4", history=entries("feed", without=1)
     ),
-    Broken(history.positions, "feed", "there, but", revision=""),
-    Broken(history.positions, "feed", "not the last", revision=own(revision="x")),
+    Broken(history.positions, "feed", "exists, but", revision=""),
+    Broken(history.positions, "feed", "lacks the first or the last", revision=own(revision="x")),
     Broken(history.positions, "feed", "up to revision 2", revision=own(base="2")),
     Broken(history.positions, "feed", "5 is the last", "has 0", history=[]),
     Broken(history.eras, "feed", "cannot be read", "'?'", revision=own(eras="?")),
@@ -245,8 +245,8 @@ BROKEN = [
     Broken(history.eras, "feed", "out of order", revision=own(eras="cd:3 ab12:2 ")),
     Broken(history.eras, "feed", "out of order", revision=own(eras="ab12:6 ")),
     Broken(history.eras, "feed", "not the last one", revision=own(eras="ab12:0 cd:2 ")),
-    Broken(history.revisions, "feed", "was not", "'b'", revision={"b": "6"}),
-    Broken(history.revisions, "feed", "was not", "'b'", revision={"b": "x"}),
+    Broken(history.revisions, "feed", "never existed", "'b'", revision={"b": "6"}),
+    Broken(history.revisions, "feed", "never existed", "'b'", revision={"b": "x"}),
     Broken(history.revisions, "feed", "without an item", "'c'", revision={"c": "3"}),
     Broken(history.newest_revisions, "feed", "another revision", "'b'", revision={"b": "4"}),
     Broken(history.newest_items, "feed", "another item", "'b'", items={"b": "B"}),
@@ -266,9 +266,9 @@ BROKEN = [
         history=entries("sorted_feed", entry(5, "position", "1", position="end:")),
         revision=own(revision="5"),
     ),
-    Broken(history.in_step, "feed", "not all changes", publishes="5"),
-    Broken(history.in_step, "sorted_feed", "not all changes", revision=own(length="1")),
-    Broken(history.in_step, "queue", "not all changes", revision=own(epoch="")),
+    Broken(history.in_step, "feed", "lacks changes", publishes="5"),
+    Broken(history.in_step, "sorted_feed", "lacks changes", revision=own(length="1")),
+    Broken(history.in_step, "queue", "lacks changes", revision=own(epoch="")),
     Broken(history.switched_off, "feed", "feed.revision:x", config={"history": "0"}),
 ]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 import txthoonk
 from tests.support import public_api
+from tests.support.docs_blocks import ROOT
 from tests.support.public import modules, ours, public
 
 
@@ -70,6 +72,20 @@ class PublicTests(SynchronousTestCase):
             if position or parameter.name not in ("self", "cls"):
                 self.assertIsNot(parameter.annotation, parameter.empty, (name, parameter.name))
         self.assertIsNot(signature.return_annotation, signature.empty, name)
+
+    def test_constructor_arguments(self) -> None:
+        """Each argument of a constructor is in a docstring, or on the page of the reference."""
+        pages = ROOT / "docs" / "api"
+        reference = "".join(page.read_text("utf-8") for page in pages.glob("*.rst"))
+        for name, thing in public():
+            init = vars(thing).get("__init__") if inspect.isclass(thing) else None
+            if init is None or issubclass(thing, Exception):
+                continue
+            docs = f"{thing.__doc__} {init.__doc__} {reference}"
+            for parameter in list(inspect.signature(init).parameters.values())[1:]:
+                if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+                    argument = re.escape(parameter.name)
+                    self.assertRegex(docs, rf":(param|ivar) {argument}:|\*{argument}\*", name)
 
     def test_errors_have_one_root(self) -> None:
         """Every exception that is exported can be caught as ThoonkError."""

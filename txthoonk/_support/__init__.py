@@ -1,3 +1,3 @@
-"""Small helpers for Deferreds and services that know nothing of Redis."""
+"""Small helpers for Deferreds, services, threads and logs."""
 
 __all__: list[str] = []

@@ -1,8 +1,8 @@
-"""A clock for the reactor that never steps.
+"""A clock for the reactor that never jumps.
 
-Twisted's reactor takes the time of the day (``time.time``) for all that is to happen later.  When
-that is set back by an hour, nothing happens for an hour: no claim is renewed, no connection is
-checked, no timeout ends.  When it is set forward, all timeouts end at once.
+Twisted's reactor schedules delayed calls by the time of day (``time.time``).  If that clock is set
+back an hour, nothing happens for an hour: claims are not renewed, connections are not checked,
+timeouts do not expire.  If it is set forward, all timeouts expire at once.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from twisted.internet.base import ReactorBase
 
 __all__ = ["keep_steady"]
 
-# Like time.monotonic, but it goes on while the machine is suspended.
+# Unlike time.monotonic, it also counts the time while the machine is suspended.
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 def keep_steady(reactor: Any) -> None:
-    """Have a reactor of Twisted's own count seconds, from the present time of the day on.
+    """Make one of Twisted's reactors count on from the present time of day.
 
-    Others, such as a ``Clock``, and those that were given a clock already, keep what they have.
+    A reactor of another class, such as ``Clock``, or one whose clock was replaced, stays as it is.
     """
     takes_time_of_day = (
         isinstance(reactor, ReactorBase)

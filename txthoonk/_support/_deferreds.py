@@ -1,8 +1,8 @@
-"""Deferreds: what functions of users begin or raise, and one that several wait for.
+"""Helpers for Deferreds: calling users' functions, and sharing one Deferred.
 
-A function of the user may raise anything: SystemExit and KeyboardInterrupt are treated like
-any other failure, as Twisted does with its callbacks.  One that is called for an event is
-logged, and stops nothing; one that is called for a call of the user fails that call.
+A user's function may raise anything.  SystemExit and KeyboardInterrupt count as failures, as in
+Twisted's callbacks.  If the function handles an event, its failure is logged and stops nothing.
+If it runs within a user's call, that call fails.
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ T = TypeVar("T")
 
 
 def passing(function: Callable[P, Deferred[T]]) -> Callable[P, Deferred[T]]:
-    """Make a function that fails its Deferred where the given one would raise.
+    """Decorate a function so that it returns a failed Deferred instead of raising.
 
-    For the calls that are made most often, and whose reply is what they fire.
+    Unlike :func:`deferring`, it does not check the thread: the functions that are called most
+    often reach a check in the connection anyway.
     """
 
     @wraps(function)
@@ -36,16 +37,16 @@ def passing(function: Callable[P, Deferred[T]]) -> Callable[P, Deferred[T]]:
             return function(*args, **kwargs)
         except WrongThread:
             raise
-        except BaseException:  # serializers and iterables of others raise anything
+        except BaseException:  # users' serializers and iterables raise anything
             return fail()
 
     return call
 
 
 def deferring(function: Callable[P, Deferred[T]]) -> Callable[P, Deferred[T]]:
-    """Make a function that fails its Deferred where the given one would raise.
+    """Decorate a function so that it returns a failed Deferred instead of raising.
 
-    :raises WrongThread: in a thread other than the reactor's.
+    :raises WrongThread: when it is called in a thread other than the reactor's.
     """
 
     @wraps(function)
@@ -53,27 +54,27 @@ def deferring(function: Callable[P, Deferred[T]]) -> Callable[P, Deferred[T]]:
         check_thread()
         try:
             return function(*args, **kwargs)
-        except BaseException:  # serializers of others raise anything
+        except BaseException:  # users' serializers raise anything
             return fail()
 
     return call
 
 
 def begun(result: Any) -> Deferred[Any] | None:
-    """Give the Deferred of what a user's function has begun; None if it is done."""
+    """Return the Deferred for the result of a user's function; None if the function is done."""
     if iscoroutine(result):
         return Deferred.fromCoroutine(result)
     return result if isinstance(result, Deferred) else None
 
 
 def also(first: Deferred[None]) -> Deferred[None]:
-    """Wait for a Deferred that others wait for too."""
-    told: Deferred[None] = Deferred(lambda _: None)
+    """Return a new Deferred that fires with *first*; cancelling it does not cancel *first*."""
+    second: Deferred[None] = Deferred(lambda _: None)
 
-    def tell(result: Failure | None) -> Failure | None:
-        if not told.called:
-            told.callback(None)
+    def fire(result: Failure | None) -> Failure | None:
+        if not second.called:
+            second.callback(None)
         return result
 
-    first.addBoth(tell)
-    return told
+    first.addBoth(fire)
+    return second

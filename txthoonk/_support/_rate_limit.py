@@ -1,4 +1,4 @@
-"""Lines of the log that data causes: anybody who may publish could fill the disk with them."""
+"""A limit for log lines that published data causes, so that a publisher cannot fill the disk."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ PERIOD = 60.0  # seconds
 
 
 class LogLimit:
-    """Logs so many lines of a kind in a minute; the others are counted.
+    """Logs up to :data:`LINES` lines in a minute, and counts the others.
 
-    The first line of a later period says how many were not logged.
+    The first line after that minute gives the number of lines that were not logged.
 
-    :param clock: gives seconds.
+    :param clock: returns seconds.
     """
 
     __slots__ = ("_began", "_clock", "_count", "_log")
@@ -31,14 +31,14 @@ class LogLimit:
         self._count = 0
 
     def error(self, text: str, /, **fields: Any) -> None:
-        """Log an error, if there are not too many."""
+        """Log an error, or only count it when the limit is reached."""
         now = self._clock()
         if not 0 <= now - self._began < PERIOD:
             fields["more"] = max(0, self._count - LINES)
             self._began, self._count = now, 0
-            text += " ({more:,} more like it were not logged)" if fields["more"] else ""
+            text += " ({more:,} similar lines were not logged)" if fields["more"] else ""
         self._count += 1
         if self._count == LINES:
-            text += " (more like it in this minute are only counted)"
+            text += " (similar lines are only counted for the rest of the minute)"
         if self._count <= LINES:
             self._log.error(text, **fields)

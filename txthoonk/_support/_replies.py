@@ -1,9 +1,9 @@
-"""Taking replies apart: what goes wrong there is blamed on Redis, and nothing else is.
+"""Marks the code that parses replies, so that only its errors are blamed on Redis.
 
-A reply, or what somebody has stored, may be of another shape than we know.  The code that takes
-it apart then raises whatever Python raises; that becomes an
-:class:`~txthoonk.errors.InvalidResponse`.  Only that code is marked, so that a mistake of ours,
-or one in a function or class of the user, surfaces as what it is.
+A reply, or data that another program stored, can have an unexpected shape.  The code that parses
+it then raises one of Python's errors, which becomes an
+:class:`~txthoonk.errors.InvalidResponse`.  Only that code is marked: a bug of ours, or one in a
+user's function, keeps its own exception.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from txthoonk.errors import InvalidResponse, ThoonkError, shown
 
 __all__ = ["MISFITS", "parses", "parsing"]
 
-#: What may be raised for a reply of another shape.
+#: The errors that parsing a reply of an unexpected shape raises.
 MISFITS = (TypeError, ValueError, LookupError, AttributeError)
 
 P = ParamSpec("P")
@@ -37,17 +37,17 @@ class _Parsing:
         traceback: TracebackType | None,
     ) -> None:
         if isinstance(error, MISFITS) and not isinstance(error, ThoonkError):
-            text = f"what Redis has replied, or holds, is not understood: {shown(error)}"
+            text = f"a reply, or data in Redis, has an unexpected shape: {shown(error)}"
             raise InvalidResponse(text) from error
 
 
-#: ``with parsing:`` what is raised within for a reply of another shape is an InvalidResponse.
-#: Nothing is awaited within, nor is a function of the user called.
+#: ``with parsing:`` turns an error within it into an InvalidResponse.  Do not await, and do not
+#: call a user's function, within it.
 parsing = _Parsing()
 
 
 def parses(function: Callable[P, T]) -> Callable[P, T]:
-    """Mark a function that does nothing but take a reply apart; see :data:`parsing`."""
+    """Mark a function that only parses a reply; see :data:`parsing`."""
 
     @wraps(function)
     def parse(*args: P.args, **kwargs: P.kwargs) -> T:

@@ -1,4 +1,4 @@
-"""Services whose stop takes some time."""
+"""A base for services that take time to stop."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ __all__ = ["StoppingService"]
 
 
 class StoppingService(Service):
-    """A service that is stopped by a coroutine; started meanwhile, it begins anew behind that."""
+    """A service that stops with a coroutine.
+
+    If it is started while it stops, it begins again once the stop is complete.
+    """
 
     _stopping: Deferred[None] | None = None
 
     def startService(self) -> None:
-        """Begin, or begin anew once the stop that is under way is over."""
+        """Start, or start again once a stop that is under way is complete."""
         check_thread()
         if self.running:
             return
@@ -28,7 +31,7 @@ class StoppingService(Service):
     def stopService(self) -> Deferred[None]:
         """Stop.
 
-        :return: fires None once all is over; never fails.
+        :return: fires None once the service has stopped; never fails.
         """
         check_thread()
         if not self.running:
@@ -37,7 +40,7 @@ class StoppingService(Service):
         if self._stopping is not None:
             return also(self._stopping)
         stopping = self._stopping = Deferred()
-        # It may be over at once.
+        # _stop may finish synchronously: self._stopping must be set before.
         Deferred.fromCoroutine(self._stop()).chainDeferred(stopping)
         return also(stopping)
 

@@ -1,9 +1,9 @@
-"""The reactor's thread, and what happens to a call that is made in another one.
+"""Refuses calls from threads other than the reactor's.
 
-Requests and replies are matched by their order, so a call from a second thread would give
-every caller after it the reply of another one.  All that a program can call compares the
-thread before it changes anything: a connection with the one in which it was made, everything
-else with the one in which the reactor runs.
+Replies are matched to requests by their order.  A call from a second thread could break that
+order, and every later caller would get the reply of another.  So every public method checks the
+thread before it changes anything: a connection compares it with the thread that made it, all
+others compare it with the reactor's thread.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["check_thread", "in_reactor_thread", "wrong_thread"]
 
 
 def in_reactor_thread() -> bool:
-    """Tell whether the reactor runs in this thread, or has not been started yet."""
+    """Return whether the reactor runs in this thread, or has not started yet."""
     reactor_thread = threadable.ioThread
     return reactor_thread is None or reactor_thread == get_ident()
 
@@ -26,7 +26,7 @@ def in_reactor_thread() -> bool:
 def check_thread() -> None:
     """Refuse a call from a thread other than the reactor's.
 
-    :raises WrongThread: which names the fix.
+    :raises WrongThread: with a message that names the fix.
     """
     reactor_thread = threadable.ioThread
     if reactor_thread is not None and reactor_thread != get_ident():
@@ -34,9 +34,9 @@ def check_thread() -> None:
 
 
 def wrong_thread() -> WrongThread:
-    """Make the error of a call from a thread other than the reactor's."""
+    """Make the error for a call from a thread other than the reactor's."""
     return WrongThread(
-        f"txthoonk was called in the thread {current_thread().name!r}, and works in "
-        "that of the reactor only: call twisted.internet.threads.blockingCallFromThread("
+        f"txthoonk was called in the thread {current_thread().name!r}, but works only in "
+        "the reactor's thread: call twisted.internet.threads.blockingCallFromThread("
         "reactor, method, ...) to wait for the result, or reactor.callFromThread(method, ...)"
     )

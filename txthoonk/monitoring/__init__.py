@@ -1,3 +1,3 @@
-"""What a feed and its workers look like now, as numbers and as Prometheus metrics."""
+"""The state of feeds and their workers, as numbers and as Prometheus metrics."""
 
 __all__: list[str] = []

@@ -1,4 +1,4 @@
-"""What is measured for Prometheus: the jobs of this process, its connections, and the feeds."""
+"""Prometheus metrics of this process' jobs, of its connections, and of feeds."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from txthoonk.worker import Worker
 
 __all__ = ["MEASURED", "ConnectionMeasures", "FeedMeasures", "JobMeasures"]
 
-#: The types of feeds that are measured.
+#: The types of feeds that have metrics.
 MEASURED = ("job", "queue", "pyqueue")
 
 OUTCOMES = ("finished", "failed", "stalled", "lost", "released")
@@ -26,14 +26,14 @@ _STATES_OF_QUEUES = ("available", "claimed")
 
 
 def _label(name: str) -> str:
-    """Give a name as UTF-8, which metrics are written in."""
+    """Return a name as valid UTF-8, the encoding of metrics."""
     return name.encode("utf-8", "backslashreplace").decode()
 
 
 class JobMeasures:
-    """What the workers of this process do.
+    """The metrics of this process' workers.
 
-    :ivar feeds: those that they work on.
+    :ivar feeds: the names of their feeds.
     """
 
     def __init__(self, registry: CollectorRegistry, workers: tuple[Worker, ...]) -> None:
@@ -46,30 +46,30 @@ class JobMeasures:
         self.feeds = sorted(set(names))
         jobs = Counter(
             "txthoonk_jobs",
-            "Jobs that were worked on here, by what became of them.",
+            "Jobs that this process has worked on, by outcome.",
             ["feed", "outcome"],
             registry=registry,
         )
         duration = Histogram(
             "txthoonk_job_duration_seconds",
-            "How long the handlers of jobs have taken.",
+            "Duration of the handlers of jobs.",
             ["feed"],
             buckets=BUCKETS,
             registry=registry,
         )
         self._running = Gauge(
             "txthoonk_running_jobs",
-            "Jobs that are worked on here at present.",
+            "Jobs that this process works on now.",
             ["feed"],
             registry=registry,
         )
         slots = Gauge(
             "txthoonk_job_slots",
-            "How many jobs can be worked on here at a time.",
+            "Jobs that this process can work on at a time.",
             registry=registry,
         )
         slots.set(sum(worker.concurrency for worker in workers))
-        # Looked up once, and from the beginning at 0: the first failure is an increase, too.
+        # Every series starts at 0, so that the first failure shows as an increase.
         self._observe = {feed: duration.labels(_label(feed)).observe for feed in self.feeds}
         self._count = {
             (feed, outcome): jobs.labels(_label(feed), outcome).inc
@@ -78,12 +78,12 @@ class JobMeasures:
         }
 
     def begin(self) -> None:
-        """Begin to count."""
+        """Start to count."""
         for worker in self._workers:
             worker.ended.append(self._ended)
 
     def end(self) -> None:
-        """Count no more."""
+        """Stop counting."""
         for worker in self._workers:
             worker.ended.remove(self._ended)
 
@@ -92,7 +92,7 @@ class JobMeasures:
         self._observe[feed](seconds)
 
     def sample(self) -> None:
-        """Look up what runs."""
+        """Set the gauges of running jobs."""
         running = dict.fromkeys(self.feeds, 0)
         for worker in self._workers:
             for claim in worker.running_jobs:
@@ -119,19 +119,19 @@ _LOOKED_UP: dict[str, tuple[str, Callable[[Thoonk], float]]] = {
         lambda thoonk: thoonk.state == "connected",
     ),
     "subscriptions": (
-        "Subscriptions that there are.",
+        "Number of subscriptions.",
         lambda thoonk: len(thoonk._subscribing.made),
     ),
     "subscriptions_full": (
-        "Subscriptions with as many events waiting as may wait: they fall behind.",
+        "Subscriptions whose buffer is full, so that they lag.",
         _full,
     ),
     "subscription_backlog_events": (
-        "Events that wait for those who have subscribed, all together.",
+        "Events in the buffers of all subscriptions.",
         lambda thoonk: sum(_backlogs(thoonk)),
     ),
     "subscription_longest_backlog_events": (
-        "Events that wait for the slowest of those who have subscribed.",
+        "Events in the longest buffer of a subscription.",
         lambda thoonk: max(_backlogs(thoonk), default=0),
     ),
     "waiting_gets": (
@@ -146,14 +146,14 @@ _LOOKED_UP: dict[str, tuple[str, Callable[[Thoonk], float]]] = {
 
 
 class ConnectionMeasures:
-    """The connections of a Thoonk, and what depends on them."""
+    """The metrics of a Thoonk's connections, subscriptions and waiting calls."""
 
     def __init__(self, registry: CollectorRegistry, thoonk: Thoonk) -> None:
         self._thoonk = thoonk
         self._lost = False
         self._reconnects = Counter(
             "txthoonk_reconnects",
-            "How often the connections to Redis were up again after one was lost.",
+            "How many times the connections to Redis were up again after one was lost.",
             registry=registry,
         )
         self._gauges = [
@@ -162,17 +162,17 @@ class ConnectionMeasures:
         ]
 
     def begin(self) -> None:
-        """Begin to count."""
+        """Start to count."""
         self._lost = self._thoonk.state == "disconnected"
 
     def state_changed(self, state: str) -> None:
-        """Learn of a new state of the Thoonk."""
+        """Count a reconnect if the Thoonk's new state completes one."""
         if state == "connected" and self._lost:
             self._reconnects.inc()
         self._lost = state == "disconnected"
 
     def sample(self) -> None:
-        """Look up how things are."""
+        """Set the gauges."""
         for gauge, look_up in self._gauges:
             gauge.set(look_up(self._thoonk))
 
@@ -187,7 +187,7 @@ def _items(one: Overview) -> Values:
 
 def _oldest(one: Overview) -> Values:
     if one.type != "job" or (one.available and one.oldest is None):
-        return ()  # nobody knows
+        return ()  # not known
     return [((), one.oldest or 0.0)]
 
 
@@ -215,28 +215,28 @@ _READ: tuple[_Row, ...] = (
     (
         CounterMetricFamily,
         "feed_publishes",
-        "Jobs or items that were ever put, by whomever.",
+        "Jobs or items that were ever put, by any process.",
         (),
         lambda one: [((), one.publishes)],
     ),
     (
         CounterMetricFamily,
         "feed_finishes",
-        "Jobs that were ever finished, by whomever.",
+        "Jobs that were ever finished, by any process.",
         (),
         _of_jobs(lambda one: one.finishes),
     ),
     (
         GaugeMetricFamily,
         "feed_oldest_available_seconds",
-        "For how long the job is available that is for longest; 0 if there is none.",
+        "How long the oldest available job has been available; 0 if there is none.",
         (),
         _oldest,
     ),
     (
         GaugeMetricFamily,
         "feed_workers",
-        "Workers, of all processes, that were heard of in the last minute.",
+        "Workers of all processes that gave a sign of life in the last minute.",
         (),
         _of_jobs(lambda one: sum(worker.seen <= SILENT for worker in one.workers)),
     ),
@@ -244,22 +244,22 @@ _READ: tuple[_Row, ...] = (
 
 
 class FeedMeasures:
-    """What was read of the feeds.
+    """The metrics of feeds, from their last reading.
 
-    The metrics are made in the thread that serves them: so what was read is replaced as a whole.
+    The page is made in another thread, so ``overviews`` is replaced as a whole, never changed.
 
-    :ivar overviews: feed -> what it looked like.
+    :ivar overviews: feed -> its state.
     """
 
     def __init__(self) -> None:
         self.overviews: dict[str, Overview] = {}
 
     def describe(self) -> Iterator[Metric]:
-        """Give the metrics without values."""
+        """Return the metrics without values."""
         return self._metrics({})
 
     def collect(self) -> Iterator[Metric]:
-        """Give the metrics."""
+        """Return the metrics."""
         return self._metrics(self.overviews)
 
     def _metrics(self, overviews: dict[str, Overview]) -> Iterator[Metric]:

@@ -1,4 +1,4 @@
-"""What a feed looks like at one moment: for those who watch over feeds."""
+"""The state of a feed at one moment, for monitoring."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ __all__ = [
 
 _OVERVIEW = load("registry/overview")
 
-SILENT = 60.0  # seconds after which a worker that says nothing is taken for dead
-AT_A_TIME = 16  # feeds that are read
-PAGE = 1000  # names of feeds that are read at a time, about
-LONGEST = 1e12  # seconds; what is longer ago is no time
-MOST_NUMBER = 10**9  # of what a worker tells of itself
+SILENT = 60.0  # seconds without a sign of life after which a worker counts as dead
+AT_A_TIME = 16  # feeds that are read at the same time
+PAGE = 1000  # names of feeds that one call reads, about
+LONGEST = 1e12  # seconds; a stored time that is longer ago is not valid
+MOST_NUMBER = 10**9  # the highest valid number in a worker's record
 
 _PARTS = (
     "config",
@@ -52,13 +52,13 @@ _PARTS = (
 
 @attr.frozen
 class WorkerInfo:
-    """What a worker tells of itself.
+    """A worker, as it describes itself in Redis.
 
-    :ivar owner: what the tokens of its claims begin with.
-    :ivar seen: how long ago it was heard of, in seconds.
+    :ivar owner: the beginning of the tokens of its claims.
+    :ivar seen: the seconds since its last sign of life.
     :ivar name: its name.
-    :ivar host: where it runs.
-    :ivar pid: the number of its process.
+    :ivar host: the name of its machine.
+    :ivar pid: the id of its process.
     :ivar concurrency: how many jobs it works on at a time.
     """
 
@@ -75,8 +75,8 @@ class Held:
     """A claimed job.
 
     :ivar id: the job's id.
-    :ivar owner: who has claimed it; empty if that is not known.
-    :ivar seconds: for how long it is claimed; since it was renewed last, if that is not known.
+    :ivar owner: the owner of the claim; empty if it is not known.
+    :ivar seconds: the age of the claim; if that is not known, the time since its last renewal.
     """
 
     id: str
@@ -86,22 +86,22 @@ class Held:
 
 @attr.frozen
 class Overview:
-    """A feed of whatever type, at one moment.
+    """The state of a feed of any type at one moment.
 
     :ivar name: the feed's name.
-    :ivar time: when that was, in seconds since 1970 by the server's clock.
-    :ivar type: its type; ``feed`` if it has none.
+    :ivar time: the time of this state, in seconds since 1970 by the server's clock.
+    :ivar type: the feed's type; ``feed`` if it has none.
     :ivar paused: whether it is paused.
-    :ivar available: how many items it has; of a queue or job feed: in its line.
-    :ivar claimed: how many jobs are claimed, or items being delivered.
-    :ivar stalled: how many jobs are stalled.
-    :ivar delayed: how many jobs are not due yet.
+    :ivar available: the number of items; for a queue or a job feed, of those in the line.
+    :ivar claimed: the number of claimed jobs, or of items that are being delivered.
+    :ivar stalled: the number of stalled jobs.
+    :ivar delayed: the number of jobs that are not due yet.
     :ivar publishes: how many items were ever published or put.
     :ivar finishes: how many jobs were ever finished.
-    :ivar oldest: for how many seconds the job is available that is for longest; None if there
-        is none, or of a queue.
-    :ivar workers: those who work on it.
-    :ivar held: the claims that are renewed longest ago.
+    :ivar oldest: for how many seconds the oldest available job has been available; None if there
+        is none, and for a queue.
+    :ivar workers: the workers of the feed.
+    :ivar held: the claims whose last renewal is longest ago.
     """
 
     name: str
@@ -120,10 +120,10 @@ class Overview:
 
 
 def read_overview(redis: RedisProtocol, feed: str, most: int = 100) -> Deferred[Overview]:
-    """Look at a feed.
+    """Read the state of a feed.
 
-    :param most: how many claims to list.
-    :return: fires an :class:`Overview`, also of a feed that does not exist.
+    :param most: the most claims to list.
+    :return: fires an :class:`Overview`, even if the feed does not exist.
     """
     prefix = _OVERVIEW.prefix([feed_key(part, feed) for part in _PARTS])
     called = redis.call(_OVERVIEW, (*prefix, most), TEXT)
@@ -133,11 +133,11 @@ def read_overview(redis: RedisProtocol, feed: str, most: int = 100) -> Deferred[
 async def read_overviews(
     redis: RedisProtocol, feeds: Iterable[str], most: int = 100
 ) -> tuple[dict[str, Overview], dict[str, ResponseError]]:
-    """Look at many feeds, some at a time.
+    """Read the state of many feeds, several at a time.
 
     :param most: see :func:`read_overview`.
-    :return: what they look like; and why others cannot be looked at.
-    :raises ConnectionLost: if one was not answered.
+    :return: the states by feed, and the errors of the feeds that cannot be read.
+    :raises ConnectionLost: if a call was not answered.
     """
     found: dict[str, Overview] = {}
     failed: dict[str, ResponseError] = {}
@@ -171,9 +171,9 @@ async def _read_some(
 
 
 class FeedNames:
-    """The names of all feeds, page after page, and round after round.
+    """Reads the names of all feeds in pages, round after round.
 
-    What is in the registry during a whole round is on one of its pages at least.
+    A feed that exists during a whole round is on at least one of its pages.
 
     :ivar at_start: whether the next page is the first of a round.
     """
@@ -189,7 +189,7 @@ class FeedNames:
     async def page(self) -> list[str]:
         """Read the next names; if that fails, the round begins again."""
         command = ("SSCAN", FEEDS, self._cursor, "COUNT", PAGE)
-        self._cursor = "0"  # the next server may be another one, which knows nothing of it
+        self._cursor = "0"  # after a failure the server may be another one: the cursor is void
         reply = await self._redis.request(command, TEXT)
         with parsing:
             self._cursor, names = reply
@@ -219,7 +219,7 @@ def _overview(reply: list[Any], feed: str) -> Overview:
 
 
 def _seconds(now: float, since: float) -> float:
-    """Give how long ago a time is that somebody has stored, who may have stored anything."""
+    """Return the seconds since a stored time; 0 if the time makes no sense."""
     seconds = (now - since) / 1000
     return seconds if 0 <= seconds < LONGEST else 0.0
 
@@ -242,8 +242,8 @@ def _worker(worker: str, text: str, now: float) -> WorkerInfo:
         return WorkerInfo(owner, 0.0)
 
 
-def _number(told: object) -> int:
-    return told if type(told) is int and 0 <= told <= MOST_NUMBER else 0
+def _number(value: object) -> int:
+    return value if type(value) is int and 0 <= value <= MOST_NUMBER else 0
 
 
 def _held(id_: str, score: str, entry: str, now: float) -> Held:
@@ -251,7 +251,7 @@ def _held(id_: str, score: str, entry: str, now: float) -> Held:
     owner, _, start = token.rpartition(":")
     claimed = float(score)
     try:
-        known = claimed <= float(time)  # else somebody else has claimed it since
+        known = claimed <= float(time)  # otherwise another implementation has claimed it since
         since = float(start) if known else claimed
     except ValueError:
         known, since = False, claimed

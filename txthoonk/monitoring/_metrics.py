@@ -1,8 +1,4 @@
-"""Metrics for Prometheus: of workers, of feeds and of the connections of a ``Thoonk``.
-
-Counters count as things happen; feeds are read every some seconds; and what else there is to be
-known is looked up when somebody asks.  Needs ``prometheus_client``: the extra ``metrics``.
-"""
+"""The services ``Metrics`` and ``MetricsService``; see :mod:`txthoonk.metrics`."""
 
 from __future__ import annotations
 
@@ -10,7 +6,7 @@ try:
     from prometheus_client import CollectorRegistry, Gauge, ProcessCollector
 except ImportError as error:
     raise ImportError(
-        "txthoonk.metrics needs prometheus_client: pip install 'txthoonk[metrics]'"
+        "txthoonk.metrics needs prometheus_client: run pip install 'txthoonk[metrics]'"
     ) from error
 
 import itertools
@@ -35,17 +31,18 @@ from txthoonk.worker import Worker
 
 __all__ = ["Metrics", "MetricsService"]
 
-REMEMBERED = 30  # readings for which a feed is known to be none of those that are measured
-MOST = 2000  # feeds that are read in one reading; of more, those that were read longest ago
-PAGES = 100  # of names of feeds that are looked through in one reading
+REMEMBERED = 30  # readings after which the type of a feed without metrics is read again
+MOST = 2000  # feeds in one reading; if there are more, those whose last reading is longest ago
+PAGES = 100  # of names of feeds in one reading
 
 
 class Metrics(Service):
-    """Measures what a :class:`~txthoonk.service.Thoonk` and its workers do, while it runs.
+    """Collects the metrics of a :class:`~txthoonk.service.Thoonk` and its workers.
 
-    For those who show metrics already; :class:`MetricsService` has a page of its own.
+    Use it if your program already serves a registry; otherwise use :class:`MetricsService`, which
+    serves a page.
 
-    :ivar registry: where the metrics are.
+    :ivar registry: the registry that has the metrics.
     """
 
     _log = Logger()
@@ -58,15 +55,17 @@ class Metrics(Service):
         interval: float = 10.0,
         reactor: IReactorTime | None = None,
     ) -> None:
-        """Make the metrics; they begin to count when they are started.
+        """Make the metrics; start the service to collect them.
 
-        :param workers: what works on jobs here; their feeds must be those of *thoonk*.  Without
-            any all feeds of type job, queue and pyqueue are read, also those created later.
-        :param registry: where to put the metrics; None: a new one.  It takes those of one
-            Thoonk.
-        :param interval: seconds from one reading of the feeds to the next.
+        :param thoonk: the service whose connections and feeds to measure.
+        :param workers: the workers of this process, on feeds of *thoonk*: only these feeds are
+            read.  Without workers, all feeds of type job, queue and pyqueue are read, including
+            feeds that are created later.
+        :param registry: the registry for the metrics; None: a new one.  A registry can have the
+            metrics of only one Thoonk.
+        :param interval: the seconds between two readings of the feeds.
         :param reactor: None: that of *thoonk*.
-        :raises InvalidInput: for an interval of 0.
+        :raises InvalidInput: if the interval is 0.
         """
         self._thoonk = thoonk
         self._workers = _checked(workers)
@@ -84,16 +83,16 @@ class Metrics(Service):
         self._reading: Deferred[None] | None = None
         self._names = FeedNames(thoonk.redis)
         self._seen: set[str] = set()
-        # Those read longest ago come first.
+        # In the order of their last reading, the oldest first.
         self._measured: dict[str, None] = {}
         self._others: dict[str, None] = {}
-        self._credit = 0  # 1 / REMEMBERED of it is how many of the others to read again
+        self._credit = 0  # grows by the number of the others; REMEMBERED of it pay for one reading
         self._unread: set[str] = set()
 
     # -- the service ------------------------------------------------------------------
 
     def startService(self) -> None:
-        """Begin to count, and to read the feeds."""
+        """Start to count events and to read the feeds."""
         if self.running:
             return
         super().startService()  # type: ignore[no-untyped-call]
@@ -103,7 +102,7 @@ class Metrics(Service):
         self._begin()
 
     def stopService(self) -> Deferred[None]:
-        """Count and read no more; what was counted stays.
+        """Stop counting and reading; the counts stay.
 
         :return: fires None at once.
         """
@@ -118,10 +117,10 @@ class Metrics(Service):
         return succeed(None)
 
     def sample(self) -> None:
-        """Look up what is not counted as it happens; cheap, and for the reactor's thread only.
+        """Set the gauges of running jobs and connections.
 
-        The page of :class:`MetricsService` does so for each answer, and every reading of the
-        feeds, too.
+        Call it in the reactor's thread before you serve the registry; it is cheap.  Every reading
+        of the feeds calls it, and so does the page of :class:`MetricsService` for each request.
         """
         self._jobs.sample()
         self._connections.sample()
@@ -156,32 +155,32 @@ class Metrics(Service):
         self._feeds.overviews = {}
         self._up.set(0)
         if reason.check(ThoonkError):
-            self._log.warn("feeds cannot be measured: {error}", error=reason.getErrorMessage())
+            self._log.warn("cannot read the feeds: {error}", error=reason.getErrorMessage())
         else:
-            self._log.failure("feeds cannot be measured", reason)
+            self._log.failure("cannot read the feeds", reason)
 
     async def _read(self) -> None:
-        if self._thoonk.state != "connected":  # what is sent now would only wait
+        if self._thoonk.state != "connected":  # calls would only wait in the offline queue
             self._feeds.overviews = {}
             self._up.set(0)
             return
         names = self._jobs.feeds or await self._some_names()
         found, failed = await read_overviews(self._thoonk.redis, sorted(names), most=0)
-        self._tell_of_failures(failed)
+        self._log_failures(failed)
         if not self._jobs.feeds:
             found = self._sorted_out(names, found)
         self._feeds.overviews = found
         self._up.set(not failed)
 
     async def _some_names(self) -> list[str]:
-        """Give feeds to read: those that are measured, and those that may have to be."""
+        """Return the feeds to read: measured ones, new ones, and some whose type may change."""
         unknown = await self._unknown_names()
         again, self._credit = divmod(self._credit + len(self._others), REMEMBERED)
         others = itertools.islice(self._others, min(again, MOST))
         return [*itertools.islice(self._measured, MOST), *unknown, *others]
 
     async def _unknown_names(self) -> list[str]:
-        """Look through the registry, from where it was looked through to the last time."""
+        """Return names of feeds that were never read, from where the last scan ended."""
         unknown: dict[str, None] = {}
         for _ in range(PAGES):
             names = await self._names.page()
@@ -199,7 +198,7 @@ class Metrics(Service):
         return list(unknown)
 
     def _sorted_out(self, asked: list[str], found: dict[str, Overview]) -> dict[str, Overview]:
-        """Learn which feeds are measured; give all that is known of those."""
+        """Note which of the feeds are measured; return all known states of measured feeds."""
         for name in asked:
             self._measured.pop(name, None)
             self._others.pop(name, None)
@@ -208,11 +207,9 @@ class Metrics(Service):
         known = {**self._feeds.overviews, **found}
         return {name: one for name, one in known.items() if name in self._measured}
 
-    def _tell_of_failures(self, failed: dict[str, ResponseError]) -> None:
+    def _log_failures(self, failed: dict[str, ResponseError]) -> None:
         for name in failed.keys() - self._unread:
-            self._log.warn(
-                "feed {name!r} cannot be measured: {error}", name=name, error=failed[name]
-            )
+            self._log.warn("cannot read feed {name!r}: {error}", name=name, error=failed[name])
         self._unread = set(failed)
 
 
@@ -220,17 +217,17 @@ def _checked(workers: Iterable[Worker] | Worker) -> tuple[Worker, ...]:
     checked = (workers,) if isinstance(workers, Worker) else tuple(workers)
     for worker in checked:
         if not isinstance(worker, Worker):
-            raise InvalidType(f"workers to measure must be of type Worker: {shown(worker)}")
+            raise InvalidType(f"workers= takes Worker objects, not {shown(worker)}")
     return checked
 
 
 class MetricsService(Service):
-    """Shows metrics to Prometheus, at ``/metrics``.
+    """Serves the metrics to Prometheus at ``/metrics``.
 
-    :ivar metrics: what is shown, those of this process (CPU, memory) among them.
+    A thread of the reactor's thread pool makes the page.  If handlers that run in threads occupy
+    the whole pool, the page waits for one of them.
 
-    The page is made in the reactor's thread pool: where that is full, of handlers that work in
-    threads, it waits for one of them.
+    :ivar metrics: the :class:`Metrics`; its registry also has CPU and memory of this process.
     """
 
     _log = Logger()
@@ -243,17 +240,18 @@ class MetricsService(Service):
         interface: str = "127.0.0.1",
         reactor: IReactorTCP | None = None,
     ) -> None:
-        """Make the service; it listens when it is started.
+        """Make the service; start it to listen.
 
+        :param thoonk: see :class:`Metrics`.
         :param workers: see :class:`Metrics`.
-        :param port: where to listen; 0: at any port that is free.
-        :param interface: the address of the interface to listen at; ``""``: all of IPv4,
-            ``"::"``: all.  Whoever can connect may read the names of the feeds.
-        :param reactor: listens, and has the time; None: that of *thoonk*.
-        :raises InvalidInput: for a number that is no port.
+        :param port: the TCP port to listen on; 0: any free port.
+        :param interface: the address to listen on; ``""``: all IPv4 addresses, ``"::"``: all
+            addresses.  Every client that can connect can read the names of the feeds.
+        :param reactor: listens and schedules; None: that of *thoonk*.
+        :raises InvalidInput: if *port* is not a port number.
         """
         if type(port) is not int or not 0 <= port <= 65535:
-            raise InvalidInput(f"a port must be a whole number from 0 to 65535: {shown(port)}")
+            raise InvalidInput(f"port must be a whole number from 0 to 65535, not {shown(port)}")
         self.metrics = Metrics(thoonk, workers, reactor=cast("IReactorTime | None", reactor))
         ProcessCollector(registry=self.metrics.registry)
         self._reactor: Any = reactor or thoonk.waiting_room.reactor
@@ -263,11 +261,11 @@ class MetricsService(Service):
 
     @property
     def address(self) -> Any:
-        """Where it listens, as Twisted has addresses; None if it does not."""
+        """The address that it listens on (Twisted's IAddress); None if it does not listen."""
         return None if self._port is None else self._port.getHost()
 
     def startService(self) -> None:
-        """Listen, and begin to measure.
+        """Listen, and start the metrics.
 
         :raises CannotListenError: if the port is in use.
         """
@@ -278,11 +276,11 @@ class MetricsService(Service):
         factory.noisy = False
         self._port = self._reactor.listenTCP(port, factory, interface=interface)
         super().startService()  # type: ignore[no-untyped-call]
-        self._log.info("metrics at {address}, /metrics", address=self.address)
+        self._log.info("serving metrics at {address}, /metrics", address=self.address)
         self.metrics.startService()
 
     def stopService(self) -> Deferred[None]:
-        """Measure no more, and close the port and the connections.
+        """Stop the metrics, and close the port and its connections.
 
         :return: fires None once the port is closed.
         """
@@ -301,7 +299,7 @@ class MetricsService(Service):
 
 
 class _Fresh(Resource):
-    """A page before which some things are looked up."""
+    """A page that sets the gauges before it is rendered."""
 
     isLeaf = True
 
@@ -319,11 +317,11 @@ class _Site(Site):
     noisy = False
 
     def log(self, request: Any) -> None:
-        """Be silent: somebody asks every few seconds."""
+        """Log nothing: Prometheus sends a request every few seconds."""
 
 
 def _site(metrics: Metrics) -> Site:
-    # It imports the reactor, which must have been chosen before.
+    # Importing this installs a reactor, so do it only after the program has chosen one.
     from prometheus_client.twisted import MetricsResource
 
     page: IResource = MetricsResource(metrics.registry)  # type: ignore[no-untyped-call]

@@ -1,8 +1,7 @@
-"""Calls of one script or command, made in one turn of the reactor, that are sent as one call.
+"""Batching: calls of one script or command in one reactor turn are sent as one call.
 
-A script that takes groups of arguments does them one after the other, and answers each for
-itself; so does HMGET.  A call costs Redis little more than its own work then, and not what
-every call of a script costs besides; and it costs us less.
+A script that takes groups of arguments handles one group after the other and replies to each;
+HMGET does the same with fields.  So a batch saves both sides the fixed cost of every call.
 """
 
 from __future__ import annotations
@@ -20,21 +19,21 @@ from txthoonk.wire._scripts import Script
 
 __all__ = ["MORE", "MOST_BYTES", "Rests", "Together", "only"]
 
-#: What stands behind the answers of a script that has left something to its ``rest``.
+#: The last element of a script's reply when it left work to its ``rest``.
 MORE = "MORE"
 
 MOST_CALLS = 25
-MOST_BYTES = 64 * 1024  # of arguments; and one call more
+MOST_BYTES = 64 * 1024  # of arguments; the call that reaches this is the last of its batch
 
 
 class Together:
-    """Some calls with the same prefix.
+    """A batch of calls with the same prefix.
 
-    :ivar script: what they call; None: a command.
+    :ivar script: the script that they call; None for a command.
     :ivar prefix: the words before the groups.
     :ivar encoding: how to decode the replies.
 
-    :param refused: is called with each answer that is an error, before the caller gets it.
+    :param refused: called with each reply that is an error, before the caller gets it.
     """
 
     def __init__(
@@ -54,19 +53,19 @@ class Together:
 
     @property
     def full(self) -> bool:
-        """Whether it should be sent without more."""
+        """Whether the batch should take no more calls."""
         return len(self._calls) >= MOST_CALLS or self._bytes >= MOST_BYTES
 
     @property
     def calls(self) -> int:
-        """How many there are."""
+        """The number of calls in the batch."""
         return len(self._calls)
 
     def add(self, group: tuple[Any, ...], size: int) -> Deferred[Any]:
-        """Take one more call.
+        """Add a call.
 
-        :param size: how long the group is.
-        :return: fires the answer for this call.
+        :param size: the length of the group in bytes or characters.
+        :return: fires the reply to this call.
         """
         self._groups.append(group)
         self._bytes += size
@@ -76,21 +75,21 @@ class Together:
 
     @property
     def command(self) -> tuple[Any, ...]:
-        """The words of all."""
+        """The words of the whole batch."""
         return (*self.prefix, *chain.from_iterable(self._groups))
 
     def send_each(self, send: Callable[[tuple[Any, ...]], Deferred[Any]]) -> None:
-        """Send each for itself, because something among them cannot be sent."""
-        # All are sent before anybody is told: who is told may call more.
+        """Send each call by itself, because one of them cannot be encoded."""
+        # Send all before any Deferred fires: its callback may make new calls.
         sent = [send(group) for group in self._groups]
         for one, call in zip(sent, self._calls, strict=True):
             one.chainDeferred(call)
 
     def answered(self, answers: Any) -> None:
-        """Answer all calls."""
+        """Fire every call with its reply."""
         if not isinstance(answers, list) or len(answers) != len(self._calls):
-            many = len(self._calls)
-            self.failed(Failure(InvalidResponse(f"not {many} answers: {shown(answers)}")))
+            text = f"expected a list of {len(self._calls)} replies, not {shown(answers)}"
+            self.failed(Failure(InvalidResponse(text)))
             return
         for call, answer in zip(self._calls, answers, strict=True):
             if isinstance(answer, Exception):
@@ -106,9 +105,9 @@ class Together:
 
 
 def only(answers: Any, refused: Callable[[Exception], object] = lambda _: None) -> Any:
-    """Give the answer of a call that was alone; see :class:`Together`."""
+    """Return the reply to a call that was sent alone; see :class:`Together`."""
     if not isinstance(answers, list) or len(answers) != 1:
-        raise InvalidResponse(f"not one answer: {shown(answers)}")
+        raise InvalidResponse(f"expected a list of one reply, not {shown(answers)}")
     if isinstance(answers[0], Exception):
         refused(answers[0])
         raise answers[0]
@@ -116,7 +115,9 @@ def only(answers: Any, refused: Callable[[Exception], object] = lambda _: None) 
 
 
 class Rests:
-    """Has done what scripts have left undone: of each one after the other, once for all callers.
+    """Calls the ``rest`` scripts for the work that scripts left undone.
+
+    A ``rest`` runs once for all callers with the same prefix, until nothing is left.
 
     :param call: calls a script with a command.
     """
@@ -126,10 +127,10 @@ class Rests:
         self._waiting: dict[tuple[Any, ...], list[Deferred[None]]] = {}
 
     def after(self, answers: Any, calls: int, rest: Script, prefix: tuple[Any, ...]) -> Any:
-        """Give the answers of calls, at once or when nothing is left undone.
+        """Return the replies, or a Deferred that fires them when no work is left.
 
-        :param calls: how many there are.
-        :param prefix: what the calls have begun with.
+        :param calls: the number of calls.
+        :param prefix: the words that the calls began with.
         """
         if not isinstance(answers, list) or len(answers) != calls + 1 or answers[-1] != MORE:
             return answers
@@ -142,14 +143,14 @@ class Rests:
             return done
         self._waiting[prefix] = [done]
         doing = Deferred.fromCoroutine(self._do(rest, ("EVALSHA", rest.sha, *prefix[2:])))
-        # If that fails, the next call has it done: what was called is done already.
-        doing.addErrback(lambda _: None).addCallback(self._tell, prefix)
+        # If the rest fails, the calls are still done, and the next call runs it again.
+        doing.addErrback(lambda _: None).addCallback(self._fire, prefix)
         return done
 
     async def _do(self, rest: Script, command: tuple[Any, ...]) -> None:
         while await self._call(rest, command, TEXT) == MORE:
             pass
 
-    def _tell(self, _: None, prefix: tuple[Any, ...]) -> None:
+    def _fire(self, _: None, prefix: tuple[Any, ...]) -> None:
         for done in self._waiting.pop(prefix):
             done.callback(None)

@@ -1,8 +1,8 @@
-"""Requests and replies over one connection, with hiredis doing the parsing.
+"""Requests and replies over one connection, parsed by hiredis.
 
-Redis answers in the order of the requests, so the waiting Deferreds stand in one
-queue and each reply goes to the one at its head.  A Deferred that was cancelled
-stays in the queue: its reply is swallowed there, and the others keep in step.
+Redis replies in the order of the requests, so the Deferreds wait in one queue and each reply goes
+to the one at its head.  A cancelled Deferred stays in the queue, discards its reply, and so keeps
+the others in step.
 """
 
 from __future__ import annotations
@@ -56,27 +56,20 @@ MOST_UNSENT = 25  # calls
 
 _NOT_YET = object()
 _UNUSUAL = (Exception, hiredis.PushNotification)
-# The reply would be QUEUED, and would be taken for an id or an item.
-_IN_TRANSACTION = "feeds cannot be used between MULTI and EXEC on their own connection"
+# The reply would be QUEUED, which a feed would take for an id or an item.
+_IN_TRANSACTION = (
+    "a feed cannot be used between MULTI and EXEC on its own connection: "
+    "send EXEC first, or use another connection for the transaction"
+)
 
 
 class RedisProtocol(Protocol):
     """The reply queue.
 
-    The constructor's arguments are txredis', with *username* added.
-
-    :param db: the number of the database to select; None or 0 selects none.
-    :param password: sent with AUTH before anything else, if given.
-    :param charset: how ``str`` is encoded and replies are decoded; None: replies
-        are bytes.
-    :param errors: the codec error handler that goes with *charset*.
-    :param username: the ACL user that the password belongs to.
-    :ivar heard: how often bytes have come.
-    :ivar server: what the server has said of itself; None if it was not asked.
-    :ivar misplaced: is called with this connection, an error that means that another server
-        must be asked, and the script that met it, if that is known; before the caller.
-    :raises LookupError: for a *charset* or *errors* that Python does not know.
-    :raises InvalidType: for a password or user that is not text.
+    :ivar heard: how many times bytes have arrived.
+    :ivar server: what INFO said of the server; None if it was not asked.
+    :ivar misplaced: called with this connection, an error that means that another server must be
+        used, and the script that caused it, if known.  Called before the caller gets the error.
     """
 
     server: Server | None = None
@@ -94,6 +87,16 @@ class RedisProtocol(Protocol):
         errors: str = "strict",
         username: str | None = None,
     ) -> None:
+        """Make the protocol, with the arguments of txredis and *username*.
+
+        :param db: the number of the database to select; None or 0 sends no SELECT.
+        :param password: sent with AUTH before anything else, if given.
+        :param charset: encodes ``str`` and decodes replies; None: replies are bytes.
+        :param errors: the codec error handler for *charset*.
+        :param username: the ACL user of the password.
+        :raises LookupError: if Python does not know *charset* or *errors*.
+        :raises InvalidType: if the password or the user is not text.
+        """
         check_credentials(password=password, username=username)
         self.db = db if db is not None else 0
         self.password = password
@@ -118,7 +121,7 @@ class RedisProtocol(Protocol):
         self._unsent = 0
         self._pushes = False
         self._closing = Closing()
-        #: What the server takes; those who connect again keep it.
+        #: What the server accepts; a reconnecting owner passes it on to the next connection.
         self.limits = Limits()
         self._sizes = Sizes(
             self._pending,
@@ -135,22 +138,22 @@ class RedisProtocol(Protocol):
 
     @property
     def transaction(self) -> bool:
-        """Whether MULTI was sent, and neither EXEC nor DISCARD behind it."""
+        """Whether MULTI was sent, and neither EXEC nor DISCARD since."""
         return self._transaction
 
     @transaction.setter
     def transaction(self, begun: bool) -> None:
         if begun and self._together is not None:
-            self._send_together()  # it was called before MULTI
+            self._send_together()  # these calls were made before MULTI
         self._transaction = begun
 
     @property
     def oldest(self) -> Waiting | None:
-        """The call whose reply comes next; None if nothing waits for one."""
+        """The call whose reply comes next; None if no call waits."""
         return self._pending[0] if self._pending else None
 
     def set_encoding(self, charset: str | None, errors: str = "strict") -> None:
-        """Change how ``str`` is encoded and how the replies to come are decoded."""
+        """Change how ``str`` is encoded, and how later replies are decoded."""
         self.charset = charset
         self.errors = errors
         codecs.lookup_error(errors)
@@ -163,25 +166,25 @@ class RedisProtocol(Protocol):
 
         :param command: the command's name.
         :param args: ``str``, ``bytes``, ``int`` or ``float``.
-        :return: fires the reply as it came; fails with
-            :class:`~txthoonk.errors.ResponseError` if it is an error, with
-            :class:`~txthoonk.errors.ConnectionLost` if there is none, and with
-            :class:`~txthoonk.errors.InvalidData` if an argument cannot be sent.
+        :return: fires the reply, not converted; fails with
+            :class:`~txthoonk.errors.ResponseError` if the reply is an error, with
+            :class:`~txthoonk.errors.ConnectionLost` if there is no reply, and with
+            :class:`~txthoonk.errors.InvalidData` if an argument cannot be encoded.
         """
         return self.request((command, *args))
 
     def request(self, command: tuple[Any, ...], encoding: Encoding | None = None) -> Deferred[Any]:
         """Send *command*, and decode its reply with *encoding*.
 
-        :param encoding: None: as the connection does.
-        :raises WrongThread: as all methods do, in a thread other than the connection's.
+        :param encoding: None: the connection's.
+        :raises WrongThread: in a thread other than the connection's, as all methods do.
         """
         if get_ident() != self._thread:
             raise wrong_thread()
         if encoding is not None and self._transaction:
             return fail(InvalidCommand(_IN_TRANSACTION))
         if memoryview in map(type, command):
-            # hiredis takes the memory behind it, without heed of steps.
+            # hiredis sends the whole underlying memory, even if the view skips bytes.
             command = tuple([bytes(w) if type(w) is memoryview else w for w in command])
         try:
             packed = pack(command, encoding or self._own)
@@ -209,21 +212,21 @@ class RedisProtocol(Protocol):
             self._push()
 
     def _push(self) -> None:
-        """Let Redis begin with what is written, while it has nothing else to do or more is made.
+        """Flush what is written, so that Redis works on it while this turn makes more calls.
 
-        Else the transport sends all that one turn of the reactor makes at its end, Redis
-        answers all of it together, and one always waits for the other.
+        Otherwise the transport sends everything at the end of the reactor turn, Redis answers
+        it together, and each side always waits for the other.
         """
         self._unsent = 0
         transport = cast(Any, self.transport)
-        # One that is closing would forget to. An error comes again from the reactor's doWrite.
+        # A closing transport would forget to close. The reactor's doWrite meets errors again.
         if self._pushes and transport.connected and not transport.disconnecting:
             transport.doWrite()
 
     def call(self, script: Script, command: tuple[Any, ...], encoding: Encoding) -> Deferred[Any]:
-        """Call a script, which is loaded first if this connection has not yet done so.
+        """Call a script, and load it first if this connection has not done so.
 
-        :param command: ``EVALSHA`` with all that follows it.
+        :param command: ``EVALSHA`` and all its arguments.
         :param encoding: how to decode the reply.
         """
         if get_ident() != self._thread:
@@ -242,10 +245,10 @@ class RedisProtocol(Protocol):
         self, script: Script, command: tuple[Any, ...], packed: bytes, encoding: Encoding
     ) -> Waiting:
         if self._together is not None:
-            self._send_together()  # before SCRIPT LOAD: it may be of the same script
+            self._send_together()  # before SCRIPT LOAD: the batch may call the same script
         if script.sha not in self._loaded:
             self._loaded.add(script.sha)
-            # A refusal is not lost: the EVALSHA behind it is answered NOSCRIPT.
+            # Ignoring a refusal hides nothing: the EVALSHA that follows fails with NOSCRIPT.
             loaded = self.request(("SCRIPT", "LOAD", script.source), TEXT)
             loaded.addErrback(self._not_loaded)
         waiting = Waiting()
@@ -258,7 +261,7 @@ class RedisProtocol(Protocol):
     def _not_loaded(self, reason: Failure) -> None:
         error = cast(BaseException, reason.value)
         if isinstance(error, AuthenticationError) or FULL in str(error):
-            self._abort(error)  # the next reply would say less of why
+            self._abort(error)  # this error says more than that of the EVALSHA would
 
     def call_together(
         self,
@@ -267,17 +270,16 @@ class RedisProtocol(Protocol):
         group: tuple[Any, ...],
         encoding: Encoding = TEXT,
     ) -> Deferred[Any]:
-        """Call a script for a group of arguments, with others of this turn of the reactor.
+        """Call a script for a group of arguments, in a batch with other calls of this turn.
 
-        What was called before and after it is done before and after it.
+        Redis still executes all calls in the order in which they were made.
 
-        :param script: one that takes any number of groups, and answers each for itself; None:
-            a command does.
-        :param prefix: ``EVALSHA``, or the command, with all that stands before the groups: the
-            very same object for calls that may go together.
+        :param script: takes any number of groups, and replies to each; None: a command does.
+        :param prefix: ``EVALSHA``, or the command, and all arguments before the groups.  Only
+            calls that pass the identical object share a batch.
         :param group: ``str`` and ``bytes``.
         :param encoding: how to decode the reply.
-        :return: fires the answer for this group.
+        :return: fires the reply to this group.
         """
         if get_ident() != self._thread:
             raise wrong_thread()
@@ -285,7 +287,7 @@ class RedisProtocol(Protocol):
         if together is None and not self._may_wait():
             return self._call_alone(script, prefix, group, encoding)
         size = sum(map(len, group))
-        if size >= MOST_BYTES:  # one that is refused for its size takes no others with it
+        if size >= MOST_BYTES:  # if the server refuses its size, no other call fails with it
             return self._call_alone(script, prefix, group, encoding)
         if together is None or together.prefix is not prefix or together.full:
             together = self._begin_together(script, prefix, encoding)
@@ -307,7 +309,7 @@ class RedisProtocol(Protocol):
         return called.addCallback(only, self._failed)
 
     def _may_wait(self) -> bool:
-        """Tell whether others are under way, so that more may come in this turn."""
+        """Return whether calls are under way, so that waiting for the end of the turn is free."""
         return (
             bool(self._pending)
             and self._lost is None
@@ -351,7 +353,7 @@ class RedisProtocol(Protocol):
         sent.addCallbacks(together.answered, together.failed)
 
     def _call_with_source(self, waiting: Waiting, script: Script) -> None:
-        # The rare case: somebody flushed the scripts under way. EVAL cannot meet
+        # Rare: another client flushed the scripts after SCRIPT LOAD. EVAL cannot fail with
         # NOSCRIPT again, and it loads the script for the calls that follow.
         command = ("EVAL", script.source, *waiting.command[2:])
         self._transmit(waiting, pack(command, waiting.encoding or self._own), command)
@@ -359,7 +361,7 @@ class RedisProtocol(Protocol):
     # -- replies ----------------------------------------------------------
 
     def dataReceived(self, data: bytes) -> None:
-        """Hand each complete reply to the Deferred that waits for it."""
+        """Fire the waiting Deferred for each complete reply."""
         if self._lost is not None:
             return
         self.heard += 1
@@ -382,7 +384,7 @@ class RedisProtocol(Protocol):
             try:
                 reply = reader.gets()
             except UnicodeDecodeError as error:
-                reply = InvalidData(f"a reply is not {encoding.charset}: {error}")
+                reply = InvalidData(f"a reply is not valid {encoding.charset}: {error}")
             except (InvalidResponse, TypeError, MemoryError) as error:
                 self._malformed(error)
                 return
@@ -392,7 +394,7 @@ class RedisProtocol(Protocol):
 
     def _malformed(self, error: Exception) -> None:
         if not isinstance(error, InvalidResponse):
-            error = InvalidResponse(f"a reply that Python cannot hold: {error}")
+            error = InvalidResponse(f"a reply cannot be represented in Python: {error}")
         self._abort(error)
 
     def _replyReceived(self, reply: Any) -> None:
@@ -402,7 +404,7 @@ class RedisProtocol(Protocol):
             self._pending.popleft().callback(reply)
 
     def _unusualReceived(self, reply: Any) -> None:
-        """Deal with an error, a push message, or a reply that nobody waits for."""
+        """Handle an error, a push message, or a reply without a request."""
         if isinstance(reply, hiredis.PushNotification):
             with self._log.failuresHandled("error in pushReceived"):
                 self.pushReceived(reply)
@@ -422,34 +424,33 @@ class RedisProtocol(Protocol):
                 waiting.errback(reply)
 
     def _failed(self, error: Exception, script: Script | None = None) -> None:
-        """Learn of an error before its caller does."""
+        """Call :attr:`misplaced` if the error calls for it, before the caller gets the error."""
         if self.misplaced is not None and needs_another_server(error):
             self.misplaced(self, error, script)
 
     def pushReceived(self, message: list[Any]) -> None:
-        """Take an out-of-band message of RESP3, which answers no request."""
+        """Receive an out-of-band message of RESP3, which is not a reply to a request."""
         self._log.debug("push message ignored: {message}", message=shown(message))
 
     def _unasked(self, reply: Any) -> None:
-        # "max number of clients reached" and the like come before the server
-        # hangs up: the reason is wanted when the connection is lost.
+        # The server sends errors such as "max number of clients reached" before it closes
+        # the connection. connectionLost gives them as the reason.
         if isinstance(reply, Exception):
             self._last_words = reply
-        self._log.warn("a reply that nobody waits for: {reply}", reply=shown(reply))
+        self._log.warn("received a reply without a request: {reply}", reply=shown(reply))
 
     # -- the connection ---------------------------------------------------
 
     def connectionMade(self) -> None:
-        """Send AUTH and SELECT; what is sent meanwhile is held until they succeed.
+        """Send AUTH and SELECT, and hold all other requests until they succeed.
 
-        Were it sent behind them at once, a SELECT that fails would let it run on
-        the wrong database.
+        If the others followed at once and SELECT failed, they would run on the wrong database.
         """
         self._thread = get_ident()
         self._open = True
         self._lost = None
         self._write = present(self.transport).write
-        # What wraps another transport (TLS) provides it, too, and does not know of its end.
+        # providedBy would include wrappers such as TLS, which do not know when the inner one ends.
         self._pushes = IWriteDescriptor.implementedBy(type(self.transport))
         unbuffer(self.transport)
         commands = greeting(self.username, self.password, self.db)
@@ -462,7 +463,7 @@ class RedisProtocol(Protocol):
             replies[-1].addCallback(self._release, held)
 
     def _write_to(self, write: Callable[[bytes], object] | None) -> Callable[[bytes], object]:
-        """Have all that is sent go to a function; None: to the transport.  Gives it back."""
+        """Send everything to *write* from now on; None: to the transport.  Returns it."""
         self._write = write or present(self.transport).write
         return self._write
 
@@ -478,13 +479,13 @@ class RedisProtocol(Protocol):
         self._abort(cast(BaseException, reason.value))
 
     def _abort(self, error: BaseException) -> None:
-        """Give the connection up because of *error*."""
+        """Close the connection because of *error*."""
         self._last_words = self._last_words or error
         self._fail_all(error)
         present(self.transport).loseConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Fail every Deferred that waits, and all later ones."""
+        """Fail every waiting Deferred, and all later calls."""
         self._open = False
         why = self._last_words or reason.getErrorMessage()
         unanswered = sum(waiting.calls for waiting in self._pending)
@@ -505,9 +506,9 @@ class RedisProtocol(Protocol):
             together.failed(Failure(error))
 
     def abort(self, error: BaseException | None = None) -> None:
-        """Drop the connection without waiting for the peer; calls that wait fail.
+        """Drop the connection without waiting for the peer; waiting calls fail.
 
-        :param error: why; it is named in the error that the calls fail with.
+        :param error: the reason, which the error of the waiting calls names.
         """
         if self._open:
             self._last_words = error or self._last_words
@@ -516,8 +517,8 @@ class RedisProtocol(Protocol):
     def close(self) -> Deferred[None]:
         """Close the connection; calls that wait for a reply fail.
 
-        :return: fires None once it is closed, at once if it is not open.
-            Cancelling it drops the connection without waiting for the peer.
+        :return: fires None once the connection is closed; at once if it is not open.
+            Cancel it to drop the connection without waiting for the peer.
         """
         if get_ident() != self._thread:
             raise wrong_thread()

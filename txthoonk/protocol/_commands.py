@@ -1,8 +1,8 @@
 """The commands of txredis 2.4, as one table: name, shape of the arguments, converter.
 
-A row is a function from the method's arguments to the words of the command, and
-what turns the reply into txredis' shape.  Commands that are not in the table go
-through :meth:`txthoonk.protocol.Redis.send`.
+A row has a function that makes the words of the command from the method's arguments, and a
+converter that gives the reply txredis' shape.  For commands that are not in the table, use
+:meth:`txthoonk.protocol.Redis.send`.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ Words = tuple[Any, ...]
 def command(
     shape: Callable[P, Words], reply: Callable[[Any], Any] | None = None
 ) -> Callable[Concatenate[RedisProtocol, P], Deferred[Any]]:
-    """Make a method that sends the words that *shape* gives.
+    """Make a method that sends the words that *shape* returns.
 
-    :param reply: converts the reply; None: it is fired as it came.
+    :param reply: converts the reply; None: the method fires it unchanged.
     """
 
     def method(self: RedisProtocol, /, *args: P.args, **kwargs: P.kwargs) -> Deferred[Any]:
@@ -44,7 +44,7 @@ def command(
 
 
 def _signature(shape: Callable[..., Words]) -> Signature:
-    """Give the signature of the method, for help() and the like."""
+    """Return the signature of the method, for help() and documentation."""
     parameters = [
         parameter.replace(annotation=Any) if parameter.annotation is Parameter.empty else parameter
         for parameter in signature(shape).parameters.values()
@@ -56,7 +56,7 @@ def _signature(shape: Callable[..., Words]) -> Signature:
 def _ask(
     redis: RedisProtocol, words: Words, reply: Callable[[Any], Any] | None = None
 ) -> Deferred[Any]:
-    """Send a command and convert what comes back."""
+    """Send a command and convert its reply."""
     if isinstance(words[0], (str, bytes)):
         redis.transaction = _TRANSACTION.get(words[0].upper(), redis.transaction)
     queued = redis.transaction
@@ -65,11 +65,11 @@ def _ask(
 
 
 def _convert(reply: Any, converter: Callable[[Any], Any], queued: bool) -> Any:
-    # Between MULTI and EXEC the server only says that it has taken the command.
+    # Between MULTI and EXEC the server only confirms that it has queued the command.
     return reply if queued and reply in ("QUEUED", b"QUEUED") else converter(reply)
 
 
-# What begins a transaction and what ends it.
+# Which commands begin a transaction (True) and which end it (False).
 _TRANSACTION: dict[str | bytes, bool] = {"MULTI": True, "EXEC": False, "DISCARD": False}
 _TRANSACTION.update({str(word).encode(): begins for word, begins in list(_TRANSACTION.items())})
 
@@ -106,7 +106,7 @@ def _info(reply: str | bytes) -> dict[str, int | str]:
 _set = set  # the table below has a method of this name
 
 
-# -- shapes of arguments that a lambda cannot say ---------------------------
+# -- shapes of arguments that do not fit into a lambda ----------------------
 
 
 def _flat(mapping: Mapping[Any, Any]) -> Iterable[Any]:
@@ -116,10 +116,10 @@ def _flat(mapping: Mapping[Any, Any]) -> Iterable[Any]:
 def _some(
     name: str, key: Any, values: Sequence[Any], single: Mapping[str, Any], word: str
 ) -> Words:
-    """Give the words of a command that takes many values, or one by its keyword."""
+    """Return the words of a command that takes many values, or one as a keyword argument."""
     if single:
         if values or set(single) != {word}:
-            raise InvalidCommand(f"{name} takes values, or {word}=, not {sorted(single)}")
+            raise InvalidCommand(f"{name} takes values, or {word}=..., but not {sorted(single)}")
         values = (single[word],)
     if not values:
         raise InvalidCommand(f"{name} needs at least one {word}")
@@ -130,7 +130,7 @@ def _set_words(
     key: Any, value: Any, preserve: bool = False, getset: bool = False, expire: int | None = None
 ) -> Words:
     if (getset and (preserve or expire)) or (preserve and expire):
-        raise InvalidCommand("set takes one of preserve, getset and expire")
+        raise InvalidCommand("set takes only one of preserve, getset and expire")
     if getset:
         return ("GETSET", key, value)
     if preserve:
@@ -173,7 +173,7 @@ def _sort(
         words += ["LIMIT", start, num]
     patterns = [get] if isinstance(get, (str, bytes)) else get or ()
     if not isinstance(patterns, Iterable):
-        raise InvalidCommand(f"sort takes one pattern or a list of them as get, not {get!r}")
+        raise InvalidCommand(f"get= of sort must be a pattern or a list of patterns, not {get!r}")
     for pattern in patterns:
         words += ["GET", pattern]
     words += ["DESC"] * desc + ["ALPHA"] * alpha
@@ -184,7 +184,7 @@ def _zadd(key: Any, *item_tuples: Any, **single: Any) -> Words:
     # txredis takes one pair as (member, score), and many as score, member, ...
     if single:
         if item_tuples or set(single) != {"member", "score"}:
-            raise InvalidCommand("zadd takes pairs, or member= and score=")
+            raise InvalidCommand("zadd takes pairs, or member=... and score=...")
         return ("ZADD", key, single["score"], single["member"])
     if len(item_tuples) == 2 and isinstance(item_tuples[0], (str, bytes)):
         return ("ZADD", key, item_tuples[1], item_tuples[0])
@@ -206,10 +206,10 @@ def _script(name: str, script: str | bytes, keys: Sequence[Any], args: Sequence[
 class Redis(RedisProtocol):
     """One connection to Redis, with txredis' methods.
 
-    Each method sends one command and returns a Deferred that fires the reply; the
-    arguments, and the reply's shape, are those of txredis 2.4.  It fails with
-    :class:`~txthoonk.errors.ResponseError` if Redis answers with an error and with
-    :class:`~txthoonk.errors.ConnectionLost` if it does not answer.
+    Each method sends one command and returns a Deferred that fires the reply.  The arguments and
+    the shape of the reply are those of txredis 2.4.  The Deferred fails with
+    :class:`~txthoonk.errors.ResponseError` if Redis replies with an error, and with
+    :class:`~txthoonk.errors.ConnectionLost` if it does not reply.
     """
 
     def send(self, command: str | bytes, *args: Any) -> Deferred[Any]:
@@ -217,7 +217,7 @@ class Redis(RedisProtocol):
         return _ask(self, (command, *args))
 
     def select(self, db: int) -> Deferred[Any]:
-        """Send SELECT; connections that the publisher, or its service, opens later follow."""
+        """Send SELECT; later connections of this publisher or service use that database, too."""
 
         def selected(reply: Any) -> Any:
             self.db = int(db)
@@ -226,7 +226,7 @@ class Redis(RedisProtocol):
         return _ask(self, ("SELECT", db), selected)
 
     def auth(self, passwd: str) -> Deferred[Any]:
-        """Send AUTH; connections that the publisher, or its service, opens later follow."""
+        """Send AUTH; later connections of this publisher or service use that password, too."""
 
         def authenticated(reply: Any) -> Any:
             self.username, self.password = None, passwd
@@ -359,8 +359,8 @@ class Redis(RedisProtocol):
     def hget(self, key: Any, field: Any) -> Deferred[Any]:
         """Send HGET, or HMGET for a list of fields.
 
-        :return: fires ``{field: value}`` with every field asked for, or None for
-            a single field that is not there.
+        :return: fires ``{field: value}`` with every requested field; None for a single field
+            that does not exist.
         """
         if isinstance(field, (str, bytes)):
             return _ask(
@@ -398,7 +398,7 @@ class Redis(RedisProtocol):
     ) -> Deferred[Any]:
         """Send ZRANGE or ZREVRANGE.
 
-        :return: fires a list of members, or of (member, score) with *withscores*.
+        :return: fires a list of members, or a list of (member, score) with *withscores*.
         """
         name = "ZREVRANGE" if reverse else "ZRANGE"
         return self._scored_range((name, key, start, end), withscores)
@@ -419,10 +419,10 @@ class Redis(RedisProtocol):
     ) -> Deferred[Any]:
         """Send ZRANGEBYSCORE or ZREVRANGEBYSCORE.
 
-        :return: fires a list of members, or of (member, score) with *withscores*.
+        :return: fires a list of members, or a list of (member, score) with *withscores*.
         """
         if offset and count is None:
-            return fail(InvalidCommand("zrangebyscore cannot have an offset without a count"))
+            return fail(InvalidCommand("zrangebyscore with an offset needs a count, too"))
         name, first, last = (
             ("ZREVRANGEBYSCORE", max, min) if reverse else ("ZRANGEBYSCORE", min, max)
         )

@@ -1,12 +1,12 @@
-"""How much a server takes in one command: what is more, it hangs up for.
+"""The size limits of a server, which closes the connection on a command that exceeds them.
 
-An argument above ``proto-max-bulk-len`` (512 MB by default), or above
-``client-query-buffer-limit``, ends the connection, and all other calls on it with it; so do
-more than a million arguments before Redis 7.  So a call that may be too big is compared with
-what the server says of itself, and fails by itself, before anything of it is written.
+An argument above ``proto-max-bulk-len`` (512 MB by default) or ``client-query-buffer-limit`` ends
+the connection, and all other calls on it fail too.  Before Redis 7, so do more than a million
+arguments.  So a call that may be too big is checked against the server's settings, and fails
+alone, before any of it is written.
 
-Where the server does not say (an ACL, a provider), its defaults are assumed, and corrected by
-what it hangs up for.
+If the server does not give its settings (because of an ACL or a provider), the defaults apply.
+When the server then closes a connection because of a size, the limits are lowered.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from txthoonk.errors import InvalidInput, ResponseError, ThoonkError
 
 __all__ = ["LEAST", "Limits", "is_too_big"]
 
-LEAST = 2**20 - 2  # bytes in an argument that every server takes
-FEWEST = 2**20  # arguments that every server takes
-MOST = 2**31 - 1  # arguments, from Redis 7 on
+LEAST = 2**20 - 2  # bytes of an argument that every server accepts
+FEWEST = 2**20  # arguments that every server accepts
+MOST = 2**31 - 1  # arguments that Redis 7 and later accept
 
-# What the server says when it hangs up.
+# The beginning of the error that the server sends before it closes the connection.
 _PROTOCOL = "Protocol error: invalid "
 
 
 class Limits:
-    """What the servers that a client connects to take.
+    """The limits of the servers that a client connects to.
 
-    :ivar word: bytes in one argument.
-    :ivar words: arguments of one command.
-    :ivar setting: what limits the bytes, to be shown.
+    :ivar word: the most bytes of an argument.
+    :ivar words: the most arguments of a command.
+    :ivar setting: the name of the setting that limits the bytes, for error messages.
     """
 
-    #: What tells, in this order, for :meth:`learn`.
+    #: The commands whose replies, in this order, :meth:`learn` takes.
     QUESTIONS: tuple[tuple[str, ...], ...] = (
         ("CONFIG", "GET", "proto-max-bulk-len"),
         ("CONFIG", "GET", "client-query-buffer-limit"),
@@ -46,26 +46,26 @@ class Limits:
         self.setting = "proto-max-bulk-len"
 
     def learn(self, answers: list[Any]) -> None:
-        """Take the answers of a server; what it does not tell stays as it was.
+        """Set the limits from a server's replies; what they do not contain stays unchanged.
 
-        :param answers: bytes, and errors.
+        :param answers: the replies to :data:`QUESTIONS`: bytes or errors.
         """
         bulk, query, info = answers
         limits = [(_number(bulk), "proto-max-bulk-len")]
-        # What is read of an argument has the end of its line with it.
+        # The server reads an argument together with the CRLF after it.
         limits.append((_number(query) - 2, "client-query-buffer-limit"))
-        told = [limit for limit in limits if limit[0] > 0]
-        if told:
-            self.word, self.setting = min(told)
+        known = [limit for limit in limits if limit[0] > 0]
+        if known:
+            self.word, self.setting = min(known)
         if isinstance(info, bytes):
             old = b"redis_version:6." in info
             self.words = FEWEST if old else MOST
 
     def blame(self, error: BaseException, word: int, words: int) -> BaseException:
-        """Learn from what the server has said of a command; say of which size it was.
+        """Lower the limits if *error* is about a command's size, and add the size to the error.
 
-        :param word: bytes of its longest argument.
-        :param words: how many it had.
+        :param word: the bytes of the command's longest argument.
+        :param words: the number of its arguments.
         """
         if not is_too_big(error):
             return error
@@ -76,24 +76,24 @@ class Limits:
         return ResponseError(f"{error}: an argument has {word:,} bytes")
 
     def refusal(self, word: int, words: int, what: str = "an argument") -> InvalidInput | None:
-        """Give the error that a command meets, None if the server takes it.
+        """Return the error for a command that is too big; None if the server accepts it.
 
-        :param what: what the longest argument is.
+        :param what: a name for the longest argument.
         """
         if word > self.word:
             return InvalidInput(
-                f"{what} of {word:,} bytes is too big: this server takes up to "
+                f"{what} of {word:,} bytes is too big: this server accepts up to "
                 f"{self.word:,} ({self.setting})"
             )
         if words > self.words:
             return InvalidInput(
-                f"{words:,} arguments are too many: this server takes up to {self.words:,}"
+                f"{words:,} arguments are too many: this server accepts up to {self.words:,}"
             )
         return None
 
 
 def is_too_big(error: BaseException | None) -> bool:
-    """Tell whether a server has hung up because of the size of the very call that fails."""
+    """Return whether the server closed the connection because of the size of this very call."""
     return isinstance(error, ThoonkError) and _PROTOCOL in str(error)
 
 

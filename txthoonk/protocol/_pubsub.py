@@ -1,4 +1,4 @@
-"""Redis' pub/sub side: messages in, confirmations counted."""
+"""Pub/sub on one connection: receives messages and counts confirmations."""
 
 from __future__ import annotations
 
@@ -16,20 +16,21 @@ __all__ = ["RedisSubscriber"]
 
 _MESSAGES = ("message", b"message", "pmessage", b"pmessage")
 
-_ALL = -1  # confirmations of a request that ends all, until it is its turn
+_ALL = -1  # stands for the confirmations of an UNSUBSCRIBE from all, until its turn comes
 
 
 class RedisSubscriber(RedisProtocol):
     """A connection that subscribes, with txredis' interface.
 
-    Override the ``...Received``, ``...Subscribed`` and ``...Unsubscribed`` methods,
-    in a subclass or on the object.  What one of them raises is logged and stops
-    nothing.  Strings are decoded as the constructor's *charset* says.
+    Override the ``...Received``, ``...Subscribed`` and ``...Unsubscribed`` methods in a subclass
+    or on the object.  If one of them raises, the error is logged and the connection goes on.
+    The constructor's *charset* decodes all strings.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Make the protocol; the arguments are those of :class:`~txthoonk.protocol.Redis`."""
         super().__init__(*args, **kwargs)
-        # What the server has confirmed, as it names it.
+        # The names that the server has confirmed.
         self._channels: set[Any] = set()
         self._patterns: set[Any] = set()
         self._routes: Mapping[Any, Callable[[Any], object]] = {}
@@ -42,7 +43,7 @@ class RedisSubscriber(RedisProtocol):
         self._ask("SUBSCRIBE", channels)
 
     def unsubscribe(self, *channels: str | bytes) -> None:
-        """Send UNSUBSCRIBE, without arguments for all channels."""
+        """Send UNSUBSCRIBE; without arguments, for all channels."""
         self._ask("UNSUBSCRIBE", channels)
 
     def psubscribe(self, *patterns: str | bytes) -> None:
@@ -50,7 +51,7 @@ class RedisSubscriber(RedisProtocol):
         self._ask("PSUBSCRIBE", patterns)
 
     def punsubscribe(self, *patterns: str | bytes) -> None:
-        """Send PUNSUBSCRIBE, without arguments for all patterns."""
+        """Send PUNSUBSCRIBE; without arguments, for all patterns."""
         self._ask("PUNSUBSCRIBE", patterns)
 
     def _ask(self, word: str, names: tuple[str | bytes, ...]) -> None:
@@ -61,11 +62,11 @@ class RedisSubscriber(RedisProtocol):
     def _declined(
         self, reason: Failure, word: str, names: tuple[str | bytes, ...], sent: bool
     ) -> None:
-        # Whoever lost the connection is told of that, not of each request.
+        # If the connection was lost, connectionLost reports it once, for all requests.
         if not (sent and isinstance(reason.value, ConnectionLost)):
             patterns = word.startswith("P")
-            tell = self.patternSubscriptionFailed if patterns else self.subscriptionFailed
-            tell(names, cast(BaseException, reason.value))
+            failed = self.patternSubscriptionFailed if patterns else self.subscriptionFailed
+            failed(names, cast(BaseException, reason.value))
 
     def route(
         self,
@@ -75,24 +76,25 @@ class RedisSubscriber(RedisProtocol):
     ) -> None:
         """Call *received* for each message, as an override of ``messageReceived``.
 
-        :param routes: channel -> what gets the message in its place, which is faster.
-            Whoever overrides the method after this call gets all messages all the same.
-        :param patterns: pattern -> what gets channel and message of those that match.
+        :param routes: channel -> the function that gets its messages instead, which is faster.
+            If ``messageReceived`` is overridden after this call, it gets all messages.
+        :param patterns: pattern -> the function that gets the channel and the message of each
+            match.
         """
         self.messageReceived = received  # type: ignore[method-assign, assignment]
         self._routed, self._routes, self._pattern_routes = received, routes, patterns
 
     def set_encoding(self, charset: str | None, errors: str = "strict") -> None:
-        """Change how names are encoded and how what is to come is decoded."""
+        """Change how names are encoded, and how later messages are decoded."""
         super().set_encoding(charset, errors)
-        # A message that cannot be decoded must not be taken for the reply that a
-        # request waits for: so nothing fails in the parser, and we look again.
+        # If the parser failed on a message, that error would pass for the reply to a request.
+        # So the parser accepts any bytes, and _is_text checks the result.
         self._strict = errors == "strict" and charset is not None
         if self._strict:
             self._own = self._own._replace(errors="surrogateescape")
 
     def dataReceived(self, data: bytes) -> None:
-        """Hand each message and each reply to whom it is for."""
+        """Deliver each message, confirmation and reply."""
         if self._lost is not None:
             return
         self.heard += 1
@@ -103,7 +105,7 @@ class RedisSubscriber(RedisProtocol):
             self._parse()
 
     def _take_messages(self) -> None:
-        """Take messages as fast as can be; the first reply of another kind ends that."""
+        """Deliver messages on a fast path, up to the first reply of another kind."""
         gets = self._reader.gets
         route, pattern_route = self._routes.get, self._pattern_routes.get
         while True:
@@ -123,7 +125,7 @@ class RedisSubscriber(RedisProtocol):
                 else:
                     break
             except BaseException:
-                self._log.failure("error while dealing with {what}", what=shown(reply[:2]))
+                self._log.failure("error while handling {what}", what=shown(reply[:2]))
         if reply is not _NOT_YET:
             self._replyReceived(reply)
             self._parse()
@@ -136,16 +138,16 @@ class RedisSubscriber(RedisProtocol):
             elif isinstance(kind, (str, bytes)) and kind in _CONFIRMATIONS:
                 self._confirmed(*_CONFIRMATIONS[kind], reply[1], reply[2])
             elif self._strict and not _is_text(reply):
-                reason = f"a reply is not {self.charset}: {shown(reply)}"
+                reason = f"a reply is not valid {self.charset}: {shown(reply)}"
                 super()._replyReceived(InvalidData(reason))
             else:
                 super()._replyReceived(reply)
         except BaseException:
-            self._log.failure("error while dealing with {what}", what=shown(reply[:2]))
+            self._log.failure("error while handling {what}", what=shown(reply[:2]))
 
     def _messageReceived(self, reply: list[Any]) -> None:
         if self._strict and not _is_text(reply):
-            text = "message ignored, not {c}: {m}"
+            text = "a message that is not valid {c} was ignored: {m}"
             self._log_limit.error(text, c=self.charset, m=shown(reply))
         elif len(reply) == 3:
             self.messageReceived(reply[1], reply[2])
@@ -155,13 +157,13 @@ class RedisSubscriber(RedisProtocol):
     def _confirmed(
         self, hook: str, known: str, subscribed: bool, name: Any, subscriptions: int
     ) -> None:
-        """Take one confirmation; a request is answered with one for each of its names."""
+        """Count a confirmation: Redis sends one for each name of a request."""
         names: set[Any] = getattr(self, known)
         head = self._pending[0] if self._pending else None
         if head is not None and head.confirmations:
             if head.confirmations == _ALL:
-                # All before it is answered: we know what it ends. The server
-                # confirms once where that is nothing.
+                # All earlier requests are answered, so we know how many names this one ends.
+                # If there are none, the server confirms once.
                 head.confirmations = len(names) or 1
             head.confirmations -= 1
             if not head.confirmations:
@@ -170,48 +172,48 @@ class RedisSubscriber(RedisProtocol):
         getattr(self, hook)(name, subscriptions)
 
     def messageReceived(self, channel: Any, message: Any) -> None:
-        """Take a message that was published on a subscribed channel."""
+        """Receive a message of a subscribed channel."""
 
     def patternMessageReceived(self, pattern: Any, channel: Any, message: Any) -> None:
-        """Take a message whose channel matches a subscribed pattern.
+        """Receive a message whose channel matches a subscribed pattern.
 
-        By default it goes to :meth:`messageReceived`, as in txredis.
+        By default, calls :meth:`messageReceived`, as txredis does.
         """
         self.messageReceived(channel, message)
 
     def channelSubscribed(self, channel: Any, numSubscriptions: int) -> None:
-        """Learn that Redis has confirmed a channel."""
+        """Called when Redis has subscribed to a channel."""
 
     def channelUnsubscribed(self, channel: Any, numSubscriptions: int) -> None:
-        """Learn that Redis has ended a channel; None if there was none to end."""
+        """Called when Redis has unsubscribed from a channel; None if there was no channel."""
 
     def channelPatternSubscribed(self, channel: Any, numSubscriptions: int) -> None:
-        """Learn that Redis has confirmed a pattern."""
+        """Called when Redis has subscribed to a pattern."""
 
     def channelPatternUnsubscribed(self, channel: Any, numSubscriptions: int) -> None:
-        """Learn that Redis has ended a pattern; None if there was none to end."""
+        """Called when Redis has unsubscribed from a pattern; None if there was no pattern."""
 
     def subscriptionFailed(self, names: tuple[str | bytes, ...], error: BaseException) -> None:
-        """Learn that Redis refused to subscribe, by an ACL for instance.
+        """Called when Redis refuses to subscribe, for example because of an ACL.
 
-        :param names: all channels or patterns of the request that was refused.
+        :param names: all channels or patterns of the refused request.
         """
         self._log.error("not subscribed to {names!r}: {error}", names=names, error=error)
 
     def patternSubscriptionFailed(
         self, names: tuple[str | bytes, ...], error: BaseException
     ) -> None:
-        """Learn that Redis refused to subscribe to patterns.
+        """Called when Redis refuses to subscribe to patterns.
 
-        By default it goes to :meth:`subscriptionFailed`.
+        By default, calls :meth:`subscriptionFailed`.
 
-        :param names: all patterns of the request that was refused.
+        :param names: all patterns of the refused request.
         """
         self.subscriptionFailed(names, error)
 
 
 def _is_text(reply: Any) -> bool:
-    """Tell whether all that was decoded was what its charset allows."""
+    """Return whether all strings of a reply were valid in their charset."""
     for text in reply if isinstance(reply, list) else (reply,):
         if isinstance(text, str) and not text.isascii():
             try:
@@ -221,7 +223,7 @@ def _is_text(reply: Any) -> bool:
     return True
 
 
-# Kind of confirmation -> the hook, the set of names, and whether it has them now.
+# Kind of confirmation -> the hook, the set of names, and whether the name is now in it.
 _CONFIRMATIONS: dict[str | bytes, tuple[str, str, bool]] = {
     "subscribe": ("channelSubscribed", "_channels", True),
     "unsubscribe": ("channelUnsubscribed", "_channels", False),

@@ -1,4 +1,4 @@
-"""What a server says of itself (INFO)."""
+"""Facts about a server, from its INFO."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ __all__ = ["Server", "server_of"]
 
 @attr.frozen
 class Server:
-    """What a server says of itself.
+    """Facts about a server, from its INFO.
 
-    :ivar run_id: which process it is; empty if it does not say.
-    :ivar replica_of: host and port of the master of one that cannot be written to, else empty.
-    :ivar cluster: whether it is a node of a Redis Cluster.
-    :ivar evicts: its ``maxmemory-policy``, if that lets it remove keys, else empty.
+    :ivar run_id: identifies the server process; empty if INFO does not have it.
+    :ivar replica_of: host and port of the master, if the server is a read-only replica; otherwise
+        empty.
+    :ivar cluster: whether the server is a node of a Redis Cluster.
+    :ivar evicts: the ``maxmemory-policy``, if the server may evict keys; otherwise empty.
     """
 
     run_id: str
@@ -24,7 +25,7 @@ class Server:
 
 
 def server_of(info: str) -> Server:
-    """Read a reply of INFO."""
+    """Parse a reply of INFO."""
     fields = dict(line.split(":", 1) for line in info.splitlines() if ":" in line)
     replica = fields.get("role") == "slave" and fields.get("slave_read_only") != "0"
     policy = fields.get("maxmemory_policy", "noeviction")

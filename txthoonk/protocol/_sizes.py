@@ -1,7 +1,7 @@
-"""Big commands of one connection: those for which the server might hang up are not sent.
+"""Refuses commands of one connection that are too big for its server.
 
-See :mod:`txthoonk.protocol._limits` for what a server takes.  The first big command has the
-connection ask for that.
+See :mod:`txthoonk.protocol._limits`.  The connection asks for the limits before its first big
+command.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ __all__ = ["Sizes"]
 class Sizes:
     """See the module.
 
-    :ivar asked: whether the server was asked what it takes.
+    :ivar asked: whether the server was asked for its limits.
 
     :param pending: the reply queue.
     :param request: sends a command.
-    :param write_to: has all that is sent go to a function; None: to the transport again.
-    :param limits: gives what the server takes, as far as is known.
-    :param usable: tells whether the connection is there.
+    :param write_to: sends everything to a function from now on; None: to the transport again.
+    :param limits: returns the limits, as far as they are known.
+    :param usable: returns whether the connection is usable.
     """
 
     def __init__(
@@ -49,17 +49,18 @@ class Sizes:
 
     @property
     def holds(self) -> bool:
-        """Whether all that is sent is held until the server has answered."""
+        """Whether all requests are held until the server has given its limits."""
         return self._held is not None
 
     def refuses(
         self, waiting: Waiting, command: tuple[Any, ...], encoding: Encoding, ask: bool
     ) -> bool:
-        """Fail a command for which the server would hang up; ask first what it takes.
+        """Fail a command that is too big, after asking for the limits.
 
-        While the answer is under way, all is held, so that the order stays.
+        Until the server has answered, all requests are held, which keeps their order.
 
         :param ask: whether the server may be asked now.
+        :return: whether the command failed and must not be sent.
         """
         word = max([len(encode(word, encoding)) for word in command])
         if word <= LEAST and len(command) <= LEAST:
@@ -82,7 +83,7 @@ class Sizes:
         self._write_to(self._held.append)
 
     def _answered(self, answers: list[Any]) -> None:
-        """Send what was held, without what the server would hang up for."""
+        """Send what was held, except the commands that are too big."""
         held, self._held = self._held, None
         if held is None or not self._usable():
             return
@@ -90,7 +91,7 @@ class Sizes:
         limits.learn(answers)
         refused = []
         waiting = list(self._pending)
-        self._pending.clear()  # what is held are the writes of all that waits
+        self._pending.clear()  # held has one write for each of these, in the same order
         write = self._write_to(None)
         for one, packed in zip(waiting, held, strict=True):
             refusal = one.size and limits.refusal(*one.size)

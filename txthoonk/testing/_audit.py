@@ -1,4 +1,4 @@
-"""Whether a feed is sound: the rules of its type, applied to all that Redis holds of it."""
+"""Applies the rules of a feed's type to everything that Redis has of the feed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ORDERED = (
     history.newest_items,
 )
 
-#: Type of a feed -> what must hold at any time.
+#: Type of a feed -> the rules that must hold at any time.
 ALWAYS: dict[str, tuple[Rule, ...]] = {
     "feed": (*_EVERY, *_ORDERED, rules.finite_scores, history.newest_order),
     "sorted_feed": (*_EVERY, *_ORDERED, history.places),
@@ -44,8 +44,8 @@ ALWAYS: dict[str, tuple[Rule, ...]] = {
 _ALL = (rules.configured, history.in_step, history.switched_off)
 _TAKEN = (rules.one_place, rules.some_place, rules.items_there, rules.nothing_under_way)
 
-#: Type of a feed -> what holds beside that once nothing is under way, if nobody but txthoonk
-#: has written to it.
+#: Type of a feed -> the rules that hold in addition when no call is under way, if only txthoonk
+#: has written to the feed.
 SETTLED: dict[str, tuple[Rule, ...]] = {
     "feed": (*_ALL, rules.strict_order, rules.within_max_length),
     "sorted_feed": (*_ALL, rules.ids_counted),
@@ -64,14 +64,14 @@ SETTLED: dict[str, tuple[Rule, ...]] = {
 
 
 def findings(state: State, settled: bool) -> Iterator[tuple[Rule, str]]:
-    """Find what is wrong with a feed: which rule is broken, and how."""
+    """Yield each broken rule of a feed, with a description."""
     if not state.registered:
         applied: tuple[Rule, ...] = (rules.nothing_left,)
     else:
         applied = (rules.right_types, rules.right_keys)
     wrong = _apply(applied, state)
     yield from wrong
-    # Where a key is not what it should be, the rest says nothing new.
+    # If a key has the wrong type, the other rules would only repeat that.
     if state.registered and not wrong:
         yield from _apply(ALWAYS.get(state.type, _EVERY), state)
         if settled:

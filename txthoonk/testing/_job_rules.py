@@ -1,4 +1,4 @@
-"""What must hold of a job feed, beside :mod:`txthoonk.testing._rules` (contract: Job)."""
+"""The rules of a job feed, in addition to :mod:`txthoonk.testing._rules` (contract: Job)."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ __all__ = [
     "stalled_since",
 ]
 
-SLACK = 1000  # milliseconds from the end of a result to that of its entry in the index
+SLACK = 1000  # milliseconds between the end of a result and the end of its entry in the index
 
 
 def _jobs(state: State) -> set[str]:
-    """List the jobs that there are, the delayed ones included."""
+    """Return the ids of all jobs, including the delayed ones."""
     return set(state.items) | set(state.hash("later"))
 
 
@@ -51,7 +51,7 @@ def stalled_have_items(state: State) -> Iterator[str]:
 
 
 def published(state: State) -> Iterator[str]:
-    """Known is when each job was put, but not of the stalled ones, nor of others."""
+    """Exactly the jobs that are not stalled have a time at which they were put."""
     dated, items, key = set(state.scores("published")), set(state.items), state.key("published")
     stalled = state.set("stalled")
     yield from some(items - stalled - dated, f"jobs that are not in {key}")
@@ -60,12 +60,12 @@ def published(state: State) -> Iterator[str]:
 
 
 def failures_counted(state: State) -> Iterator[str]:
-    """Counted are the failures of jobs that there are, from 1, and are not stalled."""
+    """Only jobs that exist and are not stalled have a count of failures, from 1."""
     counts, key = state.hash("cancelled"), state.key("cancelled")
     yield from some(set(counts) - _jobs(state), f"in {key}, but no job")
     yield from some(set(counts) & state.set("stalled"), f"in {key}, but stalled")
     wrong = [id_ for id_, count in counts.items() if not _counts(count)]
-    yield from some(wrong, f"in {key} with what is no count")
+    yield from some(wrong, f"in {key} with a value that is no count")
 
 
 def _counts(text: str) -> bool:
@@ -73,7 +73,7 @@ def _counts(text: str) -> bool:
 
 
 def delayed(state: State) -> Iterator[str]:
-    """A delayed job has a time and an item aside, and nothing else."""
+    """A delayed job has a time and an item in ``feed.later``, and nothing else."""
     due, aside = set(state.scores("delayed")), state.hash("later")
     times, items = state.key("delayed"), state.key("later")
     yield from some(due - set(aside), f"in {times}, but not in {items}")
@@ -84,19 +84,19 @@ def delayed(state: State) -> Iterator[str]:
 
 
 def finishes_counted(state: State) -> Iterator[str]:
-    """Every job that there is, or that was finished, was put, and that was counted."""
+    """The counter of puts includes every job that exists or was finished."""
     failed = set(state.hash("cancelled")) & set(state.hash("later"))
     there, finishes = len(set(state.items) | failed), state.count("finishes")
     count = state.count("publishes")
     if count < there + finishes:
         yield (
-            f"{state.key('publishes')} is {count}, but {there} jobs are there "
+            f"{state.key('publishes')} is {count}, but there are {there} jobs "
             f"and {finishes} were finished"
         )
 
 
 def records(state: State) -> Iterator[str]:
-    """What is recorded of jobs and workers can be read."""
+    """The records of jobs and workers can be parsed."""
     readers: dict[str, Callable[[str], object]] = {
         "claims": _read_claim,
         "failures": _read_failure,
@@ -105,7 +105,7 @@ def records(state: State) -> Iterator[str]:
     }
     for part, read in readers.items():
         wrong = [id_ for id_, text in state.hash(part).items() if not _reads(read, text)]
-        yield from some(wrong, f"in {state.key(part)} with what cannot be read")
+        yield from some(wrong, f"in {state.key(part)} with a value that cannot be read")
 
 
 def _reads(read: Callable[[str], object], text: str) -> bool:
@@ -117,7 +117,7 @@ def _reads(read: Callable[[str], object], text: str) -> bool:
 
 
 def _read_claim(text: str) -> tuple[str, float]:
-    """Give the token and the score of a claim."""
+    """Return the token and the score of a claim."""
     token, score = text.split(" ")
     owner, colon, time = token.rpartition(":")
     if not (owner and colon and math.isfinite(float(time))):
@@ -139,22 +139,22 @@ def _read_worker(text: str) -> None:
 
 
 def results_expire(state: State) -> Iterator[str]:
-    """A result that is kept is a list of one or two, and goes some day."""
+    """A kept result is a list of one or two elements, and expires."""
     wrong = [id_ for id_, kept in state.kept.items() if len(kept.parts or ()) not in (1, 2)]
     yield from some(_kept_keys(state, wrong), "not a result and its item")
     for_ever = [id_ for id_, kept in state.kept.items() if kept.ttl < 0]
-    yield from some(_kept_keys(state, for_ever), "kept for ever")
+    yield from some(_kept_keys(state, for_ever), "kept forever")
 
 
 def _kept_keys(state: State, ids: list[str]) -> list[str]:
     return [kept_result_key(state.name, id_) for id_ in ids]
 
 
-# -- if nothing is under way, and nobody else writes --------------------------------------
+# -- when no call is under way, and only txthoonk writes -----------------------------------
 
 
 def claims(state: State) -> Iterator[str]:
-    """Of every claim is known whose it is, and of nothing else."""
+    """Exactly the claimed jobs have an entry that names the owner of the claim."""
     scores, entries = state.scores("claimed"), state.hash("claims")
     yield from some(set(scores) - set(entries), f"claimed, but not in {state.key('claims')}")
     yield from some(set(entries) - set(scores), f"in {state.key('claims')}, but not claimed")
@@ -165,7 +165,7 @@ def claims(state: State) -> Iterator[str]:
 
 
 def records_of_jobs(state: State) -> Iterator[str]:
-    """Recorded are the progress of claimed jobs, and the failures of those that there are."""
+    """Only claimed jobs have a progress, and only jobs that exist have a last failure."""
     claimed = set(state.scores("claimed"))
     stale = set(state.hash("progress")) - claimed
     yield from some(stale, f"in {state.key('progress')}, but not claimed")
@@ -174,14 +174,14 @@ def records_of_jobs(state: State) -> Iterator[str]:
 
 
 def stalled_since(state: State) -> Iterator[str]:
-    """Noted is since when jobs are stalled, and of no others."""
+    """Exactly the stalled jobs have a time at which they were stalled."""
     stalled, since = state.set("stalled"), set(state.scores("failed"))
     yield from some(stalled - since, f"stalled, but not in {state.key('failed')}")
     yield from some(since - stalled, f"in {state.key('failed')}, but not stalled")
 
 
 def results_indexed(state: State) -> Iterator[str]:
-    """The index has all results that are kept, and for as long as they are."""
+    """The index has exactly the kept results."""
     index, key = state.scores("results"), state.key("results")
     unknown = _kept_keys(state, [id_ for id_ in state.kept if id_ not in index])
     yield from some(unknown, f"kept, but not in {key}")
@@ -190,7 +190,7 @@ def results_indexed(state: State) -> Iterator[str]:
 
 
 def _finished(state: State) -> list[str]:
-    """List the ids whose results the index has, and that are not about to expire."""
+    """Return the ids of the results in the index that are not about to expire."""
     return [
         id_
         for id_, until in state.scores("results").items()
@@ -199,10 +199,10 @@ def _finished(state: State) -> list[str]:
 
 
 def results_bounded(state: State) -> Iterator[str]:
-    """There are keep_results results at the most, beside those that somebody wants still."""
+    """There are at most keep_results results, not counting those that a waiter still wants."""
     text = state.config.get("keep_results", "0")
     most = int(text) if text.isascii() and text.isdigit() else 0
     index = state.scores("results")
     count = sum(index.get(id_ + SEPARATOR, 0) <= state.time for id_ in _finished(state))
     if 0 < most < count:
-        yield f"{count} results, where keep_results is {most}: until the next one is kept"
+        yield f"{count} results, but keep_results is {most}"

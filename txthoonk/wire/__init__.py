@@ -1,7 +1,6 @@
-"""The contract on Redis: names, scripts, and what is stored.
+"""The contract on Redis: key and channel names, stored records, and the Lua scripts' loader.
 
-Key and channel names, configuration settings, job records, the Lua scripts and
-their loader, glob patterns.  Nothing here opens a connection.
+Nothing here opens a connection.
 """
 
 __all__: list[str] = []

@@ -1,4 +1,4 @@
-"""Redis' glob-style patterns, for names that do not come as channels."""
+"""Redis' glob-style patterns, for matching names that Redis does not match for us."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from collections.abc import Callable
 
 __all__ = ["glob_matcher", "is_pattern"]
 
-# A member of a set is an escaped byte, a range or a byte.  As in Redis, a range ends
-# with whatever stands behind the hyphen, and a set with the pattern at the latest.
+# A member of a set is an escaped byte, a range or a byte.  As in Redis, any byte after the
+# hyphen ends a range, and a set without a bracket ends with the pattern.
 _SET = r"\[(?P<negated>\^?)(?P<set>(?:\\.|[^]\\]-.|[^]\\]|\\\Z)*)\]?"
 _TOKEN = re.compile(r"\\(?P<escaped>.)|" + _SET + r"|.", re.DOTALL)
 _MEMBER = re.compile(r"\\(?P<escaped>.)|(?P<low>.)-(?P<high>.)|.", re.DOTALL)
 
 
 def glob_matcher(pattern: str) -> Callable[[str], bool]:
-    """Make the function that tells whether a name matches a pattern of PSUBSCRIBE or KEYS.
+    """Return a function that matches names against a pattern of PSUBSCRIBE or KEYS.
 
-    ``*`` and ``?`` are any bytes and any one byte, ``[a-z]`` and ``[^a-z]`` sets of
-    bytes, and a backslash takes the next byte literally.
+    ``*`` matches any bytes, ``?`` any one byte, ``[a-z]`` and ``[^a-z]`` one byte of a set, and
+    a backslash escapes the next byte.
     """
     tokens = _TOKEN.finditer(_bytewise(pattern))
     regex = re.compile("".join(map(_translate, tokens)), re.DOTALL)
@@ -26,12 +26,12 @@ def glob_matcher(pattern: str) -> Callable[[str], bool]:
 
 
 def is_pattern(text: str) -> bool:
-    """Tell whether a text that a user gave is a pattern, and not the name of one feed."""
+    """Return whether a text is a pattern, not the name of one feed."""
     return not set("*?[\\").isdisjoint(text)
 
 
 def _bytewise(text: str) -> str:
-    """Give a text with one character for each byte: Redis matches bytes."""
+    """Return a text with one character for each byte, because Redis matches bytes."""
     return text.encode("utf-8", "surrogateescape").decode("latin-1")
 
 

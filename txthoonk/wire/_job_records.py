@@ -1,4 +1,4 @@
-"""What is recorded of a job beside its item: its last failure, and how far it is."""
+"""The stored records of a job: its last failure and its progress."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ __all__ = [
     "load_progress",
 ]
 
-MOST_TRACEBACK = 10_000  # characters of a traceback that are kept: the last ones
-MOST_MESSAGE = 2_000  # characters of a message that are kept: the first ones
+MOST_TRACEBACK = 10_000  # the last characters of a traceback are stored
+MOST_MESSAGE = 2_000  # the first characters of a message are stored
 
 
 def dump_failure(error: Failure | BaseException | str) -> str:
-    """Make what is stored of an error; a text stands for a decision to stall."""
+    """Make the stored record of an error; a ``str`` is the reason given to ``stall``."""
     if isinstance(error, str):
         type_, message, traceback = "Stall", error, ""
     else:
@@ -38,13 +38,13 @@ def dump_failure(error: Failure | BaseException | str) -> str:
 
 
 def load_failure(id_: str, text: str) -> JobFailure:
-    """Make a failure of what is stored, which others may have written."""
+    """Parse the stored record of a failure, which another program may have written."""
     count, _, rest = text.partition(" ")
     time, _, stored = rest.partition(" ")
     try:
         words: Any = json.loads(stored)
         type_, message, traceback = (
-            # Half a surrogate is JSON, but no text that can be shown.
+            # JSON may contain lone surrogates, which cannot be displayed.
             str(words.get(part) or "").encode("utf-8", "backslashreplace").decode()
             for part in ("type", "message", "traceback")
         )
@@ -54,28 +54,28 @@ def load_failure(id_: str, text: str) -> JobFailure:
 
 
 def dump_progress(done: float, total: float | None, note: str | None) -> str:
-    """Make what is stored of a progress.
+    """Make the stored record of a progress.
 
-    :raises InvalidInput: for what is no number, or no text.
+    :raises InvalidInput: if *done* or *total* is no valid number, or *note* no ``str``.
     """
     for what, number in (("done", done), ("total", total)):
         if isinstance(number, bool) or not isinstance(number, (int, float)):
             if what == "total" and number is None:
                 continue
-            raise InvalidType(f"{what} must be a number: {shown(number)}")
+            raise InvalidType(f"{what} must be a number, not {shown(number)}")
         if not 0 <= number < float("inf"):
-            raise InvalidInput(f"{what} must be a number from 0: {shown(number)}")
+            raise InvalidInput(f"{what} must be a finite number from 0, not {shown(number)}")
     if note is not None and not isinstance(note, str):
-        raise InvalidType(f"a note must be a str: {shown(note)}")
+        raise InvalidType(f"note must be a str or None, not {shown(note)}")
     return json.dumps({"done": done, "total": total, "note": note})
 
 
 def load_progress(id_: str, text: str) -> Progress | InvalidItem:
-    """Make a progress of what is stored, which others may have written."""
+    """Parse the stored record of a progress, which another program may have written."""
     try:
         words: Any = json.loads(text)
         progress = Progress(words["done"], words.get("total"), words.get("note"))
-        dump_progress(*progress)  # refuses what is none
+        dump_progress(*progress)  # checks the values
         return progress
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
         return InvalidItem(f"the progress of job {shown(id_)} cannot be read: {error}", id_, text)

@@ -1,7 +1,7 @@
-"""The one place that builds key and channel names, and checks what goes into them.
+"""Builds all key and channel names, and checks the names and ids in them.
 
-The names are the wire contract's; so are the rules: a feed's name and an item's
-id are text without NUL, because NUL separates the parts of a message.
+The contract defines the names and the rules: a feed's name and an item's id are text without NUL,
+because NUL separates the parts of a message.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ SEPARATOR = "\0"
 #: The set of all feed names.
 FEEDS = "feeds"
 
-#: Channels that tell of feeds created, deleted and configured.
+#: Channels with the feeds that were created, deleted and configured.
 NEWFEED = "newfeed"
 DELFEED = "delfeed"
 CONFFEED = "conffeed"
 
-# Every key that a feed of any type may own, in the contract's order, then
-# txthoonk's own.  delete_feed removes them all.
+# Every key that a feed of any type may own: the contract's first, then txthoonk's own.
+# delete_feed removes all of them.
 _PARTS = (
     "config",
     "ids",
@@ -79,12 +79,12 @@ def feed_channel(event: str, feed: str) -> str:
 
 
 def job_finish_channel(feed: str) -> str:
-    """Build the channel that tells of the results of a feed's jobs."""
+    """Build the channel with the results of a feed's jobs."""
     return f"job.finish:{feed}"
 
 
 def ended_channel(feed: str, id_: str = "") -> str:
-    """Build the channel that tells those who wait for one job of its end."""
+    """Build the channel with the end of one job, for publishers that wait for it."""
     return f"{feed_channel('ended', feed)}{SEPARATOR}{id_}"
 
 
@@ -94,12 +94,12 @@ def feed_keys(feed: str) -> tuple[str, ...]:
 
 
 def kept_result_key(feed: str, id_: str) -> str:
-    """Build the key of the result that a finished job left."""
+    """Build the key of the kept result of a finished job."""
     return f"feed.jobfinished:{feed}{SEPARATOR}{id_}"
 
 
 def check_name(name: object) -> str:
-    """Give back *name* if it can be the name of a feed.
+    """Return *name* if it is valid as the name of a feed.
 
     :raises InvalidType: if it is not a ``str``.
     :raises InvalidInput: if it is empty or contains NUL.
@@ -111,14 +111,14 @@ def check_name(name: object) -> str:
     try:
         name.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
-        raise InvalidInput(f"a feed's name must be text that UTF-8 has: {shown(name)}") from None
+        raise InvalidInput(f"a feed's name must be valid UTF-8, not {shown(name)}") from None
     return _without_nul(name, "a feed's name")
 
 
 def check_id(id_: object) -> str:
-    """Give back *id_* as a ``str`` if it can be an item's id.
+    """Return *id_* as a ``str`` if it is valid as an item's id.
 
-    An ``int`` is accepted and turned into its digits, as txthoonk 0.1 did.
+    Converts an ``int`` to its digits, as txthoonk 0.1 did.
 
     :raises InvalidType: if it is neither ``str`` nor ``int``.
     :raises InvalidInput: if it contains NUL.
@@ -133,14 +133,14 @@ def check_id(id_: object) -> str:
 def _without_nul(text: str, what: str) -> str:
     if SEPARATOR in text:
         raise InvalidInput(
-            f"{what} must not contain NUL (it separates the parts of a message): {shown(text)}"
+            f"{what} must not contain NUL, which separates the parts of a message: {shown(text)}"
         )
     return text
 
 
 def new_id() -> str:
     """Make a random id: a version 4 UUID in hex."""
-    # uuid.uuid4().hex gives the same from the same source of randomness, but
-    # makes two objects on the way and takes three times as long.
+    # uuid.uuid4().hex would give the same from the same source of randomness, but takes three
+    # times as long.
     random = os.urandom(16).hex()
     return f"{random[:12]}4{random[13:16]}{'89ab'[ord(random[16]) & 3]}{random[17:]}"

@@ -72,7 +72,7 @@ class ShortCommandTests(CommandTestCase):
         await self.publisher.feed("news")
         before = await self.raw.dbsize()
         for words, text in [
-            (("create", "news"), "'news' exists already"),
+            (("create", "news"), "'news' already exists"),
             (("delete", "nope"), "'nope' does not exist"),
             (("items", "nope"), "'nope' does not exist"),
             (("item", "news", "1"), "no item '1'"),

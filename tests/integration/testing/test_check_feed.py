@@ -20,15 +20,15 @@ DAMAGE: dict[str, list[tuple[tuple[Any, ...], str]]] = {
         (("ZREM", "feed.ids:x", "b"), "in feed.items:x, but not in feed.ids:x: 'b'"),
         (("SET", "feed.publishes:x", "1"), "feed.publishes:x is 1, but there are 2 items"),
         (("ZADD", "feed.ids:x", "+inf", "b"), "infinite score in feed.ids:x: 'b'"),
-        (("XDEL", "feed.history:x", "2-0"), "feed.history:x goes on with revision 3 after 1"),
-        (("HSET", "feed.items:x", "b", "other"), "than feed.history:x has told: 'b'"),
+        (("XDEL", "feed.history:x", "2-0"), "feed.history:x has revision 3 after 1"),
+        (("HSET", "feed.items:x", "b", "other"), "than in feed.history:x: 'b'"),
         (("HSET", "feed.revision:x", "b", "1"), "than their last publish or edit: 'b'"),
-        (("SADD", "feed.stalled:x", "b"), "of type 'feed' has no use for: 'feed.stalled:x'"),
+        (("SADD", "feed.stalled:x", "b"), "of type 'feed' does not use: 'feed.stalled:x'"),
     ],
     "sorted_feed": [
         (("RPUSH", "feed.ids:x", "1"), "more than once in feed.ids:x: '1'"),
         (("LREM", "feed.ids:x", "0", "1"), "but not in feed.ids:x: '1'"),
-        (("SET", "feed.idincr:x", "many"), "feed.idincr:x is not a number from 0: 'many'"),
+        (("SET", "feed.idincr:x", "many"), "feed.idincr:x is not a whole number from 0: 'many'"),
     ],
     "queue": [(("RPUSH", "feed.ids:x", "a", "a"), "more than once in feed.ids:x: 'a'")],
     "job": [
@@ -39,8 +39,11 @@ DAMAGE: dict[str, list[tuple[tuple[Any, ...], str]]] = {
         (("HSET", "feed.cancelled:x", "who", "1"), "in feed.cancelled:x, but no job: 'who'"),
         (("HDEL", "feed.later:x", "soon"), "in feed.delayed:x, but not in feed.later:x: 'soon'"),
         (("SET", "feed.finishes:x", "9"), "and 9 were finished"),
-        (("HSET", "feed.claims:x", "mine", "?"), "in feed.claims:x with what cannot be read"),
-        (("PERSIST", "feed.jobfinished:x\0done"), "kept for ever: 'feed.jobfinished:x"),
+        (
+            ("HSET", "feed.claims:x", "mine", "?"),
+            "in feed.claims:x with a value that cannot be read",
+        ),
+        (("PERSIST", "feed.jobfinished:x\0done"), "kept forever: 'feed.jobfinished:x"),
         (("SET", "feed.claimed:x", "1"), "feed.claimed:x is a string, not a zset"),
     ],
 }
@@ -48,15 +51,17 @@ DAMAGE: dict[str, list[tuple[tuple[Any, ...], str]]] = {
 #: The same for what is said only of a feed on which nothing is under way.
 UNSETTLED: dict[str, list[tuple[tuple[Any, ...], str]]] = {
     "feed": [
-        (("HSET", "feed.config:x", "max_length", "1"), "2 items, where max_length is 1"),
-        (("INCR", "feed.publishes:x"), "somebody has written without it"),
+        (("HSET", "feed.config:x", "max_length", "1"), "2 items, but max_length is 1"),
+        (("INCR", "feed.publishes:x"), "another program wrote without a history"),
         (("HSET", "feed.config:x", "history", "often"), "configuration 'history' must be"),
     ],
-    "sorted_feed": [(("SET", "feed.idincr:x", "1"), "feed.idincr:x is 1, but there are the ids")],
+    "sorted_feed": [
+        (("SET", "feed.idincr:x", "1"), "feed.idincr:x is 1, but these ids are higher")
+    ],
     "queue": [
         (("RPUSH", "feed.ids:x", "gone"), "in feed.ids:x without an item: 'gone'"),
         (("RPOP", "feed.ids:x"), "items that are in no state"),
-        (("LMOVE", "feed.ids:x", "feed.transit:x", "RIGHT", "LEFT"), "on the way"),
+        (("LMOVE", "feed.ids:x", "feed.transit:x", "RIGHT", "LEFT"), "on its way"),
     ],
     "job": [
         (("RPOP", "feed.ids:x"), "items that are in no state: 'line'"),
@@ -201,7 +206,7 @@ class CheckTests(RedisTestCase):
         await self.raw.send("RPUSH", "feed.ids:x", "a", "a")
         await self.says(settled=True)
         await self.raw.send("SET", "feed.publishes:x", "-")
-        await self.says("feed.publishes:x is not a number")
+        await self.says("feed.publishes:x is not a whole number")
 
     # -- what is left of deleted feeds ---------------------------------------------------
 
@@ -217,7 +222,7 @@ class CheckTests(RedisTestCase):
         await self.fill("job")
         await self.raw.send("SREM", "feeds", "x")
         (found,) = await check_feed(self.publisher, "x")
-        self.assertIn("there is no 'x' in feeds, but there is: ", found)
+        self.assertIn("'x' is not in feeds, but has: ", found)
         self.assertIn("'feed.claimed:x'", found)
         await self.publisher.job("x")
         await self.publisher.delete_feed("x")

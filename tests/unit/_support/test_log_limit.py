@@ -39,7 +39,7 @@ class LimitTests(SynchronousTestCase):
         self.now += PERIOD - 1
         self.assertEqual(self.log(1), [])
         self.now += 1
-        self.assertEqual(self.log(2), ["bad: 0 (1,235 more like it were not logged)", "bad: 1"])
+        self.assertEqual(self.log(2), ["bad: 0 (1,235 similar lines were not logged)", "bad: 1"])
         self.now += PERIOD
         self.assertEqual(self.log(1), ["bad: 0"])
 

@@ -128,13 +128,13 @@ class FeedTests(MetricsTestCase):
                 self.pub.answer(reply)
             self.assertEqual((self.value("up"), self.shown()), (up, shown))
             self.wait(10.0)
-        self.assertEqual(self.logged, ["feed {name!r} cannot be measured"] * 2)
+        self.assertEqual(self.logged, ["cannot read feed {name!r}"] * 2)
 
     def test_cannot_read_names(self) -> None:
         """An error of Redis is told, and the next reading made."""
         self.begin()
         self.pub.answer(b"-NOPERM no\r\n")
-        self.assertEqual((self.value("up"), self.logged), (0.0, ["feeds cannot be measured"]))
+        self.assertEqual((self.value("up"), self.logged), (0.0, ["cannot read the feeds"]))
         self.asked()
         self.wait(10.0)
         self.assertEqual(self.asked(), [NAMES])
@@ -143,7 +143,7 @@ class FeedTests(MetricsTestCase):
         """A reply that is not understood is told, and the next reading made."""
         self.begin(self.worker("a"))
         self.pub.answer(resp(["nonsense"]))
-        self.assertEqual((self.value("up"), self.logged), (0.0, ["feeds cannot be measured"]))
+        self.assertEqual((self.value("up"), self.logged), (0.0, ["cannot read the feeds"]))
         self.asked()
         self.wait(10.0)
         self.assertEqual(self.asked(), ["a"])
@@ -183,7 +183,7 @@ class OutageTests(MetricsTestCase):
         self.assertEqual(self.asked(), ["a"])
         self.pub.answer(overview())
         self.assertEqual((self.value("up"), self.value("reconnects_total")), (1.0, 1.0))
-        self.assertEqual(self.logged, ["feeds cannot be measured"])
+        self.assertEqual(self.logged, ["cannot read the feeds"])
 
     def test_outage(self) -> None:
         """What was read is shown until the next reading finds that nobody is there."""

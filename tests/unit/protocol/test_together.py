@@ -250,7 +250,7 @@ class TroubleTests(TogetherTestCase):
                 self.answer(reply)
             for one in fired:
                 self.assertIsInstance(one[0], InvalidResponse)
-                self.assertIn("not 2 answers", str(one[0]))
+                self.assertIn("expected a list of 2 replies, not", str(one[0]))
 
     def test_not_one_answer(self) -> None:
         """So do those of a call that was alone."""

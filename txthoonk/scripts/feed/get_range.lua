@@ -1,12 +1,12 @@
--- Read ids and items of one moment, by rank.
+-- Read ids and items by rank, as of one moment.
 --
 -- KEYS
 --   1 feed.ids:[feed]         sorted set
 --   2 feed.items:[feed]       hash
 -- ARGV
 --   1 first rank; negative ranks count from the end
---   2 last rank, included
---   3 1 if the items of the first ids are enough where they are big, else 0
+--   2 last rank, inclusive
+--   3 1 if big items may be cut to those of the first ids, else 0
 -- Reply: two arrays, the ids and their items in the same order
 -- Errors: none
 -- Events: none

@@ -1,6 +1,6 @@
--- Publish items: a new id joins the end of the feed, a known one gets the new item and
--- moves to the end. A bounded feed drops its oldest items first: one for a new item, and some
--- hundred of those that it has too many since max_length was lowered.
+-- Publish items: a new id is added at the end of the feed, a known one gets the new item and
+-- moves to the end. A bounded feed drops its oldest items first: one for a new item, and up to
+-- 500 more if max_length was lowered.
 --
 -- KEYS
 --   1 feeds                   set          the registry
@@ -16,16 +16,16 @@
 --   3 channel feed.publish:[feed]
 --   4 channel feed.edit:[feed]
 --   5 channel feed.retract:[feed]
---   6.. id, item, the revision that the item must have (0 if it must not be there; empty
---     for any), and the same for each further item, which are published one after the other
--- Reply: for each item the id; CONFLICT, the revision of the present item and that item,
---   if it is another one; or the error that only this item meets. And MORE, if there are still
---   too many: trim drops them
+--   6.. id, item, the revision that the item must have (0 if it must not exist; empty
+--     for any), and the same for each further item; they are published in this order
+-- Reply: for each item its id; or CONFLICT, the revision of the present item and that item,
+--   if the revision is another one; or the error of this item only. Then MORE, if there are
+--   still too many items: trim drops them
 -- Errors: NOFEED, NOTCONFIGURED, CONFIGNOTHASH, SCOREINFINITE, NOHISTORY
--- Events: for each item feed.retract for each item dropped, oldest first, then
+-- Events: for each item feed.retract for each dropped item, oldest first, then
 --   feed.publish for a new id or feed.edit for a known one
--- Cost: O(log n) for each item, and O(log n) more for each item dropped: one at most for
---   each, and up to 500 more if max_length was lowered
+-- Cost: O(log n) for each item and for each dropped item: at most one for each, and up to
+--   500 more if max_length was lowered
 
 --- include whole
 --- include feed_missing
@@ -65,7 +65,7 @@ local time, last = now(), tonumber(redis.call('ZREVRANGE', ids, 0, 0, 'WITHSCORE
 local log = open_history(limit, event, revision, history, publishes, items)
 local spare, left, step = 500, 0, 0
 
--- The count comes first: it is what a full memory refuses.
+-- INCR comes first: when memory is full, Redis refuses it before anything has changed.
 local function make(id, score, item, removes, events)
   redis.call('INCR', publishes)
   step = 1
@@ -97,7 +97,7 @@ local function put(id, item, expect)
   local done, caught = pcall(make, id, score, item, #events > 4, events)
   if not done then
     unstore_item(step, publishes, ids, items, id, known, before)
-    -- A part of it may have been told: what comes behind it begins anew.
+    -- Some of its events may have been published: the next item starts a new epoch.
     log = open_history(limit, event, revision, history, publishes, items)
     return error_of(caught)
   end

@@ -14,10 +14,10 @@
 --   3 channel feed.retract:[feed]
 --   4 id
 --   5 the revision that the item must have; empty for any
--- Reply: 1, or 0 if it was not there; or CONFLICT, the revision of the present item and
---   that item, if it is another one
+-- Reply: 1, or 0 if there is no such item; or CONFLICT, the revision of the present item and
+--   that item, if the revision is another one
 -- Errors: NOFEED, NOTCONFIGURED, NOHISTORY
--- Events: feed.retract if it was there
+-- Events: feed.retract if there is such an item
 -- Cost: O(log n)
 
 --- include whole

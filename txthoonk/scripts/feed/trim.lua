@@ -1,4 +1,4 @@
--- Drop items that a feed has too many since max_length was lowered: the oldest, up to 500.
+-- Drop the oldest items, up to 500, of a feed whose max_length was lowered.
 --
 -- KEYS
 --   1 feeds                   set          the registry
@@ -14,10 +14,10 @@
 --   3 channel feed.publish:[feed]
 --   4 channel feed.edit:[feed]
 --   5 channel feed.retract:[feed]
--- Reply: MORE if there are still too many, else nothing
+-- Reply: MORE if there are still too many items, else nothing
 -- Errors: NOFEED, NOTCONFIGURED
--- Events: feed.retract for each item dropped, oldest first
--- Cost: O(log n) for each item dropped
+-- Events: feed.retract for each dropped item, oldest first
+-- Cost: O(log n) for each dropped item
 
 --- include whole
 --- include feed_missing
@@ -52,7 +52,7 @@ log = #events > 0 and log
 return change(function(undo)
   first_write(feeds)
   void_history(undo, log)
-  -- No id has a NUL: these two remove nothing. They meet what would refuse remove_items.
+  -- No id has a NUL, so these remove nothing. If Redis refuses removals, they fail here first.
   redis.call('ZREM', ids, '\0')
   redis.call('HDEL', items, '\0')
   announce(events, log)

@@ -1,4 +1,4 @@
--- Read where some feeds stand, without their histories.
+-- Read the positions of some feeds, without their histories.
 --
 -- KEYS
 --   1 feeds                   set          the registry
@@ -9,8 +9,8 @@
 -- ARGV
 --   1.. names of the feeds
 -- Reply: for each feed nil if it is not in the registry; else its counter of publishes, and its
---   epoch and revision if it has a history: an empty epoch if that is not kept any more, or if
---   the counters say that a writer without history has changed the feed
+--   epoch and revision if it has a history; the epoch is empty if the history is no longer kept,
+--   or if the counters show that a writer without history has changed the feed
 -- Errors: none
 -- Events: none
 -- Cost: O(m) for m feeds

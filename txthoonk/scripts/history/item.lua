@@ -1,4 +1,4 @@
--- Read an item and its revision, of one moment.
+-- Read an item and its revision, as of one moment.
 --
 -- KEYS
 --   1 feeds                   set          the registry

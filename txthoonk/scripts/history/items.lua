@@ -1,12 +1,12 @@
--- Read items, and where the history of the feed stands, of one moment.
+-- Read items and the position of the feed's history, as of one moment.
 --
 -- KEYS
 --   1 feed.items:[feed]       hash
 --   2 feed.revision:[feed]    hash
 -- ARGV
 --   1.. ids
--- Reply: the present epoch and revision, if the feed keeps a history, and the items: of the
---   first ids only, if they are big
+-- Reply: the present epoch and revision, if the feed keeps a history, and the items; only
+--   those of the first ids, if they are big
 -- Errors: none
 -- Events: none
 -- Cost: O(m) for m ids

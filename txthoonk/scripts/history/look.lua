@@ -1,4 +1,4 @@
--- Read where the history of a feed stands, and what it has behind a position.
+-- Read the position of a feed's history, and the entries after a given position.
 --
 -- KEYS
 --   1 feeds                   set          the registry
@@ -11,10 +11,10 @@
 --   1 name of the feed
 --   2 the epoch of the position, empty for the present one
 --   3 the revision of the position; empty for the oldest one that is kept
---   4 how many entries at the most; fewer if they are big
--- Reply: what became of the position (ok, or recreated, foreign, lost, trimmed; or off if
+--   4 the most entries to reply; fewer if they are big
+-- Reply: whether the position is valid (ok, or recreated, foreign, lost, trimmed; or off if
 --   the feed keeps no history), the feed's type and its serializer, the present epoch and
---   revision, and the entries behind the position, if it is ok: each a revision and the
+--   revision, and if the position is ok, the entries after it: each a revision and the
 --   stream's fields
 -- Errors: NOFEED, NOTCONFIGURED
 -- Events: none

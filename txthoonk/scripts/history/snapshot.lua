@@ -1,5 +1,5 @@
--- Read the order of a feed, the items at its beginning and where its history stands, of
--- one moment. If it keeps none, a message tells the reader's subscriber the moment.
+-- Read the order of a feed, its first items and the position of its history, as of one
+-- moment. If it keeps no history, a message marks that moment for the reader's subscriber.
 --
 -- KEYS
 --   1 feeds                   set                    the registry
@@ -11,16 +11,16 @@
 --   7 feed.ids:[feed]         sorted set or list
 -- ARGV
 --   1 name of the feed
---   2 how many items at the most; fewer if they are big
+--   2 the most items to reply; fewer if they are big
 --   3 the reader's own channel
 --   4 message
---   5 1 to have the message told in any case
--- Reply: ok (or off if the feed keeps no history, neither if it is of a type that has no
---   order), its type and its serializer, the present epoch and revision if there are, the ids
---   in their order (of a plain feed up to 5000), and the items of the first of them
+--   5 1 to publish the message in any case
+-- Reply: ok (or off if the feed keeps no history, neither if its type has no order), its type
+--   and its serializer, the present epoch and revision if it has a history, the ids in their
+--   order (of a plain feed up to 5000), and the items of the first ids
 -- Errors: NOFEED, NOTCONFIGURED
--- Events: none; the message, where there is no history
--- Cost: O(n) for n items of a sorted feed, whose order must be of one moment; else bounded
+-- Events: none; the message, if there is no history
+-- Cost: O(n) for n items of a sorted feed, whose whole order is read at once; else bounded
 
 --- include whole
 --- include feed_missing

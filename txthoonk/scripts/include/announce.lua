@@ -1,9 +1,9 @@
--- Publishes events in order, given as kind, channel, id, rest, ...: false where there is
--- no channel of the contract, or no rest. In the history's message a plus behind the
--- revision says that the next event is of the same change, unless log.apart says that each
--- is one of its own. It comes behind all changes but those of the history, and is an error
--- where the server refuses one of the events (an ACL may). A hash has been written before, or
--- the history is void: so that it can be made void is known.
+-- Publishes events in order, given as kind, channel, id, rest, ...; channel is false if the
+-- contract has none, rest if there is none. In the history's message, a plus after the revision
+-- means that the next event belongs to the same change; if log.apart is set, each event is a
+-- change of its own. Call it after all writes except those of the history. It raises an error if
+-- the server refuses an event (an ACL may). The script must have written a hash before, or have
+-- voided the history, so that voiding it here cannot be refused.
 local function announce(events, log)
   for index = 1, #events, 4 do
     local kind, channel, id, rest = unpack(events, index, index + 3)
@@ -23,7 +23,7 @@ local function announce(events, log)
     end
     if type(sent) == 'table' then
       if log and log.told then
-        -- Somebody may have heard of a revision that there will not be.
+        -- A subscriber may have seen a revision that will not exist.
         redis.call('HSET', log.revision, '\0epoch', '')
       end
       error(sent)

@@ -1,5 +1,5 @@
--- Gives the item of an id that BLMOVE has brought, if it waits to be taken still:
--- in transit, or dated there by maintenance. False if not.
+-- Returns the item of an id that BLMOVE has moved, if the id still waits in transit, or in
+-- delivering, where maintenance puts it. Otherwise false.
 local function arrived(items, transit, delivering, id)
   local item = redis.call('HGET', items, id)
   return (redis.call('LPOS', transit, id) or redis.call('ZSCORE', delivering, id)) and item

@@ -1,8 +1,8 @@
--- Does what a function does as a whole, or not at all: where Redis refuses something in it,
--- the functions in its list take back what it did, the last first. It puts them there itself,
--- or, where that would cost the many that succeed, another function does once it is needed. So
--- what takes something back, and is used for more than that, must be met before it: what is
--- refused cannot take back either. Gives what the function gives, or the error to answer with.
+-- Runs a function as a whole or not at all: if Redis refuses a command in it, the functions in
+-- its undo list run, the last first. The function fills that list, or, to keep the normal case
+-- cheap, a second function makes the list when it is needed. A command that undo uses must have
+-- run before the change that it undoes: if Redis refuses it, undo would fail, too.
+-- Returns what the function returns, or the error to reply.
 --- include error_of
 local function change(make, list)
   local undo = not list and {}

@@ -1,10 +1,10 @@
--- Reads one value of the configuration: the value or false, and the error to
--- answer with where the configuration cannot be read.
+-- Reads one setting of the configuration: returns the value or false, and the error to reply
+-- if the configuration cannot be read.
 local function config_value(config, field)
   local value = redis.pcall('HGET', config, field)
   if type(value) == 'table' then
-    return false, redis.error_reply('CONFIGNOTHASH ' .. config .. ' is not a hash; '
-      .. 'thoonk.js 0.2 kept a JSON string there: delete the feed, or store its '
+    return false, redis.error_reply('CONFIGNOTHASH ' .. config .. ' is not a hash '
+      .. '(thoonk.js 0.2 kept a JSON string there): delete the feed, or store its '
       .. 'configuration as a hash')
   end
   return value

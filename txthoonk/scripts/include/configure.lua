@@ -1,10 +1,10 @@
--- Stores configuration values and says so, as a part of a change.
+-- Stores settings of the configuration and publishes that, as part of a change.
 local function configure(undo, feeds, config, revision, history, name, conffeed, instance, fields)
   if #fields == 0 then
     return
   end
-  -- The name is there already: this only meets what would refuse the write below
-  -- (a replica, no memory).
+  -- The name is already in the set. If Redis refuses writes (a replica, full memory), this
+  -- fails before anything has changed.
   redis.call('SADD', feeds, name)
   store_fields(undo, config, fields)
   local kept = tonumber(redis.call('HGET', config, 'history') or nil) or 0

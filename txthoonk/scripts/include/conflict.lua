@@ -1,4 +1,4 @@
--- Gives the answer if an item is not the one that the caller expects, else nothing.
+-- Returns the reply if an item is not the one that the caller expects, else nothing.
 local function conflict(log, name, expect, items, id)
   if expect == '' then
     return

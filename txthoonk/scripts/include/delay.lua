@@ -1,5 +1,5 @@
--- Puts a job aside until it is due, as a part of a change; then it goes to an end of the line:
--- LPUSH or RPUSH. Tells whether it is due before all others that are delayed.
+-- Delays a job, as part of a change. When it is due, it goes to an end of the line: LPUSH or
+-- RPUSH. Returns whether it is due before all other delayed jobs.
 local function delay(undo, delayed, later, id, item, due, push)
   local first = redis.call('ZRANGE', delayed, 0, 0, 'WITHSCORES')[2]
   set_field(undo, later, id, string.sub(push, 1, 1) .. item)

@@ -1,5 +1,5 @@
--- Removes jobs that finishing has found, and their claims, as a part of a change. What puts them
--- back, and is used later on, is met first: it writes what is there.
+-- Removes the jobs that finishing has found, and their claims, as part of a change. First it
+-- writes values that are already there, to make sure that Redis does not refuse undo.
 local function end_jobs(undo, claimed, claims, items, stored, done, scores, entries)
   local id, at = stored[1].id, stored[1].at
   redis.call('ZADD', claimed, scores[at], id)

@@ -1,5 +1,5 @@
--- Gives the error to answer with for one that pcall has caught: before Redis 7 it is a text,
--- which says first where it was.
+-- Returns the error to reply for one that pcall has caught. Before Redis 7 that is a text, which
+-- begins with the place in the script.
 local function error_of(caught)
   if type(caught) ~= 'string' then
     return caught

@@ -1,4 +1,4 @@
--- Lists what ARGV has from an index on.
+-- Returns the elements of ARGV from an index on.
 local function fields_from(first)
   local fields = {}
   for index = first, #ARGV do

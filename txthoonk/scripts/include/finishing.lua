@@ -1,6 +1,6 @@
--- Looks which of some jobs can be finished, each given by six words, and adds the events: gives
--- the ids of those, the status of each job, what becomes of their results, and the scores and
--- entries of all claims.
+-- Checks which of some jobs, each given by six words, can be finished, and adds their events.
+-- Returns the ids of those, the status of each job, the records of their results, and the scores
+-- and entries of all claims.
 local function finishing(name, items, claimed, claims, results, kept, words, finish, finished, events)
   local named, done, statuses, stored, seen = {}, {}, {}, {}, {}
   for at = 1, #words, 6 do

@@ -1,6 +1,6 @@
--- Removes what is never there. It only meets what would refuse the writes to come (a
--- replica) before anybody is told. A full memory refuses neither it nor, in the same
--- script, what follows: taking and freeing must go on then.
+-- Removes a member that never exists. If Redis refuses writes (a replica), this fails before any
+-- event is published. When memory is full, Redis allows it and, in the same script, all writes
+-- after it: taking and removing items must still work then.
 local function first_write(feeds)
   redis.call('SREM', feeds, '')
 end

@@ -1,5 +1,5 @@
--- Lets a change take back what keep_results will do for jobs of which no result is kept, or one
--- that an earlier job of the same id has left.
+-- Adds the undo of keep_results to a change: it restores results of earlier jobs with the same
+-- ids.
 local function forgettable(undo, results, time, stored)
   for _, one in ipairs(stored) do
     if one.wanted then

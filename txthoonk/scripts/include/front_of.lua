@@ -1,8 +1,7 @@
--- Looks at the front of a line, which is a list's right end. Gives up to count ids
--- that have an item and are not held by somebody, their items, and the entries of the list
--- that must go with them, the front last: those in between are of no use. An id that has
--- arrived with its item comes first, and counts. Big items are enough when they make about a
--- megabyte.
+-- Reads the front of a line, which is the right end of a list. Returns up to count ids that
+-- have an item and are not held, their items, and the entries to remove from the list, the front
+-- last: these include useless entries between the ids. An id that has arrived with its item comes
+-- first, and counts. Stops at about a megabyte of items.
 local function front_of(ids, items, held, count, arrival, item)
   local found, contents, seen, line, size, step = {}, {}, {}, {}, 0, 1
   if item then
@@ -16,7 +15,7 @@ local function front_of(ids, items, held, count, arrival, item)
     end
     local scores = redis.call('ZMSCORE', held, unpack(some))
     while left > 0 and size < 1000000 do
-      -- One, sixteen, ...: how big the next ones are is not known before they are read.
+      -- Read one, sixteen, ... items: their size is known only after reading them.
       local first = math.max(1, left - step + 1)
       local theirs = redis.call('HMGET', items, unpack(some, first, left))
       for index = left, first, -1 do

@@ -1,5 +1,4 @@
--- Tells whether an id is where a worker or a consumer finds it: in line, on the way out
--- of it, claimed or stalled.
+-- Returns whether an id has a state: in line, in transit, claimed or stalled.
 local function has_state(ids, transit, claimed, stalled, id)
   return redis.call('ZSCORE', claimed, id)
     or redis.call('SISMEMBER', stalled, id) == 1

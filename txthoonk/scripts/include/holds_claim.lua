@@ -1,6 +1,5 @@
--- Tells whether a job is claimed by the claim of a token; an empty one stands for whichever
--- claim there is. Another implementation that claims the job later leaves our entry as it is:
--- its claim is newer than that.
+-- Returns whether the claim with a token is valid; an empty token stands for any claim. If another
+-- implementation claims the job later, our entry stays, but its claim is newer than the entry.
 local function holds_claim(token, score, entry)
   local held, time = string.match(entry or '', '^(%S+) (%S+)$')
   time = tonumber(time or nil)

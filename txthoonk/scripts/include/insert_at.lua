@@ -1,4 +1,4 @@
--- Puts an id into a list: at its 'begin' or 'end', or 'before' or 'after' a relative.
+-- Inserts an id into a list: at its 'begin' or 'end', or 'before' or 'after' a relative.
 local function insert_at(ids, where, relative, id)
   if where == 'begin' then
     redis.call('LPUSH', ids, id)

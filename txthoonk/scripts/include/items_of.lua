@@ -1,4 +1,4 @@
--- Reads the items of ids, in their order; false where there is none.
+-- Reads the items of ids, in their order; false for an id without an item.
 local function items_of(key, ids)
   local items = {}
   -- Lua's stack takes some 8,000 arguments at a time.

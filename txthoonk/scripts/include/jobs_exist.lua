@@ -1,12 +1,12 @@
--- Looks for ids among the jobs in whatever state. Gives the errors to answer with for those
--- that there are, or that come twice, by their place; and the first of them.
+-- Checks whether jobs with some ids exist, in any state. Returns index -> error to reply, for the
+-- ids that exist or are given twice, and the first of these errors.
 local function jobs_exist(items, delayed, name, ids)
   local seen, errors, first = {}, {}, nil
   local there, aside = redis.call('HMGET', items, unpack(ids)), redis.call('ZMSCORE', delayed, unpack(ids))
   for index, id in ipairs(ids) do
     if there[index] or aside[index] or seen[id] then
-      errors[index] = redis.error_reply("JOBEXISTS feed '" .. name .. "' has a job '" .. id
-        .. "' already: retract it first, or choose another id")
+      errors[index] = redis.error_reply("JOBEXISTS feed '" .. name .. "' already has a job '"
+        .. id .. "': retract it first, or choose another id")
       first = first or errors[index]
     end
     seen[id] = true

@@ -1,5 +1,5 @@
--- Tells what became of a position of a reader: ok if nothing before it was changed since,
--- else why not. Without an epoch the position is taken for one of the present epoch.
+-- Returns ok if a reader can continue from its position, else the reason why not. A position
+-- without an epoch counts as one of the present epoch.
 local function judge(log, epoch, since)
   local known, before = epoch == '', nil
   for era, start in string.gmatch(log.eras, '(%x+):(%d+) ') do

@@ -1,6 +1,6 @@
--- Stores events that were announced, and where the history of the feed stands then, as
--- the last thing that a change does. Where that is refused, the history is void, and the next
--- change begins it anew: gives the error then, which who has told the events may leave alone.
+-- Stores announced events and the new position of the history; call it last in a change. If Redis
+-- refuses that, the history becomes void and the next change begins a new one. It then returns the
+-- error, which a caller that has published the events can ignore.
 local function keep_history(log, events)
   if not log then
     return
@@ -27,7 +27,7 @@ local function keep_history(log, events)
       words[#words + 1] = 'more'
       words[#words + 1] = '1'
     end
-    -- Somebody else may have written there.
+    -- This fails if another program has written to the stream.
     write(unpack(words))
     if kind == 'publish' or kind == 'edit' then
       state[#state + 1] = id
@@ -48,7 +48,7 @@ local function keep_history(log, events)
   end
   write(unpack(state))
   if log.server then
-    -- Positions in eras of long ago are too old to be of use.
+    -- No reader needs positions from epochs of long ago.
     local eras = string.sub(log.eras, -2000)
     write('HSET', log.revision, '\0epoch', log.epoch, '\0server', log.server,
       '\0base', string.format('%.0f', log.base), '\0cause', log.cause or '',
@@ -57,7 +57,7 @@ local function keep_history(log, events)
   if broken then
     write('HSET', log.revision, '\0epoch', '')
   end
-  -- A new field costs more than a look.
+  -- Setting a new field of a table costs more than this check.
   if log.void or log.server or log.voided then
     log.void, log.server, log.voided = false, false, false
   end

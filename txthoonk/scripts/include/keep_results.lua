@@ -1,8 +1,8 @@
--- Keeps the results of jobs that are finished, or forgets those of earlier jobs of the same
--- ids. Gives how many are kept.
+-- Keeps the results of finished jobs, and removes those of earlier jobs with the same ids.
+-- Returns how many are kept.
 local function keep_results(results, time, stored, most, age)
-  -- Without an age they stay until there are too many: ten years are as good as for ever. An
-  -- age that others have set may be any number; Redis takes no expiry beyond some.
+  -- Without an age, results stay until there are too many: ten years stand for forever. Another
+  -- program may have set any age, but Redis limits expiry times.
   local longest = 1e12
   local configured = age and age > 0 and age * 1000 or most > 0 and 315360000000 or 0
   local keys, stale, entries, texts = {}, {}, {}, {}
@@ -12,8 +12,8 @@ local function keep_results(results, time, stored, most, age)
   end
   redis.call('DEL', unpack(keys))
   for index, one in ipairs(stored) do
-    -- While the job was not finished, this is until when its result is wanted; unless a
-    -- result of an earlier job of that id is kept still.
+    -- For an unfinished job, the index has the time until which its result is wanted, unless
+    -- it still has the kept result of an earlier job with that id.
     local wanted = tonumber(one.wanted or nil)
     if wanted then
       redis.call('ZREM', results, one.id)
@@ -27,14 +27,14 @@ local function keep_results(results, time, stored, most, age)
       entries[#entries + 1] = texts[until_]
       entries[#entries + 1] = one.id
       if most > 0 and wanted and wanted > time then
-        -- Who wants it may not have read it yet: it must not be one too many before.
+        -- Until that time, a waiter may not have read it: it must not count as one too many.
         redis.call('ZADD', results, string.format('%.17g', wanted), one.id .. '\0')
       end
     end
   end
   if #entries > 0 then
     redis.call('ZADD', results, unpack(entries))
-    -- The index forgets what has expired, some at a time.
+    -- Remove some expired entries from the index.
     local old = redis.call('ZRANGEBYSCORE', results, '-inf', string.format('%.17g', time), 'LIMIT', 0, 5 * #entries)
     if #old > 0 then
       redis.call('ZREM', results, unpack(old))

@@ -1,5 +1,5 @@
--- Meets what would refuse to take ids out of a hash and a sorted set, or to add them to that,
--- and so to take back either. No id has a NUL: it changes nothing.
+-- Fails if Redis refuses to remove from a hash or a sorted set, or to add to the sorted set, which
+-- undo needs. No id has a NUL, so it changes nothing.
 local function may_move(hash, sorted)
   redis.call('HDEL', hash, '\0')
   redis.call('ZREM', sorted, '\0')

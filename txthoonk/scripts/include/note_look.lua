@@ -1,5 +1,5 @@
--- Notes whether this look has found claims too old that none before it has. Gives in how many
--- milliseconds the next look can end claims, false if none is too old.
+-- Records the first look that finds claims too old. Returns in how many milliseconds the next look
+-- can end claims, false if no claim is too old.
 local function note_look(overdue, claimed, time, look)
   if look.more then
     return '0'

@@ -1,7 +1,7 @@
--- Lists claims that were too old already at a first look, half a timeout or 30 seconds ago, and
--- have not been renewed since; and what note_look needs of that. After an outage all claims are
--- too old at once, also those of workers that live: the first look leaves them time to be heard.
--- A look on another server, or later than now, is none.
+-- Returns claims that were already too old at a first look, half a timeout or 30 seconds ago, and
+-- were not renewed since; and the state of the look, for note_look. After an outage, all claims are
+-- too old at once, even those of live workers: the first look gives them time to renew.
+-- A look on another server, or one that is later than now, does not count.
 local function old_claims(overdue, claimed, time, timeout, most)
   local noted = redis.pcall('GET', overdue)
   local seen, where = string.match(type(noted) == 'string' and noted or '', '^(%d+%.?%d*) (%x+)$')

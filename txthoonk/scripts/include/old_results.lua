@@ -1,13 +1,13 @@
--- Lists the oldest results, as many as there are too many, and up to count. Those of jobs that
--- are not finished are wanted only: they do not count, nor do those that are wanted still, as
--- the entry of the id and a NUL says.
+-- Returns the ids of the oldest results in excess of most, up to count. An entry of an unfinished
+-- job only says that its result is wanted, and does not count; nor does a result that is still
+-- wanted, by the entry of its id and a NUL.
 local function old_results(results, items, most, count)
   local over = redis.call('ZCARD', results) - most
   if over <= 0 or count <= 0 then
     return {}
   end
   local time = now()
-  -- They are wanted for some seconds only: what is kept for longer need not be looked at.
+  -- Results are wanted for some seconds only: entries that end later need no check.
   if redis.call('ZCOUNT', results, '-inf', string.format('%.17g', time + 60000)) == 0 then
     return redis.call('ZRANGE', results, 0, math.min(over, count) - 1)
   end

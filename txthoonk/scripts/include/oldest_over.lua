@@ -1,5 +1,5 @@
--- Lists the oldest ids that must go so that a feed holds max items once the id is
--- in it, up to most of them; and gives how many more there are. The id itself never goes.
+-- Returns the oldest ids to remove so that a feed has max items once the id is in it, up to most;
+-- and how many more there are to remove. The id itself is never among them.
 local function oldest_over(ids, max, id, known, most)
   local over = redis.call('ZCARD', ids) + (known and 0 or 1) - max
   if over <= 0 then

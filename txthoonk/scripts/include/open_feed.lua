@@ -1,11 +1,11 @@
--- Looks for a feed and its configuration. Gives the error to answer with if it is not
--- there, else nothing; how many events of its history are kept, false for none; the value
--- of one more field, which some need, nil if the configuration cannot be read; the feed's
--- type, false if it has none; and the values of further fields.
+-- Reads the configuration of a feed. Returns the error to reply if the feed does not exist, else
+-- nothing; how many events its history keeps, false for none; the value of one more field, which
+-- some scripts need, nil if the configuration cannot be read; the feed's type, false if it has
+-- none; and the values of further fields.
 local function open_feed(feeds, config, name, ...)
   local values = redis.pcall('HMGET', config, 'type', 'history', ...)
-  -- Whoever deletes a feed deletes its configuration with it, so the type proves that it
-  -- is there. A feed that has none is looked for in the registry.
+  -- Deleting a feed deletes its configuration, so a type proves that the feed exists. If there is
+  -- no type, check the registry.
   local failure
   if values.err and not string.find(values.err, 'WRONGTYPE', 1, true) then
     failure = values

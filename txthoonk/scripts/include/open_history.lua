@@ -1,7 +1,7 @@
--- Reads where the history of a feed stands before a change: a table, false if it keeps
--- none. Where the feed was changed by somebody who keeps no history, as its counters
--- tell, all revisions before are void: a new epoch begins. It begins too, but voids
--- nothing that the server still knows, where the server is not the same one any more.
+-- Reads the position of a feed's history before a change; returns a table, false if the feed
+-- keeps none. If the counters show that a program without history has changed the feed, all
+-- earlier revisions are void and a new epoch begins. If the server is another one than before, a
+-- new epoch begins, too, but the revisions that this server has stay valid.
 local function open_history(limit, event, revision, history, publishes, items)
   if not limit then
     return false
@@ -15,13 +15,13 @@ local function open_history(limit, event, revision, history, publishes, items)
   local count = tonumber(redis.call('GET', publishes) or 0)
   local length = items and redis.call('HLEN', items) or 0
   local known = state[1] and state[1] ~= ''
-  -- Others may have stored anything. No feed gets that far by itself; readers take 15 digits.
+  -- Another program may have stored anything. No feed reaches such numbers; readers take 15 digits.
   if known and (not string.find(state[2] or '', '^%d+$') or log.top > 9e14 or log.base > log.top) then
     known, log.top = false, 0
   end
   if not known or count ~= tonumber(state[3]) or length ~= tonumber(state[4]) then
     log.cause = state[1] and 'foreign' or 'recreated'
-    -- The break takes a revision, unless there is nothing yet: 0 is before all items.
+    -- The break takes a revision, unless the feed is still empty: 0 is before all items.
     if log.top > 0 or count > 0 or length > 0 then
       log.top = log.top + 1
     end

@@ -1,5 +1,4 @@
--- Gives the revision at which an item was changed last; 0 is that of an item that is not
--- there.
+-- Returns the revision of an item's last change; 0 if there is no item.
 local function own_revision(log, item, id)
   if not item then
     return 0

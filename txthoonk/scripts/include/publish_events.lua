@@ -1,4 +1,4 @@
--- Gives the events of a publish, those of the items that are dropped before it.
+-- Returns the events of a publish, beginning with those of the dropped items.
 local function publish_events(gone, retract, kind, channel, id, item)
   if not gone or #gone == 0 then
     return {kind, channel, id, item}

@@ -1,4 +1,4 @@
--- Removes a field of a hash, if it is there, as a part of a change.
+-- Removes a field of a hash, if it exists, as part of a change; returns its value.
 local function remove_field(undo, key, field)
   local value = redis.call('HGET', key, field)
   if value then

@@ -1,4 +1,4 @@
--- Removes a member of a sorted set, if it is there, as a part of a change: gives its score.
+-- Removes a member of a sorted set, if it exists, as part of a change; returns its score.
 local function remove_member(undo, key, member)
   local score = redis.call('ZSCORE', key, member)
   if score then

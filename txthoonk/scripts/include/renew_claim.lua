@@ -1,5 +1,5 @@
--- Restarts the clock of a claim, and keeps whose it is, if that is known: both or none, for a
--- claim that is newer than what is known of it is another's.
+-- Restarts the timeout of a claim. If the entry belongs to this claim, it gets the new time, too:
+-- a claim that is newer than its entry would count as that of another implementation.
 local function renew_claim(claimed, claims, id, score, entry, time)
   local token, since = string.match(entry or '', '^(%S+) (%S+)$')
   since = tonumber(since or nil)

@@ -1,5 +1,4 @@
--- Looks at some fields of a hash: gives the next cursor, the fields, and how many bytes their
--- values have.
+-- Scans some fields of a hash; returns the next cursor, the fields, and the bytes of their values.
 local function scanned(key, from, count)
   local cursor, flat = unpack(redis.call('HSCAN', key, from, 'COUNT', count))
   local fields, size = {}, 0

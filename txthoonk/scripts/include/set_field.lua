@@ -1,4 +1,4 @@
--- Sets a field of a hash, as a part of a change.
+-- Sets a field of a hash, as part of a change.
 local function set_field(undo, key, field, value)
   local before = redis.call('HGET', key, field)
   redis.call('HSET', key, field, value)

@@ -1,4 +1,4 @@
--- Adds a member to a sorted set, or gives it another score, as a part of a change.
+-- Adds a member to a sorted set, or changes its score, as part of a change.
 local function set_member(undo, key, member, score)
   local before = redis.call('ZSCORE', key, member)
   redis.call('ZADD', key, score, member)

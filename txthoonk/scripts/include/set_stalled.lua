@@ -1,5 +1,4 @@
--- Puts a job among the stalled ones, as a part of a change; its failures are not counted any
--- longer.
+-- Adds a job to the stalled ones, and removes its count of failures, as part of a change.
 local function set_stalled(undo, stalled, failed, cancelled, published, id, time)
   remove_field(undo, cancelled, id)
   remove_member(undo, published, id)

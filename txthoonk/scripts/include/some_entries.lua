@@ -1,5 +1,5 @@
--- Reads entries of a stream from one revision to another, up to about a megabyte of them: each
--- its revision and its fields. What others have added behind the last one is none of ours.
+-- Reads entries of a stream from one revision to another, up to about a megabyte: the revision
+-- and the fields of each. Entries that another program added after the last one are left out.
 local function some_entries(history, first, last, most)
   local entries, size = {}, 0
   while #entries < most and size < 1000000 do

@@ -1,5 +1,4 @@
--- Reads the items of ids, in their order, up to about a megabyte of them; false where there
--- is none.
+-- Reads the items of ids, in their order, up to about a megabyte; false for an id without an item.
 local function some_items(key, ids, most)
   local items, size = {}, 0
   for first = 1, math.min(#ids, most), 20 do

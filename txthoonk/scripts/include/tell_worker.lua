@@ -1,5 +1,5 @@
--- Notes that a worker lives, with the time before what it tells of itself, or that it ends.
--- Those of whom nothing was heard for long are forgotten.
+-- Stores the record of a live worker with the time before it, or removes it if the worker ends.
+-- Also removes the records of workers that gave no sign of life for long.
 local function tell_worker(workers, worker, text, time, most)
   local all = redis.call('HGETALL', workers)
   if text == '' then
@@ -9,7 +9,7 @@ local function tell_worker(workers, worker, text, time, most)
   end
   for index = 1, #all, 2 do
     local age = time - (tonumber(string.match(all[index + 1], '^%S+') or nil) or 0)
-    -- One of later than now is of before the server's clock stepped back.
+    -- A time that is later than now was stored before the server's clock was set back.
     if all[index] ~= worker and not (math.abs(age) <= most) then
       redis.call('HDEL', workers, all[index])
     end

@@ -1,6 +1,6 @@
--- Looks for jobs to claim, at the front of the line, and adds the events of their claims:
--- gives what to reply of them, and what write_claims needs. An id that has arrived with its
--- item comes first, and counts.
+-- Finds jobs to claim at the front of the line, and adds the events of their claims. Returns their
+-- part of the reply, and the arguments of write_claims. An id that has arrived with its item comes
+-- first, and counts.
 local function to_claim(ids, items, claimed, cancelled, count, owner, time, channel, events, moved, item)
   local found, contents, line = front_of(ids, items, claimed, count, moved, item)
   local taken = {reply = {}, scores = {}, entries = {}, ids = found, line = line, step = 0}

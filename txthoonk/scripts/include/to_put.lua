@@ -1,6 +1,6 @@
--- Takes what is to be put apart, which stands in ARGV from some place on as id, item, id,
--- item, ...: gives the ids, id and item as they stand there, and the events; without those
--- that are answered already. The others are answered with the id.
+-- Parses the puts, which ARGV has from some place on as id, item, id, item, ... Returns the ids,
+-- the list of id and item, and the events, without those that already have an answer. Sets the
+-- answer of the others to their id.
 local function to_put(from, channel, answers)
   local ids, words, events = {}, {}, {}
   for at = from, #ARGV, 2 do

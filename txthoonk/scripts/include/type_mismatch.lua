@@ -1,5 +1,5 @@
--- Gives the error to answer with if the feed is of another type, else nothing.
--- A feed without a type is a plain feed: so do all Thoonks take it.
+-- Returns the error to reply if the feed has another type, else nothing.
+-- A feed without a type is a plain feed, in all implementations.
 local function type_mismatch(config, name, wanted)
   local type, failure = config_value(config, 'type')
   if failure then

@@ -1,4 +1,4 @@
--- Takes back what write_claims has done, as far as it came.
+-- Undoes the steps that write_claims has done.
 local function unclaim(ids, claimed, claims, taken)
   if taken.step > 2 then
     redis.pcall('HDEL', claims, unpack(taken.ids))

@@ -1,4 +1,4 @@
--- Takes back what INCR or INCRBY added to a counter.
+-- Undoes INCR or INCRBY of a counter.
 local function undo_count(counter, by)
   if redis.call('DECRBY', counter, by) == 0 then
     redis.call('DEL', counter)

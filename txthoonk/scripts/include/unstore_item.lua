@@ -1,5 +1,4 @@
--- Takes back what a publish did, up to a step: an item that is known has the score and the text
--- again that it had before.
+-- Undoes the steps that a publish has done: a known item gets its earlier score and text back.
 local function unstore_item(step, publishes, ids, items, id, known, before)
   if step > 2 and before then
     redis.call('HSET', items, id, before)

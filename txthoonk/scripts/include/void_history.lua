@@ -1,6 +1,6 @@
--- Makes the history void until keep_history says where it stands, as a part of a change that
--- writes no other hash before anything is told: so whoever has heard then of a revision that
--- there will not be begins anew.
+-- Makes the history void until keep_history stores its position, as part of a change that writes
+-- no other hash before it publishes. So a subscriber that has seen a revision that will not exist
+-- starts again.
 local function void_history(undo, log)
   if not log then
     return

@@ -1,5 +1,5 @@
--- Gives since when the one is there that waits in line for longest, as far as that is known. It
--- need not be at the front; of those that are claimed, up to 1000 are looked at to find it.
+-- Returns since when the oldest job in line waits, if that is known. That job does not have to be
+-- at the front; the search skips up to 1000 claimed jobs.
 local function waiting_since(ids, items, published, claimed)
   local first = redis.call('LINDEX', ids, -1)
   local since = first and redis.call('ZSCORE', published, first)

@@ -1,6 +1,5 @@
--- Takes the jobs that to_claim has found out of the line, and claims them, as a part of a
--- change: unclaim takes it back. Shortening comes first: a full memory does not refuse it, nor
--- then the rest.
+-- Takes the jobs that to_claim has found out of the line and claims them, as part of a change;
+-- unclaim undoes it. LTRIM comes first: when memory is full, Redis allows it, and then the rest.
 local function write_claims(ids, claimed, claims, taken)
   if #taken.line > 0 then
     redis.call('LTRIM', ids, 0, -#taken.line - 1)

@@ -1,5 +1,5 @@
--- Gives the error to answer with if a feed is of another type by now, else nothing. Of
--- what kind a type of somebody's own is, only he knows.
+-- Returns the error to reply if a feed now has another type, else nothing. A user's own type can
+-- be of any kind, and passes.
 local function wrong_type(name, type, wanted, config)
   if type == wanted then
     return

@@ -1,4 +1,4 @@
--- Give a claimed job back: it goes to the end of the line, with one failure more.
+-- Give a claimed job back: it goes to the end of the line, and its failures increase by one.
 --
 -- KEYS
 --   1 feeds                   set          the registry
@@ -17,7 +17,7 @@
 --   2 channel feed.event:[feed]
 --   3 channel feed.cancelled:[feed]
 --   4 id
---   5 token of its claim, empty for whichever there is
+--   5 token of its claim, empty for any claim
 -- Reply: 1
 -- Errors: NOFEED, NOTCONFIGURED, NOTCLAIMED
 -- Events: feed.cancelled

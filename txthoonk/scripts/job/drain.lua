@@ -1,4 +1,4 @@
--- Remove jobs that are available, or delayed, with all that is known of them.
+-- Remove available or delayed jobs, with all their records.
 --
 -- KEYS
 --   1 feeds                   set          the registry
@@ -17,11 +17,11 @@
 -- ARGV
 --   1 name of the feed
 --   2 channel feed.event:[feed]
---   3 line or delayed: which
---   4 how many at the most
--- Reply: how many were looked at, and an array: the ids of those that were removed
+--   3 line or delayed: which jobs
+--   4 the most jobs
+-- Reply: how many were checked, and an array: the ids of those that were removed
 -- Errors: NOFEED, NOTCONFIGURED
--- Events: none but in the history
+-- Events: only in the history
 -- Cost: O(log n) for each
 
 --- include whole
@@ -71,7 +71,7 @@ return change(function(undo)
     redis.call('LTRIM', ids, 0, -#some - 1)
     undo[1] = function() redis.call('RPUSH', ids, unpack(some)) end
   end
-  -- No id has a NUL: whether they may be removed, which could not be taken back.
+  -- If Redis refuses removals, this fails before anything is published. No id has a NUL.
   redis.call('ZREM', published, '\0')
   redis.call('HDEL', items, '\0')
   void_history(undo, log)

@@ -1,4 +1,4 @@
--- Put the delayed jobs that are due into the line.
+-- Move the delayed jobs that are due into the line.
 --
 -- KEYS
 --   1 feeds                   set          the registry
@@ -18,12 +18,12 @@
 --   2 channel feed.event:[feed]
 --   3 channel feed.publishes:[feed]
 --   4 channel feed.retried:[feed]
---   5 how many at the most
+--   5 the most jobs
 -- Reply: how many were due; in how many milliseconds the next one is due, nil if there is
---   none; the feed's timeout in milliseconds, 0 if there is none; how old the oldest claim
---   is, in milliseconds, nil if there is none
+--   none; the feed's timeout in milliseconds, 0 if there is none; the age of the oldest claim
+--   in milliseconds, nil if there is none
 -- Errors: NOFEED, NOTCONFIGURED
--- Events: feed.publishes for each job that is new, feed.retried for each other one
+-- Events: feed.publishes for each new job, feed.retried for each one that has failed before
 -- Cost: O(log n) for each
 
 --- include whole
@@ -48,7 +48,7 @@ local feeds, config, revision, history, publishes, items, ids = unpack(KEYS, 1, 
 local published, claimed, cancelled, delayed, later = unpack(KEYS, 8)
 local name, event, put_channel, retry_channel, most = unpack(ARGV)
 
--- A score may be infinite, or so far away that it is no whole number for others.
+-- A score may be infinite, or too large to be a whole number for the caller.
 local function milliseconds(count)
   return string.format('%.0f', math.max(-1e12, math.min(count, 1e12)))
 end

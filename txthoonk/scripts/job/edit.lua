@@ -1,5 +1,4 @@
--- Replace the item of a job, in whatever state it is. Who has claimed it already has the old
--- item.
+-- Replace the item of a job in any state. A worker that has claimed it keeps the old item.
 --
 -- KEYS
 --   1 feeds                   set          the registry
@@ -17,7 +16,7 @@
 --   5 item
 -- Reply: 1
 -- Errors: NOFEED, NOTCONFIGURED, NOITEM
--- Events: feed.edit, but for a job that is delayed
+-- Events: feed.edit, unless the job is delayed
 -- Cost: O(1)
 
 --- include whole

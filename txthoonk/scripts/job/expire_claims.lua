@@ -1,5 +1,5 @@
--- Cancel claims that are older than the feed's timeout, and were so at an earlier look, half a
--- timeout or 30 seconds before; stall the jobs that have failed max_failures times with it.
+-- Cancel claims that are older than the feed's timeout, and were already so at an earlier look,
+-- half a timeout or 30 seconds before; stall the jobs that have now failed max_failures times.
 --
 -- KEYS
 --   1 feeds                   set          the registry
@@ -17,16 +17,16 @@
 --   13 feed.failures:[feed]   hash
 --   14 feed.progress:[feed]   hash
 --   15 feed.failed:[feed]     sorted set
---   16 feed.overdue:[feed]    string       when the first look was
+--   16 feed.overdue:[feed]    string       the time of the first look
 -- ARGV
 --   1 name of the feed
 --   2 channel feed.event:[feed]
 --   3 channel feed.cancelled:[feed]
 --   4 channel feed.stalled:[feed]
---   5 how many at the most
--- Reply: how many were looked at, how many of them were cancelled, how many stalled, and
---   how many dropped because they have no item; in how many milliseconds the next look can end
---   claims, nil if none is too old
+--   5 the most claims
+-- Reply: how many were checked, how many of them were cancelled, how many stalled, and how
+--   many dropped because they have no item; in how many milliseconds the next look can end
+--   claims, nil if no claim is too old
 -- Errors: NOFEED, NOTCONFIGURED, CONFIGNOTHASH
 -- Events: feed.cancelled or feed.stalled for each
 -- Cost: O(log n) for each
@@ -108,7 +108,7 @@ for _, id in ipairs(old) do
     return failure
   end
 end
--- What is done is done, also where the look cannot be noted: then there is another one.
+-- If the look cannot be recorded, the claims are still ended, and a later look records it.
 local following = false
 pcall(function() following = note_look(overdue, claimed, time, look) end)
 return {#old, cancels, stalls, drops, following}

@@ -1,5 +1,5 @@
 -- Give a claimed job back because it failed: it is available again, at once or after a
--- delay, or stalled if it has failed max_failures times with this.
+-- delay, or stalled if it has now failed max_failures times.
 --
 -- KEYS
 --   1 feeds                   set          the registry
@@ -26,12 +26,12 @@
 --   4 channel feed.stalled:[feed]
 --   5 channel feed.delayed:[feed]
 --   6 id
---   7 token of its claim, empty for whichever there is
+--   7 token of its claim, empty for any claim
 --   8 the error, as JSON
 --   9 the delay in milliseconds
 -- Reply: stalled, delayed or available, and how often the job has failed
 -- Errors: NOFEED, NOTCONFIGURED, NOTCLAIMED
--- Events: feed.delayed if it is due before all others; feed.stalled or feed.cancelled
+-- Events: feed.delayed if it is due before all other delayed jobs; feed.stalled or feed.cancelled
 -- Cost: O(log n)
 
 --- include whole

@@ -1,5 +1,5 @@
--- Finish claimed jobs: they are gone then. Results are published, and kept for a time if
--- asked to. Then claim the next jobs.
+-- Finish claimed jobs, which deletes them. Publish their results, and keep them for a time if
+-- requested. Then claim the next jobs.
 --
 -- KEYS
 --   1 feeds                             set          the registry
@@ -17,7 +17,7 @@
 --   13 feed.claims:[feed]               hash
 --   14 feed.failures:[feed]             hash
 --   15 feed.progress:[feed]             hash
---   16.. feed.jobfinished:[feed]\0[id]  list         one for each job that is to be finished
+--   16.. feed.jobfinished:[feed]\0[id]  list         one for each job to finish
 -- ARGV
 --   1 name of the feed
 --   2 channel feed.event:[feed]
@@ -25,17 +25,17 @@
 --   4 channel feed.finishes:[feed]
 --   5 channel feed.claimed:[feed]
 --   6 channel feed.ended:[feed]\0
---   7 whose the new claims are: see get
---   8 how many jobs to claim at the most
---   9 how many ids of old results to reply at the most
---   10.. for each job that is to be finished: its id; the token of its claim, empty for
---     whichever there is; how long to keep the result, in milliseconds, empty for as long as
---     configured; 1 if the caller tells those who want it, else 0: it is kept for them then;
---     1 if there is a result, else 0; the result, or empty
+--   7 owner of the new claims: see get
+--   8 the most jobs to claim
+--   9 the most ids of old results to reply
+--   10.. for each job to finish: its id; the token of its claim, empty for any claim; how long
+--     to keep the result, in milliseconds, empty for the configured time; 1 if the caller
+--     delivers the result to its waiters itself, else 0: then it is kept for them; 1 if there
+--     is a result, else 0; the result, or empty
 -- Reply: the time of the claims in milliseconds; 1 if the feed is paused, else 0; an array:
 --   for each job 1, or the error NOTCLAIMED as text; an array: for each claim its id, item,
---   and how often it was cancelled; an array of ids of old results, of which there are too
---   many (keep_results), for forget
+--   and how often it was cancelled; an array of ids of results in excess of keep_results, for
+--   forget
 -- Errors: NOFEED, NOTCONFIGURED, NOTCLAIMED, WRONGFEEDTYPE
 -- Events: job.finish if there is a result, feed.finishes, for each job; feed.claimed for each
 --   claim; in the end feed.ended, with the result if there is one, for each job whose result is
@@ -122,7 +122,7 @@ return change(function(undo)
   keep_history(log, events)
   for _, one in ipairs(stored) do
     if one.wanted then
-      -- If that is refused, it is found where it is kept.
+      -- If Redis refuses this, the waiter reads the kept result.
       redis.pcall('PUBLISH', ended .. one.id, one.result and one.id .. '\0' .. one.result or one.id)
     end
   end

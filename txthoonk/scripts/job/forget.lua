@@ -1,4 +1,4 @@
--- Forget results that are kept: those of jobs that are gone.
+-- Remove kept results of jobs that no longer exist.
 --
 -- KEYS
 --   1 feed.config:[feed]               hash
@@ -6,10 +6,10 @@
 --   3 feed.results:[feed]              sorted set
 --   4.. feed.jobfinished:[feed]\0[id]  list
 -- ARGV
---   1 how many ids to reply at the most
+--   1 the most ids to reply
 --   2.. the ids, in the order of those keys
--- Reply: ids of old results, of which there are still too many; none if others have forgotten
---   all of these before: then they go on
+-- Reply: ids of old results, if there are still too many; none if another process has already
+--   removed all of these: then that process goes on
 -- Errors: none
 -- Events: none
 -- Cost: O(log n) for each
@@ -29,7 +29,7 @@ for index, id in ipairs(ids) do
   end
 end
 if #gone > 0 then
-  -- No id is a NUL: this meets what would refuse to remove them, before anything is done.
+  -- If Redis refuses ZREM, this fails before anything has changed. No id is a NUL.
   redis.call('ZREM', results, '\0')
   redis.call('DEL', unpack(keys))
   local removed = redis.call('ZREM', results, unpack(gone))

@@ -17,11 +17,11 @@
 --   1 name of the feed
 --   2 channel feed.event:[feed]
 --   3 channel feed.claimed:[feed]
---   4 whose the claims are: [owner] of the token [owner]:[time of the claim]
---   5 how many jobs at the most
---   6 the id that BLMOVE has brought to feed.transit, empty if there is none: it comes
+--   4 owner of the claims: [owner] of the token [owner]:[time of the claim]
+--   5 the most jobs
+--   6 the id that BLMOVE has moved to feed.transit, empty if there is none: it comes
 --     first, and counts
--- Reply: the time of the claim in milliseconds, 1 if the feed is paused, else 0, then for
+-- Reply: the time of the claim in milliseconds; 1 if the feed is paused, else 0; then for
 --   each job its id, item, and how often it was cancelled
 -- Errors: NOFEED, NOTCONFIGURED, WRONGFEEDTYPE
 -- Events: feed.claimed for each job

@@ -1,4 +1,4 @@
--- Read the item of a job, also of one that is delayed.
+-- Read the item of a job, which may be delayed.
 --
 -- KEYS
 --   1 feed.items:[feed]       hash

@@ -1,5 +1,5 @@
--- Say that a publisher waits for results: tells it whether to listen to those of all jobs, as a
--- few do, and notes of some jobs that their results are wanted.
+-- Register a publisher that waits for results: reply whether it should listen to the results of
+-- all jobs, as a few publishers do, and record that the results of some jobs are wanted.
 --
 -- KEYS
 --   1 feed.listeners:[feed]  sorted set
@@ -7,13 +7,13 @@
 --   3 feed.later:[feed]      hash
 --   4 feed.results:[feed]    sorted set
 -- ARGV
---   1 who the publisher is
---   2 for how long that holds, in milliseconds
---   3 how many listen to all, at the most
+--   1 the publisher
+--   2 for how long the registration is valid, in milliseconds
+--   3 the most publishers that listen to all results
 --   4 for how long the results are wanted, in milliseconds
 --   5.. ids
--- Reply: 1 if it is to listen to the results of all jobs, 2 if so do as many as may, else 0; then
---   the ids of jobs that are not there any more
+-- Reply: 1 if it should listen to the results of all jobs, 2 if it should and no further
+--   publisher may, else 0; then the ids of jobs that no longer exist
 -- Errors: none
 -- Events: none
 -- Cost: O(log n) for each id
@@ -36,7 +36,8 @@ if not all and count < tonumber(most) then
 end
 local reply = {all and (count < tonumber(most) and 1 or 2) or 0}
 return change(function(undo)
-  -- No publisher and no id has a NUL: this removes nothing, and a full memory does not refuse it.
+  -- When memory is full, Redis allows ZREM, and then the rest. Nothing is removed: no publisher
+  -- has a NUL.
   redis.call('ZREM', listeners, '\0')
   for index = 5, #ARGV do
     local id = ARGV[index]

@@ -4,7 +4,7 @@
 --   1 feed.claimed:[feed]     sorted set
 --   2 feed.claims:[feed]      hash
 -- ARGV
---   1 whose claims
+--   1 the owner
 -- Reply: id, token, id, token, ...
 -- Errors: none
 -- Events: none

@@ -1,5 +1,5 @@
--- Find out of which jobs the results are wanted that another implementation has told, which knows
--- nothing of that; and tell them to those who do not listen to the results of all jobs.
+-- Find the jobs that another implementation has finished and whose results are wanted, which that
+-- implementation does not know; publish these results for waiters that do not listen to all jobs.
 --
 -- KEYS
 --   1 feed.items:[feed]                hash
@@ -9,9 +9,9 @@
 -- ARGV
 --   1 channel feed.ended:[feed]\0
 --   2.. for each job: its id; 1 if the result is given, else 0; the result, or empty
--- Reply: the ids whose results are wanted, and are neither kept nor given
+-- Reply: the ids whose results are wanted, but neither kept nor given
 -- Errors: none
--- Events: none; feed.ended for each that is given, and is wanted and not kept
+-- Events: feed.ended for each result that is given, wanted and not kept
 -- Cost: O(log n) for each job
 
 --- include now
@@ -30,7 +30,7 @@ return change(function(undo)
         redis.call('RPUSH', key, result)
         undo[#undo + 1] = function() redis.call('DEL', key) end
         redis.call('PEXPIRE', key, math.ceil(wanted - time))
-        -- If that is refused, it is found where it is kept.
+        -- If Redis refuses this, the waiter reads the kept result.
         redis.pcall('PUBLISH', ARGV[1] .. id, id .. '\0' .. result)
       else
         missing[#missing + 1] = id

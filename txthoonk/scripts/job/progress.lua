@@ -1,4 +1,4 @@
--- Note how far a claimed job is, and tell of it.
+-- Store and publish the progress of a claimed job.
 --
 -- KEYS
 --   1 feeds                   set          the registry
@@ -15,8 +15,8 @@
 --   2 channel feed.event:[feed]
 --   3 channel feed.progress:[feed]
 --   4 id
---   5 token of its claim, empty for whichever there is
---   6 how far it is, as JSON
+--   5 token of its claim, empty for any claim
+--   6 the progress, as JSON
 -- Reply: 1
 -- Errors: NOFEED, NOTCONFIGURED, NOTCLAIMED
 -- Events: feed.progress

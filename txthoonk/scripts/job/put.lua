@@ -14,10 +14,10 @@
 --   1 name of the feed
 --   2 channel feed.event:[feed]
 --   3 channel feed.publishes:[feed]
---   4 LPUSH: to the end of the line, RPUSH: to its front; one after the other
---   5 1: all of them or none; 0: those that can be
+--   4 LPUSH: to the end of the line, RPUSH: to its front; in this order
+--   5 1: all of them or none; 0: those that do not exist yet
 --   6.. id, item, id, item, ...
--- Reply: for each its id, or the error that only this one meets
+-- Reply: for each its id, or the error of this one only
 -- Errors: NOFEED, NOTCONFIGURED, JOBEXISTS, WRONGFEEDTYPE
 -- Events: feed.publishes for each
 -- Cost: O(log n) for each

@@ -1,4 +1,4 @@
--- Put a new job aside until it is due. Nobody but txthoonk sees it before.
+-- Put a new job that is delayed until it is due. Until then, only txthoonk sees it.
 --
 -- KEYS
 --   1 feeds                   set          the registry
@@ -12,11 +12,11 @@
 --   3 LPUSH or RPUSH: see put
 --   4 id
 --   5 item
---   6 when it is due, in milliseconds: from now, or since 1970
+--   6 when it is due, in milliseconds from now or since 1970
 --   7 1 if that is since 1970, else 0
--- Reply: in how many milliseconds it is due; not above 0 if it is due already
+-- Reply: in how many milliseconds it is due; 0 or less if it is already due
 -- Errors: NOFEED, NOTCONFIGURED, JOBEXISTS, WRONGFEEDTYPE
--- Events: feed.delayed, if it is due before all others
+-- Events: feed.delayed, if it is due before all other delayed jobs
 -- Cost: O(log n)
 
 --- include feed_missing

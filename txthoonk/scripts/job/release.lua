@@ -1,5 +1,5 @@
--- Give claimed jobs back as if they had never been claimed: to the front of the line, and
--- not counted as failures.
+-- Give claimed jobs back as if they had never been claimed: to the front of the line, without
+-- counting a failure.
 --
 -- KEYS
 --   1 feeds                   set          the registry
@@ -16,8 +16,8 @@
 --   1 name of the feed
 --   2 channel feed.event:[feed]
 --   3 channel feed.retried:[feed]
---   4.. id, token of its claim, id, token, ...; the one that shall be taken next comes last
--- Reply: how many were given back; the others are not claimed by these claims any more
+--   4.. id, token of its claim, id, token, ...; the job to take next comes last
+-- Reply: how many were given back; the claims of the others are no longer valid
 -- Errors: NOFEED, NOTCONFIGURED
 -- Events: feed.retried for each
 -- Cost: O(log n) for each

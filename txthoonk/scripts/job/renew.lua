@@ -1,4 +1,4 @@
--- Restart the clock of a claim.
+-- Restart the timeout of a claim.
 --
 -- KEYS
 --   1 feeds                   set          the registry
@@ -7,7 +7,7 @@
 -- ARGV
 --   1 name of the feed
 --   2 id
---   3 token of the claim, empty for whichever there is
+--   3 token of the claim, empty for any claim
 -- Reply: 1
 -- Errors: NOFEED, NOTCLAIMED
 -- Events: none

@@ -1,5 +1,5 @@
--- Read the result of a job; if it is not finished, note that it is wanted: a finish
--- that comes before the caller listens keeps it until then.
+-- Read the result of a job. If the job is not finished, record that its result is wanted, so that
+-- a finish keeps it until the caller listens.
 --
 -- KEYS
 --   1 feed.items:[feed]              hash
@@ -10,11 +10,10 @@
 -- ARGV
 --   1 id
 --   2 for how long it is wanted, in milliseconds
---   3 what an earlier call has noted: the caller listens now, and takes it back; else
---     empty
--- Reply: 'active', or 'stalled' if it is that, the item and what is noted, if the job is not
---   finished; 'kept', the result and the item, if the result is kept (older implementations
---   did not keep the item); nothing if there is neither
+--   3 the record of an earlier call, to remove it because the caller listens now; else empty
+-- Reply: 'active' or 'stalled', the item and the record, if the job is not finished; 'kept',
+--   the result and the item, if the result is kept (older implementations did not keep the
+--   item); nothing if there is neither
 -- Errors: none
 -- Events: none
 -- Cost: O(log n)
@@ -38,13 +37,13 @@ if item and noted == '' then
   noted = string.format('%.17g', now() + wanted)
   local longest = redis.call('EXISTS', kept) == 0 and tonumber(redis.call('ZSCORE', results, id) or nil)
   return change(function(undo)
-    -- A full memory does not refuse this, nor then the rest.
+    -- When memory is full, Redis allows this, and then the rest.
     redis.call('ZREM', results, '\0')
-    -- Others may want it for longer.
+    -- Another publisher may want the result for longer.
     if not longest or longest < tonumber(noted) then
       set_member(undo, results, id, noted)
     end
-    -- Whatever is kept is of an earlier job.
+    -- A kept result belongs to an earlier job.
     redis.call('DEL', kept)
     return {state, item, noted}
   end)

@@ -1,4 +1,4 @@
--- Remove a job from wherever it is.
+-- Remove a job in any state.
 --
 -- KEYS
 --   1 feeds                    set          the registry
@@ -24,9 +24,9 @@
 --   1 name of the feed
 --   2 channel feed.event:[feed]
 --   3 id
--- Reply: 1, or 0 if it was not there
+-- Reply: 1, or 0 if there is no such job
 -- Errors: NOFEED, NOTCONFIGURED
--- Events: none but in the history
+-- Events: only in the history
 -- Cost: O(log n) for a claimed or stalled job, O(n) for one in line
 
 --- include whole
@@ -73,7 +73,7 @@ return change(function(undo)
   end
   local lined = not held and not aside
   if lined then
-    -- No id has a NUL: whether it may be removed from lists, which could not be taken back.
+    -- If Redis refuses LREM, this fails before the event is published. No id has a NUL.
     redis.call('LREM', transit, 1, '\0')
     redis.call('LLEN', ids)
   end

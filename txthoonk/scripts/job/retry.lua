@@ -50,7 +50,7 @@ local events, time = {'retry', channel, id, false}, string.format('%.17g', now()
 return change(function(undo)
   redis.call('SREM', stalled, id)
   undo[#undo + 1] = function() redis.call('SADD', stalled, id) end
-  redis.call('ZADD', published, 'XX', 0, '\0')  -- this adds nothing: no id has a NUL
+  redis.call('ZADD', published, 'XX', 0, '\0')  -- adds nothing: no id has a NUL
   void_history(undo, log)
   remove_member(undo, failed, id)
   push_id(undo, 'LPUSH', ids, id)

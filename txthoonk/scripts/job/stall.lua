@@ -1,4 +1,4 @@
--- Take a claimed job out of the running, without counting its failures any longer.
+-- Stall a claimed job, and remove its count of failures.
 --
 -- KEYS
 --   1 feeds                   set          the registry
@@ -20,8 +20,8 @@
 --   2 channel feed.event:[feed]
 --   3 channel feed.stalled:[feed]
 --   4 id
---   5 token of its claim, empty for whichever there is
---   6 why, as JSON; empty: what is known of an earlier failure stays
+--   5 token of its claim, empty for any claim
+--   6 the reason, as JSON; empty: the record of an earlier failure stays
 -- Reply: 1
 -- Errors: NOFEED, NOTCONFIGURED, NOTCLAIMED
 -- Events: feed.stalled

@@ -1,4 +1,4 @@
--- Count the jobs of one moment.
+-- Count the jobs, as of one moment.
 --
 -- KEYS
 --   1 feed.ids:[feed]         list

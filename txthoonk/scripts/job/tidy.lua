@@ -1,16 +1,16 @@
--- Forget what is recorded of jobs that another implementation has ended.
+-- Remove the records of jobs that another implementation has ended.
 --
 -- KEYS
 --   1 feed.items:[feed]       hash
 --   2 feed.later:[feed]       hash
 --   3 feed.failures:[feed]    hash         or another one whose fields are ids
 -- ARGV
---   1 cursor of HSCAN: 0 to begin with
---   2 about how many to look at
+--   1 cursor of HSCAN; 0 to start
+--   2 approximate number of records to scan
 -- Reply: the next cursor, 0 at the end
 -- Errors: none
 -- Events: none
--- Cost: O(m) for m to look at
+-- Cost: O(m) for m records to scan
 
 local items, later, records = unpack(KEYS)
 

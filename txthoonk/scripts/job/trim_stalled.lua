@@ -1,4 +1,4 @@
--- Remove the stalled jobs that are older, or more, than the feed is configured to keep.
+-- Remove stalled jobs that exceed keep_stalled_for or keep_stalled.
 --
 -- KEYS
 --   1 feeds                   set          the registry
@@ -13,11 +13,11 @@
 -- ARGV
 --   1 name of the feed
 --   2 channel feed.event:[feed]
---   3 how many at the most
--- Reply: how many had something done to them, and how many of them were removed
+--   3 the most jobs
+-- Reply: how many were changed, and how many of them were removed
 -- Errors: NOFEED, NOTCONFIGURED
--- Events: none but in the history
--- Cost: O(log n) for each, and for up to as many whose time another implementation did not note
+-- Events: only in the history
+-- Cost: O(log n) for each, and for up to as many without a time of stalling
 
 --- include whole
 --- include feed_missing
@@ -52,12 +52,12 @@ for index, id in ipairs(oldest) do
   end
 end
 if #stale > 0 then
-  -- Another implementation that retries a job leaves its time behind.
+  -- Another implementation that retries a job does not remove its time.
   return {redis.call('ZREM', failed, unpack(stale)), 0}
 end
 return change(function(undo)
   first_write(feeds)
-  -- And one that stalls a job notes no time.
+  -- And one that stalls a job does not store a time.
   for _, id in ipairs(redis.call('SRANDMEMBER', stalled, most)) do
     if redis.call('ZADD', failed, 'NX', string.format('%.17g', time), id) == 1 then
       undo[#undo + 1] = function() redis.call('ZREM', failed, id) end
@@ -79,7 +79,7 @@ return change(function(undo)
   for _, id in ipairs(log and old or {}) do
     add_event(events, 'retract', false, id, false)
   end
-  -- No id has a NUL: whether they may be removed, which could not be taken back.
+  -- If Redis refuses removals, this fails before anything is published. No id has a NUL.
   redis.call('ZREM', failed, '\0')
   redis.call('SREM', stalled, '\0')
   redis.call('HDEL', items, '\0')

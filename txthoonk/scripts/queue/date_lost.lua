@@ -1,4 +1,4 @@
--- Put ids that are in no state under observation, from now on.
+-- Observe ids that have no state, from now on.
 --
 -- KEYS
 --   1 feeds                    set          the registry
@@ -9,11 +9,11 @@
 --   6 feed.claimed:[feed]      sorted set   of a job feed
 --   7 feed.stalled:[feed]      set          of a job feed
 -- ARGV
---   1.. ids that may be in no state
--- Reply: how many of them were looked at, and how many are under observation from now on
+--   1.. ids that may have no state
+-- Reply: how many of them were checked, and how many are newly observed
 -- Errors: none
 -- Events: none
--- Cost: O(n) for each that is looked at, so only a few are if the line is long
+-- Cost: O(n) for each checked id, so it checks only a few if the line is long
 
 --- include now
 --- include searches

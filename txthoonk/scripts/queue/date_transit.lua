@@ -1,11 +1,11 @@
--- Put ids that are in transit under observation, from now on.
+-- Observe ids that are in transit, from now on.
 --
 -- KEYS
 --   1 feed.transit:[feed]      list
 --   2 feed.delivering:[feed]   sorted set
 -- ARGV
---   1 how many at the most
--- Reply: how many
+--   1 the most ids
+-- Reply: the number of ids
 -- Errors: none
 -- Events: none
 -- Cost: O(log n) for each
@@ -16,7 +16,7 @@ local transit, delivering = unpack(KEYS)
 
 local time = string.format('%.17g', now())
 return change(function(undo)
-  -- Shortening comes first: a full memory does not refuse it, nor then the rest.
+  -- RPOP comes first: when memory is full, Redis allows it, and then the rest.
   local ids = redis.call('RPOP', transit, ARGV[1]) or {}
   undo[1] = function()
     for index = #ids, 1, -1 do

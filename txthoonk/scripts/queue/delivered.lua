@@ -10,8 +10,8 @@
 -- Reply: how many of them were still being delivered
 -- Errors: none
 -- Events: none
--- Cost: O(log n) for each id; O(n) for one that maintenance has put back meanwhile, as
---   it does when the consumer was cut off for too long
+-- Cost: O(log n) for each id; O(n) for one that maintenance has put back meanwhile, because
+--   the consumer was disconnected for too long
 
 --- include change
 local ids, items, transit, delivering = unpack(KEYS)
@@ -27,7 +27,7 @@ return change(function(undo)
     end
   end
   if removed < #ARGV then
-    -- No id has a NUL: whether these may be removed, which could not be taken back.
+    -- If Redis refuses removals, this fails before LREM, which has no undo. No id has a NUL.
     redis.call('HDEL', items, '\0')
     redis.call('LLEN', transit)
     for index, id in ipairs(ARGV) do

@@ -9,10 +9,10 @@
 --   6 feed.config:[feed]       hash
 -- ARGV
 --   1 name of the feed
---   2 how many items at the most
---   3 the id that BLMOVE has brought to feed.transit, empty if there is none: it comes
+--   2 the most items
+--   3 the id that BLMOVE has moved to feed.transit, empty if there is none: it comes
 --     first, and counts
--- Reply: the time of the taking in milliseconds; 1 if the feed is paused, else 0; id, item,
+-- Reply: the time of the get in milliseconds; 1 if the feed is paused, else 0; id, item,
 --   id, item, ...
 -- Errors: NOFEED, NOTCONFIGURED, WRONGFEEDTYPE
 -- Events: none
@@ -46,7 +46,7 @@ for index, id in ipairs(found) do
   held[last - 1], held[last] = time, id
 end
 
--- Shortening comes first: a full memory does not refuse it, nor then the rest.
+-- LTRIM comes first: when memory is full, Redis allows it, and then the rest.
 if #line > 0 then
   redis.call('LTRIM', ids, 0, -#line - 1)
 end
@@ -56,7 +56,7 @@ local added = type(removed) == 'table' and removed
 if type(added) ~= 'table' then
   return reply
 end
--- All is as it was before, for whoever may take it.
+-- Restore the line, so that other consumers can take the items.
 if #line > 0 then
   redis.pcall('RPUSH', ids, unpack(line))
 end

@@ -11,11 +11,11 @@
 -- ARGV
 --   1 name of the feed
 --   2 channel feed.event:[feed]
---   3 LPUSH: to the end of the line, RPUSH: to its front; one after the other
+--   3 LPUSH: to the end of the line, RPUSH: to its front; in this order
 --   4.. id, item, id, item, ...
 -- Reply: their ids
 -- Errors: NOFEED, NOTCONFIGURED, WRONGFEEDTYPE
--- Events: none but in the history
+-- Events: only in the history
 -- Cost: O(1) for each
 
 --- include whole

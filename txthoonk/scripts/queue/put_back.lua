@@ -1,4 +1,4 @@
--- Put ids back to the front of the line that were taken, but found nobody to take them.
+-- Put ids that were taken back to the front of the line, because no get waits for them any more.
 --
 -- KEYS
 --   1 feed.ids:[feed]          list
@@ -7,9 +7,9 @@
 --   4 feed.claimed:[feed]      sorted set   of a job feed
 --   5 feed.claims:[feed]       hash         of a job feed
 -- ARGV
---   1.. id, time of its taking as get replied it, id, time, ...; the one that shall be
---     taken next comes last. An empty time stands for an id that BLMOVE has brought.
--- Reply: how many were put back; the others are in other hands by now
+--   1.. id, the time that get replied for it, id, time, ...; the id to take next comes last.
+--     An empty time means that BLMOVE has moved the id
+-- Reply: how many were put back; others have taken the rest since
 -- Errors: none
 -- Events: none
 -- Cost: O(log n) for each id

@@ -1,4 +1,4 @@
--- Put back into the line what has been under observation, or in delivery, for too long.
+-- Put ids back into the line that were observed, or in delivery, for too long.
 --
 -- KEYS
 --   1 feed.ids:[feed]          list
@@ -8,13 +8,13 @@
 --   5 feed.claimed:[feed]      sorted set   of a job feed
 --   6 feed.stalled:[feed]      set          of a job feed
 -- ARGV
---   1 how long is too long, in milliseconds
+--   1 the age in milliseconds from which an id is put back
 --   2 LPUSH: to the end of the line, RPUSH: to its front
--- Reply: how many were looked at, how many of them were put back, and how many are
---   dropped because they have no item; the others have a state again
+-- Reply: how many were checked, how many of them were put back, and how many were dropped
+--   because they have no item; the others have a state again
 -- Errors: none
 -- Events: none
--- Cost: O(n) for each that is looked at, so only a few are if the line is long
+-- Cost: O(n) for each checked id, so it checks only a few if the line is long
 
 --- include now
 --- include searches
@@ -29,11 +29,11 @@ local before = string.format('%.17g', now() - age)
 local old = redis.call('ZRANGEBYSCORE', delivering, '-inf', before, 'LIMIT', 0, searches(ids))
 return change(function(undo)
   local restored, dropped = 0, 0
-  -- The oldest shall be taken first: in front of the others, it is pushed last.
+  -- The oldest id must be taken first, so at the front of the line it is pushed last.
   local front = push == 'RPUSH'
   for index = front and #old or 1, front and 1 or #old, front and -1 or 1 do
     local id = old[index]
-    -- Removing comes first: a full memory does not refuse it, nor then the rest.
+    -- Removing comes first: when memory is full, Redis allows it, and then the rest.
     remove_member(undo, delivering, id)
     if redis.call('HEXISTS', items, id) == 0 then
       dropped = dropped + 1

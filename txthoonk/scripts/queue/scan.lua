@@ -1,5 +1,4 @@
--- List some of the ids that have an item, but are neither being delivered nor claimed
--- nor stalled.
+-- List some of the ids that have an item, but are not being delivered, claimed or stalled.
 --
 -- KEYS
 --   1 feed.items:[feed]        hash
@@ -7,13 +6,12 @@
 --   3 feed.claimed:[feed]      sorted set   of a job feed
 --   4 feed.stalled:[feed]      set          of a job feed
 -- ARGV
---   1 cursor of HSCAN: 0 to begin with
---   2 about how many items to look at
--- Reply: the next cursor, 0 at the end; how many bytes the items have that were looked at; and
---   an array of ids
+--   1 cursor of HSCAN; 0 to start
+--   2 approximate number of items to scan
+-- Reply: the next cursor, 0 at the end; the bytes of the scanned items; an array of ids
 -- Errors: none
 -- Events: none
--- Cost: O(m) for m items to look at
+-- Cost: O(m) for m items to scan
 
 --- include scanned
 local items, delivering, claimed, stalled = unpack(KEYS)

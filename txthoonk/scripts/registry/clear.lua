@@ -1,4 +1,4 @@
--- Remove results that the jobs of a feed left which was deleted.
+-- Remove the kept results of the jobs of a deleted feed.
 --
 -- KEYS
 --   1 feeds                            set          the registry
@@ -7,7 +7,7 @@
 -- ARGV
 --   1 name of the feed
 --   2.. the ids, in the order of those keys
--- Reply: the next ids whose results are kept; none if there is a feed of that name
+-- Reply: the next ids whose results are kept; none if a feed of that name exists
 -- Errors: none
 -- Events: none
 -- Cost: O(log n) for each; another thread frees the values (UNLINK)
@@ -19,7 +19,7 @@ local feeds, results, kept = KEYS[1], KEYS[2], {unpack(KEYS, 3)}
 if redis.call('SISMEMBER', feeds, ARGV[1]) == 1 then
   return {}
 end
--- These meet what would refuse it, before anything is done: no id is a NUL.
+-- If Redis refuses these commands, they fail here, before anything has changed: no id is a NUL.
 first_results(results)
 redis.call('ZREM', results, '\0')
 for index, id in ipairs(fields_from(2)) do

@@ -11,8 +11,8 @@
 --   2 channel newfeed
 --   3 instance uuid of the caller
 --   4.. configuration: field, value, field, value, ...
--- Reply: 1; 0 if a feed of that name was deleted and results of its jobs are left: nothing is
---   done then, and the call must be made again once they are cleared
+-- Reply: 1; 0 if kept results of a deleted feed of that name remain: then nothing is done, and
+--   the caller repeats the call once clear has removed them
 -- Errors: FEEDEXISTS, CONFIGNOTHASH
 -- Events: newfeed
 -- Cost: O(1)
@@ -27,7 +27,7 @@ local feeds, config, revision, history, results = unpack(KEYS)
 local name, newfeed, instance = ARGV[1], ARGV[2], ARGV[3]
 
 if redis.call('SISMEMBER', feeds, name) == 1 then
-  return redis.error_reply("FEEDEXISTS feed '" .. name .. "' exists already: open it, or delete it first")
+  return redis.error_reply("FEEDEXISTS feed '" .. name .. "' already exists: open it, or delete it first")
 end
 if redis.call('ZCARD', results) > 0 then
   return 0

@@ -1,10 +1,10 @@
--- Delete a feed with every key that it may own, but for the results that its jobs left: these
--- are for clear.
+-- Delete a feed and every key that it may own, except the kept results of its jobs, which
+-- clear removes.
 --
 -- KEYS
 --   1 feeds                 set          the registry
 --   2 feed.results:[feed]   sorted set   the ids of the jobs whose results are kept
---   3.. every other key of the feed, but for the kept results; feed.revision:[feed] and
+--   3.. every other key of the feed, except the kept results; feed.revision:[feed] and
 --     feed.history:[feed] last     any type
 -- ARGV
 --   1 name of the feed
@@ -31,7 +31,7 @@ local last = #left > 0 and redis.call('ZREVRANGE', results, 0, 0, 'WITHSCORES')[
 return change(function(undo)
   redis.call('SREM', feeds, name)
   undo[1] = function() redis.call('SADD', feeds, name) end
-  -- The history goes before anything is told: it is what can be lost where the rest is refused.
+  -- Remove the history before publishing: if Redis refuses the rest, only the history is lost.
   redis.call('UNLINK', KEYS[#KEYS - 1], KEYS[#KEYS])
   redis.call('PUBLISH', delfeed, name .. '\0' .. instance)
   for index = 3, #KEYS - 2 do
@@ -40,7 +40,7 @@ return change(function(undo)
   if #left == 0 then
     redis.call('UNLINK', results)
   else
-    -- If nobody clears them, the index goes with the last of them.
+    -- If no process clears the results, the index expires with the last of them.
     redis.pcall('PEXPIREAT', results, string.format('%.0f', math.ceil(last)))
   end
   return left

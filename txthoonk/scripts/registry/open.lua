@@ -1,4 +1,4 @@
--- Open a feed: create it if it is missing, configure it if a configuration is given.
+-- Open a feed: create it if it does not exist, and configure it if a configuration is given.
 --
 -- KEYS
 --   1 feeds                  set      the registry
@@ -13,10 +13,10 @@
 --   4 channel conffeed
 --   5 the type that the feed must have
 --   6.. configuration: field, value, field, value, ...
--- Reply: the configuration: field, value, field, value, ...; 0 if the feed is missing and results
---   of jobs are left of one that was deleted: see create
+-- Reply: the configuration: field, value, field, value, ...; 0 if the feed does not exist and
+--   kept results of a deleted one remain: see create
 -- Errors: NOTCONFIGURED, WRONGFEEDTYPE, CONFIGNOTHASH
--- Events: newfeed if it was missing, else conffeed if a configuration is given
+-- Events: newfeed if the feed did not exist, else conffeed if a configuration is given
 -- Cost: O(1)
 
 --- include config_value

@@ -1,5 +1,5 @@
--- Look at a feed: what it is, how much there is in each state, and for how long somebody has
--- waited in line.
+-- Read the state of a feed: its type, the number of items in each state, its workers and claims,
+-- and the age of the oldest waiting job.
 --
 -- KEYS
 --   1 feed.config:[feed]      hash
@@ -15,13 +15,12 @@
 --   11 feed.claims:[feed]     hash
 --   12 feed.delivering:[feed] sorted set
 -- ARGV
---   1 how many claims to list at the most, from 0
+--   1 the most claims to list, from 0
 -- Reply: the time in milliseconds; the feed's type, feed if it has none; 1 if it is paused,
 --   else 0; how many are available (of a feed: items), claimed or being delivered, stalled,
---   delayed; how many were ever put or published, and finished; since when the one is there that
---   waits in line for longest, in milliseconds, nil if that is not known; an array: owner and
---   what it tells of itself, for each worker; an array: id, time, and who has it, for each of
---   the oldest claims
+--   delayed; how many were ever put or published, and finished; the time in milliseconds since
+--   which the oldest one waits in line, nil if it is not known; an array: owner and record of
+--   each worker; an array: id, time and entry of each of the oldest claims
 -- Errors: none
 -- Events: none
 -- Cost: O(w) for w workers, O(m) for m claims to list, O(c) for c claims, up to 1000

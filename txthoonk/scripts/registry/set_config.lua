@@ -1,4 +1,4 @@
--- Change the configuration of a feed; values that are not given stay.
+-- Change the configuration of a feed; settings that are not given stay.
 --
 -- KEYS
 --   1 feeds                  set      the registry

@@ -14,7 +14,7 @@
 --   4 id
 --   5 item
 --   6 the revision that the item must have; empty for any
--- Reply: 1; or CONFLICT, the revision of the present item and that item, if it is
+-- Reply: 1; or CONFLICT, the revision of the present item and that item, if the revision is
 --   another one
 -- Errors: NOFEED, NOTCONFIGURED, NOITEM, NOHISTORY, WRONGFEEDTYPE
 -- Events: feed.publish

@@ -1,16 +1,16 @@
--- Read ids and items of one moment, by rank.
+-- Read ids and items by rank, as of one moment.
 --
 -- KEYS
 --   1 feed.ids:[feed]         list
 --   2 feed.items:[feed]       hash
 -- ARGV
 --   1 first rank; negative ranks count from the end
---   2 last rank, included
---   3 1 if the items of the first ids are enough where they are big, else 0
+--   2 last rank, inclusive
+--   3 1 if big items may be cut to those of the first ids, else 0
 -- Reply: two arrays, the ids and their items in the same order
 -- Errors: none
 -- Events: none
--- Cost: O(s + m) for m items in the range, which begins s items from the nearer end
+-- Cost: O(s + m) for m items in a range that begins s items from the nearer end
 
 --- include items_of
 --- include some_items

@@ -14,11 +14,11 @@
 --   3 channel feed.position:[feed]
 --   4 id
 --   5 position: begin:, :end, :id or id:
---   6 where that is: begin, end, before or after
+--   6 the same as a word: begin, end, before or after
 --   7 the id that it is before or after, else empty
--- Reply: 1, or 0 if it is to stand beside itself: it stays where it is
+-- Reply: 1, or 0 if the position is next to the item itself, which then stays in its place
 -- Errors: NOFEED, NOTCONFIGURED, NOITEM, WRONGFEEDTYPE
--- Events: feed.position, unless it stays where it is
+-- Events: feed.position, unless the item stays in its place
 -- Cost: O(n)
 
 --- include whole
@@ -51,8 +51,8 @@ if id == relative then
 end
 local log = open_history(limit, event, revision, history, publishes, items)
 local events = {'position', position, id, place}
--- It is put to its new place first, which can be taken back: of its two places then, the new
--- one may be the first or the last.
+-- Insert the item at its new place first, which can be undone. The list then has the id twice, and
+-- the new place is the first or the last of the two.
 local old = redis.call('LPOS', ids, id)
 local first = where == 'begin' or where ~= 'end' and old and redis.call('LPOS', ids, relative) <= old
 return change(function(undo)

@@ -1,4 +1,4 @@
--- Publish new items, each at a place in the order.
+-- Publish new items, each at a position in the order.
 --
 -- KEYS
 --   1 feeds                   set          the registry
@@ -14,10 +14,10 @@
 --   2 channel feed.event:[feed]
 --   3 channel feed.publish:[feed]
 --   4 channel feed.position:[feed]
---   5.. item; its position: begin:, :end, :id or id:; where that is: begin, end, before or
---     after; the id that it is before or after, else empty; and the same for each further
---     item, which are published one after the other
--- Reply: for each item its id, or the error that only this item meets
+--   5.. item; its position: begin:, :end, :id or id:; the same as a word: begin, end, before
+--     or after; the id that it is before or after, else empty; and the same for each further
+--     item; they are published in this order
+-- Reply: for each item its id, or the error of this item only
 -- Errors: NOFEED, NOTCONFIGURED, NOITEM, WRONGFEEDTYPE
 -- Events: for each item feed.publish, feed.position
 -- Cost: for each item O(1) at the ends, O(n) before or after another item
@@ -59,7 +59,7 @@ local function put(item, place, where, relative)
       redis.call('INCR', idincr)
       counted = counted + 1
       id = redis.call('GET', idincr)
-      -- Somebody may have used the number without counting: his item must stay.
+      -- Another program may have used the number without counting it: its item must stay.
     until redis.call('HEXISTS', items, id) == 0
     redis.call('HSET', items, id, item)
     undo[3] = function() redis.call('HDEL', items, id) end
@@ -71,7 +71,7 @@ local function put(item, place, where, relative)
     return id
   end)
   if type(done) == 'table' then
-    -- A part of it may have been told: what comes behind it begins anew.
+    -- Some of its events may have been published: the next item starts a new epoch.
     log = open_history(limit, event, revision, history, publishes, items)
   end
   return done

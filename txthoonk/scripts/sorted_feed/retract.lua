@@ -14,10 +14,10 @@
 --   3 channel feed.retract:[feed]
 --   4 id
 --   5 the revision that the item must have; empty for any
--- Reply: 1, or 0 if it was not there; or CONFLICT, the revision of the present item and
---   that item, if it is another one
+-- Reply: 1, or 0 if there is no such item; or CONFLICT, the revision of the present item and
+--   that item, if the revision is another one
 -- Errors: NOFEED, NOTCONFIGURED, NOHISTORY, WRONGFEEDTYPE
--- Events: feed.retract if it was there
+-- Events: feed.retract if there is such an item
 -- Cost: O(n)
 
 --- include whole
@@ -55,7 +55,7 @@ return change(function(undo)
   void_history(undo, log)
   redis.call('HDEL', items, id)
   undo[#undo + 1] = item and function() redis.call('HSET', items, id, item) end
-  -- No id has a NUL: whether it may be removed from the list, which could not be taken back.
+  -- If Redis refuses LREM, this fails before the event is published. No id has a NUL.
   redis.call('LREM', ids, 1, '\0')
   announce(events, log)
   redis.call('LREM', ids, 1, id)

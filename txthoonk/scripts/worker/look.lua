@@ -1,11 +1,11 @@
--- Tell which feeds have jobs in the line that may be taken.
+-- List the feeds that have jobs in line and are not paused.
 --
 -- KEYS
 --   1 feed.ids:[feed]         list
 --   2.. feed.config:[feed]    hash         and then both of the next feed
 -- ARGV: none
--- Reply: an array: which of the feeds they are, the first being 0; one that cannot be looked
---   at is among them, so that who takes from it learns why
+-- Reply: an array: the indexes of these feeds, from 0; a feed that cannot be read is among
+--   them, so that the caller gets the error when it takes a job
 -- Errors: none
 -- Events: none
 -- Cost: O(1) for each feed

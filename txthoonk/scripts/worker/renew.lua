@@ -1,4 +1,4 @@
--- Restart the clocks of claims on jobs of some feeds, and tell that their workers live.
+-- Restart the timeouts of claims on jobs of some feeds, and store the records of their workers.
 --
 -- KEYS
 --   1 feed.claimed:[feed]      sorted set
@@ -6,11 +6,11 @@
 --   3 feed.workers:[feed]      hash
 --   4.. feed.config:[feed]     hash         and then all four of the next feed
 -- ARGV
---   1 how old what others told of themselves may get, in milliseconds
+--   1 the age in milliseconds from which records of other workers are removed
 --   2.. for each feed: the worker, as [owner]:[number], where the owner is that of its claims;
---     what to tell of it, empty if it ends; how many claims; and for each its id and token
--- Reply: for each feed the configured timeout, nil if there is none, and an array: which of
---   the claims are none any more, the first being 0
+--     its record, empty if it ends; how many claims; and for each its id and token
+-- Reply: for each feed the configured timeout, nil if there is none, and an array: the indexes
+--   of the claims that are not valid any more, from 0
 -- Errors: none
 -- Events: none
 -- Cost: O(log n) for each claim, O(w) for w workers of a feed
@@ -23,7 +23,7 @@
 local reply, at = {}, 2
 local most = tonumber(ARGV[1])
 local time = now()
--- A first write that frees memory lets the others pass where it is full.
+-- When memory is full, Redis allows HDEL, and then all writes after it.
 redis.call('HDEL', KEYS[3], '')
 for first = 1, #KEYS, 4 do
   local claimed, claims, workers, config = unpack(KEYS, first, first + 3)
