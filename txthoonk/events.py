@@ -36,8 +36,8 @@ MOST_EPOCH = 64  # characters; ours have 16
 CHANNELS = {"create": NEWFEED, "delete": DELFEED, "config": CONFFEED}
 
 #: Kinds of events of an item or a job, with the names of the parts of their messages. Each kind
-#: has a channel for each feed. Every finish is a ``finished`` event, after a ``finish`` event if it
-#: has a result.
+#: has a channel for each feed. Every finish is a ``finished`` event. A job with a result has a
+#: ``finish`` event before that.
 ITEM_KINDS = {
     "publish": ("id", "item"),
     "edit": ("id", "item"),

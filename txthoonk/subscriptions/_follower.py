@@ -2,8 +2,8 @@
 
 What a follower does with a live event depends on its state alone, so each state has its own
 method for live events. The follower keeps the present one as :attr:`Follower.live`, which
-:class:`~txthoonk.subscriptions._decoder.Source` calls directly. ``TRANSITIONS`` below has all
-changes of state.
+:class:`~txthoonk.subscriptions._decoder.Source` calls directly. All states and transitions are in
+:mod:`txthoonk.subscriptions._states`.
 
 :mod:`txthoonk.subscriptions._reading` asks Redis, and :mod:`txthoonk.subscriptions._catching_up`
 decides what to deliver of the answers. The rules, for a single event and for what was read, are
@@ -13,7 +13,6 @@ pure functions in :mod:`txthoonk.history._recovery`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from enum import Enum
 from typing import Any, cast
 
 from twisted.internet.defer import Deferred
@@ -30,47 +29,20 @@ from txthoonk.subscriptions._held import NONE_HELD, Held
 from txthoonk.subscriptions._interfaces import NOBODY, FollowerListener, Reader, Taker
 from txthoonk.subscriptions._owed import Owed
 from txthoonk.subscriptions._restraint import Restraint
+from txthoonk.subscriptions._states import (
+    APPLYING,
+    DOWN,
+    ENDED,
+    LIVE,
+    PAUSED,
+    READING,
+    next_state,
+)
 
-__all__ = ["TRANSITIONS", "Follower", "ImpossibleInput", "State"]
+__all__ = ["Follower"]
 
 UNCONFIRMED = "the connection was lost before Redis confirmed the subscription"
 UNSEEN = "events were missed, and there is no publisher to read the history with"
-
-
-class State(Enum):
-    """What a follower does with a live event."""
-
-    DOWN = "down"  # ignores it: the channels are not confirmed
-    READING = "reading"  # holds it until the history is read
-    APPLYING = "applying"  # applies it to the whole state, which is being read
-    LIVE = "live"  # delivers it if it is the next one
-    PAUSED = "paused"  # drops it: there is no room, and it is read when there is
-    ENDED = "ended"  # ignores it for good
-
-
-DOWN, READING, APPLYING, LIVE, PAUSED, ENDED = State
-
-#: Input -> state -> next state. An input is impossible in a state that its row does not have.
-TRANSITIONS: dict[str, dict[State, State]] = {
-    # The channels are confirmed, events may be missing, or there is room again.
-    "read": dict.fromkeys([DOWN, READING, APPLYING, LIVE, PAUSED], READING),
-    # The whole state is read, or read again after a lost connection.
-    "apply": dict.fromkeys([READING, APPLYING], APPLYING),
-    # The whole state is known, or reading is put off.
-    "hold": dict.fromkeys([READING, APPLYING], READING),
-    # All is read, cannot be read, or need not be read.
-    "deliver": dict.fromkeys([DOWN, READING, APPLYING, LIVE, PAUSED], LIVE),
-    # The subscriber has no room.
-    "pause": {LIVE: PAUSED},
-    # The connection is lost, or Redis refuses the channels.
-    "go down": {**dict.fromkeys([DOWN, READING, APPLYING, LIVE, PAUSED], DOWN), ENDED: ENDED},
-    # No one wants the events any more.
-    "end": dict.fromkeys(State, ENDED),
-}
-
-
-class ImpossibleInput(ThoonkError):
-    """A follower got an input that its state does not have: a defect of txthoonk."""
 
 
 def _ignore(event: Event) -> None:
@@ -271,13 +243,8 @@ class Follower:
 
     def _enter(self, input_: str, live: Callable[[Event], object]) -> None:
         """Take an input: go to the state that it leads to."""
-        state = TRANSITIONS[input_].get(self._state)
-        if state is None:
-            raise ImpossibleInput(
-                f"the follower of feed {self._source.feed!r} got the input {input_!r} in state "
-                f"{self._state.value!r}: please report this as a defect of txthoonk"
-            )
-        self._state, self.live = state, live
+        self._state = next_state(self._state, input_, self._source.feed)
+        self.live = live
 
     def _leave(self) -> None:
         """End what the present state reads or waits for."""

@@ -16,7 +16,7 @@ from txthoonk.subscriptions._interfaces import Taker
 __all__ = ["Owed"]
 
 
-@attr.define(eq=False)
+@attr.define(eq=False, weakref_slot=False)
 class Owed:
     """See the module.
 
