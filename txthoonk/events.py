@@ -1,4 +1,4 @@
-"""What happens to feeds, and the messages that tell of it, taken apart (pure functions)."""
+"""The events of feeds, and the messages that announce them, parsed by pure functions."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ __all__ = [
     "parse_event",
 ]
 
-MOST_DIGITS = 15  # of a revision: Lua counts exactly so far
+MOST_DIGITS = 15  # of a revision: Lua's numbers are exact up to there
 MOST_EPOCH = 64  # characters; ours have 16
 
-#: Kind of event -> channel, for what happens to a whole feed.
+#: Kind of event -> channel, for events of a feed as a whole.
 CHANNELS = {"create": NEWFEED, "delete": DELFEED, "config": CONFFEED}
 
-#: Kinds of events that happen to an item or a job, each on a channel of its feed, with
-#: the names of the parts of its message.  Every finish is ``finished``, and before that
-#: ``finish`` if it has a result.
+#: Kinds of events of an item or a job, with the names of the parts of their messages. Each kind
+#: has a channel for each feed. Every finish is a ``finished`` event. A job with a result has a
+#: ``finish`` event before that.
 ITEM_KINDS = {
     "publish": ("id", "item"),
     "edit": ("id", "item"),
@@ -53,7 +53,7 @@ ITEM_KINDS = {
     "progress": ("id", "item"),
 }
 
-# What the channels of jobs are called where that is not the name of the kind.
+# Kind of event -> name of its channel, where the two differ.
 _JOB_CHANNELS = {
     "put": "publishes",
     "claim": "claimed",
@@ -65,23 +65,22 @@ _JOB_CHANNELS = {
 
 
 class Event(NamedTuple):
-    """Something that happened to a feed, or that a subscription has to say of it.
+    """A change of a feed, or a notice of a subscription to it.
 
-    :ivar kind: a key of :data:`CHANNELS` or of :data:`ITEM_KINDS`; or ``snapshot``: a
-        slice of the feed's state; or ``resync``: changes may be missing here.
+    :ivar kind: a key of :data:`CHANNELS` or of :data:`ITEM_KINDS`; or ``snapshot``: a slice of the
+        feed's state; or ``resync``: changes may be missing before this event.
     :ivar feed: the feed's name.
-    :ivar id: the item's id, if it happened to an item.
-    :ivar item: of a publish, an edit and a put: the item; of a finish: the result; of a
-        progress: a :class:`~txthoonk.types.Progress`; of a snapshot: a list of (id, item),
-        in order.
-    :ivar position: of a position: such as ``:end`` or ``42:``.
-    :ivar revision: the feed's revision since this event; of a snapshot: the state's.
-        None where the feed keeps no history.
-    :ivar epoch: to which the revision belongs.
-    :ivar more: whether the next event belongs to the same change (told only where there is
-        a history), or to the same snapshot.
-    :ivar reason: of a resync: why.
-    :ivar type: of a snapshot: the feed's type.
+    :ivar id: the item's id, if the event is of an item.
+    :ivar item: of a publish, an edit or a put, the item; of a finish, the result; of a progress, a
+        :class:`~txthoonk.types.Progress`; of a snapshot, a list of (id, item), in order.
+    :ivar position: of a position event, the new place, such as ``:end`` or ``42:``.
+    :ivar revision: the feed's revision after this event; of a snapshot, the state's revision. None
+        if the feed keeps no history.
+    :ivar epoch: the epoch that the revision belongs to.
+    :ivar more: whether the next event belongs to the same change (only known with a history), or
+        to the same snapshot.
+    :ivar reason: of a resync, why changes may be missing.
+    :ivar type: of a snapshot, the feed's type.
     """
 
     kind: str
@@ -97,17 +96,17 @@ class Event(NamedTuple):
 
     @property
     def cursor(self) -> str | None:
-        """What to give as ``since`` in order to go on behind this event."""
+        """The position after this event: pass it as ``since`` to continue from there."""
         return None if self.revision is None else f"{self.epoch}:{self.revision}"
 
 
 def channel_for(event: str) -> str:
-    """Give the channel for the kind of an event; any other text is a channel already."""
+    """Give the channel for a kind of event. Any other text is a channel already."""
     return CHANNELS.get(event, event)
 
 
 def item_channel(kind: str, feed: str) -> str:
-    """Give the channel on which one of :data:`ITEM_KINDS` is told."""
+    """Give the channel of one of :data:`ITEM_KINDS`."""
     if kind == "finish":
         return job_finish_channel(feed)
     return feed_channel(_JOB_CHANNELS.get(kind, kind), feed)
@@ -117,10 +116,11 @@ _PREFIXES = {item_channel(kind, ""): kind for kind in ITEM_KINDS}
 
 
 def message_shape(channel: str) -> tuple[int, int]:
-    """Give at how many NULs the messages of a channel are split, and how many parts that makes.
+    """Give the number of NULs at which to split a channel's messages, and the number of parts.
 
-    A feed's items may contain NUL, so its messages are split at the first one only; those of
-    a channel that the contract does not know at every one (-1), into any number of parts (0).
+    Items may contain NUL, so the messages of a feed are split at the first one only. The messages
+    of a channel that is not in the contract are split at every one (-1), into any number of parts
+    (0).
     """
     kind = _item_kind(channel)
     return (-1, 0) if kind is None else (1, len(ITEM_KINDS[kind]))
@@ -149,14 +149,14 @@ def _of_an_item(
 
 
 def _item_kind(channel: str) -> str | None:
-    """Give which of :data:`ITEM_KINDS` a channel tells of; None: none."""
+    """Give the one of :data:`ITEM_KINDS` that a channel is for; None: for none of them."""
     return next((kind for prefix, kind in _PREFIXES.items() if channel.startswith(prefix)), None)
 
 
 def check_revision(digits: str) -> int:
-    """Give a revision that came as text.
+    """Parse a revision.
 
-    :raises ValueError: if it is none.
+    :raises ValueError: if the text is not a revision.
     """
     if not (digits.isascii() and digits.isdigit()) or len(digits) > MOST_DIGITS:
         raise ValueError(f"not a revision: {shown(digits)}")
@@ -166,8 +166,8 @@ def check_revision(digits: str) -> int:
 def parse_event(feed: str, message: str) -> tuple[Event, str] | None:
     """Make the event of a message on ``feed.event:[feed]``.
 
-    :return: with it, the message on the contract's own channel that comes behind it, if
-        there is one; None if it is malformed.
+    :return: the event, and the text of the contract's own message that follows, if there is one;
+        None if the message is malformed.
     """
     try:
         epoch, number, kind, twin = message.split(SEPARATOR, 3)
@@ -184,7 +184,7 @@ def parse_event(feed: str, message: str) -> tuple[Event, str] | None:
 def parse_entry(feed: str, epoch: str, entry: Sequence[Any]) -> Event:
     """Make the event of an entry of ``feed.history:[feed]``.
 
-    :param entry: the revision, and field, value, field, value, ...
+    :param entry: the revision, and a list of field, value, field, value, and so on.
     """
     fields = dict(zip(entry[1][::2], entry[1][1::2], strict=False))
     kind, id_, item = fields.get("kind", ""), fields.get("id"), fields.get("item")
@@ -195,9 +195,10 @@ def parse_entry(feed: str, epoch: str, entry: Sequence[Any]) -> Event:
 
 
 def parse_cursor(since: object) -> tuple[str, int]:
-    """Take a position apart: its epoch, empty for whatever is the present one, and revision.
+    """Parse a position that a user passed.
 
     :param since: a cursor, or a revision.
+    :return: the epoch, which is empty for the present one, and the revision.
     :raises InvalidInput: for anything else.
     """
     if isinstance(since, bool) or not isinstance(since, (int, str)):
@@ -212,6 +213,6 @@ def parse_cursor(since: object) -> tuple[str, int]:
                 revision = check_revision(digits)
     if not 0 <= revision < 10**MOST_DIGITS:
         raise InvalidInput(
-            f"a position is a cursor of an event, or a revision from 0, not {shown(since)}"
+            f"a position must be the cursor of an event, or a revision from 0, not {shown(since)}"
         )
     return epoch, revision

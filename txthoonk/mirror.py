@@ -1,4 +1,4 @@
-"""A copy of a feed in this process, kept up by the feed's events."""
+"""A copy of a feed in this process, kept up to date by the feed's events."""
 
 from txthoonk.subscriptions._mirror import Change, Mirror
 

@@ -12,7 +12,7 @@ from tests.support.fuzzing import ESCAPES, EVENT_MESSAGES, MESSAGES, as_bytes
 from tests.support.hostile import FEED, JOB, QUEUE, HostileTestCase, Seen, reactor, samples
 from tests.support.server import until
 from txthoonk.events import CHANNELS, ITEM_KINDS, item_channel
-from txthoonk.subscriptions._interfaces import LOOKS, WINDOW
+from txthoonk.subscriptions._restraint import LOOKS, WINDOW
 
 CHANNEL_NAMES = [
     *CHANNELS.values(),
@@ -250,5 +250,5 @@ class FloodTests(HostileTestCase):
             told = [self.raw.publish("conffeed", f"{FEED}\0x") for _ in range(5000)]
             await gatherResults(told)
             await self.settled()
-        held = len(follower.held) + len(follower._going)
+        held = len(follower.held)
         self.assertLess(subscription.backlog + held, 11_000)

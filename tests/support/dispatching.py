@@ -25,14 +25,21 @@ class Member:
         self.group = Group(
             channels={name: self.sink(name) for name in channels},
             patterns={name: self.sink(name) for name in patterns},
-            ready=lambda: self.hear("ready"),
-            lost=lambda: self.hear("lost"),
-            refused=lambda error: self.hear(f"refused: {error}"),
+            listener=self,
         )
         self.then: Callable[[Any], object] = lambda _: None
 
     def sink(self, name: str) -> Callable[..., object]:
         return lambda *message: self.hear((name, *message))
+
+    def ready(self) -> None:
+        self.hear("ready")
+
+    def lost(self) -> None:
+        self.hear("lost")
+
+    def refused(self, error: BaseException) -> None:
+        self.hear(f"refused: {error}")
 
     def hear(self, what: Any) -> None:
         self.told.append(what)

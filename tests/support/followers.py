@@ -14,7 +14,7 @@ from txthoonk.subscriptions import Subscription
 from txthoonk.subscriptions._decoder import Source
 from txthoonk.subscriptions._follower import Follower
 
-ANEW = "the feed was created anew"
+ANEW = "the feed was created again"
 NOFEED = "NOFEED feed 'news' does not exist"
 
 

@@ -1,4 +1,4 @@
-"""A subscriber that calls handlers for what is published on channels, over one connection."""
+"""A subscriber that calls handlers for the messages of channels, over one connection."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ __all__ = ["ChannelSubscriber", "check_handler"]
 
 
 class ChannelSubscriber(ThoonkBase[RedisSubscriber]):
-    """Calls handlers for what is published on channels.
+    """Calls handlers for the messages of channels.
 
-    The parts of a message are given as ``str``; bytes that are not UTF-8 survive as
-    surrogate escapes: ``item.encode("utf-8", "surrogateescape")`` gives them back.
+    Handlers get the parts of a message as ``str``. Bytes that are not UTF-8 become surrogate
+    escapes: ``item.encode("utf-8", "surrogateescape")`` gives them back.
     """
 
     def __init__(self, redis: RedisSubscriber) -> None:
@@ -30,7 +30,7 @@ class ChannelSubscriber(ThoonkBase[RedisSubscriber]):
         super().__init__(redis)
 
     def set_redis(self, redis: RedisSubscriber) -> None:
-        """Use *redis* from now on; a factory calls this when it reconnects."""
+        """Use *redis* from now on. A factory calls this when it reconnects."""
         super().set_redis(redis)
         redis.set_encoding(*TEXT)
         # As in 0.1, the subscriber calls us through its own attributes.
@@ -59,8 +59,8 @@ class ChannelSubscriber(ThoonkBase[RedisSubscriber]):
         self._dispatcher.connected(self.redis)
 
     def connectionLost(self, reason: Failure) -> None:
-        """Be told that the connection is gone: registrations that wait for it fail."""
-        # First: whoever is told that it is closed may ask for more.
+        """Learn that the connection is lost: registrations that wait for it fail."""
+        # First, because code that learns of the loss may register handlers.
         self._dispatcher.disconnected(
             ConnectionLost(f"the connection to Redis was lost: {reason.getErrorMessage()}")
         )
@@ -80,30 +80,30 @@ class ChannelSubscriber(ThoonkBase[RedisSubscriber]):
 
         :param event: ``create``, ``delete`` or ``config``, or a channel such as
             ``feed.publish:[feed]``.
-        :param handler: gets the parts of the message: the feed's name and more for
-            the events of whole feeds, (id, item) for publish and edit, (id) for
-            retract.  It may return a Deferred or a coroutine, for which nobody
-            waits; what fails is logged, and harms no other handler.
-        :return: fires the handler's id once Redis has confirmed; fails with
+        :param handler: gets the parts of the message: the feed's name and more for events of a
+            feed as a whole, (id, item) for publish and edit, (id) for retract. It may return a
+            Deferred or a coroutine, but the next message does not wait for that. A failure is
+            logged, and does not affect other handlers.
+        :return: fires the handler's id once Redis confirms the channel; fails with
             :class:`~txthoonk.errors.ConnectionLost`, and with
-            :class:`~txthoonk.errors.ResponseError` if Redis refuses the channel.
-            Cancelling it removes the handler.
+            :class:`~txthoonk.errors.ResponseError` if Redis refuses the channel. If you cancel
+            it, the handler is removed.
         """
         check_handler(event, handler)
         return self._dispatcher.add(channel_for(event), handler)
 
     def remove_handler(self, id_: int) -> None:
-        """Remove a handler; the last one of a channel unsubscribes.
+        """Remove a handler. The last one of a channel unsubscribes.
 
-        :param id_: what :meth:`register_handler` fired; an unknown one is ignored.
+        :param id_: the id that :meth:`register_handler` fired. An unknown one is ignored.
         """
         check_thread()
         self._dispatcher.remove(id_)
 
 
 def check_handler(event: object, handler: object) -> None:
-    """Refuse what is no channel, or cannot be called."""
+    """Raise InvalidType unless *event* is a channel and *handler* can be called."""
     if not isinstance(event, str) or not event:
-        raise InvalidType(f"an event must be a str and not empty: {shown(event)}")
+        raise InvalidType(f"an event must be a str that is not empty, not {shown(event)}")
     if not callable(handler):
-        raise InvalidType(f"a handler must be callable: {shown(handler)}")
+        raise InvalidType(f"a handler must be callable, not {shown(handler)}")

@@ -1,10 +1,13 @@
-"""Reading a feed's history: where it stands, and what it has behind a position.
+"""Reading a feed's history and state.
 
-A position is an epoch and a revision in it (docs/subscriptions.rst); the scripts judge it.
+A position is an epoch and a revision (docs/subscriptions.rst). The scripts judge whether it is
+still valid.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import attr
@@ -39,27 +42,28 @@ _ITEM = load("history/item")
 _SNAPSHOT = load("history/snapshot")
 ITEMS = load("history/items")
 
-#: What may have become of a position -> why the events behind it cannot be had.
-REASONS = {
-    "foreign": "a writer that keeps no history changed the feed",
-    "lost": "the server lost changes that were told already",
-    "off": "the feed keeps no history",
-    "recreated": "the feed was created anew, or its history begun anew",
-    "trimmed": "the history does not go back that far",
-}
+#: Verdict on a position -> why the events after it cannot be read.
+REASONS: Mapping[str, str] = MappingProxyType(
+    {
+        "foreign": "a writer that keeps no history changed the feed",
+        "lost": "the server lost changes that were published before",
+        "off": "the feed keeps no history",
+        "recreated": "the feed was created again, or its history was started again",
+        "trimmed": "the history does not go back that far",
+    }
+)
 
 
 @attr.frozen
 class Look:
-    """What a feed's history says of a position.
+    """What a feed's history says about a position.
 
     :ivar verdict: ``ok``, or a key of :data:`REASONS`.
     :ivar type: the feed's type, if it has one.
     :ivar serializer: the name of its serializer.
     :ivar epoch: the present epoch.
     :ivar top: the present revision.
-    :ivar entries: what is behind the position: see
-        :func:`~txthoonk.events.parse_entry`.
+    :ivar entries: the entries after the position: see :func:`~txthoonk.events.parse_entry`.
     """
 
     verdict: str
@@ -71,12 +75,12 @@ class Look:
 
     @property
     def reason(self) -> str:
-        """Why the events behind the position cannot be had."""
+        """Why the events after the position cannot be read."""
         return REASONS.get(self.verdict, self.verdict)
 
 
 def history_keys(feed: str) -> tuple[str, ...]:
-    """Give the KEYS that every change of a feed needs, those first."""
+    """Give the KEYS that the script of every change needs first."""
     parts = ("config", "revision", "history", "publishes", "items")
     return (FEEDS, *[feed_key(part, feed) for part in parts])
 
@@ -84,11 +88,11 @@ def history_keys(feed: str) -> tuple[str, ...]:
 def look(
     redis: RedisProtocol, feed: str, epoch: str, since: int | None, count: int
 ) -> Deferred[Look]:
-    """Look where a feed's history stands, and what it has behind a position.
+    """Read where a feed's history stands, and its entries after a position.
 
-    :param epoch: of the position; empty: the present one.
-    :param since: the position's revision; None: before the oldest one that is kept.
-    :param count: how many entries at the most; there are fewer if they are big.
+    :param epoch: the position's epoch; empty: the present one.
+    :param since: the position's revision; None: before the oldest entry.
+    :param count: how many entries to read at most. Big entries make it fewer.
     :return: fires a :class:`Look`; fails with
         :class:`~txthoonk.errors.FeedDoesNotExist`.
     """
@@ -122,8 +126,8 @@ class Standing:
     """Where a feed stands.
 
     :ivar publishes: its counter of publishes.
-    :ivar epoch: the present epoch, if it keeps a history; empty: a writer without history has
-        changed it.
+    :ivar epoch: the present epoch, if it keeps a history; empty: a writer that keeps no history
+        has changed the feed.
     :ivar revision: the present revision.
     """
 
@@ -135,7 +139,7 @@ class Standing:
 def compare(redis: RedisProtocol, feeds: list[str]) -> Deferred[list[Standing | None]]:
     """Read where feeds stand: O(n) for n feeds.
 
-    :return: fires a :class:`Standing` for each; None for one that is not in the registry.
+    :return: fires a :class:`Standing` for each feed; None for one that is not in the registry.
     """
     parts = ("config", "revision", "publishes", "items")
     keys = [feed_key(part, feed) for feed in feeds for part in parts]
@@ -152,7 +156,7 @@ def _standings(reply: list[Any], count: int) -> list[Standing | None]:
 
 
 def scored_ids(feed: str, score: str, skipped: int) -> tuple[str | int, ...]:
-    """Give the command that reads ids of a plain feed; see :mod:`txthoonk.protocol._slices`."""
+    """Give the command that reads ids of a plain feed: see :mod:`txthoonk.protocol._slices`."""
     limit = ("LIMIT", skipped, SCORED, "WITHSCORES")
     return ("ZRANGE", feed_key("ids", feed), score, "+inf", "BYSCORE", *limit)
 
@@ -165,12 +169,11 @@ def read_item(redis: RedisProtocol, feed: str, id_: str) -> Deferred[tuple[str |
 
 @attr.frozen
 class Snapshot:
-    """The order of a feed, and the items at its beginning, of one moment.
+    """The order of a feed and its first items, read at one moment.
 
-    :ivar verdict: ``ok``, ``off`` (no history), or ``neither`` (there is no order in a
-        feed of that type).
+    :ivar verdict: ``ok``, ``off`` (no history), or ``neither`` (feeds of that type have no order).
     :ivar ids: all ids, in order.
-    :ivar items: of the first ids, as they are stored; None: no item.
+    :ivar items: the items of the first ids, as they are stored; None: the id has no item.
     """
 
     verdict: str
@@ -192,9 +195,10 @@ def read_snapshot(
 ) -> Deferred[Snapshot]:
     """Read the order of a feed, and its first items: O(n) for n items.
 
-    :param count: of how many ids the items are wanted; there are fewer if they are big.
-    :param channel: gets *message* at that moment, if the feed keeps no history.
-    :param always: whether it gets it in any case.
+    :param count: how many items to read at most. Big items make it fewer.
+    :param channel: the script publishes *message* here when it reads, if the feed keeps no
+        history.
+    :param always: whether the script publishes it in any case.
     :return: fires a :class:`Snapshot`; fails with
         :class:`~txthoonk.errors.FeedDoesNotExist`.
     """
@@ -219,10 +223,10 @@ def _snapshot(reply: list[Any]) -> Snapshot:
 def read_items(
     redis: RedisProtocol, feed: str, ids: list[str]
 ) -> Deferred[tuple[str | None, int, list[str | None]]]:
-    """Read items as they are stored, and the position of that moment.
+    """Read items as they are stored, and the position at that moment.
 
-    :return: fires the epoch and the revision, if the feed keeps a history, and the items: of
-        the first ids only, if they are big.
+    :return: fires the epoch and the revision, if the feed keeps a history, and the items. If they
+        are big, these are the items of the first ids only.
     """
     keys = (feed_key("items", feed), feed_key("revision", feed))
     command = (*ITEMS.prefix(keys), *ids)

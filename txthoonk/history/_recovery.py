@@ -1,10 +1,10 @@
-"""History and live events, merged: what follows from what is known.
+"""Merging a feed's history with its live events: what follows from what is known.
 
-All functions are pure: they change nothing that they are given, and neither read nor keep
-anything else.
+All functions are pure. They change none of their arguments, keep nothing, and depend on nothing
+but their arguments and on constants.
 
-A position is an epoch and a revision in it; :class:`Position` without an epoch is that of
-a feed that keeps no history (docs/subscriptions.rst).
+A position is an epoch and a revision. A :class:`Position` without an epoch is the position in a
+feed that keeps no history (docs/subscriptions.rst).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ __all__ = [
     "connects",
     "drop_void",
     "is_foreign",
-    "is_told",
+    "is_known",
     "resync",
     "snapshot",
     "step",
@@ -39,7 +39,7 @@ __all__ = [
 
 @attr.frozen
 class Position:
-    """Up to where a feed's events are known.
+    """The point up to which a feed's events are known.
 
     :ivar epoch: None: the feed keeps no history, as far as is known.
     """
@@ -61,14 +61,14 @@ class Step(Enum):
 
     DELIVER = "it is the next one"
     DROP = "it is known already"
-    LOOK = "others are missing between, or it is of another epoch"
-    FOREIGN = "a writer that keeps no history has changed a feed that does"
+    LOOK = "events before it are missing, or it is of another epoch"
+    FOREIGN = "a writer that keeps no history has changed a feed that has one"
 
 
 def step(epoch: str | None, revision: int, event: Event) -> Step:
-    """Tell what to do with a live event of an item, from a position."""
+    """Decide what to do with a live event of an item, at a position."""
     if epoch is None:
-        return Step.DELIVER  # nothing else is known; or the history has just begun
+        return Step.DELIVER  # there is no history, or it has just begun
     if event.revision is None:
         return Step.FOREIGN
     if event.epoch != epoch:
@@ -82,9 +82,9 @@ def step(epoch: str | None, revision: int, event: Event) -> Step:
 class Outcome:
     """What follows from a look at a feed's history.
 
-    :ivar position: where to go on.
-    :ivar resync: why something may be missing before it; None: nothing is.
-    :ivar replay: whether the entries of the look are to be delivered first.
+    :ivar position: the position to go on from.
+    :ivar resync: why events may be missing before it; None: none are missing.
+    :ivar replay: whether to deliver the entries of the look first.
     """
 
     position: Position
@@ -100,14 +100,14 @@ def after_look(
     from_start: bool = False,
     contiguous: bool = False,
 ) -> Outcome:
-    """Tell how to go on after a look with a position.
+    """Decide how to go on after a look from a position.
 
-    :param found: None: there is no such feed.
-    :param gap: why events may be missing if the feed keeps no history; None: none are.
-    :param foreign: whether an event came from a writer that keeps no history.  Its moves
-        are not counted, so the look need not show it.
+    :param found: None: the feed does not exist.
+    :param gap: why events may be missing if the feed keeps no history; None: none are missing.
+    :param foreign: whether an event came from a writer that keeps no history. The look may not
+        show that, because moves are not counted.
     :param from_start: whether the feed is new: the position is before its first event.
-    :param contiguous: whether the live events go on from the position without a gap.
+    :param contiguous: whether the live events continue from the position without a gap.
     """
     if found is None or found.verdict == "off":
         return Outcome(NOWHERE, gap)
@@ -119,24 +119,24 @@ def after_look(
     if from_start or position.epoch is not None:
         return Outcome(Position(found.epoch, position.revision), replay=True)
     if contiguous and gap is None:
-        return Outcome(NOWHERE)  # the history begins somewhere in the events that come
+        return Outcome(NOWHERE)  # the history begins with one of the next live events
     return Outcome(top, gap)
 
 
 def is_foreign(event: Event) -> bool:
-    """Tell whether an event of a feed with history is of a writer without."""
+    """Tell whether an event of a feed with a history is from a writer that keeps none."""
     return event.revision is None and event.kind not in CHANNELS
 
 
-def is_told(event: Event, last: Position) -> bool:
-    """Tell whether an event is not behind the last position that there was."""
+def is_known(event: Event, last: Position) -> bool:
+    """Tell whether an event is at or before the last position in a history."""
     if event.revision is None or event.epoch != last.epoch:
         return False
     return event.revision <= last.revision
 
 
 def connects(held: Iterable[Event], revision: int) -> bool:
-    """Tell whether events that are held go on from a revision without a gap."""
+    """Tell whether the held events continue from a revision without a gap."""
     first = next((event.revision for event in held if event.revision is not None), None)
     return first is not None and first <= revision + 1
 
@@ -144,15 +144,17 @@ def connects(held: Iterable[Event], revision: int) -> bool:
 def drop_void(
     held: Sequence[Event], present: Position, top: int, last: str | None
 ) -> tuple[bool, list[Event], list[Event]]:
-    """Drop events of an epoch that was over when a look was made, and those that never were.
+    """Drop held events that a look has shown to be void.
+
+    These are events of an epoch that had ended before the look, and forged ones: events of the
+    present epoch that the server should know, but does not.
 
     :param held: the events that were held when the look was sent.
-    :param present: the position since the look.
-    :param top: the last revision that the server knew of then.
-    :param last: the epoch of the position before.
-    :return: whether there was one that nothing has told of: neither of that last epoch, which
-        is followed by a resync, nor of the present one; the events that the server would
-        have known of; and those that are left.
+    :param present: the position after the look.
+    :param top: the last revision that the server knew then.
+    :param last: the epoch of the position before the look.
+    :return: whether an event was of an epoch that is neither the last one nor the present one, so
+        that a resync is needed; the forged events; and the events that are left.
     """
     forged = [e for e in held if e.epoch == present.epoch and (e.revision or 0) > top]
     kept = [e for e in held if e.epoch in (None, present.epoch) and e not in forged]
@@ -161,18 +163,18 @@ def drop_void(
 
 
 def resync(feed: str, reason: str, position: Position) -> Event:
-    """Make the event that voids what came before it."""
+    """Make the event that says that events may be missing before it."""
     revision = None if position.epoch is None else position.revision
     return Event("resync", feed, revision=revision, epoch=position.epoch, reason=reason)
 
 
 def snapshot(feed: str, items: list[tuple[str, Any]], position: Position) -> Event:
-    """Make the event of a state."""
+    """Make the event of a slice of the state."""
     revision = None if position.epoch is None else position.revision
     return Event("snapshot", feed, item=items, revision=revision, epoch=position.epoch)
 
 
-#: Why a resync follows where the feed keeps no history.
-UNRECORDED = "the connection was lost, and there is no history to read on from"
+#: Why events may be missing in a feed that keeps no history.
+UNRECORDED = "the connection was lost, and the feed keeps no history"
 SLOW = "the subscriber is too slow, and the feed keeps no history"
 FOREIGN = REASONS["foreign"]

@@ -48,16 +48,14 @@ class Subscribing:
         return subscribed.addBoth(made)
 
     def _remember(self, subscription: Subscription) -> Subscription:
-        end = subscription._end
-
-        def forget() -> None:
-            self.made.pop(subscription, None)
-            end()
-
         if not subscription.stopped:
             self.made[subscription] = None
-            subscription._end = forget
+            subscription.add_listener(self)
         return subscription
+
+    def subscription_stopped(self, subscription: Subscription) -> None:
+        """Forget a subscription that ends."""
+        self.made.pop(subscription, None)
 
     async def stop(self) -> None:
         """Stop all subscriptions, some in each turn of the reactor."""

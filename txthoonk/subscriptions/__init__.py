@@ -1,4 +1,8 @@
-"""Subscriptions: the events of one feed, or of all whose names match, one after another."""
+"""Subscriptions: the events of one feed, or of all feeds that match a pattern, in order.
+
+A :class:`Subscription` gets its events from followers, one for each feed. A follower has a
+position, and reads the feed's history when events are missing. A mirror uses a subscription.
+"""
 
 from txthoonk.subscriptions._subscription import LIMIT, EventHandler, Subscription
 

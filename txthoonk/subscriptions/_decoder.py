@@ -1,8 +1,9 @@
-"""A feed's messages, made into events once for all who follow the feed.
+"""A feed's messages, made into events once for all followers of the feed.
 
-Where a feed keeps a history, every change is told twice: on ``feed.event`` with its
-revision, and behind that, in the same script, on the contract's own channel.  The second
-is recognised by being equal; one that comes alone is of a writer that keeps no history.
+If a feed has a history, each change arrives twice: on ``feed.event``, with its revision, and then
+on the contract's own channel. The same script publishes both. The first message contains the text
+of the second, so the second is recognized and dropped. One that comes alone is from a writer that
+keeps no history.
 """
 
 from __future__ import annotations
@@ -23,13 +24,13 @@ from txthoonk.wire._keys import SEPARATOR, feed_channel
 __all__ = ["Follows", "Source"]
 
 _log = Logger()
-# Type -> kinds that the contract has no message for.
+# Type -> kinds for which the contract has no message.
 _ALONE = {"queue": ("put",), "pyqueue": ("put",), "job": ("retract",)}
-_new = tuple.__new__  # of an Event: all fields, none checked
+_new = tuple.__new__  # makes an Event of all its fields, faster than its constructor
 
 
 class Follows(Protocol):
-    """Who follows a feed.
+    """A follower of a feed.
 
     :ivar live: gets each event.
     """
@@ -40,7 +41,7 @@ class Follows(Protocol):
         """Learn that all the feed's channels are confirmed."""
 
     def lost(self) -> None:
-        """Learn that the connection was lost."""
+        """Learn that the connection is lost."""
 
     def refused(self, error: BaseException) -> None:
         """Learn that Redis refuses the feed's channels."""
@@ -50,13 +51,13 @@ class Source:
     """The events of one feed.
 
     :ivar feed: its name.
-    :ivar followers: who gets them.
-    :ivar sinks: kind -> what takes its messages, for those who make them on demand.
-    :ivar loads: makes an item of what is stored; None: it is that text.
+    :ivar followers: get the events.
+    :ivar sinks: kind -> the function that takes its messages, where they are made on demand.
+    :ivar loads: makes an item of the stored text; None: the item is that text.
     :ivar type: the feed's type, once it is known.
     :ivar log_limit: logs what is wrong with messages and items.
 
-    :param log_limit: None: one of its own.
+    :param log_limit: None: the source has its own.
     """
 
     __slots__ = (
@@ -76,34 +77,34 @@ class Source:
         self._last_loaded: Event | None = None
 
     def channels(self, kinds: tuple[str, ...]) -> dict[str, Callable[[str], None]]:
-        """Give the channels to subscribe to, with what takes their messages.
+        """Give the channels to subscribe to, with the functions that take their messages.
 
         :param kinds: keys of :data:`~txthoonk.events.ITEM_KINDS`.
         """
         sinks = {item_channel(kind, self.feed): self.sink(kind) for kind in kinds}
-        sinks[feed_channel("event", self.feed)] = self.told_with_revision
+        sinks[feed_channel("event", self.feed)] = self.take_with_revision
         return sinks
 
     def lost(self) -> None:
-        """Forget what belongs to the connection."""
+        """Forget the connection's last message."""
         self._twin = None
 
     def take_over(self, other: Source) -> None:
-        """Begin in the middle of what another source of the same feed hears."""
+        """Begin between two messages, as another source of the same feed knows them."""
         self._twin = other._twin
 
     # -- messages ---------------------------------------------------------------
 
     def sink(self, kind: str) -> Callable[[str], None]:
-        """Make what takes the messages of one of the contract's channels."""
+        """Make the function that takes the messages of one of the contract's channels."""
         names = ITEM_KINDS[kind]
         parts = len(names) - 1
         position = names[-1] == "position"
         progress = kind == "progress"
         feed = self.feed
 
-        # All that every message passes through, without a call that can be spared.
-        def told(message: str) -> None:
+        # Every message runs this, so it makes no call that it can avoid.
+        def take(message: str) -> None:
             twin, self._twin = self._twin, None
             if message == twin:
                 return
@@ -121,9 +122,9 @@ class Source:
             if self._last is not None:
                 self.release()
 
-        return told
+        return take
 
-    def told_with_revision(self, message: str) -> None:
+    def take_with_revision(self, message: str) -> None:
         """Take a message on ``feed.event``."""
         parsed = parse_event(self.feed, message)
         if parsed is None:
@@ -139,7 +140,7 @@ class Source:
         self.log_limit.error(text, channel=channel)
 
     def tell(self, event: Event) -> None:
-        """Hand an event to all who follow."""
+        """Hand an event to all followers."""
         for follower in self.followers:
             follower.live(event)
         if self._last is not None:
@@ -148,15 +149,15 @@ class Source:
     # -- items ------------------------------------------------------------------
 
     def learn(self, type_: str | None, serializer: str) -> None:
-        """Learn what kind of items the feed has."""
+        """Learn the feed's type and serializer."""
         self.type = type_
         self.loads = _loader(type_, serializer)
         self._last = None
 
     def loaded(self, event: Event) -> Event:
-        """Give an event with its item as the feed's serializer makes it.
+        """Give an event with its item as the feed's serializer loads it.
 
-        It is the :class:`~txthoonk.errors.InvalidItem` if that cannot read it.
+        If the serializer cannot load it, the item is the :class:`~txthoonk.errors.InvalidItem`.
         """
         if self.loads is None or event.item is None or event.kind == "progress":
             return event
@@ -168,16 +169,16 @@ class Source:
         return self._last_loaded
 
     def release(self) -> None:
-        """Forget the event that was loaded last: it may be big, and the last one for long."""
+        """Forget the last event that was loaded: it may be big, and the next may come late."""
         self._last = self._last_loaded = None
 
     def load(self, id_: str, data: str) -> Any:
-        """Make an item of what is stored."""
+        """Make an item of the stored text."""
         if self.loads is None:
             return data
         try:
             return self.loads(data)
-        except BaseException as error:  # noqa: BLE001  (of a serializer of others)
+        except BaseException as error:  # noqa: BLE001  (a serializer may raise anything)
             reason = safe_str(error)
             text = f"item {shown(id_)} of feed {self.feed!r} cannot be read: {reason}"
             self.log_limit.error("{text}", text=text)
@@ -186,11 +187,11 @@ class Source:
 
 def _loader(type_: str | None, serializer: str) -> Callable[[str], Any] | None:
     if type_ == "pyqueue":
-        return _as_bytes  # a pickle is for those who ask for the queue
+        return _as_bytes  # only the queue itself loads pickles
     try:
         known = get_serializer(serializer)
     except InvalidInput as error:
-        _log.warn("items are given as text: {error}", error=error)
+        _log.warn("items are delivered as text: {error}", error=error)
         return None
     if known.binary:
         return lambda data: known.loads(_as_bytes(data))

@@ -1,8 +1,8 @@
-"""A feed's items in their order, kept up by its events (contract: Feed, Sorted Feed).
+"""A feed's items in their order, kept up to date by its events (contract: Feed, Sorted Feed).
 
-Both kinds take each event in constant time.  An event that does not fit, such as the
-position of an item that is not there, is what a writer left that died between two
-writes: it changes what it can.
+Both classes apply each event in constant time. An event that does not fit, such as the position of
+an item that does not exist, comes from a writer that died between two writes. It changes what it
+can.
 """
 
 from __future__ import annotations
@@ -15,38 +15,38 @@ from txthoonk.events import Event
 
 __all__ = ["MISSING", "FeedState", "SortedState", "State", "make_state"]
 
-#: The item of an id that is not known yet.
+#: Stands for an item that is not known yet.
 MISSING: Any = object()
 
 
 class State(Protocol):
-    """What the two kinds of feeds have in common.
+    """The items of a feed of either type.
 
-    :ivar items: id -> item, in no order.
+    :ivar items: id -> item, in no particular order.
     """
 
     items: dict[str, Any]
 
     def apply(self, event: Event) -> bool:
-        """Take an event; whether the state is one that the feed really had."""
+        """Apply an event. Return whether the feed really had the state that results."""
 
     def order(self) -> Iterator[str]:
         """Give the ids in their order."""
 
 
 def make_state(type_: str | None, ids: list[str]) -> State:
-    """Make the state of a feed: all ids, and no items yet."""
+    """Make the state of a feed with all ids, and no items yet."""
     return SortedState(ids) if type_ == "sorted_feed" else FeedState(ids)
 
 
 class FeedState:
-    """A plain feed: whatever is published or edited goes to the end."""
+    """A plain feed: an item that is published or edited goes to the end."""
 
     def __init__(self, ids: list[str]) -> None:
         self.items: dict[str, Any] = dict.fromkeys(ids, MISSING)
 
     def apply(self, event: Event) -> bool:
-        """Take an event."""
+        """Apply an event."""
         items, id_ = self.items, event.id
         if id_ is None:
             return True
@@ -62,22 +62,22 @@ class FeedState:
         return iter(self.items)
 
 
-# Ends of the list: no id has NUL in it.
+# The ends of the list. No id contains NUL.
 _HEAD, _TAIL = "\0head", "\0tail"
 
 
 class SortedState:
-    """A sorted feed: a list linked both ways."""
+    """A sorted feed: a doubly linked list."""
 
     def __init__(self, ids: list[str]) -> None:
         self.items: dict[str, Any] = dict.fromkeys(ids, MISSING)
-        self._new: dict[str, Any] = {}  # published, and the position is to come
+        self._new: dict[str, Any] = {}  # items whose position has not come yet
         chain = [_HEAD, *self.items, _TAIL]
         self._next = dict(pairwise(chain))
         self._previous = {after: before for before, after in self._next.items()}
 
     def apply(self, event: Event) -> bool:
-        """Take an event; False for a new item until its position comes."""
+        """Apply an event. Return False while a new item waits for its position."""
         items, id_ = self.items, event.id
         if id_ is None:
             return not self._new
@@ -102,10 +102,10 @@ class SortedState:
             self._unlink(id_)
         else:
             return
-        self._link(self._behind(position), id_)
+        self._link(self._previous_of(position), id_)
 
-    def _behind(self, position: str) -> str:
-        """Give the id behind which the position is."""
+    def _previous_of(self, position: str) -> str:
+        """Give the id after which the position is."""
         if position == "begin:":
             return _HEAD
         if position != ":end" and position.startswith(":"):

@@ -1,40 +1,17 @@
-"""One feed as one subscription follows it: its position, and the events as they come.
+"""One feed as one subscription follows it: its position, and what to do with each event.
 
-A follower is in one of four states.  What it does with a live event depends on the state alone,
-so the state is the method that takes live events, :attr:`Follower.live`:
+What a follower does with a live event depends on its state alone, so each state has its own
+method for live events. The follower keeps the present one as :attr:`Follower.live`, which
+:class:`~txthoonk.subscriptions._decoder.Source` calls directly. All states and transitions are in
+:mod:`txthoonk.subscriptions._states`.
 
-========= ====================== ================================================================
-State     ``live``               Meaning
-========= ====================== ================================================================
-*down*    ``_ignore``            the channels are not confirmed
-*reading* ``_hold``              they are; events wait while the history is read
-*reading* ``Assembly.live``      the whole state is read, and each event is applied to it
-*live*    ``_live``              each event is the next one
-*paused*  ``_hold_of_the_feed``  the subscriber has too much to do; then we read again
-========= ====================== ================================================================
-
-======== ========= ============= ================================================================
-From     To        By            When
-======== ========= ============= ================================================================
-any      down      ``_go_down``  the connection is lost, Redis refuses the channels, or the end
-down     reading   ``_read_on``  the channels are confirmed
-down     live      ``_be_live``  the same, and nothing can be read
-live     reading   ``_read_on``  events are missing, or may be
-paused   reading   ``_read_on``  there is room again
-live     paused    ``_pause``    there is no room
-reading  reading   ``apply_to``  the whole state is read now
-reading  reading   ``hold``      the history is read now
-reading  live      ``go_live``   all is read; what was held is taken first
-paused   live      ``go_live``   there is room again, and nothing can be read
-reading  live      ``_be_live``  it failed for good
-======== ========= ============= ================================================================
-
-Reading itself is in :mod:`txthoonk.subscriptions._reading`.
+:mod:`txthoonk.subscriptions._reading` asks Redis, and :mod:`txthoonk.subscriptions._catching_up`
+decides what to deliver of the answers. The rules, for a single event and for what was read, are
+pure functions in :mod:`txthoonk.history._recovery`.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, cast
 
@@ -45,17 +22,24 @@ from twisted.python.failure import Failure
 from txthoonk.errors import ConnectionLost, ThoonkError
 from txthoonk.events import CHANNELS, Event
 from txthoonk.history._reads import REASONS, Standing
-from txthoonk.history._recovery import NOWHERE, SLOW, Position, Step, is_foreign, is_told, step
+from txthoonk.history._recovery import NOWHERE, SLOW, Position, Step, is_known, step
+from txthoonk.subscriptions._catching_up import ANEW, GONE, CatchUp, no_such
 from txthoonk.subscriptions._decoder import Source
-from txthoonk.subscriptions._dues import Dues
-from txthoonk.subscriptions._interfaces import NOBODY, Listener, Reader, Restraint, Taker
-from txthoonk.subscriptions._reading import ANEW, GONE, Reading, Superseded, no_such
+from txthoonk.subscriptions._held import NONE_HELD, Held
+from txthoonk.subscriptions._interfaces import NOBODY, FollowerListener, Reader, Taker
+from txthoonk.subscriptions._owed import Owed
+from txthoonk.subscriptions._restraint import Restraint
+from txthoonk.subscriptions._states import (
+    APPLYING,
+    DOWN,
+    ENDED,
+    LIVE,
+    PAUSED,
+    READING,
+    next_state,
+)
 
 __all__ = ["Follower"]
-
-HELD = 10_000  # live events that are held while the history is read
-# Where nothing is held, which is most of the time, and of most of many feeds: it takes nothing.
-_NOTHING: deque[Event] = deque(maxlen=0)
 
 UNCONFIRMED = "the connection was lost before Redis confirmed the subscription"
 UNSEEN = "events were missed, and there is no publisher to read the history with"
@@ -69,39 +53,37 @@ class Follower:
     """See the module.
 
     :ivar live: gets each live event.
-    :ivar absent: whether there was no such feed when it was looked at last.
-    :ivar epoch: up to where events were delivered: the epoch, None without history,
-    :ivar revision: and the revision.
-    :ivar held: live events that wait while something is read.
+    :ivar absent: whether the feed did not exist when it was read last.
+    :ivar epoch: the epoch of the position: events are delivered up to there. None without a
+        history.
+    :ivar revision: the revision of the position.
+    :ivar held: live events that wait to be delivered.
 
-    :param reader: None: nothing can be read, only live events are to be had.
+    :param reader: None: nothing can be read, so only live events are delivered.
     :param position: where to begin; None: at the present.
     :param gap: why events may be missing before the first one, without a history.
     :param from_start: whether the feed is new.
-    :param contiguous: whether nothing was missed until now, though nothing was told.
+    :param contiguous: whether nothing was missed so far, although nothing was delivered.
     :param strict: whether a snapshot of a feed that has no state is an error.
-    :param begun: whether a loss is to be told before the position is known, too.
-    :param first: fires once the position is known for the first time; fails if it cannot
-        be.
+    :param begun: whether a lost connection is reported before the position is known, too.
+    :param first: fires when the position is known for the first time; fails if it cannot be.
     :param listener: observes the follower.
     """
 
     __slots__ = (
-        "_dues",
-        "_going",
+        "_catching_up",
+        "_known",
         "_listener",
-        "_overflown",
+        "_owed",
         "_publishes",
         "_put",
         "_reader",
-        "_reading",
         "_restraint",
+        "_room",
         "_sought",
         "_source",
+        "_state",
         "_taker",
-        "_told",
-        "_turn",
-        "_waiting",
         "absent",
         "epoch",
         "held",
@@ -124,89 +106,100 @@ class Follower:
         strict: bool = True,
         begun: bool = False,
         first: Deferred[None] | None = None,
-        listener: Listener = NOBODY,
+        listener: FollowerListener = NOBODY,
     ) -> None:
         self._taker = taker
         self._put = taker.put
         self._source = source
         self._reader = reader
         self._listener = listener
-        self._dues = Dues(
+        self._owed = Owed(
             taker,
             source.feed,
             first=first,
+            begun=begun,
             gap=gap,
             from_start=from_start,
             contiguous=contiguous,
             snapshot=snapshot,
             state_wanted=snapshot and position is None,
             strict=strict,
-            begun=begun,
         )
-        self._overflown = self.absent = False
-        self._publishes = 0
-        self._turn = 0
+        self._state = DOWN
+        self.live: Callable[[Event], object] = _ignore
+        self.held = NONE_HELD
+        self._catching_up: CatchUp | None = None
+        self._room: Deferred[Any] | None = None
         self._sought: Event | None = None
         self._restraint: Restraint | None = None
-        self.held = self._going = _NOTHING
-        self.live: Callable[[Event], object] = _ignore
-        self._reading: Reading | None = None
-        self._waiting: Deferred[Any] | None = None
-        self._told = NOWHERE
+        self._publishes = 0
+        self.absent = False
+        self._known = NOWHERE
         self.epoch: str | None = None
         self.revision = 0
         self.move_to(position or NOWHERE)
 
-    # -- inputs -----------------------------------------------------------------
+    # -- what happens to it ---------------------------------------------------------
 
     def ready(self) -> None:
-        """Go on, on a new connection."""
-        dues = self._dues
-        if self._reader is not None:
-            self._read_on()
+        """Go on: the channels are confirmed on a new connection."""
+        if self._state is ENDED:
             return
-        if dues.gap is not None:
+        if self._reader is not None:
+            self._read()
+            return
+        owed = self._owed
+        if owed.gap is not None:
             self.move_to(NOWHERE)
-            dues.resync(dues.gap)
-        dues.gap = None
-        self._be_live()
-        dues.started()
+            owed.resync(owed.gap)
+        if self._state is not ENDED:
+            owed.gap = None
+            self._deliver()
+            owed.started()
 
     def lost(self) -> None:
-        """Stop until the next connection; from now on something may be missed."""
-        self._dues.lost()
-        self._told = NOWHERE
+        """Wait for the next connection. Events may be missed from now on."""
+        if self._state is ENDED:
+            return
+        self._owed.lost()
+        self._known = NOWHERE
         self._go_down()
-        if self._reader is None and not self._dues.is_started:
+        if self._reader is None and not self._owed.is_started:
             self._give_up(ConnectionLost(UNCONFIRMED))
 
     def refused(self, error: BaseException) -> None:
-        """Stop: Redis does not let us listen."""
-        self._go_down()
-        self._give_up(error)
+        """Wait for the next connection: Redis refuses the channels."""
+        if self._state is not ENDED:
+            self._go_down()
+            self._give_up(error)
 
     def stop(self) -> None:
         """Stop for good."""
-        self._go_down()
+        self._go_down("end")
+
+    def _give_up(self, error: BaseException) -> None:
+        if not self._owed.is_started:
+            self._listener.cannot_follow(self._source.feed, error)
+        self._owed.give_up(error)
+
+    # -- comparing with the server ----------------------------------------------------
 
     def check(self, epoch: str, top: int, valid: bool) -> None:
-        """Compare the position with what the server had before the last message came."""
+        """Compare the position with the server's, from before the last message arrived."""
         current = self.epoch == epoch and self.revision >= top
         if self.is_live and self.epoch is not None and not (current and valid):
-            self._dues.gap = GONE
-            self._read_on()
+            self._owed.gap = GONE
+            self._read()
 
     def agrees(self, found: Standing | None) -> bool:
-        """Tell whether the position is that of the server.
+        """Tell whether the position is the server's.
 
-        Without a history there is none: then whether the feed is still there, and its counter
-        has not gone back.
+        Without a history there is no position. Then tell whether the feed still exists, and its
+        counter of publishes has not gone back.
         """
         if self.epoch is not None:
-            return found is not None and (found.epoch, found.revision) == (
-                self.epoch,
-                self.revision,
-            )
+            position = (self.epoch, self.revision)
+            return found is not None and (found.epoch, found.revision) == position
         if found is None:
             return self.absent
         if found.publishes < self._publishes:
@@ -215,20 +208,20 @@ class Follower:
         return True
 
     def compare(self, found: Standing | None) -> None:
-        """Compare what is known of a feed without history with what the server has.
+        """Compare a feed without a history with what the server has.
 
-        All that was published before that was read has come.
+        All messages that were published before *found* was read must have arrived.
         """
         if self.is_live and self.epoch is None and not self.agrees(found):
             self._publishes = 0
-            self._dues.gap = REASONS["lost"]
-            self._read_on()
+            self._owed.gap = REASONS["lost"]
+            self._read()
 
     @property
     def is_current(self) -> bool:
-        """Whether nothing is missing, as far as can be known."""
+        """Whether no event is missing, as far as can be known."""
         reads = self._reader is None or self._reader.hears()
-        return reads and self._dues.gap is None and self.live != _ignore
+        return reads and self._owed.gap is None and self._state not in (DOWN, ENDED)
 
     @property
     def source(self) -> Source:
@@ -237,8 +230,8 @@ class Follower:
 
     @property
     def is_live(self) -> bool:
-        """Whether events are delivered as they come."""
-        return self.live == self._live
+        """Whether events are delivered when they arrive."""
+        return self._state is LIVE
 
     @property
     def _present_reader(self) -> Reader:
@@ -246,106 +239,102 @@ class Follower:
             raise ThoonkError("nothing can be read here")
         return self._reader
 
-    # -- transitions --------------------------------------------------------------
+    # -- changes of state -------------------------------------------------------------
 
-    def _go_down(self) -> None:
-        self._turn += 1
-        self._stop_waiting()
-        self.live = _ignore
-        self.held = self._going = _NOTHING
+    def _enter(self, input_: str, live: Callable[[Event], object]) -> None:
+        """Take an input: go to the state that it leads to."""
+        self._state = next_state(self._state, input_, self._source.feed)
+        self.live = live
+
+    def _leave(self) -> None:
+        """End what the present state reads or waits for."""
+        catching_up, self._catching_up = self._catching_up, None
+        if catching_up is not None:
+            catching_up.stop()
+        room, self._room = self._room, None
+        if room is not None:
+            room.cancel()
+
+    def _go_down(self, input_: str = "go down") -> None:
+        self._leave()
+        self._enter(input_, _ignore)
+        self.held = NONE_HELD
         self._listener.settled(self._source.feed)
 
-    def _read_on(self, *events: Event, rest: float = 0.0) -> None:
-        """Read what is behind the position; live events wait, these first.
+    def _read(self, *events: Event, rest: float = 0.0) -> None:
+        """Read what comes after the position. Hold live events meanwhile, these first.
 
-        :param rest: how many seconds to wait before.
+        :param rest: how many seconds to wait first.
         """
-        self._turn += 1
-        self._stop_waiting()
-        self.held = deque([*events, *self._going])
-        self._going = _NOTHING
-        self._overflown = False
-        self.live = self._hold
-        reading = self._reading = Reading(
-            self, self._dues, self._taker, self._source, self._present_reader, self._listener
+        self._leave()
+        self.held = Held((*events, *self.held.events))
+        self._enter("read", self.held.add)
+        catching_up = self._catching_up = CatchUp(
+            self, self._owed, self._taker, self._source, self._present_reader, self._listener
         )
-        Deferred.fromCoroutine(reading.run(rest)).addCallbacks(
-            self._has_read, self._cannot_read, callbackArgs=(reading,), errbackArgs=(reading,)
+        Deferred.fromCoroutine(catching_up.run(rest)).addCallbacks(
+            self._has_read,
+            self._cannot_read,
+            callbackArgs=(catching_up,),
+            errbackArgs=(catching_up,),
         )
-
-    def hold(self, events: Iterable[Event] | None = None) -> None:
-        """Hold live events.
-
-        :param events: what is held from now on; None: what is held already.
-        """
-        if events is not None:
-            self.held = deque(events)
-        self.live = self._hold
 
     def apply_to(self, state: Callable[[Event], object]) -> None:
         """Give live events to the state that is being read."""
-        self.live = state
+        self._enter("apply", state)
+
+    def hold(self, events: Iterable[Event] | None = None) -> None:
+        """Hold live events again.
+
+        :param events: replace the events that are held; None: keep those.
+        """
+        if events is not None:
+            self.held.replace(events)
+        self._enter("hold", self.held.add)
 
     def go_live(self, replayed: bool = False) -> None:
-        """Take what is held, and then each event as it comes.
+        """Deliver the events that are held, and then each event when it arrives.
 
-        :param replayed: whether something was read.
+        :param replayed: whether events or a state were read.
         """
-        held = self.held
-        if self._overflown and self.epoch is None:
+        if self.held.overflowed and self.epoch is None:
             self._begin_anew(SLOW)
-        elif replayed and any(event.kind == "create" for event in held):
-            # Whether what was read is of the old feed or the new one, nobody can tell.
+        elif replayed and self.held.has("create"):
+            # What was read may belong to the old feed or to the new one.
             self._begin_anew(ANEW)
-        elif self.epoch is not None and any(map(is_foreign, held)):
-            # One more look is behind them all.
-            self._dues.foreign, self._dues.gap = True, GONE
-            self._read_on(*[e for e in held if not is_foreign(e)], rest=self._rest())
+        elif self.epoch is not None and self.held.has_foreign():
+            # One more look finds the revision that follows all of them.
+            self._owed.foreign, self._owed.gap = True, GONE
+            self.held.drop_foreign()
+            self._read(rest=self._rest())
         else:
-            self._be_live()
-            self._take_held(held)
+            self._deliver_held()
         if self.is_live:
             self._listener.went_live(self._source.feed, self.absent)
 
-    def _be_live(self) -> None:
-        self.live = self._live
+    def _deliver(self) -> None:
+        self._enter("deliver", self._live)
 
     def _pause(self) -> None:
-        dues = self._dues
-        self._turn += 1
-        if self._reading is not None:
-            self._reading.is_over = True
-        # What is told of the feed as a whole is in no history.
-        self.held = deque(event for event in self._going if event.kind in CHANNELS)
-        self._going = _NOTHING
-        self.live = self._hold_of_the_feed
+        """Wait for room. What cannot be delivered now is read then."""
+        owed = self._owed
+        self._leave()
+        # Events of the feed as a whole are in no history.
+        self.held = Held(self.held.of_the_feed())
+        self._enter("pause", self.held.add_of_the_feed)
         if self.epoch is not None:
-            dues.gap = GONE
-            waiting = self._taker.room()
+            owed.gap = GONE
+            room = self._taker.room()
         else:
             self._taker.purge(self._source.feed)
-            dues.state_wanted = dues.snapshot
-            waiting = dues.resync(SLOW)
-        self._waiting = waiting
-        waiting.addCallbacks(self._resume, lambda _: None, callbackArgs=(self._turn,))
-        self._listener.settled(self._source.feed)
+            owed.state_wanted = owed.snapshot
+            room = owed.resync(SLOW)
+        if self._state is PAUSED:
+            self._room = room
+            room.addCallbacks(self._has_room, lambda _: None, callbackArgs=(room,))
+            self._listener.settled(self._source.feed)
 
-    # -- down ---------------------------------------------------------------------
-
-    def _stop_waiting(self) -> None:
-        reading, self._reading = self._reading, None
-        if reading is not None:
-            reading.stop()
-        waiting, self._waiting = self._waiting, None
-        if waiting is not None:
-            waiting.cancel()
-
-    def _give_up(self, error: BaseException) -> None:
-        if not self._dues.is_started:
-            self._listener.cannot_follow(self._source.feed, error)
-        self._dues.give_up(error)
-
-    # -- live ---------------------------------------------------------------------
+    # -- live ---------------------------------------------------------------------------
 
     def _live(self, event: Event) -> None:
         """Deliver the next event, or find out what is missing."""
@@ -369,126 +358,132 @@ class Follower:
             self._of_the_feed(event)
             return
         what = step(self.epoch, self.revision, event)
-        if self.epoch is None and is_told(event, self._told):
+        if self.epoch is None and is_known(event, self._known):
             return  # it was read from a history that has been switched off since
-        if what is Step.DELIVER:  # its history has just begun
-            before = Position(self.epoch, self.revision)
-            self.epoch, self.revision = event.epoch, event.revision or 0
-            if not self._put(self._source.loaded(event)):
-                self.move_to(before)
-                self._pause()
-        elif what is Step.DROP:
-            return
-        elif self._reader is None:
-            self._dues.resync(UNSEEN)
+        if what is Step.DELIVER:
+            self._begin_history(event)
+        elif what is not Step.DROP:
+            self._look_for(event, foreign=what is Step.FOREIGN)
+
+    def _begin_history(self, event: Event) -> None:
+        """Deliver the first event of a history."""
+        before = Position(self.epoch, self.revision)
+        self.epoch, self.revision = event.epoch, event.revision or 0
+        if not self._put(self._source.loaded(event)):
+            self.move_to(before)
+            self._pause()
+
+    def _look_for(self, event: Event, foreign: bool) -> None:
+        """Read what is missing before an event."""
+        if self._reader is None:
+            self._owed.resync(UNSEEN)
             self.move_to(NOWHERE)
-            self._live(event)
-        elif event is self._sought:  # the server was asked, and does not know of it
+            if self.is_live:
+                self._live(event)
+        elif event is self._sought:  # a look has shown that the server does not know it
             self._sought = None
             no_such(self._source, event)
         else:
             self._sought = event
-            foreign = what is Step.FOREIGN
-            self._dues.gap, self._dues.foreign = GONE, foreign
-            self._read_on(*([] if foreign else [event]), rest=self._rest())
+            self._owed.gap, self._owed.foreign = GONE, foreign
+            self._read(*([] if foreign else [event]), rest=self._rest())
 
     def _rest(self) -> float:
         """Give how many seconds to wait before a look that a message causes."""
-        if self._going:  # there is a look for what was held, and then one for each at most
+        if self.is_live and self.held:  # a look was made for these, and at most one more for each
             return 0.0
         if self._restraint is None:
             self._restraint = Restraint()
         return self._restraint.rest(self._present_reader.seconds())
 
     def _of_the_feed(self, event: Event) -> None:
+        """Deliver an event of the feed as a whole, and read what may be new after it."""
         if event.kind == "create":
-            self._dues.from_start = True
-            self._dues.state_wanted = self._dues.snapshot
+            self._owed.from_start = True
+            self._owed.state_wanted = self._owed.snapshot
         if event.kind != "config":
             self.move_to(NOWHERE)
             self.absent = event.kind == "delete"
             self._publishes = 0
         self._taker.force(event)
-        if event.kind == "config" and self._going and self._going[0].kind == "config":
+        if event.kind == "config" and self.held.begins_with("config"):
             return  # one look is enough for both
-        # What kind of items it has, and whether it keeps a history, may be new.
+        # The serializer may be new, and whether there is a history.
         if event.kind != "delete" and self._reader is not None and self.is_live:
-            self._read_on(rest=self._rest())
+            self._read(rest=self._rest())
 
     def move_to(self, position: Position) -> None:
         """Take another position."""
         if self.epoch is not None:
-            self._told = Position(self.epoch, self.revision)
+            self._known = Position(self.epoch, self.revision)
         self.epoch, self.revision = position.epoch, position.revision
 
-    # -- paused -------------------------------------------------------------------
+    # -- paused -------------------------------------------------------------------------
 
-    def _hold_of_the_feed(self, event: Event) -> None:
-        if event.kind in CHANNELS:
-            self._hold(event)
-
-    def _resume(self, _: None, turn: int) -> None:
-        if turn != self._turn:
+    def _has_room(self, _: None, room: Deferred[Any]) -> None:
+        if self._room is not room:
             return
-        self._waiting = None
+        self._room = None
         if self._reader is not None:
-            self._read_on(*self.held)
+            self._read()
             return
         if self.epoch is not None:
-            self._dues.gap = None
+            self._owed.gap = None
             self.move_to(NOWHERE)
-            self._dues.resync(UNSEEN)
-        if turn == self._turn:
+            self._owed.resync(UNSEEN)
+        if self._state is PAUSED:
             self.go_live()
 
-    # -- reading ------------------------------------------------------------------
-
-    def _hold(self, event: Event) -> None:
-        if len(self.held) == HELD:
-            self.held.clear()
-            self._overflown = True
-        self.held.append(event)
+    # -- reading ------------------------------------------------------------------------
 
     def drop_held(self) -> None:
-        """Pass on what is held of the feed as a whole, and forget the other events."""
-        held, self.held = self.held, deque()
-        for event in held:
-            if event.kind in CHANNELS:
-                self._dues.pass_on(event)
+        """Deliver the held events of the feed as a whole, and drop the others."""
+        events = self.held.of_the_feed()
+        self.held.replace([])
+        for event in events:
+            self._owed.pass_on(event)
 
-    def _take_held(self, held: deque[Event]) -> None:
-        self._going, self.held = held, _NOTHING
-        while self._going:
-            self.live(self._going.popleft())
-        self._going = _NOTHING
+    def _deliver_held(self) -> None:
+        """Go live with the events that are held."""
+        held = self.held
+        self._deliver()
+        while held and self.held is held:
+            self.live(held.events.popleft())
+        if self.held is held:
+            self.held = NONE_HELD
         self._source.release()
         if self.is_live:
             self._sought = None
 
     def _begin_anew(self, reason: str) -> None:
-        """Give up what is held."""
-        turn = self._turn
+        """Drop what is held, and read again from the present."""
+        before = self._state, self._catching_up
         self.drop_held()
         self.move_to(NOWHERE)
-        self._dues.state_wanted = self._dues.snapshot
-        self._dues.resync(reason)
-        if turn == self._turn:
-            self._read_on()
-
-    def _has_read(self, _: None, reading: Reading) -> None:
-        if self._reading is reading:
-            self._reading = None
-
-    def _cannot_read(self, reason: Failure, reading: Reading) -> None:
-        self._has_read(None, reading)
-        if reason.check(Superseded) or reading.is_over:
+        self._owed.state_wanted = self._owed.snapshot
+        self._owed.resync(reason)
+        if (self._state, self._catching_up) != before:
             return
-        dues = self._dues
-        if not dues.is_started:
+        if self._reader is None:
+            self._deliver_held()
+        else:
+            self._read()
+
+    def _has_read(self, _: None, catching_up: CatchUp) -> None:
+        if self._catching_up is catching_up:
+            self._catching_up = None
+
+    def _cannot_read(self, reason: Failure, catching_up: CatchUp) -> None:
+        self._has_read(None, catching_up)
+        owed = self._owed
+        if not owed.is_started:
             self.refused(cast(BaseException, reason.value))
             return
-        if not reason.check(ConnectionLost):  # only where all is stopped
-            self._log.failure("feed {feed!r} cannot be read", reason, feed=self._source.feed)
-            dues.resync(f"the feed cannot be read: {reason.getErrorMessage()}")
+        if reason.check(ConnectionLost):  # the service was stopped
+            return
+        self._log.failure("feed {feed!r} cannot be read", reason, feed=self._source.feed)
+        owed.resync(f"the feed cannot be read: {reason.getErrorMessage()}")
+        if self._state in (READING, APPLYING, LIVE):
             self.move_to(NOWHERE)
-            self._be_live()
+            self.held = NONE_HELD
+            self._deliver()

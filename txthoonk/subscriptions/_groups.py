@@ -1,4 +1,4 @@
-"""Making subscriptions: who follows what, for one feed and for a pattern of names."""
+"""Making subscriptions: the followers of one feed, or of all feeds that match a pattern."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from txthoonk.wire._keys import FEEDS
 __all__ = ["follow_feed", "follow_pattern"]
 
 SCANNED = 1000  # names that Redis looks at in one call
-AT_ONCE = 100  # feeds whose positions are being read, and feeds that are dealt with in a turn
+AT_ONCE = 100  # feeds that read their positions at a time, and feeds in one turn of the reactor
 
 
 def follow_feed(
@@ -37,7 +37,10 @@ def follow_feed(
     since: tuple[str, int] | None = None,
     snapshot: bool = False,
 ) -> Deferred[Subscription]:
-    """Have a subscription follow one feed; fires it once its position is known."""
+    """Have a subscription follow one feed.
+
+    :return: fires the subscription once its position is known.
+    """
     position = None if since is None else Position(*since)
     first: Deferred[None] = Deferred(lambda _: None)
 
@@ -52,13 +55,12 @@ def follow_feed(
             first=first,
         )
 
-    follower, subscription._end = sources.follow(feed, kinds, make)
-    subscription._is_current = lambda: follower.is_current
+    subscription.feed_from(sources.follow(feed, kinds, make))
     return _started(subscription, first)
 
 
 def _started(subscription: Subscription, first: Deferred[None]) -> Deferred[Subscription]:
-    """Give what fires the subscription; to cancel that stops it."""
+    """Make a Deferred that fires the subscription. Cancelling it stops the subscription."""
 
     def cancelled(_: object) -> None:
         subscription.stop()
@@ -81,23 +83,26 @@ def _started(subscription: Subscription, first: Deferred[None]) -> Deferred[Subs
 def follow_pattern(
     sources: Sources, subscription: Subscription, pattern: str, snapshot: bool = False
 ) -> Deferred[Subscription]:
-    """Have a subscription follow all feeds whose names match."""
+    """Have a subscription follow all feeds whose names match.
+
+    :return: fires the subscription once all positions are known.
+    """
     return _PatternFollowers(sources, subscription, pattern, snapshot).started
 
 
 class _PatternFollowers:
     """A follower for each feed that matches.
 
-    There may be very many.  So a few at a time begin, and where a connection is lost nothing
-    is done with any of them: all are set aside, and each learns of it on the next connection,
-    when it is its turn, or when the first message of its feed comes.
+    There may be very many, so only a few at a time begin. A lost connection touches none of them:
+    all are set aside. Each learns of the loss on the next connection, when its turn comes, or when
+    the first message of its feed arrives.
 
-    It is their :class:`~txthoonk.subscriptions._interfaces.Listener`.
+    It is the listener of its followers and of its group, and the feeder of its subscription.
 
     :ivar started: fires the subscription once all positions are known.
     """
 
-    first_slice = 5  # entries: where one reserves all the room, the others wait for it
+    first_slice = 5  # entries: a follower that reserves all the room makes the others wait
     _log = Logger()
 
     def __init__(
@@ -108,7 +113,7 @@ class _PatternFollowers:
         self._name = pattern
         self._snapshot = snapshot
         self._followers: dict[str, Follower] = {}
-        # Those that have not learned yet of what the connection did last.
+        # Followers that have not learned yet what happened to the connection.
         self._aside: dict[str, Follower] = {}
         self._beginning: set[str] = set()
         self._settled: Deferred[None] | None = None
@@ -122,11 +127,19 @@ class _PatternFollowers:
         self.started = _started(subscription, self._first)
         self._pattern = Pattern(pattern, self._heard)
         # Before it joins: a connection that was given up refuses it at once.
-        subscription._end = self._stop
-        group = Group({}, self._pattern.patterns, self._ready, self._lost, self._refused)
+        subscription.feed_from(self)
+        group = Group({}, self._pattern.patterns, self)
         sources.follow_pattern(self._pattern, self._of_a_feed, group)
 
-    def _stop(self) -> None:
+    @property
+    def is_current(self) -> bool:
+        """Whether no event is missing, as far as can be known."""
+        if not self._is_ready or self._finding or self._aside:
+            return False
+        return all(follower.is_current for follower in self._followers.values())
+
+    def stop(self) -> None:
+        """Follow no feed any longer."""
         self._next_turn()
         self._sources.unfollow_pattern(self._pattern)
         for follower in (*self._followers.values(), *self._aside.values()):
@@ -134,7 +147,7 @@ class _PatternFollowers:
                 follower.stop()
 
     def _next_turn(self) -> None:
-        """Have what goes on feed by feed end."""
+        """End what goes on feed by feed."""
         self._turn += 1
         pause, self._pause = self._pause, None
         if pause is not None:
@@ -143,7 +156,8 @@ class _PatternFollowers:
 
     # -- the connection -----------------------------------------------------------
 
-    def _ready(self) -> None:
+    def ready(self) -> None:
+        """Learn that the patterns are confirmed."""
         self._is_ready = True
         self._finding = True
         self._next_turn()
@@ -152,16 +166,18 @@ class _PatternFollowers:
         found = Deferred.fromCoroutine(self._begin_all(self._turn))
         found.addErrback(self._cannot_find)
 
-    def _lost(self) -> None:
+    def lost(self) -> None:
+        """Learn that the connection is lost."""
         self._is_ready = False
         self._next_turn()
         self._sweep()
-        self._deleted.clear()  # they may be there again, and nobody tells us
+        self._deleted.clear()  # they may be created again, and no message says so
         self._set_aside()
         if self._sources.reader is None and not self._first.called:
             self._first.errback(ConnectionLost(UNCONFIRMED))
 
-    def _refused(self, error: BaseException) -> None:
+    def refused(self, error: BaseException) -> None:
+        """Learn that Redis refuses a pattern."""
         self._is_ready = False
         if not self._first.called:
             self._first.errback(error)
@@ -186,7 +202,7 @@ class _PatternFollowers:
     # -- one feed after the other ---------------------------------------------------
 
     async def _begin_all(self, turn: int) -> None:
-        """Take up all feeds that are known, and then those that are found."""
+        """Follow all known feeds again, and then those that are found."""
         again = self._first.called
         count = 0
         while self._aside:
@@ -207,7 +223,7 @@ class _PatternFollowers:
             self._first.callback(None)
 
     async def _find(self, turn: int, reader: Reader, again: bool) -> None:
-        """Follow all feeds that there are; those that are new were missed until now."""
+        """Follow all feeds that exist. The events of new ones were missed so far."""
         cursor = b"0"
         while True:
             command = ("SSCAN", FEEDS, cursor, "MATCH", self._name, "COUNT", SCANNED)
@@ -237,7 +253,7 @@ class _PatternFollowers:
         follower.ready()
 
     async def _have_room(self, most: int) -> None:
-        """Wait until less than *most* feeds are beginning."""
+        """Wait until fewer than *most* feeds are beginning."""
         turn = self._turn
         while len(self._beginning) >= most and turn == self._turn:
             self._settled = Deferred()
@@ -251,13 +267,13 @@ class _PatternFollowers:
 
     def waits(self, feed: str) -> None:
         """Learn that the reading of a feed waits."""
-        if not self.started.called:  # no one takes events yet: there may be no room
+        if not self.started.called:  # no one takes events yet, so there may be no room
             self.settled(feed)
 
     def went_live(self, feed: str, absent: bool) -> None:
-        """Learn that events of a feed are delivered as they come."""
+        """Learn that events of a feed are delivered when they arrive."""
         self.settled(feed)
-        if absent:  # anybody may publish messages of such
+        if absent:  # any program may publish messages with such names
             self.forget(feed)
 
     def _go_on(self) -> None:
@@ -266,7 +282,7 @@ class _PatternFollowers:
             settled.callback(None)
 
     async def _rest(self) -> None:
-        """Let the reactor do what else there is to do."""
+        """Let the reactor do other work."""
         self._pause = self._sources.next_turn()
         await self._pause
         self._pause = None
@@ -301,7 +317,7 @@ class _PatternFollowers:
         return follower
 
     def _take_up(self, feed: str) -> None:
-        """Have a feed that was set aside go on."""
+        """Go on with a feed that was set aside."""
         follower = self._aside.pop(feed)
         follower.source.lost()
         follower.lost()
@@ -311,13 +327,13 @@ class _PatternFollowers:
             self._begin(follower)
 
     def cannot_follow(self, feed: str, error: BaseException) -> None:
-        """Learn that the position of a feed cannot be had."""
+        """Learn that the position of a feed cannot be found."""
         self._log.error("feed {feed!r} cannot be followed: {error}", feed=feed, error=error)
         text = f"the feed cannot be followed: {error}"
         self._subscription.force(Event("resync", feed, reason=text))
 
     def _heard(self, feed: str) -> Source:
-        """Follow a feed from its first message on; nobody may have announced it."""
+        """Follow a feed from its first message on. There may have been no create."""
         if feed in self._aside:
             self._take_up(feed)
             return self._pattern.sources[feed]
@@ -345,17 +361,17 @@ class _PatternFollowers:
                 follower.ready()
 
     def _sweep(self) -> None:
-        """Forget the feeds that are deleted, once that is told."""
-        for feed in [feed for feed in self._deleted if self._is_told(feed)]:
+        """Forget the deleted feeds whose delete is delivered."""
+        for feed in [feed for feed in self._deleted if self._is_delivered(feed)]:
             self._deleted.remove(feed)
             self.forget(feed)
 
     def forget(self, feed: str) -> None:
-        """Follow a feed no longer."""
+        """Stop following a feed."""
         self._pattern.sources.pop(feed, None)
         follower = self._followers.pop(feed, None)
         if follower is not None:
             follower.stop()
 
-    def _is_told(self, feed: str) -> bool:
+    def _is_delivered(self, feed: str) -> bool:
         return feed not in self._followers or self._followers[feed].is_live

@@ -1,30 +1,31 @@
-"""What a follower works with: how it reads, who takes its events, and how often it may look."""
+"""What the parts of this package expect of each other, and of the packages above it."""
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 
 from txthoonk.events import Event
+from txthoonk.history._reads import Look
 from txthoonk.history._recovery import Position
 from txthoonk.protocol import Redis
+from txthoonk.subscriptions._held import Held
 
 __all__ = [
     "NOBODY",
+    "Feeder",
     "Followed",
-    "Listener",
+    "FollowerListener",
     "Named",
     "Nobody",
     "Reader",
-    "Restraint",
+    "ReadingListener",
     "Subscriber",
+    "SubscriptionListener",
     "Taker",
 ]
-
-LOOKS, WINDOW = 20, 0.1  # so many looks in so many seconds
 
 
 class Named(Protocol):
@@ -37,14 +38,14 @@ class Named(Protocol):
 
 
 class Subscriber(Protocol):
-    """What a mirror subscribes with."""
+    """An object that a mirror subscribes with."""
 
     def subscribe(self, feed: str, handler: Any, *, snapshot: bool) -> Deferred[Any]:
         """Subscribe to the events of one feed."""
 
 
 class Reader(Protocol):
-    """How a follower reads.
+    """A way to read from Redis.
 
     :ivar redis: the publisher's connection.
     :ivar mark_channel: the channel on which marks come back.
@@ -54,88 +55,174 @@ class Reader(Protocol):
     mark_channel: str
 
     def hears(self) -> bool:
-        """Tell whether messages come: there is a connection, and it answers."""
+        """Tell whether messages arrive: whether the connection is up and answers."""
 
     def available(self) -> Deferred[Any]:
         """Wait for the publisher's connection."""
 
     def seconds(self) -> float:
-        """Give the time, in seconds since whenever."""
+        """Give the time, in seconds since some fixed moment."""
 
     def later(self, seconds: float) -> Deferred[Any]:
-        """Wait for so many seconds."""
+        """Wait for this many seconds."""
 
     def ping(self) -> Deferred[Any]:
-        """Wait for all messages that were published before now."""
+        """Wait until all messages that were published before now have arrived."""
 
     def mark(self, passed: Callable[[], object]) -> tuple[str, Deferred[None]]:
         """Make a message for the channel of marks.
 
-        :param passed: is called when it comes, between the messages around it.
+        :param passed: is called when the message arrives, between the messages around it.
         """
 
 
 class Taker(Protocol):
-    """What takes the events: a subscription."""
+    """Takes the events of followers: a subscription."""
 
     def put(self, event: Event) -> bool:
-        """Take an event, if there is room; whether there was."""
+        """Take an event if there is room. Return whether there was."""
 
     def force(self, event: Event) -> None:
         """Take an event, whether there is room or not."""
 
     def reserve(self, most: int) -> int:
-        """Reserve room for events that are about to come; for how many there is room."""
+        """Reserve room for events that are about to come. Return for how many there is room."""
 
     def release(self, count: int) -> None:
-        """Give back what was reserved."""
+        """Give back room that was reserved."""
 
     def room(self) -> Deferred[None]:
-        """Wait for room; it does not fire once the taker is gone."""
+        """Wait for room. The Deferred never fires if the taker stops."""
 
     def tell(self, event: Event) -> Deferred[None]:
-        """Take an event as :meth:`force` does; fires once it is delivered, like :meth:`room`."""
+        """Take an event like :meth:`force`. The Deferred fires once it is delivered."""
 
     def purge(self, feed: str) -> None:
-        """Forget the events of a feed that were not delivered."""
+        """Drop the events of a feed that are not delivered yet."""
+
+
+class Feeder(Protocol):
+    """Gives a subscription its events: the follower of a feed, or all those of a pattern."""
+
+    @property
+    def is_current(self) -> bool:
+        """Whether no event is missing, as far as can be known."""
+
+    def stop(self) -> None:
+        """Give no more events."""
+
+
+class SubscriptionListener(Protocol):
+    """Is notified of the end of a subscription."""
+
+    def subscription_stopped(self, subscription: Any) -> None:
+        """Learn that the subscription is stopped."""
 
 
 class Followed(Protocol):
-    """What a reading works on: a follower.
+    """The follower, as the object that brings it up to date sees it.
 
-    :ivar epoch: see :class:`txthoonk.subscriptions._follower.Follower`, and for the next two.
+    :ivar epoch: the epoch of its position; None without a history.
+    :ivar revision: the revision of its position.
+    :ivar absent: whether the feed did not exist when it was read last.
     :ivar held: live events that wait until the reading is done.
     """
 
     epoch: str | None
     revision: int
     absent: bool
-    held: deque[Event]
+    held: Held
 
     def move_to(self, position: Position) -> None:
         """Take another position."""
 
     def hold(self, events: Iterable[Event] | None = None) -> None:
-        """Hold live events.
+        """Hold live events again.
 
-        :param events: what is held from now on; None: what is held already.
+        :param events: replace the events that are held; None: keep those.
         """
 
     def apply_to(self, state: Callable[[Event], object]) -> None:
         """Give live events to the state that is being read."""
 
     def drop_held(self) -> None:
-        """Pass on what is held of the feed as a whole, and forget the other events."""
+        """Deliver the held events of the feed as a whole, and drop the others."""
 
     def go_live(self, replayed: bool) -> None:
-        """Take what is held, and then each event as it comes.
+        """Deliver the events that are held, and then each event when it arrives.
 
-        :param replayed: whether something was read.
+        :param replayed: whether events or a state were read.
         """
 
 
-class Listener(Protocol):
-    """Who observes a follower: a subscription to a pattern, which has many.
+class ReadingListener(Protocol):
+    """Decides what to do with what a reading finds.
+
+    Each method may run code of the user, which may end the reading. Then it raises
+    :class:`~txthoonk.subscriptions._reading.Superseded`.
+    """
+
+    @property
+    def state_wanted(self) -> bool:
+        """Whether to read the whole state next, and not the history."""
+
+    @property
+    def is_started(self) -> bool:
+        """Whether the position was known once."""
+
+    def position(self) -> tuple[str, int | None]:
+        """Give the epoch and the revision to look from, as :func:`look` takes them."""
+
+    def held(self) -> int:
+        """Count the live events that are held."""
+
+    def waits(self) -> None:
+        """Learn that the reading waits for something other than an answer."""
+
+    def take_look(self, found: Look | None, held: int) -> bool:
+        """Deliver what a look has found. Return whether nothing more is missing.
+
+        :param found: None: the feed does not exist.
+        :param held: how many events were held when the look was sent.
+        """
+
+    def pass_on(self, event: Event) -> None:
+        """Take an event of the feed as a whole that arrives while the state is read."""
+
+    def apply_to(self, state: Callable[[Event], object]) -> None:
+        """Give live events to the state that is being read."""
+
+    def take_state(
+        self,
+        slices: list[list[tuple[str, Any]]],
+        position: Position,
+        absent: bool,
+        left: list[Event],
+    ) -> None:
+        """Deliver the state.
+
+        :param absent: whether the feed does not exist.
+        :param left: events that come after the state.
+        """
+
+    def go_without_state(self, held: list[Event]) -> bool:
+        """Go on with the history of a feed that has no state. Return whether that is possible.
+
+        :param held: events that arrived while the state was read.
+        """
+
+    def put_off(self, error: Exception, failures: int) -> bool:
+        """Learn that Redis refused to be read. Return whether to try again.
+
+        :param failures: how often in a row it has refused.
+        """
+
+    def caught_up(self) -> None:
+        """Learn that all is read."""
+
+
+class FollowerListener(Protocol):
+    """Observes followers: a subscription to a pattern, which has many.
 
     :ivar first_slice: how many entries of the history to read first; 0: as many as later.
     """
@@ -149,51 +236,31 @@ class Listener(Protocol):
         """Learn that the reading of a feed waits."""
 
     def went_live(self, feed: str, absent: bool) -> None:
-        """Learn that events of a feed are delivered as they come.
+        """Learn that events of a feed are delivered when they arrive.
 
-        :param absent: whether there is no such feed.
+        :param absent: whether the feed does not exist.
         """
 
     def cannot_follow(self, feed: str, error: BaseException) -> None:
-        """Learn that the position of a feed cannot be had."""
+        """Learn that the position of a feed cannot be found."""
 
 
 class Nobody:
-    """Observes nothing: see :class:`Listener`."""
+    """Observes nothing: see :class:`FollowerListener`."""
 
     first_slice = 0
 
     def settled(self, feed: str) -> None:
-        """Ignore it."""
+        """Do nothing."""
 
     def waits(self, feed: str) -> None:
-        """Ignore it."""
+        """Do nothing."""
 
     def went_live(self, feed: str, absent: bool) -> None:
-        """Ignore it."""
+        """Do nothing."""
 
     def cannot_follow(self, feed: str, error: BaseException) -> None:
-        """Ignore it."""
+        """Do nothing."""
 
 
 NOBODY = Nobody()
-
-
-class Restraint:
-    """Keeps messages, which anybody may publish, from causing looks without end."""
-
-    __slots__ = ("_began", "_looks")
-
-    def __init__(self) -> None:
-        self._began = 0.0
-        self._looks = 0
-
-    def rest(self, now: float) -> float:
-        """Count a look; give how many seconds to wait before it.
-
-        :param now: the time, in seconds.
-        """
-        if not 0 <= now - self._began < WINDOW:  # a clock may step back
-            self._began, self._looks = now, 0
-        self._looks += 1
-        return 0.0 if self._looks <= LOOKS else self._began + WINDOW - now

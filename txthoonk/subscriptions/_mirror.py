@@ -1,4 +1,4 @@
-"""A copy of a feed in this process, kept up by the feed's events."""
+"""A copy of a feed in this process, kept up to date by the feed's events."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ Change = Callable[[Event], object]
 class Mirror(Mapping[str, Any]):
     """The items of a feed by id, in the feed's order.
 
-    It is always a state that the feed really had: where changes were missed, the present
-    state is kept until the whole new one has been read.  (Of a bounded feed without a
-    history, the messages do not say that a retract and a publish are one change.)
-    ``len``, ``in`` and a look at one item take constant time.  An item that the serializer
-    cannot read is the :class:`~txthoonk.errors.InvalidItem` itself.
+    A mirror always has a state that the feed really had. If changes were missed, it keeps its
+    state until the whole new one is read. (Without a history, the messages of a bounded feed do
+    not show that a retract and a publish are one change.) ``len``, ``in`` and access to one item
+    take constant time. An item that the serializer cannot load is the
+    :class:`~txthoonk.errors.InvalidItem` itself.
 
     :ivar name: the feed's name.
     :ivar revision: the feed's revision that the mirror has; None without a history.
@@ -38,7 +38,7 @@ class Mirror(Mapping[str, Any]):
     _log = Logger()
 
     def __init__(self, thoonk: Subscriber, name: str) -> None:
-        """Make the object; ``mirror`` does that."""
+        """Make a mirror. To get one, call ``mirror``."""
         self.name = name
         self.revision: int | None = None
         self._current = False
@@ -56,14 +56,13 @@ class Mirror(Mapping[str, Any]):
     def current(self) -> bool:
         """Whether it has all changes, as far as can be known.
 
-        It has not between a ``resync`` and the end of the reading that follows; while there is
-        no connection, or the last check of it was not answered (``health`` of the service), and
-        until what was missed is read; nor once it is stopped, or the service.
+        It is False from a ``resync`` until the new state is read. It is False while there is no
+        connection, or the last check of the connection (``health`` of the service) was not
+        answered, and then until everything that was missed is read. It is also False when the
+        mirror or the service is stopped.
         """
         subscription = self._subscription
-        if subscription is None:
-            return self._current
-        return self._current and not subscription.stopped and subscription._is_current()
+        return self._current and (subscription is None or subscription.current)
 
     def __repr__(self) -> str:
         return f"<Mirror of {self.name!r}: {len(self)} items>"
@@ -87,13 +86,12 @@ class Mirror(Mapping[str, Any]):
     def on_change(self, callback: Change) -> Callable[[], None]:
         """Call *callback* with each event, once the mirror has it.
 
-        Those are the events of items; ``snapshot`` without an item, when the whole state was
-        read; ``resync``, when changes were missed and the state is about to be read;
-        ``create``, ``delete`` and ``config``.  A new item of a sorted feed without a history
-        is in the mirror when its ``position`` is told, behind its ``publish``.  What the
-        callback raises is logged.
+        These are the events of items; ``snapshot`` without an item, when the whole state was
+        read; ``resync``, when changes were missed and the state is about to be read; ``create``,
+        ``delete`` and ``config``. In a sorted feed without a history, a new item is in the mirror
+        when its ``position`` arrives, after its ``publish``. What the callback raises is logged.
 
-        :return: a function that takes the callback away.
+        :return: a function that removes the callback.
         """
         number, self._next_callback = self._next_callback, self._next_callback + 1
         self._callbacks[number] = callback
@@ -104,7 +102,7 @@ class Mirror(Mapping[str, Any]):
         return remove
 
     def stop(self) -> Deferred[None]:
-        """Follow the feed no longer; the items stay as they are.
+        """Follow the feed no longer. The items stay as they are.
 
         :return: fires None at once.
         """
@@ -170,17 +168,20 @@ class Mirror(Mapping[str, Any]):
 
     def _tell(self, event: Event) -> None:
         for number, callback in list(self._callbacks.items()):
-            if number in self._callbacks:  # not removed by one that was called before it
+            if number in self._callbacks:  # one before it may have removed it
                 with self._log.failuresHandled("a callback of {mirror!r} failed", mirror=self):
                     callback(event)
 
     def _cannot_follow(self, reason: Failure) -> None:
-        if not self._first.called:  # else it was stopped before
+        if not self._first.called:  # otherwise it was stopped before
             self._first.errback(reason)
 
 
 def follow(thoonk: Subscriber, feed: Named | str) -> Deferred[Mirror]:
-    """Make a mirror; fires it once it has the feed's items."""
+    """Make a mirror.
+
+    :return: fires the mirror once it has the feed's items.
+    """
     mirror = Mirror(thoonk, feed if isinstance(feed, str) else feed.name)
 
     cancelling = False

@@ -1,9 +1,9 @@
 """The state of a feed, read while the feed goes on changing.
 
-The order is read with the position: at once, or of a big plain feed in slices, for there every
-event says where its item is then.  The items follow in slices, and each event that comes
-meanwhile is applied.  A slice may be newer than the last event that has come:
-the state counts once all that was told before the last slice was read has arrived.
+First the order is read, with the position. For a big plain feed this takes several calls: there,
+each event shows the new place of its item. Then the items are read in slices, and each event that
+arrives meanwhile is applied. A slice may be newer than the last event that has arrived. So the
+state is complete when all events that were published before the last slice was read have arrived.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ __all__ = ["Assembly", "Unordered"]
 
 SLICE = 1000  # items in one call, and in one snapshot event
 PAUSE, LONGEST_PAUSE = 0.1, 5.0  # seconds before the state is read again
-ATTEMPTS = 3  # by revisions, while somebody goes on writing without them
-HELD = 100_000  # events that are held until the order is there
+ATTEMPTS = 3  # by revisions, while a program goes on writing without them
+HELD = 100_000  # events that are held until the order is known
 
 
 class Unordered(InvalidInput):
-    """There is no order, hence no state, of a queue or job feed."""
+    """A queue or job feed has no order, and so no state."""
 
 
 class Assembly:
     """Reads the state of one feed.
 
-    :ivar position: where the state stands.
-    :ivar absent: whether there is no such feed.
-    :ivar held: events that came before the order was there.
-    :ivar left: events at the end that make a state only with those that are to come.
+    :ivar position: the position of the state.
+    :ivar absent: whether the feed does not exist.
+    :ivar held: events that arrived before the order was known.
+    :ivar left: the last events, if they make a state only together with later ones.
 
-    :param tell: gets the events of the feed as a whole that come meanwhile.
+    :param tell: gets the events of the feed as a whole that arrive meanwhile.
     """
 
     def __init__(self, source: Source, reader: Reader, tell: Callable[[Event], object]) -> None:
@@ -59,7 +59,7 @@ class Assembly:
         self._broken = False
         self._pause: Deferred[Any] = succeed(None)
         self._stopped = False
-        # Whether to go by the messages, as where there is no history.
+        # Whether to apply all messages, as without a history, instead of comparing revisions.
         self._by_messages = False
 
     def live(self, event: Event) -> None:
@@ -88,14 +88,15 @@ class Assembly:
             self._broken = True
 
     async def read(self) -> list[list[tuple[str, Any]]]:
-        """Read the state; slices of (id, item), in order.
+        """Read the state.
 
-        :raises Unordered: where the feed is of a type that has no order.
+        :return: slices of (id, item), in order.
+        :raises Unordered: if the feed's type has no order.
         """
         attempts = 1
         state = await self._attempt()
         while self._broken and not self._stopped:
-            # Who breaks it may go on and on: that must not keep the server busy.
+            # The changes may go on without end, and must not keep the server busy.
             if attempts > 1:
                 self._pause = self._reader.later(min(PAUSE * attempts, LONGEST_PAUSE))
                 await self._pause
@@ -107,7 +108,7 @@ class Assembly:
         return [pairs[first : first + SLICE] for first in range(0, len(pairs), SLICE)] or [[]]
 
     def stop(self) -> None:
-        """Make no further attempt: nobody wants the state any more."""
+        """Make no further attempt: the state is not wanted any more."""
         self._stopped = True
         self._pause.cancel()
 
@@ -138,7 +139,10 @@ class Assembly:
         return state
 
     async def _read_order(self) -> tuple[list[str], State, int]:
-        """Read all ids and the first items; how many these are."""
+        """Read all ids and the first items.
+
+        :return: the ids, the state, and how many items it has.
+        """
         message, passed = self._reader.mark(lambda: self.held.clear())
         try:
             return await self._read_order_and(message, passed)
@@ -176,7 +180,7 @@ class Assembly:
         return ids, state, done
 
     async def _read_some_ids(self, score: str, skipped: int) -> list[str]:
-        """Read a part of a long order; events that come meanwhile are held."""
+        """Read a part of a long order. Events that arrive meanwhile are held."""
         if self._broken or self._stopped:
             return []
         command = scored_ids(self._source.feed, score, skipped)
@@ -185,6 +189,6 @@ class Assembly:
 
     def _fill(self, state: State, ids: list[str], items: list[str | None]) -> None:
         for id_, item in zip(ids, items, strict=True):
-            # What an event has brought may be older, but then the newer one is to come.
+            # An event may have set an older item, but then the event of the newer one follows.
             if item is not None and state.items.get(id_) is MISSING:
                 state.items[id_] = self._source.load(id_, item)

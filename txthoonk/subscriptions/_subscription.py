@@ -1,4 +1,4 @@
-"""Subscriptions: the events of one feed, or of all whose names match, one after another."""
+"""Subscriptions: the events of one feed, or of all feeds that match a pattern, in order."""
 
 from __future__ import annotations
 
@@ -14,22 +14,23 @@ from txthoonk._support._deferreds import begun
 from txthoonk._support._threads import check_thread
 from txthoonk.errors import SubscriptionEnded
 from txthoonk.events import Event
+from txthoonk.subscriptions._interfaces import Feeder, SubscriptionListener
 
 __all__ = ["LIMIT", "EventHandler", "Subscription"]
 
-#: Gets an event; may return a Deferred or a coroutine, and gets the next event after it.
+#: Gets an event. It may return a Deferred or a coroutine, and then gets the next event after that.
 EventHandler = Callable[[Event], Any]
 
-LIMIT = 1000  # events that may wait for the subscriber
+LIMIT = 1000  # events that may wait to be taken
 
 
 class Subscription(AsyncIterator[Event]):
     """The events of feeds, in their order.
 
-    Take them with ``async for``, with :meth:`next`, or have a handler called.  Up to ``limit``
-    events wait for a subscriber who is slow.  What finds no room is read from the feed's
-    history as soon as there is some; of a feed without a history the events that wait are
-    dropped, and a ``resync`` says so.
+    Take them with ``async for`` or :meth:`next`, or pass a handler. If you are slow, up to
+    ``limit`` events wait for you. An event that finds no room is read from the feed's history when
+    there is room again. If the feed has no history, the events that wait are dropped, and a
+    ``resync`` says so.
 
     :ivar name: the feed or the pattern.
     :ivar stopped: whether it has ended.
@@ -38,7 +39,7 @@ class Subscription(AsyncIterator[Event]):
     _log = Logger()
 
     def __init__(self, name: str, handler: EventHandler | None = None, limit: int = LIMIT) -> None:
-        """Make the object; ``subscribe`` and ``subscribe_pattern`` do that.
+        """Make a subscription. To get one, call ``subscribe`` or ``subscribe_pattern``.
 
         :param limit: how many events may wait.
         """
@@ -51,11 +52,10 @@ class Subscription(AsyncIterator[Event]):
         self._nexts: deque[Deferred[Event]] = deque()
         self._rooms: deque[Deferred[None]] = deque()
         self._reserved = 0
-        self._told: dict[int, Deferred[None]] = {}
+        self._reported: dict[int, Deferred[None]] = {}
         self._busy = False
-        self._end: Callable[[], object] = lambda: None
-        #: Tells whether all that has happened until now is known.
-        self._is_current: Callable[[], bool] = lambda: True
+        self._feeder: Feeder | None = None
+        self._listeners: list[SubscriptionListener] = []
 
     def __repr__(self) -> str:
         state = " stopped" if self.stopped else ""
@@ -66,14 +66,24 @@ class Subscription(AsyncIterator[Event]):
         """How many events wait for the subscriber."""
         return len(self._events)
 
-    # -- what the user does ---------------------------------------------------------
+    @property
+    def current(self) -> bool:
+        """Whether it has all events, as far as can be known.
+
+        Some of them may still wait for you: see :attr:`backlog`. It is False while there is no
+        connection, or the last check of the connection was not answered, and then until everything
+        that was missed is read. It is also False once the subscription is stopped.
+        """
+        return not self.stopped and (self._feeder is None or self._feeder.is_current)
+
+    # -- for users ------------------------------------------------------------------
 
     def next(self) -> Deferred[Event]:
         """Wait for the next event.
 
         :return: fires an :class:`~txthoonk.events.Event`; fails with
-            :class:`~txthoonk.errors.SubscriptionEnded` once the subscription is stopped.
-            Cancelling it loses no event.
+            :class:`~txthoonk.errors.SubscriptionEnded` once the subscription is stopped. If you
+            cancel it, no event is lost.
         """
         check_thread()
         if self._events:
@@ -85,7 +95,7 @@ class Subscription(AsyncIterator[Event]):
         return waiting
 
     def __aiter__(self) -> Subscription:
-        """Iterate over the events; the end comes with :meth:`stop`."""
+        """Iterate over the events, until :meth:`stop`."""
         return self
 
     async def __anext__(self) -> Event:
@@ -96,30 +106,44 @@ class Subscription(AsyncIterator[Event]):
             raise StopAsyncIteration from None
 
     def stop(self) -> Deferred[None]:
-        """End the subscription: events that wait are dropped, no further ones come.
+        """End the subscription. Events that wait are dropped, and no more come.
 
-        What is subscribed in Redis and wanted by nobody else is unsubscribed.
+        Channels that no other subscription or handler wants are unsubscribed.
 
         :return: fires None at once.
         """
         check_thread()
         if not self.stopped:
             self.stopped = True
-            self._end()
+            self._notify_of_end()
             self._events.clear()
             self._rooms.clear()
-            self._told.clear()
+            self._reported.clear()
             while self._nexts:  # one of them may cancel another
                 self._nexts.popleft().errback(self._ended())
         return succeed(None)
 
+    def _notify_of_end(self) -> None:
+        for listener in self._listeners:
+            listener.subscription_stopped(self)
+        if self._feeder is not None:
+            self._feeder.stop()
+
     def _ended(self) -> SubscriptionEnded:
         return SubscriptionEnded(f"the subscription to {self.name!r} was stopped")
 
-    # -- what followers do ----------------------------------------------------------
+    # -- for the service and the followers --------------------------------------------
+
+    def add_listener(self, listener: SubscriptionListener) -> None:
+        """Have a listener notified of the end."""
+        self._listeners.append(listener)
+
+    def feed_from(self, feeder: Feeder) -> None:
+        """Take the events of a feeder. It is stopped at the end."""
+        self._feeder = feeder
 
     def put(self, event: Event) -> bool:
-        """Take an event, if there is room; whether there was."""
+        """Take an event if there is room. Return whether there was."""
         room = self._limit - len(self._events)
         if self._reserved and event.revision is not None:  # it can be read again later
             room -= self._reserved
@@ -138,18 +162,18 @@ class Subscription(AsyncIterator[Event]):
             self._events.append(event)
 
     def reserve(self, most: int) -> int:
-        """Reserve room for events that are about to come; for how many there is room."""
+        """Reserve room for events that are about to come. Return for how many there is room."""
         count = max(0, min(most, self._limit - len(self._events) - self._reserved))
         self._reserved += count
         return count
 
     def release(self, count: int) -> None:
-        """Give back what was reserved."""
+        """Give back room that was reserved."""
         self._reserved -= count
-        self._tell_of_room()
+        self._notify_of_room()
 
     def room(self) -> Deferred[None]:
-        """Wait until half of the room is free; not fired once it is stopped."""
+        """Wait until half of the room is free. Never fires once it is stopped."""
         if self._has_room():
             return succeed(None)
         waiting: Deferred[None] = Deferred(self._leave_room)
@@ -163,46 +187,46 @@ class Subscription(AsyncIterator[Event]):
     def _has_room(self) -> bool:
         return (len(self._events) + self._reserved) * 2 <= self._limit
 
-    def _tell_of_room(self) -> None:
-        # Each who is told may reserve all of it.
+    def _notify_of_room(self) -> None:
+        # Each that is notified may reserve all of it.
         while self._rooms and self._has_room():
             self._rooms.popleft().callback(None)
 
     def purge(self, feed: str) -> None:
-        """Forget the events of a feed that were not delivered."""
+        """Drop the events of a feed that are not delivered yet."""
         for event in self._events:
             if event.feed == feed:
-                self._told.pop(id(event), None)
+                self._reported.pop(id(event), None)
         self._events = deque(event for event in self._events if event.feed != feed)
 
     def tell(self, event: Event) -> Deferred[None]:
-        """Take an event as :meth:`force` does; fires once it is delivered."""
-        told: Deferred[None] = Deferred()
-        self._told[id(event)] = told
+        """Take an event like :meth:`force`. Fires once it is delivered."""
+        reported: Deferred[None] = Deferred()
+        self._reported[id(event)] = reported
         self.force(event)
         if not any(event is one for one in self._events):
-            self._told.pop(id(event), None)
-            if not self.stopped and not told.called:
-                told.callback(None)
-        return told
+            self._reported.pop(id(event), None)
+            if not self.stopped and not reported.called:
+                reported.callback(None)
+        return reported
 
     def _take(self) -> Event:
         event = self._events.popleft()
         if self._rooms:
-            self._tell_of_room()
-        if self._told and (told := self._told.pop(id(event), None)):
-            told.callback(None)
+            self._notify_of_room()
+        if self._reported and (reported := self._reported.pop(id(event), None)):
+            reported.callback(None)
         return event
 
     # -- the handler ----------------------------------------------------------------
 
     def _handle(self, event: Event) -> None:
-        """Call the handler with an event, and then with those that have come meanwhile."""
+        """Call the handler with an event, and then with those that arrive meanwhile."""
         self._busy = True
         while True:
             try:
                 result = self._call(event)
-            except BaseException:  # noqa: BLE001  (whatever the handler raises is logged)
+            except BaseException:  # noqa: BLE001  (a handler may raise anything)
                 self._failed(Failure())
                 result = None
             if result is not None and self._waits_for(result):
@@ -213,7 +237,7 @@ class Subscription(AsyncIterator[Event]):
             event = self._take()
 
     def _waits_for(self, result: Any) -> bool:
-        """Tell whether what the handler has begun is still under way."""
+        """Tell whether the handler is still at work."""
         doing = begun(result)
         if doing is None:
             return False

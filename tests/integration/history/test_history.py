@@ -357,7 +357,7 @@ class EpochTests(HistoryTestCase):
         self.assertEqual(await feed.revision(), 0)
         await feed.publish("1", "a")
         error = await self.assertFailure(feed.get_history(event.cursor), NoHistory)
-        self.assertIn("created anew", str(error))
+        self.assertIn("created again", str(error))
         self.assertEqual(await feed.revision(), 1)
 
     async def test_deleted_by_others(self) -> None:

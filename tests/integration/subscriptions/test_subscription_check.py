@@ -12,7 +12,7 @@ from tests.support import RedisTestCase, server_url
 from txthoonk import Event, Thoonk
 from txthoonk.mirror import Mirror
 from txthoonk.service._thoonk import CHECK_INTERVAL
-from txthoonk.subscriptions._router import COMPARED
+from txthoonk.subscriptions._checking import COMPARED
 
 
 class CheckTests(RedisTestCase):

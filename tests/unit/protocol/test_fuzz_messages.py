@@ -125,7 +125,7 @@ class SourceTests(FuzzTestCase):
         good = source.sink("publish")
         for kind, message in messages:
             self.events.clear()
-            sink = source.told_with_revision if kind == "event" else source.sink(kind)
+            sink = source.take_with_revision if kind == "event" else source.sink(kind)
             sink(message)
             self.assertLessEqual(len(self.events), 1)
             lines = self.logged()

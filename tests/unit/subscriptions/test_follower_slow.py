@@ -17,7 +17,7 @@ from tests.support.followers import (
 )
 from txthoonk.events import Event
 from txthoonk.history._recovery import SLOW, Position
-from txthoonk.subscriptions import _follower
+from txthoonk.subscriptions import _held
 
 
 class SlowTests(FollowerTestCase):
@@ -136,7 +136,7 @@ class SlowTests(FollowerTestCase):
 class OverflowTests(FollowerTestCase):
     def setUp(self) -> None:
         super().setUp()
-        self.patch(_follower, "HELD", 3)
+        self.patch(_held, "LIMIT", 3)
 
     def test_with_history(self) -> None:
         """Too many events held are forgotten, and read from the history."""

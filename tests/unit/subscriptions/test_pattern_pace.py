@@ -188,6 +188,24 @@ class ReturnTests(PaceTestCase):
         self.assertEqual(len(self.events), 2 * AT_ONCE)
 
 
+class CurrentTests(PaceTestCase):
+    def test_until_all_are_read(self) -> None:
+        """A pattern is current once all of its feeds are, and after a loss once they are again."""
+        self.assertFalse(self.subscription.current)
+        self.begin()
+        self.assertTrue(self.subscription.current)
+        self.lose()
+        self.assertFalse(self.subscription.current)
+        self.connect()
+        self.confirm_all()
+        while asked := self.asked():
+            self.assertFalse(self.subscription.current)
+            self.answer(*[["0", []] if one == "SSCAN 0" else LIVE for one in asked])
+            while self.reader.pauses:
+                self.reader.pauses.pop().callback(None)
+        self.assertTrue(self.subscription.current)
+
+
 class AloneTests(PaceTestCase):
     def test_bare_subscriber(self) -> None:
         """A subscriber alone takes its feeds up in turns of the reactor, too."""

@@ -22,6 +22,18 @@ def event(number: int, feed: str = "news") -> Event:
 EVENTS = [event(number) for number in range(10)]
 
 
+class Feeder:
+    """Keeps that it was stopped."""
+
+    is_current = True
+
+    def __init__(self, ended: list[str]) -> None:
+        self._ended = ended
+
+    def stop(self) -> None:
+        self._ended.append("ended")
+
+
 class NextTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.subscription = Subscription("news", limit=4)
@@ -61,7 +73,7 @@ class NextTests(SynchronousTestCase):
     def test_stopped(self) -> None:
         """The end fails all who wait and who come later; events that wait are dropped."""
         ended: list[str] = []
-        self.subscription._end = lambda: ended.append("ended")
+        self.subscription.feed_from(Feeder(ended))
         waiting = [self.subscription.next(), self.subscription.next()]
         self.assertEqual(repr(self.subscription), "<Subscription 'news'>")
         self.assertIsNone(self.successResultOf(self.subscription.stop()))
@@ -384,3 +396,31 @@ class HandlerTests(SynchronousTestCase):
         self.waits[0].callback(None)
         self.put(EVENTS[3])
         self.assertEqual(self.seen, EVENTS[:1])
+
+
+class CurrentTests(SynchronousTestCase):
+    """Whether a subscription has all events."""
+
+    def test_feeder(self) -> None:
+        """It has all events while its feeder has, and until it is stopped."""
+        subscription, feeder = Subscription("news"), Feeder([])
+        subscription.feed_from(feeder)
+        for is_current in (True, False, True):
+            feeder.is_current = is_current
+            self.assertIs(subscription.current, is_current)
+        subscription.stop()
+        self.assertFalse(subscription.current)
+
+    def test_listeners(self) -> None:
+        """Its listeners learn of the end, once."""
+        ended: list[Subscription] = []
+
+        class Listener:
+            def subscription_stopped(self, subscription: Subscription) -> None:
+                ended.append(subscription)
+
+        subscription = Subscription("news")
+        subscription.add_listener(Listener())
+        subscription.stop()
+        subscription.stop()
+        self.assertEqual(ended, [subscription])

@@ -1,92 +1,79 @@
-"""What a follower still owes its subscription, and what it says of that.
+"""What a follower owes its subscriber besides the events: the start, resyncs and a snapshot.
 
-Between a ``resync`` and the snapshot that follows it, events of the feed as a whole are kept
-back: whether they still matter depends on the snapshot.
+Between a ``resync`` and the snapshot that follows it, events of the feed as a whole are kept back:
+whether they still matter depends on the snapshot.
 """
 
 from __future__ import annotations
 
+import attr
 from twisted.internet.defer import Deferred
 
 from txthoonk.events import Event
 from txthoonk.history._recovery import NOWHERE, UNRECORDED, Position, resync
 from txthoonk.subscriptions._interfaces import Taker
 
-__all__ = ["Dues"]
+__all__ = ["Owed"]
 
 
-class Dues:
+@attr.define(eq=False, weakref_slot=False)
+class Owed:
     """See the module.
 
-    :ivar gap: why events may be missing before the next one, without a history; None: none are.
+    :ivar gap: why events may be missing before the next one, if the feed has no history; None:
+        none are missing.
     :ivar foreign: whether an event came from a writer that keeps no history.
     :ivar from_start: whether the feed is new.
-    :ivar contiguous: whether nothing was missed until now, though nothing was delivered.
+    :ivar contiguous: whether nothing was missed so far, although nothing was delivered.
     :ivar snapshot: whether the subscription wants snapshots.
     :ivar state_wanted: whether a snapshot comes next.
-    :ivar created: whether a ``create`` was passed on since the last state was read.
-    :ivar strict: whether a snapshot of a feed that has no state is an error.
+    :ivar created: whether a ``create`` was passed on since the last snapshot.
+    :ivar strict: whether a feed that has no state, and so no snapshot, is an error.
     :ivar is_started: whether the position was known once, or never can be.
+
+    :param begun: whether a lost connection is reported before the position is known, too.
+    :param first: fires when the position is known for the first time; fails if it cannot be.
     """
 
-    __slots__ = (
-        "_begun",
-        "_feed",
-        "_first",
-        "_kept_back",
-        "_taker",
-        "contiguous",
-        "created",
-        "foreign",
-        "from_start",
-        "gap",
-        "is_started",
-        "snapshot",
-        "state_wanted",
-        "strict",
-    )
-
-    def __init__(
-        self,
-        taker: Taker,
-        feed: str,
-        *,
-        first: Deferred[None] | None,
-        gap: str | None,
-        from_start: bool,
-        contiguous: bool,
-        snapshot: bool,
-        state_wanted: bool,
-        strict: bool,
-        begun: bool,
-    ) -> None:
-        self._taker = taker
-        self._feed = feed
-        self._first = first
-        self._begun = begun
-        self._kept_back: list[Event] | None = None
-        self.gap = gap
-        self.from_start = from_start
-        self.contiguous = contiguous
-        self.snapshot = snapshot
-        self.state_wanted = state_wanted
-        self.strict = strict
-        self.foreign = self.created = self.is_started = False
+    _taker: Taker
+    _feed: str
+    _first: Deferred[None] | None
+    _begun: bool
+    gap: str | None
+    from_start: bool
+    contiguous: bool
+    snapshot: bool
+    state_wanted: bool
+    strict: bool
+    foreign: bool = attr.field(default=False, init=False)
+    created: bool = attr.field(default=False, init=False)
+    is_started: bool = attr.field(default=False, init=False)
+    _kept_back: list[Event] | None = attr.field(default=None, init=False)
 
     def lost(self) -> None:
-        """Note that from now on something may be missed."""
+        """Note that events may be missed from now on."""
         begun = self._begun or self.is_started
         self.gap = self.gap or (UNRECORDED if begun else None)
         self.contiguous = False
 
+    def looked(self) -> None:
+        """Note that a look at the history has answered what was in doubt before it."""
+        self.foreign, self.from_start, self.contiguous = False, False, True
+
+    def has_state(self) -> None:
+        """Note that the whole state is known."""
+        self.looked()
+        self.gap = None
+        self.state_wanted = self.created = False
+
     def resync(self, reason: str, position: Position = NOWHERE) -> Deferred[None]:
-        """Say that something may be missing; fires once that is delivered."""
+        """Deliver a resync. The Deferred fires once the subscriber has it."""
         if self.state_wanted and self._kept_back is None:
             self._kept_back = []
         return self._taker.tell(resync(self._feed, reason, position))
 
     def pass_on(self, event: Event) -> None:
-        """Pass on an event of the feed as a whole, or keep it back until the snapshot."""
+        """Deliver an event of the feed as a whole, or keep it back until the snapshot."""
         self.created = self.created or event.kind == "create"
         if self._kept_back is None:
             self._taker.force(event)
@@ -94,10 +81,10 @@ class Dues:
             self._kept_back.append(event)
 
     def pass_on_kept_back(self, snapshot: bool, absent: bool) -> None:
-        """Pass on what came between a resync and its snapshot, or the lack of one.
+        """Deliver what was kept back, after the snapshot or instead of it.
 
-        :param snapshot: whether there was one: it shows what a create or delete has done.
-        :param absent: whether there is no such feed.
+        :param snapshot: whether there was one. It shows what a create or a delete has done.
+        :param absent: whether the feed does not exist.
         """
         kept, self._kept_back = self._kept_back or [], None
         if snapshot:
