@@ -17,7 +17,7 @@ from wire import Wire
 
 __all__ = ["Bench", "Measured", "Scale"]
 
-WARM_UP = 5  # one warm-up job for so many that are measured
+WARM_UP = 5  # measured jobs for each warm-up job
 LEAST = 20  # calls that are measured at the least
 
 #: The figures of one measurement, by the title of their line.
@@ -151,7 +151,7 @@ class Bench(contextlib.ExitStack):
         return self._steps[verb]
 
     def order(self, verb: str, count: int, width: int = 1, spread: int = 1) -> dict[str, Any]:
-        """Give an order to call a verb so many times, with ids that no other round has."""
+        """Make an order to call a verb a number of times, with ids that no other round has."""
         order = {"do": "calls", "verb": verb, "batch": False, "first": self.round * count}
         return order | {"count": count, "width": width, "spread": spread}
 

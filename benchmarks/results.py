@@ -89,7 +89,7 @@ class Results:
 
     @classmethod
     def read(cls, path: Path) -> Results:
-        """Read what was saved."""
+        """Read saved results."""
         return cls(**json.loads(path.read_text()))
 
 

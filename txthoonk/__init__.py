@@ -11,7 +11,7 @@
     async for event in subscription:
         print(event.kind, event.item)
 
-What the names of the wire are, and who else speaks them, is in ``docs/contract.rst``.
+``docs/contract.rst`` specifies the keys and channels, which other implementations share.
 """
 
 from txthoonk._version import __version__ as _version

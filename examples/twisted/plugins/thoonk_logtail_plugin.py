@@ -1,4 +1,4 @@
-"""Makes ``twist`` and ``twistd`` know ``thoonk-logtail``; see ``logtail.py``."""
+"""Registers ``thoonk-logtail`` with ``twist`` and ``twistd``; see ``logtail.py``."""
 
 from twisted.application.service import ServiceMaker
 
