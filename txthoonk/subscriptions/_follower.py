@@ -475,6 +475,8 @@ class Follower:
 
     def _cannot_read(self, reason: Failure, catching_up: CatchUp) -> None:
         self._has_read(None, catching_up)
+        if catching_up.is_over:
+            return
         owed = self._owed
         if not owed.is_started:
             self.refused(cast(BaseException, reason.value))
