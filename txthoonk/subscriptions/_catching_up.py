@@ -111,7 +111,7 @@ class CatchUp:
         return self._owed.is_started
 
     def position(self) -> tuple[str, int | None]:
-        """Give the epoch and the revision to look from."""
+        """Return the epoch and the revision to look from."""
         follower = self._follower
         if self._owed.from_start:
             return "", 0

@@ -26,7 +26,7 @@ from txthoonk.history._recovery import NOWHERE, SLOW, Position, Step, is_known, 
 from txthoonk.subscriptions._catching_up import ANEW, GONE, CatchUp, no_such
 from txthoonk.subscriptions._decoder import Source
 from txthoonk.subscriptions._held import NONE_HELD, Held
-from txthoonk.subscriptions._interfaces import NOBODY, FollowerListener, Reader, Taker
+from txthoonk.subscriptions._interfaces import NO_LISTENER, FollowerListener, Reader, Taker
 from txthoonk.subscriptions._owed import Owed
 from txthoonk.subscriptions._restraint import Restraint
 from txthoonk.subscriptions._states import (
@@ -106,7 +106,7 @@ class Follower:
         strict: bool = True,
         begun: bool = False,
         first: Deferred[None] | None = None,
-        listener: FollowerListener = NOBODY,
+        listener: FollowerListener = NO_LISTENER,
     ) -> None:
         self._taker = taker
         self._put = taker.put
@@ -192,9 +192,9 @@ class Follower:
             self._read()
 
     def agrees(self, found: Standing | None) -> bool:
-        """Tell whether the position is the server's.
+        """Return whether the position is the server's.
 
-        Without a history there is no position. Then tell whether the feed still exists, and its
+        Without a history there is no position. Then return whether the feed still exists, and its
         counter of publishes has not gone back.
         """
         if self.epoch is not None:
@@ -389,7 +389,7 @@ class Follower:
             self._read(*([] if foreign else [event]), rest=self._rest())
 
     def _rest(self) -> float:
-        """Give how many seconds to wait before a look that a message causes."""
+        """Return how many seconds to wait before a look that a message causes."""
         if self.is_live and self.held:  # a look was made for these, and at most one more for each
             return 0.0
         if self._restraint is None:

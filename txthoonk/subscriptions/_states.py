@@ -61,7 +61,7 @@ class ImpossibleInput(ThoonkError):
 
 
 def next_state(state: State, input_: str, feed: str) -> State:
-    """Give the state that an input leads to.
+    """Return the state that an input leads to.
 
     :param feed: the follower's feed, for the error.
     :raises ImpossibleInput: if the state does not have the input.
