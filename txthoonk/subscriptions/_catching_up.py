@@ -34,7 +34,7 @@ from txthoonk.wire._keys import feed_channel
 __all__ = ["ANEW", "GONE", "CatchUp", "no_such"]
 
 ANEW = "the feed was created again"
-GONE = "events were not delivered yet, and the feed or its history does not exist any more"
+GONE = "events were not delivered yet, and the feed or its history is gone"
 
 
 def no_such(source: Source, event: Event) -> None:
