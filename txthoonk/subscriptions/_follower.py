@@ -221,7 +221,7 @@ class Follower:
     def is_current(self) -> bool:
         """Whether no event is missing, as far as can be known."""
         reads = self._reader is None or self._reader.hears()
-        return reads and self._owed.gap is None and self._state not in (DOWN, ENDED)
+        return reads and self._owed.gap is None and self._state not in (DOWN, PAUSED, ENDED)
 
     @property
     def source(self) -> Source:
