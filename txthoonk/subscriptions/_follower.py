@@ -256,8 +256,8 @@ class Follower:
             room.cancel()
 
     def _go_down(self, input_: str = "go down") -> None:
-        self._leave()
         self._enter(input_, _ignore)
+        self._leave()
         self.held = NONE_HELD
         self._listener.settled(self._source.feed)
 
@@ -266,9 +266,10 @@ class Follower:
 
         :param rest: how many seconds to wait first.
         """
+        held = Held((*events, *self.held.events))
+        self._enter("read", held.add)
         self._leave()
-        self.held = Held((*events, *self.held.events))
-        self._enter("read", self.held.add)
+        self.held = held
         catching_up = self._catching_up = CatchUp(
             self, self._owed, self._taker, self._source, self._present_reader, self._listener
         )
@@ -318,10 +319,11 @@ class Follower:
     def _pause(self) -> None:
         """Wait for room. What cannot be delivered now is read then."""
         owed = self._owed
-        self._leave()
         # Events of the feed as a whole are in no history.
-        self.held = Held(self.held.of_the_feed())
-        self._enter("pause", self.held.add_of_the_feed)
+        held = Held(self.held.of_the_feed())
+        self._enter("pause", held.add_of_the_feed)
+        self._leave()
+        self.held = held
         if self.epoch is not None:
             owed.gap = GONE
             room = self._taker.room()
