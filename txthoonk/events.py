@@ -101,12 +101,12 @@ class Event(NamedTuple):
 
 
 def channel_for(event: str) -> str:
-    """Give the channel for a kind of event. Any other text is a channel already."""
+    """Return the channel for a kind of event. Any other text is a channel already."""
     return CHANNELS.get(event, event)
 
 
 def item_channel(kind: str, feed: str) -> str:
-    """Give the channel of one of :data:`ITEM_KINDS`."""
+    """Return the channel of one of :data:`ITEM_KINDS`."""
     if kind == "finish":
         return job_finish_channel(feed)
     return feed_channel(_JOB_CHANNELS.get(kind, kind), feed)
@@ -116,7 +116,7 @@ _PREFIXES = {item_channel(kind, ""): kind for kind in ITEM_KINDS}
 
 
 def message_shape(channel: str) -> tuple[int, int]:
-    """Give the number of NULs at which to split a channel's messages, and the number of parts.
+    """Return the number of NULs at which to split a channel's messages, and the number of parts.
 
     Items may contain NUL, so the messages of a feed are split at the first one only. The messages
     of a channel that is not in the contract are split at every one (-1), into any number of parts
@@ -149,7 +149,7 @@ def _of_an_item(
 
 
 def _item_kind(channel: str) -> str | None:
-    """Give the one of :data:`ITEM_KINDS` that a channel is for; None: for none of them."""
+    """Return the one of :data:`ITEM_KINDS` that a channel is for; None: for none of them."""
     return next((kind for prefix, kind in _PREFIXES.items() if channel.startswith(prefix)), None)
 
 

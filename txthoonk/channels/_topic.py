@@ -113,7 +113,7 @@ class Topic:
             self.sinks = tuple(group.channels[self.name] for group in self.groups)
 
     def route(self) -> Callable[[str], object]:
-        """Give the function that takes the channel's messages, by the shortest way."""
+        """Return the function that takes the channel's messages, by the shortest way."""
         if self.by_feed:
             return self._message
         if not self.handlers and len(self.sinks) == 1:

@@ -80,7 +80,7 @@ class Look:
 
 
 def history_keys(feed: str) -> tuple[str, ...]:
-    """Give the KEYS that the script of every change needs first."""
+    """Return the KEYS that the script of every change needs first."""
     parts = ("config", "revision", "history", "publishes", "items")
     return (FEEDS, *[feed_key(part, feed) for part in parts])
 
@@ -156,7 +156,7 @@ def _standings(reply: list[Any], count: int) -> list[Standing | None]:
 
 
 def scored_ids(feed: str, score: str, skipped: int) -> tuple[str | int, ...]:
-    """Give the command that reads ids of a plain feed: see :mod:`txthoonk.protocol._slices`."""
+    """Return the command that reads ids of a plain feed: see :mod:`txthoonk.protocol._slices`."""
     limit = ("LIMIT", skipped, SCORED, "WITHSCORES")
     return ("ZRANGE", feed_key("ids", feed), score, "+inf", "BYSCORE", *limit)
 

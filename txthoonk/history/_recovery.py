@@ -124,19 +124,19 @@ def after_look(
 
 
 def is_foreign(event: Event) -> bool:
-    """Tell whether an event of a feed with a history is from a writer that keeps none."""
+    """Return whether an event of a feed with a history is from a writer that keeps none."""
     return event.revision is None and event.kind not in CHANNELS
 
 
 def is_known(event: Event, last: Position) -> bool:
-    """Tell whether an event is at or before the last position in a history."""
+    """Return whether an event is at or before the last position in a history."""
     if event.revision is None or event.epoch != last.epoch:
         return False
     return event.revision <= last.revision
 
 
 def connects(held: Iterable[Event], revision: int) -> bool:
-    """Tell whether the held events continue from a revision without a gap."""
+    """Return whether the held events continue from a revision without a gap."""
     first = next((event.revision for event in held if event.revision is not None), None)
     return first is not None and first <= revision + 1
 

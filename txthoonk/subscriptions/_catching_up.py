@@ -7,7 +7,7 @@ a lost connection, it stops that one, and makes a new one later. A :class:`Catch
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import attr
@@ -34,7 +34,7 @@ from txthoonk.wire._keys import feed_channel
 __all__ = ["ANEW", "GONE", "CatchUp", "no_such"]
 
 ANEW = "the feed was created again"
-GONE = "events were not delivered yet, and the feed or its history does not exist any more"
+GONE = "events were not delivered yet, and the feed or its history is gone"
 
 
 def no_such(source: Source, event: Event) -> None:
@@ -81,18 +81,18 @@ class CatchUp:
         self._reading = Reading(source, reader, taker, self, listener.first_slice)
         self._replayed = False
 
-    async def run(self, rest: float) -> None:
+    def run(self, rest: float) -> Coroutine[Any, Any, None]:
         """Read until nothing is missing, and have the follower go live.
 
-        After :meth:`stop` it returns without doing so.
-
         :param rest: how many seconds to wait first.
+        :raises Superseded: after :meth:`stop`.
         """
-        try:
-            await self._reading.run(rest)
-        except Exception:
-            if not self._reading.is_over:
-                raise
+        return self._reading.run(rest)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it was stopped."""
+        return self._reading.is_over
 
     def stop(self) -> None:
         """Read and deliver no more."""
@@ -111,7 +111,7 @@ class CatchUp:
         return self._owed.is_started
 
     def position(self) -> tuple[str, int | None]:
-        """Give the epoch and the revision to look from."""
+        """Return the epoch and the revision to look from."""
         follower = self._follower
         if self._owed.from_start:
             return "", 0
@@ -185,7 +185,7 @@ class CatchUp:
     def _drop_void(self, count: int, found: Look | None, last: str | None) -> bool:
         """Drop held events that the look has made void. Return whether that is a gap."""
         follower = self._follower
-        if follower.epoch is None or found is None:
+        if not count or follower.epoch is None or found is None:
             return False
         position = Position(follower.epoch, follower.revision)
         before = follower.held.take_first(count)
@@ -206,14 +206,15 @@ class CatchUp:
 
     def _deliver(self, found: Look) -> None:
         """Deliver the entries of a look."""
-        follower, source = self._follower, self._source
+        follower, source, reading = self._follower, self._source, self._reading
         for entry in found.entries:
             self._replayed = True
             event = parse_entry(source.feed, found.epoch, entry)
             follower.revision = int(entry[0])
             self._taker.force(source.loaded(event))
             source.release()
-            self._reading.check()
+            if reading.is_over:
+                reading.check()
 
     # -- the whole state ----------------------------------------------------------
 

@@ -24,7 +24,7 @@ _log = Logger()
 
 
 def _live(source: Source) -> list[Follower]:
-    """Give the followers of a feed that are live."""
+    """Return the followers of a feed that are live."""
     return [one for one in source.followers if isinstance(one, Follower) and one.is_live]
 
 

@@ -77,7 +77,7 @@ class Source:
         self._last_loaded: Event | None = None
 
     def channels(self, kinds: tuple[str, ...]) -> dict[str, Callable[[str], None]]:
-        """Give the channels to subscribe to, with the functions that take their messages.
+        """Return the channels to subscribe to, with the functions that take their messages.
 
         :param kinds: keys of :data:`~txthoonk.events.ITEM_KINDS`.
         """
@@ -155,7 +155,7 @@ class Source:
         self._last = None
 
     def loaded(self, event: Event) -> Event:
-        """Give an event with its item as the feed's serializer loads it.
+        """Return an event with its item as the feed's serializer loads it.
 
         If the serializer cannot load it, the item is the :class:`~txthoonk.errors.InvalidItem`.
         """

@@ -31,7 +31,7 @@ class State(Protocol):
         """Apply an event. Return whether the feed really had the state that results."""
 
     def order(self) -> Iterator[str]:
-        """Give the ids in their order."""
+        """Return the ids in their order."""
 
 
 def make_state(type_: str | None, ids: list[str]) -> State:
@@ -58,7 +58,7 @@ class FeedState:
         return True
 
     def order(self) -> Iterator[str]:
-        """Give the ids in their order."""
+        """Return the ids in their order."""
         return iter(self.items)
 
 
@@ -105,7 +105,7 @@ class SortedState:
         self._link(self._previous_of(position), id_)
 
     def _previous_of(self, position: str) -> str:
-        """Give the id after which the position is."""
+        """Return the id after which the position is."""
         if position == "begin:":
             return _HEAD
         if position != ":end" and position.startswith(":"):
@@ -125,7 +125,7 @@ class SortedState:
         self._next[before], self._previous[after] = after, before
 
     def order(self) -> Iterator[str]:
-        """Give the ids in their order."""
+        """Return the ids in their order."""
         id_ = self._next[_HEAD]
         while id_ != _TAIL:
             yield id_

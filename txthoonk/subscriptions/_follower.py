@@ -26,7 +26,7 @@ from txthoonk.history._recovery import NOWHERE, SLOW, Position, Step, is_known, 
 from txthoonk.subscriptions._catching_up import ANEW, GONE, CatchUp, no_such
 from txthoonk.subscriptions._decoder import Source
 from txthoonk.subscriptions._held import NONE_HELD, Held
-from txthoonk.subscriptions._interfaces import NOBODY, FollowerListener, Reader, Taker
+from txthoonk.subscriptions._interfaces import NO_LISTENER, FollowerListener, Reader, Taker
 from txthoonk.subscriptions._owed import Owed
 from txthoonk.subscriptions._restraint import Restraint
 from txthoonk.subscriptions._states import (
@@ -106,7 +106,7 @@ class Follower:
         strict: bool = True,
         begun: bool = False,
         first: Deferred[None] | None = None,
-        listener: FollowerListener = NOBODY,
+        listener: FollowerListener = NO_LISTENER,
     ) -> None:
         self._taker = taker
         self._put = taker.put
@@ -192,9 +192,9 @@ class Follower:
             self._read()
 
     def agrees(self, found: Standing | None) -> bool:
-        """Tell whether the position is the server's.
+        """Return whether the position is the server's.
 
-        Without a history there is no position. Then tell whether the feed still exists, and its
+        Without a history there is no position. Then return whether the feed still exists, and its
         counter of publishes has not gone back.
         """
         if self.epoch is not None:
@@ -221,7 +221,7 @@ class Follower:
     def is_current(self) -> bool:
         """Whether no event is missing, as far as can be known."""
         reads = self._reader is None or self._reader.hears()
-        return reads and self._owed.gap is None and self._state not in (DOWN, ENDED)
+        return reads and self._owed.gap is None and self._state not in (DOWN, PAUSED, ENDED)
 
     @property
     def source(self) -> Source:
@@ -256,8 +256,8 @@ class Follower:
             room.cancel()
 
     def _go_down(self, input_: str = "go down") -> None:
-        self._leave()
         self._enter(input_, _ignore)
+        self._leave()
         self.held = NONE_HELD
         self._listener.settled(self._source.feed)
 
@@ -266,9 +266,10 @@ class Follower:
 
         :param rest: how many seconds to wait first.
         """
+        held = Held((*events, *self.held.events))
+        self._enter("read", held.add)
         self._leave()
-        self.held = Held((*events, *self.held.events))
-        self._enter("read", self.held.add)
+        self.held = held
         catching_up = self._catching_up = CatchUp(
             self, self._owed, self._taker, self._source, self._present_reader, self._listener
         )
@@ -318,10 +319,11 @@ class Follower:
     def _pause(self) -> None:
         """Wait for room. What cannot be delivered now is read then."""
         owed = self._owed
-        self._leave()
         # Events of the feed as a whole are in no history.
-        self.held = Held(self.held.of_the_feed())
-        self._enter("pause", self.held.add_of_the_feed)
+        held = Held(self.held.of_the_feed())
+        self._enter("pause", held.add_of_the_feed)
+        self._leave()
+        self.held = held
         if self.epoch is not None:
             owed.gap = GONE
             room = self._taker.room()
@@ -389,7 +391,7 @@ class Follower:
             self._read(*([] if foreign else [event]), rest=self._rest())
 
     def _rest(self) -> float:
-        """Give how many seconds to wait before a look that a message causes."""
+        """Return how many seconds to wait before a look that a message causes."""
         if self.is_live and self.held:  # a look was made for these, and at most one more for each
             return 0.0
         if self._restraint is None:
@@ -475,6 +477,8 @@ class Follower:
 
     def _cannot_read(self, reason: Failure, catching_up: CatchUp) -> None:
         self._has_read(None, catching_up)
+        if catching_up.is_over:
+            return
         owed = self._owed
         if not owed.is_started:
             self.refused(cast(BaseException, reason.value))

@@ -42,19 +42,19 @@ class Held:
             self.add(event)
 
     def of_the_feed(self) -> list[Event]:
-        """Give the events of the feed as a whole: no history has them."""
+        """Return the events of the feed as a whole: no history has them."""
         return [event for event in self.events if event.kind in CHANNELS]
 
     def begins_with(self, kind: str) -> bool:
-        """Tell the kind of the first event."""
+        """Return whether the first event is of a kind."""
         return bool(self.events) and self.events[0].kind == kind
 
     def has(self, kind: str) -> bool:
-        """Tell whether an event of a kind is held."""
+        """Return whether an event of a kind is held."""
         return any(event.kind == kind for event in self.events)
 
     def has_foreign(self) -> bool:
-        """Tell whether an event of a writer that keeps no history is held."""
+        """Return whether an event of a writer that keeps no history is held."""
         return any(map(is_foreign, self.events))
 
     def drop_foreign(self) -> None:

@@ -14,12 +14,12 @@ from txthoonk.protocol import Redis
 from txthoonk.subscriptions._held import Held
 
 __all__ = [
-    "NOBODY",
+    "NO_LISTENER",
     "Feeder",
     "Followed",
     "FollowerListener",
     "Named",
-    "Nobody",
+    "NoListener",
     "Reader",
     "ReadingListener",
     "Subscriber",
@@ -55,13 +55,13 @@ class Reader(Protocol):
     mark_channel: str
 
     def hears(self) -> bool:
-        """Tell whether messages arrive: whether the connection is up and answers."""
+        """Return whether messages arrive: whether the connection is up and answers."""
 
     def available(self) -> Deferred[Any]:
         """Wait for the publisher's connection."""
 
     def seconds(self) -> float:
-        """Give the time, in seconds since some fixed moment."""
+        """Return the time, in seconds since some fixed moment."""
 
     def later(self, seconds: float) -> Deferred[Any]:
         """Wait for this many seconds."""
@@ -171,7 +171,7 @@ class ReadingListener(Protocol):
         """Whether the position was known once."""
 
     def position(self) -> tuple[str, int | None]:
-        """Give the epoch and the revision to look from, as :func:`look` takes them."""
+        """Return the epoch and the revision to look from, as :func:`look` takes them."""
 
     def held(self) -> int:
         """Count the live events that are held."""
@@ -245,7 +245,7 @@ class FollowerListener(Protocol):
         """Learn that the position of a feed cannot be found."""
 
 
-class Nobody:
+class NoListener:
     """Observes nothing: see :class:`FollowerListener`."""
 
     first_slice = 0
@@ -263,4 +263,4 @@ class Nobody:
         """Do nothing."""
 
 
-NOBODY = Nobody()
+NO_LISTENER = NoListener()

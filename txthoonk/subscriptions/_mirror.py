@@ -70,7 +70,7 @@ class Mirror(Mapping[str, Any]):
     # -- the mapping --------------------------------------------------------------
 
     def __getitem__(self, id_: str) -> Any:
-        """Give an item."""
+        """Return an item."""
         return self._state.items[id_]
 
     def __iter__(self) -> Iterator[str]:

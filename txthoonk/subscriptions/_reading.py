@@ -97,29 +97,24 @@ class Reading:
         failures = 0
         if rest:
             await self._wait(self._reader.later(rest))
+        listener = self._listener
         while True:
             try:
-                await self._read_all()
-                break
+                if not listener.state_wanted or not await self._read_state():
+                    await self._read_history()
+                self.check()
+                if not listener.state_wanted:  # the history may show that a state is needed
+                    break
             except ConnectionLost as error:
-                if isinstance(error, NotSent) and not self._listener.is_started:
+                if isinstance(error, NotSent) and not listener.is_started:
                     raise
                 await self._still(self._reader.available())
             except (ResponseError, FeedNotConfigured) as error:
                 failures += 1
-                if not self._listener.put_off(error, failures):
+                if not listener.put_off(error, failures):
                     raise
                 await self._wait(self._reader.later(back_off(failures)))
-        self._listener.caught_up()
-
-    async def _read_all(self) -> None:
-        listener = self._listener
-        while True:
-            if not listener.state_wanted or not await self._read_state():
-                await self._read_history()
-            self.check()
-            if not listener.state_wanted:  # the history may show that a state is needed
-                return
+        listener.caught_up()
 
     # -- pauses -------------------------------------------------------------------
 
@@ -159,17 +154,13 @@ class Reading:
     async def _read_slice(self, most: int) -> bool:
         """Read the next entries of the history. Return whether there are no more."""
         held = self._listener.held()
-        found = await self._look(most)
-        self.check()
-        return self._listener.take_look(found, held)
-
-    async def _look(self, most: int) -> Look | None:
-        """Look at the history. Return None if the feed does not exist."""
         epoch, since = self._listener.position()
+        found: Look | None = None
         with suppress(FeedDoesNotExist):
             count = 0 if since is None else most
-            return await look(self._reader.redis, self._source.feed, epoch, since, count)
-        return None
+            found = await look(self._reader.redis, self._source.feed, epoch, since, count)
+        self.check()
+        return self._listener.take_look(found, held)
 
     # -- the whole state ----------------------------------------------------------
 

@@ -67,7 +67,7 @@ class _Literal:
 class Pattern:
     """The sources of all feeds whose names match.
 
-    :ivar matches: tells whether the name of a feed matches.
+    :ivar matches: returns whether the name of a feed matches.
     :ivar sources: feed -> source.
     :ivar patterns: pattern -> the function that gets the messages.
 
@@ -100,7 +100,7 @@ class Pattern:
         self.source(channel[self._event_prefix :]).take_with_revision(message)
 
     def source(self, feed: str) -> Source:
-        """Give the source of a feed that matches."""
+        """Return the source of a feed that matches."""
         source = self.sources.get(feed)
         return self._heard(feed) if source is None else source
 

@@ -30,6 +30,8 @@ class State(Enum):
     PAUSED = "paused"  # drops it: there is no room, and it is read when there is
     ENDED = "ended"  # ignores it for good
 
+    __hash__ = object.__hash__  # faster than the one of Enum
+
 
 DOWN, READING, APPLYING, LIVE, PAUSED, ENDED = State
 
@@ -59,7 +61,7 @@ class ImpossibleInput(ThoonkError):
 
 
 def next_state(state: State, input_: str, feed: str) -> State:
-    """Give the state that an input leads to.
+    """Return the state that an input leads to.
 
     :param feed: the follower's feed, for the error.
     :raises ImpossibleInput: if the state does not have the input.

@@ -237,7 +237,7 @@ class Subscription(AsyncIterator[Event]):
             event = self._take()
 
     def _waits_for(self, result: Any) -> bool:
-        """Tell whether the handler is still at work."""
+        """Return whether the handler is still at work."""
         doing = begun(result)
         if doing is None:
             return False

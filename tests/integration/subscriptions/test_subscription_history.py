@@ -90,7 +90,7 @@ class SinceTests(SubscriptionTestCase):
         for cursor in (cursors[0], cursors[-1]):
             (resync,) = await self.since(cursor)
             self.assertEqual(resync.kind, "resync")
-            self.assertIn("anew", resync.reason or "")
+            self.assertIn("again", resync.reason or "")
             self.assertEqual(resync.revision, 7)
 
     async def test_the_future(self) -> None:

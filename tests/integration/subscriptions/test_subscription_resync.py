@@ -111,7 +111,7 @@ class AwayTests(ResyncTestCase):
         await self.writer.feed("x", {"history": 1000})
         await self.publish("1", "2", "3", "4", "5")
         self.gate.open()
-        await self.assertResync("anew")
+        await self.assertResync("again")
 
     async def test_deleted(self) -> None:
         """The feed is gone: something is told, before anything of a later feed of the name."""
@@ -157,7 +157,7 @@ class AwayTests(ResyncTestCase):
         await self.feed.set_config({"history": 1000})
         await self.publish("4", "5", "6", "7")
         self.gate.open()
-        await self.assertResync("anew")
+        await self.assertResync("again")
 
     async def test_switched_off(self) -> None:
         """Without a history nothing behind the position is to be had."""
@@ -269,7 +269,7 @@ class LostDataTests(ResyncTestCase):
         self.feed = await self.writer.feed("x", {"history": 1000})
         await self.publish("1", "2", "3", "4")
         self.gate.open()
-        await self.assertResync("anew")
+        await self.assertResync("again")
 
 
 class LiveTests(ResyncTestCase):

@@ -48,9 +48,12 @@ class CurrentTests(FollowerTestCase):
         self.assertTrue(self.follower.is_current)
 
     def test_slow(self) -> None:
-        """Nor is it while events wait in the history until there is room."""
+        """Nor is it while events wait in the history until there is room, or are dropped."""
         self.start(limit=1)
         self.tell(*changes(6, 7))
+        self.assertFalse(self.follower.is_current)
+        self.start(OFF, limit=1)
+        self.tell(change(None), change(None))
         self.assertFalse(self.follower.is_current)
 
 

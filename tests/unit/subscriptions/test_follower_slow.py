@@ -167,3 +167,12 @@ class OverflowTests(FollowerTestCase):
         self.reader.pass_mark()
         self.assertEqual(self.seen(), [snapshot([("a", "y")])])
         self.assertTrue(self.follower.is_live)
+
+    def test_alone(self) -> None:
+        """Without a publisher it goes on as well, with what is told after that."""
+        self.make(reader=False, limit=2)
+        self.follower.ready()
+        self.tell(*[change(None)] * 3, *[of_the_feed("config")] * 4)
+        self.assertEqual([event.kind for event in self.seen()], ["resync", "config", "resync"])
+        self.tell(change(None))
+        self.assertEqual((self.seen(), self.follower.is_live), ([change(None)], True))
