@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.wire import NUMBER, SCRIPTS, Connection, Endpoint, lose
 from txthoonk.client import ThoonkPub
-from txthoonk.connections._offline_queue import SteadyRedis
+from txthoonk.connections._offline_queue import OfflineQueue
 from txthoonk.consumers._pool import WaitingRoom
 from txthoonk.errors import ConnectionLost
 from txthoonk.protocol import Redis
@@ -59,7 +59,7 @@ class PatienceTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.endpoint = Slow()
-        self.steady = SteadyRedis(reactor=self.clock, name="there")
+        self.steady = OfflineQueue(reactor=self.clock, name="there")
         self.pub = ThoonkPub(self.steady, self.clock, self.endpoint)
         self.room = self.pub.waiting_room = WaitingRoom(
             self.pub, self.clock, self.endpoint, patient=True, health=HEALTH, reply_timeout=REPLY

@@ -8,9 +8,10 @@ from twisted.internet import reactor as installed_reactor
 from twisted.internet.defer import Deferred
 
 from tests.support import RedisTestCase
+from tests.support.connections import Calls
 from tests.support.gate import Gate
 from txthoonk.client import ThoonkPub
-from txthoonk.connections._offline_queue import SteadyRedis
+from txthoonk.connections._offline_queue import OfflineQueue
 from txthoonk.connections._reconnecting import Connection
 from txthoonk.consumers._pool import WaitingRoom
 from txthoonk.errors import ConnectionLost
@@ -24,7 +25,7 @@ class Service:
     """What a service does for the room of its publisher."""
 
     def __init__(self, endpoint: Any, **credentials: Any) -> None:
-        self.steady = SteadyRedis(reactor=reactor, name="there", **credentials)
+        self.steady = OfflineQueue(reactor=reactor, name="there", **credentials)
         self.pub = ThoonkPub(self.steady, reactor, endpoint)
         self.gate = Gate(endpoint)
         self.room = self.pub.waiting_room = WaitingRoom(self.pub, reactor, self.gate, patient=True)
@@ -33,8 +34,7 @@ class Service:
             lambda: Redis(**credentials),
             reactor=reactor,
             name="there",
-            up=self.up,
-            down=self.down,
+            listeners=[Calls(self.up, self.down)],
             policy=lambda _: 0.01,
         )
 

@@ -9,13 +9,20 @@ from enum import Enum
 
 from twisted.internet.defer import CancelledError
 
-from txthoonk.errors import ConnectionLost, InvalidData, InvalidInput, ResponseError
+from txthoonk.errors import (
+    ClusterNotSupported,
+    ConnectionLost,
+    InvalidData,
+    InvalidInput,
+    ResponseError,
+)
 from txthoonk.protocol._limits import is_too_big
 
 __all__ = [
     "FULL",
     "Passing",
     "answers_all_the_same",
+    "is_final",
     "needs_another_server",
     "passes",
     "passing",
@@ -74,6 +81,11 @@ def passes(error: object, worked: bool = False) -> bool:
     """
     how = passing(error)
     return worked if how is Passing.RIGHTS else how is not Passing.NEVER
+
+
+def is_final(error: object) -> bool:
+    """Return whether a server refuses connections for good, as far as it says."""
+    return isinstance(error, (ResponseError, ClusterNotSupported)) and not passes(error)
 
 
 def needs_another_server(error: object) -> bool:

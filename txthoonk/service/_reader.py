@@ -8,7 +8,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
-from txthoonk.protocol import Redis
+from txthoonk.protocol._commands import Commands
 from txthoonk.service._connections import Connections
 from txthoonk.subscriptions._router import Sources
 
@@ -24,7 +24,7 @@ class ServiceReader:
 
     def __init__(
         self,
-        redis: Redis,
+        redis: Commands,
         connections: Connections,
         sources: Sources,
         ping: Callable[[], Deferred[Any]],

@@ -26,7 +26,7 @@ from txthoonk.channels._subscriber import check_handler
 from txthoonk.client._registry import Publishing
 from txthoonk.client._subscriber import ThoonkSub
 from txthoonk.connections._keepalive import HEALTH, PONG_TIMEOUT, REPLY_TIMEOUT, text_of
-from txthoonk.connections._offline_queue import SteadyRedis
+from txthoonk.connections._offline_queue import OfflineQueue
 from txthoonk.connections._servers import Servers
 from txthoonk.connections._url import parse_url
 from txthoonk.consumers._pool import WaitingRoom
@@ -142,7 +142,7 @@ class Thoonk(Publishing, StoppingService):
         self._server: RedisServer | None = None
         endpoint = self._make_endpoint()
         options: Any = {"health": health, "reply_timeout": reply_timeout}
-        self._steady = self.redis = SteadyRedis(
+        self.redis: OfflineQueue = OfflineQueue(
             reactor=reactor, name=self._target.text, wait=wait, limit=limit, **self._credentials
         )
         self._servers = Servers(
@@ -156,7 +156,7 @@ class Thoonk(Publishing, StoppingService):
         self._connections = Connections(
             endpoint,
             self._servers,
-            self._steady,
+            self.redis,
             self.waiting_room,
             self._sub,
             self._sub._dispatcher,
@@ -213,8 +213,7 @@ class Thoonk(Publishing, StoppingService):
 
     def _begin(self) -> None:
         keep_steady(self._reactor)
-        self._steady.started()
-        self._steady.disconnected(ConnectionLost("not connected yet"))
+        self.redis.started()
         self.waiting_room.started()
         self._connections.start()
         self._checking.start(CHECK_INTERVAL, now=False)
@@ -251,7 +250,7 @@ class Thoonk(Publishing, StoppingService):
         self._enter("stopped")
 
     def _refuse_calls(self) -> None:
-        self._steady.stopped(self._not_running())
+        self.redis.stopped(self._not_running())
         self.waiting_room.closed = self._not_running()
 
     async def _finish(self, error: ConnectionLost) -> None:
@@ -268,8 +267,8 @@ class Thoonk(Publishing, StoppingService):
     async def _drain(self, error: ConnectionLost) -> None:
         """Wait for the answers that are under way."""
         await self.waiting_room.close(error)
-        if self._steady.usable:
-            await self._steady.request((b"PING",))
+        if self.redis.usable:
+            await self.redis.request((b"PING",))
 
     def connect(self, timeout: float | None = None) -> Deferred[Thoonk]:
         """Start the service, if it is not running, and wait until it is connected.

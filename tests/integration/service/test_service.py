@@ -264,7 +264,7 @@ class OfferTests(RedisTestCase):
         self.assertEqual(await sorted_feed.get_ids(), [id_])
         job = await self.thoonk.job("j")
         wanted = self.thoonk.redis  # a result is waited for on a connection of its own
-        self.assertIs(wanted, self.thoonk._steady)
+        self.assertIs(wanted, self.thoonk.redis)
         number = await job.put("query")
         result = job.get_result(number)
         claim, _, _ = await job.get()

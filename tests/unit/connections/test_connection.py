@@ -13,12 +13,14 @@ from tests.support.connections import (
     NAME,
     PING,
     SECRET,
+    Calls,
     ConnectionTestCase,
     Endpoint,
     Peer,
 )
 from tests.support.wire import OK, outcome
-from txthoonk.connections._reconnecting import CLOSE_TIMEOUT, LASTING, LEAVE_TIMEOUT, back_off
+from txthoonk.connections._back_off import back_off
+from txthoonk.connections._reconnecting import CLOSE_TIMEOUT, LASTING, LEAVE_TIMEOUT
 from txthoonk.errors import (
     AuthenticationError,
     ConnectionLost,
@@ -594,6 +596,21 @@ class LeaveTests(ConnectionTestCase):
         self.clock.advance(1)
         self.clock.advance(0)
         self.assertEqual(len(self.endpoint.attempts), 6)
+
+    def test_left_by_a_listener(self) -> None:
+        """The listeners after it do not learn of a connection that is left already."""
+        told: list[tuple[str, str]] = []
+
+        def listener(name: str, leave: bool) -> Calls:
+            def up(_: object) -> None:
+                told.append((name, "up"))
+                if leave:
+                    self.connection.leave(self.ERROR)
+
+            return Calls(up, lambda _: told.append((name, "down")))
+
+        self.come_up(listeners=[listener("first", leave=True), listener("second", leave=False)])
+        self.assertEqual(told, [("first", "up"), ("first", "down"), ("second", "down")])
 
 
 class CheckTests(ConnectionTestCase):

@@ -9,9 +9,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.wire import outcome
-from txthoonk.connections._servers import INSIST, STAY, Servers
+from txthoonk.connections._servers import INSIST, STAY, Server, Servers, server_of
 from txthoonk.errors import ClusterNotSupported, ConnectionLost, ResponseError, WrongServer
-from txthoonk.protocol._server_info import Server, server_of
 from txthoonk.wire._scripts import load
 
 REPLICA = "role:slave\r\nmaster_host:10.0.0.2\r\nmaster_port:6380\r\nslave_read_only:1\r\n"
@@ -52,8 +51,7 @@ class Peer:
     """A connection whose questions the test answers."""
 
     def __init__(self) -> None:
-        self.server: Server | None = None
-        self.misplaced: Any = None
+        self.listener: Any = None
         self.asked: list[tuple[Any, ...]] = []
         self._answers: list[Deferred[Any]] = []
 
@@ -61,6 +59,9 @@ class Peer:
         self.asked.append(command)
         self._answers.append(Deferred())
         return self._answers[-1]
+
+    def report_misplaced(self, listener: Any) -> None:
+        self.listener = listener
 
     def answer(self, reply: Any) -> None:
         self._answers.pop(0).callback(reply)
@@ -79,7 +80,7 @@ class ServersTestCase(SynchronousTestCase):
         for reply in replies:
             self.peer.answer(reply)
         if checked == [None]:
-            self.servers.came(self.peer)
+            self.servers.connected(self.peer)
         return checked
 
     def other(self, *replies: Any) -> list[Any]:
@@ -93,10 +94,10 @@ class ServersTestCase(SynchronousTestCase):
 
     def refuse(self, script: str = "queue/put") -> None:
         """Have the publisher's server refuse to write."""
-        self.peer.misplaced(self.peer, READONLY, load(script))
+        self.peer.listener.misplaced(self.peer, READONLY, load(script))
 
     def go_down(self) -> None:
-        self.servers.went()
+        self.servers.disconnected(ConnectionLost("gone"))
         self.left.clear()
 
 
@@ -204,5 +205,5 @@ class ReplicaTests(ServersTestCase):
         old = self.peer
         self.go_down()
         self.publisher(info("b"))
-        old.misplaced(old, READONLY, None)
+        old.listener.misplaced(old, READONLY, None)
         self.assertEqual(self.left, [])

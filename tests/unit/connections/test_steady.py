@@ -18,7 +18,7 @@ from tests.support.connections import (
     ConnectionTestCase,
 )
 from tests.support.wire import OK, Transport, commands, outcome, resp, sent
-from txthoonk.connections._offline_queue import SteadyRedis
+from txthoonk.connections._offline_queue import OfflineQueue
 from txthoonk.errors import (
     ConnectionLost,
     InvalidCommand,
@@ -34,8 +34,8 @@ class SteadyTestCase(SynchronousTestCase):
         self.clock = Clock()
         self.steady = self.make()
 
-    def make(self, **arguments: Any) -> SteadyRedis:
-        self.steady = SteadyRedis(reactor=self.clock, name=NAME, **arguments)
+    def make(self, **arguments: Any) -> OfflineQueue:
+        self.steady = OfflineQueue(reactor=self.clock, name=NAME, **arguments)
         return self.steady
 
     def connect(self) -> tuple[Redis, Transport]:
@@ -421,12 +421,8 @@ class TogetherTests(ConnectionTestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.steady = SteadyRedis(reactor=self.clock, name=NAME)
-        self.start(
-            up=self.steady.connected,
-            down=self.steady.disconnected,
-            attempt_failed=self.steady.disconnected,
-        )
+        self.steady = OfflineQueue(reactor=self.clock, name=NAME)
+        self.start(listeners=[self.steady])
 
     def test_outage(self) -> None:
         """A call made when one fails waits for the next connection, behind its PING."""
