@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred, FirstError, gatherResults
 from twisted.internet.interfaces import IStreamClientEndpoint
 
 from txthoonk.channels._dispatcher import Dispatcher
-from txthoonk.client._subscriber import ThoonkSub
+from txthoonk.channels._subscriber import ChannelSubscriber
 from txthoonk.connections._back_off import back_off
 from txthoonk.connections._interfaces import Listener
 from txthoonk.connections._keepalive import text_of
@@ -50,7 +50,7 @@ class Connections:
         servers: Servers,
         queue: OfflineQueue,
         waiting_room: WaitingRoom,
-        sub: ThoonkSub,
+        sub: ChannelSubscriber,
         dispatcher: Dispatcher,
         all_up: Callable[[], object],
         one_down: Callable[[ConnectionLost], object],
@@ -138,7 +138,7 @@ class _Follow(Listener[Redis]):
     """Gives up connections to other servers than the publisher's."""
 
     def __init__(
-        self, connections: Connections, servers: Servers, room: WaitingRoom, sub: ThoonkSub
+        self, connections: Connections, servers: Servers, room: WaitingRoom, sub: ChannelSubscriber
     ) -> None:
         self._connections = connections
         self._servers = servers
@@ -168,7 +168,7 @@ class _Waiting(Listener[Redis]):
 class _Messages(Listener[RedisSubscriber]):
     """Subscribes to all channels on each new connection."""
 
-    def __init__(self, sub: ThoonkSub, dispatcher: Dispatcher) -> None:
+    def __init__(self, sub: ChannelSubscriber, dispatcher: Dispatcher) -> None:
         self._sub = sub
         self._dispatcher = dispatcher
 

@@ -21,10 +21,10 @@ from txthoonk._support._clock import keep_steady
 from txthoonk._support._deferreds import also, deferring
 from txthoonk._support._restartable import StoppingService
 from txthoonk._support._threads import check_thread
-from txthoonk.channels._dispatcher import Handler
-from txthoonk.channels._subscriber import check_handler
+from txthoonk.channels._dispatcher import Dispatcher, Handler
+from txthoonk.channels._subscriber import ChannelSubscriber, check_handler
 from txthoonk.client._registry import Publishing
-from txthoonk.client._subscriber import ThoonkSub
+from txthoonk.client._subscription_maker import SubscriptionMaker
 from txthoonk.connections._keepalive import HEALTH, PONG_TIMEOUT, REPLY_TIMEOUT, text_of
 from txthoonk.connections._offline_queue import OfflineQueue
 from txthoonk.connections._servers import Servers
@@ -152,14 +152,15 @@ class Thoonk(Publishing, StoppingService):
             self, reactor, endpoint, patient=True, check=self._servers.check, **options
         )
         self._refuse_calls()
-        self._sub = ThoonkSub(RedisSubscriber(**self._credentials))
+        dispatcher = Dispatcher()
+        self._sub = ChannelSubscriber(RedisSubscriber(**self._credentials), dispatcher)
         self._connections = Connections(
             endpoint,
             self._servers,
             self.redis,
             self.waiting_room,
             self._sub,
-            self._sub._dispatcher,
+            dispatcher,
             all_up=self._all_up,
             one_down=self._one_down,
             policy=retry_policy,
@@ -167,7 +168,8 @@ class Thoonk(Publishing, StoppingService):
             name=self._target.text,
             **options,
         )
-        sources = self._sub._sources
+        self._subscriptions = SubscriptionMaker(dispatcher, self._uuid)
+        sources = self._sources = self._subscriptions.sources
         sources.reader = ServiceReader(
             self.redis, self._connections, sources, lambda: self._sub.redis.send("PING"), reactor
         )
@@ -391,7 +393,7 @@ class Thoonk(Publishing, StoppingService):
         :return: fires a :class:`~txthoonk.subscriptions.Subscription`; fails as there, and
             with :class:`~txthoonk.errors.NotSent` if there is no connection for too long.
         """
-        return self._subscribed(self._sub._to_subscribe(feed, handler, since, snapshot, limit))
+        return self._subscribed(self._subscriptions.feed(feed, handler, since, snapshot, limit))
 
     @deferring
     def subscribe_pattern(
@@ -407,7 +409,7 @@ class Thoonk(Publishing, StoppingService):
             the others.
         :return: see :meth:`subscribe`.
         """
-        return self._subscribed(self._sub._to_subscribe_pattern(pattern, handler, snapshot, limit))
+        return self._subscribed(self._subscriptions.pattern(pattern, handler, snapshot, limit))
 
     @deferring
     def mirror(self, feed: BaseFeed | str) -> Deferred[Mirror]:
