@@ -22,7 +22,6 @@ from twisted.python.failure import Failure
 
 from txthoonk._support._threads import wrong_thread
 from txthoonk.errors import (
-    AuthenticationError,
     ConnectionLost,
     InvalidCommand,
     InvalidData,
@@ -44,7 +43,7 @@ from txthoonk.protocol._opening import (
     unbuffer,
 )
 from txthoonk.protocol._sizes import Sizes
-from txthoonk.protocol._transient import FULL, needs_another_server
+from txthoonk.protocol._transient import needs_another_server, refuses_connection
 from txthoonk.protocol._waiting import Waiting
 from txthoonk.wire._scripts import Script
 
@@ -255,7 +254,7 @@ class RedisProtocol(Protocol):
 
     def _not_loaded(self, reason: Failure) -> None:
         error = cast(BaseException, reason.value)
-        if isinstance(error, AuthenticationError) or FULL in str(error):
+        if refuses_connection(error):
             self._abort(error)  # this error says more than that of the EVALSHA would
 
     def call_together(
