@@ -18,7 +18,7 @@ __all__ = ["ServiceReader"]
 class ServiceReader:
     """See :class:`txthoonk.subscriptions._interfaces.Reader`.
 
-    :param redis: sends on the publisher's connection, whichever there is.
+    :param redis: sends on the present connection of the publisher.
     :param ping: sends a PING on the subscriber's connection.
     """
 
@@ -38,7 +38,7 @@ class ServiceReader:
         self._reactor = reactor
 
     def hears(self) -> bool:
-        """Tell whether the subscriber's connection answers."""
+        """Return whether the subscriber's connection answers."""
         return self._connections.subscriber.answers
 
     def available(self) -> Deferred[Any]:
@@ -46,9 +46,9 @@ class ServiceReader:
         return self._connections.publisher.when_connected()
 
     def seconds(self) -> float:
-        """Give the reactor's time."""
+        """Return the reactor's time."""
         return float(self._reactor.seconds())
 
     def later(self, seconds: float) -> Deferred[Any]:
-        """Wait for so many seconds."""
+        """Wait for some seconds."""
         return deferLater(self._reactor, seconds)
