@@ -59,8 +59,8 @@ class PatienceTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.endpoint = Slow()
-        self.steady = OfflineQueue(reactor=self.clock, name="there")
-        self.pub = ThoonkPub(self.steady, self.clock, self.endpoint)
+        self.offline_queue = OfflineQueue(reactor=self.clock, name="there")
+        self.pub = ThoonkPub(self.offline_queue, self.clock, self.endpoint)
         self.room = self.pub.waiting_room = WaitingRoom(
             self.pub, self.clock, self.endpoint, patient=True, health=HEALTH, reply_timeout=REPLY
         )
@@ -73,12 +73,12 @@ class PatienceTestCase(SynchronousTestCase):
         redis = Redis()
         self.main = Connection(redis)
         redis._loaded.update(sha.decode() for sha in SCRIPTS)
-        self.steady.connected(redis)
+        self.offline_queue.connected(redis)
         self.room.resume()
 
     def down(self) -> None:
         """Do what the service does when the publisher's connection is lost."""
-        self.steady.disconnected(GONE)
+        self.offline_queue.disconnected(GONE)
         self.room.lost()
         lose(self.main.protocol)
 
