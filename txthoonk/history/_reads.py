@@ -85,9 +85,7 @@ def history_keys(feed: str) -> tuple[str, ...]:
     return (FEEDS, *[feed_key(part, feed) for part in parts])
 
 
-def look(
-    redis: Commands, feed: str, epoch: str, since: int | None, count: int
-) -> Deferred[Look]:
+def look(redis: Commands, feed: str, epoch: str, since: int | None, count: int) -> Deferred[Look]:
     """Read where a feed's history stands, and its entries after a position.
 
     :param epoch: the position's epoch; empty: the present one.
