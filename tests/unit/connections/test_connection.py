@@ -20,7 +20,7 @@ from txthoonk.protocol import Redis
 
 class UpTests(ConnectionTestCase):
     def test_up_when_ping_is_answered(self) -> None:
-        """TCP alone is not enough; PONG is."""
+        """A TCP connection is not enough; the server must reply to PING."""
         connection = self.start()
         waiting = connection.when_connected()
         peer = self.endpoint.accept()
@@ -33,8 +33,8 @@ class UpTests(ConnectionTestCase):
         self.assertIs(self.successResultOf(connection.when_connected()), peer.redis)
         self.assertEqual((connection.failures, connection.last_error), (0, None))
 
-    def test_behind_the_credentials(self) -> None:
-        """AUTH and SELECT come first, and PING is held behind them."""
+    def test_after_the_credentials(self) -> None:
+        """AUTH and SELECT come first, and PING is held until they succeed."""
         self.start(lambda: Redis(db=2, password="pw"))
         peer = self.endpoint.accept()
         self.assertEqual(peer.sent(), [[b"AUTH", b"pw"], [b"SELECT", b"2"]])
@@ -62,7 +62,7 @@ class UpTests(ConnectionTestCase):
         self.assertFalse(peer.transport.disconnecting)
 
     def test_wait_before_start(self) -> None:
-        """Who waits before the start is told with the others."""
+        """A wait may begin before start()."""
         connection = self.make()
         waiting = connection.when_connected()
         connection.start()
@@ -71,7 +71,7 @@ class UpTests(ConnectionTestCase):
         self.assertIs(self.successResultOf(waiting), peer.redis)
 
     def test_waiter_cancelled(self) -> None:
-        """To cancel the wait takes nothing from the others."""
+        """Cancelling one wait does not affect the others."""
         connection = self.start()
         first, second = connection.when_connected(), connection.when_connected()
         first.cancel()
@@ -80,7 +80,7 @@ class UpTests(ConnectionTestCase):
         self.assertIs(self.successResultOf(second), peer.redis)
 
     def test_waiter_cancels_another(self) -> None:
-        """What a waiter does to another one while both are told is no trouble."""
+        """A callback of one wait may cancel another one that is about to fire."""
         connection = self.start()
         first, second = connection.when_connected(), connection.when_connected()
         first.addCallback(lambda _: second.cancel())
@@ -113,15 +113,15 @@ class UpTests(ConnectionTestCase):
         peer.lose()
         self.assertEqual(self.kinds(), ["up", "down", "call"])
 
-    def test_last_words(self) -> None:
-        """What the server said before it hung up is the reason."""
+    def test_last_error(self) -> None:
+        """An error that the server sends before it closes the connection is the reason."""
         peer = self.come_up()
         peer.answer(b"-ERR max number of clients reached\r\n")
         peer.lose()
         self.assertIn("max number of clients", str(self.connection.last_error))
 
     def test_errors_of_the_owner(self) -> None:
-        """Callbacks that raise are logged, and do not end the reconnecting."""
+        """Errors of a listener are logged, and do not end the reconnecting."""
 
         def bad(_: object) -> None:
             raise KeyError("owner")
@@ -141,10 +141,10 @@ class UpTests(ConnectionTestCase):
 
 
 class CheckTests(ConnectionTestCase):
-    """Who owns the connection may look at its server first."""
+    """The owner may check the server of a new connection."""
 
     def test_looks(self) -> None:
-        """The connection is up when that has ended, and not if it fails."""
+        """The connection is up once the check has ended, and not if it fails."""
         looks: list[Deferred[None]] = []
 
         def look(redis: Redis) -> Deferred[None]:
@@ -166,7 +166,7 @@ class CheckTests(ConnectionTestCase):
         self.assertEqual(self.kinds(), ["up"])
 
     def test_refused_ping(self) -> None:
-        """A full disk refuses PING as well, and who may not PING may do other things."""
+        """A full disk refuses PING, and so may an ACL that allows other commands."""
         for text in (b"-NOPERM no permissions\r\n", b"-MISCONF no space left on device\r\n"):
             self.start()
             self.endpoint.accept().answer(text)

@@ -33,7 +33,7 @@ class FailedAttemptTests(ConnectionTestCase):
         self.assertEqual(len(self.endpoint.attempts), attempts + 1)
 
     def test_refused(self) -> None:
-        """Each failure is told and counted, and the delay grows with it."""
+        """Each failure is reported and counted, and the delay grows."""
         connection = self.start()
         for failures in (1, 2, 3):
             self.endpoint.refuse()
@@ -58,7 +58,7 @@ class FailedAttemptTests(ConnectionTestCase):
         self.retry(1)
 
     def test_refused_within_connect(self) -> None:
-        """An endpoint that fails at once is no trouble, nor is a stop for that reason."""
+        """An endpoint may fail at once, and the owner may stop for that reason."""
         self.endpoint.refuse_at_once = True
         stopped: list[Any] = []
         connection = self.start(attempt_failed=lambda _: stopped.append(self.connection.stop()))
@@ -86,7 +86,7 @@ class FailedAttemptTests(ConnectionTestCase):
         self.assertEqual(self.kinds(), ["failed"] * 3)
 
     def test_ping_not_permitted(self) -> None:
-        """A user who may not PING is connected all the same."""
+        """A user without the right to PING is connected."""
         self.start(lambda: Redis(db=1))
         self.endpoint.accept().answer(OK + b"-NOPERM no permission to run 'ping'\r\n")
         self.assertEqual(self.kinds(), ["up"])
@@ -133,14 +133,14 @@ class FailedAttemptTests(ConnectionTestCase):
             self.assertEqual(self.kinds(), ["failed"])
 
     def test_garbage(self) -> None:
-        """What is no Redis is not up."""
+        """A server that does not speak the protocol is not up."""
         self.start()
         self.endpoint.accept().answer(b"HTTP/1.1 400 Bad Request\r\n\r\n")
         self.assertEqual(self.kinds(), ["failed"])
         self.assertIn("Protocol error", str(self.connection.last_error))
 
     def test_protocol_cannot_be_made(self) -> None:
-        """What make() raises fails the attempt."""
+        """An error of make() fails the attempt."""
         self.start(lambda: Redis(charset="no such"))
         with self.assertRaises(LookupError) as raised:
             Peer(self.endpoint.attempts[0][0])
@@ -148,7 +148,7 @@ class FailedAttemptTests(ConnectionTestCase):
         self.assertIs(self.connection.last_error, raised.exception)
 
     def test_no_credentials(self) -> None:
-        """Neither the log nor an error has them, not even where the server repeats them."""
+        """Neither the log nor an error has them, even if the server repeats them."""
         events: list[Any] = []
         globalLogPublisher.addObserver(events.append)
         self.addCleanup(globalLogPublisher.removeObserver, events.append)
@@ -167,7 +167,7 @@ class FailedAttemptTests(ConnectionTestCase):
         self.assertNotIn(SECRET, repr(events) + repr(self.told))
 
     def test_log(self) -> None:
-        """One and the same failure is warned of ever more seldom."""
+        """A failure that repeats is logged as a warning less and less often."""
         events: list[Any] = []
         globalLogPublisher.addObserver(events.append)
         self.addCleanup(globalLogPublisher.removeObserver, events.append)

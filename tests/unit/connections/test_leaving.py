@@ -15,12 +15,12 @@ from txthoonk.errors import (
 
 
 class LeaveTests(ConnectionTestCase):
-    """A connection to the wrong place is given up."""
+    """A connection to the wrong server is given up."""
 
     ERROR = WrongServer("a replica")
 
     def test_idle(self) -> None:
-        """It is down at once, dropped, and there is another one."""
+        """It is down at once and dropped, and another one is made."""
         peer = self.come_up()
         self.kinds()
         self.connection.leave(self.ERROR)
@@ -36,7 +36,7 @@ class LeaveTests(ConnectionTestCase):
         self.successResultOf(waiting)
 
     def test_answered_first(self) -> None:
-        """What was sent is answered before it is dropped."""
+        """The server may reply to calls before the connection is dropped."""
         peer = self.come_up()
         called = peer.redis.send("GET", "x")
         self.connection.leave(self.ERROR)
@@ -48,7 +48,7 @@ class LeaveTests(ConnectionTestCase):
         self.assertTrue(peer.transport.disconnected)
 
     def test_not_answered(self) -> None:
-        """But not if that takes too long."""
+        """But only for a while."""
         peer = self.come_up()
         called = peer.redis.send("GET", "x")
         self.connection.leave(self.ERROR)
@@ -58,7 +58,7 @@ class LeaveTests(ConnectionTestCase):
         self.assertIn("a replica", str(self.failureResultOf(called, ConnectionLost).value))
 
     def test_twice(self) -> None:
-        """One that was left already is not left again, and a stop closes it."""
+        """leave() does nothing the second time, and stop() closes the connection."""
         peer = self.come_up()
         peer.redis.send("GET", "x").addErrback(lambda _: None)
         self.connection.leave(self.ERROR)
@@ -69,7 +69,7 @@ class LeaveTests(ConnectionTestCase):
         self.assert_ended(stopped)
 
     def test_back_off(self) -> None:
-        """The more are left soon after they came up, the longer it takes until the next."""
+        """The delay grows with each connection that is left soon after it came up."""
         peer = self.come_up()
         waits = []
         for _ in range(4):
@@ -91,7 +91,7 @@ class LeaveTests(ConnectionTestCase):
         self.assertEqual(len(self.endpoint.attempts), 6)
 
     def test_left_by_a_listener(self) -> None:
-        """The listeners after it do not learn of a connection that is left already."""
+        """If a listener leaves the connection, the listeners after it do not get it."""
         told: list[tuple[str, str]] = []
 
         def listener(name: str, leave: bool) -> Calls:

@@ -67,7 +67,7 @@ class OfflineQueueTests(OfflineQueueTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_credentials(self) -> None:
-        """Others that connect to the same place find them."""
+        """Other connections to the same server can read them."""
         queue = self.make(db=3, username="me", password=SECRET)
         self.assertEqual((queue.db, queue.username, queue.password), (3, "me", SECRET))
 
@@ -100,14 +100,14 @@ class OfflineQueueTests(OfflineQueueTestCase):
         self.assertEqual(last, ["z"])
 
     def test_call_from_a_call_that_fails(self) -> None:
-        """One that is made while the queue is sent stands at its end."""
+        """A call that is made while the queue is sent goes to its end."""
         self.queue.send(object()).addErrback(lambda _: self.queue.get("late"))
         self.queue.get("b")
         _, transport = self.connect()
         self.assertEqual(self.sent(transport), [[b"GET", b"b"], [b"GET", b"late"]])
 
     def test_bad_arguments(self) -> None:
-        """What cannot be sent fails when it is its turn, and takes no other with it."""
+        """A call that cannot be sent fails in its turn, and no other call fails."""
         bad, good = self.queue.set("a", None), outcome(self.queue.get("a"))
         redis, _ = self.connect()
         self.failureResultOf(bad, InvalidData)
@@ -115,7 +115,7 @@ class OfflineQueueTests(OfflineQueueTestCase):
         self.assertEqual(good, ["x"])
 
     def test_lost(self) -> None:
-        """What was sent fails and is not sent again; what comes later waits."""
+        """Calls that were sent fail and are not sent again; later calls wait."""
         redis, _ = self.connect()
         first = outcome(self.queue.get("a"))
         self.lose(redis)
@@ -135,7 +135,7 @@ class OfflineQueueTests(OfflineQueueTestCase):
         self.assertIs(type(call[0]), ConnectionLost)
 
     def test_expiry(self) -> None:
-        """Each call waits for its own time, and is told how long, where and why not."""
+        """Each call waits for its own time, and its error says how long, where and why."""
         first = outcome(self.queue.get("a"))
         self.clock.advance(4)
         second = outcome(self.queue.get("b"))
@@ -156,7 +156,7 @@ class OfflineQueueTests(OfflineQueueTestCase):
         self.assertEqual(self.sent(transport), [])
 
     def test_call_when_one_expires(self) -> None:
-        """It waits for its own time, behind those that wait already."""
+        """It waits for its own time, after the calls that wait already."""
         again: list[Any] = []
         self.queue.get("a").addErrback(lambda _: again.append(self.queue.get("a")))
         self.clock.advance(1)
@@ -170,7 +170,7 @@ class OfflineQueueTests(OfflineQueueTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_fractions(self) -> None:
-        """Times that are no binary fractions do not make it turn on the spot."""
+        """Times that are not binary fractions do not make the timer fire forever."""
         self.make(wait=0.3)
         calls = []
         for _ in range(50):
@@ -312,10 +312,10 @@ class TransactionTests(OfflineQueueTestCase):
         self.assertFalse(self.queue.transaction)
 
     def test_away(self) -> None:
-        """It is sent whole, with what was called before and behind it."""
+        """It is sent whole, between the calls before and after it."""
         before = outcome(self.queue.request(("GET", "a"), TEXT))
         calls = self.transaction()
-        behind = outcome(self.queue.request(("GET", "b"), TEXT))
+        after = outcome(self.queue.request(("GET", "b"), TEXT))
         redis, transport = self.connect()
         self.assertEqual(
             [words[0] for words in self.sent(transport)],
@@ -324,11 +324,11 @@ class TransactionTests(OfflineQueueTestCase):
         queued = resp("a") + OK + b"+QUEUED\r\n" + resp([["x"]]) + resp("b")
         redis.dataReceived(queued)
         self.assertEqual(calls, [["OK"], ["QUEUED"], [[["x"]]]])
-        self.assertEqual((before, behind), (["a"], ["b"]))
+        self.assertEqual((before, after), (["a"], ["b"]))
         self.assertFalse(self.queue.transaction)
 
     def test_begun_away(self) -> None:
-        """One that is not over yet goes on with the connection."""
+        """A transaction that is not over continues on the connection."""
         self.queue.multi()
         self.assertTrue(self.queue.transaction)
         feed = self.queue.request(("GET", "a"), TEXT)
@@ -350,7 +350,7 @@ class TransactionTests(OfflineQueueTestCase):
         self.assertFalse(redis.transaction)
 
     def test_two(self) -> None:
-        """Each stands for itself."""
+        """Two transactions are independent."""
         first = self.transaction()
         self.clock.advance(9)
         self.transaction()
@@ -362,7 +362,7 @@ class TransactionTests(OfflineQueueTestCase):
         )
 
     def test_expired_in_the_middle(self) -> None:
-        """Where MULTI is too old, what belongs to it is not sent."""
+        """If MULTI has expired, the rest of its transaction is not sent."""
         multi = outcome(self.queue.multi())
         self.clock.advance(5)
         value, done = outcome(self.queue.set("a", 1)), outcome(self.queue.execute())
@@ -405,7 +405,7 @@ class TransactionTests(OfflineQueueTestCase):
         self.assertEqual(self.sent(transport), [])
 
     def test_limit(self) -> None:
-        """One that has begun may end, or all behind it would belong to it."""
+        """A transaction that has begun may end, or all later calls would belong to it."""
         self.make(limit=1)
         self.transaction()
         self.failureResultOf(self.queue.multi(), NotSent)
@@ -417,7 +417,7 @@ class TransactionTests(OfflineQueueTestCase):
 
 
 class TogetherTests(ConnectionTestCase):
-    """The two as their owner uses them."""
+    """The queue and its connection."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -425,7 +425,7 @@ class TogetherTests(ConnectionTestCase):
         self.start(listeners=[self.queue])
 
     def test_outage(self) -> None:
-        """A call made when one fails waits for the next connection, behind its PING."""
+        """A call made when one fails waits for the next connection, and its PING."""
         first = outcome(self.queue.get("a"))
         peer = self.endpoint.accept()
         self.assertEqual(peer.sent(), [PING])
@@ -447,7 +447,7 @@ class TogetherTests(ConnectionTestCase):
         self.assertEqual(self.kinds(), [])
 
     def test_why(self) -> None:
-        """A call that waited in vain is told why the last attempt failed."""
+        """The error of a call that waited in vain says why the last attempt failed."""
         call = outcome(self.queue.get("a"))
         self.endpoint.refuse(ConnectionRefusedError("refused there"))
         self.clock.advance(10)

@@ -24,7 +24,7 @@ def info(run_id: str, rest: str = "role:master\r\n") -> str:
 
 class InfoTests(SynchronousTestCase):
     def test_master(self) -> None:
-        """A master that keeps what it has."""
+        """A master that does not evict keys."""
         text = info("a", "role:master\r\nmaxmemory:0\r\nmaxmemory_policy:allkeys-lru\r\n")
         self.assertEqual(server_of(text), Server("a"))
         text = info("a", "maxmemory:1000\r\nmaxmemory_policy:noeviction\r\n")
@@ -48,7 +48,7 @@ class InfoTests(SynchronousTestCase):
 
 
 class Peer:
-    """A connection whose questions the test answers."""
+    """A connection whose requests the test answers."""
 
     def __init__(self) -> None:
         self.listener: Any = None
@@ -132,7 +132,7 @@ class OneServerTests(ServersTestCase):
         self.assertEqual(len(self.left), 1)
 
     def test_unknown(self) -> None:
-        """Who may not ask, or gets no answer to that, compares nothing."""
+        """If INFO is forbidden or not answered, nothing is compared."""
         self.publisher(info("a"))
         self.assertEqual(self.other(ResponseError("NOPERM")), [None])
         self.assertEqual(self.other(info("")), [None])
@@ -144,7 +144,7 @@ class OneServerTests(ServersTestCase):
         self.assertEqual((self.asked, self.left), ([], []))
 
     def test_no_answer(self) -> None:
-        """A server that does not answer is none to connect to."""
+        """A server that does not answer INFO fails the attempt."""
         checked = self.publisher()
         self.clock.advance(10)
         self.assertIsInstance(checked[0], ConnectionLost)
@@ -171,7 +171,7 @@ class ReplicaTests(ServersTestCase):
         self.assertEqual(len(self.left), 1)
 
     def test_reading(self) -> None:
-        """What reads, and would note something on the way, leaves no replica."""
+        """Scripts that read, and would store a position, leave no replica."""
         self.publisher(info("a", REPLICA))
         self.clock.advance(STAY)
         for script in ("history/look", "history/snapshot", "history/item"):
@@ -179,7 +179,7 @@ class ReplicaTests(ServersTestCase):
         self.assertEqual(self.left, [])
 
     def test_only_a_replica(self) -> None:
-        """Where there is nothing else, a replica is stayed with, for those who read."""
+        """If there is no other server, the connection stays at a replica, for calls that read."""
         self.publisher(info("a", REPLICA))
         self.refuse()
         self.assertEqual(self.left, [])
@@ -192,7 +192,7 @@ class ReplicaTests(ServersTestCase):
         self.assertEqual(self.publisher(info("a", REPLICA)), [None])
 
     def test_unknown(self) -> None:
-        """Where nobody may ask, each refused write is a reason to connect anew."""
+        """If INFO is forbidden, each refused write is a reason to reconnect."""
         for _ in range(3):
             self.assertEqual(self.publisher(ResponseError("NOPERM")), [None])
             self.refuse()
@@ -200,7 +200,7 @@ class ReplicaTests(ServersTestCase):
             self.go_down()
 
     def test_late(self) -> None:
-        """What an old connection has to say is no reason to leave the present one."""
+        """An error on an old connection is no reason to leave the present one."""
         self.publisher(info("a"))
         old = self.peer
         self.go_down()

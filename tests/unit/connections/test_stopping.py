@@ -19,7 +19,7 @@ from txthoonk.errors import (
 
 
 class StopTests(ConnectionTestCase):
-    """stop() works in every state, leaves nothing behind, and start() works after it."""
+    """stop() works in every state, cleans up, and start() works after it."""
 
     def restart(self) -> None:
         """Check that start() brings a connection."""
@@ -84,7 +84,7 @@ class StopTests(ConnectionTestCase):
         self.restart()
 
     def test_up(self) -> None:
-        """It closes the connection, and down() is told; that is not an error."""
+        """It closes the connection, and listeners learn of it; that is not an error."""
         peer = self.come_up()
         call = outcome(peer.redis.ping())
         stopped = self.connection.stop()
@@ -119,7 +119,7 @@ class StopTests(ConnectionTestCase):
         self.restart()
 
     def test_peer_that_takes_nothing(self) -> None:
-        """What cannot be closed in order is aborted after a while."""
+        """A connection that does not close in order is aborted after a while."""
         peer = self.come_up()
         stopped = self.connection.stop()
         self.clock.advance(CLOSE_TIMEOUT - 0.1)
