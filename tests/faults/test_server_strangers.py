@@ -107,7 +107,7 @@ class StrangerTests(CellTestCase):
 
     def know_scripts(self, run: Run) -> None:
         """Let a connection be one that has loaded every script before."""
-        redis = run.thing._steady._redis if run.on == "thoonk" else run.thing.redis
+        redis = run.thing.redis._redis if run.on == "thoonk" else run.thing.redis
         redis._loaded.update(DIGESTS)
 
     @asynccontextmanager

@@ -230,7 +230,7 @@ class FloodTests(HostileTestCase):
         """Names of feeds that there are not cost whoever follows a pattern no memory for ever."""
         seen = Seen()
         await self.thoonk.subscribe_pattern("*", seen)
-        (pattern,) = self.thoonk._sub._sources._patterns
+        (pattern,) = self.thoonk._sources._patterns
         for channel in ("feed.publish:{}", "feed.event:{}", "newfeed"):
             sent = [
                 self.raw.publish(channel.format(number), f"{number}\0x")
@@ -244,7 +244,7 @@ class FloodTests(HostileTestCase):
         """Whoever takes nothing does not hold all that is told of the feed as a whole, either."""
         await self.thoonk.feed(FEED)
         subscription = await self.thoonk.subscribe(FEED, limit=10)
-        (literal,) = self.thoonk._sub._sources._literal.values()
+        (literal,) = self.thoonk._sources._literal.values()
         (follower,) = literal.source.followers
         for _ in range(4):
             told = [self.raw.publish("conffeed", f"{FEED}\0x") for _ in range(5000)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import attr
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.error import ConnectionDone, ConnectionRefusedError
 from twisted.internet.interfaces import IStreamClientEndpoint
@@ -14,6 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from tests.support.wire import Transport, commands
+from txthoonk.connections._interfaces import Listener
 from txthoonk.connections._reconnecting import Connection
 from txthoonk.errors import (
     ConnectionLost,
@@ -98,25 +100,37 @@ class Endpoint:
         self.attempts[-1][1].errback(error or ConnectionRefusedError())
 
 
+@attr.define(eq=False)
+class Calls(Listener[Any]):
+    """A listener that calls functions."""
+
+    connected: Callable[[Any], object]  # type: ignore[assignment]
+    disconnected: Callable[[ConnectionLost], object]  # type: ignore[assignment]
+    attempt_failed: Callable[[Exception], object] = lambda _: None  # type: ignore[assignment]
+
+
 class ConnectionTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.endpoint = Endpoint()
         self.told: list[tuple[str, Any]] = []
 
-    def make(self, protocol: Callable[[], Any] = Redis, **arguments: Any) -> Connection[Any]:
+    def make(
+        self,
+        protocol: Callable[[], Any] = Redis,
+        up: Callable[[Any], object] | None = None,
+        down: Callable[[ConnectionLost], object] | None = None,
+        attempt_failed: Callable[[Exception], object] | None = None,
+        **arguments: Any,
+    ) -> Connection[Any]:
+        told = Calls(
+            up or (lambda redis: self.told.append(("up", redis))),
+            down or (lambda error: self.told.append(("down", error))),
+            attempt_failed or (lambda error: self.told.append(("failed", error))),
+        )
+        options = {"listeners": [told], "policy": float, **arguments}
         self.connection = Connection(
-            self.endpoint,
-            protocol,
-            reactor=self.clock,
-            name=NAME,
-            **{
-                "up": lambda redis: self.told.append(("up", redis)),
-                "down": lambda error: self.told.append(("down", error)),
-                "attempt_failed": lambda error: self.told.append(("failed", error)),
-                "policy": lambda attempt: float(attempt),
-                **arguments,
-            },
+            self.endpoint, protocol, reactor=self.clock, name=NAME, **options
         )
         return self.connection
 

@@ -126,7 +126,7 @@ class HostileTestCase(RedisTestCase):
 
     async def at_rest(self) -> None:
         """Wait until nobody looks any more: what is published before is part of a resync."""
-        sources = self.thoonk._sub._sources
+        sources = self.thoonk._sources
 
         def live() -> bool:
             each = [one.source for one in sources._literal.values()]

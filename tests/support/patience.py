@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.wire import NUMBER, SCRIPTS, Connection, Endpoint, lose
 from txthoonk.client import ThoonkPub
-from txthoonk.connections._offline_queue import SteadyRedis
+from txthoonk.connections._offline_queue import OfflineQueue
 from txthoonk.consumers._pool import WaitingRoom
 from txthoonk.errors import ConnectionLost
 from txthoonk.protocol import Redis
@@ -59,8 +59,8 @@ class PatienceTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.endpoint = Slow()
-        self.steady = SteadyRedis(reactor=self.clock, name="there")
-        self.pub = ThoonkPub(self.steady, self.clock, self.endpoint)
+        self.offline_queue = OfflineQueue(reactor=self.clock, name="there")
+        self.pub = ThoonkPub(self.offline_queue, self.clock, self.endpoint)
         self.room = self.pub.waiting_room = WaitingRoom(
             self.pub, self.clock, self.endpoint, patient=True, health=HEALTH, reply_timeout=REPLY
         )
@@ -73,12 +73,12 @@ class PatienceTestCase(SynchronousTestCase):
         redis = Redis()
         self.main = Connection(redis)
         redis._loaded.update(sha.decode() for sha in SCRIPTS)
-        self.steady.connected(redis)
+        self.offline_queue.connected(redis)
         self.room.resume()
 
     def down(self) -> None:
         """Do what the service does when the publisher's connection is lost."""
-        self.steady.disconnected(GONE)
+        self.offline_queue.disconnected(GONE)
         self.room.lost()
         lose(self.main.protocol)
 

@@ -8,9 +8,10 @@ from twisted.internet import reactor as installed_reactor
 from twisted.internet.defer import Deferred
 
 from tests.support import RedisTestCase
+from tests.support.connections import Calls
 from tests.support.gate import Gate
 from txthoonk.client import ThoonkPub
-from txthoonk.connections._offline_queue import SteadyRedis
+from txthoonk.connections._offline_queue import OfflineQueue
 from txthoonk.connections._reconnecting import Connection
 from txthoonk.consumers._pool import WaitingRoom
 from txthoonk.errors import ConnectionLost
@@ -24,8 +25,8 @@ class Service:
     """What a service does for the room of its publisher."""
 
     def __init__(self, endpoint: Any, **credentials: Any) -> None:
-        self.steady = SteadyRedis(reactor=reactor, name="there", **credentials)
-        self.pub = ThoonkPub(self.steady, reactor, endpoint)
+        self.offline_queue = OfflineQueue(reactor=reactor, name="there", **credentials)
+        self.pub = ThoonkPub(self.offline_queue, reactor, endpoint)
         self.gate = Gate(endpoint)
         self.room = self.pub.waiting_room = WaitingRoom(self.pub, reactor, self.gate, patient=True)
         self.connection = Connection(
@@ -33,21 +34,20 @@ class Service:
             lambda: Redis(**credentials),
             reactor=reactor,
             name="there",
-            up=self.up,
-            down=self.down,
+            listeners=[Calls(self.up, self.down)],
             policy=lambda _: 0.01,
         )
 
     def up(self, redis: Redis) -> None:
-        self.steady.connected(redis)
+        self.offline_queue.connected(redis)
         self.room.resume()
 
     def down(self, error: ConnectionLost) -> None:
-        self.steady.disconnected(error)
+        self.offline_queue.disconnected(error)
         self.room.lost()
 
     async def start(self) -> None:
-        self.steady.started()
+        self.offline_queue.started()
         self.room.started()
         self.connection.start()
         await self.connection.when_connected()
@@ -56,7 +56,7 @@ class Service:
         error = ConnectionLost("the service was stopped")
         await self.room.close(error)
         await self.connection.stop()
-        self.steady.stopped(error)
+        self.offline_queue.stopped(error)
 
 
 class CutTestCase(RedisTestCase):
@@ -78,7 +78,7 @@ class CutTestCase(RedisTestCase):
         return [int(line.split()[0][3:]) for line in listed if " cmd=blmove " in line]
 
     async def main(self) -> int:
-        number: int = await self.service.steady.send("CLIENT", "ID")
+        number: int = await self.service.offline_queue.send("CLIENT", "ID")
         return number
 
     async def kill(self, client: int) -> None:

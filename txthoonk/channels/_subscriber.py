@@ -25,8 +25,12 @@ class ChannelSubscriber(ThoonkBase[RedisSubscriber]):
     escapes: ``item.encode("utf-8", "surrogateescape")`` gives them back.
     """
 
-    def __init__(self, redis: RedisSubscriber) -> None:
-        self._dispatcher = Dispatcher()
+    def __init__(self, redis: RedisSubscriber, dispatcher: Dispatcher | None = None) -> None:
+        """Make the object.
+
+        :param dispatcher: has the channels; None: a new one.
+        """
+        self._dispatcher = dispatcher or Dispatcher()
         super().__init__(redis)
 
     def set_redis(self, redis: RedisSubscriber) -> None:

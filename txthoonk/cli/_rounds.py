@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from txthoonk.cli._top_view import Counts, Sums, busiest
 from txthoonk.errors import ResponseError
 from txthoonk.monitoring._inspector import FeedNames, Overview, read_overviews
-from txthoonk.protocol._client import RedisProtocol
+from txthoonk.protocol._commands import Commands
 from txthoonk.protocol._encoding import TEXT
 from txthoonk.wire._keys import FEEDS
 
@@ -35,7 +35,7 @@ class Rounds:
 
     def __init__(
         self,
-        redis: RedisProtocol,
+        redis: Commands,
         wanted: Callable[[str], bool],
         names: Sequence[str] = (),
         most: int | None = MOST,

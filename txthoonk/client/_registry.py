@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
@@ -14,7 +14,7 @@ from txthoonk.consumers._pool import WaitingRoom
 from txthoonk.errors import FeedDoesNotExist, FeedTypeMismatch, InvalidInput, InvalidType, shown
 from txthoonk.history._reads import history_keys
 from txthoonk.interfaces import FeedType
-from txthoonk.protocol import Redis
+from txthoonk.protocol._commands import Commands
 from txthoonk.protocol._encoding import TEXT, encode
 from txthoonk.types import Feed, Job, PythonQueue, Queue, SortedFeed
 from txthoonk.wire._feed_config import Config, config_fields
@@ -58,11 +58,15 @@ class Publishing:
         types of feeds use it.
     """
 
-    redis: Redis
     waiting_room: WaitingRoom
     _uuid: str
     _feedtypes: set[str]
     _services: set[Service]
+
+    if TYPE_CHECKING:
+
+        @property
+        def redis(self) -> Commands: ...
 
     def attach(self, service: Service) -> None:
         """Have a service that uses this publisher stopped before its connections close.

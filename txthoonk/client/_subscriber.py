@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
 
 from txthoonk._support._deferreds import deferring
 from txthoonk.channels._subscriber import ChannelSubscriber
-from txthoonk.errors import InvalidInput, InvalidType, shown
-from txthoonk.events import parse_cursor
+from txthoonk.client._subscription_maker import SubscriptionMaker
 from txthoonk.protocol import RedisSubscriber
 from txthoonk.subscriptions import LIMIT, EventHandler, Subscription
-from txthoonk.subscriptions._groups import follow_feed, follow_pattern
-from txthoonk.subscriptions._router import ALL_KINDS, Sources
-from txthoonk.wire._keys import check_name, feed_channel
 
 if TYPE_CHECKING:
     from txthoonk.types._base import BaseFeed
@@ -32,7 +27,7 @@ class ThoonkSub(ChannelSubscriber):
 
     def __init__(self, redis: RedisSubscriber) -> None:
         super().__init__(redis)
-        self._sources = Sources(self._dispatcher, feed_channel("mark", self._uuid))
+        self._maker = SubscriptionMaker(self._dispatcher, self._uuid)
 
     @deferring
     def subscribe(
@@ -65,27 +60,7 @@ class ThoonkSub(ChannelSubscriber):
             :class:`~txthoonk.errors.ResponseError` if Redis refuses it.  Cancelling it
             ends the subscription.
         """
-        return self._to_subscribe(feed, handler, since, snapshot, limit)()
-
-    def _to_subscribe(
-        self,
-        feed: BaseFeed | str,
-        handler: EventHandler | None,
-        since: int | str | None,
-        snapshot: bool,
-        limit: int,
-    ) -> Callable[[], Deferred[Subscription]]:
-        """Check everything, and give what subscribes."""
-        name, kinds = _feed_of(feed)
-        position = None if since is None else parse_cursor(since)
-        self._check_subscription(handler, since, snapshot, limit)
-
-        def subscribe() -> Deferred[Subscription]:
-            self._check_connected()
-            subscription = Subscription(name, handler, limit)
-            return follow_feed(self._sources, subscription, name, kinds, position, snapshot)
-
-        return subscribe
+        return self._maker.feed(feed, handler, since, snapshot, limit)()
 
     @deferring
     def subscribe_pattern(
@@ -105,46 +80,4 @@ class ThoonkSub(ChannelSubscriber):
         :param limit: see :meth:`subscribe`.
         :return: see :meth:`subscribe`.
         """
-        return self._to_subscribe_pattern(pattern, handler, snapshot, limit)()
-
-    def _to_subscribe_pattern(
-        self, pattern: str, handler: EventHandler | None, snapshot: bool, limit: int
-    ) -> Callable[[], Deferred[Subscription]]:
-        """Check everything, and give what subscribes."""
-        if not isinstance(pattern, str) or not pattern:
-            raise InvalidType(f"a pattern must be a str and not empty: {shown(pattern)}")
-        self._check_subscription(handler, None, snapshot, limit)
-
-        def subscribe() -> Deferred[Subscription]:
-            self._check_connected()
-            subscription = Subscription(pattern, handler, limit)
-            return follow_pattern(self._sources, subscription, pattern, snapshot)
-
-        return subscribe
-
-    def _check_connected(self) -> None:
-        if self._sources.reader is None:  # else there will be a connection
-            self._dispatcher.check_connected()
-
-    def _check_subscription(
-        self, handler: EventHandler | None, since: object, snapshot: bool, limit: int
-    ) -> None:
-        if handler is not None and not callable(handler):
-            raise InvalidType(f"a handler must be callable: {shown(handler)}")
-        if type(limit) is not int or limit < 1:
-            raise InvalidInput(f"a limit must be a whole number from 1: {shown(limit)}")
-        if self._sources.reader is None and (since is not None or snapshot):
-            raise InvalidInput(
-                "a subscriber alone has no past: since and snapshot need a publisher "
-                "beside it, as Thoonk has"
-            )
-
-
-def _feed_of(feed: object) -> tuple[str, tuple[str, ...]]:
-    """Give a feed's name, and the kinds of events that it may have."""
-    if isinstance(feed, str):
-        return check_name(feed), ALL_KINDS
-    name, kinds = getattr(feed, "name", None), getattr(feed, "_KINDS", ALL_KINDS)
-    if not isinstance(name, str):
-        raise InvalidType(f"a feed is subscribed to by itself or its name, not {shown(feed)}")
-    return name, kinds
+        return self._maker.pattern(pattern, handler, snapshot, limit)()

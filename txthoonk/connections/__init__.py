@@ -1,7 +1,7 @@
-"""From a URL to a connection that comes back.
+"""From a URL to a connection that reconnects.
 
-URLs, endpoint strings, TLS, keep-alive, reconnecting, and the queue of calls that
-wait while there is no connection.
+URLs, endpoint strings, TLS, the liveness check, the back-off, reconnecting, and the offline
+queue, which keeps calls while there is no connection.
 """
 
 __all__: list[str] = []

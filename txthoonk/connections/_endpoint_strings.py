@@ -21,10 +21,10 @@ from txthoonk.errors import InvalidInput
 __all__ = ["ENCRYPTED", "check", "endpoint", "is_known", "masked", "shown"]
 
 ENCRYPTED = frozenset({"ssl", "tls"})
-_OWN = frozenset({"tcp", "unix"}) | ENCRYPTED  # Twisted's: they do nothing until they connect
+_OWN = frozenset({"tcp", "unix"}) | ENCRYPTED  # Twisted's own: no side effects before connect()
 
 _SECRET = re.compile(r"(\w*(?:pass|pwd|secret|token|auth|cred)\w*=).*", re.IGNORECASE | re.DOTALL)
-# Twisted would take the user for a part of the host, and name it in its errors.
+# Twisted would take the user for a part of the host, and show it in its errors.
 _USER = re.compile(
     r"(?:tcp|ssl|tls):(?:(?:.*:)?host=)?(?:\\.|[^:=\\])*@", re.IGNORECASE | re.DOTALL
 )
@@ -33,60 +33,60 @@ _PARTS = re.compile(r"(?:\\.|[^:\\])+", re.DOTALL)
 _POSITIONAL = ("host", "port")
 _TCP = ("host", "port", "timeout", "bindAddress")
 
-# Stands for the reactor where a string is only checked.
+# Takes the place of the reactor when a string is only checked.
 _NO_REACTOR: Any = SimpleNamespace(nameResolver=None)
 directlyProvides(_NO_REACTOR, IReactorPluggableNameResolver)
 
 
 def masked(text: str) -> str:
-    """Hide the value of what is called a password, and all behind it."""
+    """Hide the value of anything named like a password, and the text after it."""
     return _SECRET.sub(r"\1***", text)
 
 
 def shown(string: str) -> str:
-    """Give what may be shown of a string, right or wrong."""
+    """Return what may be shown of a string, valid or not."""
     text = masked(string)
     _, at, place = text.rpartition("@")
     return f"***@{place}" if at and not text.lower().startswith("unix:/") else text
 
 
 def is_known(kind: str) -> bool:
-    """Whether Twisted, or a plugin of it, has endpoints that begin so."""
+    """Return whether Twisted, or one of its plugins, has endpoints of a kind."""
     kind = kind.lower()
     plugins = getPlugins(IStreamClientEndpointStringParserWithReactor)
     return kind in _OWN or any(plugin.prefix.lower() == kind for plugin in plugins)
 
 
 def check(string: str) -> None:
-    """Refuse what is wrong, as far as that can be told without a reactor.
+    """Check a string as far as possible without a reactor.
 
-    :raises InvalidInput: it names the string, but no password in it.
+    :raises InvalidInput: if it is wrong. The error shows the string, without its password.
     """
     if _USER.match(string):
         raise InvalidInput(
-            f"{shown(string)!r}: user and password are no part of an endpoint; "
-            "give them as username= and password="
+            f"{shown(string)!r}: an endpoint has no user and password; "
+            "pass them as username= and password="
         )
     if string.partition(":")[0].lower() in _OWN:
         endpoint(string, _NO_REACTOR)
 
 
 def endpoint(string: str, reactor: Any) -> IStreamClientEndpoint:
-    """Make the endpoint; see :func:`check` for what it raises."""
+    """Make the endpoint; see :func:`check` for what this raises."""
     try:
         made: IStreamClientEndpoint = clientFromString(reactor, _without_lookup(string))
-    except Exception as error:  # noqa: BLE001  (plugins raise what they like, Twisted too)
+    except Exception as error:  # noqa: BLE001  (plugins may raise anything, and so does Twisted)
         text = shown(string)
-        # The reason repeats a part of the string: the secret one, perhaps.
+        # The reason repeats a part of the string, which may be the secret.
         reason = f": {str(error) or type(error).__name__}" if text == string else ""
         raise InvalidInput(f"not an endpoint of Twisted: {text!r}{reason}") from None
     return made
 
 
 def _without_lookup(string: str) -> str:
-    """Say how to connect where ``tls:`` names an address: Twisted would look that up.
+    """Return a string that connects to an address directly, where ``tls:`` would resolve it.
 
-    What connects is given as ``endpoint=``; the address is then used for the certificate only.
+    ``endpoint=`` says how to connect. Twisted then uses the address for the certificate only.
     """
     kind, *parts = _PARTS.findall(string)
     if kind.lower() != "tls":

@@ -1,8 +1,8 @@
 """Endpoints of hosts, given by address or by name.
 
-Twisted's ``HostnameEndpoint`` resolves whatever it is given in the reactor's thread pool, where
-that waits for a free thread, addresses included.  It also refuses names that IDNA does not
-have, such as those with an underscore, which container networks are full of.
+Twisted's ``HostnameEndpoint`` resolves names in the reactor's thread pool, and so has to wait for
+a free thread, even for an address. It also refuses names that IDNA does not allow, such as names
+with an underscore, which are common in container networks.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["address_of", "tcp_endpoint"]
 
 
 def address_of(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """Give the address that a host is named by; None if that is a name."""
+    """Return the address that a host is given by; None if it is given by a name."""
     try:
         return ipaddress.ip_address(host)
     except ValueError:
@@ -27,7 +27,7 @@ def address_of(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | Non
 def tcp_endpoint(reactor: Any, host: str, port: int) -> IStreamClientEndpoint:
     """Make the endpoint of a host.
 
-    :param host: an address, or a name; one with an underscore is looked up as IPv4 only.
+    :param host: an address, or a name. A name with an underscore is resolved to IPv4 only.
     """
     address = address_of(host)
     made: IStreamClientEndpoint

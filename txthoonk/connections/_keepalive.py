@@ -1,4 +1,9 @@
-"""Whether a connection still answers."""
+"""The liveness check: whether a connection still answers.
+
+A connection whose peer has vanished is silent for hours, and so is a healthy one with nothing to
+say. So the server is asked for a reply from time to time, and a connection that stays silent is
+dropped. :class:`Silence`, :func:`ping` and :func:`silence` also serve the connections that wait.
+"""
 
 from __future__ import annotations
 
@@ -27,22 +32,22 @@ __all__ = [
     "text_of",
 ]
 
-# What is silent is noticed within both of these together.
-HEALTH = 5.0  # seconds from one check of an idle connection to the next
-REPLY_TIMEOUT = 10.0  # seconds without a sign of life, while an answer is waited for
-PONG_TIMEOUT = 10.0  # the same, where no reply_timeout is set
+# A silent connection is noticed within both of these together.
+HEALTH = 5.0  # seconds between two checks of an idle connection
+REPLY_TIMEOUT = 10.0  # seconds that a connection may be silent while a call waits for its reply
+PONG_TIMEOUT = 10.0  # the same for PING, if no reply_timeout is set
 
 
 def text_of(error: BaseException) -> str:
-    """Give what an error says, its name if it says nothing."""
+    """Return the text of an error, or its name if it has none."""
     return str(error) or type(error).__name__
 
 
 class Silence:
-    """Calls *late* once a connection has said nothing at all for so many seconds.
+    """Calls *late* once a connection has been silent for some seconds.
 
-    A reactor that was held up runs its timers before it reads.  So what is in the socket is
-    read first, and only then is the connection judged.
+    A reactor that was blocked runs its timers before it reads. So the connection is judged one
+    turn after the timer, when what was in the socket has been read.
     """
 
     def __init__(
@@ -69,29 +74,31 @@ class Silence:
         self._late()
 
     def stop(self) -> None:
-        """Call nothing any more."""
+        """Cancel: *late* is not called any more."""
         timer, self._timer = self._timer, None
         if timer is not None:
             timer.cancel()
 
 
 def silence(seconds: float) -> ConnectionLost:
-    """Make the error of a connection that says nothing."""
+    """Make the error of a connection that has been silent for too long."""
     return ConnectionLost(f"no reply for {seconds:g} seconds")
 
 
 def ping(redis: RedisProtocol, seconds: float, reactor: Any) -> Deferred[Any]:
-    """Send PING, and wait for its answer.
+    """Send PING, and wait for the reply.
 
-    :return: fails with ConnectionLost where nothing is heard for *seconds*, and with
-        InvalidResponse where the answer is that of another command.
+    :param seconds: how long the connection may be silent.
+    :return: fires the reply; fails with :class:`~txthoonk.errors.ConnectionLost` if the
+        connection is silent for too long, and with
+        :class:`~txthoonk.errors.InvalidResponse` if the reply is not one to PING.
     """
 
     def late() -> None:
         answered.errback(silence(seconds))
         asked.cancel()
 
-    def tell(reply: Any) -> None:
+    def fire(reply: Any) -> None:
         waiting.stop()
         if not answered.called:
             answered.callback(reply)
@@ -99,13 +106,16 @@ def ping(redis: RedisProtocol, seconds: float, reactor: Any) -> Deferred[Any]:
     asked = redis.request((b"PING",))
     answered: Deferred[Any] = Deferred(lambda _: asked.cancel())
     waiting = Silence(redis, seconds, reactor, late)
-    asked.addBoth(tell)
+    asked.addBoth(fire)
     return answered.addCallback(check_pong)
 
 
 def check_pong(reply: Any) -> Any:
-    """Check the answer to PING, so that it is not that of another command."""
-    # A connection with subscriptions answers with a list.
+    """Check that a reply is one to PING, and return it.
+
+    :raises InvalidResponse: if not: it belongs to another command.
+    """
+    # A connection with subscriptions replies with a list.
     word = reply[0] if type(reply) is list and reply else reply
     if word not in ("PONG", b"PONG", "pong", b"pong"):
         raise InvalidResponse(f"PING was answered with {shown(reply)}")
@@ -116,6 +126,9 @@ class Watch:
     """Drops a connection that has gone silent.
 
     See :class:`txthoonk.connections._reconnecting.Connection`.
+
+    :param health: seconds between two PINGs; 0: none.
+    :param reply_timeout: seconds; None: calls may take any time.
     """
 
     def __init__(
@@ -136,12 +149,12 @@ class Watch:
 
     @property
     def answers(self) -> bool:
-        """Whether the last check was answered, or anything was heard since."""
+        """Whether the last check got a reply, or anything has arrived since."""
         return self._missed != self._redis.heard
 
     def _every(self, interval: float, check: Callable[[], None]) -> None:
         def due() -> None:
-            # As in Silence: what is in the socket is read first.
+            # As in Silence: read what is in the socket first.
             self._timers[check] = self._reactor.callLater(0, now)
 
         def now() -> None:
@@ -151,13 +164,14 @@ class Watch:
         self._timers[check] = self._reactor.callLater(interval, due)
 
     def stop(self) -> None:
+        """End the checks."""
         for timer in self._timers.values():
             timer.cancel()
 
     def _check_health(self) -> None:
         redis = self._redis
         if not redis.usable:
-            # It was given up, but the peer does not take what must be written first.
+            # It was given up, but the peer does not read what must be written first.
             redis.abort()
             return
         heard = redis.heard
@@ -165,7 +179,7 @@ class Watch:
             if self._expecting == heard:
                 self._missed = heard
             self._expecting = heard
-        elif not redis.transaction:  # EXEC would answer it
+        elif not redis.transaction:  # else EXEC would reply to it
             self._expecting = heard
             seconds = self._reply_timeout or PONG_TIMEOUT
             ping(redis, seconds, self._reactor).addErrback(self._no_pong)
@@ -176,9 +190,9 @@ class Watch:
             self._redis.abort(error)
 
     def _check_replies(self) -> None:
-        """Abort where the oldest call was the oldest two rounds ago, and nothing came since."""
+        """Abort if the oldest call was the oldest two rounds ago, and nothing came since."""
         oldest = self._redis.oldest
-        # Weakly: its result may be big, and its error must be logged in time.
+        # A weak reference: its result may be big, and its error must be logged in time.
         seen = None if oldest is None else (weakref.ref(oldest), self._redis.heard)
         self._times = self._times + 1 if seen and seen == self._seen else 0
         self._seen = seen

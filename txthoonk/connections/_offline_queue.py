@@ -1,21 +1,33 @@
-"""The commands of Redis, over connections that come and go."""
+"""The offline queue: the commands of Redis, on whichever connection there is.
+
+While there is a connection, the methods that send are the connection's own. Without one, calls
+wait here, in order.
+"""
 
 from __future__ import annotations
 
+import codecs
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, cast
 
 from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.interfaces import IDelayedCall
 
 from txthoonk._support._threads import check_thread
+from txthoonk.connections._interfaces import Listener
 from txthoonk.connections._keepalive import text_of
 from txthoonk.errors import ConnectionLost, NotSent
 from txthoonk.protocol import Redis
+from txthoonk.protocol._commands import Commands
 from txthoonk.protocol._encoding import TEXT, Encoding
+from txthoonk.protocol._limits import Limits
+from txthoonk.protocol._opening import check_credentials
 from txthoonk.wire._scripts import Script
 
-__all__ = ["SteadyRedis"]
+__all__ = ["OfflineQueue"]
+
+_SENDING = ("request", "call", "call_together")  # methods that are the connection's own
 
 
 class _Queued(Deferred[Any]):
@@ -23,8 +35,8 @@ class _Queued(Deferred[Any]):
 
     :ivar due: when it has waited long enough.
     :ivar begin: sends it.
-    :ivar sent: what that gave.
-    :ivar multi: the MULTI of the transaction that it belongs to.
+    :ivar sent: the Deferred of the call on the connection; None before it is sent.
+    :ivar multi: the MULTI of its transaction; None outside of a transaction.
     """
 
     due: float
@@ -33,26 +45,24 @@ class _Queued(Deferred[Any]):
     multi: _Queued | None
 
 
-class SteadyRedis(Redis):
-    """The commands of Redis, sent on whichever connection there is.
+class OfflineQueue(Commands, Listener[Redis]):
+    """Sends commands on the present connection, and keeps them while there is none.
 
-    While there is none, they wait in the order of the calls, and fail with
-    :class:`~txthoonk.errors.NotSent` if they wait for too long.  What was sent, and not
-    answered before the connection was lost, fails and is not sent again.
+    It listens to the connection. Calls that wait are sent in order. They fail with
+    :class:`~txthoonk.errors.NotSent` if they wait for too long. Calls that were sent, and got no
+    reply before the connection was lost, fail and are not sent again.
 
-    A transaction that waits is sent whole or not at all.  One whose connection is lost
-    between MULTI and EXEC is over, and so is a WATCH: send all of a transaction at once.
+    A transaction that waits is sent whole or not at all. If its connection is lost between MULTI
+    and EXEC, it is over, and so is a WATCH: send a whole transaction at once.
 
-    :ivar usable: whether there is a connection.
+    :ivar db: the database of the connections to come; so are *username* and *password*.
+    :ivar limits: what the servers accept, see :class:`~txthoonk.protocol._limits.Limits`.
 
-    :param name: the place, to be shown: without a password.
+    :param name: the server, for messages: without a password.
     :param wait: seconds that a call may wait; 0: it fails at once.
     :param limit: how many calls may wait; one more fails at once.
-    :param credentials: what :class:`~txthoonk.protocol.Redis` takes.
+    :param db: see :class:`~txthoonk.protocol.Redis`, and for the others.
     """
-
-    _redis: Redis | None = None
-    _begun = False
 
     def __init__(
         self,
@@ -61,9 +71,19 @@ class SteadyRedis(Redis):
         name: str,
         wait: float = 10.0,
         limit: int = 10_000,
-        **credentials: Any,
+        db: int | None = None,
+        username: str | None = None,
+        password: str | None = None,
+        charset: str | None = "utf8",
+        errors: str = "strict",
     ) -> None:
-        super().__init__(**credentials)
+        check_credentials(password=password, username=username)
+        self.db = db if db is not None else 0
+        self.username = username
+        self.password = password
+        self.limits = Limits()
+        self._redis: Redis | None = None
+        self.set_encoding(charset, errors)
         self._reactor = reactor
         self._name = name
         self._wait = wait
@@ -71,13 +91,14 @@ class SteadyRedis(Redis):
         self._why: BaseException = ConnectionLost("not connected yet")
         self._stopped: BaseException | None = None
         self._queue: OrderedDict[_Queued, None] = OrderedDict()
-        self._timer: Any = None
+        self._timer: IDelayedCall | None = None
+        self._begun = False
         self._multi: _Queued | None = None
 
-    # -- what the owner says --------------------------------------------------
+    # -- the connection ---------------------------------------------------------
 
-    def connected(self, redis: Redis) -> None:  # type: ignore[override]
-        """Send what waits, and from now on send all, on *redis*."""
+    def connected(self, redis: Redis) -> None:
+        """Send the calls that wait, and from now on all calls, on *redis*."""
         self._stopped = None
         redis.set_encoding(self.charset, self.errors)
         redis.limits = self.limits
@@ -88,29 +109,33 @@ class SteadyRedis(Redis):
         redis.transaction = self._begun and multi is not None and not multi.called
         self._begun = False
         self._redis = redis
-        # A call costs nothing more than one on the connection itself.
-        self.request = redis.request  # type: ignore[method-assign]
-        self.call = redis.call  # type: ignore[method-assign]
-        self.call_together = redis.call_together  # type: ignore[method-assign]
+        # So a call costs no more than one on the connection itself.
+        for name in _SENDING:
+            self.__dict__[name] = getattr(redis, name)
 
     def disconnected(self, error: Exception) -> None:
-        """Let calls wait from now on.
+        """Keep calls from now on.
 
-        :param error: why; to be told also of each attempt to connect that fails.
+        :param error: why; it is named in the errors of calls that wait in vain.
         """
         self._why = error
         self._let_go()
 
+    def attempt_failed(self, error: Exception) -> None:
+        """Learn why there is still no connection."""
+        self._why = error
+
     def _let_go(self) -> None:
         self._redis = None
-        self.__dict__.pop("request", None)
-        self.__dict__.pop("call", None)
-        self.__dict__.pop("call_together", None)
+        for name in _SENDING:
+            self.__dict__.pop(name, None)
+
+    # -- what the owner does ----------------------------------------------------
 
     def stopped(self, error: BaseException) -> None:
         """Fail the calls that wait, and all later ones until there is a connection.
 
-        Or until :meth:`started`: then they wait again.
+        Or until :meth:`started`: then calls wait again.
         """
         self._stopped = error
         self._let_go()
@@ -120,10 +145,11 @@ class SteadyRedis(Redis):
             self._queue.popitem(last=False)[0].errback(error)
 
     def started(self) -> None:
-        """Let calls wait, after :meth:`stopped`."""
+        """Let calls wait for the first connection, after :meth:`stopped`."""
         self._stopped = None
+        self.disconnected(ConnectionLost("not connected yet"))
 
-    # -- Redis' own -----------------------------------------------------------
+    # -- what a connection has as well ------------------------------------------
 
     @property
     def usable(self) -> bool:
@@ -131,8 +157,13 @@ class SteadyRedis(Redis):
         return self._redis is not None and self._redis.usable
 
     @property
+    def waiting(self) -> int:
+        """How many calls wait for a connection."""
+        return len(self._queue)
+
+    @property
     def transaction(self) -> bool:
-        """Whether MULTI was called, and neither EXEC nor DISCARD behind it."""
+        """Whether MULTI was called, and neither EXEC nor DISCARD after it."""
         return self._begun if self._redis is None else self._redis.transaction
 
     @transaction.setter
@@ -143,8 +174,12 @@ class SteadyRedis(Redis):
             self._redis.transaction = begun
 
     def set_encoding(self, charset: str | None, errors: str = "strict") -> None:
-        """Change how ``str`` is encoded and how the replies to come are decoded."""
-        super().set_encoding(charset, errors)
+        """Change how ``str`` is encoded, and how the replies to come are decoded."""
+        codecs.lookup_error(errors)
+        if charset is not None:
+            codecs.lookup(charset)
+        self.charset = charset
+        self.errors = errors
         if self._redis is not None:
             self._redis.set_encoding(charset, errors)
 
@@ -172,7 +207,7 @@ class SteadyRedis(Redis):
             self._redis.abort(error)
 
     def close(self) -> Deferred[None]:
-        """Close the present connection; what waits for one goes on waiting."""
+        """Close the present connection; calls that wait for one keep waiting."""
         return succeed(None) if self._redis is None else self._redis.close()
 
     # -- the queue --------------------------------------------------------------
@@ -200,7 +235,7 @@ class SteadyRedis(Redis):
             return self._stopped
         if not self._wait:
             return NotSent(f"there is no connection to {self._name}: {text_of(self._why)}")
-        # A transaction that has begun must end, or all behind it would belong to it.
+        # A transaction that has begun must end, or all later calls would belong to it.
         if len(self._queue) >= self._limit and self._multi is None:
             return NotSent(
                 f"{len(self._queue)} calls wait for {self._name} already, "
@@ -217,7 +252,7 @@ class SteadyRedis(Redis):
         queued.sent = sent = queued.begin(redis)
         if not queued.called:
             sent.chainDeferred(queued)
-        else:  # cancelled by somebody who was told meanwhile
+        else:  # a callback of another call has cancelled it meanwhile
             sent.addErrback(lambda _: None)
             sent.cancel()
 

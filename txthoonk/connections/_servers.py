@@ -1,52 +1,92 @@
 """Which server the connections of a service lead to, and whether it is the right one.
 
-A name may lead to one server today and to another one tomorrow, and the old one may live on:
-as a replica of the new one, which refuses to write, or alone.  So each new connection asks its
-server who it is (INFO).  All connections of a service belong to one server: where a new one
-leads to another, the others follow it.
+A name may lead to one server today and to another one tomorrow, while the old one lives on: as
+a replica of the new one, which refuses to write, or alone. So each new connection asks its
+server for INFO. All connections of a service belong to one server: if a new connection leads to
+another server, the other connections follow.
 
-What must be written leaves a replica.  Who only reads may stay: see :class:`Servers`.
+Calls that write leave a replica. Calls that only read may stay: see :class:`Servers`.
 
-Where INFO is forbidden, or knows nothing of all that, nothing is compared or reported.
+If INFO is forbidden, or does not have these fields, nothing is compared or reported.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from weakref import WeakKeyDictionary
 
+import attr
 from twisted.logger import Logger
 
+from txthoonk.connections._interfaces import Listener
+from txthoonk.connections._keepalive import silence
 from txthoonk.errors import ClusterNotSupported, ConnectionLost, ResponseError, WrongServer
 from txthoonk.protocol._client import RedisProtocol
-from txthoonk.protocol._server_info import Server, server_of
 from txthoonk.protocol._transient import needs_another_server
 from txthoonk.wire._scripts import Script
 
-__all__ = ["Servers"]
+__all__ = ["Server", "Servers", "server_of"]
 
-# Seconds for which a replica is no place to connect to, after one has refused to write: the
-# name will lead to the new master soon.  Then reading goes on there.
+# Seconds for which new connections to a replica are refused, after one has refused to write:
+# the name will lead to the new master soon. After that, reading goes on at the replica.
 INSIST = 5.0
-# Seconds for which what must be written does not leave a replica again.
+# Seconds for which calls that write do not leave a replica again.
 STAY = 15.0
 
-# Scripts that read, and would note on the way where a history stands.
+# Scripts that read, and would store the position of a history on the way.
 _READING = "history/"
 
 
-class Servers:
-    """The servers that the connections of a service come to.
+@attr.frozen
+class Server:
+    """What a server says about itself.
 
-    A replica is left when it refuses to write, or says that its master is down, and for
-    :data:`INSIST` seconds no other replica is connected to.  Then one is good enough again, for
-    :data:`STAY` seconds at least: for reading, while what must be written fails.
+    :ivar run_id: identifies its process; empty if the server does not say.
+    :ivar replica_of: host and port of the master of a read-only replica, else empty.
+    :ivar cluster: whether it is a node of a Redis Cluster.
+    :ivar evicts: its ``maxmemory-policy``, if that lets it remove keys, else empty.
+    """
 
-    :ivar present: the server of the publisher's connection, as far as that is known.
+    run_id: str
+    replica_of: str = ""
+    cluster: bool = False
+    evicts: str = ""
 
-    :param name: the place, to be shown.
-    :param reply_timeout: seconds that an answer may take.
-    :param leave: has the publisher's connection given up, because of an error.
+
+def server_of(info: str) -> Server:
+    """Read a reply of INFO."""
+    fields = dict(line.split(":", 1) for line in info.splitlines() if ":" in line)
+    replica = fields.get("role") == "slave" and fields.get("slave_read_only") != "0"
+    policy = fields.get("maxmemory_policy", "noeviction")
+    bounded = fields.get("maxmemory", "0") != "0"
+    return Server(
+        run_id=fields.get("run_id", ""),
+        replica_of="{master_host}:{master_port}".format_map(
+            {"master_host": "?", "master_port": "?", **fields}
+        )
+        if replica
+        else "",
+        cluster=fields.get("cluster_enabled") == "1",
+        evicts=policy if bounded and policy != "noeviction" else "",
+    )
+
+
+class Servers(Listener[RedisProtocol]):
+    """The servers that the connections of a service lead to.
+
+    It listens to the publisher's connection.
+
+    That connection leaves a replica that refuses to write, or says that its master is down.
+    For :data:`INSIST` seconds, connections to another replica are refused. Then a replica is
+    good enough again, for :data:`STAY` seconds at least: calls that read work, and calls that
+    write fail.
+
+    :ivar present: the server of the publisher's connection; None if it is not known.
+
+    :param name: the server, for messages.
+    :param reply_timeout: seconds that a reply may take.
+    :param leave: gives up the publisher's connection, because of an error.
     """
 
     _log = Logger()
@@ -62,25 +102,26 @@ class Servers:
         self._name = name
         self._reply_timeout = reply_timeout
         self._leave = leave
+        self._known: WeakKeyDictionary[RedisProtocol, Server] = WeakKeyDictionary()
         self._publisher: RedisProtocol | None = None
         self._reported: Server | None = None
-        self._mute = False  # whether the last publisher's connection was not answered
+        self._mute = False  # whether the publisher's last connection got no reply to INFO
         self._insists_until = 0.0
         self._stays_until = 0.0
 
     @property
     def present(self) -> Server | None:
-        return None if self._publisher is None else self._publisher.server
+        return None if self._publisher is None else self._known.get(self._publisher)
 
     # -- new connections ----------------------------------------------------------------
 
     async def check_publisher(self, redis: RedisProtocol) -> None:
-        """Look at the server of a new connection of the publisher.
+        """Check the server of a new connection of the publisher.
 
         :raises ClusterNotSupported: for a node of a cluster.
-        :raises WrongServer: for a replica, if something must be written.
+        :raises WrongServer: for a replica, if a call that writes has left one just now.
         """
-        server = redis.server = await self._ask(redis)
+        server = await self._ask(redis)
         self._mute = server is None
         if server is None:
             return
@@ -93,46 +134,52 @@ class Servers:
         self._report(server)
 
     async def check(self, redis: RedisProtocol) -> None:
-        """Look at the server of any other new connection.
+        """Check the server of any other new connection.
 
-        If it is not the publisher's, one of the two is given up: the older one, unless only
-        that can be written to.
+        If it is not the publisher's server, one of the two connections is given up: the older
+        one, unless only the older one leads to a master.
 
         :raises WrongServer: if it is the new one, or both.
         """
         if self._mute:
             return
-        server = redis.server = await self._ask(redis, "server")
+        await self._ask(redis, "server")
         if not self.differs(redis):
             return
-        server = redis.server = await self._ask(redis)
+        server = await self._ask(redis)
         present = self.present
         if server is None or present is None:
             return
         if server.replica_of and not present.replica_of:
             raise WrongServer(f"{self._name} leads to {_replica(server)} at times")
-        self._leave(WrongServer(f"{self._name} leads to another server by now"))
+        self._leave(WrongServer(f"{self._name} leads to another server now"))
 
     def differs(self, redis: RedisProtocol) -> bool:
-        """Tell whether a connection leads to another server than the publisher's."""
-        here, there = self.present, redis.server
-        known = here is not None and there is not None and here.run_id and there.run_id
-        return bool(known) and here.run_id != there.run_id  # type: ignore[union-attr]
+        """Return whether a connection leads to another server than the publisher's."""
+        here, there = self.present, self._known.get(redis)
+        if here is None or there is None or not (here.run_id and there.run_id):
+            return False
+        return here.run_id != there.run_id
 
     async def _ask(self, redis: RedisProtocol, *section: str) -> Server | None:
+        """Ask a server for INFO, and remember what it says."""
         asked = redis.request(("INFO", *section))
 
         def silent(_: object, seconds: float) -> None:
-            raise ConnectionLost(f"no reply for {seconds:g} seconds")
+            raise silence(seconds)
 
         asked.addTimeout(self._reply_timeout, self._clock, silent)
         try:
             info = await asked
         except ResponseError:
-            return None
+            info = None
         if isinstance(info, bytes):
             info = info.decode("utf-8", "replace")
-        return server_of(info) if isinstance(info, str) else None
+        if not isinstance(info, str):
+            self._known.pop(redis, None)
+            return None
+        server = self._known[redis] = server_of(info)
+        return server
 
     def _report(self, server: Server) -> None:
         if server == self._reported:
@@ -140,35 +187,37 @@ class Servers:
         self._reported = server
         if server.replica_of:
             self._log.warn(
-                "{name} leads to {replica}: it can be read, and what writes will fail",
+                "{name} leads to {replica}: calls that read work, and calls that write will fail",
                 name=self._name,
                 replica=_replica(server),
             )
         if server.evicts:
             self._log.warn(
                 "{name} removes keys when its memory is full (maxmemory-policy {policy}), which "
-                "feeds do not survive: set it to noeviction",
+                "damages feeds: set it to noeviction",
                 name=self._name,
                 policy=server.evicts,
             )
 
     # -- the publisher's connection -----------------------------------------------------
 
-    def came(self, redis: RedisProtocol) -> None:
-        """Learn that the publisher's connection is up."""
+    def connected(self, redis: RedisProtocol) -> None:
+        """Follow a new connection of the publisher."""
         self._publisher = redis
-        if redis.server is None or not redis.server.replica_of:
+        server = self.present
+        if server is None or not server.replica_of:
             self._insists_until = 0.0
             self._stays_until = 0.0
         else:
             self._stays_until = self._clock.seconds() + STAY
-        redis.misplaced = self._refused
+        redis.report_misplaced(self)
 
-    def went(self) -> None:
-        """Learn that it is gone."""
+    def disconnected(self, error: ConnectionLost) -> None:
+        """Forget the publisher's connection."""
         self._publisher = None
 
-    def _refused(self, redis: RedisProtocol, error: Exception, script: Script | None) -> None:
+    def misplaced(self, redis: RedisProtocol, error: Exception, script: Script | None) -> None:
+        """Leave a replica that refused to write."""
         now = self._clock.seconds()
         if redis is not self._publisher or now < self._stays_until:
             return

@@ -1,6 +1,6 @@
-"""TLS: what a server must show before it is told anything.
+"""TLS: the server must show a certificate before anything is sent to it.
 
-To be imported only where TLS is wanted: what it needs comes with ``txthoonk[tls]``.
+Import this module only where TLS is used: its dependencies come with ``txthoonk[tls]``.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from txthoonk.errors import ConnectionError, InvalidInput, InvalidType
 
 __all__ = ["Secured", "options", "read_authorities"]
 
-# By name: without the extra mypy knows nothing of them.  And Twisted 24 goes on where
-# service-identity is missing, and then looks at nothing but the common name.
+# By name, because mypy does not know them without the extra. And if service-identity is missing,
+# Twisted 24 checks nothing but the common name: here the import fails.
 _WrongHost: Any = importlib.import_module("service_identity").VerificationError
 _verify_hostname: Any = importlib.import_module("service_identity.pyopenssl").verify_hostname
 _SSL: Any = importlib.import_module("OpenSSL.SSL")
@@ -43,7 +43,7 @@ _CERTIFICATE = re.compile(b"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE--
 def read_authorities(path: str | os.PathLike[str]) -> tuple[bytes, ...]:
     """Read the certificates of a file, each in PEM form.
 
-    :raises InvalidInput: if there is none, or one that cannot be used.
+    :raises InvalidInput: if the file has none, or one that cannot be used.
     """
     if not isinstance(path, (str, os.PathLike)):
         raise InvalidType(f"ca_file must be a path, not {type(path).__name__}")
@@ -55,7 +55,7 @@ def read_authorities(path: str | os.PathLike[str]) -> tuple[bytes, ...]:
         reason = getattr(error, "strerror", None) or error
         raise InvalidInput(f"ca_file {name!r} cannot be read: {reason}") from None
     if not found:
-        raise InvalidInput(f"ca_file {name!r} has no certificate in PEM form in it")
+        raise InvalidInput(f"ca_file {name!r} contains no certificate in PEM form")
     for number, pem in enumerate(found, 1):
         try:
             Certificate.loadPEM(pem)
@@ -67,11 +67,12 @@ def read_authorities(path: str | os.PathLike[str]) -> tuple[bytes, ...]:
 
 
 def options(host: str, authorities: tuple[bytes, ...]) -> IOpenSSLClientConnectionCreator:
-    """Say whose certificate is accepted, and for which host.
+    """Make the object that checks a server's certificate.
 
-    :param host: a name or an address, which the certificate must have.
-    :param authorities: certificates in PEM form; none: those that the system trusts.
-    :raises UnicodeError: for what cannot be the name of a host.
+    :param host: a name or an address, which the certificate must be for.
+    :param authorities: accepted authorities, as certificates in PEM form; none: those that the
+        system trusts.
+    :raises UnicodeError: if *host* cannot be the name of a host.
     """
     trusted = [Certificate.loadPEM(pem) for pem in authorities]
     roots = trustRootFromCertificates(trusted) if trusted else platformTrust()
@@ -85,10 +86,10 @@ def options(host: str, authorities: tuple[bytes, ...]) -> IOpenSSLClientConnecti
 
 @implementer(IOpenSSLClientConnectionCreator)
 class _Underscored:
-    """Checks the name of a host that has an underscore, which Twisted's own refuses.
+    """Checks the name of a host that has an underscore, which Twisted refuses.
 
-    It does the same: the server is told the name, and what is written before it has shown a
-    certificate for that name is not sent.
+    It does the same as Twisted: it sends the name to the server, and sends nothing else before
+    the server has shown a certificate for that name.
     """
 
     def __init__(self, host: str, roots: Any) -> None:
@@ -106,22 +107,22 @@ class _Underscored:
         if where & _SSL.SSL_CB_HANDSHAKE_DONE:
             try:
                 _verify_hostname(connection, self._host)
-            except BaseException:  # noqa: BLE001  (OpenSSL would go on: whatever it is, it ends)
+            except BaseException:  # noqa: BLE001  (OpenSSL would ignore it: end here)
                 connection.get_app_data().failVerification(Failure())
 
 
 @implementer(IStreamClientEndpoint)
 class Secured:
-    """Puts TLS on what an endpoint connects, and says in words why that failed.
+    """Adds TLS to an endpoint, and explains in words why it failed.
 
-    A connection is made before the server has shown anything; where it shows the wrong
-    thing, or no TLS, the connection is lost again.  Nothing is sent to it before.
+    The connection is made before the server has shown a certificate. If it shows a wrong one, or
+    no TLS, the connection is lost again. Nothing is sent to it before.
 
     :param endpoint: connects to the server.
     :param host: see :func:`options`.
     :param authorities: see :func:`options`.
-    :param place: the server, to be shown.
-    :param ca_file: where the authorities are from, to be shown.
+    :param place: the server, for messages.
+    :param ca_file: the file of the authorities, for messages.
     """
 
     def __init__(
@@ -139,16 +140,17 @@ class Secured:
         self._ca_file = ca_file
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:
-        """Connect; the protocol is told of what happens in the handshake."""
+        """Connect; what goes wrong in the handshake is the reason of the lost connection."""
         connecting: Deferred[Any] = self._endpoint.connect(protocolFactory)
         return connecting.addCallback(self._connected)
 
     def _connected(self, protocol: Any) -> Any:
-        # pyOpenSSL's own words are lists of tuples, and without the host.
+        # The errors of pyOpenSSL are lists of tuples, without the host. The method is replaced,
+        # because a protocol in between would have to provide all interfaces of this one.
         lost = protocol.connectionLost
 
         def explain(reason: Failure) -> None:
-            # Before it is called: a publisher may be connected again from within.
+            # Restored before the call, which may reconnect the protocol.
             protocol.connectionLost = lost
             lost(self._explained(reason))
 
@@ -164,7 +166,7 @@ class Secured:
         elif "certificate verify failed" in str(error):
             text = (
                 f"the certificate of {self._place} is not trusted: it is not valid today, "
-                f"or not signed by those {self._trusted()}"
+                f"or not signed by an authority {self._trusted()}"
             )
         else:
             text = f"no TLS with {self._place}: {error}"
@@ -175,4 +177,4 @@ class Secured:
     def _trusted(self) -> str:
         if self._ca_file:
             return f"in ca_file {self._ca_file!r}"
-        return "that the system trusts (ca_file= names others)"
+        return "that the system trusts (use ca_file= for others)"

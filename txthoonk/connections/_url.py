@@ -1,7 +1,7 @@
-"""What says where Redis is: ``redis://``, ``rediss://``, ``unix://``, ``embedded:``, endpoints.
+"""URLs of Redis: ``redis://``, ``rediss://``, ``unix://``, ``embedded:``, and endpoint strings.
 
-What a URL has of a password is shown to nobody: not in the text of a target, and not in
-the errors, however wrong the URL is.
+The password of a URL is never shown: not in the text of a target, and not in an error, however
+wrong the URL is.
 """
 
 from __future__ import annotations
@@ -22,35 +22,34 @@ from txthoonk.errors import InvalidInput, InvalidType
 __all__ = ["Target", "parse_url", "read_url", "without_passwords"]
 
 DEFAULT_PORT = 6379
-MOST_OF_FILE = 10_000  # characters that are read of a file with a URL
+MOST_OF_FILE = 10_000  # characters to read of a file with a URL
 
 KNOWN = (
     "redis://, rediss://, unix://, embedded: and the strings of Twisted's client endpoints, "
     "such as tcp:localhost:6379"
 )
 
-# What would end the user and password of a URL (RFC 3986, 3.2.1), or is not ASCII.
+# Characters that end the user and password of a URL (RFC 3986, 3.2.1), or are not ASCII.
 _MUST_BE_QUOTED = re.compile(r"[/?#@\[\]]|[^\x21-\x7e]")
 
 _USERINFO = re.compile(r"(\w+://)\S*@")
 
-# What is meant as more than a folder: a query, or a user before the first slash.
+# More than a folder: a query, or a user before the first slash.
 _NO_FOLDER = re.compile(r"\?|^[^/]*@|^[^/]*:.*@")
 
 
 @attr.frozen
 class Target:
-    """A Redis server, one of its databases, and who asks.
+    """A Redis server, one of its databases, and the credentials.
 
-    :ivar text: the URL or endpoint string without the password, to be shown.
-    :ivar embedded: whether a private server is wanted.
-    :ivar path: the Unix socket, or the private server's folder (empty: a temporary
-        one).
+    :ivar text: the URL or endpoint string without the password, for messages.
+    :ivar embedded: whether it is a private server.
+    :ivar path: the Unix socket, or the private server's folder (empty: a temporary one).
     :ivar tls: whether the server must show a certificate for *host*.
-    :ivar authorities: whose certificates are accepted, in PEM form; none: the system's
-        choice.
-    :ivar ca_file: where they were read from.
-    :ivar endpoint_string: the endpoint, where Twisted is to find it.
+    :ivar authorities: the accepted authorities, as certificates in PEM form; none: those that
+        the system trusts.
+    :ivar ca_file: the file that they were read from.
+    :ivar endpoint_string: the string of a Twisted endpoint; empty for a URL.
     """
 
     text: str
@@ -72,9 +71,9 @@ class Target:
         return {"db": self.db, "username": self.username, "password": self.password}
 
     def endpoint(self, reactor: Any) -> IStreamClientEndpoint:
-        """Make the endpoint to connect to; not for an embedded server.
+        """Make the endpoint to connect to; not for a private server.
 
-        :raises InvalidInput: for an endpoint string that Twisted does not take.
+        :raises InvalidInput: for an endpoint string that Twisted does not accept.
         """
         if self.endpoint_string:
             return _endpoint_strings.endpoint(self.endpoint_string, reactor)
@@ -102,22 +101,22 @@ def parse_url(
     password: str | None = None,
     ca_file: str | os.PathLike[str] | None = None,
 ) -> Target:
-    """Take a URL apart.
+    """Parse a URL.
 
-    Whatever has no ``://`` in it, and is not ``embedded:``, is an endpoint for
-    :func:`~twisted.internet.endpoints.clientFromString`.  Of those with TLS take
-    ``tls:``, which checks the name of the server; ``ssl:`` does so only if it is told to.
+    A string without ``://`` that does not begin with ``embedded:`` is an endpoint for
+    :func:`~twisted.internet.endpoints.clientFromString`. For TLS, use ``tls:``, which checks the
+    name of the server; ``ssl:`` does so only if its arguments ask for it.
 
     :param url: ``redis://[user:password@]host[:port][/db]``, the same with ``rediss://``
         for TLS, ``unix://[user:password@]/path/to/socket[?db=N]``, ``embedded:``,
         ``embedded:/folder`` (``~`` is your home), or an endpoint such as ``tcp:localhost:6379``.
-    :param db: the database, where the URL names none.
-    :param username: the user, where the URL names none.
-    :param password: the password, where the URL has none.
-    :param ca_file: the certificates, in PEM form, of those who may vouch for the server
-        of a ``rediss://`` URL; it is read now.  None: whom the system trusts.
-    :raises InvalidInput: for any other, and where a keyword is not what the URL says;
-        the text does not show the password.
+    :param db: the database, if the URL names none.
+    :param username: the user, if the URL names none.
+    :param password: the password, if the URL has none.
+    :param ca_file: a file with the certificates, in PEM form, of the authorities to accept for
+        a ``rediss://`` URL; it is read now. None: those that the system trusts.
+    :raises InvalidInput: for any other string, and if a keyword contradicts the URL. The error
+        does not show the password.
     """
     if not isinstance(url, str):
         raise InvalidType(f"the URL must be a str, not {type(url).__name__}")
@@ -129,38 +128,38 @@ def parse_url(
         said = _endpoint(url)
     for name, value in _given(db, username, password).items():
         if said.setdefault(name, value) != value:
-            raise InvalidInput(f"{said['text']!r} has a {name}, and {name}= is another one")
+            raise InvalidInput(f"{said['text']!r} has a {name}, and {name}= is a different one")
     return Target(**said, **_trust(said, ca_file))
 
 
 def read_url(path: str) -> str:
-    """Read a URL from a file, so that no command line has its password.
+    """Read a URL from a file, which keeps its password out of the command line.
 
-    :raises InvalidInput: if it is not one line.
+    :raises InvalidInput: if the file cannot be read, or is not one line.
     """
     try:
         with open(path, encoding="utf-8") as file:
             url = file.read(MOST_OF_FILE).strip()
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
         raise InvalidInput(f"the URL cannot be read from {path!r}: {reason}") from None
     if not url or not url.isprintable():
-        raise InvalidInput(f"{path!r} must have one line, a URL")
+        raise InvalidInput(f"{path!r} must contain one line, a URL")
     return url
 
 
 def without_passwords(text: str) -> str:
-    """Give a text of a user's with the passwords of all URLs in it hidden."""
+    """Return a text with the passwords of all URLs in it hidden."""
     return _endpoint_strings.masked(_USERINFO.sub(r"\1***@", text))
 
 
 def _given(db: int | None, username: str | None, password: str | None) -> dict[str, Any]:
-    """Give the keywords that say something."""
+    """Check the keyword arguments, and return those that were given."""
     given: dict[str, Any] = {}
     if db is not None:
         given["db"] = _checked_database(db)
     for name, value in (("username", username), ("password", password)):
-        # What it is must not be shown: it may be the secret.
+        # The error must not show the value: it may be the secret.
         if value is not None and not isinstance(value, str):
             raise InvalidType(f"{name} must be a str, not {type(value).__name__}")
         if value:
@@ -172,7 +171,7 @@ def _checked_database(db: object) -> int:
     if not isinstance(db, int) or isinstance(db, bool):
         raise InvalidType(f"db must be an int, not {type(db).__name__}")
     if db < 0:
-        raise InvalidInput(f"db must not be negative, as {db} is")
+        raise InvalidInput(f"db must not be negative: {db}")
     return db
 
 
@@ -180,16 +179,16 @@ def _encodable(name: str, value: str) -> str:
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise InvalidInput(f"{name} has characters that UTF-8 does not have") from None
+        raise InvalidInput(f"{name} contains characters that UTF-8 cannot encode") from None
     return value
 
 
 def _trust(said: dict[str, Any], ca_file: str | os.PathLike[str] | None) -> dict[str, Any]:
-    """Read whom to trust, and see whether the host can have a certificate at all."""
+    """Read the authorities, and check that the host can have a certificate."""
     text = said["text"]
     if not said.get("tls"):
         if ca_file is not None:
-            raise InvalidInput(f"ca_file goes with rediss:// only, not with {text!r}")
+            raise InvalidInput(f"ca_file is for rediss:// only, not for {text!r}")
         return {}
     tls = _tls()
     trust: dict[str, Any] = {}
@@ -210,19 +209,19 @@ def _tls() -> Any:
     return _tls
 
 
-# -- the forms, each as the arguments of a Target --------------------------------
+# -- each kind of URL, as the arguments of a Target ------------------------------
 
 
 def _embedded(url: str, *user: str | None) -> dict[str, Any]:
     folder = url.removeprefix("embedded:").removeprefix("//")
     if _NO_FOLDER.search(folder):
-        # What it says may be a password: it is not shown.
+        # It may contain a password, so it is not shown.
         raise InvalidInput(
-            "'embedded:***' is a private server: a folder may follow, and no user, password or "
-            "query; the database is given as db=, and a folder with such a name as ./name"
+            "'embedded:***' is a private server: only a folder may follow, without user, password "
+            "or query. Pass the database as db=, and a folder with such a name as ./name"
         )
     if any(user):
-        raise InvalidInput(f"{url!r} is a private server: it knows no user and no password")
+        raise InvalidInput(f"{url!r} is a private server, which has no user and no password")
     return {"text": url, "path": os.path.expanduser(folder), "embedded": True}
 
 
@@ -230,7 +229,7 @@ def _endpoint(string: str) -> dict[str, Any]:
     text = _endpoint_strings.shown(string)
     kind, _, rest = string.partition(":")
     if not rest.strip(":") or not _endpoint_strings.is_known(kind):
-        raise InvalidInput(f"not a URL of Redis: {text!r} (known are {KNOWN})")
+        raise InvalidInput(f"not a URL of Redis: {text!r} (use {KNOWN})")
     if kind.lower() in _endpoint_strings.ENCRYPTED:
         _tls()
     _endpoint_strings.check(string)
@@ -239,16 +238,16 @@ def _endpoint(string: str) -> dict[str, Any]:
 
 def _url(url: str) -> dict[str, Any]:
     scheme, _, rest = url.partition("://")
-    # The last @ of all: a password that is not quoted must not be shown either.
+    # The last @: a password that is not quoted must not be shown either.
     userinfo, at, place = rest.rpartition("@")
     if scheme == "unix" and rest.startswith("/"):
-        userinfo, at, place = "", "", rest  # it belongs to the path
+        userinfo, at, place = "", "", rest  # the @ belongs to the path
     shown = _endpoint_strings.masked(f"{scheme}://***@{place}" if at else url)
     if scheme not in ("redis", "rediss", "unix"):
-        raise InvalidInput(f"not a URL of Redis: {shown!r} (known are {KNOWN})")
+        raise InvalidInput(f"not a URL of Redis: {shown!r} (use {KNOWN})")
     if _MUST_BE_QUOTED.search(userinfo):
         raise InvalidInput(
-            f"{shown!r}: quote the special characters of user and password (/ is %2F, @ is %40)"
+            f"{shown!r}: quote special characters in user and password (%2F for /, %40 for @)"
         )
     user, _, password = userinfo.partition(":")
     try:
@@ -263,7 +262,7 @@ def _url(url: str) -> dict[str, Any]:
 
 def _host(parts: SplitResult) -> dict[str, Any]:
     if parts.query or parts.fragment:
-        raise ValueError("the database goes behind the host, as in redis://host:6379/1")
+        raise ValueError("put the database after the host, as in redis://host:6379/1")
     return {
         "host": parts.hostname or "localhost",
         "port": DEFAULT_PORT if parts.port is None else parts.port,
@@ -274,9 +273,9 @@ def _host(parts: SplitResult) -> dict[str, Any]:
 def _socket(parts: SplitResult) -> dict[str, Any]:
     query = parse_qs(parts.query, keep_blank_values=True)
     if parts.netloc or parts.path in ("", "/"):
-        raise ValueError("the socket is named by its whole path, as in unix:///run/redis.sock")
+        raise ValueError("give the whole path of the socket, as in unix:///run/redis.sock")
     if set(query) - {"db"} or parts.fragment:
-        raise ValueError("the database goes behind the socket, as in unix:///run/redis.sock?db=1")
+        raise ValueError("put the database after the socket, as in unix:///run/redis.sock?db=1")
     return {"path": unquote(parts.path), "db": _database(query.get("db", [""])[-1])}
 
 

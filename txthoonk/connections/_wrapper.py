@@ -1,4 +1,4 @@
-"""One connection to Redis and the object around it, which outlives the connection."""
+"""The objects of 0.1: each wraps one connection, and a factory reconnects it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ AnyRedis = TypeVar("AnyRedis", bound=RedisProtocol)
 
 @implementer(IProtocol)
 class ThoonkBase(Generic[AnyRedis]):
-    """One connection to Redis, and what is lost and found with it.
+    """One connection to Redis, and the object around it, which outlives the connection.
 
     :ivar redis: the protocol of the present connection, or of the last one.
     """
@@ -48,7 +48,7 @@ class ThoonkBase(Generic[AnyRedis]):
         self.redis.makeConnection(transport)  # type: ignore[no-untyped-call]
 
     def connectionMade(self) -> None:
-        """Be told that the connection is there."""
+        """Begin: the connection is made."""
         self.redis.connectionMade()
 
     def dataReceived(self, data: bytes) -> None:
@@ -56,7 +56,7 @@ class ThoonkBase(Generic[AnyRedis]):
         self.redis.dataReceived(data)
 
     def connectionLost(self, reason: Failure) -> None:
-        """Be told that the connection is gone: all that waits for it fails."""
+        """Fail all calls that wait for a reply: the connection is lost."""
         self.redis.connectionLost(reason)
         if self.factory is not None and not self._closed:
             self.factory.lost(self)
@@ -64,11 +64,10 @@ class ThoonkBase(Generic[AnyRedis]):
     def close(self) -> Deferred[None]:
         """Close the connection for good: the factory does not reconnect it.
 
-        Calls that wait for an answer fail with
-        :class:`~txthoonk.errors.ConnectionLost`.
+        Calls that wait for a reply fail with :class:`~txthoonk.errors.ConnectionLost`.
 
-        :return: fires None once the connection is closed.  Cancelling it drops the
-            connection without waiting for the server.
+        :return: fires None once the connection is closed. Cancelling it drops the connection
+            without waiting for the server.
         """
         check_thread()
         self._stop_reconnecting()
@@ -81,7 +80,7 @@ class ThoonkBase(Generic[AnyRedis]):
 
 
 class ThoonkFactory(ReconnectingClientFactory):
-    """Builds the object anew, or gives the connection to one that lost its own."""
+    """Builds an object for a new connection, or reconnects an object that lost its own."""
 
     protocol: Callable[..., Any]
     protocol_wrapper: Callable[..., Any]
@@ -102,8 +101,8 @@ class ThoonkFactory(ReconnectingClientFactory):
     def buildProtocol(self, addr: IAddress | None) -> Any:
         """Build the protocol for a new connection.
 
-        An object whose connection was lost, and that was not closed, gets the new
-        one: its feeds and handlers go on, in the database that it has selected.
+        An object that lost its connection, and was not closed, gets the new one. Its feeds and
+        handlers keep working, in the database that it has selected.
         """
         self.resetDelay()  # type: ignore[no-untyped-call]
         db, password, charset, errors, username = self._arguments
@@ -120,5 +119,5 @@ class ThoonkFactory(ReconnectingClientFactory):
         return wrapper
 
     def lost(self, wrapper: ThoonkBase[Any]) -> None:
-        """Remember an object that waits for a new connection."""
+        """Remember an object that needs a new connection."""
         self._lost.append(wrapper)

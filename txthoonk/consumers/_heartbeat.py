@@ -12,7 +12,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txthoonk._support._clock import keep_steady
-from txthoonk.connections._reconnecting import FIRST_DELAY, LAST_DELAY
+from txthoonk.connections._back_off import FIRST_DELAY, LAST_DELAY
 from txthoonk.consumers._channel_listener import Listening
 from txthoonk.protocol._encoding import TEXT
 from txthoonk.protocol._transient import Passing, passes, passing

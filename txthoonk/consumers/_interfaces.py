@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 
-from txthoonk.protocol import Redis
+from txthoonk.protocol._commands import Commands
 from txthoonk.wire._feed_config import Config
 
 if TYPE_CHECKING:
@@ -20,13 +20,15 @@ __all__ = ["HeldClaim", "JobKeys", "Publisher", "ResultCalls"]
 class Publisher(Protocol):
     """The publisher that opened a feed: a ``ThoonkPub`` or a ``Thoonk``.
 
-    :ivar redis: sends the commands of Redis.
     :ivar waiting_room: the connections on which gets and results are waited for.
     """
 
-    redis: Redis
     waiting_room: WaitingRoom
     _uuid: str
+
+    @property
+    def redis(self) -> Commands:
+        """Sends the commands of Redis."""
 
     def attach(self, service: Service) -> None:
         """Have a service stopped before the publisher closes its connections."""

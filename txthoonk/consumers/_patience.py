@@ -15,8 +15,8 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from txthoonk.connections._back_off import LAST_DELAY, back_off, level_of
 from txthoonk.connections._keepalive import PONG_TIMEOUT, Silence, check_pong, silence
-from txthoonk.connections._reconnecting import LAST_DELAY, back_off, level_of
 from txthoonk.protocol._client import RedisProtocol
 from txthoonk.protocol._transient import serves
 

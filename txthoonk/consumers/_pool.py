@@ -327,7 +327,7 @@ class WaitingRoom:
     def _endpoint(self) -> IStreamClientEndpoint:
         if self._given_endpoint is not None:
             return self._given_endpoint
-        transport = self.pub.redis.transport
+        transport = cast(Redis, self.pub.redis).transport
         if transport is None:
             raise ConnectionLost("not connected to Redis yet")
         if ISSLTransport.providedBy(transport):

@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred
 from txthoonk._support._replies import parses
 from txthoonk.errors import shown
 from txthoonk.events import check_revision
-from txthoonk.protocol._client import RedisProtocol
+from txthoonk.protocol._commands import Commands
 from txthoonk.protocol._encoding import TEXT
 from txthoonk.protocol._slices import SCORED
 from txthoonk.wire._keys import FEEDS, feed_key
@@ -85,9 +85,7 @@ def history_keys(feed: str) -> tuple[str, ...]:
     return (FEEDS, *[feed_key(part, feed) for part in parts])
 
 
-def look(
-    redis: RedisProtocol, feed: str, epoch: str, since: int | None, count: int
-) -> Deferred[Look]:
+def look(redis: Commands, feed: str, epoch: str, since: int | None, count: int) -> Deferred[Look]:
     """Read where a feed's history stands, and its entries after a position.
 
     :param epoch: the position's epoch; empty: the present one.
@@ -136,7 +134,7 @@ class Standing:
     revision: int = 0
 
 
-def compare(redis: RedisProtocol, feeds: list[str]) -> Deferred[list[Standing | None]]:
+def compare(redis: Commands, feeds: list[str]) -> Deferred[list[Standing | None]]:
     """Read where feeds stand: O(n) for n feeds.
 
     :return: fires a :class:`Standing` for each feed; None for one that is not in the registry.
@@ -161,7 +159,7 @@ def scored_ids(feed: str, score: str, skipped: int) -> tuple[str | int, ...]:
     return ("ZRANGE", feed_key("ids", feed), score, "+inf", "BYSCORE", *limit)
 
 
-def read_item(redis: RedisProtocol, feed: str, id_: str) -> Deferred[tuple[str | None, int]]:
+def read_item(redis: Commands, feed: str, id_: str) -> Deferred[tuple[str | None, int]]:
     """Read an item as it is stored, and its revision."""
     command = _ITEM.prefix(history_keys(feed), feed, id_)
     return redis.call(_ITEM, command, TEXT)
@@ -186,7 +184,7 @@ class Snapshot:
 
 
 def read_snapshot(
-    redis: RedisProtocol,
+    redis: Commands,
     feed: str,
     count: int,
     channel: str,
@@ -221,7 +219,7 @@ def _snapshot(reply: list[Any]) -> Snapshot:
 
 
 def read_items(
-    redis: RedisProtocol, feed: str, ids: list[str]
+    redis: Commands, feed: str, ids: list[str]
 ) -> Deferred[tuple[str | None, int, list[str | None]]]:
     """Read items as they are stored, and the position at that moment.
 

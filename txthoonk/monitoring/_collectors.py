@@ -140,7 +140,7 @@ _LOOKED_UP: dict[str, tuple[str, Callable[[Thoonk], float]]] = {
     ),
     "waiting_calls": (
         "Calls that wait for a connection to Redis.",
-        lambda thoonk: len(thoonk._steady._queue),
+        lambda thoonk: thoonk.redis.waiting,
     ),
 }
 

@@ -11,7 +11,7 @@ from twisted.internet.defer import CancelledError, Deferred
 
 from txthoonk._support._replies import parses, parsing
 from txthoonk.errors import ConnectionLost, ResponseError
-from txthoonk.protocol._client import RedisProtocol
+from txthoonk.protocol._commands import Commands
 from txthoonk.protocol._encoding import TEXT
 from txthoonk.wire._keys import FEEDS, feed_key
 from txthoonk.wire._scripts import load
@@ -119,7 +119,7 @@ class Overview:
     held: list[Held]
 
 
-def read_overview(redis: RedisProtocol, feed: str, most: int = 100) -> Deferred[Overview]:
+def read_overview(redis: Commands, feed: str, most: int = 100) -> Deferred[Overview]:
     """Read the state of a feed.
 
     :param most: the most claims to list.
@@ -131,7 +131,7 @@ def read_overview(redis: RedisProtocol, feed: str, most: int = 100) -> Deferred[
 
 
 async def read_overviews(
-    redis: RedisProtocol, feeds: Iterable[str], most: int = 100
+    redis: Commands, feeds: Iterable[str], most: int = 100
 ) -> tuple[dict[str, Overview], dict[str, ResponseError]]:
     """Read the state of many feeds, several at a time.
 
@@ -157,7 +157,7 @@ async def read_overviews(
 
 
 async def _read_some(
-    redis: RedisProtocol,
+    redis: Commands,
     feeds: Iterator[str],
     most: int,
     found: dict[str, Overview],
@@ -178,7 +178,7 @@ class FeedNames:
     :ivar at_start: whether the next page is the first of a round.
     """
 
-    def __init__(self, redis: RedisProtocol) -> None:
+    def __init__(self, redis: Commands) -> None:
         self._redis = redis
         self._cursor = "0"
 

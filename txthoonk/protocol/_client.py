@@ -11,7 +11,7 @@ import codecs
 from collections import deque
 from collections.abc import Callable
 from threading import get_ident
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import hiredis
 from twisted.internet.defer import Deferred, fail, succeed
@@ -22,7 +22,6 @@ from twisted.python.failure import Failure
 
 from txthoonk._support._threads import wrong_thread
 from txthoonk.errors import (
-    AuthenticationError,
     ConnectionLost,
     InvalidCommand,
     InvalidData,
@@ -33,6 +32,7 @@ from txthoonk.errors import (
 )
 from txthoonk.protocol._batching import MOST_BYTES, Rests, Together, only
 from txthoonk.protocol._encoding import RAW, TEXT, Encoding, pack
+from txthoonk.protocol._interfaces import MisplacedListener
 from txthoonk.protocol._limits import LEAST, Limits, is_too_big
 from txthoonk.protocol._opening import (
     NEVER_CONNECTED,
@@ -43,12 +43,9 @@ from txthoonk.protocol._opening import (
     unbuffer,
 )
 from txthoonk.protocol._sizes import Sizes
-from txthoonk.protocol._transient import FULL, needs_another_server
+from txthoonk.protocol._transient import needs_another_server, refuses_connection
 from txthoonk.protocol._waiting import Waiting
 from txthoonk.wire._scripts import Script
-
-if TYPE_CHECKING:
-    from txthoonk.protocol._server_info import Server
 
 __all__ = ["RedisProtocol"]
 
@@ -67,17 +64,14 @@ class RedisProtocol(Protocol):
     """The reply queue.
 
     :ivar heard: how many times bytes have arrived.
-    :ivar server: what INFO said of the server; None if it was not asked.
-    :ivar misplaced: called with this connection, an error that means that another server must be
-        used, and the script that caused it, if known.  Called before the caller gets the error.
+    :ivar last_error: why the connection ended: the error that the server sent without a request,
+        or the one that it was given up for; None if there was neither.
     """
-
-    server: Server | None = None
-    misplaced: Callable[[RedisProtocol, Exception, Script | None], object] | None = None
 
     _log = Logger()
     _together: Together | None = None
     _transaction = False
+    _misplaced_listener: MisplacedListener | None = None
 
     def __init__(
         self,
@@ -111,7 +105,7 @@ class RedisProtocol(Protocol):
         self._current = RAW
         self.set_encoding(charset, errors)
         self._lost: ConnectionLost | None = ConnectionLost(NEVER_CONNECTED)
-        self._last_words: BaseException | None = None
+        self.last_error: BaseException | None = None
         self._open = False
         self._write: Callable[[bytes], object]
         self._loaded: set[str] = set()
@@ -260,7 +254,7 @@ class RedisProtocol(Protocol):
 
     def _not_loaded(self, reason: Failure) -> None:
         error = cast(BaseException, reason.value)
-        if isinstance(error, AuthenticationError) or FULL in str(error):
+        if refuses_connection(error):
             self._abort(error)  # this error says more than that of the EVALSHA would
 
     def call_together(
@@ -424,9 +418,14 @@ class RedisProtocol(Protocol):
                 waiting.errback(reply)
 
     def _failed(self, error: Exception, script: Script | None = None) -> None:
-        """Call :attr:`misplaced` if the error calls for it, before the caller gets the error."""
-        if self.misplaced is not None and needs_another_server(error):
-            self.misplaced(self, error, script)
+        """Report an error that needs another server, before the caller gets it."""
+        listener = self._misplaced_listener
+        if listener is not None and needs_another_server(error):
+            listener.misplaced(self, error, script)
+
+    def report_misplaced(self, listener: MisplacedListener) -> None:
+        """Have a listener learn of errors that mean that another server must be used."""
+        self._misplaced_listener = listener
 
     def pushReceived(self, message: list[Any]) -> None:
         """Receive an out-of-band message of RESP3, which is not a reply to a request."""
@@ -436,7 +435,7 @@ class RedisProtocol(Protocol):
         # The server sends errors such as "max number of clients reached" before it closes
         # the connection. connectionLost gives them as the reason.
         if isinstance(reply, Exception):
-            self._last_words = reply
+            self.last_error = reply
         self._log.warn("received a reply without a request: {reply}", reply=shown(reply))
 
     # -- the connection ---------------------------------------------------
@@ -480,14 +479,14 @@ class RedisProtocol(Protocol):
 
     def _abort(self, error: BaseException) -> None:
         """Close the connection because of *error*."""
-        self._last_words = self._last_words or error
+        self.last_error = self.last_error or error
         self._fail_all(error)
         present(self.transport).loseConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Fail every waiting Deferred, and all later calls."""
         self._open = False
-        why = self._last_words or reason.getErrorMessage()
+        why = self.last_error or reason.getErrorMessage()
         unanswered = sum(waiting.calls for waiting in self._pending)
         message = f"the connection to Redis was lost: {why}"
         if unanswered:
@@ -511,7 +510,7 @@ class RedisProtocol(Protocol):
         :param error: the reason, which the error of the waiting calls names.
         """
         if self._open:
-            self._last_words = error or self._last_words
+            self.last_error = error or self.last_error
             present(self.transport).abortConnection()
 
     def close(self) -> Deferred[None]:

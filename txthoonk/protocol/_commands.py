@@ -11,14 +11,19 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from inspect import Parameter, Signature, signature
 from itertools import chain
-from typing import Any, Concatenate, ParamSpec
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 
 from twisted.internet.defer import Deferred, fail
 
 from txthoonk.errors import InvalidCommand
 from txthoonk.protocol._client import RedisProtocol
 
-__all__ = ["Redis"]
+if TYPE_CHECKING:
+    from txthoonk.protocol._encoding import TEXT, Encoding
+    from txthoonk.protocol._limits import Limits
+    from txthoonk.wire._scripts import Script
+
+__all__ = ["Commands", "Redis"]
 
 P = ParamSpec("P")
 Words = tuple[Any, ...]
@@ -26,13 +31,13 @@ Words = tuple[Any, ...]
 
 def command(
     shape: Callable[P, Words], reply: Callable[[Any], Any] | None = None
-) -> Callable[Concatenate[RedisProtocol, P], Deferred[Any]]:
+) -> Callable[Concatenate[Commands, P], Deferred[Any]]:
     """Make a method that sends the words that *shape* returns.
 
     :param reply: converts the reply; None: the method fires it unchanged.
     """
 
-    def method(self: RedisProtocol, /, *args: P.args, **kwargs: P.kwargs) -> Deferred[Any]:
+    def method(self: Commands, /, *args: P.args, **kwargs: P.kwargs) -> Deferred[Any]:
         try:
             words = shape(*args, **kwargs)
         except InvalidCommand:
@@ -54,7 +59,7 @@ def _signature(shape: Callable[..., Words]) -> Signature:
 
 
 def _ask(
-    redis: RedisProtocol, words: Words, reply: Callable[[Any], Any] | None = None
+    redis: Commands, words: Words, reply: Callable[[Any], Any] | None = None
 ) -> Deferred[Any]:
     """Send a command and convert its reply."""
     if isinstance(words[0], (str, bytes)):
@@ -203,14 +208,31 @@ def _script(name: str, script: str | bytes, keys: Sequence[Any], args: Sequence[
     return (name, script, len(keys), *keys, *args)
 
 
-class Redis(RedisProtocol):
-    """One connection to Redis, with txredis' methods.
+class Commands:
+    """The methods of txredis, for a class that sends the commands."""
 
-    Each method sends one command and returns a Deferred that fires the reply.  The arguments and
-    the shape of the reply are those of txredis 2.4.  The Deferred fails with
-    :class:`~txthoonk.errors.ResponseError` if Redis replies with an error, and with
-    :class:`~txthoonk.errors.ConnectionLost` if it does not reply.
-    """
+    if TYPE_CHECKING:  # what Redis and the offline queue have besides
+        db: int
+        username: str | None
+        password: str | None
+        limits: Limits
+
+        @property
+        def usable(self) -> bool: ...
+
+        @property
+        def transaction(self) -> bool: ...
+
+        @transaction.setter
+        def transaction(self, begun: bool) -> None: ...
+
+        def request(self, command: Words, encoding: Encoding | None = None) -> Deferred[Any]: ...
+
+        def call(self, script: Script, command: Words, encoding: Encoding) -> Deferred[Any]: ...
+
+        def call_together(
+            self, script: Script | None, prefix: Words, group: Words, encoding: Encoding = TEXT
+        ) -> Deferred[Any]: ...
 
     def send(self, command: str | bytes, *args: Any) -> Deferred[Any]:
         """Send any command; see :meth:`txthoonk.protocol._client.RedisProtocol.send`."""
@@ -456,8 +478,18 @@ class Redis(RedisProtocol):
     script_kill = command(lambda: ("SCRIPT", "KILL"))
 
 
-for _name, _method in vars(Redis).items():
+for _name, _method in vars(Commands).items():
     if hasattr(_method, "__signature__"):
         _method.__name__ = _name
         _method.__qualname__ = f"Redis.{_name}"
         _method.__doc__ = f"Send the command of this method; txredis' ``{_name}``."
+
+
+class Redis(Commands, RedisProtocol):
+    """One connection to Redis, with txredis' methods.
+
+    Each method sends one command and returns a Deferred that fires the reply. The arguments, and
+    the reply's shape, are those of txredis 2.4. The Deferred fails with
+    :class:`~txthoonk.errors.ResponseError` if Redis replies with an error, and with
+    :class:`~txthoonk.errors.ConnectionLost` if it does not reply.
+    """

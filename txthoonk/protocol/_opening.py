@@ -1,4 +1,4 @@
-"""How a connection begins and ends: its transport, the greeting, and who waits for the end."""
+"""How a connection begins and ends: the transport, the greeting, and waiting for the end."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def check_credentials(**credentials: object) -> None:
     """
     for name, value in credentials.items():
         if value is not None and not isinstance(value, (str, bytes)):
-            # What it is must not be shown: it may hold the secret.
+            # The error must not show the value: it may contain the secret.
             raise InvalidType(f"the {name} must be a str, not {type(value).__name__}")
 
 
 def greeting(username: str | None, password: str | None, db: int) -> list[tuple[Any, ...]]:
-    """Give the commands that a connection begins with: AUTH and SELECT."""
+    """Return the commands that a connection begins with: AUTH and SELECT."""
     commands: list[tuple[Any, ...]] = []
     if username:
         commands.append(("AUTH", username, password or ""))
@@ -39,7 +39,7 @@ def greeting(username: str | None, password: str | None, db: int) -> list[tuple[
 
 
 def present(transport: ITransport | None) -> ITCPTransport:
-    """Give the transport.
+    """Return the transport.
 
     :raises ConnectionLost: if there is none yet.
     """
@@ -49,14 +49,14 @@ def present(transport: ITransport | None) -> ITCPTransport:
 
 
 def unbuffer(transport: ITransport | None) -> None:
-    """Have the system send at once what is written at once."""
-    # A Unix socket says that it is TCP, too, and with Twisted 24.7 it fails.
+    """Have the system send data as soon as it is written."""
+    # A Unix socket claims to be TCP as well, and fails with Twisted 24.7.
     if ITCPTransport.providedBy(transport) and not isinstance(transport.getPeer(), UNIXAddress):
         transport.setTcpNoDelay(True)
 
 
 class Closing:
-    """Those who wait for the end of a connection."""
+    """The Deferreds that wait for the end of a connection."""
 
     def __init__(self) -> None:
         self._waiting: list[Deferred[None]] = []
@@ -80,7 +80,7 @@ class Closing:
         return closed
 
     def closed(self) -> None:
-        """Fire all that :meth:`close` has given."""
+        """Fire the Deferreds that :meth:`close` has returned."""
         waiting, self._waiting = self._waiting, []
         for one in waiting:
             one.callback(None)

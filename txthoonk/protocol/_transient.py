@@ -1,6 +1,6 @@
-"""Which errors pass, and with what: one table for all who wait, try again, connect or log.
+"""Which errors pass, and with what: one table for everything that retries, connects or logs.
 
-What is not in the table stays: the caller must do something about it.
+An error that is not in the table stays: the caller must do something about it.
 """
 
 from __future__ import annotations
@@ -9,21 +9,30 @@ from enum import Enum
 
 from twisted.internet.defer import CancelledError
 
-from txthoonk.errors import ConnectionLost, InvalidData, InvalidInput, ResponseError
+from txthoonk.errors import (
+    AuthenticationError,
+    ClusterNotSupported,
+    ConnectionLost,
+    InvalidData,
+    InvalidInput,
+    ResponseError,
+)
 from txthoonk.protocol._limits import is_too_big
 
 __all__ = [
-    "FULL",
     "Passing",
     "answers_all_the_same",
+    "is_final",
+    "memory_is_full",
     "needs_another_server",
     "passes",
     "passing",
     "refused",
+    "refuses_connection",
     "serves",
 ]
 
-FULL = "max number of clients"  # says a server that refuses a connection, with the code ERR
+_FULL = "max number of clients"  # a server that refuses a connection says so, with the code ERR
 
 
 class Passing(Enum):
@@ -41,7 +50,7 @@ _CODES = {
     "MASTERDOWN": Passing.SERVER,
     "BUSY": Passing.TIME,
     "LOADING": Passing.TIME,
-    "UNBLOCKED": Passing.TIME,  # ends BLMOVE where a master becomes a replica
+    "UNBLOCKED": Passing.TIME,  # ends BLMOVE when a master becomes a replica
     "MISCONF": Passing.TIME,  # the disk is full
     "OOM": Passing.TIME,
     "NOREPLICAS": Passing.TIME,
@@ -53,36 +62,51 @@ _CODES = {
 }
 
 
-# What a server answers that has no data to serve: it is loading, or has lost its master.
+# The replies of a server without data: it is loading, or has lost its master.
 _WITHOUT_DATA = ("LOADING", "MASTERDOWN")
 
 
 def passing(error: object) -> Passing:
-    """Look an error up."""
+    """Return what makes an error pass."""
     if isinstance(error, (ConnectionLost, CancelledError)):
         return Passing.CONNECTION
     if not isinstance(error, ResponseError):
         return Passing.NEVER
-    return Passing.TIME if FULL in str(error) else _CODES.get(error.code, Passing.NEVER)
+    return Passing.TIME if _FULL in str(error) else _CODES.get(error.code, Passing.NEVER)
 
 
 def passes(error: object, worked: bool = False) -> bool:
-    """Tell whether what failed is to be tried again by itself.
+    """Return whether to retry, without asking the caller, what failed with an error.
 
-    :param worked: whether the same was allowed before.  Then a refusal may be of a password
-        that is being changed; else it is the answer.
+    :param worked: whether the same was allowed before. If so, a refusal may mean that a password
+        is being changed; if not, it is final.
     """
     how = passing(error)
     return worked if how is Passing.RIGHTS else how is not Passing.NEVER
 
 
+def is_final(error: object) -> bool:
+    """Return whether the server has refused a connection, and a retry will not help."""
+    return isinstance(error, (ResponseError, ClusterNotSupported)) and not passes(error)
+
+
+def refuses_connection(error: object) -> bool:
+    """Return whether the server has refused the connection, not the call that failed."""
+    return isinstance(error, AuthenticationError) or _FULL in str(error)
+
+
 def needs_another_server(error: object) -> bool:
-    """Tell whether what must write is at the wrong server."""
+    """Return whether a call that writes went to the wrong server."""
     return passing(error) is Passing.SERVER
 
 
+def memory_is_full(error: object) -> bool:
+    """Return whether the server has no memory for a call that writes."""
+    return isinstance(error, ResponseError) and error.code == "OOM"
+
+
 def answers_all_the_same(error: ResponseError) -> bool:
-    """Tell whether a server that refuses PING so may do what is asked of it next.
+    """Return whether a server that refuses PING like this may accept other calls.
 
     A user may have the right to everything but PING, and a full disk refuses PING as well.
     """
@@ -90,13 +114,13 @@ def answers_all_the_same(error: ResponseError) -> bool:
 
 
 def serves(error: object) -> bool:
-    """Tell whether a PING that failed was answered, by a server that has data to serve.
+    """Return whether a PING that failed got a reply, from a server that has data.
 
-    A server that refuses PING, or is busy, is there.
+    A server that refuses PING, or is busy, is alive.
     """
     return isinstance(error, ResponseError) and error.code not in _WITHOUT_DATA
 
 
 def refused(error: BaseException | None) -> bool:
-    """Tell whether a call fails because of what it says, and so would fail again."""
+    """Return whether a call failed because of its arguments, and would fail again."""
     return isinstance(error, (InvalidInput, InvalidData)) or is_too_big(error)

@@ -1,4 +1,4 @@
-"""What stands in the reply queue."""
+"""The entries of the reply queue."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ __all__ = ["Waiting"]
 
 
 class Waiting(Deferred[Any]):
-    """A Deferred in the reply queue, and what its reply needs.
+    """A Deferred in the reply queue, and what is needed to handle its reply.
 
     :cvar encoding: how to decode the reply; None: as the connection does.
     :cvar script: the script that the request calls, if it calls one.
-    :cvar command: that request, in case it must be sent again.
-    :cvar confirmations: how many a SUBSCRIBE or the like still waits for.
-    :cvar calls: how many calls wait for it.
-    :cvar size: bytes of its longest word, and how many words, if it is a big one.
+    :cvar command: the request, in case it must be sent again.
+    :cvar confirmations: how many confirmations a SUBSCRIBE or the like still waits for.
+    :cvar calls: how many calls the reply is for.
+    :cvar size: of a big request, the bytes of its longest word and the number of its words.
     """
 
     encoding: Encoding | None = None

@@ -1,4 +1,4 @@
-"""The front door: one object for everything, which keeps its connections up."""
+"""The service: one object for everything, which keeps its connections up."""
 
 from txthoonk.service._thoonk import StateChanged, Thoonk
 

@@ -1,35 +1,30 @@
 """The two connections of a service: one for requests, one for messages.
 
-:class:`Connections` is the object that knows which of them are up.  It passes on what happens
-to them: to the offline queue, to the connections that wait, to the dispatcher of channels, and
-to the service.
+Each :class:`~txthoonk.connections._reconnecting.Connection` knows whether it is up. This module
+makes both, and lists the listeners of each, in order.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred, FirstError, gatherResults
 from twisted.internet.interfaces import IStreamClientEndpoint
 
 from txthoonk.channels._dispatcher import Dispatcher
-from txthoonk.client._subscriber import ThoonkSub
+from txthoonk.channels._subscriber import ChannelSubscriber
+from txthoonk.connections._back_off import back_off
+from txthoonk.connections._interfaces import Listener
 from txthoonk.connections._keepalive import text_of
-from txthoonk.connections._offline_queue import SteadyRedis
-from txthoonk.connections._reconnecting import Connection, back_off
+from txthoonk.connections._offline_queue import OfflineQueue
+from txthoonk.connections._reconnecting import Connection
 from txthoonk.connections._servers import Servers
 from txthoonk.consumers._pool import WaitingRoom
-from txthoonk.errors import ClusterNotSupported, ConnectionLost, ResponseError, WrongServer
+from txthoonk.errors import ConnectionLost, WrongServer
 from txthoonk.protocol import Redis, RedisSubscriber
-from txthoonk.protocol._transient import passes
 
 __all__ = ["Connections"]
-
-
-def _is_final(error: Exception) -> bool:
-    """Tell whether Redis has said that it will not let us in."""
-    return isinstance(error, (ResponseError, ClusterNotSupported)) and not passes(error)
 
 
 class Connections:
@@ -37,16 +32,15 @@ class Connections:
 
     :ivar publisher: the connection for requests.
     :ivar subscriber: the connection for messages.
-    :ivar up: which of the two are up.
 
     :param servers: which server they lead to.
-    :param steady: the offline queue; it has the credentials chosen by now, too.
+    :param queue: the offline queue. It also has the present credentials.
     :param waiting_room: the connections that wait.
-    :param sub: takes the messages.
-    :param dispatcher: has the channels, and subscribes to them on each new connection.
+    :param sub: receives the messages.
+    :param dispatcher: has the channels of *sub*.
     :param all_up: is called when both connections are up.
     :param one_down: is called with the reason when one of them is lost.
-    :param policy: gives the seconds before an attempt to connect; None: :meth:`back_off`.
+    :param policy: returns the seconds before an attempt to connect; None: :meth:`back_off`.
     :param options: see :class:`~txthoonk.connections._reconnecting.Connection`.
     """
 
@@ -54,62 +48,54 @@ class Connections:
         self,
         endpoint: IStreamClientEndpoint,
         servers: Servers,
-        steady: SteadyRedis,
+        queue: OfflineQueue,
         waiting_room: WaitingRoom,
-        sub: ThoonkSub,
+        sub: ChannelSubscriber,
         dispatcher: Dispatcher,
         all_up: Callable[[], object],
         one_down: Callable[[ConnectionLost], object],
         policy: Callable[[int], float] | None,
         **options: Any,
     ) -> None:
-        self._servers = servers
-        self._steady = steady
+        self._queue = queue
         self._waiting_room = waiting_room
-        self._sub = sub
-        self._dispatcher = dispatcher
-        self._all_up = all_up
-        self._one_down = one_down
-        self.up = {"publisher": False, "subscriber": False}
-        self._refusable: list[Deferred[Any]] = []
-        self._refusal: Exception | None = None
         options["policy"] = policy or self.back_off
+        both = _Both(self, all_up, one_down)
+        follow = _Follow(self, servers, waiting_room, sub)
         self.publisher: Connection[Redis] = Connection(
             endpoint,
             lambda: Redis(**self._credentials()),
-            up=self._publisher_up,
-            down=self._publisher_down,
-            attempt_failed=self._attempt_failed,
+            listeners=[servers, follow, queue, _Waiting(waiting_room), both],
             check=servers.check_publisher,
             **options,
         )
         self.subscriber: Connection[RedisSubscriber] = Connection(
             endpoint,
             lambda: RedisSubscriber(**self._credentials()),
-            up=self._subscriber_up,
-            down=self._subscriber_down,
-            attempt_failed=self._attempt_failed,
+            listeners=[_Messages(sub, dispatcher), both],
             check=servers.check,
             **options,
         )
 
     def _credentials(self) -> dict[str, Any]:
-        """Give what is chosen by now: see ``select()`` and ``auth()`` of the publisher."""
-        steady = self._steady
-        return {"db": steady.db, "username": steady.username, "password": steady.password}
+        """Return the credentials that ``select()`` and ``auth()`` have chosen."""
+        queue = self._queue
+        return {"db": queue.db, "username": queue.username, "password": queue.password}
 
     def back_off(self, attempt: int) -> float:
-        """Give the seconds before an attempt: fewer while claims wait to be renewed."""
+        """Return the seconds before an attempt: fewer while claims wait to be renewed."""
         renewal = self._waiting_room.renewal
         wait = back_off(attempt)
         return wait if renewal is None else min(wait, renewal.longest_rest())
 
-    # -- what the service does ------------------------------------------------------------
+    @property
+    def up(self) -> dict[str, bool]:
+        """Which of the two are up."""
+        return {"publisher": self.publisher.up, "subscriber": self.subscriber.up}
 
     def start(self) -> None:
-        """Connect, and connect again whenever a connection is lost."""
+        """Connect, and reconnect whenever a connection is lost."""
         for connection in (self.publisher, self.subscriber):
-            connection.last_error = None
             connection.start()
 
     async def stop(self) -> None:
@@ -121,71 +107,95 @@ class Connections:
     async def when_connected(self, refusable: bool) -> None:
         """Wait until both connections are up.
 
-        :param refusable: whether to give up as soon as Redis refuses to let us in.
+        :param refusable: whether to fail as soon as Redis refuses a connection for good.
         """
-        # The first may have been lost while we waited for the second.
-        for connection in (self.publisher, self.subscriber, self.publisher):
-            waiting: Deferred[Any] = connection.when_connected()
-            if refusable:
-                self._refusable.append(waiting)
-            try:
-                await waiting
-            except CancelledError:
-                if self._refusal is None or waiting in self._refusable:
-                    raise
-                raise self._refusal from None
-            finally:
-                if waiting in self._refusable:
-                    self._refusable.remove(waiting)
+        await self._connected_once(refusable)
+        while not all(self.up.values()):  # one was lost while we waited for the other
+            await self._connected_once(refusable)
+
+    async def _connected_once(self, refusable: bool) -> None:
+        waiting: list[Deferred[Any]] = [
+            self.publisher.when_connected(refusable),
+            self.subscriber.when_connected(refusable),
+        ]
+        try:
+            await gatherResults(waiting, consumeErrors=True)
+        except FirstError as first:
+            for one in waiting:
+                one.cancel()
+            raise cast(BaseException, first.subFailure.value) from None
 
     def why(self) -> str:
-        """Tell why a connection is missing."""
+        """Return why a connection is missing, for messages."""
         connections: list[Connection[Any]] = [self.publisher, self.subscriber]
-        for connection, up in zip(connections, self.up.values(), strict=True):
-            if connection.last_error is not None and not up:
+        for connection in connections:
+            if connection.last_error is not None and not connection.up:
                 return text_of(connection.last_error)
         return "it does not answer"
 
-    # -- what happens to them -------------------------------------------------------------
 
-    def _publisher_up(self, redis: Redis) -> None:
-        self._servers.came(redis)
-        if self.up["subscriber"] and self._servers.differs(self._sub.redis):
-            self.subscriber.leave(WrongServer("the publisher's connection leads elsewhere"))
-        self._waiting_room.move(self._servers.differs)
-        self._steady.connected(redis)
-        self._waiting_room.resume()
-        self._is_up("publisher")
+class _Follow(Listener[Redis]):
+    """Gives up connections to other servers than the publisher's."""
 
-    def _publisher_down(self, error: ConnectionLost) -> None:
-        self._servers.went()
-        self._steady.disconnected(error)
-        self._waiting_room.lost()
-        self._is_down("publisher", error)
+    def __init__(
+        self, connections: Connections, servers: Servers, room: WaitingRoom, sub: ChannelSubscriber
+    ) -> None:
+        self._connections = connections
+        self._servers = servers
+        self._room = room
+        self._sub = sub
 
-    def _subscriber_up(self, redis: RedisSubscriber) -> None:
+    def connected(self, redis: Redis) -> None:
+        subscriber = self._connections.subscriber
+        if subscriber.up and self._servers.differs(self._sub.redis):
+            subscriber.leave(WrongServer("the publisher's connection leads elsewhere"))
+        self._room.move(self._servers.differs)
+
+
+class _Waiting(Listener[Redis]):
+    """Lets the connections that wait rest while the publisher has no connection."""
+
+    def __init__(self, room: WaitingRoom) -> None:
+        self._room = room
+
+    def connected(self, redis: Redis) -> None:
+        self._room.resume()
+
+    def disconnected(self, error: ConnectionLost) -> None:
+        self._room.lost()
+
+
+class _Messages(Listener[RedisSubscriber]):
+    """Subscribes to all channels on each new connection."""
+
+    def __init__(self, sub: ChannelSubscriber, dispatcher: Dispatcher) -> None:
+        self._sub = sub
+        self._dispatcher = dispatcher
+
+    def connected(self, redis: RedisSubscriber) -> None:
         self._sub.set_redis(redis)
         self._dispatcher.connected(redis)
-        self._is_up("subscriber")
 
-    def _subscriber_down(self, error: ConnectionLost) -> None:
+    def disconnected(self, error: ConnectionLost) -> None:
         self._dispatcher.disconnected(error)
-        self._is_down("subscriber", error)
 
-    def _attempt_failed(self, error: Exception) -> None:
-        if not self.up["publisher"]:
-            self._steady.disconnected(error)
-        if _is_final(error):
-            self._refusal = error
-            refusable, self._refusable = self._refusable, []
-            for waiting in refusable:
-                waiting.cancel()
 
-    def _is_up(self, which: str) -> None:
-        self.up[which] = True
-        if all(self.up.values()):
+class _Both(Listener[object]):
+    """Passes on when both connections are up, and when one is lost."""
+
+    def __init__(
+        self,
+        connections: Connections,
+        all_up: Callable[[], object],
+        one_down: Callable[[ConnectionLost], object],
+    ) -> None:
+        self._connections = connections
+        self._all_up = all_up
+        self._one_down = one_down
+
+    def connected(self, redis: object) -> None:
+        if all(self._connections.up.values()):
             self._all_up()
 
-    def _is_down(self, which: str, error: ConnectionLost) -> None:
-        self.up[which] = False
+    def disconnected(self, error: ConnectionLost) -> None:
         self._one_down(error)

@@ -17,7 +17,7 @@ __all__ = ["EmbeddedEndpoint"]
 
 @implementer(IStreamClientEndpoint)
 class EmbeddedEndpoint:
-    """Connects to a private server, which is started if it does not run.
+    """Connects to a private server, and starts it if it does not run.
 
     :param target: names the database.
     """

@@ -8,7 +8,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
-from txthoonk.protocol import Redis
+from txthoonk.protocol._commands import Commands
 from txthoonk.service._connections import Connections
 from txthoonk.subscriptions._router import Sources
 
@@ -18,13 +18,13 @@ __all__ = ["ServiceReader"]
 class ServiceReader:
     """See :class:`txthoonk.subscriptions._interfaces.Reader`.
 
-    :param redis: sends on the publisher's connection, whichever there is.
+    :param redis: sends on the present connection of the publisher.
     :param ping: sends a PING on the subscriber's connection.
     """
 
     def __init__(
         self,
-        redis: Redis,
+        redis: Commands,
         connections: Connections,
         sources: Sources,
         ping: Callable[[], Deferred[Any]],
@@ -38,7 +38,7 @@ class ServiceReader:
         self._reactor = reactor
 
     def hears(self) -> bool:
-        """Tell whether the subscriber's connection answers."""
+        """Return whether the subscriber's connection answers."""
         return self._connections.subscriber.answers
 
     def available(self) -> Deferred[Any]:
@@ -46,9 +46,9 @@ class ServiceReader:
         return self._connections.publisher.when_connected()
 
     def seconds(self) -> float:
-        """Give the reactor's time."""
+        """Return the reactor's time."""
         return float(self._reactor.seconds())
 
     def later(self, seconds: float) -> Deferred[Any]:
-        """Wait for so many seconds."""
+        """Wait for some seconds."""
         return deferLater(self._reactor, seconds)

@@ -19,10 +19,10 @@ STOPPED_AT_ONCE = 100  # subscriptions in one turn of the reactor
 class Subscribing:
     """See the module.
 
-    :ivar made: those that there are.
-    :ivar under_way: those that are being made.
+    :ivar made: the subscriptions that have not ended.
+    :ivar under_way: the subscriptions that are being made.
 
-    :param name: the place, to be shown.
+    :param name: the server, for messages.
     """
 
     def __init__(self, name: str, reactor: Any) -> None:
@@ -32,7 +32,7 @@ class Subscribing:
         self.under_way: set[Deferred[Subscription]] = set()
 
     def add(self, subscribed: Deferred[Subscription]) -> Deferred[Subscription]:
-        """Take a subscription that is being made; gives the same Deferred."""
+        """Add a subscription that is being made, and return its Deferred."""
         self.under_way.add(subscribed)
 
         def made(result: Subscription | Failure) -> Subscription | Failure:
@@ -40,7 +40,7 @@ class Subscribing:
             self.under_way.discard(subscribed)
             if isinstance(result, Subscription):
                 return self._remember(result)
-            # Whoever stops the service cancels it, but then it is not the user who did.
+            # If stopping the service has cancelled it, say so: the user did not cancel it.
             if not ours and result.check(CancelledError):
                 raise ConnectionLost(f"the service for {self._name} was stopped")
             return result

@@ -1,4 +1,4 @@
-"""The front door: one object for everything, which keeps its connections up."""
+"""The service: one object for everything, which keeps its connections up."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from txthoonk._support._clock import keep_steady
 from txthoonk._support._deferreds import also, deferring
 from txthoonk._support._restartable import StoppingService
 from txthoonk._support._threads import check_thread
-from txthoonk.channels._dispatcher import Handler
-from txthoonk.channels._subscriber import check_handler
+from txthoonk.channels._dispatcher import Dispatcher, Handler
+from txthoonk.channels._subscriber import ChannelSubscriber, check_handler
 from txthoonk.client._registry import Publishing
-from txthoonk.client._subscriber import ThoonkSub
+from txthoonk.client._subscription_maker import SubscriptionMaker
 from txthoonk.connections._keepalive import HEALTH, PONG_TIMEOUT, REPLY_TIMEOUT, text_of
-from txthoonk.connections._offline_queue import SteadyRedis
+from txthoonk.connections._offline_queue import OfflineQueue
 from txthoonk.connections._servers import Servers
 from txthoonk.connections._url import parse_url
 from txthoonk.consumers._pool import WaitingRoom
@@ -54,8 +54,8 @@ __all__ = ["StateChanged", "Thoonk"]
 CHECK_INTERVAL = 25.0  # seconds between two comparisons of all positions with the server
 DRAIN_TIMEOUT = 5.0  # seconds that stopping gives the calls under way
 
-#: Gets the new state (``connecting``, ``connected``, ``disconnected``, ``stopping`` or
-#: ``stopped``), and the reason, if there is one.
+#: Is called with the new state (``connecting``, ``connected``, ``disconnected``, ``stopping`` or
+#: ``stopped``), and with the reason, or None.
 StateChanged = Callable[[str, "BaseException | None"], object]
 
 
@@ -69,17 +69,17 @@ def _check_options(wait: float, limit: int, health: float, reply_timeout: float 
 
 
 class Thoonk(Publishing, StoppingService):
-    """Feeds, and subscriptions to them, on connections that come back.
+    """Feeds, and subscriptions to them, on connections that reconnect.
 
-    It is an :class:`~twisted.application.service.IService`: give it a parent, or start
-    it; in a script ``await thoonk.connect()``, and ``await thoonk.close()`` at the end.
+    It is an :class:`~twisted.application.service.IService`: give it a parent, or start it. In a
+    script, ``await thoonk.connect()``, and ``await thoonk.close()`` at the end.
 
-    While there is no connection, calls wait for one, in their order; what was sent and not
-    answered fails with :class:`~txthoonk.errors.ConnectionLost`, because nobody knows
-    whether it was done.  Waiting ``get`` calls go on waiting.  Subscriptions are taken up
-    again, and miss nothing or say so.
+    While there is no connection, calls wait for one, in order. A call that was sent and got no
+    reply fails with :class:`~txthoonk.errors.ConnectionLost`, because it may or may not have
+    been carried out. Waiting ``get`` calls keep waiting. Subscriptions resume, and deliver a
+    ``resync`` if they may have missed anything.
 
-    :ivar redis: the commands of Redis, sent on whichever connection there is.
+    :ivar redis: sends the commands of Redis on the present connection.
     :ivar state: ``connecting``, ``connected``, ``disconnected``, ``stopping`` or
         ``stopped``.
     """
@@ -108,23 +108,23 @@ class Thoonk(Publishing, StoppingService):
             over TLS, verified), ``unix:///path?db=0``, the string of a Twisted client
             endpoint, or ``embedded:`` or ``embedded:/folder`` for a private server.
         :param reactor: for timeouts and connections; None: the one that is installed.
-        :param db: the database, where the URL names none.
-        :param username: the user, where the URL names none.
-        :param password: the password, where the URL has none.
-        :param ca_file: the certificates of those who may vouch for the server of a
-            ``rediss://`` URL; None: whom the system trusts.
+        :param db: the database, if the URL names none.
+        :param username: the user, if the URL names none.
+        :param password: the password, if the URL has none.
+        :param ca_file: a file with the certificates of the authorities to accept for a
+            ``rediss://`` URL; None: those that the system trusts.
         :param wait: seconds that a call may wait for a connection; 0: it fails at once.
         :param limit: how many calls may wait.
-        :param health: seconds from one PING on an idle connection to the next; 0: none.
-        :param reply_timeout: seconds that a connection may be silent while an answer is
-            waited for; after that, or half of it more, it is given up.  None: for ever (but
-            10 s for a PING).  A connection that leads nowhere is noticed within both times
+        :param health: seconds between two PINGs on an idle connection; 0: none.
+        :param reply_timeout: seconds that a connection may be silent while a call waits for its
+            reply; after that, or half of it more, it is dropped. None: no limit (10 s for a
+            PING). A connection to a peer that has vanished is noticed within both times
             together: 15 seconds by default.
-        :param retry_policy: gives the seconds to wait before an attempt to connect, from
-            how many have failed in a row; None: from 0.1 s, doubling, to 30 s, half of it
-            by chance.
+        :param retry_policy: is called with how many attempts to connect have failed in a row,
+            and returns the seconds before the next one; None: 0.1 s, doubling, up to 30 s, half
+            of it random.
         :param state_changed: is called with each new state, and its reason or None.
-        :raises InvalidInput: for a bad URL or option; it shows no password.
+        :raises InvalidInput: for a bad URL or option. The error does not show the password.
         """
         self._target = parse_url(url, db=db, username=username, password=password, ca_file=ca_file)
         _check_options(wait, limit, health, reply_timeout)
@@ -136,13 +136,13 @@ class Thoonk(Publishing, StoppingService):
         self._wait = wait
         self._uuid = uuid.uuid4().hex
         self._feedtypes = set()
-        #: Are called with each new state, and its reason or None.
+        #: Functions to call with each new state, and its reason or None.
         self._state_observers = [] if state_changed is None else [state_changed]
         self.state = "stopped"
         self._server: RedisServer | None = None
         endpoint = self._make_endpoint()
         options: Any = {"health": health, "reply_timeout": reply_timeout}
-        self._steady = self.redis = SteadyRedis(
+        self.redis: OfflineQueue = OfflineQueue(
             reactor=reactor, name=self._target.text, wait=wait, limit=limit, **self._credentials
         )
         self._servers = Servers(
@@ -152,14 +152,15 @@ class Thoonk(Publishing, StoppingService):
             self, reactor, endpoint, patient=True, check=self._servers.check, **options
         )
         self._refuse_calls()
-        self._sub = ThoonkSub(RedisSubscriber(**self._credentials))
+        dispatcher = Dispatcher()
+        self._sub = ChannelSubscriber(RedisSubscriber(**self._credentials), dispatcher)
         self._connections = Connections(
             endpoint,
             self._servers,
-            self._steady,
+            self.redis,
             self.waiting_room,
             self._sub,
-            self._sub._dispatcher,
+            dispatcher,
             all_up=self._all_up,
             one_down=self._one_down,
             policy=retry_policy,
@@ -167,7 +168,8 @@ class Thoonk(Publishing, StoppingService):
             name=self._target.text,
             **options,
         )
-        sources = self._sub._sources
+        self._subscriptions = SubscriptionMaker(dispatcher, self._uuid)
+        sources = self._sources = self._subscriptions.sources
         sources.reader = ServiceReader(
             self.redis, self._connections, sources, lambda: self._sub.redis.send("PING"), reactor
         )
@@ -180,10 +182,10 @@ class Thoonk(Publishing, StoppingService):
 
     @property
     def url(self) -> str:
-        """Where others find this Redis, without the password.
+        """The URL of this Redis, for other programs, without the password.
 
-        That of a private server is known once it has been started; before that it is the
-        URL that was given.
+        The URL of a private server is known once it has started. Before that, it is the URL that
+        you have passed.
         """
         if self._server is None or not self._server.is_up:
             return self._target.text
@@ -208,29 +210,27 @@ class Thoonk(Publishing, StoppingService):
     # -- the service ------------------------------------------------------------------
 
     def startService(self) -> None:
-        """Connect, and from now on connect again whenever a connection is lost."""
+        """Connect, and reconnect whenever a connection is lost."""
         super().startService()
 
     def _begin(self) -> None:
         keep_steady(self._reactor)
-        self._steady.started()
-        self._steady.disconnected(ConnectionLost("not connected yet"))
+        self.redis.started()
         self.waiting_room.started()
         self._connections.start()
         self._checking.start(CHECK_INTERVAL, now=False)
-        self._enter("connecting")  # the last, for it may stop us
+        self._enter("connecting")  # last, because an observer may stop us
 
     def stopService(self) -> Deferred[None]:
-        """Stop: calls under way get 5 seconds for their answers, then all is closed.
+        """Stop: calls under way have 5 seconds for their replies, then everything closes.
 
-        Workers on it are stopped before, each with its grace time.
+        Workers on it stop first, each with its grace time.
 
-        Subscriptions end, and mirrors stay as they are; handlers are kept for the next
-        start. Gets that wait fail with
-        :class:`~txthoonk.errors.ConnectionLost`, having taken nothing.  A private server
-        is stopped.
+        Subscriptions end, and mirrors stay as they are. Handlers are kept for the next start.
+        Waiting ``get`` calls fail with :class:`~txthoonk.errors.ConnectionLost`, and have taken
+        nothing. A private server is stopped.
 
-        :return: fires None once all is closed; never fails.
+        :return: fires None once everything is closed; never fails.
         """
         return super().stopService()
 
@@ -251,34 +251,34 @@ class Thoonk(Publishing, StoppingService):
         self._enter("stopped")
 
     def _refuse_calls(self) -> None:
-        self._steady.stopped(self._not_running())
+        self.redis.stopped(self._not_running())
         self.waiting_room.closed = self._not_running()
 
     async def _finish(self, error: ConnectionLost) -> None:
-        """Give what is under way its time to end."""
+        """Let calls under way end, for a while."""
         ended = Deferred.fromCoroutine(self._drain(error))
-        # Nothing here may keep the other parts from being stopped.
+        # No error here may keep the other parts from stopping.
         with self._log.failuresHandled("error while stopping"):
             try:
                 await ended.addTimeout(DRAIN_TIMEOUT, self._reactor)
             except (ThoonkError, TimeoutError) as why:
-                self._log.debug("not all was answered before the end: {why}", why=text_of(why))
+                self._log.debug("some calls got no reply before the end: {why}", why=text_of(why))
         self.waiting_room.drop(error)
 
     async def _drain(self, error: ConnectionLost) -> None:
-        """Wait for the answers that are under way."""
+        """Wait for the replies that are under way."""
         await self.waiting_room.close(error)
-        if self._steady.usable:
-            await self._steady.request((b"PING",))
+        if self.redis.usable:
+            await self.redis.request((b"PING",))
 
     def connect(self, timeout: float | None = None) -> Deferred[Thoonk]:
         """Start the service, if it is not running, and wait until it is connected.
 
         :param timeout: seconds to wait; None: as long as calls wait, 10 at least.
-        :return: fires this object; fails, and the service is stopped again, with
-            :class:`~txthoonk.errors.AuthenticationError` if Redis refuses the
-            credentials, with another :class:`~txthoonk.errors.ResponseError` if it does not
-            let us in for another reason, such as a database that there is not, and with
+        :return: fires this object. If it fails, the service is stopped again. It fails with
+            :class:`~txthoonk.errors.AuthenticationError` if Redis refuses the credentials, with
+            another :class:`~txthoonk.errors.ResponseError` if Redis refuses the connection for
+            another reason, such as a database that does not exist, and with
             :class:`~txthoonk.errors.ConnectionLost` after *timeout*, with the reason.
             Cancelling it stops the service.
         """
@@ -309,9 +309,8 @@ class Thoonk(Publishing, StoppingService):
     def whenConnected(self) -> Deferred[Thoonk]:
         """Wait until all connections are up.
 
-        :return: fires this object; fails with
-            :class:`~txthoonk.errors.ConnectionLost` if the service does not run, or is
-            stopped before.
+        :return: fires this object; fails with :class:`~txthoonk.errors.ConnectionLost` if the
+            service does not run, or stops first.
         """
         check_thread()
         if not self.running:
@@ -324,7 +323,7 @@ class Thoonk(Publishing, StoppingService):
         return self
 
     async def _settled(self) -> None:
-        """Wait until the service is started, where it is being stopped before that."""
+        """If the service is still stopping before a restart, wait for that."""
         if self._stopping is not None:
             await also(self._stopping)
         if not self.running:
@@ -355,8 +354,8 @@ class Thoonk(Publishing, StoppingService):
     def register_handler(self, event: str, handler: Handler) -> Deferred[int]:
         """Call *handler* for every message of a channel, from the confirmation on.
 
-        What is published while there is no connection is missed: see :meth:`subscribe`
-        for events that are not.
+        It misses what is published while there is no connection. :meth:`subscribe` recovers
+        events.
 
         :param event: see :meth:`txthoonk.client.ThoonkSub.register_handler`.
         :param handler: see there.
@@ -369,7 +368,7 @@ class Thoonk(Publishing, StoppingService):
     def remove_handler(self, id_: int) -> None:
         """Remove a handler; the last one of a channel unsubscribes.
 
-        :param id_: what :meth:`register_handler` fired; an unknown one is ignored.
+        :param id_: the id that :meth:`register_handler` fired; an unknown one is ignored.
         """
         self._sub.remove_handler(id_)
 
@@ -384,15 +383,14 @@ class Thoonk(Publishing, StoppingService):
     ) -> Deferred[Subscription]:
         """Subscribe to the events of one feed, which need not exist yet.
 
-        Of a feed with a history nothing is missed, whatever happens to the connection;
-        where something may be missing, a ``resync`` says so.  See
-        ``docs/subscriptions.rst``.
+        If the feed keeps a history, a subscription misses nothing when the connection is lost.
+        If events may be missing, it delivers a ``resync``. See ``docs/subscriptions.rst``.
 
         :param feed: see :meth:`txthoonk.client.ThoonkSub.subscribe`, and for the others.
         :return: fires a :class:`~txthoonk.subscriptions.Subscription`; fails as there, and
             with :class:`~txthoonk.errors.NotSent` if there is no connection for too long.
         """
-        return self._subscribed(self._sub._to_subscribe(feed, handler, since, snapshot, limit))
+        return self._subscribed(self._subscriptions.feed(feed, handler, since, snapshot, limit))
 
     @deferring
     def subscribe_pattern(
@@ -408,15 +406,15 @@ class Thoonk(Publishing, StoppingService):
             the others.
         :return: see :meth:`subscribe`.
         """
-        return self._subscribed(self._sub._to_subscribe_pattern(pattern, handler, snapshot, limit))
+        return self._subscribed(self._subscriptions.pattern(pattern, handler, snapshot, limit))
 
     @deferring
     def mirror(self, feed: BaseFeed | str) -> Deferred[Mirror]:
-        """Keep a copy of a feed here.
+        """Keep a copy of a feed in this process.
 
         :param feed: a feed or a sorted feed, or its name.
-        :return: fires a :class:`~txthoonk.mirror.Mirror` that has the feed's items; fails
-            like :meth:`subscribe`.
+        :return: fires a :class:`~txthoonk.mirror.Mirror` with the feed's items; fails like
+            :meth:`subscribe`.
         """
         return follow(self, feed)
 

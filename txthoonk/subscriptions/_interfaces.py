@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from txthoonk.events import Event
 from txthoonk.history._reads import Look
 from txthoonk.history._recovery import Position
-from txthoonk.protocol import Redis
+from txthoonk.protocol._commands import Commands
 from txthoonk.subscriptions._held import Held
 
 __all__ = [
@@ -51,7 +51,7 @@ class Reader(Protocol):
     :ivar mark_channel: the channel on which marks come back.
     """
 
-    redis: Redis
+    redis: Commands
     mark_channel: str
 
     def hears(self) -> bool:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
 
-from txthoonk.connections._reconnecting import back_off
+from txthoonk.connections._back_off import back_off
 from txthoonk.errors import (
     ConnectionLost,
     FeedDoesNotExist,

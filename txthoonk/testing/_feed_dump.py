@@ -14,7 +14,7 @@ import attr
 from twisted.internet.defer import Deferred
 
 from txthoonk._support._replies import parses
-from txthoonk.protocol._client import RedisProtocol
+from txthoonk.protocol._commands import Commands
 from txthoonk.protocol._encoding import TEXT
 from txthoonk.wire._keys import FEEDS, feed_key, kept_result_key
 
@@ -153,7 +153,7 @@ class State:
         return int(text) if text.isascii() and text.isdigit() else 0
 
 
-async def read_state(redis: RedisProtocol, name: str) -> State:
+async def read_state(redis: Commands, name: str) -> State:
     """Read everything of a feed: O(n) for n items, and O(k) for all k keys of the database."""
     ids: list[str] = []
     state = State(name)
@@ -166,7 +166,7 @@ async def read_state(redis: RedisProtocol, name: str) -> State:
     return state
 
 
-async def _read(redis: RedisProtocol, name: str, kept: list[str]) -> tuple[State, list[str]]:
+async def _read(redis: Commands, name: str, kept: list[str]) -> tuple[State, list[str]]:
     """Read a feed with the kept results of some jobs.
 
     :param kept: the ids of these jobs.
@@ -220,7 +220,7 @@ def _kept(ids: list[str], replies: list[Any]) -> dict[str, Kept]:
     return found
 
 
-async def _transaction(redis: RedisProtocol, commands: list[tuple[str | int, ...]]) -> list[Any]:
+async def _transaction(redis: Commands, commands: list[tuple[str | int, ...]]) -> list[Any]:
     """Execute commands as one transaction; return their replies, some of which may be errors."""
     queued = [redis.request(command, TEXT) for command in (("MULTI",), *commands)]
     executed: Deferred[list[Any]] = redis.request(("EXEC",), TEXT)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Union
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
-from txthoonk.connections._reconnecting import back_off, level_of
+from txthoonk.connections._back_off import back_off, level_of
 from txthoonk.errors import FeedExists, InvalidInput, InvalidType, ThoonkError, shown
 from txthoonk.types import Job
 from txthoonk.wire._feed_config import Config

@@ -25,7 +25,7 @@ from txthoonk.errors import (
     shown,
 )
 from txthoonk.protocol._encoding import TEXT
-from txthoonk.protocol._transient import passes
+from txthoonk.protocol._transient import memory_is_full, passes
 from txthoonk.types import Job, PythonQueue, Queue
 from txthoonk.types._taken import TakenFeed
 from txthoonk.wire._checks import check_interval
@@ -138,7 +138,7 @@ class Maintenance(Service):
             try:
                 await self._maintain(feed)
             except ThoonkError as error:
-                if passes(error) and not _is_full(error):
+                if passes(error) and not memory_is_full(error):
                     raise  # the next feed would meet it, too
                 # It may be gone, or there again as another type.
                 self._leave(feed if isinstance(feed, str) else feed.name)
@@ -187,7 +187,7 @@ class Maintenance(Service):
                 return True
         except ResponseError as error:
             # Several passes at once do no harm.
-            if not _is_full(error):
+            if not memory_is_full(error):
                 raise
             return True
         return bool(await request(("GET", key), TEXT) == self._uuid)
@@ -196,11 +196,6 @@ class Maintenance(Service):
         job = self._attended.pop(name, None)
         if job is not None:
             job._timekeeper.leave()
-
-
-def _is_full(error: ThoonkError) -> bool:
-    """Tell whether there is no memory: what a pass does frees some."""
-    return isinstance(error, ResponseError) and error.code == "OOM"
 
 
 def _checked_all(feeds: object) -> list[FeedOrName]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import os
-import random
 import socket
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,6 +17,7 @@ from twisted.python.failure import Failure
 
 from txthoonk._support._deferreds import begun
 from txthoonk._support._restartable import StoppingService
+from txthoonk.connections._back_off import back_off as growing
 from txthoonk.consumers._heartbeat import renewal_of
 from txthoonk.consumers._interfaces import HeldClaim
 from txthoonk.errors import InvalidInput, InvalidType, ThoonkError, readable, shown
@@ -70,8 +70,7 @@ class Stall(ThoonkError):
 
 def back_off(failures: int) -> float:
     """Give the seconds until the next attempt: from 1, doubling, to 600, half of it by chance."""
-    longest = min(LAST_DELAY, FIRST_DELAY * 2.0 ** min(failures - 1, 30))
-    return longest * random.uniform(0.5, 1.0)
+    return growing(failures, FIRST_DELAY, LAST_DELAY)
 
 
 def is_async(handler: Any) -> bool:

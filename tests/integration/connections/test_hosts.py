@@ -163,7 +163,7 @@ class EncryptedTests(HostsTestCase):
             self.assertEqual(server.received, b"")
 
     async def test_underscore_untrusted(self) -> None:
-        """One that nobody vouches for is not."""
+        """A certificate of an unknown authority is not accepted."""
         server = await self.server("my_redis")
         other = Path(self.trusted()) / "ca.pem"
         other.write_bytes(Authority("another authority").pem)

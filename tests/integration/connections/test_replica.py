@@ -13,8 +13,8 @@ from txthoonk.testing import RedisServer
 class ReplicaTests(TestCase):
     timeout = TIMEOUT
 
-    async def test_changes_nothing_and_tells_nobody(self) -> None:
-        """Each verb fails with READONLY; no key is changed and no event is told."""
+    async def test_changes_and_publishes_nothing(self) -> None:
+        """Each verb fails with READONLY; no key is changed and no event is published."""
         server = RedisServer()
         self.addCleanup(server.stop)
         await server.start()
@@ -29,7 +29,7 @@ class ReplicaTests(TestCase):
         for event in ("create", "delete", "config", "end", *self.channels(feed)):
             await sub.register_handler(event, heard)
         before = await self.state(pub.redis)
-        await pub.redis.slaveof("127.0.0.1", 1)  # nobody is there: it keeps what it has
+        await pub.redis.slaveof("127.0.0.1", 1)  # no such master: it keeps its data
         for call in (
             lambda: feed.publish("new"),
             lambda: feed.publish("edited", "1"),

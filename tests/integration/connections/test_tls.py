@@ -1,4 +1,4 @@
-"""``rediss://``: a server is told nothing before it has shown the right certificate."""
+"""``rediss://``: a server receives nothing before it has shown the right certificate."""
 
 from __future__ import annotations
 
@@ -55,13 +55,13 @@ class TLSTestCase(RedisTestCase):
         return pub
 
     async def answers(self, server: TLSServer, target: Target) -> None:
-        """See that the server answers what it is asked."""
+        """Check that the server replies."""
         pub = await self.open(target)
         self.assertEqual(await pub.redis.send("PING"), "PONG")
         self.assertIn(b"PING", server.received)
 
     async def refusal(self, server: TLSServer, target: Target) -> str:
-        """See that the server is told nothing; what the error says."""
+        """Check that the server receives nothing, and return the text of the error."""
         pub = await self.open(target)
         error = await self.assertFailure(pub.redis.send("PING"), ConnectionLost)
         self.assertEqual(server.received, b"")
@@ -77,7 +77,7 @@ class HangingUp(Protocol):
 
 
 class EndTests(TLSTestCase):
-    """Who hangs up leaves nobody waiting."""
+    """A peer that closes the connection fails the waiting calls."""
 
     async def test_call_between_notice_and_end(self) -> None:
         """A call fails that is made when TLS knows of the end, and the connection is there."""
@@ -149,7 +149,7 @@ class AcceptedTests(TLSTestCase):
         self.assertEqual(await self.raw.get("x"), b"there")
 
     async def test_waiting(self) -> None:
-        """A publisher that knows the endpoint has also what it waits on encrypted."""
+        """A publisher with an endpoint encrypts the connections on which it waits, too."""
         server = await self.serve(GOOD)
         target = self.place(server, ca_file=self.file(OURS))
         pub = await self.open(target, endpoint=target.endpoint(reactor))
@@ -177,7 +177,7 @@ class AcceptedTests(TLSTestCase):
 
 
 class RefusedTests(TLSTestCase):
-    """Whoever else listens there is told nothing, and the error says why."""
+    """Another server on that port receives nothing, and the error says why."""
 
     async def test_authority(self) -> None:
         """An authority that is not in the file: the error names the file."""
@@ -202,7 +202,7 @@ class RefusedTests(TLSTestCase):
             self.assertIn(part, text)
 
     async def test_name(self) -> None:
-        """A good certificate of somebody else."""
+        """A valid certificate for another host."""
         server = await self.serve(OURS.server("elsewhere.example"))
         text = await self.refusal(server, self.place(server, ca_file=self.file(OURS)))
         self.assertIn(f"localhost:{server.port} is for another host than 'localhost'", text)
@@ -273,7 +273,7 @@ class ServiceTests(TLSTestCase):
         self.assertEqual(await taken, "late")
 
     async def test_not_trusted(self) -> None:
-        """The reason is told where connecting takes too long."""
+        """The error says why connecting takes too long."""
         server = await self.serve(GOOD)
         thoonk = self.thoonk(server, THEIRS)
         error = await self.assertFailure(thoonk.connect(timeout=3), ConnectionLost)

@@ -185,7 +185,7 @@ class KillTests(ServerTestCase):
         """Kill the server, and wait until the service has noticed."""
         await self.redis.kill()
         while self.service.room.up:
-            await self.assertFailure(self.service.steady.ping(), ConnectionLost)
+            await self.assertFailure(self.service.offline_queue.ping(), ConnectionLost)
 
     async def up(self) -> None:
         await self.redis.start()

@@ -245,7 +245,7 @@ class LostAnswerTests(CutTestCase):
         :param held: how many claims there are beside it.
         """
         await self.claimed(held)  # those that were lost before are given back
-        redis = self.service.steady._redis
+        redis = self.service.offline_queue._redis
         assert redis is not None
         redis.transport.pauseProducing()  # the call goes out, but its answer is not read
         get: Deferred[Any] = self.job.get()

@@ -238,6 +238,6 @@ class DefaultTests(RedisTestCase):
         self.addCleanup(thoonk.close)
         await thoonk.connect()
         await thoonk.redis.send("SET", "key", "x" * (LIMIT - 2))
-        self.assertFalse(thoonk._connections.publisher._present.redis._sizes.asked)  # type: ignore[union-attr]
+        self.assertFalse(thoonk._connections.publisher._link.redis._sizes.asked)  # type: ignore[union-attr]
         await thoonk.redis.send("SET", "key", "x" * LIMIT)
         self.assertEqual(thoonk.redis.limits.word, 2**29)

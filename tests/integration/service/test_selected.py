@@ -85,7 +85,7 @@ class SelectedTests(RedisTestCase):
         self.assertEqual(await got, "item")
 
     async def test_changed_password(self) -> None:
-        """A get that waits goes on across a password that nobody has told us yet."""
+        """A waiting get survives a change of the password."""
         await self.raw.send("ACL", "SETUSER", "default", ">old")
         self.addCleanup(self.raw.send, "ACL", "SETUSER", "default", "nopass")
         thoonk = await self.thoonk(password="old")

@@ -1,4 +1,4 @@
-"""The service against a real server: every form of URL, credentials, and what it offers."""
+"""The service with a real server: every kind of URL, credentials, and its methods."""
 
 # Trial's TestCase and the applications of Twisted are typed in part only.
 # mypy: allow-untyped-calls
@@ -200,7 +200,7 @@ class CredentialTests(LeakTestCase):
         self.check_shown(call, call.__context__, call.__cause__)
 
     async def test_failures(self) -> None:
-        """However it fails, nothing that is told has the password in it."""
+        """No error and no line of the log contains the password."""
         thoonk = await self.connect(f"redis://{USER}:{SECRET}@{self.place}/0", wait=0.3, limit=2)
         queue = await thoonk.queue("q")
         get = queue.get()
@@ -264,7 +264,7 @@ class OfferTests(RedisTestCase):
         self.assertEqual(await sorted_feed.get_ids(), [id_])
         job = await self.thoonk.job("j")
         wanted = self.thoonk.redis  # a result is waited for on a connection of its own
-        self.assertIs(wanted, self.thoonk._steady)
+        self.assertIs(wanted, self.thoonk.redis)
         number = await job.put("query")
         result = job.get_result(number)
         claim, _, _ = await job.get()
@@ -305,7 +305,7 @@ class OfferTests(RedisTestCase):
         self.assertEqual((thoonk.state, thoonk.running), ("stopped", 0))
 
     async def test_connect_cancelled(self) -> None:
-        """To cancel connect() stops what it has begun."""
+        """Cancelling connect() stops the service."""
         thoonk = Thoonk(self.target.text, reactor)
         connecting = thoonk.connect()
         connecting.cancel()

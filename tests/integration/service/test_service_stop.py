@@ -1,4 +1,4 @@
-"""The service is stopped and started again in whatever it is doing, with a real server."""
+"""The service is stopped and started again in every state, with a real server."""
 
 # Trial's TestCase is typed in part only.
 # mypy: allow-untyped-calls
@@ -147,7 +147,7 @@ class StopTests(OutageTestCase):
         await self.stop()
 
     async def test_nothing_is_taken(self) -> None:
-        """A get that waits when the service stops takes nothing, whatever comes then."""
+        """A get that waits when the service stops takes no item that comes later."""
         thoonk = await self.begin()
         other = await self.connect(self.url)
         theirs = await other.queue("q")

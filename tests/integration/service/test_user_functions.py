@@ -77,7 +77,7 @@ class HandlerTests(RaisingTestCase):
     """Handlers of events get the next one."""
 
     def handlers(self, heard: Recorder) -> Iterator[Any]:
-        """Give handlers of each form; they record an item, and raise what it names."""
+        """Make handlers of each kind, which record an item and raise the error that it names."""
 
         def plain(item: str) -> None:
             heard(item)
@@ -365,7 +365,7 @@ class CallTests(RaisingTestCase):
         self.assertEqual(await self.thoonk.redis.ping(), "PONG")
 
     async def test_put_many(self) -> None:
-        """The items of put_many, and what it tells how many are put."""
+        """The items of put_many, and its progress callback."""
         queue = await self.thoonk.queue("q")
 
         def items(name: str) -> Iterator[str]:

@@ -152,7 +152,7 @@ class PatternTests(SubscriptionTestCase):
 class FeedTests(SubscriptionTestCase):
     async def rest(self) -> None:
         """Wait until the first who follows the feed has nothing more to read."""
-        ((source,),) = self.thoonk._sub._sources._by_feed.values()
+        ((source,),) = self.thoonk._sources._by_feed.values()
         while not source.followers[0].is_live:  # type: ignore[attr-defined]
             await self.thoonk.redis.ping()
 
@@ -204,7 +204,7 @@ class FeedTests(SubscriptionTestCase):
         await feed.publish("3", "3")
         await take(slow, 3)
         await self.rest()
-        await self.thoonk._sub._sources.check()
+        await self.thoonk._sources.check()
         await heard.wait(3)
         self.assertEqual([event.id for event in heard.events], ["1", "2", "3"])
 

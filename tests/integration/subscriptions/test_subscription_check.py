@@ -20,7 +20,7 @@ class CheckTests(RedisTestCase):
         await super().setUp()
         self.thoonk = await Thoonk(await server_url(), reactor).connect()
         self.addCleanup(self.thoonk.close)
-        self.sources = self.thoonk._sub._sources
+        self.sources = self.thoonk._sources
         self.feed = await self.thoonk.feed("x", {"history": 100})
         self.subscription = await self.thoonk.subscribe(self.feed)
 
@@ -114,7 +114,7 @@ class CheckWithoutHistoryTests(RedisTestCase):
         await super().setUp()
         self.thoonk = await Thoonk(await server_url(), reactor).connect()
         self.addCleanup(self.thoonk.close)
-        self.sources = self.thoonk._sub._sources
+        self.sources = self.thoonk._sources
         self.feed = await self.thoonk.feed("x")
         await self.feed.publish("1", "a")
         self.mirror = await self.thoonk.mirror("x")

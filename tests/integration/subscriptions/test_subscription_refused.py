@@ -36,7 +36,7 @@ class RefusedTests(RedisTestCase):
         error = await self.assertFailure(subscribing, ResponseError)
         self.assertEqual(error.code, "NOPERM")
         self.assertEqual(self.thoonk._subscribing.made, {})
-        sources = self.thoonk._sub._sources
+        sources = self.thoonk._sources
         self.assertEqual((sources._literal, sources._by_feed, sources._patterns), ({}, {}, {}))
 
     async def test_one_channel(self) -> None:
@@ -154,7 +154,7 @@ class UnreadableTests(RedisTestCase):
 
     async def followed(self, feed: str, subscription: Subscription) -> None:
         """Wait until the events of a feed are live; nothing tells of that."""
-        (pattern,) = self.thoonk._sub._sources._patterns
+        (pattern,) = self.thoonk._sources._patterns
         (follower,) = pattern.sources[feed].followers
         while not follower.is_live:  # type: ignore[attr-defined]
             await deferLater(installed_reactor, 0.01)

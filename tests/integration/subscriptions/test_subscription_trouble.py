@@ -46,7 +46,7 @@ class TroubleTests(SubscriptionTestCase):
 
     def at_the_mark(self, *messages: str) -> None:
         """Have messages come while the state is read, as often as it is."""
-        reader: Any = self.thoonk._sub._sources.reader
+        reader: Any = self.thoonk._sources.reader
         mark = reader.mark
 
         def marking(passed: Any) -> Any:
@@ -103,7 +103,7 @@ class TroubleTests(SubscriptionTestCase):
         self.patch(_snapshot, "LONGEST_PAUSE", 1000.0)
         feed = await self.writer.feed("x", {"history": 100})
         await feed.publish("1", "a")
-        reader: Any = self.thoonk._sub._sources.reader
+        reader: Any = self.thoonk._sources.reader
         paused: Deferred[None] = Deferred()
         later = reader.later
 

@@ -126,7 +126,7 @@ class RolesTests(AclTestCase):
         await until(lambda: {"retract", "finish"} <= {event.kind for event in heard})
         # Somebody without a history changes the feed: its next reader begins it anew.
         await self.raw.send("INCR", "feed.publishes:news:f")
-        await thoonk._sub._sources.check()
+        await thoonk._sources.check()
         await until(lambda: any(event.kind == "resync" for event in heard))
         own = feed.__class__(thoonk, "news:f")
         await own.get_all()

@@ -304,7 +304,7 @@ class WrongThreadTests(WorkerTestCase):
         thoonk = self.service()
         thoonk.startService()
         await self.refused({"get": lambda: thoonk.redis.get("key")})
-        self.assertEqual(len(thoonk._steady._queue), 0)
+        self.assertEqual(thoonk.redis.waiting, 0)
 
     async def test_own_thread(self) -> None:
         """A connection belongs to the thread in which it was made, wherever the object was."""

@@ -30,7 +30,7 @@ class HealthTests(ConnectionTestCase):
         self.assertEqual(self.kinds(), ["up"])
 
     def test_dead(self) -> None:
-        """Without an answer it is aborted, and all that waits is told why."""
+        """Without a reply it is aborted, and waiting calls fail with the reason."""
         for reply_timeout, expected in ((4.0, 4), (None, 10)):
             self.endpoint = Endpoint()
             peer = self.come_up(health=25.0, reply_timeout=reply_timeout)
@@ -48,7 +48,7 @@ class HealthTests(ConnectionTestCase):
             self.assertEqual(self.kinds(), ["up", "down"])
 
     def test_busy(self) -> None:
-        """Where a call waits, its reply tells as much as a PING."""
+        """While a call waits, its reply serves as a PING."""
         peer = self.come_up(reply_timeout=None)
         peer.redis.get("a").addErrback(lambda _: None)
         peer.sent()
@@ -71,7 +71,7 @@ class HealthTests(ConnectionTestCase):
         self.assertEqual(peer.sent(), [])
 
     def test_error_is_an_answer(self) -> None:
-        """A server that is busy, or lets nobody PING, is alive."""
+        """A server that is busy, or forbids PING, is alive."""
         for error in (b"-BUSY\r\n", b"-NOPERM\r\n", b"-MISCONF\r\n"):
             self.endpoint = Endpoint()
             peer = self.come_up()
@@ -112,7 +112,7 @@ class HealthTests(ConnectionTestCase):
             self.assertTrue(peer.transport.disconnected)
 
     def test_missed(self) -> None:
-        """It is known at the next check that one was missed; whatever comes ends that."""
+        """The next check notices a missed reply; any data that arrives clears it."""
         peer = self.come_up(protocol=RedisSubscriber)
         self.wait(HEALTH)
         self.assertTrue(self.connection.answers)

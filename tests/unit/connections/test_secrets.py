@@ -1,4 +1,4 @@
-"""Passwords are in no error, whatever Redis repeats of a command, and whoever has sent it."""
+"""No error contains a password, even if Redis repeats a part of the command."""
 
 from __future__ import annotations
 

@@ -9,9 +9,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.wire import outcome
-from txthoonk.connections._servers import INSIST, STAY, Servers
+from txthoonk.connections._servers import INSIST, STAY, Server, Servers, server_of
 from txthoonk.errors import ClusterNotSupported, ConnectionLost, ResponseError, WrongServer
-from txthoonk.protocol._server_info import Server, server_of
 from txthoonk.wire._scripts import load
 
 REPLICA = "role:slave\r\nmaster_host:10.0.0.2\r\nmaster_port:6380\r\nslave_read_only:1\r\n"
@@ -25,7 +24,7 @@ def info(run_id: str, rest: str = "role:master\r\n") -> str:
 
 class InfoTests(SynchronousTestCase):
     def test_master(self) -> None:
-        """A master that keeps what it has."""
+        """A master that does not evict keys."""
         text = info("a", "role:master\r\nmaxmemory:0\r\nmaxmemory_policy:allkeys-lru\r\n")
         self.assertEqual(server_of(text), Server("a"))
         text = info("a", "maxmemory:1000\r\nmaxmemory_policy:noeviction\r\n")
@@ -49,11 +48,10 @@ class InfoTests(SynchronousTestCase):
 
 
 class Peer:
-    """A connection whose questions the test answers."""
+    """A connection whose requests the test answers."""
 
     def __init__(self) -> None:
-        self.server: Server | None = None
-        self.misplaced: Any = None
+        self.listener: Any = None
         self.asked: list[tuple[Any, ...]] = []
         self._answers: list[Deferred[Any]] = []
 
@@ -61,6 +59,9 @@ class Peer:
         self.asked.append(command)
         self._answers.append(Deferred())
         return self._answers[-1]
+
+    def report_misplaced(self, listener: Any) -> None:
+        self.listener = listener
 
     def answer(self, reply: Any) -> None:
         self._answers.pop(0).callback(reply)
@@ -79,7 +80,7 @@ class ServersTestCase(SynchronousTestCase):
         for reply in replies:
             self.peer.answer(reply)
         if checked == [None]:
-            self.servers.came(self.peer)
+            self.servers.connected(self.peer)
         return checked
 
     def other(self, *replies: Any) -> list[Any]:
@@ -93,10 +94,10 @@ class ServersTestCase(SynchronousTestCase):
 
     def refuse(self, script: str = "queue/put") -> None:
         """Have the publisher's server refuse to write."""
-        self.peer.misplaced(self.peer, READONLY, load(script))
+        self.peer.listener.misplaced(self.peer, READONLY, load(script))
 
     def go_down(self) -> None:
-        self.servers.went()
+        self.servers.disconnected(ConnectionLost("gone"))
         self.left.clear()
 
 
@@ -131,7 +132,7 @@ class OneServerTests(ServersTestCase):
         self.assertEqual(len(self.left), 1)
 
     def test_unknown(self) -> None:
-        """Who may not ask, or gets no answer to that, compares nothing."""
+        """If INFO is forbidden or not answered, nothing is compared."""
         self.publisher(info("a"))
         self.assertEqual(self.other(ResponseError("NOPERM")), [None])
         self.assertEqual(self.other(info("")), [None])
@@ -143,7 +144,7 @@ class OneServerTests(ServersTestCase):
         self.assertEqual((self.asked, self.left), ([], []))
 
     def test_no_answer(self) -> None:
-        """A server that does not answer is none to connect to."""
+        """A server that does not answer INFO fails the attempt."""
         checked = self.publisher()
         self.clock.advance(10)
         self.assertIsInstance(checked[0], ConnectionLost)
@@ -170,7 +171,7 @@ class ReplicaTests(ServersTestCase):
         self.assertEqual(len(self.left), 1)
 
     def test_reading(self) -> None:
-        """What reads, and would note something on the way, leaves no replica."""
+        """Scripts that read, and would store a position, leave no replica."""
         self.publisher(info("a", REPLICA))
         self.clock.advance(STAY)
         for script in ("history/look", "history/snapshot", "history/item"):
@@ -178,7 +179,7 @@ class ReplicaTests(ServersTestCase):
         self.assertEqual(self.left, [])
 
     def test_only_a_replica(self) -> None:
-        """Where there is nothing else, a replica is stayed with, for those who read."""
+        """If there is no other server, the connection stays at a replica, for calls that read."""
         self.publisher(info("a", REPLICA))
         self.refuse()
         self.assertEqual(self.left, [])
@@ -191,7 +192,7 @@ class ReplicaTests(ServersTestCase):
         self.assertEqual(self.publisher(info("a", REPLICA)), [None])
 
     def test_unknown(self) -> None:
-        """Where nobody may ask, each refused write is a reason to connect anew."""
+        """If INFO is forbidden, each refused write is a reason to reconnect."""
         for _ in range(3):
             self.assertEqual(self.publisher(ResponseError("NOPERM")), [None])
             self.refuse()
@@ -199,10 +200,10 @@ class ReplicaTests(ServersTestCase):
             self.go_down()
 
     def test_late(self) -> None:
-        """What an old connection has to say is no reason to leave the present one."""
+        """An error on an old connection is no reason to leave the present one."""
         self.publisher(info("a"))
         old = self.peer
         self.go_down()
         self.publisher(info("b"))
-        old.misplaced(old, READONLY, None)
+        old.listener.misplaced(old, READONLY, None)
         self.assertEqual(self.left, [])

@@ -57,7 +57,7 @@ class FormsTests(SynchronousTestCase):
     ]
 
     def test_forms(self) -> None:
-        """Each known form is taken apart; what it does not name has its default."""
+        """Each kind of URL is parsed; parts that it does not name have their defaults."""
         for url, expected in self.FORMS:
             target = parse_url(url)
             found = {name: getattr(target, name) for name in expected}
@@ -204,7 +204,7 @@ class EndpointStringTests(RefusingTestCase):
                 self.assertIn(part, str(error))
 
     def test_malformed(self) -> None:
-        """What is wrong with Twisted's own ones is told at once."""
+        """Errors in the endpoints of Twisted itself are found at once."""
         folder = os.path.abspath(self.mktemp())
         for string, part in (
             ("tcp:h", "port"),
@@ -307,7 +307,7 @@ class KeywordTests(RefusingTestCase):
             self.assertNotIn(SECRET, text)
 
     def test_private_server_and_more(self) -> None:
-        """An embedded: URL has a folder and nothing else; what it has beside is not shown."""
+        """An embedded: URL has a folder and nothing else; anything else is not shown."""
         for rest in (
             f"?password={SECRET}",
             f"/data?password={SECRET}",
@@ -337,7 +337,7 @@ class TrustTests(RefusingTestCase):
         return path
 
     def test_read(self) -> None:
-        """All certificates of the file, whatever stands between; the file may then go."""
+        """All certificates of the file are read; after that, the file is not needed."""
         one, other = Authority("one").pem, Authority("other").pem
         path = self.file(b"one\n" + one + b"\nother\n" + other.replace(b"\n", b"\r\n"))
         target = parse_url("rediss://h", ca_file=path)
@@ -387,7 +387,7 @@ class TrustTests(RefusingTestCase):
             self.assertIn(host, self.refuse(f"rediss://{host}"))
 
     def test_without_the_extra(self) -> None:
-        """Who has not installed what TLS needs is told how; all else needs nothing of it."""
+        """Without the dependencies of TLS, its error says how to install them."""
         program = """
 import sys
 sys.modules["OpenSSL"] = None

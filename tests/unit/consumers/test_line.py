@@ -11,7 +11,7 @@ from zope.interface import directlyProvides
 from tests.support.line import BLMOVE, UNBLOCK, LineTestCase
 from tests.support.wire import NUMBER, Connection, lose
 from txthoonk.client import ThoonkPub
-from txthoonk.connections._reconnecting import LAST_DELAY
+from txthoonk.connections._back_off import LAST_DELAY
 from txthoonk.consumers._get_queue import MOST, TRIES
 from txthoonk.consumers._pool import SPARE
 from txthoonk.errors import ConnectionError, ConnectionLost, Empty, ResponseError

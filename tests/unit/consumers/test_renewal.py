@@ -12,7 +12,7 @@ from twisted.internet.task import Clock
 from twisted.logger import globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
-from txthoonk.connections._reconnecting import FIRST_DELAY, LAST_DELAY
+from txthoonk.connections._back_off import FIRST_DELAY, LAST_DELAY
 from txthoonk.consumers import _heartbeat
 from txthoonk.consumers._heartbeat import LONGEST, MOST_FEEDS, SHORTEST, Renewal, renewal_of
 from txthoonk.errors import ConnectionLost, ResponseError, from_reply

@@ -6,6 +6,7 @@ from twisted.internet.defer import CancelledError
 from twisted.trial.unittest import SynchronousTestCase
 
 from txthoonk.errors import (
+    ClusterNotSupported,
     ConnectionLost,
     FeedDoesNotExist,
     InvalidResponse,
@@ -14,7 +15,15 @@ from txthoonk.errors import (
     WrongServer,
     from_reply,
 )
-from txthoonk.protocol._transient import Passing, needs_another_server, passes, passing
+from txthoonk.protocol._transient import (
+    Passing,
+    is_final,
+    memory_is_full,
+    needs_another_server,
+    passes,
+    passing,
+    refuses_connection,
+)
 
 # As Redis 7 says it, and as Redis 6.2 does in a script, raised or caught there.
 REPLIES = {
@@ -78,3 +87,24 @@ class PassingTests(SynchronousTestCase):
             self.assertEqual(passes(error), how in (Passing.SERVER, Passing.TIME), text)
             self.assertEqual(passes(error, worked=True), how is not Passing.NEVER, text)
             self.assertEqual(needs_another_server(error), how is Passing.SERVER, text)
+
+    def test_final(self) -> None:
+        """A server refuses a connection for good if its error does not pass."""
+        for text, how in REPLIES.items():
+            final = how in (Passing.RIGHTS, Passing.NEVER) and not text.startswith("NOFEED")
+            self.assertEqual(is_final(from_reply(text)), final, text)
+        self.assertTrue(is_final(ClusterNotSupported("a node")))
+        for error in (ConnectionLost("gone"), CancelledError(), OSError("no route")):
+            self.assertFalse(is_final(error), repr(error))
+
+    def test_refused_connection(self) -> None:
+        """Missing credentials and a server without room concern the connection."""
+        refusing = {text for text in REPLIES if refuses_connection(from_reply(text))}
+        self.assertEqual({text.split()[0] for text in refusing}, {"NOAUTH", "WRONGPASS", "ERR"})
+        self.assertIn("ERR max number of clients reached", refusing)
+        self.assertEqual(len(refusing), 3)
+
+    def test_memory(self) -> None:
+        """A full memory is known by its code."""
+        full = [text for text in REPLIES if memory_is_full(from_reply(text))]
+        self.assertEqual(full, [text for text in REPLIES if "OOM command" in text])

@@ -41,7 +41,7 @@ class ConnectTests(ServiceTestCase):
         self.stop()
 
     def test_several_wait(self) -> None:
-        """Whoever waits is told, in whatever way; to cancel one wait ends that one only."""
+        """All waits fire; cancelling one ends that one only."""
         thoonk = self.start()
         waits = [outcome(thoonk.whenConnected()) for _ in range(2)]
         cancelled = thoonk.whenConnected()
@@ -193,7 +193,7 @@ class ConnectTests(ServiceTestCase):
         self.stop()
 
     def test_cancelled(self) -> None:
-        """To cancel connect() stops the service, in whatever it was doing."""
+        """Cancelling connect() stops the service, whatever state it is in."""
         for begin in (
             lambda: None,
             lambda: self.clock.advance(0),

@@ -101,7 +101,7 @@ class UnderWayTests(StopTestCase):
         self.goes_on()
 
     def test_get_waits_and_the_server_is_silent(self) -> None:
-        """It is not waited for longer than other calls, whatever reply_timeout is."""
+        """It is not waited for longer than other calls, for any reply_timeout."""
         for reply_timeout in (None, 30.0):
             thoonk = self.come_up(reply_timeout=reply_timeout)
             get, _ = self.blocked(thoonk)

@@ -12,7 +12,7 @@ from txthoonk.errors import ConnectionLost, NotSent
 
 class OutageTests(ServiceTestCase):
     def test_states(self) -> None:
-        """Each state is told once, with the reason where there is one."""
+        """Each state is reported once, with its reason."""
         self.come_up()
         self.lose_both()
         self.clock.advance(1)
@@ -22,9 +22,9 @@ class OutageTests(ServiceTestCase):
         self.accept()
         self.stop()
         self.assertEqual(self.states[3:], ["connected", "stopping", "stopped"])
-        told = [str(reason) for reason in self.reasons if reason is not None]
-        self.assertEqual(len(told), 1)
-        self.assertIn("the connection to redis://there/0 was lost", told[0])
+        reasons = [str(reason) for reason in self.reasons if reason is not None]
+        self.assertEqual(len(reasons), 1)
+        self.assertIn("the connection to redis://there/0 was lost", reasons[0])
         self.assertIsInstance(self.reasons[2], ConnectionLost)
 
     def test_one_of_them(self) -> None:
@@ -144,7 +144,7 @@ class OutageTests(ServiceTestCase):
         self.stop()
 
     def test_the_reason_is_the_present_one(self) -> None:
-        """The reason that is told is that of the connection that is missing."""
+        """The reason is that of the connection that is missing."""
         thoonk = self.come_up(wait=2)
         self.endpoint.lose(self.pub)
         self.clock.advance(1)

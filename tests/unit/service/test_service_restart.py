@@ -89,7 +89,7 @@ class RestartTests(StopTestCase):
         self.stop_and_go_on()
 
     def test_connect_and_stop(self) -> None:
-        """Who waits is failed by the stop behind it."""
+        """A second stop fails the calls that wait."""
         self.stopping()
         connecting, waiting = self.thoonk.connect(), self.thoonk.whenConnected()
         self.thoonk.stopService()

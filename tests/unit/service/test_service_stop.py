@@ -1,4 +1,4 @@
-"""The service is stopped and started again, in whatever it is doing; nothing is left of it."""
+"""The service is stopped and started again in every state, and cleans up."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class StateTests(StopTestCase):
         self.stop_and_go_on()
 
     def test_long_connected(self) -> None:
-        """With PINGs and comparisons behind it, and one under way."""
+        """After PINGs and comparisons, with one under way."""
         self.come_up(health=7)
         for _ in range(30):
             self.clock.advance(1)

@@ -129,8 +129,8 @@ class OptionsTests(SynchronousTestCase):
         """A file that has no URL is named, and its content is not shown."""
         for content, text in [
             (None, "the URL cannot be read from '.*': No such file"),
-            ("", "'.*' must have one line, a URL"),
-            ("redis://h\ngeheim", "'.*' must have one line, a URL"),
+            ("", "'.*' must contain one line, a URL"),
+            ("redis://h\ngeheim", "'.*' must contain one line, a URL"),
             ("redis://:geheim@h:x", r"'redis://\*\*\*@h:x': "),
         ]:
             path = self.mktemp()
@@ -192,7 +192,7 @@ class OptionsTests(SynchronousTestCase):
             (["--job", "a=2"], "--job: feed 'a' is named twice"),
             (["--redis", "http://me:geheim@x"], r"--redis: not a URL of Redis: 'http://\*\*\*@x'"),
             (["--redis", ""], "--redis: "),
-            (["--ca-file", "x.pem"], "--ca-file: ca_file goes with rediss:// only"),
+            (["--ca-file", "x.pem"], "--ca-file: ca_file is for rediss:// only"),
             (["--metrics-port", "65536"], "--metrics-port: '65536' is not .* from 0 to 65,535"),
             (["--in-thread=1"], "in-thread"),
             (["--frobnicate"], "frobnicate"),

@@ -18,7 +18,7 @@ from tests.support.connections import (
     ConnectionTestCase,
 )
 from tests.support.wire import OK, Transport, commands, outcome, resp, sent
-from txthoonk.connections._offline_queue import SteadyRedis
+from txthoonk.connections._offline_queue import OfflineQueue
 from txthoonk.errors import (
     ConnectionLost,
     InvalidCommand,
@@ -29,23 +29,23 @@ from txthoonk.protocol import Redis
 from txthoonk.protocol._encoding import RAW, TEXT
 
 
-class SteadyTestCase(SynchronousTestCase):
+class OfflineQueueTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
-        self.steady = self.make()
+        self.queue = self.make()
 
-    def make(self, **arguments: Any) -> SteadyRedis:
-        self.steady = SteadyRedis(reactor=self.clock, name=NAME, **arguments)
-        return self.steady
+    def make(self, **arguments: Any) -> OfflineQueue:
+        self.queue = OfflineQueue(reactor=self.clock, name=NAME, **arguments)
+        return self.queue
 
     def connect(self) -> tuple[Redis, Transport]:
         redis, transport = Redis(), Transport()
         redis.makeConnection(transport)
-        self.steady.connected(redis)
+        self.queue.connected(redis)
         return redis, transport
 
     def lose(self, redis: Redis, text: str = "cable cut") -> None:
-        self.steady.disconnected(ConnectionLost(text))
+        self.queue.disconnected(ConnectionLost(text))
         redis.connectionLost(Failure(ConnectionDone()))
 
     def sent(self, transport: Transport) -> list[list[bytes]]:
@@ -54,35 +54,35 @@ class SteadyTestCase(SynchronousTestCase):
         return words
 
 
-class SteadyTests(SteadyTestCase):
+class OfflineQueueTests(OfflineQueueTestCase):
     def test_connected(self) -> None:
         """The calls are the connection's own."""
         redis, transport = self.connect()
-        self.assertEqual(self.steady.request, redis.request)
-        self.assertEqual(self.steady.call, redis.call)
-        self.assertTrue(self.steady.usable)
-        got = outcome(self.steady.hget("a", "b"))
+        self.assertEqual(self.queue.request, redis.request)
+        self.assertEqual(self.queue.call, redis.call)
+        self.assertTrue(self.queue.usable)
+        got = outcome(self.queue.hget("a", "b"))
         redis.dataReceived(b"+x\r\n")
         self.assertEqual((got, transport.value()), ([{"b": "x"}], sent("HGET", "a", "b")))
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_credentials(self) -> None:
-        """Others that connect to the same place find them."""
-        steady = self.make(db=3, username="me", password=SECRET)
-        self.assertEqual((steady.db, steady.username, steady.password), (3, "me", SECRET))
+        """Other connections to the same server can read them."""
+        queue = self.make(db=3, username="me", password=SECRET)
+        self.assertEqual((queue.db, queue.username, queue.password), (3, "me", SECRET))
 
     def test_away(self) -> None:
         """Calls of every kind are sent in their order, before any later one."""
-        steady = self.steady
-        self.assertFalse(steady.usable)
+        queue = self.queue
+        self.assertFalse(queue.usable)
         got = [
-            outcome(steady.set("a", 1)),
-            outcome(steady.call(SCRIPT, ("EVALSHA", SCRIPT.sha, 0), RAW)),
-            outcome(steady.request(("GET", "a"), TEXT)),
-            outcome(steady.smembers("s")),
+            outcome(queue.set("a", 1)),
+            outcome(queue.call(SCRIPT, ("EVALSHA", SCRIPT.sha, 0), RAW)),
+            outcome(queue.request(("GET", "a"), TEXT)),
+            outcome(queue.smembers("s")),
         ]
         redis, transport = self.connect()
-        last = outcome(steady.get("z"))
+        last = outcome(queue.get("z"))
         self.assertEqual(
             self.sent(transport),
             [
@@ -100,28 +100,28 @@ class SteadyTests(SteadyTestCase):
         self.assertEqual(last, ["z"])
 
     def test_call_from_a_call_that_fails(self) -> None:
-        """One that is made while the queue is sent stands at its end."""
-        self.steady.send(object()).addErrback(lambda _: self.steady.get("late"))
-        self.steady.get("b")
+        """A call that is made while the queue is sent goes to its end."""
+        self.queue.send(object()).addErrback(lambda _: self.queue.get("late"))
+        self.queue.get("b")
         _, transport = self.connect()
         self.assertEqual(self.sent(transport), [[b"GET", b"b"], [b"GET", b"late"]])
 
     def test_bad_arguments(self) -> None:
-        """What cannot be sent fails when it is its turn, and takes no other with it."""
-        bad, good = self.steady.set("a", None), outcome(self.steady.get("a"))
+        """A call that cannot be sent fails in its turn, and no other call fails."""
+        bad, good = self.queue.set("a", None), outcome(self.queue.get("a"))
         redis, _ = self.connect()
         self.failureResultOf(bad, InvalidData)
         redis.dataReceived(resp("x"))
         self.assertEqual(good, ["x"])
 
     def test_lost(self) -> None:
-        """What was sent fails and is not sent again; what comes later waits."""
+        """Calls that were sent fail and are not sent again; later calls wait."""
         redis, _ = self.connect()
-        first = outcome(self.steady.get("a"))
+        first = outcome(self.queue.get("a"))
         self.lose(redis)
         self.assertIs(type(first[0]), ConnectionLost)
-        self.assertFalse(self.steady.usable)
-        second = outcome(self.steady.get("b"))
+        self.assertFalse(self.queue.usable)
+        second = outcome(self.queue.get("b"))
         redis, transport = self.connect()
         self.assertEqual(self.sent(transport), [[b"GET", b"b"]])
         redis.dataReceived(resp("x"))
@@ -129,17 +129,17 @@ class SteadyTests(SteadyTestCase):
 
     def test_lost_again(self) -> None:
         """A call that had waited and was sent fails like any other."""
-        call = outcome(self.steady.get("a"))
+        call = outcome(self.queue.get("a"))
         redis, _ = self.connect()
         self.lose(redis)
         self.assertIs(type(call[0]), ConnectionLost)
 
     def test_expiry(self) -> None:
-        """Each call waits for its own time, and is told how long, where and why not."""
-        first = outcome(self.steady.get("a"))
+        """Each call waits for its own time, and its error says how long, where and why."""
+        first = outcome(self.queue.get("a"))
         self.clock.advance(4)
-        second = outcome(self.steady.get("b"))
-        self.steady.disconnected(ConnectionRefusedError("refused there"))
+        second = outcome(self.queue.get("b"))
+        self.queue.disconnected(ConnectionRefusedError("refused there"))
         self.assertEqual(len(self.clock.getDelayedCalls()), 1)
         self.clock.advance(5.9)
         self.assertEqual(first, [])
@@ -156,11 +156,11 @@ class SteadyTests(SteadyTestCase):
         self.assertEqual(self.sent(transport), [])
 
     def test_call_when_one_expires(self) -> None:
-        """It waits for its own time, behind those that wait already."""
+        """It waits for its own time, after the calls that wait already."""
         again: list[Any] = []
-        self.steady.get("a").addErrback(lambda _: again.append(self.steady.get("a")))
+        self.queue.get("a").addErrback(lambda _: again.append(self.queue.get("a")))
         self.clock.advance(1)
-        second = outcome(self.steady.get("b"))
+        second = outcome(self.queue.get("b"))
         self.clock.advance(9)
         self.clock.advance(1)
         self.assertIs(type(second[0]), NotSent)
@@ -170,11 +170,11 @@ class SteadyTests(SteadyTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_fractions(self) -> None:
-        """Times that are no binary fractions do not make it turn on the spot."""
+        """Times that are not binary fractions do not make the timer fire forever."""
         self.make(wait=0.3)
         calls = []
         for _ in range(50):
-            calls.append(outcome(self.steady.get("a")))
+            calls.append(outcome(self.queue.get("a")))
             self.clock.advance(0.1)
         self.clock.advance(0.3)
         self.assertEqual([type(error) for (error,) in calls], [NotSent] * 50)
@@ -183,11 +183,11 @@ class SteadyTests(SteadyTestCase):
     def test_no_wait(self) -> None:
         """With wait=0 a call fails at once, and a transaction does not begin."""
         self.make(wait=0)
-        self.steady.disconnected(ConnectionLost("cable cut"))
-        error = self.failureResultOf(self.steady.multi(), NotSent).value
+        self.queue.disconnected(ConnectionLost("cable cut"))
+        error = self.failureResultOf(self.queue.multi(), NotSent).value
         self.assertIn(NAME, str(error))
         self.assertIn("cable cut", str(error))
-        self.assertFalse(self.steady.transaction)
+        self.assertFalse(self.queue.transaction)
         self.assertEqual(self.clock.getDelayedCalls(), [])
         redis, _ = self.connect()
         self.assertFalse(redis.transaction)
@@ -195,32 +195,32 @@ class SteadyTests(SteadyTestCase):
     def test_limit(self) -> None:
         """One call too many fails at once; those before it are sent."""
         self.make(limit=2)
-        self.steady.get("a")
-        second = self.steady.get("b")
-        error = self.failureResultOf(self.steady.get("c"), NotSent).value
+        self.queue.get("a")
+        second = self.queue.get("b")
+        error = self.failureResultOf(self.queue.get("c"), NotSent).value
         self.assertIn("2 calls wait", str(error))
         self.assertIn(NAME, str(error))
         second.addErrback(lambda _: None).cancel()
-        self.steady.get("d")
+        self.queue.get("d")
         _, transport = self.connect()
         self.assertEqual(self.sent(transport), [[b"GET", b"a"], [b"GET", b"d"]])
 
     def test_cancel_a_call_that_waits(self) -> None:
         """It is not sent, and the timer goes with the last one."""
-        first, second = self.steady.get("a"), self.steady.get("b")
+        first, second = self.queue.get("a"), self.queue.get("b")
         second.cancel()
         self.failureResultOf(second, CancelledError)
         self.assertEqual(len(self.clock.getDelayedCalls()), 1)
         first.cancel()
         self.failureResultOf(first, CancelledError)
         self.assertEqual(self.clock.getDelayedCalls(), [])
-        self.steady.get("c")
+        self.queue.get("c")
         _, transport = self.connect()
         self.assertEqual(self.sent(transport), [[b"GET", b"c"]])
 
     def test_cancel_a_call_that_was_sent(self) -> None:
         """Its reply is swallowed, and the others keep in step."""
-        first, second = self.steady.get("a"), outcome(self.steady.get("b"))
+        first, second = self.queue.get("a"), outcome(self.queue.get("b"))
         redis, _ = self.connect()
         first.cancel()
         self.failureResultOf(first, CancelledError)
@@ -229,93 +229,93 @@ class SteadyTests(SteadyTestCase):
 
     def test_encoding(self) -> None:
         """set_encoding() is for the connections to come, and for the present one."""
-        self.steady.set_encoding(None)
-        got = outcome(self.steady.get("a"))
+        self.queue.set_encoding(None)
+        got = outcome(self.queue.get("a"))
         redis, _ = self.connect()
         redis.dataReceived(resp("x"))
         self.assertEqual(got, [b"x"])
-        self.steady.set_encoding("latin-1")
-        got = outcome(self.steady.get("a"))
+        self.queue.set_encoding("latin-1")
+        got = outcome(self.queue.get("a"))
         redis.dataReceived(resp(b"\xe4"))
         self.assertEqual(got, ["ä"])
 
     def test_abort_and_close(self) -> None:
         """They end the present connection; without one there is nothing to do."""
-        self.steady.abort()
-        self.assertIsNone(self.successResultOf(self.steady.close()))
+        self.queue.abort()
+        self.assertIsNone(self.successResultOf(self.queue.close()))
         redis, transport = self.connect()
-        call = outcome(self.steady.get("a"))
-        self.steady.abort(ConnectionLost("enough"))
+        call = outcome(self.queue.get("a"))
+        self.queue.abort(ConnectionLost("enough"))
         self.assertTrue(transport.disconnected)
-        closed = self.steady.close()
+        closed = self.queue.close()
         self.assertTrue(transport.disconnecting)
         self.lose(redis)
         self.assertIsNone(self.successResultOf(closed))
         self.assertIn("enough", str(call[0]))
 
 
-class SteadyStoppedTests(SteadyTestCase):
+class StoppedTests(OfflineQueueTestCase):
     def test_stopped(self) -> None:
         """What waits fails with the error, and so do later calls."""
-        waiting = [outcome(self.steady.get("a")) for _ in range(3)]
+        waiting = [outcome(self.queue.get("a")) for _ in range(3)]
         error = ConnectionLost("no more")
-        self.steady.stopped(error)
+        self.queue.stopped(error)
         self.assertEqual(waiting, [[error]] * 3)
-        self.assertIs(self.failureResultOf(self.steady.get("b")).value, error)
+        self.assertIs(self.failureResultOf(self.queue.get("b")).value, error)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_while_connected(self) -> None:
         """No call reaches the connection any more, and its end changes nothing."""
         redis, transport = self.connect()
         error = ConnectionLost("no more")
-        self.steady.stopped(error)
+        self.queue.stopped(error)
         self.lose(redis)
-        self.assertIs(self.failureResultOf(self.steady.get("b")).value, error)
-        self.assertEqual((transport.value(), self.steady.usable), (b"", False))
+        self.assertIs(self.failureResultOf(self.queue.get("b")).value, error)
+        self.assertEqual((transport.value(), self.queue.usable), (b"", False))
 
     def test_started(self) -> None:
         """Calls wait again."""
-        self.steady.stopped(ConnectionLost("no more"))
-        self.steady.started()
-        self.assertNoResult(self.steady.get("a"))
+        self.queue.stopped(ConnectionLost("no more"))
+        self.queue.started()
+        self.assertNoResult(self.queue.get("a"))
         _, transport = self.connect()
         self.assertEqual(self.sent(transport), [[b"GET", b"a"]])
 
     def test_connected(self) -> None:
         """A connection ends it as well."""
-        self.steady.stopped(ConnectionLost("no more"))
+        self.queue.stopped(ConnectionLost("no more"))
         redis, _ = self.connect()
         self.lose(redis)
-        self.assertNoResult(self.steady.get("a"))
+        self.assertNoResult(self.queue.get("a"))
 
     def test_call_from_a_call_that_fails(self) -> None:
         """It fails too, and does not wait."""
         again: list[Any] = []
-        self.steady.get("a").addErrback(lambda _: again.append(self.steady.get("a")))
-        self.steady.stopped(ConnectionLost("no more"))
+        self.queue.get("a").addErrback(lambda _: again.append(self.queue.get("a")))
+        self.queue.stopped(ConnectionLost("no more"))
         self.failureResultOf(again[0], ConnectionLost)
 
 
-class SteadyTransactionTests(SteadyTestCase):
+class TransactionTests(OfflineQueueTestCase):
     def transaction(self) -> list[list[Any]]:
-        calls = (self.steady.multi(), self.steady.smembers("s"), self.steady.execute())
+        calls = (self.queue.multi(), self.queue.smembers("s"), self.queue.execute())
         return [outcome(call) for call in calls]
 
     def test_connected(self) -> None:
         """It is the connection's own: feeds cannot be used in it."""
         redis, _ = self.connect()
-        self.steady.multi()
-        self.assertTrue(self.steady.transaction)
+        self.queue.multi()
+        self.assertTrue(self.queue.transaction)
         self.assertTrue(redis.transaction)
-        self.failureResultOf(self.steady.request(("GET", "a"), TEXT), InvalidCommand)
-        self.steady.execute()
-        self.assertFalse(self.steady.transaction)
+        self.failureResultOf(self.queue.request(("GET", "a"), TEXT), InvalidCommand)
+        self.queue.execute()
+        self.assertFalse(self.queue.transaction)
 
     def test_away(self) -> None:
-        """It is sent whole, with what was called before and behind it."""
-        before = outcome(self.steady.request(("GET", "a"), TEXT))
+        """It is sent whole, between the calls before and after it."""
+        before = outcome(self.queue.request(("GET", "a"), TEXT))
         calls = self.transaction()
-        behind = outcome(self.steady.request(("GET", "b"), TEXT))
+        after = outcome(self.queue.request(("GET", "b"), TEXT))
         redis, transport = self.connect()
         self.assertEqual(
             [words[0] for words in self.sent(transport)],
@@ -324,33 +324,33 @@ class SteadyTransactionTests(SteadyTestCase):
         queued = resp("a") + OK + b"+QUEUED\r\n" + resp([["x"]]) + resp("b")
         redis.dataReceived(queued)
         self.assertEqual(calls, [["OK"], ["QUEUED"], [[["x"]]]])
-        self.assertEqual((before, behind), (["a"], ["b"]))
-        self.assertFalse(self.steady.transaction)
+        self.assertEqual((before, after), (["a"], ["b"]))
+        self.assertFalse(self.queue.transaction)
 
     def test_begun_away(self) -> None:
-        """One that is not over yet goes on with the connection."""
-        self.steady.multi()
-        self.assertTrue(self.steady.transaction)
-        feed = self.steady.request(("GET", "a"), TEXT)
+        """A transaction that is not over continues on the connection."""
+        self.queue.multi()
+        self.assertTrue(self.queue.transaction)
+        feed = self.queue.request(("GET", "a"), TEXT)
         redis, transport = self.connect()
         self.failureResultOf(feed, InvalidCommand)
-        self.assertTrue(self.steady.transaction)
-        self.steady.execute()
+        self.assertTrue(self.queue.transaction)
+        self.queue.execute()
         self.assertEqual(self.sent(transport), [[b"MULTI"], [b"EXEC"]])
         self.assertFalse(redis.transaction)
 
     def test_lost(self) -> None:
         """One whose connection is lost is over."""
         redis, _ = self.connect()
-        self.steady.multi().addErrback(lambda _: None)
+        self.queue.multi().addErrback(lambda _: None)
         self.lose(redis)
-        self.assertFalse(self.steady.transaction)
+        self.assertFalse(self.queue.transaction)
         redis, _ = self.connect()
-        self.assertFalse(self.steady.transaction)
+        self.assertFalse(self.queue.transaction)
         self.assertFalse(redis.transaction)
 
     def test_two(self) -> None:
-        """Each stands for itself."""
+        """Two transactions are independent."""
         first = self.transaction()
         self.clock.advance(9)
         self.transaction()
@@ -362,11 +362,11 @@ class SteadyTransactionTests(SteadyTestCase):
         )
 
     def test_expired_in_the_middle(self) -> None:
-        """Where MULTI is too old, what belongs to it is not sent."""
-        multi = outcome(self.steady.multi())
+        """If MULTI has expired, the rest of its transaction is not sent."""
+        multi = outcome(self.queue.multi())
         self.clock.advance(5)
-        value, done = outcome(self.steady.set("a", 1)), outcome(self.steady.execute())
-        other = self.steady.get("b")
+        value, done = outcome(self.queue.set("a", 1)), outcome(self.queue.execute())
+        other = self.queue.get("b")
         self.clock.advance(5)
         redis, transport = self.connect()
         self.assertEqual([type(call[0]) for call in (multi, value, done)], [NotSent] * 3)
@@ -377,7 +377,7 @@ class SteadyTransactionTests(SteadyTestCase):
 
     def test_expired_and_not_over(self) -> None:
         """A MULTI that is too old begins no transaction."""
-        multi = outcome(self.steady.multi())
+        multi = outcome(self.queue.multi())
         self.clock.advance(10)
         self.assertIs(type(multi[0]), NotSent)
         redis, _ = self.connect()
@@ -385,7 +385,7 @@ class SteadyTransactionTests(SteadyTestCase):
 
     def test_cancelled(self) -> None:
         """With one of its calls cancelled it is not sent: EXEC might be that call."""
-        multi, value, done = self.steady.multi(), self.steady.set("a", 1), self.steady.execute()
+        multi, value, done = self.queue.multi(), self.queue.set("a", 1), self.queue.execute()
         done.cancel()
         self.failureResultOf(done, CancelledError)
         self.failureResultOf(multi, NotSent)
@@ -396,7 +396,7 @@ class SteadyTransactionTests(SteadyTestCase):
 
     def test_multi_cancelled(self) -> None:
         """The same where MULTI is that call."""
-        multi, value, done = self.steady.multi(), self.steady.set("a", 1), self.steady.execute()
+        multi, value, done = self.queue.multi(), self.queue.set("a", 1), self.queue.execute()
         multi.cancel()
         self.failureResultOf(multi, CancelledError)
         _, transport = self.connect()
@@ -405,32 +405,28 @@ class SteadyTransactionTests(SteadyTestCase):
         self.assertEqual(self.sent(transport), [])
 
     def test_limit(self) -> None:
-        """One that has begun may end, or all behind it would belong to it."""
+        """A transaction that has begun may end, or all later calls would belong to it."""
         self.make(limit=1)
         self.transaction()
-        self.failureResultOf(self.steady.multi(), NotSent)
-        self.failureResultOf(self.steady.get("a"), NotSent)
-        self.assertFalse(self.steady.transaction)
+        self.failureResultOf(self.queue.multi(), NotSent)
+        self.failureResultOf(self.queue.get("a"), NotSent)
+        self.assertFalse(self.queue.transaction)
         redis, transport = self.connect()
         self.assertEqual(len(self.sent(transport)), 3)
         self.assertFalse(redis.transaction)
 
 
 class TogetherTests(ConnectionTestCase):
-    """The two as their owner uses them."""
+    """The queue and its connection."""
 
     def setUp(self) -> None:
         super().setUp()
-        self.steady = SteadyRedis(reactor=self.clock, name=NAME)
-        self.start(
-            up=self.steady.connected,
-            down=self.steady.disconnected,
-            attempt_failed=self.steady.disconnected,
-        )
+        self.queue = OfflineQueue(reactor=self.clock, name=NAME)
+        self.start(listeners=[self.queue])
 
     def test_outage(self) -> None:
-        """A call made when one fails waits for the next connection, behind its PING."""
-        first = outcome(self.steady.get("a"))
+        """A call made when one fails waits for the next connection, and its PING."""
+        first = outcome(self.queue.get("a"))
         peer = self.endpoint.accept()
         self.assertEqual(peer.sent(), [PING])
         peer.answer()
@@ -438,8 +434,8 @@ class TogetherTests(ConnectionTestCase):
         peer.answer(resp("x"))
         self.assertEqual(first, ["x"])
         again: list[Any] = []
-        lost = self.steady.get("b")
-        lost.addErrback(lambda _: again.append(outcome(self.steady.get("b"))))
+        lost = self.queue.get("b")
+        lost.addErrback(lambda _: again.append(outcome(self.queue.get("b"))))
         peer.lose()
         self.clock.advance(1)
         self.clock.advance(0)
@@ -451,8 +447,8 @@ class TogetherTests(ConnectionTestCase):
         self.assertEqual(self.kinds(), [])
 
     def test_why(self) -> None:
-        """A call that waited in vain is told why the last attempt failed."""
-        call = outcome(self.steady.get("a"))
+        """The error of a call that waited in vain says why the last attempt failed."""
+        call = outcome(self.queue.get("a"))
         self.endpoint.refuse(ConnectionRefusedError("refused there"))
         self.clock.advance(10)
         self.assertIn("refused there", str(call[0]))
