@@ -1,26 +1,19 @@
-"""URLs: every form that is known, and what is said of those that are not."""
+"""URLs: every kind, and the errors of the others."""
 
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
-from twisted.internet import endpoints
-from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, UNIXClientEndpoint
+from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.support.tls import Authority
+from tests.support.urls import SECRET, RefusingTestCase
 from tests.support.wire import redis, sent
-from txthoonk.connections import _endpoint_strings
 from txthoonk.connections._tls import Secured
 from txthoonk.connections._url import Target, parse_url
 from txthoonk.errors import InvalidInput, InvalidType
-
-SECRET = "s3cr3t"
 
 
 class FormsTests(SynchronousTestCase):
@@ -120,133 +113,6 @@ class FormsTests(SynchronousTestCase):
         self.assertIsInstance(parse_url("redis://h"), Target)
 
 
-class RefusingTestCase(SynchronousTestCase):
-    def refuse(self, url: Any, **keywords: Any) -> str:
-        try:
-            target = parse_url(url, **keywords)
-        except InvalidInput as error:
-            self.assertIsNone(error.__cause__)  # a traceback would show it
-            return str(error)
-        raise self.failureException(f"{url} was accepted as {target}")
-
-
-class EndpointStringTests(RefusingTestCase):
-    """What is no URL is an endpoint of Twisted's, made when there is a reactor."""
-
-    def use_plugin(self, parse: Any) -> None:
-        """Have Twisted know endpoints that begin with ``own:``."""
-
-        class Plugin:
-            prefix = "OWN"
-            parseStreamClient = staticmethod(parse)
-
-        for module in (endpoints, _endpoint_strings):
-            self.patch(module, "getPlugins", lambda interface: [Plugin])
-
-    def test_forms(self) -> None:
-        """Twisted's own ones."""
-        reactor = MemoryReactorClock()
-        for string, kind in (
-            ("tcp:localhost:6379", TCP4ClientEndpoint),
-            ("tcp:host=localhost:port=6379:timeout=5", TCP4ClientEndpoint),
-            ("TCP:localhost:6379", TCP4ClientEndpoint),
-            ("unix:/run/redis.sock", UNIXClientEndpoint),
-            ("unix:path=/run/redis@1.sock", UNIXClientEndpoint),
-            ("tls:localhost:6379", endpoints._WrapperEndpoint),
-            ("ssl:localhost:6379", endpoints.SSL4ClientEndpoint),
-        ):
-            target = parse_url(string)
-            self.assertIsInstance(target.endpoint(reactor), kind, string)
-            self.assertFalse(target.embedded)
-            self.assertEqual(
-                target.credentials, {"db": 0, "username": None, "password": None}, string
-            )
-
-    def test_text(self) -> None:
-        """It is shown as it is, if there is nothing in it that looks like a password."""
-        for string in ("tcp:localhost:6379", "unix:/run/redis@1.sock"):
-            self.assertEqual(parse_url(string).text, string)
-
-    def test_keywords(self) -> None:
-        """Database, user and password are given beside it."""
-        target = parse_url("tcp:h:1", db=3, username="me", password=SECRET)
-        self.assertEqual(target.credentials, {"db": 3, "username": "me", "password": SECRET})
-        self.assertNotIn(SECRET, repr(target))
-
-    def test_made_with_the_reactor(self) -> None:
-        """A plugin is asked when there is a reactor, not before."""
-        made: list[Any] = []
-        self.use_plugin(lambda reactor, *words, **named: made.append((reactor, words, named)))
-        target = parse_url("own:a:b=c")
-        self.assertEqual(made, [])
-        reactor = MemoryReactorClock()
-        target.endpoint(reactor)
-        self.assertEqual(made, [(reactor, ("a",), {"b": "c"})])
-
-    def test_refused_by_a_plugin(self) -> None:
-        """Whatever a plugin raises, the error names the string, without a password."""
-
-        def refuse(reactor: Any, *words: str, **named: str) -> None:
-            raise RuntimeError(f"cannot take {words} {named}")
-
-        self.use_plugin(refuse)
-        for string, parts in (
-            ("own:a:b", ["own:a:b", "cannot take"]),
-            (f"own:a:passphrase={SECRET}:b=c", ["own:a:passphrase=***"]),
-            (f"own:a:api_token={SECRET}", ["own:a:api_token=***"]),
-            (f"own:me\\:{SECRET}@h", ["***@h"]),
-        ):
-            target = parse_url(string)
-            error = self.assertRaises(InvalidInput, target.endpoint, MemoryReactorClock())
-            for text in (str(error), target.text, repr(target)):
-                self.assertNotIn(SECRET, text)
-            for part in parts:
-                self.assertIn(part, str(error))
-
-    def test_malformed(self) -> None:
-        """Errors in the endpoints of Twisted itself are found at once."""
-        folder = os.path.abspath(self.mktemp())
-        for string, part in (
-            ("tcp:h", "port"),
-            ("tcp:h:x", "'x'"),
-            ("tcp:a:b:c", "host"),
-            ("tcp:h:1:colour=red", "colour"),
-            ("unix:/a:b", "path"),
-            ("tls:h", "port"),
-            ("tls:h_h:1", "h_h"),
-            (f"tls:h:1:trustRoots={folder}", "UnlistableError"),
-            ("tcp:h:1\\", "tcp"),
-        ):
-            text = self.refuse(string)
-            self.assertIn(repr(string), text)
-            self.assertIn(part, text)
-
-    def test_names_nothing(self) -> None:
-        """An endpoint must say where it leads."""
-        for string in ("tcp:", "unix:", "unix::", "tls"):
-            self.assertIn(repr(string), self.refuse(string))
-
-    def test_password(self) -> None:
-        """A password has no place in it; it is refused, and not shown."""
-        for string in (
-            f"tcp:h:1:password={SECRET}",
-            f"tcp:h:1:passwd={SECRET}\\:{SECRET}:timeout=x",
-            f"tcp:{SECRET}@h:1",
-            f"tcp:me:{SECRET}@h:1",
-            f"tcp:me\\:{SECRET}@h:1",
-            f"tcp:1:host={SECRET}@h",
-            f"tcp:host=me:{SECRET}@h:port=1",
-            f"tls:me:{SECRET}@h:1",
-            f"tls:{SECRET}@h:1",
-            f"unix:me:{SECRET}@/s",
-            f"redis:me:{SECRET}@h:1",
-            f"rediss:/me:{SECRET}@h:1",
-            f"me:{SECRET}@h:1",
-        ):
-            self.assertNotIn(SECRET, self.refuse(string))
-        self.assertIn("password=", self.refuse(f"tcp:{SECRET}@h:1"))
-
-
 class KeywordTests(RefusingTestCase):
     """Keywords say what the URL leaves open."""
 
@@ -326,93 +192,6 @@ class KeywordTests(RefusingTestCase):
         """The URL is text."""
         for url in (None, b"redis://h", 1):
             self.assertRaises(InvalidType, parse_url, url)
-
-
-class TrustTests(RefusingTestCase):
-    """Who may vouch for a server is read, and checked, when the URL is taken apart."""
-
-    def file(self, content: bytes) -> str:
-        path = self.mktemp()
-        Path(path).write_bytes(content)
-        return path
-
-    def test_read(self) -> None:
-        """All certificates of the file are read; after that, the file is not needed."""
-        one, other = Authority("one").pem, Authority("other").pem
-        path = self.file(b"one\n" + one + b"\nother\n" + other.replace(b"\n", b"\r\n"))
-        target = parse_url("rediss://h", ca_file=path)
-        self.assertEqual(len(target.authorities), 2)
-        self.assertEqual(target, parse_url("rediss://h", ca_file=path))
-        os.unlink(path)
-        self.assertIsInstance(target.endpoint(MemoryReactorClock()), Secured)
-
-    def test_path(self) -> None:
-        """Any kind of path."""
-        path = Path(self.file(Authority("one").pem))
-        self.assertEqual(parse_url("rediss://h", ca_file=path).ca_file, str(path))
-        for wrong in (b"path", 5, True):
-            self.assertRaises(InvalidType, parse_url, "rediss://h", ca_file=wrong)
-
-    def test_refused(self) -> None:
-        """The error names the file and what is wrong with it."""
-        folder = self.mktemp()
-        os.mkdir(folder)
-        good = Authority("one").pem
-        for path, part in (
-            ("/does/not/exist.pem", "No such file"),
-            ("", "No such file"),
-            (folder, "directory"),
-            ("a\0b", "cannot be read"),
-            (self.file(b""), "no certificate"),
-            (self.file(b"hello"), "no certificate"),
-            (self.file(good.replace(b"CERTIFICATE", b"PUBLIC KEY")), "no certificate"),
-            (self.file(good[: len(good) // 2]), "no certificate"),
-            (self.file(good + good.replace(b"MI", b"AA", 1)), "certificate 2 of 2"),
-        ):
-            text = self.refuse("rediss://h", ca_file=path)
-            self.assertIn(repr(path), text)
-            self.assertIn(part, text)
-
-    def test_without_tls(self) -> None:
-        """Elsewhere there is nothing to vouch for."""
-        path = self.file(Authority("one").pem)
-        for url in ("redis://h", "unix:///s", "embedded:", "tcp:h:1", "tls:h:1"):
-            text = self.refuse(url, ca_file=path)
-            self.assertIn("rediss://", text)
-            self.assertIn(url, text)
-
-    def test_host(self) -> None:
-        """A host that no certificate can name."""
-        for host in ("a..b", "x" * 64):
-            self.assertIn(host, self.refuse(f"rediss://{host}"))
-
-    def test_without_the_extra(self) -> None:
-        """Without the dependencies of TLS, its error says how to install them."""
-        program = """
-import sys
-sys.modules["OpenSSL"] = None
-from txthoonk.connections._url import parse_url
-for url in ("redis://h", "unix:///s", "embedded:", "tcp:h:1", "unix:/s"):
-    parse_url(url)
-for url in ("rediss://me:s3cr3t@h", "tls:h:1", "ssl:h:1"):
-    try:
-        parse_url(url)
-    except ValueError as error:
-        print(type(error).__name__, error)
-"""
-        lines = subprocess.run(
-            [sys.executable, "-c", program],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-            stdout=subprocess.PIPE,
-            text=True,
-            check=True,
-        ).stdout.splitlines()
-        self.assertEqual(len(lines), 3, lines)
-        for line in lines:
-            self.assertIn("InvalidInput", line)
-            self.assertIn("pip install txthoonk[tls]", line)
-            self.assertIn("OpenSSL", line)
-            self.assertNotIn(SECRET, line)
 
 
 class RefusedTests(RefusingTestCase):

@@ -1,0 +1,22 @@
+"""What the tests of URLs share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from txthoonk.connections._url import parse_url
+from txthoonk.errors import InvalidInput
+
+SECRET = "s3cr3t"
+
+
+class RefusingTestCase(SynchronousTestCase):
+    def refuse(self, url: Any, **keywords: Any) -> str:
+        try:
+            target = parse_url(url, **keywords)
+        except InvalidInput as error:
+            self.assertIsNone(error.__cause__)  # a traceback would show it
+            return str(error)
+        raise self.failureException(f"{url} was accepted as {target}")
