@@ -239,6 +239,9 @@ class Connection(Generic[P]):
         attempt.addCallbacks(
             self._came_up, self._failed, callbackArgs=(attempt,), errbackArgs=(attempt,)
         )
+        if self._attempt is attempt and self._states.now is not State.CONNECTING:
+            self._attempt = None  # the endpoint's connect() has stopped us
+            attempt.cancel()
 
     async def _prepare(self) -> _Link[P]:
         link = cast("_Link[P]", await self._endpoint.connect(self._factory))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionRefusedError
 
 from tests.support.connections import (
@@ -166,6 +168,53 @@ class StopTests(ConnectionTestCase):
     def endpoint_accepts(self) -> Peer:
         self.start()
         return self.endpoint.accept()
+
+    def test_check_that_ignores_its_end(self) -> None:
+        """A connection that passes its check after all is not used."""
+
+        async def check(_: object) -> None:
+            with contextlib.suppress(CancelledError):
+                await Deferred()
+
+        connection = self.start(check=check)
+        peer = self.accept()
+        stopped = connection.stop()
+        self.assertTrue(peer.transport.disconnected)
+        peer.lose()
+        self.assert_ended(stopped)
+        self.assertEqual(self.told, [])
+        connection.start()
+        self.assert_ended(connection.stop())
+
+    def test_from_connect(self) -> None:
+        """The endpoint may stop the connection that it is to connect."""
+        stopped: list[Any] = []
+        connection = self.make()
+        connect = self.endpoint.connect
+
+        def stop(factory: Any) -> Deferred[Any]:
+            stopped.append(connection.stop())
+            return connect(factory)
+
+        self.patch(self.endpoint, "connect", stop)
+        connection.start()
+        self.clock.advance(0)
+        self.assertEqual(self.endpoint.cancelled, 1)
+        self.assert_ended(stopped[0])
+        self.patch(self.endpoint, "connect", connect)
+        self.restart()
+
+    def test_from_policy(self) -> None:
+        """The policy may stop the connection whose delay it is to return."""
+        stopped: list[Any] = []
+
+        def policy(_: int) -> float:
+            stopped.append(self.connection.stop())
+            return 1.0
+
+        self.start(policy=policy)
+        self.endpoint.refuse()
+        self.assert_ended(stopped[0])
 
     def test_from_up(self) -> None:
         stopped: list[Any] = []
