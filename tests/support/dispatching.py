@@ -18,7 +18,7 @@ NEWS = "feed.publish:news"
 
 
 class Member:
-    """A group whose calls are kept."""
+    """A group that records what happens to it."""
 
     def __init__(self, *channels: str, patterns: tuple[str, ...] = ()) -> None:
         self.told: list[Any] = []
@@ -113,7 +113,7 @@ class DispatcherTestCase(SynchronousTestCase):
         return member
 
     def assert_clean(self) -> None:
-        """Check that nothing is left of what nobody wants."""
+        """Check that nothing is left."""
         dispatcher = self.dispatcher
         self.assertEqual((dispatcher._topics, dispatcher._by_id), ({}, {}))
         self.assertEqual((dispatcher._groups, dispatcher.routes), ({}, {}))

@@ -56,14 +56,14 @@ def state(top: int | None, **items: str) -> list[Any]:
 
 
 def free(subscription: Subscription) -> int:
-    """Tell for how many events there is room."""
+    """Return for how many events there is room."""
     count = subscription.reserve(10_000)
     subscription.release(count)
     return count
 
 
 class Reader:
-    """A publisher's connection; the marks that come back, and when it is there again."""
+    """A publisher's connection, the marks that come back, and waits for a connection."""
 
     mark_channel = "marks"
     is_heard = True
@@ -105,7 +105,7 @@ class Reader:
         came.callback(None)
 
     def sent(self) -> list[str]:
-        """Give the scripts that were called, each with its arguments but the feed."""
+        """Return the scripts that were called, with their arguments except the feed."""
         words = commands(self.transport.value())
         self.transport.clear()
         return [
@@ -122,7 +122,7 @@ class FollowerTestCase(SynchronousTestCase):
         self.then: Callable[[Event], Any] = lambda _: None
 
     def make(self, reader: bool = True, limit: int = 0, **arguments: Any) -> Follower:
-        """Make a follower; with a limit, for a subscriber who takes the events himself."""
+        """Make a follower. With a limit, the subscription has no handler."""
         handler = None if limit else self.take
         self.subscription = Subscription("news", handler, limit or 1000)
         self.first_fires = first = Deferred[None]()
@@ -142,7 +142,7 @@ class FollowerTestCase(SynchronousTestCase):
         return self.then(event)
 
     def start(self, answer: list[Any] | None = None, **arguments: Any) -> Follower:
-        """Make a follower that is live, at revision 5 of epoch a unless told otherwise."""
+        """Make a follower that is live, by default at revision 5 of epoch a."""
         self.make(**arguments)
         self.follower.ready()
         self.answer(answer or found(5))
@@ -151,7 +151,7 @@ class FollowerTestCase(SynchronousTestCase):
         return self.follower
 
     def answer(self, reply: Any) -> None:
-        """Answer what was asked last."""
+        """Answer the last request."""
         self.asked = self.reader.sent()
         error = f"-{reply}\r\n".encode() if isinstance(reply, str) else b""
         self.reader.redis.dataReceived(error or resp(reply))
@@ -176,6 +176,6 @@ class FollowerTestCase(SynchronousTestCase):
         return self.follower.epoch, self.follower.revision
 
     def assert_stays(self) -> None:
-        """Check that nothing is asked, and that nothing is told any more."""
+        """Check that nothing is asked or delivered any more."""
         self.tell(change(None), change(6), of_the_feed("config"))
         self.assertEqual((self.reader.sent(), self.seen()), ([], []))

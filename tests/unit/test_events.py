@@ -1,4 +1,4 @@
-"""Messages taken apart."""
+"""Parsing of messages."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from txthoonk.subscriptions._decoder import Source
 
 
 class Heard:
-    """Follows a feed, and keeps what it hears."""
+    """Follows a feed, and keeps its events."""
 
     def __init__(self) -> None:
         self.events: list[Event] = []
@@ -21,14 +21,14 @@ class Heard:
 
 class MessageTests(SynchronousTestCase):
     def heard(self, channel: str, message: str) -> list[Event]:
-        """Give the events of a message on a channel of the feed ``a:b``."""
+        """Return the events of a message on a channel of the feed ``a:b``."""
         source, heard = Source("a:b"), Heard()
         source.followers = (heard,)  # type: ignore[assignment]
         source.channels(tuple(ITEM_KINDS))[channel](message)
         return heard.events
 
     def test_events(self) -> None:
-        """Each channel of the contract gives its kind of event; items keep their NULs."""
+        """Each channel of the contract makes its kind of event, and items keep their NULs."""
         for channel, message, kind, *fields in (
             ("feed.publish:a:b", "1\0x\0y", "publish", "1", "x\0y"),
             ("feed.edit:a:b", "\0", "edit", "", ""),
@@ -45,7 +45,7 @@ class MessageTests(SynchronousTestCase):
             self.assertEqual(self.heard(channel, message), [Event(kind, "a:b", *fields)])
 
     def test_not_of_the_contract(self) -> None:
-        """Messages with too few or too many parts give nothing, and are logged."""
+        """Messages with too few or too many parts make no event, and are logged."""
         malformed = (
             ("feed.publish:a:b", "1"),
             ("feed.retract:a:b", "1\0x"),
@@ -57,7 +57,7 @@ class MessageTests(SynchronousTestCase):
             self.assertEqual(self.heard(channel, message), [])
 
     def test_lines(self) -> None:
-        """An event is shown without what it does not have."""
+        """As text or JSON, an event leaves out fields without a value."""
         event = Event("retract", "a", "1")
         self.assertEqual(as_json(event), '{"kind": "retract", "feed": "a", "id": "1"}')
         self.assertEqual(as_text(event, datetime(2026, 1, 1, 9, 5)), "09:05:00  retract   a  1")

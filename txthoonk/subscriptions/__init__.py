@@ -1,7 +1,7 @@
 """Subscriptions: the events of one feed, or of all feeds that match a pattern, in order.
 
-A :class:`Subscription` gets its events from followers, one for each feed. A follower has a
-position, and reads the feed's history when events are missing. A mirror uses a subscription.
+Inside a :class:`Subscription`, each feed has a follower. It has a position, and reads the feed's
+history when events are missing. A mirror uses a subscription.
 """
 
 from txthoonk.subscriptions._subscription import LIMIT, EventHandler, Subscription

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -19,6 +17,7 @@ from txthoonk.protocol._encoding import TEXT
 from txthoonk.subscriptions._decoder import Source
 from txthoonk.subscriptions._follower import UNCONFIRMED, Follower
 from txthoonk.subscriptions._interfaces import Reader
+from txthoonk.subscriptions._pace import Pace
 from txthoonk.subscriptions._router import ALL_KINDS, Pattern, Sources
 from txthoonk.subscriptions._subscription import Subscription
 from txthoonk.wire._keys import FEEDS
@@ -115,14 +114,11 @@ class _PatternFollowers:
         self._followers: dict[str, Follower] = {}
         # Followers that have not learned yet what happened to the connection.
         self._aside: dict[str, Follower] = {}
-        self._beginning: set[str] = set()
-        self._settled: Deferred[None] | None = None
+        self._pace = Pace(sources)
         self._deleted: set[str] = set()
         self._is_ready = False
         self._finding = False
-        self._turn = 0
         self._log_limit = LogLimit(self._log)
-        self._pause: Deferred[Any] | None = None
         self._first: Deferred[None] = Deferred()
         self.started = _started(subscription, self._first)
         self._pattern = Pattern(pattern, self._heard)
@@ -140,19 +136,11 @@ class _PatternFollowers:
 
     def stop(self) -> None:
         """Follow no feed any longer."""
-        self._next_turn()
+        self._pace.interrupt()
         self._sources.unfollow_pattern(self._pattern)
         for follower in (*self._followers.values(), *self._aside.values()):
             if not follower.is_live:
                 follower.stop()
-
-    def _next_turn(self) -> None:
-        """End what goes on feed by feed."""
-        self._turn += 1
-        pause, self._pause = self._pause, None
-        if pause is not None:
-            pause.cancel()
-        self._go_on()
 
     # -- the connection -----------------------------------------------------------
 
@@ -160,16 +148,16 @@ class _PatternFollowers:
         """Learn that the patterns are confirmed."""
         self._is_ready = True
         self._finding = True
-        self._next_turn()
+        self._pace.interrupt()
         for follower in list(self._followers.values()):
             follower.ready()
-        found = Deferred.fromCoroutine(self._begin_all(self._turn))
+        found = Deferred.fromCoroutine(self._begin_all(self._pace.turn))
         found.addErrback(self._cannot_find)
 
     def lost(self) -> None:
         """Learn that the connection is lost."""
         self._is_ready = False
-        self._next_turn()
+        self._pace.interrupt()
         self._sweep()
         self._deleted.clear()  # they may be created again, and no message says so
         self._set_aside()
@@ -181,9 +169,9 @@ class _PatternFollowers:
         self._is_ready = False
         if not self._first.called:
             self._first.errback(error)
-        self._next_turn()
+        self._pace.interrupt()
         self._set_aside()
-        refused = Deferred.fromCoroutine(self._refuse_all(self._turn, error))
+        refused = Deferred.fromCoroutine(self._refuse_all(self._pace.turn, error))
         refused.addErrback(lambda reason: reason.trap(CancelledError))
 
     def _set_aside(self) -> None:
@@ -195,8 +183,8 @@ class _PatternFollowers:
         for count, follower in enumerate(list(self._aside.values()), start=1):
             follower.refused(error)
             if not count % AT_ONCE:
-                await self._rest()
-            if turn != self._turn:
+                await self._pace.rest()
+            if turn != self._pace.turn:
                 return
 
     # -- one feed after the other ---------------------------------------------------
@@ -209,17 +197,17 @@ class _PatternFollowers:
             self._take_up(next(iter(self._aside)))
             count += 1
             if not count % AT_ONCE:
-                await self._rest()
-            await self._have_room(AT_ONCE)
-            if turn != self._turn:
+                await self._pace.rest()
+            await self._pace.fewer_than(AT_ONCE)
+            if turn != self._pace.turn:
                 return
         if self._sources.reader is not None:
             await self._find(turn, self._sources.reader, again)
-        if turn != self._turn:
+        if turn != self._pace.turn:
             return
         self._finding = False
-        await self._have_room(1)
-        if turn == self._turn and not self._first.called:
+        await self._pace.fewer_than(1)
+        if turn == self._pace.turn and not self._first.called:
             self._first.callback(None)
 
     async def _find(self, turn: int, reader: Reader, again: bool) -> None:
@@ -239,31 +227,22 @@ class _PatternFollowers:
                 cursor, names = reply
                 names = list(names)
             for name in names:
-                if turn != self._turn:
+                if turn != self._pace.turn:
                     return
                 if name not in self._followers and name not in self._aside:
                     self._begin(self._follow(name, UNRECORDED if again else None, again))
-                    await self._have_room(AT_ONCE)
-            if cursor in ("0", b"0") or turn != self._turn:
+                    await self._pace.fewer_than(AT_ONCE)
+            if cursor in ("0", b"0") or turn != self._pace.turn:
                 return
 
     def _begin(self, follower: Follower) -> None:
         if self._sources.reader is not None:  # without one it is live at once
-            self._beginning.add(follower.source.feed)
+            self._pace.begin(follower.source.feed)
         follower.ready()
-
-    async def _have_room(self, most: int) -> None:
-        """Wait until fewer than *most* feeds are beginning."""
-        turn = self._turn
-        while len(self._beginning) >= most and turn == self._turn:
-            self._settled = Deferred()
-            await self._settled
 
     def settled(self, feed: str) -> None:
         """Learn that a feed is live, or cannot be for now."""
-        if feed in self._beginning:
-            self._beginning.discard(feed)
-            self._go_on()
+        self._pace.settled(feed)
 
     def waits(self, feed: str) -> None:
         """Learn that the reading of a feed waits."""
@@ -275,17 +254,6 @@ class _PatternFollowers:
         self.settled(feed)
         if absent:  # any program may publish messages with such names
             self.forget(feed)
-
-    def _go_on(self) -> None:
-        settled, self._settled = self._settled, None
-        if settled is not None:
-            settled.callback(None)
-
-    async def _rest(self) -> None:
-        """Let the reactor do other work."""
-        self._pause = self._sources.next_turn()
-        await self._pause
-        self._pause = None
 
     def _cannot_find(self, reason: Failure) -> None:
         if reason.check(CancelledError):

@@ -13,7 +13,7 @@ from txthoonk.errors import ConnectionLost, ResponseError
 
 class HandlerTests(DispatcherTestCase):
     def test_confirmed(self) -> None:
-        """A handler counts from the confirmation on; its message comes in parts."""
+        """A handler gets messages from the confirmation on, split into parts."""
         adding = self.add()
         self.assertEqual(self.sent(), [f"SUBSCRIBE {NEWS}"])
         self.tell("0\0too early")
@@ -25,7 +25,7 @@ class HandlerTests(DispatcherTestCase):
         self.assertEqual(self.messages, [("h", "1", "x\0y")])
 
     def test_one_subscription(self) -> None:
-        """All handlers of a channel share one subscription, and end it with the last."""
+        """All handlers of a channel share one subscription, which ends with the last."""
         first, second = self.add("a"), self.add("b")
         self.confirm(NEWS)
         third = self.add("c")
@@ -43,7 +43,7 @@ class HandlerTests(DispatcherTestCase):
         self.assert_clean()
 
     def test_malformed(self) -> None:
-        """A message that the contract does not allow is logged and reaches no handler."""
+        """A malformed message is logged, and reaches no handler."""
         for name in ("one", "another"):
             self.added(name)
             with capturedLogs() as logged:
@@ -51,7 +51,7 @@ class HandlerTests(DispatcherTestCase):
             self.assertEqual((self.messages, [one["name"] for one in logged]), ([], [NEWS]))
 
     def test_failures(self) -> None:
-        """A handler that fails, now or later, is logged and stops no other."""
+        """A failure of a handler, at once or later, is logged, and stops no other handler."""
 
         async def later(*_: str) -> None:
             raise KeyError
@@ -77,21 +77,21 @@ class HandlerTests(DispatcherTestCase):
         self.assertEqual(self.messages, [])
 
     def test_whole_channel(self) -> None:
-        """The messages of a channel that the contract does not know are split at every NUL."""
+        """Messages of a channel that is not in the contract are split at every NUL."""
         self.added("h", "mine")
         self.tell("1\0x\0y", "mine")
         self.dispatcher.message("mine", "2")
         self.assertEqual(self.messages, [("h", "1", "x", "y"), ("h", "2")])
 
     def test_not_connected(self) -> None:
-        """Without a connection a handler is refused."""
+        """Without a connection, adding a handler fails."""
         self.lose()
         self.assertRaises(ConnectionLost, self.add)
         self.assert_clean()
 
 
 class FeedTests(DispatcherTestCase):
-    """Handlers that want the messages of one feed, on a channel of all feeds."""
+    """Handlers that want the messages of one feed, on a channel for all feeds."""
 
     def add_for(self, feed: str, name: str) -> Deferred[int]:
         return self.dispatcher.add("conffeed", self.handler(name), feed)
@@ -108,7 +108,7 @@ class FeedTests(DispatcherTestCase):
         self.assertEqual(self.messages, [("a", "a", "me"), ("ab", "ab"), ("a", "a")])
 
     def test_beside_others(self) -> None:
-        """Those that want all messages get them as well, before or after the others came."""
+        """Handlers for all messages get them as well, whether they were added before or after."""
         self.added("all", "conffeed")
         first = self.successResultOf(self.add_for("a", "first"))
         second = self.successResultOf(self.add_for("a", "second"))
@@ -130,7 +130,7 @@ class FeedTests(DispatcherTestCase):
         self.assertEqual(self.messages, [])
 
     def test_gone(self) -> None:
-        """With the last one of a channel the subscription ends, and nothing is left."""
+        """The subscription ends with the channel's last handler, and nothing is left."""
         cancelled = self.add_for("a", "cancelled")
         cancelled.addErrback(lambda _: None).cancel()
         self.confirm("conffeed")
@@ -144,7 +144,7 @@ class FeedTests(DispatcherTestCase):
         self.assert_clean()
 
     def test_refused(self) -> None:
-        """Where Redis refuses the channel nothing is left of them."""
+        """If Redis refuses the channel, nothing is left of them."""
         adding = self.add_for("a", "a")
         self.deny()
         self.failureResultOf(adding, ResponseError)
@@ -153,7 +153,7 @@ class FeedTests(DispatcherTestCase):
 
 class ConfirmationTests(DispatcherTestCase):
     def test_late(self) -> None:
-        """The confirmation of a request that was taken back confirms nothing."""
+        """The confirmation of a request that was withdrawn confirms nothing."""
         self.dispatcher.remove(0)
         self.add("a").addErrback(lambda _: None).cancel()
         again = self.add("b")
@@ -170,7 +170,7 @@ class ConfirmationTests(DispatcherTestCase):
         self.assertEqual(self.messages, [("b", "2", "x")])
 
     def test_nobody_left(self) -> None:
-        """Where all are gone before the confirmation, it leaves nothing behind."""
+        """If all are removed before the confirmation, nothing is left."""
         self.add("a").addErrback(lambda _: None).cancel()
         self.confirm(NEWS)
         self.confirm(NEWS, kind="unsubscribe")
@@ -178,7 +178,7 @@ class ConfirmationTests(DispatcherTestCase):
         self.assert_clean()
 
     def test_unasked(self) -> None:
-        """A confirmation that nobody waits for changes nothing."""
+        """A confirmation that was not asked for changes nothing."""
         self.dispatcher.confirmed("other")
         self.added()
         self.dispatcher.confirmed(NEWS)
@@ -186,7 +186,7 @@ class ConfirmationTests(DispatcherTestCase):
         self.assertEqual(self.messages, [("h", "1", "x")])
 
     def test_cancelled_by_another(self) -> None:
-        """Who is cancelled while others are told of the confirmation is not told of it."""
+        """A Deferred that is cancelled while others fire does not fire."""
         first, second = self.add("a"), self.add("b")
         second.addErrback(lambda _: None)
         first.addCallback(lambda _: second.cancel())
@@ -195,7 +195,7 @@ class ConfirmationTests(DispatcherTestCase):
         self.assertEqual([name for name, *_ in self.messages], ["a"])
 
     def test_removed_at_once(self) -> None:
-        """Who removes its handler when told of the confirmation harms no other."""
+        """Code that removes its handler at the confirmation does not affect others."""
         first, second = self.add("a"), self.add("b")
         first.addCallback(self.dispatcher.remove)
         self.confirm(NEWS)
@@ -205,14 +205,14 @@ class ConfirmationTests(DispatcherTestCase):
         self.assertEqual(self.sent(), [f"SUBSCRIBE {NEWS}"])
 
     def test_last_one_removed_at_once(self) -> None:
-        """Where nobody is left after the confirmation, the channel is unsubscribed."""
+        """If no handler is left after the confirmation, the channel is unsubscribed."""
         self.add("a").addCallback(self.dispatcher.remove)
         self.confirm(NEWS)
         self.assertEqual(self.sent(), [f"SUBSCRIBE {NEWS}", f"UNSUBSCRIBE {NEWS}"])
         self.assert_clean()
 
     def test_refused(self) -> None:
-        """Who waits for a channel that Redis refuses is told why, and may ask again."""
+        """If Redis refuses a channel, the Deferred fails with the reason. You may ask again."""
         adding = self.add()
         self.deny()
         self.assertEqual(str(self.failureResultOf(adding, ResponseError).value), DENIED)
@@ -220,7 +220,7 @@ class ConfirmationTests(DispatcherTestCase):
         self.added()
 
     def test_refused_and_asked_again(self) -> None:
-        """Who asks again when refused gets an answer of its own."""
+        """A request that is made at a refusal gets an answer of its own."""
         again: list[Deferred[int]] = []
         first = self.add("a").addErrback(lambda _: again.append(self.add("b")))
         self.deny()
@@ -230,13 +230,13 @@ class ConfirmationTests(DispatcherTestCase):
         self.assertEqual(self.sent(), [f"SUBSCRIBE {NEWS}"] * 2)
 
     def test_refused_after_leaving(self) -> None:
-        """A refusal that nobody waits for any more changes nothing."""
+        """A refusal of a request that was withdrawn changes nothing."""
         self.add().addErrback(lambda _: None).cancel()
         self.deny()
         self.assert_clean()
 
     def test_earlier_request_refused(self) -> None:
-        """Only the last answer counts: the refusal of a request that was taken back does not."""
+        """Only the last answer counts: the refusal of a withdrawn request does not."""
         self.add("a").addErrback(lambda _: None).cancel()
         adding = self.add("b")
         adding.addErrback(lambda _: None)
@@ -249,7 +249,7 @@ class ConfirmationTests(DispatcherTestCase):
         self.assertEqual(self.messages, [("b", "1", "x")])
 
     def test_earlier_request_of_a_group_refused(self) -> None:
-        """A group that takes a channel over is not refused because of another's channels."""
+        """A group that shares a channel is not refused because of another group's channels."""
         gone = self.join("a", "secret")
         self.dispatcher.leave(gone.group)
         member = self.join("a")
@@ -270,7 +270,7 @@ class ConfirmationTests(DispatcherTestCase):
         self.assert_clean()
 
     def test_failed_by_another(self) -> None:
-        """Who is removed while others are told of the refusal is not told of it."""
+        """A Deferred that is cancelled while others fail does not fail with the refusal."""
         first, second = self.add("a"), self.add("b")
         second.addErrback(lambda _: None)
         first.addErrback(lambda _: second.cancel())

@@ -11,7 +11,7 @@ from txthoonk.errors import ConnectionLost, ResponseError
 
 class ConnectionTests(DispatcherTestCase):
     def test_taken_up(self) -> None:
-        """On a new connection all that is wanted is subscribed, and counts once confirmed."""
+        """On a new connection all wanted channels are subscribed to, and live once confirmed."""
         self.added()
         member = self.join("a", "b", patterns=("c*",))
         self.confirm("a", "b")
@@ -29,7 +29,7 @@ class ConnectionTests(DispatcherTestCase):
         self.assertEqual((member.seen(), self.messages), (["ready"], [("h", "2", "x")]))
 
     def test_taken_up_in_slices(self) -> None:
-        """So many channels are asked for, and more of them as these are confirmed."""
+        """A limited number of channels is asked for, and more as these are confirmed."""
         self.patch(_dispatcher, "AT_ONCE", 3)
         members = [self.join(*names) for names in ("ab", "cd", "ef", "gh")]
         self.added()
@@ -51,7 +51,7 @@ class ConnectionTests(DispatcherTestCase):
         self.assertEqual(self.sent(), [f"SUBSCRIBE {NEWS}"])
 
     def test_waiting(self) -> None:
-        """Who waits for a confirmation is told of the loss, and is forgotten."""
+        """A Deferred that waits for a confirmation fails at the loss, and leaves nothing."""
         adding = self.add()
         self.lose()
         self.failureResultOf(adding, ConnectionLost)
@@ -60,7 +60,7 @@ class ConnectionTests(DispatcherTestCase):
         self.assert_clean()
 
     def test_removed_while_away(self) -> None:
-        """What is removed without a connection is not subscribed on the next one."""
+        """A handler that is removed without a connection is not subscribed on the next one."""
         id_, member = self.added(), self.join("a")
         self.lose()
         self.dispatcher.remove(id_)
@@ -78,14 +78,14 @@ class ConnectionTests(DispatcherTestCase):
         self.assertEqual(member.seen(), ["ready"])
 
     def test_left_when_lost(self) -> None:
-        """A group that another one takes along when the connection is lost is not told."""
+        """A group that another one removes at the loss does not learn of it."""
         first, second = self.join("a"), self.join("b")
         first.then = lambda _: self.dispatcher.leave(second.group)
         self.lose()
         self.assertEqual((first.seen(), second.seen()), (["lost"], []))
 
     def test_joined_when_lost(self) -> None:
-        """Who takes a channel over when another is told of the loss has it later on."""
+        """A group that joins at the loss gets the channel on the next connection."""
         member = Member(NEWS)
         first, second = self.add("a"), self.add("b")
         second.addErrback(lambda _: None)
@@ -104,7 +104,7 @@ class ConnectionTests(DispatcherTestCase):
         self.assertEqual(member.seen()[-2:], ["ready", (NEWS, "1\0x")])
 
     def test_refused_on_the_next_one(self) -> None:
-        """Handlers that lose their channel because of a refusal say so in the log."""
+        """If handlers lose their channel because of a refusal, the log says so."""
         self.added()
         self.lose()
         self.connect()
@@ -132,7 +132,7 @@ class GroupTests(DispatcherTestCase):
         self.assertEqual(member.seen(), ["ready"])
 
     def test_messages(self) -> None:
-        """A group gets each message whole, with the channel where a pattern matches it."""
+        """A group gets each message unsplit, and of a pattern also the channel."""
         member = self.join("a", patterns=("c*",))
         self.confirm("a")
         self.receive("pmessage", "c*", "c1", "too early")
@@ -144,7 +144,7 @@ class GroupTests(DispatcherTestCase):
         self.assertEqual(member.seen(), [("a", "1\0x"), ("c*", "c1", "2\0y")])
 
     def test_others_patterns(self) -> None:
-        """Whether a pattern is one of ours is told to who asks."""
+        """The dispatcher returns whether a pattern was subscribed to here."""
         member = self.join(patterns=("c*",))
         for confirmed in (False, True):
             self.assertTrue(self.dispatcher.pattern_message("c*", "c1", "x"))
@@ -166,11 +166,11 @@ class GroupTests(DispatcherTestCase):
         self.assert_clean()
 
     def test_nothing(self) -> None:
-        """A group of nothing is ready at once."""
+        """An empty group is ready at once."""
         self.assertEqual(self.join().seen(), ["ready"])
 
     def test_shared(self) -> None:
-        """A group is ready at once where others have all of it, and leaves it to them."""
+        """A group is ready at once if others have all its channels, and they keep them."""
         first = self.join("a", "b")
         self.confirm("a", "b")
         second = self.join("a")
@@ -190,7 +190,7 @@ class GroupTests(DispatcherTestCase):
         self.assertEqual((second.seen(), self.sent()), ([("a", "1")], []))
 
     def test_shared_pattern(self) -> None:
-        """A pattern is shared as a channel is."""
+        """Groups share a pattern as they share a channel."""
         first, second = self.join(patterns=("c*",)), self.join(patterns=("c*",))
         self.pconfirm("c*")
         self.receive("pmessage", "c*", "c1", "x")
@@ -222,14 +222,14 @@ class GroupTests(DispatcherTestCase):
         self.assert_clean()
 
     def test_malformed_for_handlers_only(self) -> None:
-        """A group gets what a handler of the channel would not."""
+        """A group gets messages that are malformed for handlers."""
         member = self.join(NEWS)
         self.confirm(NEWS)
         self.tell("1")
         self.assertEqual(member.seen(), ["ready", (NEWS, "1")])
 
     def test_left_before_confirmed(self) -> None:
-        """A group that leaves before it is confirmed is told nothing."""
+        """A group that leaves before the confirmation learns nothing."""
         member = self.join("a", patterns=("c*",))
         self.dispatcher.leave(member.group)
         self.confirm("a")
@@ -242,14 +242,14 @@ class GroupTests(DispatcherTestCase):
         self.assert_clean()
 
     def test_left_by_another(self) -> None:
-        """A group that another one takes along when that is ready is not told."""
+        """A group that another one removes when that is ready learns nothing."""
         first, second = self.join("a"), self.join("a")
         first.then = lambda _: self.dispatcher.leave(second.group)
         self.confirm("a")
         self.assertEqual((first.seen(), second.seen()), (["ready"], []))
 
     def test_left_when_ready(self) -> None:
-        """A group that leaves when it is ready leaves nothing behind."""
+        """A group that leaves when it is ready leaves nothing."""
         member = Member("a")
         member.then = lambda _: self.dispatcher.leave(member.group)
         self.dispatcher.join(member.group)
@@ -258,7 +258,7 @@ class GroupTests(DispatcherTestCase):
         self.assert_clean()
 
     def test_refused(self) -> None:
-        """A group of which Redis refuses anything is told once for each request."""
+        """A group of which Redis refuses a channel learns it once for each request."""
         member = self.join("a", "b", patterns=("c*", "d*"))
         self.deny()
         self.assertEqual(member.seen(), [f"refused: {DENIED}"])
@@ -270,14 +270,14 @@ class GroupTests(DispatcherTestCase):
         self.assert_clean()
 
     def test_refused_with_others(self) -> None:
-        """A group that another one takes along when that is refused is not told."""
+        """A group that another one removes when that is refused learns nothing."""
         first, second = self.join("a"), self.join("a")
         first.then = lambda _: self.dispatcher.leave(second.group)
         self.deny()
         self.assertEqual((first.seen(), second.seen()), ([f"refused: {DENIED}"], []))
 
     def test_refused_in_part(self) -> None:
-        """What a refused group shares with others stays with them."""
+        """Channels that a refused group shares with others stay with them."""
         id_ = self.added("h")
         member = self.join(NEWS, "secret")
         self.deny()
@@ -291,14 +291,14 @@ class GroupTests(DispatcherTestCase):
         self.assert_clean()
 
     def test_unheard_of_refusal(self) -> None:
-        """A refusal of what nobody asked for changes nothing."""
+        """A refusal that was not asked for changes nothing."""
         self.added()
         self.dispatcher.refused(("other", NEWS), ResponseError(DENIED))
         self.tell("1\0x")
         self.assertEqual(self.messages, [("h", "1", "x")])
 
     def test_without_a_connection(self) -> None:
-        """What comes when nobody listens is ignored."""
+        """Messages without a handler or group are ignored."""
         self.dispatcher.message("a", "1")
         member = self.join("a")
         self.confirm("a")

@@ -1,4 +1,4 @@
-"""RedisSubscriber: what is refused, what is lost, and hooks that fail."""
+"""RedisSubscriber: refusals, lost connections, and hooks that fail."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ NOPERM = b"-NOPERM this user has no permissions to access one of the channels\r\
 
 
 class RefusalTests(SubscriberTestCase):
-    """A refused subscription is told with all its names."""
+    """A refused subscription is reported with all its names."""
 
     def test_refused(self) -> None:
-        """An error fails the whole request; the confirmations behind it stay in step."""
+        """An error fails the whole request, and the later confirmations still match theirs."""
         subscriber, _ = self.connect()
         subscriber.subscribe("a")
         subscriber.subscribe("b", "c")
@@ -57,7 +57,7 @@ class RefusalTests(SubscriberTestCase):
         self.in_step(subscriber)
 
     def test_unsubscribe_from_all_after_a_refusal(self) -> None:
-        """Channels that were refused are not waited for when all are ended."""
+        """An UNSUBSCRIBE of all channels does not wait for refused ones."""
         subscriber, _ = self.connect()
         subscriber.subscribe("a")
         subscriber.subscribe("b", "c")
@@ -68,7 +68,7 @@ class RefusalTests(SubscriberTestCase):
         self.in_step(subscriber)
 
     def test_refused_again_though_subscribed(self) -> None:
-        """A refusal of a channel that is subscribed already does not end it."""
+        """A refusal of a channel that is subscribed to does not end it."""
         subscriber, _ = self.connect()
         subscriber.subscribe("a")
         subscriber.subscribe("a", "b")
@@ -78,7 +78,7 @@ class RefusalTests(SubscriberTestCase):
         self.in_step(subscriber)
 
     def test_names_that_cannot_be_sent(self) -> None:
-        """They are told at once, written nowhere, and waited for never."""
+        """They are refused at once, and nothing is sent."""
         subscriber, transport = self.connect()
         subscriber.subscribe("a", None, object())  # type: ignore[arg-type]
         self.assertEqual(transport.value(), b"")
@@ -104,7 +104,7 @@ class RefusalTests(SubscriberTestCase):
         self.assertIn("no permissions", text)
 
     def test_no_names(self) -> None:
-        """Redis' complaint about a SUBSCRIBE without names keeps the others in step."""
+        """After Redis' error for a SUBSCRIBE without names, later replies still match."""
         subscriber, _ = self.connect()
         subscriber.subscribe()
         subscriber.subscribe("a")
@@ -117,7 +117,7 @@ class RefusalTests(SubscriberTestCase):
         self.in_step(subscriber)
 
     def test_refused_handshake(self) -> None:
-        """What was held is told why it is not subscribed."""
+        """Held requests learn why they are not sent."""
         subscriber, _ = self.connect(password="pw")
         subscriber.subscribe("a")
         subscriber.dataReceived(b"-WRONGPASS no\r\n")
@@ -127,7 +127,7 @@ class RefusalTests(SubscriberTestCase):
         self.assertIsInstance(error, AuthenticationError)
 
     def test_garbage(self) -> None:
-        """A peer that is no Redis closes the connection."""
+        """A peer that is no Redis makes the subscriber close the connection."""
         subscriber, transport = self.connect()
         fired = outcome(subscriber.send("PING"))
         subscriber.dataReceived(b"garbage\r\n")
@@ -139,7 +139,7 @@ class LostTests(SubscriberTestCase):
     """A lost connection is not a refusal."""
 
     def test_confirmations_outstanding(self) -> None:
-        """No hook is called for what was asked; requests fail."""
+        """No hook is called for subscriptions. Requests fail."""
         subscriber, _ = self.connect()
         subscriber.subscribe("a", "b")
         fired = outcome(subscriber.send("PING"))
@@ -151,7 +151,7 @@ class LostTests(SubscriberTestCase):
         self.assertIsInstance(fired[0], ConnectionLost)
 
     def test_subscribe_without_a_connection(self) -> None:
-        """It is told at once that it cannot be."""
+        """It fails at once."""
         subscriber, _ = self.connect()
         lose(subscriber)
         subscriber.subscribe("a")
@@ -161,7 +161,7 @@ class LostTests(SubscriberTestCase):
 
 
 class HookTests(SubscriberTestCase):
-    """Hooks may be overridden anywhere, and may fail."""
+    """Hooks may be overridden in a class or on an object, and may fail."""
 
     def test_subclass(self) -> None:
         """Methods of a subclass are called."""
@@ -180,7 +180,7 @@ class HookTests(SubscriberTestCase):
         self.assertEqual(calls, [("a", 1), ("a", "x")])
 
     def test_without_hooks(self) -> None:
-        """A plain subscriber takes everything and does nothing."""
+        """A plain subscriber accepts everything, and does nothing."""
         subscriber, _ = plug(RedisSubscriber())
         subscriber.subscribe("a")
         for reply in (
@@ -195,7 +195,7 @@ class HookTests(SubscriberTestCase):
         self.in_step(subscriber)
 
     def test_hook_that_fails(self) -> None:
-        """Its error is logged, and the next message comes all the same."""
+        """Its error is logged, and the next message is still delivered."""
         subscriber, _ = self.connect()
 
         def fail(channel: Any, message: Any) -> None:
@@ -213,7 +213,7 @@ class HookTests(SubscriberTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 2)
 
     def test_confirmation_hook_that_fails(self) -> None:
-        """The requests stay in step."""
+        """Later replies still match their requests."""
         subscriber, _ = self.connect()
 
         def fail(channel: Any, number: int) -> None:
@@ -249,7 +249,7 @@ class HookTests(SubscriberTestCase):
         )
 
     def test_malformed_message(self) -> None:
-        """A message with parts missing is logged; the next one comes."""
+        """A message with missing parts is logged, and the next one is delivered."""
         subscriber, _ = self.connect()
         for reply in (["message"], ["message", "a"], ["pmessage", "a"], ["subscribe"]):
             subscriber.dataReceived(resp(reply))

@@ -25,7 +25,7 @@ EPOCH = "0123456789abcdef"
 
 class CursorTests(SynchronousTestCase):
     def test_cursor(self) -> None:
-        """A cursor is an epoch and a revision; a bare revision is of whatever epoch there is."""
+        """A cursor is an epoch and a revision. A bare revision is of the present epoch."""
         for since, position in (
             (f"{EPOCH}:17", (EPOCH, 17)),
             (f"{EPOCH}:0", (EPOCH, 0)),
@@ -37,26 +37,26 @@ class CursorTests(SynchronousTestCase):
             self.assertEqual(parse_cursor(since), position)
 
     def test_of_an_event(self) -> None:
-        """The cursor of an event leads back to its position; without a history there is none."""
+        """The cursor of an event is its position. Without a history there is none."""
         event = Event("retract", "news", "1", revision=17, epoch=EPOCH)
         self.assertEqual(parse_cursor(event.cursor), (EPOCH, 17))
         self.assertIsNone(Event("retract", "news", "1").cursor)
 
     def test_wrong_types(self) -> None:
-        """Whatever is neither a cursor nor a whole number is named in the error."""
+        """The error names a value that is neither a cursor nor a whole number."""
         for since in (True, False, 1.0, b"1", None, ["1"]):
             error = self.assertRaises(InvalidType, parse_cursor, since)
             self.assertIn(repr(since), str(error))
 
     def test_malformed(self) -> None:
-        """Text that is no position is refused, signs and other scripts' digits too."""
+        """Text that is no position is refused, even signs and digits of other scripts."""
         for since in ("", ":", f"{EPOCH}:", "x", "-1", "+1", " 1", "1.0", "1_0", "\u0661", "²"):
             self.assertRaises(InvalidInput, parse_cursor, since)
         for since in (-1, "a b:1", "a:b:1", "a\0b:1", "-:1"):
             self.assertRaises(InvalidInput, parse_cursor, since)
 
     def test_huge(self) -> None:
-        """A number that Python would not convert is refused as any other bad input is."""
+        """A number that is too long for Python is refused like any other bad input."""
         for since in ("1" * 5000, 10**5000):
             error = self.assertRaises(ValueError, parse_cursor, since)
             self.assertIsInstance(error, InvalidInput)
@@ -64,7 +64,7 @@ class CursorTests(SynchronousTestCase):
     @QUICK
     @given(st.text() | st.integers())
     def test_any_text(self, since: str | int) -> None:
-        """Any text gives a position that Redis understands, or is refused."""
+        """Any text is a position that Redis understands, or is refused."""
         try:
             epoch, revision = parse_cursor(since)
         except InvalidInput:
@@ -78,7 +78,7 @@ class EventTests(SynchronousTestCase):
         return parse_event("news", "\0".join(words))
 
     def test_kinds(self) -> None:
-        """Each kind of event brings the parts of its message, and the message behind it."""
+        """Each kind of event has the parts of its message, and the text of its twin."""
         for kind, words, parts in (
             ("publish", ("1", "x"), {"id": "1", "item": "x"}),
             ("edit", ("1", ""), {"id": "1", "item": ""}),
@@ -96,7 +96,7 @@ class EventTests(SynchronousTestCase):
             self.assertEqual(self.parse(EPOCH, "7", kind, *words), (event, "\0".join(words)))
 
     def test_more(self) -> None:
-        """A plus behind the revision says that the next event is of the same change."""
+        """A plus after the revision says that the next event belongs to the same change."""
         event = Event("retract", "news", "1", revision=7, epoch=EPOCH, more=True)
         self.assertEqual(self.parse(EPOCH, "7+", "retract", "1"), (event, "1"))
 
@@ -108,7 +108,7 @@ class EventTests(SynchronousTestCase):
         )
 
     def test_malformed(self) -> None:
-        """A message with too few or too many parts, or a revision that is none, is nothing."""
+        """A message with too few or too many parts, or an invalid revision, makes no event."""
         for words in (
             (),
             (EPOCH,),
@@ -134,7 +134,7 @@ class EventTests(SynchronousTestCase):
 
 class EntryTests(SynchronousTestCase):
     def test_entries(self) -> None:
-        """An entry of the history gives the event that was told."""
+        """An entry of the history makes the event that was published."""
         for fields, parts in (
             (["kind", "publish", "id", "1", "item", "x\0y"], {"id": "1", "item": "x\0y"}),
             (["kind", "position", "id", "1", "position", "2:"], {"id": "1", "position": "2:"}),
@@ -147,7 +147,7 @@ class EntryTests(SynchronousTestCase):
             )
 
     def test_strange(self) -> None:
-        """What is not of our making raises nothing: the revision is taken all the same."""
+        """Entries of other programs raise nothing, and their revision counts."""
         for fields in ([], ["kind"], ["id", "1", "kind"]):
             event = parse_entry("news", EPOCH, ["7", fields])
             self.assertEqual((event.kind, event.revision, event.epoch), ("", 7, EPOCH))
@@ -155,14 +155,14 @@ class EntryTests(SynchronousTestCase):
 
 class ChannelTests(SynchronousTestCase):
     def test_channels(self) -> None:
-        """The kinds of what happens to feeds stand for their channels; other text for itself."""
+        """The kinds of events of whole feeds have channels. Other text is a channel itself."""
         self.assertEqual(
             [channel_for(event) for event in (*CHANNELS, "newfeed", "feed.publish:create")],
             ["newfeed", "delfeed", "conffeed", "newfeed", "feed.publish:create"],
         )
 
     def test_parts(self) -> None:
-        """Messages of the contract are split at the first NUL, and others at every one."""
+        """Messages of the contract are split at the first NUL, and others at every NUL."""
         for channel, message, parts in (
             ("feed.publish:a", "1\0x\0y", ["1", "x\0y"]),
             ("feed.publish:a", "1", None),

@@ -28,7 +28,7 @@ def functions() -> Iterator[ast.FunctionDef]:
 
 
 def targets(node: ast.AST) -> Iterator[ast.AST]:
-    """Give what an assignment assigns to."""
+    """Return what an assignment assigns to."""
     if isinstance(node, ast.Assign):
         yield from node.targets
     elif isinstance(node, (ast.AnnAssign, ast.NamedExpr)):
@@ -56,7 +56,7 @@ class PureTests(SynchronousTestCase):
                     self.assertIn(node.func.id, HARMLESS, function.name)
 
     def test_records(self) -> None:
-        """What they are given and what they return cannot be changed, nor can the reasons."""
+        """Their arguments, their results and the reasons cannot be changed."""
         records = (_recovery.NOWHERE, _recovery.Outcome(_recovery.NOWHERE), _reads.Look("ok"))
         for record in records:
             self.assertRaises(AttributeError, setattr, record, "revision", 1)

@@ -1,4 +1,4 @@
-"""What follows from a position and what is known."""
+"""The decisions on positions."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ def change(revision: int | None, epoch: str | None = "a") -> Event:
 
 class PositionTests(SynchronousTestCase):
     def test_cursor(self) -> None:
-        """A position is given as ``since`` takes it; without a history there is none."""
+        """A cursor is what ``since`` takes. Without a history there is none."""
         self.assertEqual(Position("a", 7).cursor, "a:7")
         self.assertIsNone(NOWHERE.cursor)
 
 
 class StepTests(SynchronousTestCase):
     def test_without_a_position(self) -> None:
-        """As long as no position is known, each event is the next one."""
+        """Without a position, each event is the next one."""
         for event in (change(None, None), change(1), change(9)):
             self.assertIs(step(None, 0, event), Step.DELIVER)
 
     def test_next(self) -> None:
-        """The next revision is delivered, a known one dropped, and a jump looked into."""
+        """The next revision is delivered, a known one is dropped, and a jump needs a look."""
         for revision, what in (
             (1, Step.DROP),
             (5, Step.DROP),
@@ -49,12 +49,12 @@ class StepTests(SynchronousTestCase):
             self.assertIs(step("a", 5, change(revision)), what)
 
     def test_another_epoch(self) -> None:
-        """A revision of another epoch says nothing, whatever it is."""
+        """Any revision of another epoch needs a look."""
         for revision in (1, 5, 6, 7):
             self.assertIs(step("a", 5, change(revision, "b")), Step.LOOK)
 
     def test_foreign(self) -> None:
-        """In a feed with a history, an event without a revision is a foreign writer's."""
+        """In a feed with a history, an event without a revision is from a foreign writer."""
         self.assertIs(step("a", 5, change(None, None)), Step.FOREIGN)
 
 
@@ -64,7 +64,7 @@ class AfterLookTests(SynchronousTestCase):
     AT = Position("a", 5)
 
     def test_no_history(self) -> None:
-        """Without a feed or a history, a gap is told, and nothing else is known."""
+        """Without a feed or a history, a gap is a resync, and there is no position."""
         for found in (None, self.OFF):
             for position in (NOWHERE, self.AT):
                 for options in ((False, False), (True, False), (False, True), (True, True)):
@@ -84,12 +84,12 @@ class AfterLookTests(SynchronousTestCase):
                 )
 
     def test_unknown_verdict(self) -> None:
-        """A verdict of a later version is its own reason."""
+        """An unknown verdict, of a later version, is its own reason."""
         found = Look("melted", "feed", "text", "b", 9)
         self.assertEqual(after_look(self.AT, found), Outcome(Position("b", 9), "melted"))
 
     def test_foreign(self) -> None:
-        """After an event of a foreign writer the look need not show that anything changed."""
+        """After an event of a foreign writer, a resync follows even if the look is ok."""
         for position in (NOWHERE, self.AT):
             self.assertEqual(
                 after_look(position, self.OK, None, foreign=True),
@@ -102,20 +102,20 @@ class AfterLookTests(SynchronousTestCase):
         )
 
     def test_replay(self) -> None:
-        """What is behind the position is replayed: a gap in the connection is none."""
+        """Entries after the position are replayed, so a gap in the connection is no gap."""
         for gap in (None, UNRECORDED):
             self.assertEqual(
                 after_look(self.AT, self.OK, gap), Outcome(Position("a", 5), replay=True)
             )
 
     def test_bare_revision(self) -> None:
-        """A revision of whatever epoch is taken for one of the present."""
+        """A revision without an epoch is taken as one of the present epoch."""
         self.assertEqual(
             after_look(Position("", 5), self.OK), Outcome(Position("a", 5), replay=True)
         )
 
     def test_epoch_goes_on(self) -> None:
-        """Where the server still knows all of an old epoch, the replay goes on in the new one."""
+        """If the old epoch is still valid, the replay continues in the new one."""
         found = Look("ok", "feed", "text", "b", 9)
         self.assertEqual(after_look(self.AT, found), Outcome(Position("b", 5), replay=True))
 
@@ -127,32 +127,32 @@ class AfterLookTests(SynchronousTestCase):
         )
 
     def test_beginning(self) -> None:
-        """Who begins at the present begins at the top; a gap before that is told."""
+        """Without a position it begins at the last revision, and a gap before is a resync."""
         for gap in (None, UNRECORDED):
             self.assertEqual(after_look(NOWHERE, self.OK, gap), Outcome(Position("a", 9), gap))
 
 
 class VoidTests(SynchronousTestCase):
-    """What is left of events that were held when a look was sent."""
+    """The events that are left of those that were held when a look was sent."""
 
     def test_present_epoch(self) -> None:
-        """Events that the server knew of stay, in their order; others never were."""
+        """Events that the server knew stay, in their order. Others are forged."""
         held = (change(4), change(None, None), change(5), change(6))
         dropped = drop_void(held, Position("a", 5), 5, "a")
         self.assertEqual(dropped, (False, [change(6)], list(held[:3])))
 
     def test_last_epoch(self) -> None:
-        """Events of the epoch before are dropped: the resync tells of them."""
+        """Events of the epoch before are dropped: the resync covers them."""
         held = (change(9, "z"), change(1))
         self.assertEqual(drop_void(held, Position("a", 0), 5, "z"), (False, [], [change(1)]))
 
     def test_void(self) -> None:
-        """Events of another epoch still were there, and nothing tells of them."""
+        """Events of a third epoch are dropped, and need a resync."""
         held = (change(9, "y"), change(1))
         self.assertEqual(drop_void(held, Position("a", 0), 5, "z"), (True, [], [change(1)]))
 
     def test_nothing_is_changed(self) -> None:
-        """What is given stays as it is."""
+        """The arguments are not changed."""
         held = [change(9, "y"), change(6), change(1)]
         before = list(held)
         drop_void(held, Position("a", 5), 5, None)

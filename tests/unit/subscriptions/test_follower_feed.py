@@ -36,7 +36,7 @@ class FeedTests(FollowerTestCase):
         self.assertEqual((self.seen(), self.position), (seen, ("b", 2)))
 
     def test_configured(self) -> None:
-        """A new configuration is read; nothing is missed meanwhile."""
+        """A new configuration is read, and no event is missed meanwhile."""
         self.start()
         self.tell(of_the_feed("config"), change(6, item="1"))
         self.answer(["ok", "feed", "json", "a", "5", []])
@@ -44,14 +44,14 @@ class FeedTests(FollowerTestCase):
         self.assertEqual(self.seen(), [of_the_feed("config"), change(6, item=1)])
 
     def test_history_switched_on(self) -> None:
-        """What is told while it is read that a history has begun is delivered."""
+        """Events that arrive while a new history is discovered are delivered."""
         self.start(OFF)
         self.tell(of_the_feed("config"), *changes(1, 2, 3))
         self.answer(found(2))
         self.assertEqual(self.seen(), [of_the_feed("config"), *changes(1, 2, 3)])
 
     def test_history_switched_off(self) -> None:
-        """What is told while it is read that there is no history any more is delivered."""
+        """Events that arrive while the end of the history is discovered are delivered."""
         self.start()
         self.tell(of_the_feed("config"), change(None))
         self.answer(OFF)
@@ -59,7 +59,7 @@ class FeedTests(FollowerTestCase):
         self.assertEqual(self.position, (None, 0))
 
     def test_created_while_reading(self) -> None:
-        """Events of the old feed and the new one that wait are delivered in their order."""
+        """Held events of the old feed and of the new one are delivered in their order."""
         self.start()
         self.tell(of_the_feed("config"), change(6), of_the_feed("delete"), of_the_feed("create"))
         self.tell(change(1, "b"))
@@ -71,7 +71,7 @@ class FeedTests(FollowerTestCase):
         self.assertEqual((seen[1], seen[4]), (change(6), change(1, "b")))
 
     def test_created_behind_a_replay(self) -> None:
-        """What was replayed may be of either feed: the new one is read afresh, and it is said."""
+        """Replayed entries may be of either feed: a resync follows, and the new feed is read."""
         self.start()
         self.tell(change(7), of_the_feed("delete"), of_the_feed("create"))
         self.answer(found(7, 6, 7))
@@ -83,7 +83,7 @@ class FeedTests(FollowerTestCase):
         self.assertEqual(self.seen(), seen)
 
     def test_created_behind_a_state(self) -> None:
-        """So it is with a state that was read: it is read again."""
+        """A state that was read may be of either feed, too: it is read again."""
         self.start(position=Position("a", 5), snapshot=True)
         self.tell(change(7), of_the_feed("create"))
         self.answer(found(7, 6, 7))
@@ -92,7 +92,7 @@ class FeedTests(FollowerTestCase):
         self.assertEqual(self.seen(), [snapshot([("a", "y")], "a", 2)])
 
     def test_old_events_behind_a_new_feed(self) -> None:
-        """An event that is older than the look is not looked for again and again."""
+        """An event that is older than the look does not cause looks without end."""
         self.start()
         self.tell(of_the_feed("config"), change(6), of_the_feed("delete"), of_the_feed("create"))
         self.answer(found(0, epoch="b", verdict="recreated"))
@@ -101,7 +101,7 @@ class FeedTests(FollowerTestCase):
         self.assertGreaterEqual(kinds, {"delete", "create", "resync"})
 
     def test_old_events_behind_a_foreign_writer(self) -> None:
-        """So it is where a foreign writer made the epoch another one."""
+        """Nor does such an event after a foreign writer has changed the epoch."""
         self.start()
         self.tell(of_the_feed("config"), change(6), change(None))
         self.answer(found(8, epoch="b", verdict="foreign"))
@@ -111,7 +111,7 @@ class FeedTests(FollowerTestCase):
         self.assertEqual(self.seen(), [change(9, "b")])
 
     def settle(self, answer: list[Any]) -> None:
-        """Give the same answer until nothing is asked any more, but not for ever."""
+        """Give the same answer until nothing more is asked, a few times at most."""
         for _ in range(5):
             if not self.follower.is_live:
                 self.answer(answer)
@@ -133,7 +133,7 @@ class SnapshotTests(FollowerTestCase):
         self.assertEqual((self.seen(), self.reader.sent()), ([change(7)], []))
 
     def test_without_history(self) -> None:
-        """Without a history, a mark parts what the state has from what follows."""
+        """Without a history, a mark separates what the state includes from what follows."""
         self.make(snapshot=True)
         self.follower.ready()
         self.tell(change(None)._replace(id="a"))
@@ -143,7 +143,7 @@ class SnapshotTests(FollowerTestCase):
         self.assertEqual(self.seen(), [snapshot([("a", "y")]), change(None)])
 
     def test_behind_a_resync(self) -> None:
-        """Where a message shows that there was another feed, the state comes next."""
+        """If a message shows that there was another feed, the state comes next."""
         self.make(snapshot=True)
         self.follower.ready()
         self.answer(state(5, a="x"))
@@ -173,14 +173,14 @@ class SnapshotTests(FollowerTestCase):
             self.assertEqual((self.seen(), self.follower.is_live), (seen, not stop))
 
     def test_no_feed(self) -> None:
-        """A feed that is not there is empty."""
+        """A feed that does not exist is empty."""
         self.make(snapshot=True)
         self.follower.ready()
         self.answer(NOFEED)
         self.assertEqual((self.first, self.seen()), ([None], [snapshot([])._replace(type=None)]))
 
     def test_unordered(self) -> None:
-        """A queue or job feed has no state; only of a pattern's feeds is that forgiven."""
+        """A queue or job feed has no state. That is an error, except for feeds of a pattern."""
         self.make(snapshot=True)
         self.follower.ready()
         self.answer(["neither", "queue", None])
@@ -195,7 +195,7 @@ class SnapshotTests(FollowerTestCase):
         self.assertEqual((self.first, self.seen(), self.reader.sent()), ([None], seen, []))
 
     def test_unordered_too_late(self) -> None:
-        """That there is no state changes nothing for who asks anew, on another connection."""
+        """A feed without a state is followed on the next connection as well."""
         self.make(snapshot=True, strict=False)
         self.follower.ready()
         self.follower.lost()
@@ -215,7 +215,7 @@ class SnapshotTests(FollowerTestCase):
         self.assertEqual(self.seen(), [snapshot([("a", "y")], "a", 9), change(10)])
 
     def test_stopped_while_an_attempt_breaks(self) -> None:
-        """Who is stopped waits for no further attempt to read a state that changes too much."""
+        """A follower that is stopped makes no further attempt to read a changing state."""
         for stop in (False, True):
             self.make(snapshot=True)
             self.follower.ready()
@@ -229,7 +229,7 @@ class SnapshotTests(FollowerTestCase):
             self.follower.stop()
 
     def test_told_before_the_state_is_read(self) -> None:
-        """What is told of the feed as a whole before a new state is read is not lost."""
+        """Events of the feed as a whole that arrive before a new state is read are not lost."""
         self.make(snapshot=True, gap=UNRECORDED, position=Position("a", 5))
         self.follower.ready()
         self.tell(of_the_feed("delete"), of_the_feed("create"))
@@ -240,7 +240,7 @@ class SnapshotTests(FollowerTestCase):
         self.assertEqual(kinds, ["delete", "create", "resync", "snapshot"])
 
     def test_told_between(self) -> None:
-        """Between a resync and its snapshot nothing is told; what the snapshot has is not said."""
+        """Nothing is delivered between a resync and its snapshot, nor what the snapshot shows."""
         for answer, kinds in (
             (state(None, a="y"), ["resync", "snapshot", "config"]),
             (NOFEED, ["resync", "snapshot", "config", "delete"]),
@@ -259,13 +259,13 @@ class SnapshotTests(FollowerTestCase):
             self.assertEqual([event.kind for event in self.seen()], kinds[1:])
 
     def read_state(self, answer: Any) -> None:
-        """Answer with a state, at the moment of which a mark comes."""
+        """Answer with a state, and let its mark arrive."""
         self.answer(answer)
         if answer is not NOFEED:
             self.reader.pass_mark()
 
     def test_told_while_the_state_is_read(self) -> None:
-        """What is told of the feed meanwhile is delivered, and a new feed read again."""
+        """Events of the feed as a whole are delivered meanwhile, and a new feed is read again."""
         self.make(snapshot=True)
         self.follower.ready()
         self.tell(of_the_feed("create"))

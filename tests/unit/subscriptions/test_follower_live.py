@@ -21,19 +21,19 @@ from txthoonk.history._recovery import FOREIGN, Position
 
 
 class Thing:
-    """An item whose end can be seen."""
+    """An item that a weak reference can watch."""
 
 
 class CurrentTests(FollowerTestCase):
     def test_check_missed(self) -> None:
-        """While the connection has missed a check it is not current, and then it is again."""
+        """It is not current while a check of the connection is not answered."""
         self.start()
         for is_heard in (True, False, True):
             self.reader.is_heard = is_heard
             self.assertIs(self.follower.is_current, is_heard)
 
     def test_lost(self) -> None:
-        """It is not from the loss of the connection until all that was missed is delivered."""
+        """It is not current from a lost connection until all missed events are delivered."""
         current: list[bool] = []
         self.then = lambda _: current.append(self.follower.is_current)
         self.start()
@@ -48,7 +48,7 @@ class CurrentTests(FollowerTestCase):
         self.assertTrue(self.follower.is_current)
 
     def test_slow(self) -> None:
-        """Nor is it while events wait in the history until there is room, or are dropped."""
+        """It is not current while events wait in the history for room, or are dropped."""
         self.start(limit=1)
         self.tell(*changes(6, 7))
         self.assertFalse(self.follower.is_current)
@@ -59,7 +59,7 @@ class CurrentTests(FollowerTestCase):
 
 class ReleaseTests(FollowerTestCase):
     def test_event_that_was_ahead(self) -> None:
-        """An event that came too early is kept until it is delivered, and no longer."""
+        """An event that came too early is kept only until it is delivered."""
         for answer in (found(8, 6, 7), found(5)):  # the second one: there is no such revision
             self.start()
             item = Thing()
@@ -74,7 +74,7 @@ class ReleaseTests(FollowerTestCase):
 
 class StartTests(FollowerTestCase):
     def test_present(self) -> None:
-        """It begins at the present: what is told after the first look is delivered."""
+        """It begins at the present: events that come after the first look are delivered."""
         self.make()
         self.tell(change(4))
         self.follower.ready()
@@ -87,7 +87,7 @@ class StartTests(FollowerTestCase):
         self.assertEqual((self.seen(), self.position), (changes(7), ("a", 7)))
 
     def test_no_history(self) -> None:
-        """Without a history, or a feed, all that is told from the confirmation on counts."""
+        """Without a history, or a feed, all events after the confirmation are delivered."""
         for answer in (OFF, NOFEED):
             self.make()
             self.follower.ready()
@@ -97,7 +97,7 @@ class StartTests(FollowerTestCase):
             self.assertEqual((self.seen(), self.position), ([change(None)] * 2, (None, 0)))
 
     def test_since(self) -> None:
-        """It begins behind a position with what the history has, and goes on live."""
+        """It begins after a position with the entries of the history, and goes on live."""
         for position, asked in ((Position("a", 3), "a 3"), (Position("", 3), " 3")):
             self.make(position=position, gap=REASONS["off"], snapshot=True)
             self.follower.ready()
@@ -107,7 +107,7 @@ class StartTests(FollowerTestCase):
             self.assertEqual((self.first, self.seen()), ([None], changes(4, 5, 6)))
 
     def test_since_is_void(self) -> None:
-        """Where what is behind the position cannot be had, it says why."""
+        """If the events after the position cannot be read, a resync says why."""
         for answer, event in (
             (found(9, verdict="trimmed"), resync(REASONS["trimmed"], "a", 9)),
             (found(9, epoch="b", verdict="recreated"), resync(REASONS["recreated"], "b", 9)),
@@ -121,7 +121,7 @@ class StartTests(FollowerTestCase):
             self.assertEqual(self.position, (event.epoch, event.revision or 0))
 
     def test_new_feed(self) -> None:
-        """Of a new feed all events are delivered, those before the confirmation too."""
+        """All events of a new feed are delivered, including those before the confirmation."""
         self.make(from_start=True)
         self.follower.ready()
         self.tell(*changes(2, 3))
@@ -129,7 +129,7 @@ class StartTests(FollowerTestCase):
         self.assertEqual((self.asked, self.seen()), (["look  0 1000"], changes(1, 2, 3)))
 
     def test_state_of_a_new_feed(self) -> None:
-        """Who wants the state gets that of a new feed too."""
+        """With snapshots, the state of a new feed is delivered, too."""
         self.make(from_start=True, snapshot=True)
         self.follower.ready()
         self.tell(*changes(2, 3))
@@ -137,7 +137,7 @@ class StartTests(FollowerTestCase):
         self.assertEqual(self.seen(), [snapshot([("a", "y"), ("3", "x")], "a", 3)])
 
     def test_refused(self) -> None:
-        """If Redis does not let it listen or read, nothing begins."""
+        """If Redis refuses the channels or the look, nothing begins."""
         error = ResponseError("NOPERM")
         self.make()
         self.follower.refused(error)
@@ -149,7 +149,7 @@ class StartTests(FollowerTestCase):
         self.assert_stays()
 
     def test_stopped(self) -> None:
-        """A follower that was stopped while it read does nothing with the answer."""
+        """A follower that is stopped while it reads ignores the answer."""
         for snapshot_ in (False, True):
             self.make(snapshot=snapshot_)
             self.follower.ready()
@@ -159,7 +159,7 @@ class StartTests(FollowerTestCase):
             self.assert_stays()
 
     def test_stopped_when_started(self) -> None:
-        """Whoever learns that it has begun may stop it."""
+        """Code that learns of the start may stop the follower."""
         for arguments, answer in (
             ({"position": Position("a", 4)}, found(5, 5)),
             ({"snapshot": True}, state(5, a="x")),
@@ -171,7 +171,7 @@ class StartTests(FollowerTestCase):
             self.assert_stays()
 
     def test_stopped_within(self) -> None:
-        """So may whoever gets an event, the last one of a kind too."""
+        """Code that gets an event may stop the follower, at each kind of event."""
         lost = resync(REASONS["lost"], "a", 9)
         for arguments, answer, event in (
             ({"position": Position("a", 3)}, found(5, 4, 5), change(4)),
@@ -189,41 +189,41 @@ class StartTests(FollowerTestCase):
 
 class LiveTests(FollowerTestCase):
     def test_known(self) -> None:
-        """What is known already is dropped."""
+        """Events that were delivered before are dropped."""
         self.start()
         self.tell(*changes(4, 5, 6, 6, 5))
         self.assertEqual((self.seen(), self.reader.sent()), (changes(6), []))
 
     def test_jump(self) -> None:
-        """What is missing before an event is read from the history, and comes before it."""
+        """Events that are missing before another are read from the history, and come first."""
         self.start()
         self.tell(*changes(8, 9))
         self.answer(found(8, 6, 7, 8))
         self.assertEqual((self.asked, self.seen()), (["look a 5 1000"], changes(6, 7, 8, 9)))
 
     def test_jump_past_the_history(self) -> None:
-        """Where the history does not go back that far, the subscriber is told."""
+        """If the history does not go back that far, a resync says so."""
         self.start()
         self.tell(*changes(8, 9))
         self.answer(found(8, verdict="trimmed"))
         self.assertEqual(self.seen(), [resync(REASONS["trimmed"], "a", 8), change(9)])
 
     def test_jump_and_history_is_off(self) -> None:
-        """Where there is no history any more to read it from, the subscriber is told too."""
+        """If the feed has no history any more, a resync says so."""
         self.start()
         self.tell(*changes(8))
         self.answer(OFF)
         self.assertEqual([event.kind for event in self.seen()], ["resync", "publish"])
 
     def test_history_begins(self) -> None:
-        """The first event with a revision makes the position, whatever it is."""
+        """The first event with a revision sets the position, at any revision."""
         self.start(OFF)
         self.tell(change(None), change(7), change(8))
         self.assertEqual(self.seen(), [change(None), change(7), change(8)])
         self.assertEqual((self.position, self.reader.sent()), (("a", 8), []))
 
     def test_foreign(self) -> None:
-        """A foreign writer in a feed with history voids it; a look behind him finds the top."""
+        """A foreign writer voids a history: a resync follows, with the last revision."""
         self.start()
         self.tell(change(None), change(6))
         self.assertEqual(self.seen(), [])
@@ -233,14 +233,14 @@ class LiveTests(FollowerTestCase):
         self.assertEqual((self.seen(), self.reader.sent()), ([change(7)], []))
 
     def test_foreign_and_counted(self) -> None:
-        """Where the counters tell of him as well, he is told of once."""
+        """If the counters show the foreign writer as well, there is still one resync."""
         self.start()
         self.tell(change(None), change(7, "b"))
         self.answer(found(6, epoch="b", verdict="foreign"))
         self.assertEqual(self.seen(), [resync(FOREIGN, "b", 6), change(7, "b")])
 
     def test_foreign_while_reading(self) -> None:
-        """If he comes while the history is read, one more look is behind him."""
+        """If a foreign event arrives while the history is read, there is one more look."""
         self.start()
         self.tell(change(7), change(None), change(8))
         self.answer(found(7, 6, 7))
@@ -251,7 +251,7 @@ class LiveTests(FollowerTestCase):
         self.assertEqual((self.seen(), self.reader.sent()), ([change(9)], []))
 
     def test_another_epoch(self) -> None:
-        """A history that began anew is told, and what follows is delivered."""
+        """If the history was started again, a resync says so, and later events are delivered."""
         self.start()
         self.tell(*changes(2, 3, epoch="b"))
         self.answer(found(2, epoch="b", verdict="recreated"))
@@ -259,14 +259,14 @@ class LiveTests(FollowerTestCase):
         self.assertEqual(self.seen(), [resync(REASONS["recreated"], "b", 2), change(3, "b")])
 
     def test_epoch_goes_on(self) -> None:
-        """Where a new epoch goes on behind the old one, nothing is missing."""
+        """If a new epoch continues after the old one, nothing is missing."""
         self.start()
         self.tell(*changes(6, 7, epoch="b"))
         self.answer(found(6, 6, epoch="b"))
         self.assertEqual(self.seen(), changes(6, 7, epoch="b"))
 
     def test_serializer(self) -> None:
-        """Items are as the feed's serializer has them, live and from the history."""
+        """The feed's serializer loads items, of live events and of the history."""
         self.start(["ok", "feed", "json", "a", "5", []])
         self.tell(change(6, item="[6]"), change(8, item="[8]"))
         entry = ["kind", "publish", "id", "7", "item", "[7]"]
@@ -274,7 +274,7 @@ class LiveTests(FollowerTestCase):
         self.assertEqual(self.seen(), [change(number, item=[number]) for number in (6, 7, 8)])
 
     def test_check(self) -> None:
-        """A position that is behind the server's is read on from; another one is left alone."""
+        """A position that lags behind the server's is read from; another one is left alone."""
         self.start()
         for epoch, top in (("a", 5), ("a", 4)):
             self.follower.check(epoch, top, True)
@@ -288,13 +288,13 @@ class LiveTests(FollowerTestCase):
             self.assertEqual((len(self.asked), self.seen()), (1, changes(revision)))
 
     def test_check_without_history(self) -> None:
-        """Without a position there is nothing to compare."""
+        """Without a history there is no position to compare."""
         self.start(OFF)
         self.follower.check("a", 6, True)
         self.assertEqual(self.reader.sent(), [])
 
     def test_feed_is_gone(self) -> None:
-        """A check that finds no feed, of whose end nobody has heard, is told."""
+        """If a check finds no feed, and no delete has arrived, a resync says so."""
         self.start()
         self.follower.check("", 0, False)
         self.answer(NOFEED)

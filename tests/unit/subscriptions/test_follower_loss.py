@@ -24,7 +24,7 @@ from txthoonk.subscriptions._follower import UNSEEN
 
 class LossTests(FollowerTestCase):
     def test_replayed(self) -> None:
-        """After a lost connection the history is read on."""
+        """After a lost connection the history is read from the position."""
         self.start()
         self.follower.lost()
         self.assert_stays()
@@ -33,7 +33,7 @@ class LossTests(FollowerTestCase):
         self.assertEqual((self.asked, self.seen()), (["look a 5 1000"], changes(6, 7)))
 
     def test_not_replayed(self) -> None:
-        """Without a history the gap is told; with one that began meanwhile, its top as well."""
+        """Without a history a resync reports the gap, with the position of a new history."""
         for answer, event in ((OFF, resync(UNRECORDED)), (found(3), resync(UNRECORDED, "a", 3))):
             self.start(OFF)
             self.follower.lost()
@@ -42,7 +42,7 @@ class LossTests(FollowerTestCase):
             self.assertEqual(self.seen(), [event])
 
     def test_told_once(self) -> None:
-        """A gap is told once, however often the connection was lost."""
+        """A gap is reported once, after any number of lost connections."""
         self.start(OFF)
         for _ in range(2):
             self.follower.lost()
@@ -66,7 +66,7 @@ class LossTests(FollowerTestCase):
         self.assertEqual((self.first, self.seen()), ([None], []))
 
     def test_superseded(self) -> None:
-        """The answer that a reading of the last connection gets is of no use."""
+        """An answer to a reading of the last connection is ignored."""
         self.start()
         self.tell(change(8))
         self.follower.lost()
@@ -77,7 +77,7 @@ class LossTests(FollowerTestCase):
         self.assertEqual((self.seen(), self.position), (changes(6, 7, 8, 9), ("a", 9)))
 
     def test_superseded_without_a_feed(self) -> None:
-        """Nor is the answer that there is no feed."""
+        """The answer that there is no feed is ignored as well."""
         self.start()
         self.follower.lost()
         self.follower.ready()
@@ -86,7 +86,7 @@ class LossTests(FollowerTestCase):
         self.assert_stays()
 
     def test_publisher_is_away(self) -> None:
-        """Where the publisher's connection is lost, the reading waits for the next one."""
+        """If the publisher's connection is lost, the reading waits for the next one."""
         for arguments, answer in (({}, found(5)), ({"snapshot": True}, state(5))):
             self.make(**arguments)  # type: ignore[arg-type]
             self.follower.ready()
@@ -98,7 +98,7 @@ class LossTests(FollowerTestCase):
             self.assertEqual(self.first, [None])
 
     def test_stopped_while_the_publisher_is_away(self) -> None:
-        """A follower that is stopped meanwhile does not read on."""
+        """A follower that is stopped meanwhile reads no more."""
         self.make()
         self.follower.ready()
         lose(self.reader.redis)
@@ -108,7 +108,7 @@ class LossTests(FollowerTestCase):
         self.assert_stays()
 
     def test_publisher_is_gone(self) -> None:
-        """Where there will be no publisher, all is over; who waits for the start is told."""
+        """If there will be no publisher any more, the start fails, and all ends."""
         for begun in (False, True):
             self.reader.connect()
             self.start() if begun else self.make()
@@ -119,7 +119,7 @@ class LossTests(FollowerTestCase):
             self.assertEqual((self.first, self.seen()), ([None] if begun else [error], []))
 
     def test_cannot_be_read(self) -> None:
-        """If Redis refuses the reading later on, it is told once, and tried again."""
+        """If Redis refuses to be read later, one resync says so, and the reading is retried."""
         self.start()
         self.tell(change(8))
         self.answer("NOPERM look")
@@ -132,7 +132,7 @@ class LossTests(FollowerTestCase):
         self.assertEqual((self.seen(), self.position), (changes(6, 7, 8, 9, 10), ("a", 10)))
 
     def test_lost_while_it_cannot_be_read(self) -> None:
-        """A pause that is of no use any more is over."""
+        """A lost connection ends the pause before a retry."""
         self.start()
         self.tell(change(8))
         self.answer("NOPERM look")
@@ -143,7 +143,7 @@ class LossTests(FollowerTestCase):
         self.assert_stays()
 
     def test_refused(self) -> None:
-        """If Redis does not let it listen on a later connection, it is told, and the end."""
+        """If Redis refuses the channels of a later connection, a resync says so, and all ends."""
         self.start()
         self.follower.refused(ResponseError("NOPERM"))
         self.assertEqual(self.seen(), [resync("the feed cannot be followed: NOPERM")])
@@ -159,7 +159,7 @@ class AloneTests(FollowerTestCase):
         self.assertEqual((self.first, self.follower.is_live), ([None], True))
 
     def test_live(self) -> None:
-        """What is told is delivered; revisions show what is known already."""
+        """Live events are delivered, except those at revisions that were delivered before."""
         self.begin()
         told = [change(None), of_the_feed("config"), change(5), change(5), change(6)]
         self.tell(*told, of_the_feed("delete"), of_the_feed("create"), change(1, "b"))
@@ -168,7 +168,7 @@ class AloneTests(FollowerTestCase):
         self.assertEqual(self.seen(), seen)
 
     def test_missing(self) -> None:
-        """What is missing before an event, or void because of it, is told."""
+        """If an event shows that others are missing or void, a resync comes before it."""
         for event in (change(7), change(6, "b"), change(None)):
             self.begin()
             self.tell(change(5), event)
@@ -176,7 +176,7 @@ class AloneTests(FollowerTestCase):
             self.assertEqual(self.position, (event.epoch, event.revision or 0))
 
     def test_loss(self) -> None:
-        """A lost connection is told once, by what was not heard meanwhile."""
+        """A lost connection is reported once, on the next connection."""
         self.begin()
         self.follower.lost()
         self.assert_stays()
@@ -189,12 +189,12 @@ class AloneTests(FollowerTestCase):
         self.assertEqual(self.seen(), [])
 
     def test_nothing_to_read_with(self) -> None:
-        """What would be read all the same is refused."""
+        """An attempt to read raises an error."""
         self.begin()
         self.assertRaises(ThoonkError, lambda: self.follower._present_reader)
 
     def test_slow(self) -> None:
-        """A subscriber who is too slow is told, and gets what comes after that."""
+        """A subscriber that is too slow gets a resync, and then the events after it."""
         self.begin(limit=2)
         self.tell(*[change(None)] * 3)
         self.assertEqual(free(self.subscription), 1)

@@ -1,4 +1,4 @@
-"""Followers: subscribers that are slow, and too much at once."""
+"""Followers: slow subscribers, and too many events at once."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from txthoonk.subscriptions import _held
 
 class SlowTests(FollowerTestCase):
     def test_with_history(self) -> None:
-        """A slow subscriber misses nothing: the history is read as soon as there is room."""
+        """A slow subscriber misses nothing: the history is read when there is room."""
         self.start(limit=4)
         self.tell(*changes(6, 7, 8, 9, 10, 11))
         self.assertEqual((self.reader.sent(), self.position), ([], ("a", 9)))
@@ -40,7 +40,7 @@ class SlowTests(FollowerTestCase):
         self.assertTrue(self.follower.is_live)
 
     def test_held_events_connect(self) -> None:
-        """What is held is not read from the history as well."""
+        """Events that are held are not read from the history."""
         self.start(limit=4)
         self.tell(change(8))
         self.answer(found(9, 6, 7))
@@ -48,14 +48,14 @@ class SlowTests(FollowerTestCase):
         self.assertEqual((self.seen(), self.reader.sent()), (changes(6, 7, 8, 9), []))
 
     def test_held_events_of_no_revision(self) -> None:
-        """Other events that are held do not keep the history from being read on."""
+        """Held events without a revision do not stop the reading of the history."""
         self.start(limit=4)
         self.tell(of_the_feed("config"), of_the_feed("config"))
         self.answer(found(8, 6, 7, 8))
         self.assertEqual(len(self.seen()), 5)
 
     def test_without_history(self) -> None:
-        """Without a history, what waits is dropped, and that is told in its place."""
+        """Without a history, waiting events are dropped, and a resync takes their place."""
         self.start(OFF, limit=2)
         self.tell(*[change(None)] * 3)
         self.assertEqual(free(self.subscription), 1)
@@ -66,7 +66,7 @@ class SlowTests(FollowerTestCase):
         self.assertEqual(self.seen(), [change(None)] * 2)
 
     def test_without_history_beside_others(self) -> None:
-        """What comes after the resync is delivered, or another one tells that it was not."""
+        """Events after the resync are delivered, or another resync says that they were not."""
         self.start(OFF, limit=4)
         self.tell(*[change(None)] * 5)
         self.subscription.put(Event("retract", "other", "1"))
@@ -79,7 +79,7 @@ class SlowTests(FollowerTestCase):
         self.assertIn(self.seen()[-1], [change(None), resync(SLOW)])
 
     def test_without_history_and_with_a_snapshot(self) -> None:
-        """Who wants the state gets it afresh."""
+        """With snapshots, the state follows."""
         self.start(OFF, limit=2, position=Position(None, 0), snapshot=True)
         self.tell(*[change(None)] * 3)
         self.assertEqual(self.seen(), [resync(SLOW)])
@@ -88,7 +88,7 @@ class SlowTests(FollowerTestCase):
         self.assertEqual(self.seen(), [snapshot([("a", "y")])])
 
     def test_first_revision_finds_no_room(self) -> None:
-        """The event that begins a history may find no room as well."""
+        """The first event of a history may find no room, too."""
         self.start(OFF, limit=2)
         self.tell(change(None), change(None), change(1))
         self.assertEqual(self.seen(), [resync(SLOW)])
@@ -97,7 +97,7 @@ class SlowTests(FollowerTestCase):
         self.assertEqual((self.seen(), self.position), ([change(2)], ("a", 2)))
 
     def test_feed_is_gone(self) -> None:
-        """A feed that ends while the subscriber is busy is told."""
+        """A delete that arrives while the subscriber is busy is delivered."""
         self.start(limit=2)
         self.tell(*changes(6, 7, 8), of_the_feed("delete"))
         self.assertEqual(self.seen(), changes(6, 7))
@@ -106,7 +106,7 @@ class SlowTests(FollowerTestCase):
         self.assertTrue(kinds and kinds[-1] in ("delete", "resync"), kinds)
 
     def test_history_is_off(self) -> None:
-        """If the history is switched off while the subscriber is busy, he is told."""
+        """If the history is switched off while the subscriber is busy, a resync says so."""
         self.start(limit=2)
         self.tell(*changes(6, 7, 8), of_the_feed("config"))
         self.assertEqual(self.seen(), changes(6, 7))
@@ -114,7 +114,7 @@ class SlowTests(FollowerTestCase):
         self.assertIn("resync", [event.kind for event in self.seen()])
 
     def test_lost_while_paused(self) -> None:
-        """Room that comes after a lost connection is of no use before the next one."""
+        """Room that comes after a lost connection is not used before the next one."""
         self.start(limit=2)
         self.tell(*changes(6, 7, 8))
         self.follower.lost()
@@ -124,7 +124,7 @@ class SlowTests(FollowerTestCase):
         self.assertEqual(self.seen(), changes(8))
 
     def test_paused_by_held_events(self) -> None:
-        """What was held and finds no room is read afterwards."""
+        """Held events that find no room are read later."""
         self.start(limit=2)
         self.tell(of_the_feed("config"), *changes(6, 7, 8))
         self.answer(found(5))
@@ -139,7 +139,7 @@ class OverflowTests(FollowerTestCase):
         self.patch(_held, "LIMIT", 3)
 
     def test_with_history(self) -> None:
-        """Too many events held are forgotten, and read from the history."""
+        """At the limit, held events are dropped, and read from the history."""
         self.start()
         self.tell(of_the_feed("config"), *changes(6, 7, 8, 9))
         self.answer(found(5))
@@ -148,7 +148,7 @@ class OverflowTests(FollowerTestCase):
         self.assertEqual((self.seen(), self.follower.is_live), (changes(6, 7, 8, 9), True))
 
     def test_without_history(self) -> None:
-        """Without a history that is told, in the place of all that was held."""
+        """Without a history, a resync takes the place of the dropped events."""
         self.start(OFF)
         self.tell(of_the_feed("config"), *[change(None)] * 4)
         self.answer(OFF)
@@ -158,7 +158,7 @@ class OverflowTests(FollowerTestCase):
         self.assertEqual(self.seen(), [change(None)])
 
     def test_with_a_snapshot(self) -> None:
-        """Who wants the state gets it afresh in their place."""
+        """With snapshots, the state follows the resync."""
         self.start(OFF, position=Position(None, 0), snapshot=True)
         self.tell(of_the_feed("config"), *[change(None)] * 4)
         self.answer(OFF)
@@ -169,7 +169,7 @@ class OverflowTests(FollowerTestCase):
         self.assertTrue(self.follower.is_live)
 
     def test_alone(self) -> None:
-        """Without a publisher it goes on as well, with what is told after that."""
+        """Without a publisher it also goes on, with the events after that."""
         self.make(reader=False, limit=2)
         self.follower.ready()
         self.tell(*[change(None)] * 3, *[of_the_feed("config")] * 4)

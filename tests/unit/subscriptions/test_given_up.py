@@ -1,4 +1,4 @@
-"""Connections that were given up, but are not closed yet: nothing that is asked for is left."""
+"""Connections that were given up, but are not closed yet: no request leaves anything."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from txthoonk.subscriptions._router import Sources
 
 
 class GivenUpTests(DispatcherTestCase):
-    """Whatever is asked for fails at once, and the next connection does not ask for it."""
+    """Every request fails at once, and is not repeated on the next connection."""
 
     def setUp(self) -> None:
         super().setUp()
         self.sources = Sources(self.dispatcher, "marks")
 
     def give_up(self) -> None:
-        """Have the peer say what no Redis says."""
+        """Let the peer send bytes that no Redis sends."""
         self.redis.dataReceived(b"garbage\r\n")
         self.assertTrue(self.transport.disconnecting)
         self.transport.clear()
@@ -45,7 +45,7 @@ class GivenUpTests(DispatcherTestCase):
         self.assert_left_nothing()
 
     def test_feed(self) -> None:
-        """Nor does one to a feed."""
+        """A subscription to a feed leaves no group."""
         self.give_up()
         self.failureResultOf(
             follow_feed(self.sources, Subscription("news"), "news"), ConnectionLost
@@ -53,13 +53,13 @@ class GivenUpTests(DispatcherTestCase):
         self.assert_left_nothing()
 
     def test_handler(self) -> None:
-        """Nor is a handler left."""
+        """A handler leaves nothing."""
         self.give_up()
         self.failureResultOf(self.add(channel=NEWS), ConnectionLost)
         self.assert_left_nothing()
 
     def test_second_pattern(self) -> None:
-        """What others have subscribed to stays, and their events go on being delivered."""
+        """Other subscriptions stay, and only their channels are subscribed to again."""
         events: list[Event] = []
         first = follow_pattern(self.sources, Subscription("news*", events.append), "news*")
         for kind, *names in [line.split(" ") for line in self.sent()]:
@@ -72,7 +72,7 @@ class GivenUpTests(DispatcherTestCase):
         self.assertNotIn("other", " ".join(self.sent()))
 
     def test_names_cannot_be_read(self) -> None:
-        """Where reading fails at once, though the channels are confirmed, no group is left."""
+        """If reading fails at once although the channels are confirmed, no group is left."""
         reader: Any = Reader()
         first = self.follow_pattern()
         for kind, *names in [line.split(" ") for line in self.sent()]:

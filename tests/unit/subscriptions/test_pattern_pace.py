@@ -1,4 +1,4 @@
-"""A pattern over very many feeds: a few at a time, however many there are."""
+"""A pattern with very many feeds: only some begin at a time."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ class PaceTestCase(DispatcherTestCase):
         )
 
     def confirm_all(self) -> None:
-        """Confirm what was subscribed to."""
+        """Confirm all channels and patterns that were asked for."""
         for kind, *names in [line.split(" ") for line in self.sent()]:
             self.confirm(*names, kind=kind.lower())
 
     def asked(self) -> list[str]:
-        """Give what was asked: names that are scanned, and feeds that are looked at."""
+        """Return what was asked: scans of names, and looks at feeds."""
         words = commands(self.reader.transport.value())
         self.reader.transport.clear()
         return [
@@ -55,7 +55,7 @@ class PaceTestCase(DispatcherTestCase):
             self.reader.redis.dataReceived(resp(reply))
 
     def begin(self, reply: list[Any] = LIVE) -> None:
-        """Have all feeds be live."""
+        """Let all feeds go live."""
         self.confirm_all()
         self.asked()
         self.answer(["0", NAMES])
@@ -64,7 +64,7 @@ class PaceTestCase(DispatcherTestCase):
         self.asked()
 
     def come_back(self) -> None:
-        """Lose the connection, and have the next one confirm everything."""
+        """Lose the connection, and let the next one confirm everything."""
         self.lose()
         self.connect()
         self.confirm_all()
@@ -76,7 +76,7 @@ class PaceTestCase(DispatcherTestCase):
 
 class BeginningTests(PaceTestCase):
     def test_names_in_slices(self) -> None:
-        """The registry is scanned, a slice after the other, and only for what matches."""
+        """The registry is scanned in slices, for matching names only."""
         self.confirm_all()
         (words,) = commands(self.reader.transport.value())
         self.assertEqual(words, [b"SSCAN", b"feeds", b"0", b"MATCH", b"news:*", b"COUNT", b"1000"])
@@ -90,7 +90,7 @@ class BeginningTests(PaceTestCase):
         self.assertIs(self.successResultOf(self.started), self.subscription)
 
     def test_scan_begins_again(self) -> None:
-        """Where the connection is lost the names are scanned anew: a cursor is one server's."""
+        """After a lost connection the scan starts again: a cursor belongs to one server."""
         self.confirm_all()
         self.answer(["17", []])
         self.reader.redis.connectionLost()
@@ -99,7 +99,7 @@ class BeginningTests(PaceTestCase):
         self.assertEqual(self.asked(), ["SSCAN 0"])
 
     def test_few_at_once(self) -> None:
-        """So many feeds are looked at, and a further one for each answer."""
+        """A limited number of feeds is looked at, and one more for each answer."""
         self.confirm_all()
         self.asked()
         self.answer(["0", NAMES])
@@ -108,7 +108,7 @@ class BeginningTests(PaceTestCase):
         self.assertEqual(self.asked(), [f"look {NAMES[AT_ONCE]}"])
 
     def test_one_that_cannot_be_read(self) -> None:
-        """A feed that cannot be read holds up no other."""
+        """A feed that cannot be read does not delay the others."""
         self.confirm_all()
         self.asked()
         self.answer(["0", NAMES])
@@ -117,7 +117,7 @@ class BeginningTests(PaceTestCase):
         self.assertEqual(self.asked(), [f"look {one}" for one in NAMES[AT_ONCE : 2 * AT_ONCE]])
 
     def test_stopped(self) -> None:
-        """What was begun ends with the subscription, and nothing else begins."""
+        """A stopped subscription ends what was begun, and begins nothing else."""
         self.confirm_all()
         self.answer(["0", NAMES])
         self.asked()
@@ -128,14 +128,14 @@ class BeginningTests(PaceTestCase):
 
 class ReturnTests(PaceTestCase):
     def test_loss_touches_none(self) -> None:
-        """What a lost connection means for a feed is seen to when it is its turn."""
+        """A lost connection does no work for each feed before the feed's turn comes."""
         self.begin()
         self.patch(Follower, "lost", lambda _: self.fail("that would take too long"))
         self.lose()
         self.assertEqual((self.asked(), self.events), ([], []))
 
     def test_few_at_once(self) -> None:
-        """So many feeds are looked at, with their positions, and a further one for each answer."""
+        """A limited number of feeds reads from their positions, and one more for each answer."""
         self.begin()
         self.come_back()
         asked = self.asked()
@@ -150,7 +150,7 @@ class ReturnTests(PaceTestCase):
         self.assertEqual(self.events, [])
 
     def test_message_before_its_turn(self) -> None:
-        """A feed of which a message comes before it is its turn is looked at then."""
+        """A feed whose message arrives before its turn is looked at immediately."""
         self.begin()
         self.come_back()
         self.asked()
@@ -163,7 +163,7 @@ class ReturnTests(PaceTestCase):
         self.assertEqual(told, [(NAMES[-1], "zero", 6), (NAMES[-1], "one", 7)])
 
     def test_resync_of_each(self) -> None:
-        """Each feed without a history gets one resync, for two losses in a row as well."""
+        """Each feed without a history gets one resync, even after two losses in a row."""
         self.begin(OFF)
         self.lose()
         self.connect()
@@ -177,7 +177,7 @@ class ReturnTests(PaceTestCase):
         self.assertEqual(told, expected)
 
     def test_refused(self) -> None:
-        """Where Redis refuses the pattern, a few feeds at a time get their resync."""
+        """If Redis refuses the pattern, a limited number of feeds at a time gets a resync."""
         self.begin()
         self.lose()
         self.connect()
@@ -190,7 +190,7 @@ class ReturnTests(PaceTestCase):
 
 class CurrentTests(PaceTestCase):
     def test_until_all_are_read(self) -> None:
-        """A pattern is current once all of its feeds are, and after a loss once they are again."""
+        """A pattern is current when all of its feeds are, at first and after a lost connection."""
         self.assertFalse(self.subscription.current)
         self.begin()
         self.assertTrue(self.subscription.current)
@@ -208,7 +208,7 @@ class CurrentTests(PaceTestCase):
 
 class AloneTests(PaceTestCase):
     def test_bare_subscriber(self) -> None:
-        """A subscriber alone takes its feeds up in turns of the reactor, too."""
+        """A bare subscriber also takes up its feeds over several turns of the reactor."""
         self.sources.reader = None
         turns: list[Deferred[Any]] = []
 

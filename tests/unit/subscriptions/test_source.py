@@ -1,4 +1,4 @@
-"""Messages of a feed, made into events once for all who follow."""
+"""Messages of a feed, made into events once for all followers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Follower:
 
 
 class Thing:
-    """An item whose end can be seen."""
+    """An item that a weak reference can watch."""
 
 
 class SourceTestCase(SynchronousTestCase):
@@ -39,7 +39,7 @@ class SourceTestCase(SynchronousTestCase):
         self.source.followers = (self.follower,)
 
     def tell(self, channel: str, *parts: str) -> None:
-        """Have a message come on one of the channels of all kinds."""
+        """Let a message arrive on a channel."""
         kinds = ("publish", "edit", "retract", "position", "claim", "finish")
         self.source.channels(kinds)[channel]("\0".join(parts))
 
@@ -51,7 +51,7 @@ class SourceTestCase(SynchronousTestCase):
 
 class MessageTests(SourceTestCase):
     def test_channels(self) -> None:
-        """Besides the channels that are asked for there is the one with revisions, the last."""
+        """The channel with revisions is added to the requested ones, as the last."""
         channels = ["feed.edit:news", "job.finish:news", "feed.claimed:news", "feed.event:news"]
         self.assertEqual(list(self.source.channels(("edit", "finish", "claim"))), channels)
         self.assertEqual(list(self.source.channels(())), ["feed.event:news"])
@@ -70,7 +70,7 @@ class MessageTests(SourceTestCase):
             self.assertEqual(self.seen(), [event])
 
     def test_malformed(self) -> None:
-        """A message with a part too few or too many is logged, and tells nothing."""
+        """A message with too few or too many parts is logged, and makes no event."""
         for channel, parts in (
             ("feed.publish:news", ("1",)),
             ("feed.position:news", ("1",)),
@@ -88,7 +88,7 @@ class MessageTests(SourceTestCase):
         self.assertEqual([one["channel"] for one in logged], [channel])
 
     def test_every_follower(self) -> None:
-        """All who follow get the same event, and who comes later gets the next one."""
+        """All followers get the same event, and one that joins later gets the next."""
         late = Follower()
 
         def join(event: Event) -> None:
@@ -107,7 +107,7 @@ class TwinTests(SourceTestCase):
         self.tell("feed.event:news", "a", revision, kind, *parts)
 
     def test_told_once(self) -> None:
-        """What is told with a revision and on the contract's channel is one event."""
+        """A message with a revision and its twin on the contract's channel make one event."""
         for revision, (kind, channel, parts) in enumerate(
             (
                 ("publish", "feed.publish:news", ("1", "x\0y")),
@@ -123,7 +123,7 @@ class TwinTests(SourceTestCase):
             self.assertEqual((event.kind, event.revision, event.epoch), (kind, revision, "a"))
 
     def test_same_again(self) -> None:
-        """The same message a second time is of a writer that keeps no history."""
+        """The same message a second time is from a writer that keeps no history."""
         self.with_revision("1", "retract", "1")
         self.tell("feed.retract:news", "1")
         self.seen()
@@ -131,14 +131,14 @@ class TwinTests(SourceTestCase):
         self.assertEqual(self.seen(), [Event("retract", "news", "1")])
 
     def test_foreign_between(self) -> None:
-        """Another message than the one that was told shows that there is none of that one."""
+        """A different message shows that the twin does not come."""
         self.with_revision("1", "publish", "1", "x")
         self.tell("feed.publish:news", "1", "y")
         self.tell("feed.publish:news", "1", "x")
         self.assertEqual([event.revision for event in self.seen()], [1, None, None])
 
     def test_no_twin(self) -> None:
-        """Kinds that the contract does not tell of wait for no message."""
+        """Kinds without a message in the contract have no twin."""
         self.with_revision("1", "put", "1", "x")
         self.with_revision("2+", "retract", "1")
         self.with_revision("3", "finished", "1")
@@ -148,7 +148,7 @@ class TwinTests(SourceTestCase):
         )
 
     def test_lost(self) -> None:
-        """A message of a connection that is lost is not waited for on the next one."""
+        """A twin that was due on a lost connection is not expected on the next one."""
         self.with_revision("1", "retract", "1")
         self.source.lost()
         self.tell("feed.retract:news", "1")
@@ -161,7 +161,7 @@ class ItemTests(SourceTestCase):
         return self.source.loaded(Event("publish", "news", "1", item)).item
 
     def test_serializers(self) -> None:
-        """Items are as the feed's serializer has them, once it is known."""
+        """The feed's serializer loads items, once it is known."""
         self.assertEqual(self.source.load("1", "[1]"), "[1]")
         for type_, serializer, data, item in (
             ("feed", "text", "[1]\udcff", "[1]\udcff"),
@@ -178,7 +178,7 @@ class ItemTests(SourceTestCase):
         self.assertEqual(self.load("feed", "smoke", "[1]"), "[1]")
 
     def test_nothing_to_load(self) -> None:
-        """Events without an item stay as they are; so do all while nothing is known."""
+        """Events without an item are unchanged, and all events while no serializer is known."""
         event, retract = Event("publish", "news", "1", "1"), Event("retract", "news", "1")
         self.assertIs(self.source.loaded(event), event)
         self.source.learn("feed", "json")
@@ -187,7 +187,7 @@ class ItemTests(SourceTestCase):
         self.assertIs(self.source.loaded(event), event)
 
     def test_loaded_once(self) -> None:
-        """All who follow get the same item, until the feed's serializer is another."""
+        """All followers get the same item, until the feed's serializer changes."""
         self.source.learn("feed", "json")
         self.source.followers = (self.follower, Follower())
         event, other = (Event("publish", "news", id_, "[]") for id_ in "12")
@@ -199,7 +199,7 @@ class ItemTests(SourceTestCase):
         self.assertEqual(self.source.loaded(event).item, b"[]")
 
     def test_released(self) -> None:
-        """An item that is delivered is kept no longer: the next one may never come."""
+        """A delivered item is not kept: the next one may never come."""
         loaded: list[ref[Thing]] = []
 
         def loads(data: str) -> Thing:
@@ -216,7 +216,7 @@ class ItemTests(SourceTestCase):
         self.assertEqual([each() for each in loaded], [None] * 4)
 
     def test_unreadable(self) -> None:
-        """An item that cannot be read is the error, with the item as it is stored."""
+        """An item that cannot be loaded is the error, which has the stored item."""
         for data in ("[", "\udcff", "[" * 100_000):
             item = self.load("feed", "json", data)
             self.assertIsInstance(item, InvalidItem)

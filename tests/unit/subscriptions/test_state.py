@@ -1,4 +1,4 @@
-"""The state of a feed, kept up by events, beside plain lists."""
+"""The state of a feed, kept up to date by events, compared with plain lists."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def apply(state: State, *events: tuple[Any, ...]) -> list[bool]:
 
 
 def whole(state: State) -> list[tuple[str, Any]]:
-    """Give all that is in a state; each id once, in the order and among the items."""
+    """Return all items of a state, and check that order and items have the same ids."""
     order = list(state.order())
     assert sorted(order) == sorted(state.items)
     return [(id_, state.items[id_]) for id_ in order]
@@ -44,7 +44,7 @@ class Plain:
 
 
 class Sorted:
-    """A sorted feed as a list: what stands beside an unknown id goes to the end."""
+    """A sorted feed as a list: a position next to an unknown id is the end."""
 
     def __init__(self, ids: list[str]) -> None:
         self.order = list(ids)
@@ -106,13 +106,13 @@ class ModelTests(SynchronousTestCase):
     @QUICK
     @given(START, CHANGES)
     def test_feed(self, ids: list[str], changes: list[Any]) -> None:
-        """After any events a plain feed is what a list would be."""
+        """After any events, a plain feed is equal to a list."""
         self.compare(FeedState(ids), Plain(ids), changes)
 
     @QUICK
     @given(START, CHANGES)
     def test_sorted_feed(self, ids: list[str], changes: list[Any]) -> None:
-        """After any events a sorted feed is what a list would be."""
+        """After any events, a sorted feed is equal to a list."""
         self.compare(SortedState(ids), Sorted(ids), changes)
 
 
@@ -125,19 +125,19 @@ class FeedStateTests(SynchronousTestCase):
             self.assertEqual(whole(state), [("2", MISSING), ("1", MISSING)])
 
     def test_order(self) -> None:
-        """What is published or edited goes to the end."""
+        """An item that is published or edited goes to the end."""
         state = FeedState(["1", "2", "3"])
         apply(state, ("edit", "1", "x"), ("publish", "4", "y"), ("publish", "2", "z"))
         self.assertEqual(whole(state), [("3", MISSING), ("1", "x"), ("4", "y"), ("2", "z")])
 
     def test_retract(self) -> None:
-        """What is retracted is gone; what was never there stays so."""
+        """A retracted item is removed, and the retract of an unknown id changes nothing."""
         state = FeedState(["1", "2"])
         self.assertEqual(apply(state, ("retract", "1"), ("retract", "9")), [True, True])
         self.assertEqual(whole(state), [("2", MISSING)])
 
     def test_other_events(self) -> None:
-        """Events that are of no item, or of no feed, change nothing."""
+        """Events without an item, or of other types of feeds, change nothing."""
         state = FeedState(["1"])
         self.assertEqual(
             apply(state, ("create",), ("position", "1", ":end"), ("claim", "1")), [True] * 3
@@ -152,7 +152,7 @@ class SortedStateTests(SynchronousTestCase):
         return "".join(id_ for id_, _ in whole(state))
 
     def test_new_item(self) -> None:
-        """A new item is there once its position has come, and not a state before."""
+        """A new item is added when its position arrives, and the state is incomplete before."""
         state = SortedState(["1"])
         self.assertEqual(apply(state, ("publish", "2", "x")), [False])
         self.assertEqual(whole(state), [("1", MISSING)])
@@ -161,7 +161,7 @@ class SortedStateTests(SynchronousTestCase):
         self.assertEqual(apply(state, ("config",)), [True])
 
     def test_two_new_items(self) -> None:
-        """The positions of two writers' new items may come in any order."""
+        """The positions of new items of two writers may arrive in any order."""
         state = SortedState([])
         settled = apply(
             state,
@@ -174,13 +174,13 @@ class SortedStateTests(SynchronousTestCase):
         self.assertEqual(whole(state), [("1", "x"), ("2", "y")])
 
     def test_edit(self) -> None:
-        """An item that is there keeps its place, whichever way it is edited."""
+        """A known item keeps its place when it is edited or published."""
         state = SortedState(["1", "2"])
         self.assertEqual(apply(state, ("publish", "1", "x"), ("edit", "2", "y")), [True, True])
         self.assertEqual(whole(state), [("1", "x"), ("2", "y")])
 
     def test_edit_before_the_position(self) -> None:
-        """A new item that is edited before its position has come is the edited one."""
+        """A new item that is edited before its position arrives has the edited value."""
         state = SortedState([])
         settled = apply(
             state, ("publish", "1", "x"), ("edit", "1", "y"), ("position", "1", ":end")
@@ -188,7 +188,7 @@ class SortedStateTests(SynchronousTestCase):
         self.assertEqual((settled, whole(state)), ([False, False, True], [("1", "y")]))
 
     def test_retract(self) -> None:
-        """What is retracted is gone, new items without a position too."""
+        """A retracted item is removed, even a new one without a position."""
         state = SortedState(list("123"))
         settled = apply(
             state, ("retract", "2"), ("publish", "4", "x"), ("retract", "4"), ("retract", "9")
@@ -197,7 +197,7 @@ class SortedStateTests(SynchronousTestCase):
         self.assertEqual(whole(state), [("1", MISSING), ("3", MISSING)])
 
     def test_places(self) -> None:
-        """The colon stands where the item goes: before or behind an id, or at an end."""
+        """The colon stands where the item goes: before or after an id, or at an end."""
         for id_, position, order in (
             ("3", "begin:", "312"),
             ("1", ":end", "231"),
@@ -211,12 +211,12 @@ class SortedStateTests(SynchronousTestCase):
             self.assertEqual(self.ordered(("position", id_, position)), order)
 
     def test_unknown_places(self) -> None:
-        """Beside an id that is not there, itself too, an item goes to the end."""
+        """A position next to an unknown id, or to the item itself, is the end."""
         for position in (":9", "9:", ":1", "1:", "", ":", ":begin", "end:"):
             self.assertEqual(self.ordered(("position", "1", position)), "231")
 
     def test_unknown_item(self) -> None:
-        """The position of an item that is not there changes nothing."""
+        """The position of an unknown item changes nothing."""
         self.assertEqual(self.ordered(("position", "9", "begin:")), "123")
 
     def test_other_events(self) -> None:

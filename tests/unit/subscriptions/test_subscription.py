@@ -23,7 +23,7 @@ EVENTS = [event(number) for number in range(10)]
 
 
 class Feeder:
-    """Keeps that it was stopped."""
+    """Records that it was stopped."""
 
     is_current = True
 
@@ -52,13 +52,13 @@ class NextTests(SynchronousTestCase):
         self.assertEqual([self.take() for _ in range(3)], EVENTS[:3])
 
     def test_waiting(self) -> None:
-        """Who waits gets the next event, one each, in the order of their calls."""
+        """Each waiting call gets one event, in the order of the calls."""
         fired = [outcome(self.subscription.next()) for _ in range(3)]
         self.put(*EVENTS[:2])
         self.assertEqual(fired, [[EVENTS[0]], [EVENTS[1]], []])
 
     def test_cancelled(self) -> None:
-        """Who is cancelled takes no event from the others."""
+        """A cancelled call takes no event from the others."""
         first, second = self.subscription.next(), self.subscription.next()
         first.cancel()
         self.failureResultOf(first, CancelledError)
@@ -71,7 +71,7 @@ class NextTests(SynchronousTestCase):
         self.assertEqual(self.take(), EVENTS[1])
 
     def test_stopped(self) -> None:
-        """The end fails all who wait and who come later; events that wait are dropped."""
+        """The end fails all waiting and later calls, and drops waiting events."""
         ended: list[str] = []
         self.subscription.feed_from(Feeder(ended))
         waiting = [self.subscription.next(), self.subscription.next()]
@@ -84,7 +84,7 @@ class NextTests(SynchronousTestCase):
         self.assertEqual(repr(self.subscription), "<Subscription 'news' stopped>")
 
     def test_stopped_with_events(self) -> None:
-        """After the end nothing comes, neither what waited nor what is told later."""
+        """After the end no event is delivered, neither a waiting one nor a later one."""
         self.put(*EVENTS[:2])
         self.subscription.stop()
         self.put(EVENTS[2])
@@ -92,7 +92,7 @@ class NextTests(SynchronousTestCase):
         self.failureResultOf(self.subscription.next(), SubscriptionEnded)
 
     def test_cancelled_by_the_end(self) -> None:
-        """Who is told of the end may cancel others that wait."""
+        """Code that learns of the end may cancel other calls."""
         first, second, third = [self.subscription.next() for _ in range(3)]
         first.addErrback(lambda _: second.cancel())
         self.subscription.stop()
@@ -102,7 +102,7 @@ class NextTests(SynchronousTestCase):
         self.failureResultOf(third, SubscriptionEnded)
 
     def test_called_again_by_the_end(self) -> None:
-        """Who is told of the end and asks again is told again."""
+        """A call that is made when another one fails with the end fails as well."""
         waiting = self.subscription.next()
         again = waiting.addErrback(lambda _: self.subscription.next())
         self.subscription.stop()
@@ -137,7 +137,7 @@ class RoomTests(SynchronousTestCase):
         return [self.successResultOf(self.subscription.next()) for _ in range(count)]
 
     def test_reserved(self) -> None:
-        """An event that can be read again leaves free what others have reserved."""
+        """An event that can be read again leaves reserved room free."""
         subscription = Subscription("news*", limit=4)
         self.assertEqual(subscription.reserve(3), 3)
         kept = event(1)._replace(revision=1, epoch="a")
@@ -148,7 +148,7 @@ class RoomTests(SynchronousTestCase):
         self.assertTrue(subscription.put(kept))
 
     def test_limit(self) -> None:
-        """What finds no room is refused, unless it is forced."""
+        """An event that finds no room is refused, unless it is forced."""
         self.assertEqual(free(Subscription("news")), LIMIT)
         self.fill()
         self.assertEqual((self.subscription.put(EVENTS[4]), free(self.subscription)), (False, 0))
@@ -171,7 +171,7 @@ class RoomTests(SynchronousTestCase):
         self.assertEqual(rooms, [[None], [None]])
 
     def test_room_for_one(self) -> None:
-        """Where one event may wait, there is room once it is taken."""
+        """With a limit of one event, there is room once it is taken."""
         self.subscription = Subscription("news", limit=1)
         self.subscription.put(EVENTS[0])
         room = outcome(self.subscription.room())
@@ -180,7 +180,7 @@ class RoomTests(SynchronousTestCase):
         self.assertEqual(room, [None])
 
     def test_told(self) -> None:
-        """Who tells an event is told when that one is taken, however full it is before."""
+        """The Deferred of ``tell`` fires when its event is taken, after all events before it."""
         self.fill()
         told = outcome(self.subscription.tell(EVENTS[4]))
         equal = outcome(self.subscription.tell(EVENTS[4]._replace()))
@@ -192,19 +192,19 @@ class RoomTests(SynchronousTestCase):
         self.assertEqual(equal, [None])
 
     def test_told_at_once(self) -> None:
-        """If somebody waits for it, that is at once."""
+        """If a call waits for an event, it fires at once."""
         taken = outcome(self.subscription.next())
         self.assertEqual(outcome(self.subscription.tell(EVENTS[0])), [None])
         self.assertEqual(taken, [EVENTS[0]])
 
     def test_told_and_purged(self) -> None:
-        """An event that is forgotten is never taken."""
+        """For an event that is dropped, it never fires."""
         told = outcome(self.subscription.tell(event(1, "a")))
         self.subscription.purge("a")
         self.assertEqual(told, [])
 
     def test_asked_again(self) -> None:
-        """Who is told of room, fills it and asks again, is told when there is room again."""
+        """Code that fills the room and waits again is notified when there is room again."""
         self.fill()
         rooms: list[Any] = []
 
@@ -220,7 +220,7 @@ class RoomTests(SynchronousTestCase):
         self.assertEqual(rooms, [[None]])
 
     def test_end(self) -> None:
-        """Nobody is told of room once the subscription has ended."""
+        """No room is reported once the subscription has ended."""
         self.fill()
         waiting = outcome(self.subscription.room()), outcome(self.subscription.tell(EVENTS[4]))
         self.subscription.stop()
@@ -228,7 +228,7 @@ class RoomTests(SynchronousTestCase):
         self.assertEqual(free(self.subscription), 4)
 
     def test_purge(self) -> None:
-        """The events of one feed are forgotten, and those of others stay in their order."""
+        """The events of one feed are dropped, and those of others stay in their order."""
         for one in (event(1, "a"), event(2, "b"), event(3, "a"), event(4, "b")):
             self.subscription.put(one)
         self.subscription.purge("a")
@@ -262,7 +262,7 @@ class HandlerTests(SynchronousTestCase):
         self.assertEqual(logged, list(errors))
 
     def test_at_once(self) -> None:
-        """A handler that waits for nothing gets each event as it comes."""
+        """A handler that waits for nothing gets each event when it arrives."""
         for result in (None, 1, succeed(None), succeed(1)):
             self.seen.clear()
             self.subscribe(lambda _, result=result: result)  # type: ignore[misc]
@@ -284,7 +284,7 @@ class HandlerTests(SynchronousTestCase):
         self.assertEqual(self.seen, EVENTS[:5])
 
     def test_mixed(self) -> None:
-        """After a Deferred, events that nothing delays are handled in one go."""
+        """After a Deferred, all waiting events are handled at once, if nothing delays them."""
         self.subscribe(lambda one: self.wait(one) if one.id in "05" else None)
         self.put(*EVENTS)
         self.assertEqual(self.seen, EVENTS[:1])
@@ -294,7 +294,7 @@ class HandlerTests(SynchronousTestCase):
         self.assertEqual(self.seen, EVENTS)
 
     def test_coroutine(self) -> None:
-        """A coroutine is waited for as a Deferred is."""
+        """The next event waits for a coroutine as it does for a Deferred."""
         gate: Deferred[None] = Deferred()
 
         async def work() -> None:
@@ -310,7 +310,7 @@ class HandlerTests(SynchronousTestCase):
         self.assertEqual(self.seen, EVENTS[:2])
 
     def test_fired_but_paused(self) -> None:
-        """A Deferred that has fired and waits for another one is waited for."""
+        """The next event waits for a Deferred that has fired and waits for another one."""
         gate: Deferred[None] = Deferred()
         self.subscribe(lambda _: succeed(None).addCallback(lambda _: gate))
         self.put(*EVENTS[:2])
@@ -319,7 +319,7 @@ class HandlerTests(SynchronousTestCase):
         self.assertEqual(self.seen, EVENTS[:2])
 
     def test_failures(self) -> None:
-        """What a handler raises, at once or later, is logged, and the next event comes."""
+        """An error of a handler, at once or later, is logged, and the next event comes."""
 
         def raise_(_: Event) -> None:
             raise ZeroDivisionError
@@ -370,7 +370,7 @@ class HandlerTests(SynchronousTestCase):
         self.assertEqual(len(self.seen), 10_000)
 
     def test_busy_handler_is_slow(self) -> None:
-        """The event that is being handled takes no room; half free is room again."""
+        """The event in the handler takes no room, and there is room when half is free."""
         self.subscribe(self.wait, limit=2)
         self.put(*EVENTS[:3])
         self.assertFalse(self.subscription.put(EVENTS[3]))
