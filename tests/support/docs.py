@@ -254,7 +254,7 @@ class Story:
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
             try:
-                status = await cli._run(reactor, cli._parser().parse_args([*ours, *words]))
+                status = await cli._run(reactor, *cli._parsed([*ours, *words]))
             except SystemExit as end:
                 status = int(end.code or 0)
         return status, printed.getvalue()

@@ -81,9 +81,9 @@ class ShortCommandTests(CommandTestCase):
             (("config", "news", "max_length=many"), "max_length"),
             (("config", "news", "max_length"), "NAME=VALUE"),
             (("publish", "news", "--id", "1"), "--id goes with an ITEM"),
-            (("frobnicate",), "invalid choice: 'frobnicate'"),
+            (("frobnicate",), "No such command 'frobnicate'"),
             (("watch",), "FEED_OR_PATTERN"),
-            ((), "COMMAND"),
+            ((), "Missing command"),
         ]:
             status, out, err = await self.thoonk(*words)
             self.assertNotEqual(status, 0, words)
