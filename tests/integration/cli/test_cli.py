@@ -212,7 +212,7 @@ class RunningCommandTests(CommandTestCase):
         child = self.child("watch", "news", "kept")
         await child.seen("watching")
         await self.raw.send("CLIENT", "KILL", "TYPE", "pubsub")
-        await child.seen("resync    news  the connection was lost, and there is no history")
+        await child.seen("resync    news  the connection was lost, and the feed keeps no history")
         kept = await self.publisher.feed("kept")
         await kept.publish("item", "1")
         await child.seen("publish   kept  1  item")
