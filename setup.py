@@ -41,7 +41,15 @@ setup(
     packages=[*find_packages(include=["txthoonk", "txthoonk.*"]), "twisted.plugins"],
     package_data={"txthoonk": ["py.typed", "scripts/*/*.lua"]},
     python_requires=">=3.11",
-    install_requires=["Twisted >= 24.7", "hiredis >= 3.2", "attrs", "incremental >= 24.7"],
+    install_requires=[
+        "Twisted >= 24.7",
+        "hiredis >= 3.2",
+        "attrs",
+        "incremental >= 24.7",
+        # The thoonk command; importing txthoonk imports neither.
+        "click >= 8.1",
+        "rich >= 13.7",
+    ],
     extras_require={
         "embedded": EMBEDDED,
         "tls": TLS,

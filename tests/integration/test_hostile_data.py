@@ -15,7 +15,7 @@ from tests.support.cli import Child
 from tests.support.fuzzing import ESCAPES, NUMBERS, ODD, as_bytes
 from tests.support.hostile import HostileTestCase, samples
 from tests.support.server import until
-from txthoonk.cli._top_view import render
+from txthoonk.cli._top_view import as_lines, render
 from txthoonk.errors import Empty, InvalidItem, ThoonkError
 from txthoonk.maintenance import Maintenance
 from txthoonk.metrics import Metrics
@@ -246,8 +246,8 @@ class RecordTests(DataTestCase):
         """Look at all feeds as top, maintenance and metrics do."""
         names = await self.thoonk.get_feed_names()
         found, failed = await read_overviews(self.thoonk.redis, sorted(names))
-        for line in render(found.values(), {}, (80, 1000), about="", problem=""):
-            self.assertTrue(line.text.isprintable(), ascii(line.text))
+        for line in as_lines(render(found.values(), {}, (80, 1000), about="", problem=""), 80):
+            self.assertTrue(line.isprintable(), ascii(line))
         await metrics._read()
         generate_latest(metrics.registry)
         self.assert_clear([("overview", error) for error in failed.values()], names)

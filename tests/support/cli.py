@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 
 from twisted.internet import reactor
@@ -24,7 +25,8 @@ class Child(ProcessProtocol):
         self.out = self.err = ""
         self.ended: Deferred[int] = Deferred()
         self._waiting: list[tuple[str, Deferred[None]]] = []
-        reactor.spawnProcess(self, THOONK[0], [*THOONK, *words], env=None, usePTY=terminal)
+        here = {**os.environ, "TERM": "xterm"}  # whatever the terminal of the tests is
+        reactor.spawnProcess(self, THOONK[0], [*THOONK, *words], env=here, usePTY=terminal)
 
     def outReceived(self, data: bytes) -> None:
         self.out += data.decode("utf-8", "surrogateescape")
@@ -68,8 +70,8 @@ class CommandTestCase(RedisTestCase):
         self.patch(sys, "stdout", out)
         self.patch(sys, "stderr", err)
         try:
-            options = cli._parser().parse_args(["--url", self.url, *words])
-            status = await cli._run(reactor, options)
+            parsed = cli._parsed(["--url", self.url, *words])
+            status = await cli._run(reactor, *parsed)
         except SystemExit as end:
             status = int(end.code or 0)
         finally:

@@ -150,7 +150,7 @@ _WRAPPERS = {
     "trial": '-m twisted.trial "$@"',
 }
 # Without a URL they use the Redis of this run.
-_OURS = 'case " $* " in *" --url "*) ;; *) set -- --url "$THOONK_REDIS" "$@";; esac\n'
+_OURS = 'case " $* " in *" --url"*) ;; *) set -- --url "$THOONK_REDIS" "$@";; esac\n'
 
 
 def _make_commands(folder: Path) -> Path:
@@ -243,7 +243,7 @@ class Story:
     async def _run_command(self, command: str) -> tuple[int, str]:
         """Run a command to its end; its status, and what it printed."""
         words = shlex.split(command)
-        if words[0] == "thoonk" and not re.search(r"[<>|&;$]", command):
+        if words[0] == "thoonk" and not re.search(r"[<>|&;$]|--url-file", command):
             return await self._run_thoonk(words[1:])
         program = self._start(command)
         return await program.ends(), program.output
@@ -254,7 +254,7 @@ class Story:
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
             try:
-                status = await cli._run(reactor, cli._parser().parse_args([*ours, *words]))
+                status = await cli._run(reactor, *cli._parsed([*ours, *words]))
             except SystemExit as end:
                 status = int(end.code or 0)
         return status, printed.getvalue()

@@ -1,11 +1,11 @@
-"""Makes ``twist`` and ``twistd`` know ``thoonk-worker`` and ``thoonk-maintenance``."""
+"""Registers ``thoonk-worker`` and ``thoonk-maintenance`` with ``twist`` and ``twistd``."""
 
 from twisted.application.service import ServiceMaker
 
 thoonk_worker = ServiceMaker(
     "Thoonk worker",
     "txthoonk.tap.worker",
-    "Works on the jobs of Thoonk feeds, in Redis.",
+    "Works on the jobs of Thoonk feeds in Redis.",
     "thoonk-worker",
 )
 

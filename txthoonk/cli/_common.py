@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
-from typing import Any, TypeVar, cast
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall
@@ -16,27 +14,18 @@ from twisted.internet.task import LoopingCall
 from txthoonk._support._deferreds import deferring
 from txthoonk.cli._output import say
 from txthoonk.cli._stdin import LineLoad
-from txthoonk.client import ThoonkPub, ThoonkPubFactory
-from txthoonk.connections._url import Target
+from txthoonk.client import ThoonkPub
 from txthoonk.errors import FeedTypeMismatch, InvalidInput
 from txthoonk.types import Feed, Job, Queue, SortedFeed
 from txthoonk.types._base import BaseFeed
 
-__all__ = [
-    "Command",
-    "CommandError",
-    "existing",
-    "item_from",
-    "load_lines",
-    "publisher",
-]
+__all__ = ["CommandError", "existing", "item_from", "load_lines"]
 
 PROGRESS_INTERVAL = 0.2  # seconds between two updates of the progress display
 
-Command = Callable[[Any, Target, argparse.Namespace], Coroutine[Any, Any, None]]
 AnyFeed = TypeVar("AnyFeed", bound=BaseFeed)
 
-# The value of ``type`` -> the class.  Pickles (pyqueue) are not for the shell.
+# The value of ``type`` -> the class. The shell has no use for the pickles of a pyqueue.
 _TYPES: dict[str, type[BaseFeed]] = {
     "feed": Feed,
     "sorted_feed": SortedFeed,
@@ -46,26 +35,17 @@ _TYPES: dict[str, type[BaseFeed]] = {
 
 
 class CommandError(Exception):
-    """The command cannot do what it is asked to; the text is shown to the user."""
-
-
-@asynccontextmanager
-async def publisher(reactor: Any, target: Target) -> AsyncIterator[ThoonkPub]:
-    factory = ThoonkPubFactory(**target.credentials)
-    pub = cast(ThoonkPub, await target.endpoint(reactor).connect(factory))
-    try:
-        yield pub
-    finally:
-        await pub.close()
+    """The command cannot do what the user asked for; the text is shown to the user."""
 
 
 async def existing(
     pub: ThoonkPub, name: str, *classes: type[AnyFeed], stored: bool = True
 ) -> AnyFeed:
-    """Give an existing feed, if it is of one of these types.
+    """Open a feed that exists and has one of these types.
 
-    :param stored: whether its items are wanted as they are stored, whatever the
-        serializer.
+    :param stored: whether to read its items as they are stored, whatever the serializer.
+    :raises FeedDoesNotExist: if there is no feed of that name.
+    :raises FeedTypeMismatch: if it has another type.
     """
     config = await pub.get_config(name)
     type_ = config.get("type", "feed")
@@ -78,7 +58,10 @@ async def existing(
 
 
 def item_from(feed: BaseFeed, data: bytes) -> Any:
-    """Read an item of a feed from the bytes that the user gave."""
+    """Make an item of a feed from the bytes that the user gave.
+
+    :raises InvalidInput: if a feed of JSON gets something else.
+    """
     if feed.serializer != "json":
         return data
     try:
@@ -92,9 +75,10 @@ def item_from(feed: BaseFeed, data: bytes) -> Any:
 async def load_lines(
     reactor: Any, feed: BaseFeed, take: Callable[[Any], Deferred[Any]], done: str
 ) -> None:
-    """Give each line of standard input to *take*, and show how far that is.
+    """Call *take* with each line of standard input, and show the progress.
 
-    :param done: what is done to the items, such as "published".
+    :param done: the verb of the progress display, such as "published".
+    :raises CommandError: if standard input cannot be read.
     """
     load = LineLoad(deferring(lambda line: take(item_from(feed, line))), reactor)
     begin = time.monotonic()

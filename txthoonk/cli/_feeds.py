@@ -1,99 +1,109 @@
-"""The commands of ``thoonk`` for all feeds, and for those whose items stay."""
+"""The commands for all feeds, and for feeds and sorted feeds."""
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
-from typing import Any
 
-from txthoonk.cli._common import (
-    CommandError,
-    existing,
-    item_from,
-    load_lines,
-    publisher,
-)
+import click
+
+from txthoonk.cli._command import Session, command, id_option, json_option
+from txthoonk.cli._common import CommandError, existing, item_from, load_lines
 from txthoonk.cli._output import show, show_json
-from txthoonk.cli._watch import as_json
+from txthoonk.cli._watch import as_json as event_as_json
 from txthoonk.client import ThoonkPub
-from txthoonk.connections._url import Target
 from txthoonk.errors import FeedDoesNotExist
 from txthoonk.types import Feed, Job, Queue, SortedFeed
 from txthoonk.types._base import BaseFeed
 
-__all__ = [
-    "config",
-    "create",
-    "delete",
-    "feeds",
-    "history",
-    "item",
-    "items",
-    "publish",
-    "retract",
-]
+__all__ = ["COMMANDS"]
 
 
-async def feeds(reactor: Any, target: Target, options: argparse.Namespace) -> None:
-    """List the names."""
-    async with publisher(reactor, target) as pub:
+@command("thoonk feeds", "thoonk feeds --url redis://redis.example.org/2")
+async def feeds(session: Session) -> None:
+    """List the names of all feeds."""
+    async with session.publisher() as pub:
         for name in sorted(await pub.get_feed_names()):
             show(name)
 
 
-async def create(reactor: Any, target: Target, options: argparse.Namespace) -> None:
-    """Create a feed."""
-    async with publisher(reactor, target) as pub:
-        await pub.create_feed(options.feed, {"type": "feed", **_settings(options.settings)})
+@command(
+    "thoonk create news max_length=100 history=1000", "thoonk create mail type=job timeout=60"
+)
+@click.argument("feed")
+@click.argument("settings", metavar="[NAME=VALUE]...", nargs=-1)
+async def create(session: Session, feed: str, settings: tuple[str, ...]) -> None:
+    """Create a feed.
+
+    Its type is feed, unless you give type=sorted_feed, type=queue or type=job.
+    """
+    async with session.publisher() as pub:
+        await pub.create_feed(feed, {"type": "feed", **_settings(settings)})
 
 
-async def delete(reactor: Any, target: Target, options: argparse.Namespace) -> None:
-    """Delete a feed."""
-    async with publisher(reactor, target) as pub:
-        await pub.delete_feed(options.feed)
+@command("thoonk delete news")
+@click.argument("feed")
+async def delete(session: Session, feed: str) -> None:
+    """Delete a feed and all its items."""
+    async with session.publisher() as pub:
+        await pub.delete_feed(feed)
 
 
-async def config(reactor: Any, target: Target, options: argparse.Namespace) -> None:
-    """Show or change a configuration."""
-    async with publisher(reactor, target) as pub:
-        if options.settings:
-            await pub.set_config(options.feed, _settings(options.settings))
+@command("thoonk config news", "thoonk config news max_length=500")
+@click.argument("feed")
+@click.argument("settings", metavar="[NAME=VALUE]...", nargs=-1)
+@json_option
+async def config(session: Session, feed: str, settings: tuple[str, ...], as_json: bool) -> None:
+    """Show or change the configuration of a feed."""
+    async with session.publisher() as pub:
+        if settings:
+            await pub.set_config(feed, _settings(settings))
             return
-        stored = await pub.get_config(options.feed)
-        if options.json:
+        stored = await pub.get_config(feed)
+        if as_json:
             show(json.dumps(stored))
         else:
             for field, value in sorted(stored.items()):
                 show(f"{field}={value}")
 
 
-def _settings(words: list[str]) -> dict[str, str]:
+def _settings(words: tuple[str, ...]) -> dict[str, str]:
     settings = dict(word.partition("=")[::2] for word in words if "=" in word)
     if len(settings) < len(words):
-        raise CommandError(f"settings are given once each, as NAME=VALUE: {' '.join(words)}")
+        raise CommandError(f"give each setting once, as NAME=VALUE: {' '.join(words)}")
     return settings
 
 
-async def publish(reactor: Any, target: Target, options: argparse.Namespace) -> None:
-    """Publish an item, or each line of standard input."""
-    async with publisher(reactor, target) as pub:
-        feed = await _to_publish(pub, options.feed)
-        if options.item is None:
-            if options.id is not None:
+@command(
+    "thoonk publish news hello",
+    "thoonk publish news 'hello again' --id greeting",
+    "tail -f access.log | thoonk publish requests",
+)
+@click.argument("feed")
+@click.argument("item", required=False)
+@id_option(help="Publish under this id. If the id exists, replace its item.")
+async def publish(session: Session, feed: str, item: str | None, id_: str | None) -> None:
+    """Publish an item, or each line of standard input.
+
+    Prints the id of the item. Creates the feed if it does not exist.
+    """
+    async with session.publisher() as pub:
+        target = await _to_publish(pub, feed)
+        if item is None:
+            if id_ is not None:
                 raise CommandError(
                     "--id goes with an ITEM: lines from standard input get ids of their own"
                 )
-            await load_lines(reactor, feed, feed.publish, "published")
+            await load_lines(session.reactor, target, target.publish, "published")
             return
-        data = item_from(feed, os.fsencode(options.item))
-        if isinstance(feed, Feed):
-            show(await feed.publish(data, options.id))
-        elif options.id is None:
-            show(await feed.publish(data))
+        data = item_from(target, os.fsencode(item))
+        if isinstance(target, Feed):
+            show(await target.publish(data, id_))
+        elif id_ is None:
+            show(await target.publish(data))
         else:
-            await feed.edit(options.id, data)
-            show(options.id)
+            await target.edit(id_, data)
+            show(id_)
 
 
 async def _to_publish(pub: ThoonkPub, name: str) -> Feed | SortedFeed:
@@ -103,45 +113,67 @@ async def _to_publish(pub: ThoonkPub, name: str) -> Feed | SortedFeed:
         return await pub.feed(name)
 
 
-async def items(reactor: Any, target: Target, options: argparse.Namespace) -> None:
-    """Show all items in their order."""
-    async with publisher(reactor, target) as pub:
-        feed: Feed | SortedFeed = await existing(pub, options.feed, Feed, SortedFeed)
-        for id_, content in (await feed.get_all()).items():
-            if options.json:
+@command("thoonk items news", "thoonk items news --json")
+@click.argument("feed")
+@json_option
+async def items(session: Session, feed: str, as_json: bool) -> None:
+    """Show all items of a feed with their ids, in order."""
+    async with session.publisher() as pub:
+        source: Feed | SortedFeed = await existing(pub, feed, Feed, SortedFeed)
+        for id_, content in (await source.get_all()).items():
+            if as_json:
                 show_json(id=id_, item=content)
             else:
                 show(f"{id_}\t{content}")
 
 
-async def item(reactor: Any, target: Target, options: argparse.Namespace) -> None:
-    """Show one item."""
-    async with publisher(reactor, target) as pub:
-        feed = await existing(pub, options.feed, Feed, SortedFeed, Queue, Job)
-        content = await feed.get_item(options.id)
+@command("thoonk item news greeting")
+@click.argument("feed")
+@click.argument("id_", metavar="ID")
+async def item(session: Session, feed: str, id_: str) -> None:
+    """Show one item of a feed."""
+    async with session.publisher() as pub:
+        source = await existing(pub, feed, Feed, SortedFeed, Queue, Job)
+        content = await source.get_item(id_)
         if content is None:
-            raise CommandError(f"feed {options.feed!r} has no item {options.id!r}")
+            raise CommandError(f"feed {feed!r} has no item {id_!r}")
         show(content)
 
 
-async def history(reactor: Any, target: Target, options: argparse.Namespace) -> None:
-    """Show the events that a feed keeps, each with the cursor to go on from."""
-    async with publisher(reactor, target) as pub:
-        feed: BaseFeed = await existing(pub, options.feed, Feed, SortedFeed, Queue, Job)
-        for event in await feed.get_history(options.since, options.count):
-            if options.json:
-                show(as_json(event))
+@command("thoonk history news --count 10", "thoonk history news --since 41 --json")
+@click.argument("feed")
+@click.option(
+    "--since", metavar="CURSOR", help="Show only the events after this cursor or revision."
+)
+@click.option("--count", type=int, metavar="N", help="Show at most N events.")
+@json_option
+async def history(
+    session: Session, feed: str, since: str | None, count: int | None, as_json: bool
+) -> None:
+    """Show the events that a feed keeps, each with its cursor.
+
+    A feed keeps events if its setting history is not 0.
+    """
+    async with session.publisher() as pub:
+        source: BaseFeed = await existing(pub, feed, Feed, SortedFeed, Queue, Job)
+        for event in await source.get_history(since, count):
+            if as_json:
+                show(event_as_json(event))
             else:
                 details = (event.cursor, event.kind, event.id, event.position, event.item)
                 show("\t".join([detail for detail in details if detail is not None]))
 
 
-async def retract(reactor: Any, target: Target, options: argparse.Namespace) -> None:
-    """Remove items."""
-    async with publisher(reactor, target) as pub:
-        feed: Feed | SortedFeed | Job = await existing(pub, options.feed, Feed, SortedFeed, Job)
-        missing = [id_ for id_ in options.ids if not await feed.retract(id_)]
+@command("thoonk retract news greeting")
+@click.argument("feed")
+@click.argument("ids", metavar="ID...", nargs=-1, required=True)
+async def retract(session: Session, feed: str, ids: tuple[str, ...]) -> None:
+    """Remove items from a feed, or jobs from a job feed."""
+    async with session.publisher() as pub:
+        target: Feed | SortedFeed | Job = await existing(pub, feed, Feed, SortedFeed, Job)
+        missing = [id_ for id_ in ids if not await target.retract(id_)]
         if missing:
-            raise CommandError(
-                f"feed {options.feed!r} has no item {', '.join(map(repr, missing))}"
-            )
+            raise CommandError(f"feed {feed!r} has no item {', '.join(map(repr, missing))}")
+
+
+COMMANDS = (feeds, create, delete, config, publish, items, item, history, retract)

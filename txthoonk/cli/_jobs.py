@@ -1,87 +1,104 @@
-"""The commands of ``thoonk`` for queues and jobs."""
+"""The commands for queues and job feeds."""
 
 from __future__ import annotations
 
-import argparse
 import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 import attr
+import click
 from twisted.internet.defer import Deferred
 
-from txthoonk.cli._common import (
-    Command,
-    CommandError,
-    existing,
-    item_from,
-    load_lines,
-    publisher,
-)
+from txthoonk.cli._command import Session, command, id_option, json_option, seconds_option
+from txthoonk.cli._common import CommandError, existing, item_from, load_lines
 from txthoonk.cli._output import OutputError, check_output, flush, show, show_json
-from txthoonk.connections._url import Target
 from txthoonk.errors import FeedError, InvalidInput
 from txthoonk.types import Job, PythonQueue, Queue
 
-__all__ = [
-    "drain",
-    "edit",
-    "failures",
-    "finish",
-    "get",
-    "jobs",
-    "maintain",
-    "on_each",
-    "pause",
-    "put",
-    "result",
-    "resume",
-]
+__all__ = ["COMMANDS"]
 
 _MAINTAINED = {"queue": Queue, "pyqueue": PythonQueue, "job": Job}
 _STATES = ("available", "claimed", "stalled", "delayed")
 
+timeout_option = seconds_option(
+    "--timeout", default=0.0, help="How long to wait.  [default: without end]"
+)
+ids_argument = click.argument("ids", metavar="ID...", nargs=-1, required=True)
 
-async def put(reactor: Any, target: Target, options: argparse.Namespace) -> None:
-    """Put an item, or each line of standard input."""
-    async with publisher(reactor, target) as pub:
-        feed: Queue | Job = await existing(pub, options.feed, Queue, Job, stored=False)
-        priority = feed.HIGH if options.high else feed.NORMAL
-        if options.item is None:
-            if options.id is not None or options.delay is not None:
+
+@command(
+    "thoonk put mail 'write to Ann'",
+    "thoonk put mail 'write to Bob' --id bob --delay 3600",
+    "thoonk put mail < letters.txt",
+)
+@click.argument("feed")
+@click.argument("item", required=False)
+@click.option("--high", is_flag=True, help="Put it before all others.")
+@id_option(help="The id of the job; not for queues.")
+@seconds_option("--delay", help="Make the job available only after this time; not for queues.")
+async def put(
+    session: Session,
+    feed: str,
+    item: str | None,
+    high: bool,
+    id_: str | None,
+    delay: float | None,
+) -> None:
+    """Put an item or job, or each line of standard input.
+
+    Prints the id of the item.
+    """
+    async with session.publisher() as pub:
+        target: Queue | Job = await existing(pub, feed, Queue, Job, stored=False)
+        priority = target.HIGH if high else target.NORMAL
+        if item is None:
+            if id_ is not None or delay is not None:
                 raise CommandError(
                     "--id and --delay go with an ITEM: lines from standard input get ids of "
                     "their own, and are available at once"
                 )
-            await load_lines(reactor, feed, lambda data: feed.put(data, priority), "put")
+            await load_lines(
+                session.reactor, target, lambda data: target.put(data, priority), "put"
+            )
             return
-        data = item_from(feed, os.fsencode(options.item))
-        if isinstance(feed, Job):
-            show(await feed.put(data, priority, options.id, delay=options.delay))
-        elif options.id is None and options.delay is None:
-            show(await feed.put(data, priority))
+        data = item_from(target, os.fsencode(item))
+        if isinstance(target, Job):
+            show(await target.put(data, priority, id_, delay=delay))
+        elif id_ is None and delay is None:
+            show(await target.put(data, priority))
         else:
-            raise CommandError(f"feed {options.feed!r} is a queue: --id and --delay are for jobs")
+            raise CommandError(f"feed {feed!r} is a queue: --id and --delay are for jobs")
 
 
-async def get(reactor: Any, target: Target, options: argparse.Namespace) -> None:
-    """Take an item, or claim a job; what cannot be printed goes back to the front."""
-    async with publisher(reactor, target) as pub:
-        feed: Queue | Job = await existing(pub, options.feed, Queue, Job)
+@command("thoonk get mail", "thoonk get mail --timeout 10 --json")
+@click.argument("feed")
+@timeout_option
+@json_option
+async def get(session: Session, feed: str, timeout: float, as_json: bool) -> None:
+    """Take the next item of a queue, or claim the next job.
+
+    Waits until there is one. Prints the item, after the id if it is a job. An item that cannot be
+    printed goes back to the front of the queue.
+    """
+    async with session.publisher() as pub:
+        source: Queue | Job = await existing(pub, feed, Queue, Job)
         check_output()
-        got: Any = await feed.get(options.timeout)
+        got: Any = await source.get(timeout)
         try:
-            _show_taken(feed, got, options.json)
+            _show_taken(source, got, as_json)
             flush()
         except OutputError:
-            await (feed.release(got) if isinstance(feed, Job) else feed.put(got, feed.HIGH))
+            await (
+                source.release(got) if isinstance(source, Job) else source.put(got, source.HIGH)
+            )
             raise
 
 
-def _show_taken(feed: Queue | Job, got: Any, as_json: bool) -> None:
+def _show_taken(source: Queue | Job, got: Any, as_json: bool) -> None:
     fields, line = {"item": got}, got
-    if isinstance(feed, Job):
+    if isinstance(source, Job):
         fields, line = got._asdict(), f"{got.id}\t{got.item}"
     if as_json:
         show_json(**fields)
@@ -89,13 +106,16 @@ def _show_taken(feed: Queue | Job, got: Any, as_json: bool) -> None:
         show(line)
 
 
-async def jobs(reactor: Any, target: Target, options: argparse.Namespace) -> None:
-    """Show how many jobs there are in each state, and their ids."""
-    async with publisher(reactor, target) as pub:
-        job: Job = await existing(pub, options.feed, Job)
+@command("thoonk jobs mail", "thoonk jobs mail --json")
+@click.argument("feed")
+@json_option
+async def jobs(session: Session, feed: str, as_json: bool) -> None:
+    """Count the jobs of a feed, and show their ids by state."""
+    async with session.publisher() as pub:
+        job: Job = await existing(pub, feed, Job)
         counts = await job.stats()
         ids = {state: await job.get_ids(state) for state in _STATES}
-        if options.json:
+        if as_json:
             show_json(**counts, ids=ids)
             return
         for name, count in counts.items():
@@ -105,114 +125,180 @@ async def jobs(reactor: Any, target: Target, options: argparse.Namespace) -> Non
                 show(f"{state}\t{id_}")
 
 
-async def failures(reactor: Any, target: Target, options: argparse.Namespace) -> None:
-    """Show the last failures of jobs, the latest first."""
-    async with publisher(reactor, target) as pub:
-        job: Job = await existing(pub, options.feed, Job)
+@command("thoonk finish mail bob", "thoonk finish mail bob sent --keep 3600")
+@click.argument("feed")
+@click.argument("id_", metavar="ID")
+@click.argument("result", required=False)
+@seconds_option("--keep", help="How long to keep the result.")
+async def finish(
+    session: Session, feed: str, id_: str, result: str | None, keep: float | None
+) -> None:
+    """Finish a claimed job, with a result if you give one."""
+    async with session.publisher() as pub:
+        job: Job = await existing(pub, feed, Job, stored=False)
+        if result is None:
+            if keep is not None:
+                raise CommandError("--keep goes with a RESULT")
+            await job.finish(id_)
+        else:
+            await job.finish(id_, item_from(job, os.fsencode(result)), keep)
+
+
+async def _on_each(
+    session: Session, feed: str, ids: tuple[str, ...], verb: Callable[[Job, str], Deferred[None]]
+) -> None:
+    """Do something to each of some jobs, and report those that fail at the end."""
+    async with session.publisher() as pub:
+        job: Job = await existing(pub, feed, Job)
+        errors = []
+        for id_ in ids:
+            try:
+                await verb(job, id_)
+            except (FeedError, InvalidInput) as error:
+                errors.append(str(error))
+        if errors:
+            raise CommandError("; ".join(errors))
+
+
+@command("thoonk cancel mail bob")
+@click.argument("feed")
+@ids_argument
+async def cancel(session: Session, feed: str, ids: tuple[str, ...]) -> None:
+    """Give claimed jobs back; each counts as failed once more."""
+    await _on_each(session, feed, ids, Job.cancel)
+
+
+@command("thoonk stall mail bob")
+@click.argument("feed")
+@ids_argument
+async def stall(session: Session, feed: str, ids: tuple[str, ...]) -> None:
+    """Set claimed jobs aside, so that no worker gets them."""
+    await _on_each(session, feed, ids, Job.stall)
+
+
+@command("thoonk retry mail bob")
+@click.argument("feed")
+@ids_argument
+async def retry(session: Session, feed: str, ids: tuple[str, ...]) -> None:
+    """Make stalled jobs available again."""
+    await _on_each(session, feed, ids, Job.retry)
+
+
+@command("thoonk failures mail", "thoonk failures mail bob")
+@click.argument("feed")
+@click.argument("ids", metavar="[ID]...", nargs=-1)
+@json_option
+async def failures(session: Session, feed: str, ids: tuple[str, ...], as_json: bool) -> None:
+    """Show why jobs failed, the latest failure first.
+
+    With ids, show only these jobs, with their tracebacks.
+    """
+    async with session.publisher() as pub:
+        job: Job = await existing(pub, feed, Job)
         found = await job.get_failures()
-        if options.ids:
-            found = [failure for failure in found if failure.id in options.ids]
+        if ids:
+            found = [failure for failure in found if failure.id in ids]
         for failure in found:
-            if options.json:
+            if as_json:
                 show_json(**attr.asdict(failure))
                 continue
             time = datetime.fromtimestamp(failure.time, UTC)
             show(f"{failure.id}\t{failure.count}\t{time:%Y-%m-%d %H:%M:%S}Z")
             for line in f"{failure.type}: {failure.message}".splitlines():
                 show(f"  {line}")
-            if options.ids:
+            if ids:
                 for line in failure.traceback.splitlines():
                     show(f"    {line}")
 
 
-async def edit(reactor: Any, target: Target, options: argparse.Namespace) -> None:
-    """Give a job another item."""
-    async with publisher(reactor, target) as pub:
-        job: Job = await existing(pub, options.feed, Job, stored=False)
-        await job.edit(options.id, item_from(job, os.fsencode(options.item)))
+@command("thoonk edit mail bob 'write to Robert'")
+@click.argument("feed")
+@click.argument("id_", metavar="ID")
+@click.argument("item")
+async def edit(session: Session, feed: str, id_: str, item: str) -> None:
+    """Replace the item of a job."""
+    async with session.publisher() as pub:
+        job: Job = await existing(pub, feed, Job, stored=False)
+        await job.edit(id_, item_from(job, os.fsencode(item)))
 
 
-async def pause(reactor: Any, target: Target, options: argparse.Namespace) -> None:
-    """Let nobody take anything from feeds."""
-    await _each_feed(reactor, target, options.feeds, lambda feed: feed.pause())
-
-
-async def resume(reactor: Any, target: Target, options: argparse.Namespace) -> None:
-    """Let things be taken from feeds again."""
-    await _each_feed(reactor, target, options.feeds, lambda feed: feed.resume())
-
-
-async def _each_feed(
-    reactor: Any, target: Target, names: list[str], change: Callable[[Any], Deferred[None]]
+async def _on_each_feed(
+    session: Session, names: tuple[str, ...], change: Callable[[Any], Deferred[None]]
 ) -> None:
-    async with publisher(reactor, target) as pub:
+    async with session.publisher() as pub:
         for name in names:
             feed: Queue | Job = await existing(pub, name, Queue, Job)
             await change(feed)
 
 
-async def drain(reactor: Any, target: Target, options: argparse.Namespace) -> None:
-    """Remove the jobs that are available."""
-    async with publisher(reactor, target) as pub:
-        job: Job = await existing(pub, options.feed, Job)
-        show(str(await job.drain(delayed=options.delayed)))
+feeds_argument = click.argument("feeds", metavar="FEED...", nargs=-1, required=True)
 
 
-async def finish(reactor: Any, target: Target, options: argparse.Namespace) -> None:
-    """Finish a claimed job."""
-    async with publisher(reactor, target) as pub:
-        job: Job = await existing(pub, options.feed, Job, stored=False)
-        if options.result is None:
-            if options.keep is not None:
-                raise CommandError("--keep goes with a RESULT")
-            await job.finish(options.id)
-        else:
-            data = item_from(job, os.fsencode(options.result))
-            await job.finish(options.id, data, options.keep)
+@command("thoonk pause mail digests")
+@feeds_argument
+async def pause(session: Session, feeds: tuple[str, ...]) -> None:
+    """Pause queues and job feeds: nothing can be taken from them."""
+    await _on_each_feed(session, feeds, lambda feed: feed.pause())
 
 
-async def result(reactor: Any, target: Target, options: argparse.Namespace) -> None:
-    """Show the result of a job, once it is finished."""
-    async with publisher(reactor, target) as pub:
-        job: Job = await existing(pub, options.feed, Job)
-        content, found = await job.get_result(options.id, options.timeout)
-        if options.json:
-            show_json(id=options.id, item=content, result=found)
+@command("thoonk resume mail digests")
+@feeds_argument
+async def resume(session: Session, feeds: tuple[str, ...]) -> None:
+    """Resume queues and job feeds that are paused."""
+    await _on_each_feed(session, feeds, lambda feed: feed.resume())
+
+
+@command("thoonk drain mail", "thoonk drain mail --delayed")
+@click.argument("feed")
+@click.option("--delayed", is_flag=True, help="Remove delayed jobs too.")
+async def drain(session: Session, feed: str, delayed: bool) -> None:
+    """Remove all available jobs, and print how many."""
+    async with session.publisher() as pub:
+        job: Job = await existing(pub, feed, Job)
+        show(str(await job.drain(delayed=delayed)))
+
+
+@command("thoonk result mail bob", "thoonk result mail bob --timeout 60 --json")
+@click.argument("feed")
+@click.argument("id_", metavar="ID")
+@timeout_option
+@json_option
+async def result(session: Session, feed: str, id_: str, timeout: float, as_json: bool) -> None:
+    """Show the result of a job; wait until it is finished."""
+    async with session.publisher() as pub:
+        job: Job = await existing(pub, feed, Job)
+        content, found = await job.get_result(id_, timeout)
+        if as_json:
+            show_json(id=id_, item=content, result=found)
         else:
             show(found)
 
 
-def on_each(verb: Callable[[Job, str], Deferred[None]]) -> Command:
-    """Make the command that does something to each of some jobs."""
+@command("thoonk maintain", "thoonk maintain mail")
+@click.argument("feeds", metavar="[FEED]...", nargs=-1)
+@json_option
+async def maintain(session: Session, feeds: tuple[str, ...], as_json: bool) -> None:
+    """Repair what processes left unfinished in queues and jobs.
 
-    async def command(reactor: Any, target: Target, options: argparse.Namespace) -> None:
-        async with publisher(reactor, target) as pub:
-            job: Job = await existing(pub, options.feed, Job)
-            errors = []
-            for id_ in options.ids:
-                try:
-                    await verb(job, id_)
-                except (FeedError, InvalidInput) as error:
-                    errors.append(str(error))
-            if errors:
-                raise CommandError("; ".join(errors))
-
-    return command
-
-
-async def maintain(reactor: Any, target: Target, options: argparse.Namespace) -> None:
-    """Do the maintenance of some feeds, or of all that need it."""
-    async with publisher(reactor, target) as pub:
-        for name in options.feeds or sorted(await pub.get_feed_names()):
+    Without names, repair all of them.
+    """
+    async with session.publisher() as pub:
+        for name in feeds or sorted(await pub.get_feed_names()):
             type_ = (await pub.get_config(name)).get("type", "feed")
             if type_ in _MAINTAINED:
                 counts = await _MAINTAINED[type_](pub, name).maintenance()
                 done = [f"{kind} {count}" for kind, count in counts.items() if count]
-                if options.json:
+                if as_json:
                     show_json(feed=name, **counts)
                 else:
                     show(f"{name}: {', '.join(done) or 'nothing to do'}")
-            elif options.feeds:
+            elif feeds:
                 raise CommandError(
                     f"feed {name!r} is of type {type_!r}, which needs no maintenance"
                 )
+
+
+COMMANDS = (
+    *(put, get, jobs, finish, cancel, stall, retry, failures, edit),
+    *(pause, resume, drain, result, maintain),
+)

@@ -1,4 +1,4 @@
-"""What the commands of ``thoonk`` print, and what becomes of it where that cannot be done."""
+"""What the commands of ``thoonk`` print, and what happens if they cannot print."""
 
 from __future__ import annotations
 
@@ -16,22 +16,23 @@ __all__ = [
     "drop_output",
     "flush",
     "prepare_streams",
+    "printable",
     "say",
     "show",
     "show_json",
 ]
 
-BROKEN_PIPE = 141  # the exit status that shells give to what SIGPIPE has ended
+BROKEN_PIPE = 141  # the exit status that shells report for a process that SIGPIPE ended
 
-# A stream that was closed when the process began -> how to open what takes its place: reading
-# or writing fails then as it does with any other file, and its number is nobody else's.
+# A stream that was closed when the process began -> how to open its substitute. Reading or
+# writing then fails as with any other file, and no other file gets the descriptor.
 _CLOSED = {"stdin": (os.O_WRONLY, "r"), "stdout": (os.O_RDONLY, "w"), "stderr": (os.O_RDWR, "w")}
 
 
 class OutputError(Exception):
-    """Standard output takes nothing.
+    """Standard output cannot be written.
 
-    :ivar status: what to exit with.
+    :ivar status: the exit status for it.
     """
 
     def __init__(self, error: OSError) -> None:
@@ -42,9 +43,9 @@ class OutputError(Exception):
 
 
 def prepare_streams() -> None:
-    """Have all three streams, and let items leave as they are, whatever the locale.
+    """Open the streams that are closed, and write items unchanged, whatever the locale.
 
-    A terminal gets the characters that it has, and the others escaped.
+    A terminal gets characters that its encoding does not have as escape sequences.
     """
     for name, (flags, mode) in _CLOSED.items():
         if getattr(sys, name) is None:
@@ -56,14 +57,21 @@ def prepare_streams() -> None:
         out.reconfigure(encoding="utf-8", errors="surrogateescape")
 
 
+def printable(text: str, keep: str = "") -> str:
+    """Escape what is not printable, so that stored text cannot control the terminal.
+
+    :param keep: other characters to leave as they are.
+    """
+    return "".join(c if c.isprintable() or c in keep else ascii(c)[1:-1] for c in text)
+
+
 def show(text: str) -> None:
     """Print a line.
 
     :raises OutputError: if it cannot be printed.
     """
     if sys.stdout.isatty():
-        # What others stored must not steer the terminal.
-        text = "".join(c if c.isprintable() or c == "\t" else ascii(c)[1:-1] for c in text)
+        text = printable(text, keep="\t")
     try:
         print(text)
     except OSError as error:
@@ -76,9 +84,9 @@ def show_json(**values: Any) -> None:
 
 
 def flush() -> None:
-    """Write what was printed.
+    """Write everything that was printed.
 
-    :raises OutputError: if that cannot be done.
+    :raises OutputError: if that is impossible.
     """
     try:
         sys.stdout.flush()
@@ -87,14 +95,14 @@ def flush() -> None:
 
 
 def check_output() -> None:
-    """See whether something can be printed, as far as that can be known before.
+    """Check that standard output can be written, as far as that can be known in advance.
 
     :raises OutputError: if it cannot.
     """
     flush()
     try:
         descriptor = sys.stdout.fileno()
-    except io.UnsupportedOperation:  # it is no file
+    except io.UnsupportedOperation:  # it is not a file
         return
     try:
         os.write(descriptor, b"")
@@ -107,7 +115,7 @@ def check_output() -> None:
 
 
 def say(text: str, end: str = "\n") -> None:
-    """Print something to the user; that it cannot be read is no reason to fail."""
+    """Print a message on standard error; ignore it if that is impossible."""
     try:
         print(text, end=end, file=sys.stderr, flush=True)
     except OSError:
@@ -115,7 +123,7 @@ def say(text: str, end: str = "\n") -> None:
 
 
 def drop_output() -> None:
-    """Forget what could not be printed: Python would try, and complain, at exit."""
+    """Discard what could not be printed, or Python would try again and complain at exit."""
     _drop(sys.stdout)
 
 

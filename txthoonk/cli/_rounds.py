@@ -1,11 +1,11 @@
-"""Looks at feeds, again and again: at all of them, or, of too many, at some in turn."""
+"""Reads the state of feeds again and again: of all, or, if there are too many, of some in turn."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from txthoonk.cli._top_view import Counts, Sums, busiest
+from txthoonk.cli._top_model import Counts, Sums, busiest
 from txthoonk.errors import ResponseError
 from txthoonk.monitoring._inspector import FeedNames, Overview, read_overviews
 from txthoonk.protocol._commands import Commands
@@ -14,23 +14,24 @@ from txthoonk.wire._keys import FEEDS
 
 __all__ = ["MOST", "Rounds"]
 
-MOST = 5000  # feeds that are looked at in one look, and up to a page more
-PAGES = 50  # of names of feeds that are looked through in one look
-KEPT = 500  # feeds that are looked at in each look, where there are too many
-CLAIMS = 500  # of each feed that are listed at the most
+MOST = 5000  # feeds in one reading, and up to a page more
+PAGES = 50  # pages of feed names in one reading
+KEPT = 500  # feeds that are in each reading, if there are too many for one
+CLAIMS = 500  # claims to list of a feed, at most
 
 
 class Rounds:
-    """What feeds look like.
+    """The state of feeds.
 
-    Where there are more than *most*, a look is a part of a round through all of them, and the
-    busiest ones that were met so far are looked at in each.
+    With more than *most* feeds, a reading is a part of a round through all of them, and includes
+    the busiest feeds found so far.
 
-    :ivar feeds: what the feeds look like; the busiest, where there are too many.
-    :ivar before: what they looked like before.
-    :ivar failed: why others cannot be looked at.
-    :ivar sums: what all feeds have, as far as is known; None: *feeds* are all.
-    :ivar turn: how many feeds of how many were met in this round; None: *feeds* are all.
+    :ivar feeds: the state of the feeds; of the busiest only, if there are too many.
+    :ivar before: their state at the reading before.
+    :ivar failed: the errors of feeds that cannot be read.
+    :ivar sums: the totals over all feeds, as far as they are known; None: *feeds* are all.
+    :ivar turn: how many feeds were met in this round, and how many there are; None: *feeds* are
+        all.
     """
 
     def __init__(
@@ -41,12 +42,12 @@ class Rounds:
         most: int | None = MOST,
         looked: Callable[[int], object] = lambda count: None,
     ) -> None:
-        """Make looks.
+        """Prepare readings.
 
-        :param wanted: whether to look at a feed.
-        :param names: the feeds to look at, if they are known.
-        :param most: how many feeds to look at in one look, about; None: at all.
-        :param looked: is called with how many feeds were looked at, again and again in a look.
+        :param wanted: whether to read a feed.
+        :param names: the feeds to read, if they are known.
+        :param most: about how many feeds to read in one reading; None: all.
+        :param looked: is called during a reading with the number of feeds read so far.
         """
         self._redis = redis
         self._wanted = wanted
@@ -65,13 +66,13 @@ class Rounds:
 
     def _begin_round(self) -> None:
         self._met = 0  # names in this round
-        self._now: dict[str, Counts] = {}  # of those that were looked at in it
+        self._now: dict[str, Counts] = {}  # of the feeds read in it
         self._now_sums = Sums()
 
     async def look(self) -> None:
-        """Look once.
+        """Read once.
 
-        :raises ConnectionLost: if there was no answer.
+        :raises ConnectionLost: if the connection is lost before all replies arrived.
         """
         begins = self._names.at_start
         if begins:
@@ -119,7 +120,7 @@ class Rounds:
     async def _busiest(
         self, found: dict[str, Overview], failed: dict[str, ResponseError]
     ) -> dict[str, Overview]:
-        """Take a part of a round into account; the busiest of its feeds and of those before."""
+        """Add a part of a round; give the busiest of its feeds and of those before."""
         new = [one for one in found.values() if one.name not in self._now]
         self._now_sums = self._now_sums.plus(new)
         self._now |= {one.name: Counts(one.time, one.publishes, one.finishes) for one in new}

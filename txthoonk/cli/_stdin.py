@@ -1,4 +1,4 @@
-"""``thoonk publish`` from standard input: one item a line, never too many under way."""
+"""Reads items from standard input, one a line, and limits how many calls are under way."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from txthoonk.errors import InvalidInput
 
 __all__ = ["LineLoad"]
 
-CHUNK = 65536  # bytes read at a time
-LONGEST = 512 * 1024 * 1024  # bytes of a line; Redis takes no more in a value
+CHUNK = 65536  # bytes to read at a time
+LONGEST = 512 * 1024 * 1024  # bytes of a line: the limit of a value in Redis
 MARK = codecs.BOM_UTF8  # some programs begin a text with it
-IN_FLIGHT = 2000  # calls under way, above which reading waits
+IN_FLIGHT = 2000  # calls under way; above this, reading waits
 
 
 class LineLoad:
     """Calls *publish* for each line of a file descriptor.
 
-    Lines end with ``\\n`` or ``\\r\\n``, the last one also without; a byte-order mark of UTF-8
-    before the first one is no part of it.
+    Lines end with ``\\n`` or ``\\r\\n``; the last line needs no end. A byte-order mark of UTF-8 at
+    the beginning is skipped.
 
-    :ivar count: lines that Redis has taken so far.
+    :ivar count: lines for which *publish* has succeeded.
     """
 
     def __init__(self, publish: Callable[[bytes], Deferred[Any]], reactor: Any) -> None:
@@ -36,8 +36,8 @@ class LineLoad:
         self._publish = publish
         self._reactor = reactor
         self._in_flight = 0
-        self._begun: list[bytes] = []  # what is there of a line
-        self._size = 0  # of that, in bytes
+        self._begun: list[bytes] = []  # the beginning of a line
+        self._size = 0  # of *_begun*, in bytes
         self._first = True
         self._at_end = False
         self._room: Deferred[None] | None = None
@@ -46,11 +46,10 @@ class LineLoad:
     def run(self, descriptor: int) -> Deferred[int]:
         """Read to the end.
 
-        :return: fires the number of lines once all are published; fails with the
-            first failure, after which nothing more is read.
+        :return: fires the number of lines once all are published. Fails with the first error;
+            nothing more is read then.
         """
-        # A thread of our own: one of the reactor's pool would keep the process
-        # from ending while it waits for input.
+        # A thread of the reactor's pool would keep the process alive while it waits for input.
         threading.Thread(target=self._read, args=(descriptor,), daemon=True).start()
         return self._done
 
@@ -61,11 +60,11 @@ class LineLoad:
                 blockingCallFromThread(self._reactor, self._take, chunk)
                 if not chunk:
                     return
-        except Exception as error:  # noqa: BLE001  (it ends the load, whatever it is)
+        except Exception as error:  # noqa: BLE001  (any error ends the load)
             self._reactor.callFromThread(self._fail, Failure(error))
 
     def _take(self, chunk: bytes) -> Deferred[None] | None:
-        """Publish the lines that are whole; what it returns fires when there is room."""
+        """Publish the complete lines; what it returns fires when more can be read."""
         lines = self._lines(chunk)
         self._at_end = not chunk
         for line in lines:
@@ -78,7 +77,7 @@ class LineLoad:
         return self._room
 
     def _lines(self, chunk: bytes) -> list[bytes]:
-        """Give the lines that are whole with a chunk, each without its end."""
+        """Give the lines that a chunk completes, each without its end."""
         *ended, rest = chunk.split(b"\n")
         if ended:
             ended[0] = b"".join([*self._begun, ended[0]])
@@ -94,7 +93,7 @@ class LineLoad:
         if lines and self._first:
             self._first = False
             lines[0] = lines[0].removeprefix(MARK)
-            if not (lines[0] or ended):  # there was nothing but the mark
+            if not (lines[0] or ended):  # the input is only the mark
                 lines.clear()
         return lines
 

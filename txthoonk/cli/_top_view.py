@@ -1,127 +1,60 @@
-"""What ``thoonk top`` shows: feeds and workers, made into lines or into JSON (pure)."""
+"""The tables of ``thoonk top``, made with rich: feeds and workers, one line each.
+
+Names come from other programs, so they are escaped before rich gets them, and are never read as
+markup.
+"""
 
 from __future__ import annotations
 
-import heapq
-import math
-import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar
+import io
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
 
 import attr
+from rich.cells import cell_len, set_cell_size
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.measure import Measurement
+from rich.segment import Segment
+from rich.table import Table
+from rich.text import Text
 
-from txthoonk.monitoring._inspector import SILENT, Held, Overview
+from txthoonk.cli._output import printable
+from txthoonk.cli._top_model import TAKEN, Before, Crew, Rates, Sums, busy, crews_of, rates
+from txthoonk.monitoring._inspector import Held, Overview
 
-__all__ = ["Counts", "Line", "Rates", "Sums", "as_json", "busiest", "fit", "rates", "render"]
+__all__ = ["UNLIMITED", "as_lines", "fit", "render"]
 
 UNLIMITED = 1_000_000  # columns or lines
 NAME = 4  # columns that a name gets at least
-# Columns of the terminal -> those for a worker's name, for the id of a job that it runs, and for
-# the name of its feed.
+# Columns of the terminal -> columns for a worker's name, for the id of a job that it runs, and
+# for the name of its feed.
 WORK = ((UNLIMITED, UNLIMITED, UNLIMITED, UNLIMITED), (160, 40, 36, 40), (100, 28, 13, 24))
 NARROW = (22, 9, 14)
 SHORT = {"sorted_feed": "sorted"}
-TAKEN = ("job", "queue", "pyqueue")
+# What follows the names has fixed widths. rich gets it as one column, which takes it a fifth of
+# the time.
+NUMBERS = "TYPE     PUT/S DONE/S  AVAIL  CLAIM  DELAY  STALL OLDEST"
+JOBS = "    JOBS   SEEN"
 
 Thing = TypeVar("Thing")
-
-
-class Line(NamedTuple):
-    """A line of the terminal; printable, and no longer than it is wide."""
-
-    text: str
-    bold: bool = False
-
-
-class Sums(NamedTuple):
-    """What all feeds have together; those of queues and jobs, but for the first."""
-
-    feeds: int = 0
-    available: int = 0
-    claimed: int = 0
-    stalled: int = 0
-
-    def plus(self, feeds: Iterable[Overview]) -> Sums:
-        """Add feeds."""
-        sums = list(self)
-        for feed in feeds:
-            sums[0] += 1
-            if feed.type in TAKEN:
-                sums[1] += feed.available
-                sums[2] += feed.claimed
-                sums[3] += feed.stalled
-        return Sums(*sums)
-
-
-class Counts(NamedTuple):
-    """What is remembered of a feed to compare it with later."""
-
-    time: float
-    publishes: int
-    finishes: int
-
-
-class Rates(NamedTuple):
-    """How often something happened since the last look, each second; None if that is unknown."""
-
-    publishes: float | None = None
-    finishes: float | None = None
-
-
-def rates(now: Overview, before: Overview | Counts | None) -> Rates:
-    """Compare two looks at a feed."""
-    if before is None or before.time >= now.time or before.publishes > now.publishes:
-        return Rates()
-    seconds = now.time - before.time
-    publishes = (now.publishes - before.publishes) / seconds
-    if now.type != "job" or before.finishes > now.finishes:
-        return Rates(publishes)
-    return Rates(publishes, (now.finishes - before.finishes) / seconds)
 
 
 # -- texts --------------------------------------------------------------------------------
 
 
-def _printable(text: str) -> str:
-    """Give a text that others stored, so that it cannot steer the terminal."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
-
-
-def _cells(text: str) -> int:
-    """Give how many columns a printable text takes."""
-    return len(text) if text.isascii() else sum(map(_width, text))
-
-
-def _width(character: str) -> int:
-    if unicodedata.category(character) in ("Mn", "Me"):
-        return 0
-    return 2 if unicodedata.east_asian_width(character) in ("W", "F") else 1
-
-
 def fit(text: str, room: int) -> str:
-    """Make a text printable, and cut it in the middle if it takes more columns than there are."""
-    if len(text) > 8 * room:  # whatever its characters are: so much is not needed
+    """Make a text printable, and cut it in the middle if it takes more columns than *room*."""
+    if len(text) > 8 * room:  # the rest is not shown in any case
         text = text[: 4 * room] + text[-4 * room :]
-    text = _printable(text)
-    if _cells(text) <= room:
+    text = printable(text)
+    if cell_len(text) <= room:
         return text
-    tail = _first(reversed(text), (room - 1) // 2)
-    return _first(text, room - 1 - _cells(tail)) + "~" * (room > 0) + tail[::-1]
-
-
-def _first(characters: Iterable[str], room: int) -> str:
-    """Give as many characters as have room."""
-    taken = []
-    for character in characters:
-        room -= _width(character)
-        if room < 0:
-            break
-        taken.append(character)
-    return "".join(taken)
-
-
-def _left(text: str, room: int) -> str:
-    return text + " " * (room - _cells(text))
+    if room <= 0:
+        return ""
+    tail = text[-((room - 1) // 2) :] if room > 2 else ""
+    while cell_len(tail) > (room - 1) // 2:
+        tail = tail[1:]
+    return set_cell_size(text, room - 1 - cell_len(tail)) + "~" + tail
 
 
 def _number(value: float | None, digits: int = 0) -> str:
@@ -161,33 +94,49 @@ def _duration(seconds: float | None) -> str:
     return f"{days}d{hours % 24:02}h" if days < 100 else f"{min(days, 99999)}d"
 
 
+@attr.frozen
+class _Line:
+    """A line of text that is cut in the middle if it does not fit; its mark is not cut."""
+
+    text: str
+    style: str = ""
+    mark: str = ""
+
+    def _cut(self, room: int) -> str:
+        return fit(self.text, max(NAME, room - len(self.mark))) + self.mark
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield Segment(self._cut(options.max_width), console.get_style(self.style))
+        yield Segment.line()
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        width = cell_len(self._cut(options.max_width))
+        return Measurement(min(NAME, width), width)
+
+
+def _table(width: int, least: int) -> Table:
+    """Start a table; on a terminal narrower than *least* it is cropped, not squeezed."""
+    narrow = least if width < least else None
+    return Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold", width=narrow)
+
+
 # -- feeds --------------------------------------------------------------------------------
 
-_COLUMNS: tuple[tuple[str, int], ...] = (
-    ("TYPE", -7),  # to the left
-    ("PUT/S", 6),
-    ("DONE/S", 6),
-    ("AVAIL", 6),
-    ("CLAIM", 6),
-    ("DELAY", 6),
-    ("STALL", 6),
-    ("OLDEST", 6),
-)
-_FIXED = sum(abs(width) + 1 for _, width in _COLUMNS)
+
+def _feed_table(rows: Iterable[tuple[Overview, Rates]], width: int) -> Table:
+    table = _table(width, NAME + 1 + len(NUMBERS))
+    table.add_column("FEED")
+    table.add_column(NUMBERS, no_wrap=True)
+    for feed, rate in rows:
+        mark = " (paused)" if feed.paused else ""
+        table.add_row(_Line(feed.name, mark=mark), _Line(_numbers(feed, rate)))
+    return table
 
 
-def _row(words: Iterable[str]) -> str:
-    cells = zip(words, _COLUMNS, strict=True)
-    return " ".join(
-        f"{word:{'<' if width < 0 else '>'}{abs(width)}}" for word, (_, width) in cells
-    )
-
-
-def _feed_words(feed: Overview, rate: Rates) -> list[str]:
-    """Give what the columns say of a feed; a hyphen where its type has no such thing."""
+def _numbers(feed: Overview, rate: Rates) -> str:
+    """Write the columns after the name; a hyphen where the type has no such number."""
     job = feed.type == "job"
-    return [
-        _left(fit(SHORT.get(feed.type, feed.type), 7), 7),
+    words = (
         _number(rate.publishes, 1),
         _number(rate.finishes, 1),
         _number(feed.available),
@@ -195,193 +144,134 @@ def _feed_words(feed: Overview, rate: Rates) -> list[str]:
         _number(feed.delayed if job else None),
         _number(feed.stalled if job else None),
         _duration(feed.oldest),
-    ]
-
-
-def _feed_lines(
-    feeds: Sequence[Overview], all_rates: Mapping[str, Rates], width: int
-) -> list[Line]:
-    marks = [" (paused)" if feed.paused else "" for feed in feeds]
-    longest = max(
-        (
-            _cells(fit(feed.name, width)) + len(mark)
-            for feed, mark in zip(feeds, marks, strict=True)
-        ),
-        default=0,
     )
-    room = max(NAME, min(longest, width - _FIXED))
-    lines = [Line(_left("FEED", room) + " " + _row(title for title, _ in _COLUMNS), True)]
-    for feed, mark in zip(feeds, marks, strict=True):
-        name = fit(feed.name, max(NAME, room - len(mark))) + mark
-        lines.append(Line(f"{_left(name, room)} {_row(_feed_words(feed, all_rates[feed.name]))}"))
-    return lines
-
-
-def _busy(feed: Overview, rate: Rates) -> tuple[Any, ...]:
-    """Give what to sort by; roughly, so that lines do not jump about."""
-    total = (rate.publishes or 0) + (rate.finishes or 0)
-    waiting = feed.available + feed.delayed if feed.type in TAKEN else 0
-    magnitude = math.frexp(total)[1] if total else -100
-    return -magnitude, -feed.claimed.bit_length(), -waiting.bit_length(), feed.name
-
-
-def busiest(
-    feeds: Iterable[Overview], before: Mapping[str, Overview | Counts], most: int
-) -> list[Overview]:
-    """Give so many feeds, the busiest first."""
-    return heapq.nsmallest(
-        most, feeds, lambda feed: _busy(feed, rates(feed, before.get(feed.name)))
-    )
+    type_ = set_cell_size(fit(SHORT.get(feed.type, feed.type), 7), 7)
+    return " ".join([type_, *(f"{word:>6}" for word in words)])
 
 
 # -- workers ------------------------------------------------------------------------------
 
 
-@attr.define
-class _Crew:
-    """A worker, or somebody else who has claims.
-
-    :ivar running: the claims, each with the name of its feed.
-    :ivar more: whether it may have others that were not listed.
-    """
-
-    name: str
-    concurrency: int | None = None
-    seen: float = math.inf
-    feeds: list[str] = attr.Factory(list)
-    running: list[tuple[str, Held]] = attr.Factory(list)
-    more: bool = False
-
-    @property
-    def is_worker(self) -> bool:
-        return self.concurrency is not None
-
-    @property
-    def silent(self) -> bool:
-        return self.is_worker and self.seen > SILENT
-
-
-def _crews(feeds: Iterable[Overview]) -> list[_Crew]:
-    """Give those who work, the busiest first."""
-    crews: dict[tuple[str, str | None], _Crew] = {}
-    for feed in feeds:
-        on_feed: dict[str, _Crew] = {}
-        for worker in feed.workers:
-            named = _Crew(worker.name or worker.owner, worker.concurrency, worker.seen)
-            crew = on_feed[worker.owner] = crews.setdefault((worker.owner, worker.name), named)
-            crew.seen = min(crew.seen, worker.seen)
-            if feed.name not in crew.feeds:
-                crew.feeds.append(feed.name)
-        for held in feed.held:
-            other = crews.get((held.owner, None)) or _Crew(f"? {held.owner}".strip())
-            crew = on_feed.get(held.owner) or crews.setdefault((held.owner, None), other)
-            crew.running.append((feed.name, held))
-            crew.more = crew.more or feed.claimed > len(feed.held)
-    for crew in crews.values():
-        crew.running.sort(key=lambda one: (one[0], -one[1].seconds, one[1].id))
-    return sorted(crews.values(), key=lambda crew: (-len(crew.running), crew.name))
-
-
-def _crew_lines(crews: Iterable[_Crew], width: int) -> list[Line]:
-    rooms = next((rooms for least, *rooms in WORK if width >= least), NARROW)
-    names = {id(crew): fit(crew.name, rooms[0]) for crew in crews}
-    room = max([len("WORKER"), *map(_cells, names.values())])
-    lines = [Line(f"{_left('WORKER', room)} {'JOBS':>8} {'SEEN':>6} ON", True)]
+def _crew_table(crews: Iterable[Crew], width: int) -> Table:
+    for_name, for_id, for_feed = next((rooms for least, *rooms in WORK if width >= least), NARROW)
+    table = _table(width, NARROW[0] + len(JOBS) + NAME + 2)
+    table.add_column("WORKER", no_wrap=True)
+    table.add_column(JOBS, no_wrap=True)
+    table.add_column("ON")
     for crew in crews:
         jobs = f"{len(crew.running)}{'+' * crew.more}"
         if crew.is_worker:
             jobs += f"/{_number(crew.concurrency)}"
         seen = _duration(crew.seen if crew.is_worker else None)
-        start = f"{_left(names[id(crew)], room)} {jobs:>8} {seen:>6} "
-        what = "".join(_jobs(crew, width - _cells(start), rooms[1], rooms[2]))
-        lines.append(Line(start + what, crew.silent))
-    return lines
+        table.add_row(
+            _Line(fit(crew.name, for_name)),
+            _Line(f"{jobs:>8} {seen:>6}"),
+            _Work(crew, for_id, for_feed),
+            style="bold" if crew.silent else "",
+        )
+    return table
 
 
-def _jobs(crew: _Crew, room: int, for_id: int, for_feed: int) -> Iterator[str]:
-    """Give what somebody works on, in pieces, as far as there is room."""
-    if crew.silent:
-        room -= len("silent: ")
-        yield "silent: "
-    if not crew.running:
-        yield fit("idle on " + ", ".join(crew.feeds), room)
-        return
-    last, left = "", len(crew.running)
-    for feed, held in crew.running:
-        piece = f"{fit(held.id, for_id)} {_duration(held.seconds)}"
-        if feed == last:
-            piece = f", {piece}"
-        else:
-            piece = f"{'; ' * bool(last)}{fit(feed, for_feed)} {piece}"
-        end = f" +{left}"
-        if _cells(piece) + len(end) * (left > 1) > room:
-            yield end
+@attr.frozen
+class _Work:
+    """The jobs that a worker runs, as many as fit."""
+
+    crew: Crew
+    for_id: int
+    for_feed: int
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield _Line("".join(self._pieces(options.max_width)))
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        width = cell_len("".join(self._pieces(options.max_width)))
+        return Measurement(min(NAME, width), width)
+
+    def _pieces(self, room: int) -> Iterator[str]:
+        if self.crew.silent:
+            room -= len("silent: ")
+            yield "silent: "
+        if not self.crew.running:
+            yield fit("idle on " + ", ".join(self.crew.feeds), room)
             return
-        yield piece
-        room -= _cells(piece)
-        last, left = feed, left - 1
+        last, left = "", len(self.crew.running)
+        for feed, held in self.crew.running:
+            piece = self._piece(feed, held, last)
+            end = f" +{left}"
+            if cell_len(piece) + len(end) * (left > 1) > room:
+                yield end
+                return
+            yield piece
+            room -= cell_len(piece)
+            last, left = feed, left - 1
+
+    def _piece(self, feed: str, held: Held, last: str) -> str:
+        text = f"{fit(held.id, self.for_id)} {_duration(held.seconds)}"
+        if feed == last:
+            return f", {text}"
+        return f"{'; ' * bool(last)}{fit(feed, self.for_feed)} {text}"
 
 
-# -- all of it ----------------------------------------------------------------------------
+# -- the whole ----------------------------------------------------------------------------
 
 
 def render(
     feeds: Iterable[Overview],
-    before: Mapping[str, Overview | Counts],
+    before: Before,
     size: tuple[int, int] = (UNLIMITED, UNLIMITED),
     *,
     about: str = "",
     problem: str = "",
     sums: Sums | None = None,
-) -> list[Line]:
-    """Make the lines of a view, as many as there is room for.
+) -> Group:
+    """Lay out a view, with as many feeds and workers as there are lines for.
 
-    :param before: what the feeds were like at the last look.
+    :param before: the feeds at the last reading.
     :param size: columns and lines.
-    :param about: what the first line says.
-    :param problem: what is wrong, if anything is.
-    :param sums: what all feeds have; None: *feeds* are all.
+    :param about: the first line.
+    :param problem: the warning above the feeds, if there is one.
+    :param sums: the totals over all feeds; None: *feeds* are all.
     """
     width, height = size
-    feeds = list(feeds)
-    all_rates = {feed.name: rates(feed, before.get(feed.name)) for feed in feeds}
-    feeds.sort(key=lambda feed: _busy(feed, all_rates[feed.name]))
-    crews = _crews(feeds)
-    top = [
-        Line(fit(about, width), True),
-        Line(_summary(sums or Sums().plus(feeds), all_rates.values(), crews)),
-        Line(fit(problem, width), True),
+    rows = [(feed, rates(feed, before.get(feed.name))) for feed in feeds]
+    rows.sort(key=lambda row: busy(*row))
+    crews = crews_of(feed for feed, _ in rows)
+    summary = _summary(sums or Sums().plus(feed for feed, _ in rows), rows, crews)
+    parts: list[RenderableType] = [
+        _Line(about, "bold"),
+        Text(summary, no_wrap=True, overflow="crop"),
+        _Line(problem, "bold"),
     ]
-    # Beside these: two headings, and a line between.
-    room = max(2, height - len(top) - (3 if crews else 1))
-    for_crews = min(len(crews), max(room // 3, room - len(feeds)))
-    some = _part(
-        feeds, room - for_crews, "feeds", lambda part: _feed_lines(part, all_rates, width)
-    )
+    # The rest of the height, without two headings and an empty line between the tables.
+    room = max(2, height - len(parts) - (3 if crews else 1))
+    for_crews = min(len(crews), max(room // 3, room - len(rows)))
+    parts += _part(rows, room - for_crews, "feeds", lambda some: _feed_table(some, width))
     if crews:
-        some.append(Line(""))
-        some += _part(crews, for_crews, "workers", lambda part: _crew_lines(part, width))
-    return [Line(_first(line.text, width), line.bold) for line in (top + some)[:height]]
+        parts.append(_Line(""))
+        parts += _part(crews, for_crews, "workers", lambda some: _crew_table(some, width))
+    return Group(*parts)
 
 
 def _part(
-    things: list[Thing], room: int, what: str, lines: Callable[[list[Thing]], list[Line]]
-) -> list[Line]:
-    """Give the lines of as many things as there is room for, and how many there are more."""
+    things: Sequence[Thing],
+    room: int,
+    what: str,
+    table: Callable[[Sequence[Thing]], Table],
+) -> list[RenderableType]:
+    """Give a table of as many things as fit, and a line that counts the others."""
     if len(things) <= room:
-        return lines(things)
+        return [table(things)]
     shown = max(0, room - 1)
-    return [*lines(things[:shown]), Line(f"... {len(things) - shown} more {what}")]
+    return [table(things[:shown]), _Line(f"... {len(things) - shown} more {what}")]
 
 
-def _summary(sums: Sums, all_rates: Iterable[Rates], crews: list[_Crew]) -> str:
-    known = list(all_rates)
+def _summary(sums: Sums, rows: Sequence[tuple[Overview, Rates]], crews: Sequence[Crew]) -> str:
     workers = sum(crew.is_worker and not crew.silent for crew in crews)
     parts = [
         f"{sums.feeds} feed{'s' * (sums.feeds != 1)}",
         f"{workers} worker{'s' * (workers != 1)}",
-        f"{_total([rate.publishes for rate in known])} put/s",
-        f"{_total([rate.finishes for rate in known])} done/s",
+        f"{_total(rate.publishes for _, rate in rows)} put/s",
+        f"{_total(rate.finishes for _, rate in rows)} done/s",
         f"{_number(sums.available)} available",
         f"{_number(sums.claimed)} claimed",
         f"{_number(sums.stalled)} stalled",
@@ -394,23 +284,8 @@ def _total(values: Iterable[float | None]) -> str:
     return _number(sum(known) if known else None, 1)
 
 
-def as_json(
-    feeds: Iterable[Overview],
-    before: Mapping[str, Overview | Counts],
-    failed: Mapping[str, Exception],
-) -> dict[str, Any]:
-    """Give all that is known, for a script; times in seconds."""
-    return {
-        "feeds": [_feed_json(feed, before.get(feed.name)) for feed in feeds],
-        "failed": {name: str(error) for name, error in sorted(failed.items())},
-    }
-
-
-def _feed_json(feed: Overview, before: Overview | Counts | None) -> dict[str, Any]:
-    rate = rates(feed, before)
-    values = attr.asdict(feed)
-    return {
-        **values,
-        "publishes_per_second": rate.publishes,
-        "finishes_per_second": rate.finishes,
-    }
+def as_lines(view: RenderableType, columns: int) -> list[str]:
+    """Write a view as lines of plain text."""
+    console = Console(file=io.StringIO(), width=columns)
+    lines = console.render_lines(view, pad=False)
+    return ["".join(segment.text for segment in line).rstrip() for line in lines]

@@ -1,18 +1,19 @@
-"""``thoonk watch``: the events of feeds, as they happen, or since a time before."""
+"""``thoonk watch``: the events of feeds, as they happen or after a cursor."""
 
 from __future__ import annotations
 
-import argparse
 import json
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
+import click
 from twisted.internet.defer import Deferred, gatherResults
 
 from txthoonk._values import Progress
-from txthoonk.cli._common import CommandError, publisher
+from txthoonk.cli._command import Session, command, json_option
+from txthoonk.cli._common import CommandError
 from txthoonk.cli._output import OutputError, flush, say, show
-from txthoonk.connections._url import Target
 from txthoonk.errors import InvalidItem
 from txthoonk.events import Event
 from txthoonk.service import Thoonk
@@ -22,47 +23,75 @@ from txthoonk.wire._glob import glob_matcher, is_pattern
 __all__ = ["as_json", "as_text", "watch"]
 
 
-async def watch(reactor: Any, target: Target, options: argparse.Namespace) -> None:
-    """Show events until somebody stops it, or nobody reads them any more."""
-    if options.since is not None and (
-        len(options.patterns) > 1 or is_pattern(options.patterns[0])
-    ):
+@command(
+    "thoonk watch news",
+    "thoonk watch 'team:*' --json",
+    "thoonk watch news --snapshot",
+    endless=True,
+)
+@click.argument("patterns", metavar="FEED_OR_PATTERN...", nargs=-1, required=True)
+@click.option("--since", metavar="CURSOR", help="Begin after this event; for one feed only.")
+@click.option("--snapshot", is_flag=True, help="Begin with the items that the feeds have now.")
+@json_option
+async def watch(
+    session: Session,
+    patterns: tuple[str, ...],
+    since: str | None,
+    snapshot: bool,
+    as_json: bool,
+) -> None:
+    """Show the events of feeds as they happen.
+
+    In a pattern, * stands for any text, ? for one character and [abc] for one of these. Ctrl-C
+    ends the command.
+    """
+    if since is not None and (len(patterns) > 1 or is_pattern(patterns[0])):
         raise CommandError("--since goes with one feed")
-    async with publisher(reactor, target):
-        pass  # it is an error at once, where nobody is there or wants us
-    thoonk = Thoonk(options.url, reactor, ca_file=options.ca_file, state_changed=_tell)
+    async with session.publisher():
+        pass  # a server that refuses us is an error at once; a service would try again
+    thoonk = Thoonk(
+        session.url, session.reactor, ca_file=session.ca_file, state_changed=_report_state
+    )
     try:
         await thoonk.connect()
-        watcher = _Watcher(thoonk, options)
+        watcher = _Watcher(thoonk, patterns, since, snapshot, as_json)
         await watcher.begin()
-        say(f"watching {' '.join(options.patterns)}")
+        say(f"watching {' '.join(patterns)}")
         await watcher.ended
     finally:
         await thoonk.close()
 
 
-def _tell(state: str, reason: BaseException | None) -> None:
+def _report_state(state: str, reason: BaseException | None) -> None:
     if state == "disconnected":
         say(f"thoonk: {reason}; trying again")
 
 
 class _Watcher:
-    """Shows each event once, though several patterns may match.
+    """Shows each event once, even if several patterns match.
 
-    :ivar ended: fails when the events cannot be shown any more.
+    :ivar ended: fails when the events can no longer be shown.
     """
 
-    def __init__(self, thoonk: Thoonk, options: argparse.Namespace) -> None:
+    def __init__(
+        self,
+        thoonk: Thoonk,
+        patterns: Iterable[str],
+        since: str | None,
+        snapshot: bool,
+        as_json: bool,
+    ) -> None:
         self.ended: Deferred[None] = Deferred()
         self._thoonk = thoonk
-        self._options = options
+        self._since = since
+        self._snapshot = snapshot
+        self._as_json = as_json
         self._matchers = {
-            text: glob_matcher(text) if is_pattern(text) else text.__eq__
-            for text in options.patterns
+            text: glob_matcher(text) if is_pattern(text) else text.__eq__ for text in patterns
         }
 
     async def begin(self) -> None:
-        """Subscribe to all."""
+        """Subscribe to all feeds and patterns."""
         await gatherResults([self._subscribe(text) for text in self._matchers], consumeErrors=True)
 
     def _subscribe(self, text: str) -> Deferred[Subscription]:
@@ -71,23 +100,22 @@ class _Watcher:
             if next(matching) == text:
                 self._show(event)
 
-        options = self._options
         if is_pattern(text):
-            return self._thoonk.subscribe_pattern(text, take, snapshot=options.snapshot)
-        return self._thoonk.subscribe(text, take, since=options.since, snapshot=options.snapshot)
+            return self._thoonk.subscribe_pattern(text, take, snapshot=self._snapshot)
+        return self._thoonk.subscribe(text, take, since=self._since, snapshot=self._snapshot)
 
     def _show(self, event: Event) -> None:
         if self.ended.called:
             return
         try:
-            show(as_json(event) if self._options.json else as_text(event, datetime.now()))
+            show(as_json(event) if self._as_json else as_text(event, datetime.now()))
             flush()
         except OutputError as error:
             self.ended.errback(error)
 
 
 def _text(item: Any) -> str:
-    """Give an item as it is stored."""
+    """Write an item as it is stored."""
     if isinstance(item, InvalidItem):
         item = item.data
     if isinstance(item, Progress):
@@ -98,7 +126,7 @@ def _text(item: Any) -> str:
 
 
 def as_json(event: Event) -> str:
-    """Write an event as one line of JSON, without what it does not have."""
+    """Write an event as one line of JSON, without the fields that it does not have."""
     fields = event._asdict()
     del fields["epoch"]
     if event.kind == "snapshot":
@@ -111,7 +139,7 @@ def as_json(event: Event) -> str:
 
 
 def as_text(event: Event, now: datetime) -> str:
-    """Write an event as lines to be read: one, but for a snapshot."""
+    """Write an event for people: one line, or one for each item of a snapshot."""
     words = [f"{now:%H:%M:%S}", f"{event.kind:8}", event.feed]
     if event.kind == "snapshot":
         lines = ["  ".join([*words, id_, _text(item)]) for id_, item in event.item]

@@ -1,7 +1,7 @@
 """Logs for programs: one JSON object a line.
 
-Each has ``time`` (ISO 8601, UTC), ``level``, ``namespace`` and ``message``; where something
-was raised, ``traceback``; and ``values``, what the message was made of, as far as JSON has it.
+Each object has ``time`` (ISO 8601, UTC), ``level``, ``namespace`` and ``message``. An error has a
+``traceback``. ``values`` are the parameters of the message that JSON can represent.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from twisted.python.failure import Failure
 
 __all__ = ["format_json", "json_observer"]
 
-# What events that came by twisted.python.log have beside the message.
+# Fields that twisted.python.log adds to an event, besides the message.
 _LEGACY = {"format", "isError", "logLevel", "message", "printed", "system", "time", "why"}
 
 
 def json_observer(file: TextIO) -> FileLogObserver:
-    """Make what writes events to a file, as JSON."""
+    """Make an observer that writes events to a file as JSON."""
     return FileLogObserver(file, format_json)
 
 
 def format_json(event: LogEvent) -> str:
-    """Give the line of an event."""
+    """Format an event as a line of JSON."""
     record = {
         "time": _time(event),
         "level": (event.get("log_level") or LogLevel.info).name,
@@ -48,7 +48,7 @@ def _time(event: LogEvent) -> str:
 
 
 def _belongs(name: str, value: Any, event: LogEvent) -> bool:
-    """Tell whether that is a value of the message, and one that JSON has."""
+    """Check that a field is a parameter of the message, and that JSON can represent it."""
     if name.startswith("log_") or ("log_text" in event and name in _LEGACY):
         return False
     if isinstance(value, float):

@@ -1,7 +1,7 @@
-"""What the ``twist`` plugins share: options, from the environment too, and their services.
+"""What the ``twist`` plugins share: options, and the services that every plugin starts.
 
-An option's text comes from the command line, or else from its variable, or else is its default.
-What is wrong with it is a ``UsageError``, which begins with where the text came from.
+The text of an option comes from the command line, else from its environment variable, else it is
+the default. A ``UsageError`` about it begins with its source.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ NO = ("0", "false", "no", "off")
 class Setting:
     """An option.
 
-    :ivar name: as on the command line.
-    :ivar doc: what it is.
-    :ivar convert: makes the value of a text; raises ``ValueError`` with what is wrong.
-    :ivar default: the text where none is given; None: then there is no value.
-    :ivar many: whether it may be given more than once; then the value is a list.
-    :ivar flag: whether it stands alone; then the value is True or False.
-    :ivar variables: its names in the environment, the first that is set counts; none: the one
-        that follows from its name.
+    :ivar name: its name on the command line, without hyphens in front.
+    :ivar doc: its help.
+    :ivar convert: turns the text into the value; raises ``ValueError`` if it cannot.
+    :ivar default: the text if there is none; None: the option then has no value.
+    :ivar many: whether the option can be repeated; the value is then a list.
+    :ivar flag: whether the option takes no value; it is then True or False.
+    :ivar variables: its environment variables, of which the first that is set counts; empty: the
+        one that follows from its name.
     """
 
     name: str
@@ -58,18 +58,18 @@ class Setting:
 
     @property
     def variable(self) -> str:
-        """Its first name in the environment."""
+        """Its first environment variable."""
         return next(iter(self.variables), f"THOONK_{self.name.replace('-', '_').upper()}")
 
     @property
     def help(self) -> str:
-        """What ``--help`` says of it."""
+        """Its text in ``--help``."""
         default = "" if self.default is None else f"; default: {self.default}"
         names = " or ".join(self.variables or (self.variable,))
         return f"{self.doc} [{names}{default}]"
 
     def value(self, given: Any) -> Any:
-        """Make the value of what was given, a text or a list of texts."""
+        """Convert a text, or a list of texts."""
         if self.many:
             several = re.split(r"[,\s]+", given) if isinstance(given, str) else given or []
             return [self.convert(text) for text in several]
@@ -82,7 +82,7 @@ class Setting:
 
 
 def whole_number(least: int, most: int = 10**9) -> Callable[[str], int]:
-    """Make what takes a whole number between bounds."""
+    """Make a converter for whole numbers between two bounds."""
 
     def convert(text: str) -> int:
         if not re.fullmatch(r"[0-9]{1,10}", text) or not least <= int(text) <= most:
@@ -93,7 +93,7 @@ def whole_number(least: int, most: int = 10**9) -> Callable[[str], int]:
 
 
 def seconds(text: str) -> float:
-    """Take a number of seconds."""
+    """Convert a number of seconds."""
     try:
         number = float(text)
     except ValueError:
@@ -102,14 +102,14 @@ def seconds(text: str) -> float:
 
 
 def feed_name(text: str) -> str:
-    """Take the name of a feed."""
+    """Convert the name of a feed."""
     if not text:
         raise ValueError("the name of the feed is missing")
     return check_name(text)
 
 
 def yes_or_no(text: str) -> bool:
-    """Take what a flag is set to."""
+    """Convert the text of a flag."""
     if text.lower() not in YES + NO:
         raise ValueError(f"{text!r} is neither yes ({', '.join(YES)}) nor no ({', '.join(NO)})")
     return text.lower() in YES
@@ -120,31 +120,33 @@ def yes_or_no(text: str) -> bool:
 COMMON = (
     Setting(
         "redis",
-        "Where Redis is: redis://[user:password@]host:port/db, rediss:// for TLS, "
-        "unix:///socket?db=N, or an endpoint of Twisted. A password belongs in the "
-        "environment or a file, because all users of a machine can see its command lines.",
+        "The Redis server: redis://[user:password@]host:port/db, rediss:// for TLS, "
+        "unix:///socket?db=N, or a Twisted endpoint. Put a password into the environment or a "
+        "file: other users of the machine can see it on the command line.",
         default="redis://localhost:6379/0",
         variables=("THOONK_REDIS", "THOONK_URL"),
     ),
-    Setting("redis-file", "A file with that URL."),
+    Setting("redis-file", "A file that contains the URL of the Redis server."),
     Setting(
-        "ca-file", "Who may vouch for a rediss:// server, a PEM file; else whom the system trusts."
+        "ca-file",
+        "A PEM file with the certificates to trust with rediss://, instead of the system's.",
     ),
-    Setting("log-json", "Log one JSON object a line.", yes_or_no, flag=True),
+    Setting("log-json", "Write the log as JSON, one object a line.", yes_or_no, flag=True),
     Setting(
         "metrics-port",
-        "Where Prometheus finds metrics; 0 for any free port. Needs txthoonk[metrics].",
+        "Serve Prometheus metrics on this port; 0 selects a free port. Requires "
+        "txthoonk[metrics].",
         whole_number(0, 65535),
     ),
-    Setting("metrics-host", "The address of that port.", default="127.0.0.1"),
+    Setting("metrics-host", "The address to serve metrics on.", default="127.0.0.1"),
 )
 
 
 class ServiceOptions(Options):
-    """The options of a service that works on a :class:`~txthoonk.Thoonk`.
+    """The options of a service that uses a :class:`~txthoonk.Thoonk`.
 
-    :cvar settings: what there is; :data:`COMMON` is added.
-    :ivar thoonk: where Redis is, made when all is parsed.
+    :cvar settings: the options of the plugin; :data:`COMMON` is added.
+    :ivar thoonk: the service for the Redis server, made after parsing.
     """
 
     settings: ClassVar[tuple[Setting, ...]] = ()
@@ -153,9 +155,9 @@ class ServiceOptions(Options):
     thoonk: Thoonk
 
     longdesc = (
-        "Each option may be set in the environment, by the name in brackets; the command line "
-        "wins. Several feeds in one variable are separated by commas or spaces; 1 switches "
-        "an option on that takes no value. See docs/deployment.rst for workers in production."
+        "You can also set each option with the environment variable in brackets; the command line "
+        "wins. Separate several feeds in one variable by commas or spaces. For an option without "
+        "a value, set the variable to 1. See docs/deployment.rst for workers in production."
     )
 
     def __init_subclass__(cls) -> None:
@@ -168,9 +170,9 @@ class ServiceOptions(Options):
                 setattr(cls, f"opt_{one.name}", _collector(one))
 
     def __init__(self, environment: Mapping[str, str] | None = None) -> None:
-        """Make the options.
+        """Prepare the options.
 
-        :param environment: the variables; None: those of the process.
+        :param environment: the environment variables; None: those of the process.
         """
         super().__init__()  # type: ignore[no-untyped-call]
         self._environment = os.environ if environment is None else environment
@@ -182,7 +184,7 @@ class ServiceOptions(Options):
         sys.exit(0)
 
     def postOptions(self) -> None:
-        """Turn texts into values."""
+        """Convert all texts, and make the service for Redis."""
         self._url_is_given = self.get("redis") is not None
         for setting in self.settings:
             given = self._given(setting)
@@ -201,7 +203,7 @@ class ServiceOptions(Options):
             self._log_json()
 
     def _given(self, setting: Setting) -> Any:
-        """Give what somebody said, and remember where."""
+        """Give the text of an option, and remember its source."""
         given, self._sources[setting.name] = self.get(setting.name), f"--{setting.name}"
         if given or given == "":
             return given
@@ -213,9 +215,9 @@ class ServiceOptions(Options):
         return setting.default
 
     def _read_url(self) -> None:
-        """Take the URL out of the file that was named."""
+        """Read the URL from the file of ``--redis-file``."""
         if self._sources["redis-file"] == "--redis-file" and self._url_is_given:
-            raise UsageError("--redis and --redis-file: give one of them")
+            raise UsageError("--redis and --redis-file: give only one of them")
         if not self._url_is_given:
             with self.blaming("redis-file"):
                 self["redis"] = read_url(self["redis-file"])
@@ -223,36 +225,41 @@ class ServiceOptions(Options):
 
     @contextmanager
     def blaming(self, name: str) -> Iterator[None]:
-        """Tell where a text came from that cannot be used."""
+        """Turn a ``ValueError`` into a ``UsageError`` that names the source of the text."""
         try:
             yield
         except ValueError as error:
             raise UsageError(f"{self._sources[name]}: {error}") from None
 
     def need(self, name: str) -> None:
-        """Complain where an option is missing."""
+        """Refuse to start without an option.
+
+        :raises UsageError: if the option has no value.
+        """
         setting = next(one for one in self.settings if one.name == name)
         if self[name] in (None, []):
-            raise UsageError(f"--{name} is missing (or {setting.variable} in the environment)")
+            raise UsageError(f"--{name} is missing; give it, or set {setting.variable}")
 
     def _log_json(self) -> None:
         if self.parent is not None and "fileLogObserverFactory" not in self.parent:
-            raise UsageError(f"{self._sources['log-json']}: goes with twist only, not with twistd")
+            raise UsageError(
+                f"{self._sources['log-json']}: works with twist only, not with twistd"
+            )
         if self.parent is not None:
             self.parent["fileLogObserverFactory"] = json_observer
 
     def _metrics_service(self) -> type[MetricsService]:
         try:
             from txthoonk.metrics import MetricsService
-        except ImportError as error:  # it says what to install
+        except ImportError as error:  # the message says what to install
             raise UsageError(f"{self._sources['metrics-port']}: {error}") from None
         return MetricsService
 
     def together(self, service: IService, workers: tuple[Worker, ...] = ()) -> MultiService:
-        """Give all services in one, in the order in which they start.
+        """Combine all services in the order in which they start.
 
-        :param service: what works on :attr:`thoonk`.
-        :param workers: what metrics tell of.
+        :param service: the service that uses :attr:`thoonk`.
+        :param workers: the workers to report in the metrics.
         """
         services = [self.thoonk, service]
         if self["metrics-port"] is not None:
@@ -265,7 +272,7 @@ class ServiceOptions(Options):
 
 
 def _collector(setting: Setting) -> Callable[[ServiceOptions, str], None]:
-    """Make the method for an option that may be given more than once."""
+    """Make the ``opt_`` method of an option that can be repeated."""
 
     def add(self: ServiceOptions, text: str) -> None:
         self.setdefault(setting.name, []).append(text)

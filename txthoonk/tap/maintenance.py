@@ -1,4 +1,4 @@
-"""``twist thoonk-maintenance``: its options, and the service that they make."""
+"""``twist thoonk-maintenance``: its options and its service."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ class Options(ServiceOptions):
     settings = (
         Setting(
             "feed",
-            "A queue or job feed to maintain; may be given more than once. None: all there are, "
-            "also those created later.",
+            "A queue or job feed to maintain; repeat it for several. Without it, all feeds are "
+            "maintained, also those created later.",
             feed_name,
             many=True,
         ),
         Setting(
             "interval",
-            "Seconds from one pass to the next, a quarter more or less by chance.",
+            "Seconds between two passes, varied at random by up to a quarter.",
             _interval,
             "30",
         ),
@@ -40,7 +40,7 @@ class Options(ServiceOptions):
 
 
 def makeService(options: Options) -> MultiService:
-    """Make the service, from options that were parsed."""
+    """Make the service from parsed options."""
     feeds, interval = options["feed"] or None, options["interval"]
     _log.info(
         "maintains {feeds} at {url} every {interval:g} seconds",

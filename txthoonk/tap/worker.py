@@ -1,4 +1,4 @@
-"""``twist thoonk-worker``: its options, and the service that they make."""
+"""``twist thoonk-worker``: its options and its service."""
 
 from __future__ import annotations
 
@@ -36,20 +36,20 @@ def load_handler(name: str) -> Handler:
     """Import a handler.
 
     :param name: ``package.module.function``, or ``package.module:object.attribute``.
-    :raises ValueError: if there is none, with what failed.
+    :raises ValueError: if that fails; the message says why.
     """
     place, colon, path = name.partition(":")
     if not colon:
         place, _, path = name.rpartition(".")
     if not all(part.isidentifier() for part in [*place.split("."), *path.split(".")]):
-        raise ValueError(f"{name!r} is not of the form package.module.function")
+        raise ValueError(f"{name!r} does not have the form package.module.function")
     module = _import(place)
     try:
         handler = attrgetter(path)(module)
     except AttributeError as error:
         raise ValueError(f"{error} (in {getattr(module, '__file__', None)})") from None
     if not callable(handler):
-        raise ValueError(f"{name!r} cannot be called: it is {type(handler).__name__!r}")
+        raise ValueError(f"{name!r} cannot be called: its type is {type(handler).__name__!r}")
     return handler  # type: ignore[no-any-return]
 
 
@@ -64,7 +64,7 @@ def _import(name: str) -> ModuleType:
 
 
 def _look_here() -> None:
-    """Find modules of the current directory first, as ``python -m`` does."""
+    """Search the current directory first, as ``python -m`` does."""
     here, safe = os.getcwd(), getattr(sys.flags, "safe_path", False)
     if not safe and not {"", here} & set(sys.path):
         sys.path.insert(0, here)
@@ -72,14 +72,14 @@ def _look_here() -> None:
 
 def _what_is_missing(name: str, error: ModuleNotFoundError) -> str:
     if error.name is None or not f"{name}.".startswith(f"{error.name}."):
-        return _what_failed(name, error)  # another module, which it imports
+        return _what_failed(name, error)  # a module that it imports is missing
     if str(error).endswith("is not a package"):
-        return f"{error} (what is in an object is named module:object.attribute)"
-    return f"{error}, neither here ({os.getcwd()}) nor on PYTHONPATH"
+        return f"{error} (write module:object.attribute for an attribute of an object)"
+    return f"{error} in the current directory ({os.getcwd()}) or on PYTHONPATH"
 
 
 def _what_failed(name: str, error: BaseException) -> str:
-    """Give the traceback, from the module on."""
+    """Format the traceback, from the module's own code on."""
     frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
@@ -93,7 +93,7 @@ def _what_failed(name: str, error: BaseException) -> str:
 
 
 def _feed(text: str) -> tuple[str, float]:
-    """Take a feed's name, and its weight if there is one."""
+    """Convert the name of a feed and its optional weight."""
     name, equals, weight = text.rpartition("=")
     if not equals:
         return feed_name(text), 1.0
@@ -103,8 +103,8 @@ def _feed(text: str) -> tuple[str, float]:
         number = math.nan
     if not 0 < number < math.inf:
         raise ValueError(
-            f"{weight!r} in {text!r} is not a weight, a number above 0 (a name with = in it "
-            f"needs one: '{text}=1')"
+            f"{weight!r} in {text!r} is not a weight, which is a number above 0 (if the name "
+            f"contains =, add a weight: '{text}=1')"
         )
     return feed_name(name), number
 
@@ -120,43 +120,45 @@ class Options(ServiceOptions):
     settings = (
         Setting(
             "job",
-            "The job feed to work on, created if it does not exist; may be given more than "
-            "once, and as FEED=WEIGHT: where all have jobs, each gets its share.",
+            "The job feed to work on, created if it does not exist; repeat it for several. "
+            "FEED=WEIGHT sets the share of the feed while several have jobs.",
             _feed,
             many=True,
         ),
         Setting(
             "handler",
-            "package.module.function, or package.module:object.attribute: gets a claim, and "
-            "returns the result, or a Deferred or a coroutine of it. The module is looked for "
-            "in the current directory first.",
+            "The function that works on a job: package.module.function, or "
+            "package.module:object.attribute. It gets a claim and returns the result, or a "
+            "Deferred or a coroutine of it. The current directory is searched first.",
             load_handler,
         ),
-        Setting("concurrency", "How many jobs are worked on at a time.", whole_number(1), "1"),
+        Setting("concurrency", "How many jobs to work on at a time.", whole_number(1), "1"),
         Setting(
             "grace",
-            "Seconds that handlers get to end when the worker is stopped; then they are "
-            "cancelled, and their jobs are available again.",
+            "Seconds that handlers get to finish when the worker stops. Then they are "
+            "cancelled, and their jobs become available again.",
             seconds,
             "10",
         ),
         Setting(
             "in-thread",
-            "Run the handler, a plain function that may block, in threads.",
+            "Run the handler in threads; it is a plain function that can block.",
             yes_or_no,
             flag=True,
         ),
-        Setting("name", "What others are shown; host and process otherwise."),
+        Setting(
+            "name", "The name to show in thoonk top and metrics, instead of host and process."
+        ),
         Setting(
             "no-maintenance",
-            "Leave the maintenance of the feeds to others.",
+            "Do not maintain the feeds; another process does.",
             yes_or_no,
             flag=True,
         ),
     )
 
     def postOptions(self) -> None:
-        """Turn texts into values, and see whether they go together."""
+        """Convert all texts, and check that the options fit together."""
         super().postOptions()
         self.need("job")
         self.need("handler")
@@ -164,13 +166,13 @@ class Options(ServiceOptions):
         with self.blaming("job"):
             for feed in feeds:
                 if feeds.count(feed) > 1:
-                    raise ValueError(f"feed {feed!r} is named twice")
+                    raise ValueError(f"feed {feed!r} is given twice")
         if self["in-thread"] and is_async(self["handler"]):
-            raise UsageError("a coroutine function does not run in a thread: omit --in-thread")
+            raise UsageError("a coroutine function cannot run in a thread: omit --in-thread")
 
 
 def makeService(options: Options) -> MultiService:
-    """Make the service, from options that were parsed."""
+    """Make the service from parsed options."""
     thoonk, handler, concurrency = options.thoonk, options["handler"], options["concurrency"]
     worker = Worker(
         dict(options["job"]),

@@ -25,7 +25,7 @@ class UrlTests(CommandTestCase):
         self.patch(sys, "stdout", printed)
         self.patch(sys, "stderr", printed)
         try:
-            status = await cli._run(reactor, cli._parser().parse_args(words))
+            status = await cli._run(reactor, *cli._parsed(words))
         except SystemExit as end:
             status = int(end.code or 0)
         return status, printed.getvalue()

@@ -263,7 +263,7 @@ class DocumentedTests(PluginTestCase):
         child = self.worker("work", "--job greetings --job counts --concurrency 10")
         self.assertEqual(await greetings.get_result("1"), ("Ada", "Hello Ada!"))
         self.assertEqual(await counts.get_result("1"), ("one two", "2"))
-        await child.seen("job '2' of feed 'greetings' failed: Stall: nobody to greet")
+        await child.seen("job '2' of feed 'greetings' failed: Stall: no name given")
         await child.seen("job '3' of feed 'greetings' failed: Retry: not here yet")
         await self.end(child)
         self.assertEqual(await greetings.get_ids("stalled"), ["2"])

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
 import unicodedata
-from typing import Any
+from typing import Any, NamedTuple
 
 import attr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 from twisted.trial.unittest import SynchronousTestCase
 
-from txthoonk.cli._top_view import Rates, as_json, fit, rates, render
+from txthoonk.cli._top_model import Rates, as_json, rates
+from txthoonk.cli._top_view import fit, render
 from txthoonk.errors import ResponseError
 from txthoonk.monitoring._inspector import Held, Overview, WorkerInfo
 
@@ -48,10 +51,27 @@ def worker(name: str, seen: float = 1.0, concurrency: int = 4, owner: str = "") 
     return WorkerInfo(owner or f"{name}'s", seen, name, "host", 1, concurrency)
 
 
+class Line(NamedTuple):
+    text: str
+    bold: bool
+
+
+def drawn(feeds: list[Overview], before: Any, size: tuple[int, int], **words: str) -> list[Line]:
+    """Give the lines that a terminal of this size shows, without spaces at their ends."""
+    columns, lines = size
+    console = Console(width=columns, height=lines, file=io.StringIO())
+    view = render(feeds, before, size, **words)
+    found = []
+    for line in console.render_lines(view, console.options.update(height=None), pad=False)[:lines]:
+        text = "".join(segment.text for segment in line).rstrip()
+        bold = any(segment.style and segment.style.bold for segment in line if segment.text)
+        found.append(Line(text, bold))
+    return found
+
+
 def texts(feeds: list[Overview], *before: Overview, size: Any = SIZE, **words: str) -> list[str]:
-    """Give the lines without spaces at their ends."""
     earlier = {feed.name: feed for feed in before}
-    return [line.text.rstrip() for line in render(feeds, earlier, size, **words)]
+    return [line.text for line in drawn(feeds, earlier, size, **words)]
 
 
 def cells(text: str) -> int:
@@ -135,7 +155,7 @@ class ViewTests(SynchronousTestCase):
 
     def test_problem(self) -> None:
         """What is wrong is said above the feeds, in bold."""
-        line = render([], {}, SIZE, problem="no connection\n")[2]
+        line = drawn([], {}, SIZE, problem="no connection\n")[2]
         self.assertEqual(line, (r"no connection\n", True))
 
     def test_busiest_first(self) -> None:
@@ -222,7 +242,7 @@ class WorkerTests(SynchronousTestCase):
     def test_silent(self) -> None:
         """A worker that was not heard of for a minute is marked."""
         feed = look("x", workers=[worker("w", 61.0)])
-        line = render([feed], {}, SIZE)[-1]
+        line = drawn([feed], {}, SIZE)[-1]
         self.assertEqual(line, ("w           0/4  1m01s silent: idle on x", True))
         self.assertIn(" 0 workers ", texts([feed])[1])
 
@@ -292,7 +312,7 @@ class FitTests(SynchronousTestCase):
             )
             for name, other, third, count, job in given
         ]
-        lines = render(feeds, {}, (width, height), about="about " * 9, problem="problem " * 9)
+        lines = drawn(feeds, {}, (width, height), about="about " * 9, problem="problem " * 9)
         self.assertLessEqual(len(lines), height)
         for line in lines:
             self.assertTrue(line.text.isprintable())

@@ -11,7 +11,9 @@ from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from txthoonk.cli._top import _Keys, _keys, _look_on, _View
+from txthoonk.cli._terminal import Keys, read_keys
+from txthoonk.cli._top_live import Readings, read_on
+from txthoonk.cli._top_view import as_lines
 from txthoonk.connections._url import parse_url
 from txthoonk.errors import NotSent
 
@@ -22,7 +24,7 @@ class Looks:
     def __init__(self) -> None:
         self.under_way: list[Deferred[None]] = []
 
-    def try_to_look(self) -> Deferred[None]:
+    def try_to_read(self) -> Deferred[None]:
         self.under_way.append(Deferred())
         return self.under_way[-1]
 
@@ -31,7 +33,7 @@ class LookOnTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock, self.looks = Clock(), Looks()
         self.shown: list[float] = []
-        looking = _look_on(
+        looking = read_on(
             self.clock,
             self.looks,  # type: ignore[arg-type]
             2.0,
@@ -80,10 +82,12 @@ class ProblemTests(SynchronousTestCase):
         out, err = io.StringIO(), io.StringIO()
         self.patch(sys, "stdout", out)
         self.patch(sys, "stderr", err)
-        view = _View(Nobody(), parse_url("redis://there"), [])  # type: ignore[arg-type]
-        self.successResultOf(Deferred.fromCoroutine(view.try_to_look()))
-        self.assertEqual(view.lines((80, 24))[2].text, r"nobody\nis there; trying again")
-        view.print_json()
+        readings = Readings(Nobody(), parse_url("redis://there"), [])  # type: ignore[arg-type]
+        self.successResultOf(Deferred.fromCoroutine(readings.try_to_read()))
+        self.assertEqual(
+            as_lines(readings.view((80, 24)), 80)[2], r"nobody\nis there; trying again"
+        )
+        readings.print_json()
         self.assertEqual(out.getvalue(), "")
         self.assertEqual(err.getvalue(), "thoonk: nobody\nis there; trying again\n")
 
@@ -93,7 +97,7 @@ class KeyTests(SynchronousTestCase):
         self.ends = 0
         descriptor, self.writes = os.pipe()
         self.addCleanup(os.close, descriptor)
-        self.keys = _Keys(descriptor, self.end)
+        self.keys = Keys(descriptor, self.end)
 
     def end(self) -> None:
         self.ends += 1
@@ -112,7 +116,7 @@ class KeyTests(SynchronousTestCase):
         reason = self.keys.doRead()
         self.assertIsInstance(reason, ConnectionDone)
         self.keys.connectionLost(reason)
-        unreadable = _Keys(os.open(os.devnull, os.O_WRONLY), self.end)
+        unreadable = Keys(os.open(os.devnull, os.O_WRONLY), self.end)
         self.addCleanup(os.close, unreadable.fileno())
         self.assertIsInstance(unreadable.doRead(), ConnectionDone)
         self.assertEqual((self.ends, unreadable.logPrefix()), (2, "keys"))
@@ -121,6 +125,6 @@ class KeyTests(SynchronousTestCase):
         """Where input is no terminal, nobody reads it."""
         os.close(self.writes)
         self.patch(sys, "stdin", io.StringIO("q"))
-        with _keys(None, self.end):
+        with read_keys(None, self.end):
             self.assertEqual(sys.stdin.read(), "q")
         self.assertEqual(self.ends, 0)

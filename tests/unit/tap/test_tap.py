@@ -123,7 +123,7 @@ class OptionsTests(SynchronousTestCase):
         ]:
             self.assertEqual(parsed(maintenance, *words, **environment).thoonk.url, url)
         refused = self.refused(maintenance, "--redis", "redis://h", "--redis-file", path)
-        self.assertEqual(refused, "--redis and --redis-file: give one of them")
+        self.assertEqual(refused, "--redis and --redis-file: give only one of them")
 
     def test_url_file_refused(self) -> None:
         """A file that has no URL is named, and its content is not shown."""
@@ -184,12 +184,12 @@ class OptionsTests(SynchronousTestCase):
             (["--grace", "-1"], "--grace: the time must be 0 to"),
             (["--grace", "nan"], "--grace: the time must be 0 to"),
             (["--job", "b=c"], "--job: 'c' in 'b=c' is not a weight.*: 'b=c=1'"),
-            (["--job", "b=0"], "'0' in 'b=0' is not a weight, a number above 0"),
+            (["--job", "b=0"], "'0' in 'b=0' is not a weight, which is a number above 0"),
             (["--job", "b=inf"], "'inf' in 'b=inf' is not a weight"),
             (["--job", "=2"], "--job: the name of the feed is missing"),
             (["--job", ""], "--job: the name of the feed is missing"),
             (["--job", "b\0"], "--job: .*NUL"),
-            (["--job", "a=2"], "--job: feed 'a' is named twice"),
+            (["--job", "a=2"], "--job: feed 'a' is given twice"),
             (["--redis", "http://me:geheim@x"], r"--redis: not a URL of Redis: 'http://\*\*\*@x'"),
             (["--redis", ""], "--redis: "),
             (["--ca-file", "x.pem"], "--ca-file: ca_file is for rediss:// only"),
@@ -207,10 +207,10 @@ class OptionsTests(SynchronousTestCase):
         for variable, value, text in [
             ("THOONK_CONCURRENCY", "many", "'many' is not a whole number"),
             ("THOONK_JOB", "a,b=c", "'c' in 'b=c' is not a weight"),
-            ("THOONK_JOB", "a,a", "feed 'a' is named twice"),
+            ("THOONK_JOB", "a,a", "feed 'a' is given twice"),
             ("THOONK_LOG_JSON", "maybe", r"'maybe' is neither yes \(1, .*\) nor no \(0, "),
             ("THOONK_REDIS", "geheim", "not a URL of Redis"),
-            ("THOONK_HANDLER", "join", "'join' is not of the form package.module.function"),
+            ("THOONK_HANDLER", "join", "'join' does not have the form package.module.function"),
         ]:
             words = {"THOONK_JOB": WORK[2:], "THOONK_HANDLER": WORK[:2]}.get(variable, WORK)
             refused = self.refused(worker, *words, **{variable: value})
@@ -229,11 +229,11 @@ class OptionsTests(SynchronousTestCase):
         """What a worker cannot do without is named, with its variable."""
         self.assertEqual(
             self.refused(worker, *WORK[:2]),
-            "--handler is missing (or THOONK_HANDLER in the environment)",
+            "--handler is missing; give it, or set THOONK_HANDLER",
         )
         self.assertEqual(
             self.refused(worker, *WORK[2:], THOONK_JOB=","),
-            "--job is missing (or THOONK_JOB in the environment)",
+            "--job is missing; give it, or set THOONK_JOB",
         )
 
     def test_help(self) -> None:
@@ -359,7 +359,7 @@ class PluginTests(SynchronousTestCase):
         options = ServerOptions()
         words = ["-n", "thoonk-maintenance", "--log-json"]
         refused = self.assertRaises(UsageError, options.parseOptions, words)
-        self.assertEqual(str(refused), "--log-json: goes with twist only, not with twistd")
+        self.assertEqual(str(refused), "--log-json: works with twist only, not with twistd")
 
 
 class DocumentedTests(SynchronousTestCase):

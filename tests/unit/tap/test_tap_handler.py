@@ -67,22 +67,22 @@ class HandlerTests(SynchronousTestCase):
         self.assertEqual(
             self.refused("tap_package.tasks.Tasks.work"),
             "--handler: No module named 'tap_package.tasks.Tasks'; 'tap_package.tasks' is not a "
-            "package (what is in an object is named module:object.attribute)",
+            "package (write module:object.attribute for an attribute of an object)",
         )
 
     def test_refused(self) -> None:
         """What is missing, or cannot be called, is named, with where it was looked for."""
         self.write("tap_tasks.py", "number = 3\n")
         for name, text in [
-            ("", "'' is not of the form package.module.function"),
-            ("work", "'work' is not of the form"),
-            ("tap_tasks:", "is not of the form"),
-            ("tap tasks.work", "is not of the form"),
+            ("", "'' does not have the form package.module.function"),
+            ("work", "'work' does not have the form"),
+            ("tap_tasks:", "does not have the form"),
+            ("tap tasks.work", "does not have the form"),
             ("tap_tasks.work", rf"no attribute 'work' \(in {self.folder}/tap_tasks.py\)"),
-            ("tap_tasks.number", "'tap_tasks.number' cannot be called: it is 'int'"),
+            ("tap_tasks.number", "'tap_tasks.number' cannot be called: its type is 'int'"),
             (
                 "tap_nowhere.tasks.work",
-                rf"named 'tap_nowhere', neither here \({self.folder}\) nor on PYTHONPATH",
+                rf"'tap_nowhere' in the current directory \({self.folder}\) or on PYTHONPATH",
             ),
         ]:
             self.assertRegex(self.refused(name), f"^--handler: .*{text}")

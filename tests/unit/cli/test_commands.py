@@ -1,0 +1,138 @@
+"""The words of the ``thoonk`` command: where options stand, help, completion, what is imported."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+from click.shell_completion import ShellComplete
+from twisted.trial.unittest import SynchronousTestCase
+
+from txthoonk.cli import _main as cli
+from txthoonk.cli._command import Where
+
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "cli.rst"
+
+
+class ParseTests(SynchronousTestCase):
+    def where(self, *words: str) -> Where:
+        return cli._parsed(words)[0]
+
+    def refused(self, *words: str) -> tuple[int, str]:
+        """Parse wrong words: the exit status, and what is said."""
+        said = io.StringIO()
+        self.patch(sys, "stderr", said)
+        end = self.assertRaises(SystemExit, cli._parsed, words)
+        return int(end.code), said.getvalue()
+
+    def test_options_anywhere(self) -> None:
+        """The options that name the server stand before the command or anywhere after it."""
+        there = Where("redis://there", None, "ca.pem")
+        for words in (
+            ("--url", "redis://there", "--ca-file", "ca.pem", "item", "news", "1"),
+            ("--url=redis://there", "item", "--ca-file", "ca.pem", "news", "1"),
+            ("item", "news", "--url", "redis://there", "1", "--ca-file=ca.pem"),
+            ("--url", "x", "--ca-file", "ca.pem", "item", "--url=redis://there", "news", "1"),
+        ):
+            self.assertEqual(self.where(*words), there)
+        self.assertEqual(self.where("feeds", "--url-file", "x").url_file, "x")
+
+    def test_variable(self) -> None:
+        """Without such an option the variable counts, and without that the default."""
+        self.patch(os, "environ", {"THOONK_URL": "redis://variable"})
+        self.assertEqual(self.where("feeds").read(), "redis://variable")
+        self.assertEqual(self.where("feeds", "--url", "redis://x").read(), "redis://x")
+        os.environ.clear()
+        self.assertEqual(self.where("feeds").read(), "redis://localhost:6379/0")
+
+    def test_both(self) -> None:
+        """A URL and a file with one are refused, wherever they stand."""
+        for words in (
+            ("--url", "redis://x", "feeds", "--url-file", "y"),
+            ("feeds", "--url-file", "y", "--url", "redis://x"),
+        ):
+            status, said = self.refused(*words)
+            self.assertEqual(status, 2)
+            self.assertIn("--url-file is not allowed with --url", said)
+
+    def test_wrong_words(self) -> None:
+        """Wrong usage is one line, with the place to look for help, and status 2."""
+        for words, text in [
+            ((), "Missing command. (see thoonk --help)"),
+            (("publish",), "Missing argument 'FEED'. (see thoonk publish --help)"),
+            (("history", "news", "--count", "x"), "'x' is not a valid integer"),
+            (("items", "news", "more"), "unexpected extra argument (more)"),
+            (("publish", "news", "-5"), "write -- before an argument that begins with a hyphen"),
+        ]:
+            status, said = self.refused(*words)
+            self.assertEqual((status, said.count("\n")), (2, 1), said)
+            self.assertIn(text, said)
+            self.assertTrue(said.startswith("thoonk: "), said)
+
+    def test_hyphen(self) -> None:
+        """After -- come arguments only."""
+        _, call = cli._parsed(["publish", "news", "--", "-5"])
+        self.assertEqual(call.run.keywords["item"], "-5")  # type: ignore[attr-defined]
+
+
+class HelpTests(SynchronousTestCase):
+    def function(self, line: str) -> str:
+        """Parse a command line: the name of the function that it calls."""
+        call: Any = cli._parsed(shlex.split(line))[1]
+        return str(call.run.func.__name__)
+
+    def test_all(self) -> None:
+        """Each command has its help: a sentence, examples that can be parsed, the server."""
+        for name, command in cli.thoonk.commands.items():
+            context = click.Context(command, info_name=name)
+            shown = command.get_help(context)
+            self.assertIn("--url URL", shown)
+            self.assertFalse(command.get_short_help_str(64).endswith("..."), name)
+            examples = re.findall(r"(?m)^  .*?\bthoonk (.*?)(?: < .*)?$", command.epilog or "")
+            self.assertGreater(len(examples), 0, name)
+            for example in examples:
+                self.assertEqual(self.function(example), name)
+
+    def test_page(self) -> None:
+        """The page of the documentation has all commands, and no others."""
+        shown = PAGE.read_text("utf-8")
+        listed = [
+            line.split("``")[1].split()[1]
+            for line in shown.splitlines()
+            if line.startswith("   * - ``thoonk ")
+        ]
+        self.assertEqual(sorted(listed), sorted(cli.thoonk.commands))
+
+    def test_completion(self) -> None:
+        """A shell is offered the commands and options that fit."""
+        complete = ShellComplete(cli.thoonk, {}, "thoonk", cli.COMPLETION)
+        for words, begun, expected in [
+            ([], "f", {"feeds", "finish", "failures"}),
+            (["--url", "redis://x"], "re", {"retract", "resume", "result", "retry"}),
+            (["items", "news"], "--j", {"--json"}),
+            (["watch"], "--s", {"--since", "--snapshot"}),
+        ]:
+            offered = {item.value for item in complete.get_completions(words, begun)}
+            self.assertEqual(offered, expected)
+
+
+class ImportTests(SynchronousTestCase):
+    def loaded(self, module: str) -> set[str]:
+        """Import a module in a process of its own: the libraries that this has loaded."""
+        program = f"import sys, {module}; print(*{{'click', 'rich'}} & set(sys.modules))"
+        return set(subprocess.check_output([sys.executable, "-c", program], text=True).split())
+
+    def test_library(self) -> None:
+        """Who imports the library does not pay for the command line."""
+        self.assertEqual(self.loaded("txthoonk, txthoonk.testing, txthoonk.tap.worker"), set())
+
+    def test_command(self) -> None:
+        """rich is loaded for ``thoonk top`` only."""
+        self.assertEqual(self.loaded("txthoonk.cli"), {"click"})
