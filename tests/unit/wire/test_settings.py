@@ -10,6 +10,7 @@ from tests.support.settings import TABLE, render
 from tests.support.wire import FOLDER, NAMES
 from txthoonk.client import ThoonkPub
 from txthoonk.errors import FeedTypeMismatch, InvalidInput
+from txthoonk.testing._rules import OWNED
 from txthoonk.wire._feed_config import check_value, config_fields
 from txthoonk.wire._settings import FEED_TYPES, SETTINGS, limit_from, nearest, setting_from
 
@@ -49,6 +50,8 @@ class ScriptTests(SynchronousTestCase):
 
 
 class TableTests(SynchronousTestCase):
+    """The table is complete, and the page shows it."""
+
     def test_page(self) -> None:
         """The committed table is what is made of the settings."""
         about = "python -m tests.support.settings > docs/settings.inc"
@@ -60,12 +63,15 @@ class TableTests(SynchronousTestCase):
             setting.check(setting.default)
 
     def test_types(self) -> None:
-        """Every setting names feed types that there are, in their order."""
+        """Every setting names known feed types, in their order; all places know these types."""
         for setting in SETTINGS.values():
             types = tuple(type_ for type_ in FEED_TYPES if type_ in setting.types)
             self.assertEqual(setting.types, types)
         for type_ in FEED_TYPES:
             self.assertTrue(callable(getattr(ThoonkPub, type_)))
+        self.assertEqual({*OWNED}, {*FEED_TYPES})
+        source = (FOLDER / "include" / "wrong_type.lua").read_text("utf-8")
+        self.assertEqual(tuple(re.findall(r"(\w+) = '", source)), FEED_TYPES)
 
     def test_sentences(self) -> None:
         """What a setting does is one sentence."""
@@ -83,6 +89,8 @@ class TableTests(SynchronousTestCase):
 
 
 class CheckTests(SynchronousTestCase):
+    """What is accepted, and what is refused."""
+
     def test_values(self) -> None:
         """Which values a setting has, at the ends of their range."""
         most = "9" * 15
