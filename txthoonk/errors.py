@@ -102,7 +102,10 @@ class FeedDoesNotExist(FeedError):
 
 
 class FeedTypeMismatch(FeedError):
-    """The feed exists, but has another type."""
+    """The feed exists, but has another type.
+
+    Or a configuration has a setting that feeds of this type do not have.
+    """
 
 
 class ConfigNotReadable(FeedError):

@@ -162,7 +162,10 @@ class Model:
         self.messages.append(("delfeed", self.name))
 
     def configure(self, config: dict[str, Any]) -> None:
-        self.config |= {field: str(value) for field, value in config.items()}
+        given = {field: str(value) for field, value in config.items()}
+        if self.config | given == self.config:
+            return
+        self.config |= given
         self.messages.append(("conffeed", self.name))
         if not self.history:
             self.log = None

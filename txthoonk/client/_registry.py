@@ -17,7 +17,7 @@ from txthoonk.interfaces import FeedType
 from txthoonk.protocol._commands import Commands
 from txthoonk.protocol._encoding import TEXT, encode
 from txthoonk.types import Feed, Job, PythonQueue, Queue, SortedFeed
-from txthoonk.wire._feed_config import Config, config_fields
+from txthoonk.wire._feed_config import Config, config_fields, limited_settings
 from txthoonk.wire._keys import (
     CONFFEED,
     DELFEED,
@@ -30,6 +30,7 @@ from txthoonk.wire._keys import (
     kept_result_key,
 )
 from txthoonk.wire._scripts import Script, load
+from txthoonk.wire._settings import SETTINGS, setting_from
 
 __all__ = ["Publishing"]
 
@@ -96,45 +97,67 @@ class Publishing:
         self._feedtypes.add(name)
         setattr(self, name, partial(self._open, name, cls))
 
-    def feed(self, name: str, config: Config | None = None) -> Deferred[Feed]:
+    def feed(
+        self, name: str, config: Config | None = None, *, force: bool = False
+    ) -> Deferred[Feed]:
         """Open a plain feed: create it if it is missing, configure it if asked to.
 
-        :param config: such as ``{"max_length": 100, "serializer": "json"}``; values
-            that are not given stay as they are.
-        :return: fires the feed; fails with
-            :class:`~txthoonk.errors.FeedTypeMismatch` if it exists as another type.
+        :param config: such as ``{"max_length": 100, "serializer": "json"}``. Values that
+            you do not give stay as they are. Only values that differ from the stored ones
+            are written and published. :doc:`/settings` has all settings.
+        :param force: accept what is probably a mistake: a name close to that of a setting
+            (``max_lenght``), an unknown feed type, a setting that feeds of this type do not
+            have. A wrong value of a known setting is always refused.
+        :return: fires the feed; fails with :class:`~txthoonk.errors.InvalidInput` for a wrong
+            configuration, and with :class:`~txthoonk.errors.FeedTypeMismatch` if the feed
+            exists as another type, or the configuration has a setting that feeds of this
+            type do not have.
         """
-        return self._open("feed", Feed, name, config)
+        return self._open("feed", Feed, name, config, force=force)
 
-    def sorted_feed(self, name: str, config: Config | None = None) -> Deferred[SortedFeed]:
+    def sorted_feed(
+        self, name: str, config: Config | None = None, *, force: bool = False
+    ) -> Deferred[SortedFeed]:
         """Open a sorted feed; see :meth:`feed`."""
-        return self._open("sorted_feed", SortedFeed, name, config)
+        return self._open("sorted_feed", SortedFeed, name, config, force=force)
 
-    def queue(self, name: str, config: Config | None = None) -> Deferred[Queue]:
+    def queue(
+        self, name: str, config: Config | None = None, *, force: bool = False
+    ) -> Deferred[Queue]:
         """Open a queue; see :meth:`feed`."""
-        return self._open("queue", Queue, name, config)
+        return self._open("queue", Queue, name, config, force=force)
 
-    def pyqueue(self, name: str, config: Config | None = None) -> Deferred[PythonQueue]:
+    def pyqueue(
+        self, name: str, config: Config | None = None, *, force: bool = False
+    ) -> Deferred[PythonQueue]:
         """Open a queue of Python objects; see :meth:`feed`.
 
         Whoever may write to it can run code here: see
         :class:`~txthoonk.types.python_queue.PythonQueue`.
         """
-        return self._open("pyqueue", PythonQueue, name, config)
+        return self._open("pyqueue", PythonQueue, name, config, force=force)
 
-    def job(self, name: str, config: Config | None = None) -> Deferred[Job]:
+    def job(
+        self, name: str, config: Config | None = None, *, force: bool = False
+    ) -> Deferred[Job]:
         """Open a job feed; see :meth:`feed`.
 
         :param config: such as ``{"timeout": 60, "max_failures": 5}``: see
             :class:`~txthoonk.job._job.Job`.
         """
-        return self._open("job", Job, name, config)
+        return self._open("job", Job, name, config, force=force)
 
     @passing
     def _open(
-        self, type_: str, cls: FeedType, name: str, config: Config | None = None
+        self,
+        type_: str,
+        cls: FeedType,
+        name: str,
+        config: Config | None = None,
+        *,
+        force: bool = False,
     ) -> Deferred[Any]:
-        fields = config_fields(config)
+        fields = config_fields(config, type_, self._feedtypes, force)
         if config and config.get("type", type_) != type_:
             raise FeedTypeMismatch(
                 f"a feed of type {type_!r} cannot be configured as {config['type']!r}"
@@ -142,7 +165,9 @@ class Publishing:
         prefix = _OPEN.prefix(_creation_keys(check_name(name)), name, NEWFEED)
         command = (*prefix, self._uuid, CONFFEED, type_, *fields)
         opened = self._create(name, _OPEN, command).addCallback(_dict)
-        return opened.addCallback(lambda stored: cls(self, name, stored.get("serializer", "text")))
+        return opened.addCallback(
+            lambda stored: cls(self, name, setting_from(stored, "serializer"))
+        )
 
     def _create(self, name: str, script: Script, command: tuple[Any, ...]) -> Deferred[Any]:
         """Call what may create a feed; again, once what is left of a former one is cleared."""
@@ -156,15 +181,20 @@ class Publishing:
         return self.redis.call(script, command, TEXT).addCallback(called)
 
     @deferring
-    def create_feed(self, name: str, config: Config | None = None) -> Deferred[None]:
+    def create_feed(
+        self, name: str, config: Config | None = None, *, force: bool = False
+    ) -> Deferred[None]:
         """Create a feed.
 
-        The configuration is stored as it is given: without a ``type`` in it the
-        feed has none, and is taken for a plain feed.
-
-        :return: fires None; fails with :class:`~txthoonk.errors.FeedExists`.
+        :param config: see :meth:`feed`. Without a ``type`` in it, the feed gets the type
+            ``feed``.
+        :param force: see :meth:`feed`.
+        :return: fires None; fails with :class:`~txthoonk.errors.FeedExists`, and like
+            :meth:`feed` for a wrong configuration.
         """
-        fields = config_fields(config)
+        fields = config_fields(config, SETTINGS["type"].default, self._feedtypes, force)
+        if "type" not in fields[::2]:
+            fields += ["type", SETTINGS["type"].default]
         prefix = _CREATE.prefix(_creation_keys(check_name(name)), name, NEWFEED)
         created = self._create(name, _CREATE, (*prefix, self._uuid, *fields))
         return created.addCallback(lambda _: None)
@@ -226,17 +256,23 @@ class Publishing:
         return self.redis.request(("SMEMBERS", FEEDS), TEXT).addCallback(parses(set))
 
     @deferring
-    def set_config(self, name: str, config: Config) -> Deferred[None]:
+    def set_config(self, name: str, config: Config, *, force: bool = False) -> Deferred[None]:
         """Change a feed's configuration; values that are not given stay.
 
-        :return: fires None; fails with
-            :class:`~txthoonk.errors.FeedDoesNotExist`, or with
-            :class:`~txthoonk.errors.FeedTypeMismatch` if it names another type than
-            the feed has.
+        Only values that differ from the stored ones are written and published.
+
+        :param config: see :meth:`feed`.
+        :param force: see :meth:`feed`.
+        :return: fires None; fails with :class:`~txthoonk.errors.FeedDoesNotExist`, with
+            :class:`~txthoonk.errors.InvalidInput` for a wrong configuration, and with
+            :class:`~txthoonk.errors.FeedTypeMismatch` if it has another type than the feed,
+            or a setting that feeds of this type do not have.
         """
-        fields = config_fields(config)
+        fields = config_fields(config, None, self._feedtypes, force)
+        limited = "" if force else limited_settings(fields)
         prefix = _SET_CONFIG.prefix(history_keys(check_name(name))[:4], name, CONFFEED)
-        command = (*prefix, self._uuid, (config or {}).get("type", ""), *fields)
+        type_ = (config or {}).get("type", "")
+        command = (*prefix, self._uuid, type_, limited, *fields)
         return self.redis.call(_SET_CONFIG, command, TEXT).addCallback(lambda _: None)
 
     @deferring

@@ -39,7 +39,7 @@ class Publisher(Protocol):
     def get_config(self, name: str) -> Deferred[dict[str, str]]:
         """Read a feed's configuration."""
 
-    def set_config(self, name: str, config: Config) -> Deferred[None]:
+    def set_config(self, name: str, config: Config, *, force: bool = False) -> Deferred[None]:
         """Change a feed's configuration."""
 
     def delete_feed(self, name: str) -> Deferred[bool]:

@@ -17,6 +17,7 @@ from txthoonk._support._replies import parses
 from txthoonk.protocol._commands import Commands
 from txthoonk.protocol._encoding import TEXT
 from txthoonk.wire._keys import FEEDS, feed_key, kept_result_key
+from txthoonk.wire._settings import setting_from
 
 __all__ = ["PARTS", "Kept", "State", "read_state"]
 
@@ -119,7 +120,7 @@ class State:
     @property
     def type(self) -> str:
         """The feed's type."""
-        return self.config.get("type", "feed")
+        return setting_from(self.config, "type")
 
     @property
     def ids(self) -> list[str]:

@@ -11,6 +11,7 @@ from txthoonk.errors import shown
 from txthoonk.testing._feed_dump import State
 from txthoonk.testing._rules import some
 from txthoonk.wire._keys import SEPARATOR
+from txthoonk.wire._settings import setting_from
 
 __all__ = [
     "dense",
@@ -198,7 +199,7 @@ def in_step(state: State) -> Iterator[str]:
 
 def switched_off(state: State) -> Iterator[str]:
     """A feed that keeps no history has no keys of one."""
-    limit = _number(state.config.get("history", "0"))
+    limit = _number(setting_from(state.config, "history"))
     left = [state.key(part) for part in ("revision", "history") if part in state.types]
     if limit == 0:
         yield from some(left, "the feed keeps no history, but has")

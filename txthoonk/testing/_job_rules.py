@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from txthoonk.testing._feed_dump import State
 from txthoonk.testing._rules import some
 from txthoonk.wire._keys import SEPARATOR, kept_result_key
+from txthoonk.wire._settings import limit_from
 
 __all__ = [
     "claims",
@@ -200,8 +201,7 @@ def _finished(state: State) -> list[str]:
 
 def results_bounded(state: State) -> Iterator[str]:
     """There are at most keep_results results, not counting those that a waiter still wants."""
-    text = state.config.get("keep_results", "0")
-    most = int(text) if text.isascii() and text.isdigit() else 0
+    most = limit_from(state.config, "keep_results")
     index = state.scores("results")
     count = sum(index.get(id_ + SEPARATOR, 0) <= state.time for id_ in _finished(state))
     if 0 < most < count:

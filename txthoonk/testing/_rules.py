@@ -12,8 +12,9 @@ from itertools import pairwise
 
 from txthoonk.errors import InvalidInput, shown
 from txthoonk.testing._feed_dump import PARTS, State
-from txthoonk.wire._feed_config import config_fields
+from txthoonk.wire._feed_config import check_value
 from txthoonk.wire._keys import FEEDS, kept_result_key
+from txthoonk.wire._settings import limit_from
 
 __all__ = ["OWNED", "Rule", "listed", "some"]
 
@@ -94,7 +95,7 @@ def configured(state: State) -> Iterator[str]:
     """txthoonk would accept the configuration."""
     for field, value in state.config.items():
         try:
-            config_fields({field: value})
+            check_value(field, value)
         except InvalidInput as error:
             yield f"{state.key('config')}: {error}"
 
@@ -137,8 +138,7 @@ def strict_order(state: State) -> Iterator[str]:
 
 def within_max_length(state: State) -> Iterator[str]:
     """There are at most max_length items; after it is lowered, from the next publish on."""
-    text = state.config.get("max_length", "0")
-    most = int(text) if text.isascii() and text.isdigit() else 0
+    most = limit_from(state.config, "max_length")
     if 0 < most < len(state.ids):
         yield f"{len(state.ids)} items, but max_length is {most}: the next publish removes some"
 

@@ -238,23 +238,24 @@ class BaseFeed:
         """
         return self.pub.get_config(self.name)
 
-    def set_config(self, conf: Config) -> Deferred[None]:
+    def set_config(self, conf: Config, *, force: bool = False) -> Deferred[None]:
         """Change the configuration; values that are not given stay.
 
         A new ``serializer`` is used by this object as soon as it is stored; other
         objects of the same feed keep theirs, and stored items stay as they are.
 
+        :param force: see :meth:`~txthoonk.client.ThoonkPub.feed`.
         :return: fires None; fails with
             :class:`~txthoonk.errors.FeedDoesNotExist`,
-            :class:`~txthoonk.errors.FeedTypeMismatch` if it names another type, or
-            :class:`~txthoonk.errors.InvalidInput`.
+            :class:`~txthoonk.errors.FeedTypeMismatch` if it names another type or a setting
+            that feeds of this type do not have, or :class:`~txthoonk.errors.InvalidInput`.
         """
 
         def stored(_: None) -> None:
             if "serializer" in conf:
                 self._use_serializer(str(conf["serializer"]))
 
-        return self.pub.set_config(self.name, conf).addCallback(stored)
+        return self.pub.set_config(self.name, conf, force=force).addCallback(stored)
 
     def delete_feed(self) -> Deferred[bool]:
         """Delete the feed with all its keys.

@@ -20,6 +20,7 @@ from txthoonk.types._recoverer import Pass
 from txthoonk.wire._checks import check_seconds
 from txthoonk.wire._keys import feed_key, new_id
 from txthoonk.wire._scripts import load
+from txthoonk.wire._settings import setting_from
 
 if TYPE_CHECKING:
     from txthoonk.consumers._interfaces import Publisher
@@ -147,7 +148,7 @@ class TakenFeed(BaseFeed):
 
         :return: fires a bool; fails with :class:`~txthoonk.errors.FeedDoesNotExist`.
         """
-        return self.get_config().addCallback(lambda conf: conf.get("paused", "0") != "0")
+        return self.get_config().addCallback(lambda conf: setting_from(conf, "paused") != "0")
 
     def _ids_in_line(self) -> Deferred[list[str]]:
         request, ids = self.pub.redis.request, self.feed_ids

@@ -1,4 +1,4 @@
-"""Times that callers give."""
+"""Checks numbers of seconds and points in time that callers give."""
 
 from __future__ import annotations
 
@@ -14,18 +14,16 @@ __all__ = ["check_interval", "check_seconds", "check_time", "delay_from"]
 
 _log = Logger()
 
-#: What counts as a time at all; some thirty years.
-MOST_SECONDS = 10**9
-
+MOST_SECONDS = 10**9  # about thirty years: more is a mistake
 MOST_TIME = 253_402_300_799  # the last second of the year 9999
 
 
 def check_seconds(seconds: object, what: str) -> float:
-    """Give back a number of seconds.
+    """Return a number of seconds from 0 to :data:`MOST_SECONDS`.
 
-    :param what: whose time it is, for the text of an error.
-    :raises InvalidType: if it is no number.
-    :raises InvalidInput: if it is negative, no finite number, or too long.
+    :param what: the name of the argument, for the message of an error.
+    :raises InvalidType: if it is not a number.
+    :raises InvalidInput: if it is out of range.
     """
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
         raise InvalidType(
@@ -37,7 +35,7 @@ def check_seconds(seconds: object, what: str) -> float:
 
 
 def check_interval(seconds: object, what: str) -> float:
-    """Give back a number of seconds above 0; see :func:`check_seconds`."""
+    """Return a number of seconds above 0; see :func:`check_seconds`."""
     if not (checked := check_seconds(seconds, what)):
         raise InvalidInput(f"{what} must be above 0 seconds")
     return checked
@@ -46,33 +44,34 @@ def check_interval(seconds: object, what: str) -> float:
 def delay_from(
     function: Callable[[int], float], failures: int, what: str, default: Callable[[int], float]
 ) -> float:
-    """Give the seconds until the next attempt, as a function of the user has it.
+    """Return the seconds until the next attempt, from a function that the user wrote.
 
-    :param failures: how many failed in a row, from 1.
-    :param what: the function's name, to be shown.
-    :param default: is used, and the error logged, where that raises or gives no such time.
+    :param failures: how many attempts in a row have failed, from 1.
+    :param what: the name of the function, for the log.
+    :param default: the function to use instead if that one raises, or returns something that
+        is not a number of seconds. The error is logged.
     """
     try:
-        return check_seconds(function(failures), f"what {what} gives")
+        return check_seconds(function(failures), f"what {what} returns")
     except BaseException:
         _log.failure("error in {what}", what=what)
         return default(failures)
 
 
 def check_time(delay: object, at: object) -> tuple[int, int]:
-    """Give when something is due, in milliseconds, and 1 if that is since 1970, 0: from now.
+    """Return when a job is due: milliseconds, and 1 if they count from 1970, 0 if from now.
 
     :param delay: seconds from now, or None.
-    :param at: seconds since 1970, or a ``datetime`` that knows its zone, or None.
-    :raises InvalidInput: if both are given, or one is no such time.
+    :param at: seconds since 1970, or a ``datetime`` with a time zone, or None.
+    :raises InvalidInput: if both are given, or the one that is given is out of range.
     """
     if delay is not None and at is not None:
-        raise InvalidInput("a job has a delay or a time (at=), not both")
+        raise InvalidInput("give a job a delay or a time (at=), not both")
     if delay is not None:
         return math.ceil(check_seconds(delay, "a delay") * 1000), 0
     if isinstance(at, datetime):
         if at.tzinfo is None:
-            raise InvalidInput(f"a datetime must have a zone (tzinfo): {shown(at)}")
+            raise InvalidInput(f"a datetime must have a time zone (tzinfo): {shown(at)}")
         at = at.timestamp()
     if isinstance(at, bool) or not isinstance(at, (int, float)):
         raise InvalidType(f"a time must be seconds since 1970, or a datetime: {shown(at)}")

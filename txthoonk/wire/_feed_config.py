@@ -1,30 +1,37 @@
-"""Checks of a feed's configuration, before anything is sent.
+"""Checks the configuration of a feed before it is sent to Redis.
 
-``type``, ``max_length``, ``history``, ``max_failures``, ``timeout``, ``paused``,
-``keep_results``, ``keep_results_for``, ``keep_stalled``, ``keep_stalled_for`` and
-``serializer`` mean something to txthoonk; all other values are kept for those who put them there.
+:mod:`txthoonk.wire._settings` has the settings that txthoonk knows. All other names belong to the
+programs that use the feed, and are stored as they are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Iterable, Mapping
 from typing import Union
 
-from txthoonk.errors import InvalidInput, InvalidType, shown
-from txthoonk.serializers import get_serializer
-from txthoonk.wire._checks import check_seconds
+from txthoonk.errors import FeedTypeMismatch, InvalidInput, InvalidType, shown
+from txthoonk.wire._settings import FEED_TYPES, SETTINGS, Setting, nearest
 
-__all__ = ["Config", "config_fields"]
+__all__ = ["Config", "check_value", "config_fields", "limited_settings"]
 
 #: What a caller may give as the configuration of a feed.
 Config = Mapping[str, Union[str, int, float]]
 
 
-def config_fields(config: Config | None) -> list[str]:
+def config_fields(
+    config: Config | None,
+    type_: str | None = None,
+    registered: Iterable[str] = (),
+    force: bool = False,
+) -> list[str]:
     """Give the configuration as field, value, field, value, ... in Redis' text.
 
-    :raises InvalidInput: for a value of the wrong kind; it names field and value.
+    :param type_: the type of the feed, where the configuration has none; None: not known.
+    :param registered: the feed types that are known beside those of txthoonk.
+    :param force: accept what is probably a mistake: a name close to that of a setting, an
+        unknown feed type, a setting that feeds of this type do not have.
+    :raises InvalidInput: for a wrong name or value; the message has both.
+    :raises FeedTypeMismatch: for a setting that feeds of this type do not have.
     """
     if config is None:
         return []
@@ -32,10 +39,42 @@ def config_fields(config: Config | None) -> list[str]:
         raise InvalidType(
             f"a configuration must be a dict, not {type(config).__name__}: {shown(config)}"
         )
-    fields: list[str] = []
-    for field, value in config.items():
-        fields += [_field(field), _value(field, value)]
-    return fields
+    texts = {_field(field): _text(field, value) for field, value in config.items()}
+    if not force:
+        _check_type(texts.get("type"), registered)
+        for field in texts:
+            _check_field(field, texts.get("type", type_))
+    for field, text in texts.items():
+        check_value(field, text)
+    return [word for field in texts.items() for word in field]
+
+
+def check_value(field: str, text: str) -> None:
+    """Check a value, as text, of a known setting; other values can be anything.
+
+    :raises InvalidInput: if it is wrong.
+    """
+    if field in SETTINGS:
+        SETTINGS[field].check(text)
+
+
+def limited_settings(fields: list[str]) -> str:
+    """Name the given settings that some feed types do not have, for a script that knows the type.
+
+    :param fields: field, value, field, value, ...
+    :return: three words for each setting: its name, the types that have it, and the others,
+        with commas between types.
+    """
+    given = [SETTINGS[field] for field in fields[::2] if field in SETTINGS]
+    return " ".join(
+        f"{setting.name} {','.join(setting.types)} {','.join(_others(setting))}"
+        for setting in given
+        if _others(setting)
+    )
+
+
+def _others(setting: Setting) -> list[str]:
+    return [type_ for type_ in FEED_TYPES if type_ not in setting.types]
 
 
 def _field(field: object) -> str:
@@ -44,62 +83,40 @@ def _field(field: object) -> str:
     return field
 
 
-def _value(field: str, value: object) -> str:
+def _text(field: str, value: object) -> str:
+    known = SETTINGS.get(field)
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        expected = known.expected if known else "a str or a number"
         raise InvalidType(
-            f"configuration {field!r} must be a str or a number, "
+            f"configuration {field!r} must be {expected}, "
             f"not {type(value).__name__}: {shown(value)}"
         )
-    text = str(value)
-    if field in _CHECKS:
-        _CHECKS[field](text)
-    return text
-
-
-def _check_type(text: str) -> None:
-    if not text:
-        raise InvalidInput("configuration 'type' must not be empty")
-
-
-def _check_limit(field: str, text: str) -> None:
-    if not (text.isascii() and text.isdigit()):
-        raise InvalidInput(
-            f"configuration {field!r} must be a whole number, 0 for no limit: {shown(text)}"
-        )
-
-
-def _check_history(text: str) -> None:
-    if not (text.isascii() and text.isdigit() and len(text) <= 15):
-        raise InvalidInput(
-            f"configuration 'history' must be a whole number of events, 0 for none: {shown(text)}"
-        )
-
-
-def _check_time(field: str, text: str) -> None:
+    if known and isinstance(value, float) and value.is_integer():
+        value = int(value)  # 60.0 seconds are the same value as 60
     try:
-        # Lua, which reads it, knows no underscores in numbers.
-        check_seconds(float(text.replace("_", "?")), f"configuration {field!r}")
+        return str(value)
     except ValueError:
+        raise InvalidInput(f"configuration {field!r} is a number with too many digits") from None
+
+
+def _check_type(type_: str | None, registered: Iterable[str]) -> None:
+    known = (*FEED_TYPES, *sorted(registered))
+    if type_ is not None and type_ not in known:
         raise InvalidInput(
-            f"configuration {field!r} must be a number of seconds, 0 for no limit: {shown(text)}"
-        ) from None
+            f"unknown feed type {shown(type_)}: known types are {', '.join(known)} "
+            "(use force for a type that only another program knows)"
+        )
 
 
-def _check_paused(text: str) -> None:
-    if text not in ("0", "1"):
-        raise InvalidInput(f"configuration 'paused' must be 0 or 1: {shown(text)}")
-
-
-_CHECKS: dict[str, Callable[[str], object]] = {
-    "type": _check_type,
-    "history": _check_history,
-    "max_failures": partial(_check_limit, "max_failures"),
-    "max_length": partial(_check_limit, "max_length"),
-    "keep_results": partial(_check_limit, "keep_results"),
-    "keep_stalled": partial(_check_limit, "keep_stalled"),
-    "paused": _check_paused,
-    "timeout": partial(_check_time, "timeout"),
-    "keep_results_for": partial(_check_time, "keep_results_for"),
-    "keep_stalled_for": partial(_check_time, "keep_stalled_for"),
-    "serializer": get_serializer,
-}
+def _check_field(field: str, type_: str | None) -> None:
+    right = nearest(field)
+    if right:
+        raise InvalidInput(
+            f"unknown setting {shown(field)}: did you mean {right!r}? "
+            "(use force to store a setting of your own under this name)"
+        )
+    if field in SETTINGS and type_ in _others(SETTINGS[field]):
+        raise FeedTypeMismatch(
+            f"the setting {field!r} is for feeds of type {', '.join(SETTINGS[field].types)}; "
+            f"this feed is of type {type_!r} (use force to store it anyway)"
+        )

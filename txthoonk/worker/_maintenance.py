@@ -30,6 +30,7 @@ from txthoonk.types import Job, PythonQueue, Queue
 from txthoonk.types._taken import TakenFeed
 from txthoonk.wire._checks import check_interval
 from txthoonk.wire._keys import check_name, feed_key
+from txthoonk.wire._settings import setting_from
 
 __all__ = ["Maintenance"]
 
@@ -166,7 +167,7 @@ class Maintenance(Service):
     async def _present(self, one: FeedOrName) -> TakenFeed | None:
         """Give a feed as what it is now, which may be another one of the same name."""
         name = one if isinstance(one, str) else one.name
-        type_ = (await self._pub.get_config(name)).get("type", "feed")
+        type_ = setting_from(await self._pub.get_config(name), "type")
         if type_ != "job":
             self._leave(name)
         elif name in self._attended:

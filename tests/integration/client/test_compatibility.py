@@ -112,14 +112,15 @@ class OldProgramTests(RedisTestCase):
 
     @inlineCallbacks
     def test_config(self) -> Steps:
-        """A configuration is what was set, all text; a missing feed has none."""
+        """A configuration is what was set, all text, and a type; a missing feed has none."""
         config = {"blow": "2", "blew": "1"}
         failed = self.pub_.set_config("x", config)
         yield self.assertFailure(failed, FeedDoesNotExist)
         yield self.pub_.create_feed("x")
         yield self.pub_.set_config("x", config)
-        self.assertEqual((yield self.pub_.redis.hgetall("feed.config:x")), config)
-        self.assertEqual((yield self.pub_.get_config("x")), config)
+        stored = {"type": "feed", **config}
+        self.assertEqual((yield self.pub_.redis.hgetall("feed.config:x")), stored)
+        self.assertEqual((yield self.pub_.get_config("x")), stored)
 
     @inlineCallbacks
     def test_feed_made_by_hand(self) -> Steps:

@@ -14,9 +14,10 @@ from txthoonk.types import Feed
 
 class CreateTests(PublisherTestCase):
     async def test_create_feed(self) -> None:
-        """A feed is in the registry, has what it was given, and newfeed is told."""
+        """A feed is in the registry, has the type feed, and newfeed is published."""
         self.assertIsNone(await self.pub_.create_feed("x"))
-        self.assertEqual(await self.state(own=False), {b"feeds": {b"x"}})
+        stored = {b"feeds": {b"x"}, b"feed.config:x": {b"type": b"feed"}}
+        self.assertEqual(await self.state(own=False), stored)
         self.assertEqual(await self.told(), [("newfeed", "x")])
 
     async def test_create_feed_with_config(self) -> None:
@@ -103,7 +104,7 @@ class CreateTests(PublisherTestCase):
         """A feed of another type is not opened, configured, or changed."""
         for type_ in ("queue", "job", "sorted_feed", "own"):
             await self.raw.flushdb()
-            await self.pub_.create_feed("x", {"type": type_})
+            await self.pub_.create_feed("x", {"type": type_}, force=True)
             await self.spied.messages()
             before = await self.state()
             for config in (None, {"max_length": 5}):
@@ -150,7 +151,7 @@ class CreateTests(PublisherTestCase):
             kinds = sorted(type(result).__name__ for result in results)
             self.assertEqual(kinds, ["FeedExists", "NoneType"])
             winner = "1" if results[0] is None else "2"
-            self.assertEqual(await self.pub_.get_config(name), {"by": winner})
+            self.assertEqual(await self.pub_.get_config(name), {"type": "feed", "by": winner})
             self.assertEqual((await self.told()).count(("newfeed", name)), 1)
 
     async def test_instance(self) -> None:
@@ -173,13 +174,13 @@ class ConfigTests(PublisherTestCase):
         await self.pub_.create_feed("x", {"a": "1", "b": "2"})
         await self.told()
         self.assertIsNone(await self.pub_.set_config("x", {"b": "3", "max_length": 7}))
-        config = {"a": "1", "b": "3", "max_length": "7"}
+        config = {"type": "feed", "a": "1", "b": "3", "max_length": "7"}
         self.assertEqual(await self.pub_.get_config("x"), config)
         self.assertEqual(await self.told(), [("conffeed", "x")])
 
     async def test_config_of_a_feed_without_any(self) -> None:
         """No configuration is an empty one."""
-        await self.pub_.create_feed("x")
+        await self.raw.send("SADD", "feeds", "x")
         self.assertEqual(await self.pub_.get_config("x"), {})
 
     async def test_missing_feed(self) -> None:

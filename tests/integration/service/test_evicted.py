@@ -113,7 +113,7 @@ class EvictedTests(RedisTestCase):
 
     async def test_feed_without_any(self) -> None:
         """A plain feed of txthoonk 0.1 may have none, and works."""
-        await self.pub_.create_feed("x")
+        await self.raw.send("SADD", "feeds", "x")
         feed = await self.pub_.feed("x")
         await feed.publish("item", "1")
         self.assertEqual(await feed.get_ids(), ["1"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from typing import Any
 
 from twisted.internet import reactor as installed_reactor
@@ -85,8 +86,9 @@ class RefusedTests(RedisTestCase):
             event = await subscription.next()
         await self.allow(*ALL)
         kinds: list[str] = []
+        lengths = count(3)
         while "config" not in kinds:
-            await feed.set_config({"max_length": 3})
+            await feed.set_config({"max_length": next(lengths)})
             await deferLater(installed_reactor, 0, lambda: None)
             while subscription.backlog:
                 kinds.append((await subscription.next()).kind)

@@ -16,7 +16,7 @@
 -- Reply: the configuration: field, value, field, value, ...; 0 if the feed does not exist and
 --   kept results of a deleted one remain: see create
 -- Errors: NOTCONFIGURED, WRONGFEEDTYPE, CONFIGNOTHASH
--- Events: newfeed if the feed did not exist, else conffeed if a configuration is given
+-- Events: newfeed if the feed did not exist, else conffeed if a value changes
 -- Cost: O(1)
 
 --- include config_value

@@ -9,11 +9,13 @@
 --   1 name of the feed
 --   2 channel conffeed
 --   3 instance uuid of the caller
---   4 the type in the new configuration, empty if it has none
---   5.. configuration: field, value, field, value, ...
+--   4 the type in the given configuration, empty if it has none
+--   5 the given settings that some feed types do not have, as words: name, the types that have
+--     it, the types that do not, with commas between types; ...
+--   6.. configuration: field, value, field, value, ...
 -- Reply: 1
 -- Errors: NOFEED, WRONGFEEDTYPE, CONFIGNOTHASH
--- Events: conffeed if a configuration is given
+-- Events: conffeed if a value changes
 -- Cost: O(1)
 
 --- include feed_missing
@@ -23,9 +25,10 @@
 --- include set_field
 --- include store_fields
 --- include type_mismatch
+--- include setting_mismatch
 --- include configure
 local feeds, config, revision, history = unpack(KEYS)
-local name, conffeed, instance, wanted = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local name, conffeed, instance, wanted, limited = unpack(ARGV, 1, 5)
 
 local failure = feed_missing(feeds, name)
 if not failure then
@@ -34,8 +37,9 @@ if not failure then
   if stored and wanted ~= '' then
     failure = type_mismatch(config, name, wanted)
   end
+  failure = failure or setting_mismatch(name, stored or wanted, limited)
 end
 return failure or change(function(undo)
-  configure(undo, feeds, config, revision, history, name, conffeed, instance, fields_from(5))
+  configure(undo, feeds, config, revision, history, name, conffeed, instance, fields_from(6))
   return 1
 end)
