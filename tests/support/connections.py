@@ -27,7 +27,7 @@ NAME = "redis://there:6379/0"
 SECRET = "s3cr3t-passw0rd"
 PONG = b"+PONG\r\n"
 PING = [b"PING"]
-SCRIPT = Script("x/y", "return 1", "0" * 40, keys=1, more_keys=False)
+SCRIPT = Script("x/y", "return 1", "0" * 40)
 
 
 class Peer:

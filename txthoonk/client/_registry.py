@@ -1,4 +1,4 @@
-"""Creating, finding, configuring and deleting feeds, and publishing on channels."""
+"""Creates, finds, configures and deletes feeds, and publishes on channels."""
 
 from __future__ import annotations
 
@@ -10,25 +10,15 @@ from twisted.internet.defer import Deferred
 
 from txthoonk._support._deferreds import deferring, passing
 from txthoonk._support._replies import parses, parsing
+from txthoonk.client._types import TYPES
 from txthoonk.consumers._pool import WaitingRoom
 from txthoonk.errors import FeedDoesNotExist, FeedTypeMismatch, InvalidInput, InvalidType, shown
-from txthoonk.history._reads import history_keys
 from txthoonk.interfaces import FeedType
 from txthoonk.protocol._commands import Commands
 from txthoonk.protocol._encoding import TEXT, encode
 from txthoonk.types import Feed, Job, PythonQueue, Queue, SortedFeed
 from txthoonk.wire._feed_config import Config, config_fields, limited_settings
-from txthoonk.wire._keys import (
-    CONFFEED,
-    DELFEED,
-    FEEDS,
-    NEWFEED,
-    SEPARATOR,
-    check_name,
-    feed_key,
-    feed_keys,
-    kept_result_key,
-)
+from txthoonk.wire._keys import FEEDS, SEPARATOR, check_name
 from txthoonk.wire._scripts import Script, load
 from txthoonk.wire._settings import SETTINGS, setting_from
 
@@ -42,10 +32,6 @@ _DELETE = load("registry/delete")
 _CLEAR = load("registry/clear")
 
 
-def _creation_keys(name: str) -> tuple[str, ...]:
-    return (*history_keys(name)[:4], feed_key("results", name))
-
-
 @parses
 def _dict(flat: list[str]) -> dict[str, str]:
     return dict(zip(flat[::2], flat[1::2], strict=True))
@@ -54,9 +40,8 @@ def _dict(flat: list[str]) -> dict[str, str]:
 class Publishing:
     """Creates, finds, configures and deletes feeds.
 
-    :ivar redis: the commands of Redis, which everything is sent with.
-    :ivar waiting_room: the connections on which gets and results are waited for; the
-        types of feeds use it.
+    :ivar redis: sends all calls.
+    :ivar waiting_room: the connections on which gets and results wait; the types of feeds use it.
     """
 
     waiting_room: WaitingRoom
@@ -72,7 +57,7 @@ class Publishing:
     def attach(self, service: Service) -> None:
         """Have a service that uses this publisher stopped before its connections close.
 
-        :param service: is stopped by ``close`` and ``stopService``.
+        :param service: the service that ``close`` and ``stopService`` stop.
         """
         self._services.add(service)
 
@@ -91,11 +76,11 @@ class Publishing:
         if not isinstance(name, str) or not name.isidentifier():
             raise InvalidInput(f"a feed type's name must be an identifier: {name!r}")
         if hasattr(self, name) and name not in self._feedtypes:
-            raise InvalidInput(f"{name!r} is an attribute of {type(self).__name__} already")
+            raise InvalidInput(f"{type(self).__name__} already has an attribute {name!r}")
         if not callable(cls):
             raise InvalidType(f"a feed type must be callable: {cls!r}")
         self._feedtypes.add(name)
-        setattr(self, name, partial(self._open, name, cls))
+        setattr(self, name, partial(self._open, name, cls=cls))
 
     def feed(
         self, name: str, config: Config | None = None, *, force: bool = False
@@ -113,29 +98,29 @@ class Publishing:
             exists as another type, or the configuration has a setting that feeds of this
             type do not have.
         """
-        return self._open("feed", Feed, name, config, force=force)
+        return self._open("feed", name, config, force=force)
 
     def sorted_feed(
         self, name: str, config: Config | None = None, *, force: bool = False
     ) -> Deferred[SortedFeed]:
         """Open a sorted feed; see :meth:`feed`."""
-        return self._open("sorted_feed", SortedFeed, name, config, force=force)
+        return self._open("sorted_feed", name, config, force=force)
 
     def queue(
         self, name: str, config: Config | None = None, *, force: bool = False
     ) -> Deferred[Queue]:
         """Open a queue; see :meth:`feed`."""
-        return self._open("queue", Queue, name, config, force=force)
+        return self._open("queue", name, config, force=force)
 
     def pyqueue(
         self, name: str, config: Config | None = None, *, force: bool = False
     ) -> Deferred[PythonQueue]:
         """Open a queue of Python objects; see :meth:`feed`.
 
-        Whoever may write to it can run code here: see
+        Every client that may write to it can run code in your process: see
         :class:`~txthoonk.types.python_queue.PythonQueue`.
         """
-        return self._open("pyqueue", PythonQueue, name, config, force=force)
+        return self._open("pyqueue", name, config, force=force)
 
     def job(
         self, name: str, config: Config | None = None, *, force: bool = False
@@ -145,32 +130,32 @@ class Publishing:
         :param config: such as ``{"timeout": 60, "max_failures": 5}``: see
             :class:`~txthoonk.job._job.Job`.
         """
-        return self._open("job", Job, name, config, force=force)
+        return self._open("job", name, config, force=force)
 
     @passing
     def _open(
         self,
         type_: str,
-        cls: FeedType,
         name: str,
         config: Config | None = None,
         *,
         force: bool = False,
+        cls: FeedType | None = None,
     ) -> Deferred[Any]:
         fields = config_fields(config, type_, self._feedtypes, force)
         if config and config.get("type", type_) != type_:
             raise FeedTypeMismatch(
                 f"a feed of type {type_!r} cannot be configured as {config['type']!r}"
             )
-        prefix = _OPEN.prefix(_creation_keys(check_name(name)), name, NEWFEED)
-        command = (*prefix, self._uuid, CONFFEED, type_, *fields)
-        opened = self._create(name, _OPEN, command).addCallback(_dict)
+        prefix = _OPEN.bind(check_name(name), instance=self._uuid, type=type_)
+        opened = self._create(name, _OPEN, (*prefix, *fields)).addCallback(_dict)
+        make = cls or TYPES[type_]
         return opened.addCallback(
-            lambda stored: cls(self, name, setting_from(stored, "serializer"))
+            lambda stored: make(self, name, setting_from(stored, "serializer"))
         )
 
     def _create(self, name: str, script: Script, command: tuple[Any, ...]) -> Deferred[Any]:
-        """Call what may create a feed; again, once what is left of a former one is cleared."""
+        """Call a script that may create a feed; again, after clearing an earlier one's results."""
 
         def called(reply: Any) -> Any:
             if reply != 0:
@@ -195,28 +180,26 @@ class Publishing:
         fields = config_fields(config, SETTINGS["type"].default, self._feedtypes, force)
         if "type" not in fields[::2]:
             fields += ["type", SETTINGS["type"].default]
-        prefix = _CREATE.prefix(_creation_keys(check_name(name)), name, NEWFEED)
-        created = self._create(name, _CREATE, (*prefix, self._uuid, *fields))
+        prefix = _CREATE.bind(check_name(name), instance=self._uuid)
+        created = self._create(name, _CREATE, (*prefix, *fields))
         return created.addCallback(lambda _: None)
 
     @deferring
     def delete_feed(self, name: str) -> Deferred[bool]:
         """Delete a feed with every key that it has.
 
-        One step takes it out of the registry with all its keys but the results that its jobs
-        left.  These go after it, 500 in a call, so that others get their turn in between.  Where
-        that is interrupted they stay until they expire, or until a feed of that name is created
-        or deleted: that clears them first.
+        One step removes the feed from the registry, and all its keys except the kept results of
+        its jobs.  These are removed after that, 500 in a call, so that other clients get their
+        turn.  If that is interrupted, the results stay until they expire, or until a feed with
+        that name is created or deleted, which removes them first.
 
-        :return: fires True once everything is gone; fails with
-            :class:`~txthoonk.errors.FeedDoesNotExist`.  Cancelling it clears no more results.
+        :return: fires True once everything is removed; fails with
+            :class:`~txthoonk.errors.FeedDoesNotExist`.  Cancel it to remove no more results.
         """
         return Deferred.fromCoroutine(self._delete(check_name(name)))
 
     async def _delete(self, name: str) -> bool:
-        index = feed_key("results", name)
-        keys = (FEEDS, index, *[key for key in feed_keys(name) if key != index])
-        command = (*_DELETE.prefix(keys, name, DELFEED), self._uuid)
+        command = _DELETE.bind(name, instance=self._uuid)
         try:
             left = await self.redis.call(_DELETE, command, TEXT)
         except FeedDoesNotExist:
@@ -227,21 +210,21 @@ class Publishing:
         return True
 
     async def _clear(self, name: str, ids: list[str]) -> None:
-        """Remove the results that are left of a feed that was deleted.
+        """Remove the remaining results of a feed that was deleted.
 
-        :param ids: the first of them, if they are known.
+        :param ids: the first of their ids, if they are known.
         """
+        begin = _CLEAR.bind_each(feed=name)
         while True:
             with parsing:
-                kept = [kept_result_key(name, id_) for id_ in ids]
-            prefix = _CLEAR.prefix((FEEDS, feed_key("results", name), *kept), name)
-            ids = await self.redis.call(_CLEAR, (*prefix, *ids), TEXT)
+                command = (*begin(ids), *ids)
+            ids = await self.redis.call(_CLEAR, command, TEXT)
             if not ids:
                 return
 
     @deferring
     def feed_exists(self, name: str) -> Deferred[bool]:
-        """Tell whether there is a feed of that name, of whatever type.
+        """Return whether there is a feed with that name, of any type.
 
         :return: fires a bool.
         """
@@ -270,9 +253,9 @@ class Publishing:
         """
         fields = config_fields(config, None, self._feedtypes, force)
         limited = "" if force else limited_settings(fields)
-        prefix = _SET_CONFIG.prefix(history_keys(check_name(name))[:4], name, CONFFEED)
-        type_ = (config or {}).get("type", "")
-        command = (*prefix, self._uuid, type_, limited, *fields)
+        type_ = str((config or {}).get("type", ""))
+        prefix = _SET_CONFIG.bind(check_name(name), instance=self._uuid, type=type_)
+        command = (*prefix, limited, *fields)
         return self.redis.call(_SET_CONFIG, command, TEXT).addCallback(lambda _: None)
 
     @deferring
@@ -282,16 +265,16 @@ class Publishing:
         :return: fires a dict of ``str``; fails with
             :class:`~txthoonk.errors.FeedDoesNotExist`.
         """
-        command = _GET_CONFIG.prefix((FEEDS, feed_key("config", check_name(name))), name)
+        command = _GET_CONFIG.bind(check_name(name))
         return self.redis.call(_GET_CONFIG, command, TEXT).addCallback(_dict)
 
     @deferring
     def publish_channel(self, channel: str, *parts: str | bytes) -> Deferred[int]:
         """Publish a message made of *parts*, with NUL between them (PUBLISH).
 
-        Unlike a feed's verbs it may stand between MULTI and EXEC.
+        Unlike a feed's verbs, you can call it between MULTI and EXEC.
 
-        :return: fires the number of subscribers that got it.
+        :return: fires the number of subscribers that received it.
         """
         for part in parts:
             if not isinstance(part, (str, bytes)):

@@ -39,23 +39,20 @@ class Claims:
     :ivar owner: whose they are: what a token begins with.
     :ivar tokens: id -> token, of the claims that were made and not ended here.
 
-    :param keys: those of ``scripts/job/release.lua``.
-    :param words: the first of its ARGV, three.
+    :param name: the name of the feed.
     """
 
     _log = Logger()
 
-    def __init__(
-        self, room: WaitingRoom, keys: tuple[str, ...], words: tuple[str, ...], owner: str
-    ) -> None:
+    def __init__(self, room: WaitingRoom, name: str, owner: str) -> None:
         self._room = room
         self.owner = owner
         self.tokens: dict[str, str] = {}
         self._lost: dict[str, str] = {}
         self._forgetful = False  # whether claims may be ours that we do not remember
-        self._release = _RELEASE.prefix(keys, *words)
-        self._owned = _OWNED.prefix((keys[7], keys[8]), owner)
-        self._name = words[0]
+        self._release = _RELEASE.bind(name)
+        self._owned = _OWNED.bind(name, owner=owner)
+        self._name = name
 
     def made(self, id_: str, time: str) -> str:
         """Remember a claim, and give its token."""

@@ -19,7 +19,7 @@ from txthoonk.events import check_revision
 from txthoonk.protocol._commands import Commands
 from txthoonk.protocol._encoding import TEXT
 from txthoonk.protocol._slices import SCORED
-from txthoonk.wire._keys import FEEDS, feed_key
+from txthoonk.wire._keys import feed_key
 from txthoonk.wire._scripts import load
 
 __all__ = [
@@ -28,7 +28,6 @@ __all__ = [
     "Snapshot",
     "Standing",
     "compare",
-    "history_keys",
     "look",
     "read_item",
     "read_items",
@@ -37,6 +36,7 @@ __all__ = [
 ]
 
 _COMPARE = load("history/compare")
+_compared = _COMPARE.bind_each()
 _LOOK = load("history/look")
 _ITEM = load("history/item")
 _SNAPSHOT = load("history/snapshot")
@@ -79,12 +79,6 @@ class Look:
         return REASONS.get(self.verdict, self.verdict)
 
 
-def history_keys(feed: str) -> tuple[str, ...]:
-    """Return the KEYS that the script of every change needs first."""
-    parts = ("config", "revision", "history", "publishes", "items")
-    return (FEEDS, *[feed_key(part, feed) for part in parts])
-
-
 def look(redis: Commands, feed: str, epoch: str, since: int | None, count: int) -> Deferred[Look]:
     """Read where a feed's history stands, and its entries after a position.
 
@@ -94,8 +88,7 @@ def look(redis: Commands, feed: str, epoch: str, since: int | None, count: int) 
     :return: fires a :class:`Look`; fails with
         :class:`~txthoonk.errors.FeedDoesNotExist`.
     """
-    prefix = _LOOK.prefix(history_keys(feed), feed, epoch)
-    command = (*prefix, "" if since is None else since, count)
+    command = (*_LOOK.bind(feed), epoch, "" if since is None else since, count)
     return redis.call(_LOOK, command, TEXT).addCallback(_look)
 
 
@@ -139,10 +132,7 @@ def compare(redis: Commands, feeds: list[str]) -> Deferred[list[Standing | None]
 
     :return: fires a :class:`Standing` for each feed; None for one that is not in the registry.
     """
-    parts = ("config", "revision", "publishes", "items")
-    keys = [feed_key(part, feed) for feed in feeds for part in parts]
-    command = (*_COMPARE.prefix((FEEDS, *keys)), *feeds)
-    compared = redis.call(_COMPARE, command, TEXT)
+    compared = redis.call(_COMPARE, (*_compared(feeds), *feeds), TEXT)
     return compared.addCallback(_standings, len(feeds))
 
 
@@ -161,8 +151,7 @@ def scored_ids(feed: str, score: str, skipped: int) -> tuple[str | int, ...]:
 
 def read_item(redis: Commands, feed: str, id_: str) -> Deferred[tuple[str | None, int]]:
     """Read an item as it is stored, and its revision."""
-    command = _ITEM.prefix(history_keys(feed), feed, id_)
-    return redis.call(_ITEM, command, TEXT)
+    return redis.call(_ITEM, (*_ITEM.bind(feed), id_), TEXT)
 
 
 @attr.frozen
@@ -200,8 +189,7 @@ def read_snapshot(
     :return: fires a :class:`Snapshot`; fails with
         :class:`~txthoonk.errors.FeedDoesNotExist`.
     """
-    prefix = _SNAPSHOT.prefix((*history_keys(feed), feed_key("ids", feed)), feed)
-    command = (*prefix, count, channel, message, int(always))
+    command = (*_SNAPSHOT.bind(feed), count, channel, message, int(always))
     return redis.call(_SNAPSHOT, command, TEXT).addCallback(_snapshot)
 
 
@@ -226,9 +214,7 @@ def read_items(
     :return: fires the epoch and the revision, if the feed keeps a history, and the items. If they
         are big, these are the items of the first ids only.
     """
-    keys = (feed_key("items", feed), feed_key("revision", feed))
-    command = (*ITEMS.prefix(keys), *ids)
-    return redis.call(ITEMS, command, TEXT).addCallback(_items)
+    return redis.call(ITEMS, (*ITEMS.bind(feed), *ids), TEXT).addCallback(_items)
 
 
 @parses

@@ -1,30 +1,37 @@
-"""The job feed: items are claimed, and gone only when finished (contract: Job)."""
+"""The job feed: jobs are claimed, and stay until they are finished (contract: Job)."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import AsyncIterable, Callable, Iterable
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from txthoonk._support._deferreds import deferring, passing
-from txthoonk._support._replies import parses, parsing
+from txthoonk._support._replies import parsing
 from txthoonk._support._threads import check_thread
+from txthoonk._values import JobFailure, Progress
+from txthoonk.consumers._claims import Claims
 from txthoonk.consumers._get_queue import Scripts
-from txthoonk.errors import InvalidInput, InvalidType, shown
+from txthoonk.consumers._pool import WaitingRoom
+from txthoonk.consumers._result_waiters import Results
+from txthoonk.errors import InvalidInput, JobStalled
+from txthoonk.job._changes import Changes
 from txthoonk.job._claim import NO_RESULT, Claim
-from txthoonk.job._recoverer import JobPass
-from txthoonk.job._results import JobResults
+from txthoonk.job._claiming import Claiming
+from txthoonk.job._deadlines import Deadlines
+from txthoonk.job._finishing import Finishing
+from txthoonk.job._inspection import Inspection
+from txthoonk.job._results import ResultScripts
 from txthoonk.protocol._encoding import TEXT
 from txthoonk.types._base import to_text
 from txthoonk.types._bulk import Progressed, put_many, with_ids
+from txthoonk.types._taken import TakenFeed
 from txthoonk.wire._checks import check_seconds, check_time
-from txthoonk.wire._job_records import dump_failure, dump_progress
-from txthoonk.wire._keys import FEEDS, check_id, new_id
-from txthoonk.wire._scripts import Script, load
+from txthoonk.wire._keys import check_id, feed_channel, feed_key, job_finish_channel, new_id
+from txthoonk.wire._scripts import load
 
 if TYPE_CHECKING:
     from txthoonk.consumers._interfaces import Publisher
@@ -34,16 +41,9 @@ __all__ = ["NO_RESULT", "Claim", "Job"]
 _PUT = load("job/put")
 _PUT_LATER = load("job/put_later")
 _GET = load("job/get")
-_CANCEL = load("job/cancel")
-_STALL = load("job/stall")
-_FAIL = load("job/fail")
-_RETRY = load("job/retry")
-_RETRACT = load("job/retract")
-_RENEW = load("job/renew")
-_PROGRESS = load("job/progress")
 
 
-class Job(JobResults):
+class Job(TakenFeed):
     """A line of jobs.  A job is claimed by one worker, and stays until it is finished.
 
     With ``timeout`` (seconds) in its configuration, claims that are older are cancelled by
@@ -72,83 +72,75 @@ class Job(JobResults):
     :ivar channel_progress: channel that tells how far jobs are: id, JSON.
     """
 
+    NO_RESULT: ClassVar[object] = NO_RESULT
+
+    _KINDS = ("put", "claim", "cancel", "stall", "retry", "finish", "finished", "edit", "progress")
+    _KIND = "job"
+    _RESTORE = "LPUSH"
+
     def __init__(self, pub: Publisher, name: str, serializer: str = "text") -> None:
         super().__init__(pub, name, serializer)
-        self._prepare_puts()
-        self._prepare_ends()
-        claims = (self.feed_claimed, self.feed_claims)
-        self._renew = _RENEW.prefix((FEEDS, *claims), name)
-        self._progress = _PROGRESS.prefix(
-            (*self._keys, *claims, self.feed_progress), *self._words, self.channel_progress
-        )
-
-    def _prepare_puts(self) -> None:
-        keys = (*self._keys, self.feed_ids, self.feed_published, self.feed_delayed)
-        to_put = _PUT.prefix(keys, *self._words, self.channel_put)
+        self.feed_published = feed_key("published", name)
+        self.feed_cancelled = feed_key("cancelled", name)
+        self.feed_finishes = feed_key("finishes", name)
+        self.feed_results = feed_key("results", name)
+        self.feed_listeners = feed_key("listeners", name)
+        self.feed_failures = feed_key("failures", name)
+        self.feed_progress = feed_key("progress", name)
+        self.feed_delayed = feed_key("delayed", name)
+        self.feed_later = feed_key("later", name)
+        self.feed_failed = feed_key("failed", name)
+        self.feed_workers = feed_key("workers", name)
+        self.feed_overdue = feed_key("overdue", name)
+        self.channel_put = feed_channel("publishes", name)
+        self.channel_claim = feed_channel("claimed", name)
+        self.channel_cancel = feed_channel("cancelled", name)
+        self.channel_stall = feed_channel("stalled", name)
+        self.channel_retry = feed_channel("retried", name)
+        self.channel_finish = job_finish_channel(name)
+        self.channel_finished = feed_channel("finishes", name)
+        self.channel_edit = feed_channel("edit", name)
+        self.channel_progress = feed_channel("progress", name)
+        self.channel_delayed = feed_channel("delayed", name)
+        to_put = _PUT.bind(name)
         self._put = {push: (*to_put, push, "0") for push in self._PUSHES}
         self._put_all = {push: (*to_put, push, "1") for push in self._PUSHES}
-        self._put_later = _PUT_LATER.prefix(
-            (*self._keys[:2], self.feed_items, self.feed_delayed, self.feed_later),
-            self.name,
-            self.channel_delayed,
-        )
+        self._put_later = _PUT_LATER.bind(name)
+        self._compose(pub, name)
 
-    def _prepare_ends(self) -> None:
-        """Begin the calls that take a job out of where it is."""
-        keys, words = self._keys, self._words
-        ids, published, delayed = self.feed_ids, self.feed_published, self.feed_delayed
-        failures = (self.feed_claimed, self.feed_cancelled)
-        claims = (self.feed_claims, self.feed_progress)
-        self._cancel = _CANCEL.prefix(
-            (*keys, ids, *failures, *claims), *words, self.channel_cancel
+    def _compose(self, pub: Publisher, name: str) -> None:
+        """Make the objects that do the work."""
+        room = pub.waiting_room
+        self._claims = room.claims(name, self._make_claims)
+        self._results = room.results(name, self._make_results)
+        self._claiming = Claiming(pub, name, self._claims)
+        self._finishing = Finishing(
+            pub, name, self._claims, self._results, lambda result: self._dumps(result)
         )
-        self._stall = _STALL.prefix(
-            (
-                *(*keys, *failures, self.feed_stalled, published),
-                *(*claims, self.feed_failures, self.feed_failed),
-            ),
-            *words,
-            self.channel_stall,
-        )
-        self._fail = _FAIL.prefix(
-            (
-                *(*keys, ids, published, *failures, self.feed_stalled, self.feed_claims),
-                *(self.feed_failures, self.feed_progress, delayed, self.feed_later),
-                self.feed_failed,
-            ),
-            *(*words, self.channel_cancel, self.channel_stall, self.channel_delayed),
-        )
-        self._retry = _RETRY.prefix(
-            (*keys, ids, self.feed_stalled, published, self.feed_failed),
-            *words,
-            self.channel_retry,
-        )
-        self._retract = _RETRACT.prefix(
-            (
-                *(*keys, ids, published, *failures, self.feed_stalled, self.feed_transit),
-                *(self.feed_delivering, self.feed_claims, self.feed_failures),
-                *(self.feed_progress, delayed, self.feed_later, self.feed_failed),
-            ),
-            *words,
-        )
+        self._changes = Changes(pub, name, self._results.gone)
+        self._inspection = Inspection(pub, name)
+        self._deadlines = Deadlines(self, self._RESTORE)
+        # What workers use.
+        self._held = self._claiming.held
+        self._end_stalled = self._claiming.end_stalled
+        self._to_finish = self._finishing.words
+        self._finish_many = self._finishing.many
+        self._said = self._finishing.answered
+        self._timekeeper = self._deadlines.timekeeper
+
+    def _make_claims(self, room: WaitingRoom) -> Claims:
+        return Claims(room, self.name, self.pub._uuid)
+
+    def _make_results(self, room: WaitingRoom) -> Results:
+        return Results(room, self.name, ResultScripts(self.pub, self.name))
 
     def _scripts(self) -> Scripts:
-        keys = (
-            *self._keys,
-            self.feed_ids,
-            self.feed_transit,
-            self.feed_delivering,
-            self.feed_claimed,
-            self.feed_cancelled,
-            self.feed_claims,
-        )
-        words = (*self._words, self.channel_claim, self._claims.owner)
         return Scripts(
-            get=(_GET, _GET.prefix(keys, *words)),
+            get=(_GET, _GET.bind(self.name, owner=self._claims.owner)),
             width=3,
             put_back=self._put_back(),
             claims=self._claims,
-            timekeeper=self._timekeeper,
+            timekeeper=self._deadlines.timekeeper,
         )
 
     # -- putting ------------------------------------------------------------------
@@ -157,7 +149,7 @@ class Job(JobResults):
     def put(
         self,
         item: Any,
-        priority: int = JobResults.NORMAL,
+        priority: int = TakenFeed.NORMAL,
         id_: str | None = None,
         *,
         delay: float | None = None,
@@ -196,13 +188,13 @@ class Job(JobResults):
         if is_early:
             return id_
         # It is put, whatever comes of this: whoever keeps the time looks again.
-        return self._look_due().addErrback(lambda _: None).addCallback(lambda _: id_)
+        return self._deadlines.look().addErrback(lambda _: None).addCallback(lambda _: id_)
 
     @passing
     def put_many(
         self,
         items: Iterable[Any] | AsyncIterable[Any],
-        priority: int = JobResults.NORMAL,
+        priority: int = TakenFeed.NORMAL,
         *,
         ids: Iterable[str] | None = None,
         progress: Progressed | None = None,
@@ -270,7 +262,26 @@ class Job(JobResults):
         claim.job = self
         return claim
 
-    # -- giving back ----------------------------------------------------------------
+    # -- ending a claim -----------------------------------------------------------
+
+    @deferring
+    def finish(
+        self, id_: str | Claim, result: Any = NO_RESULT, timeout: float | None = None
+    ) -> Deferred[None]:
+        """Finish a claimed job: it is gone then.
+
+        :param id_: the id, or the claim.  If this publisher has claimed the job, it is that
+            claim, the last one, that is meant by the id; else whichever there is.
+        :param result: what the feed's serializer takes; it is published to those who
+            listen or wait for it.
+        :param timeout: seconds for which the result is kept, fractions allowed; 0: it is not
+            kept; None: as the feed is configured, by itself not.
+        :return: fires None; fails with
+            :class:`~txthoonk.errors.JobNotClaimed`,
+            :class:`~txthoonk.errors.InvalidInput` or
+            :class:`~txthoonk.errors.FeedDoesNotExist`.
+        """
+        return self._finishing.finish(*self._claiming.held(id_), result, timeout)
 
     @deferring
     def cancel(self, id_: str | Claim) -> Deferred[None]:
@@ -281,7 +292,7 @@ class Job(JobResults):
             :class:`~txthoonk.errors.JobNotClaimed` or
             :class:`~txthoonk.errors.FeedDoesNotExist`.
         """
-        return self._end(_CANCEL, self._cancel, *self._held(id_)).addCallback(_none)
+        return self._claiming.cancel(id_)
 
     @deferring
     def stall(self, id_: str | Claim, reason: str | None = None) -> Deferred[None]:
@@ -291,13 +302,7 @@ class Job(JobResults):
         :param reason: why, for :meth:`get_failure`; None: what is recorded stays.
         :return: fires None; fails like :meth:`cancel`.
         """
-        if reason is not None and not isinstance(reason, str):
-            raise InvalidType(f"a reason must be a str: {shown(reason)}")
-        why = "" if reason is None else dump_failure(reason)
-        return self._end_stalled(*self._held(id_), why)
-
-    def _end_stalled(self, id_: str, token: str, why: str) -> Deferred[None]:
-        return self._end(_STALL, self._stall, id_, token, why).addCallback(_none)
+        return self._claiming.stall(id_, reason)
 
     @deferring
     def fail(
@@ -311,12 +316,7 @@ class Job(JobResults):
         :return: fires what it is now: ``available``, ``delayed``, or ``stalled``, if it has
             failed ``max_failures`` times; fails like :meth:`cancel`.
         """
-        if not isinstance(error, (BaseException, Failure)):
-            raise InvalidType(f"an error must be an exception or a Failure: {shown(error)}")
-        seconds = check_seconds(delay, "a delay")
-        words = (*self._held(id_), dump_failure(error), math.ceil(seconds * 1000))
-        state: Deferred[list[Any]] = self._end(_FAIL, self._fail, *words)
-        return state.addCallback(_state)
+        return self._claiming.fail(id_, error, delay)
 
     @deferring
     def release(self, id_: str | Claim) -> Deferred[bool]:
@@ -329,7 +329,101 @@ class Job(JobResults):
         :return: fires True if it was claimed; fails with
             :class:`~txthoonk.errors.FeedDoesNotExist`.
         """
-        return self._claims.release([self._held(id_)]).addCallback(bool)
+        return self._claiming.release(id_)
+
+    @deferring
+    def renew(self, id_: str | Claim) -> Deferred[None]:
+        """Restart the clock of a claim.
+
+        :param id_: as :meth:`finish` takes it.
+        :return: fires None; fails like :meth:`cancel`.
+        """
+        return self._claiming.renew(id_)
+
+    @deferring
+    def _progressed(
+        self, claim: Claim, done: float, total: float | None, note: str | None
+    ) -> Deferred[None]:
+        return self._claiming.progress(claim, done, total, note)
+
+    # -- results ------------------------------------------------------------------
+
+    @deferring
+    def get_result(self, id_: str, timeout: float = 0) -> Deferred[tuple[Any, Any]]:
+        """Read the result of a job, or wait until it is finished.
+
+        Reading does not consume.  All who wait on this publisher share one connection.
+        Nothing tells of a job that another publisher retracts, or that thoonk.py finishes
+        without a result: that is waited for in vain.
+
+        :param timeout: seconds to wait, fractions allowed; 0: for ever.
+        :return: fires (item, result), the item None if an older implementation did not
+            keep it; fails with
+            :class:`~txthoonk.errors.Empty` after *timeout*, or at once if the job ends
+            without a result, or is gone and no result was kept; with
+            :class:`~txthoonk.errors.InvalidItem` if the serializer cannot read them, or
+            with :class:`~txthoonk.errors.InvalidInput`.
+        """
+        id_ = check_id(id_)
+        waiting = self._results.wait(id_, check_seconds(timeout, "a timeout"))
+        return waiting.addCallback(self._load_result, id_)
+
+    def _load_result(self, found: tuple[bytes | None, Any], id_: str) -> tuple[Any, Any]:
+        item, result = found
+        return None if item is None else self._load_bytes(item, id_), self._load_bytes(result, id_)
+
+    @deferring
+    def wait(self, id_: str, timeout: float = 0) -> Deferred[Any]:
+        """Wait until a job is finished.
+
+        Nothing tells of a job that another publisher retracts, drains, or lets maintenance
+        retract: that is waited for in vain.
+
+        :param timeout: seconds to wait, fractions allowed; 0: for ever.
+        :return: fires its result, None if it has none (also if it is retracted here);
+            fails with
+            :class:`~txthoonk.errors.JobStalled`, with the failure, if it is stalled,
+            :class:`~txthoonk.errors.Empty` after *timeout*, or at once if there is no such
+            job, and no result of it is kept (also if it ended while a connection was lost), and
+            with :class:`~txthoonk.errors.InvalidItem` or
+            :class:`~txthoonk.errors.InvalidInput`.
+        """
+        id_ = check_id(id_)
+        waiting = self._results.wait(id_, check_seconds(timeout, "a timeout"), until_end=True)
+        return waiting.addCallbacks(self._load_end, self._stalled, (id_,), {}, (id_,), {})
+
+    def _load_end(self, found: tuple[bytes | None, bytes | None], id_: str) -> Any:
+        return None if found[1] is None else self._load_bytes(found[1], id_)
+
+    def _stalled(self, reason: Failure, id_: str) -> Any:
+        reason.trap(JobStalled)
+
+        def with_failure(failure: Any) -> Any:
+            raise JobStalled(
+                f"job {id_!r} of feed {self.name!r} is stalled"
+                + (f": {failure.type}: {failure.message}" if failure else ""),
+                failure,
+            )
+
+        # The connection may be lost just then; it is stalled, whatever it was that failed.
+        return self.get_failure(id_).addErrback(lambda _: None).addCallback(with_failure)
+
+    # -- changing jobs without a claim --------------------------------------------
+
+    @deferring
+    def edit(self, id_: str, item: Any) -> Deferred[None]:
+        """Give a job another item, in whatever state it is.
+
+        Who has claimed it already works on the old one; it counts when it is claimed again.
+        It is told on ``channel_edit``, unless the job is delayed.
+
+        :param item: what the feed's serializer takes.
+        :return: fires None; fails with
+            :class:`~txthoonk.errors.ItemDoesNotExist`,
+            :class:`~txthoonk.errors.InvalidInput` or
+            :class:`~txthoonk.errors.FeedDoesNotExist`.
+        """
+        return self._changes.edit(check_id(id_), self._dumps(item))
 
     @deferring
     def retry(self, id_: str) -> Deferred[None]:
@@ -339,28 +433,7 @@ class Job(JobResults):
             :class:`~txthoonk.errors.JobNotStalled` or
             :class:`~txthoonk.errors.FeedDoesNotExist`.
         """
-        return self._change(_RETRY, self._retry, check_id(id_))
-
-    @deferring
-    def renew(self, id_: str | Claim) -> Deferred[None]:
-        """Restart the clock of a claim.
-
-        :param id_: as :meth:`finish` takes it.
-        :return: fires None; fails like :meth:`cancel`.
-        """
-        return self._change(_RENEW, self._renew, *self._held(id_))
-
-    @deferring
-    def _progressed(
-        self, claim: Claim, done: float, total: float | None, note: str | None
-    ) -> Deferred[None]:
-        far = dump_progress(done, total, note)
-        return self._change(_PROGRESS, self._progress, claim.id, claim.token, far)
-
-    def _change(
-        self, script: Script, prefix: tuple[str | int, ...], *words: str
-    ) -> Deferred[None]:
-        return self.pub.redis.call(script, (*prefix, *words), TEXT).addCallback(_none)
+        return self._changes.retry(check_id(id_))
 
     @deferring
     def retract(self, id_: str) -> Deferred[bool]:
@@ -369,14 +442,21 @@ class Job(JobResults):
         :return: fires True if it was there; fails with
             :class:`~txthoonk.errors.FeedDoesNotExist`.
         """
-        id_ = check_id(id_)
-        retracted = self.pub.redis.call(_RETRACT, (*self._retract, id_), TEXT)
-        return retracted.addCallback(self._retracted, id_)
+        return self._changes.retract(check_id(id_))
 
-    def _retracted(self, removed: int, id_: str) -> bool:
-        if removed:
-            self._removed(id_)
-        return bool(removed)
+    @deferring
+    def drain(self, delayed: bool = False) -> Deferred[int]:
+        """Remove all jobs that are available: O(n), some hundred in each call.
+
+        Those that are claimed or stalled stay, and those that are put meanwhile, unless
+        others are claimed meanwhile.
+
+        :param delayed: remove those that are delayed, too.
+        :return: fires how many were removed; fails with
+            :class:`~txthoonk.errors.FeedDoesNotExist`.  Cancelling it removes no more.
+        """
+        places = ("line", "delayed") if delayed else ("line",)
+        return Deferred.fromCoroutine(self._changes.drain(places))
 
     @deferring
     def maintenance(self) -> Deferred[dict[str, int]]:
@@ -390,20 +470,87 @@ class Job(JobResults):
         :return: fires the counts of a queue, how many claims were ``cancelled``, and how many
             jobs were ``stalled``, ``due`` and ``retracted``; fails like that of a queue.
         """
-        return Deferred.fromCoroutine(JobPass(self, self._RESTORE).run())
+        return Deferred.fromCoroutine(self._deadlines.maintain())
+
+    # -- reading ------------------------------------------------------------------
+
+    @deferring
+    def get_item(self, id_: str, with_revision: bool = False) -> Deferred[Any]:
+        """Read the item of a job, also of a delayed one.
+
+        See :meth:`txthoonk.types.Queue.get_item`.
+        """
+        if with_revision:
+            return super().get_item(id_, with_revision)
+        read = self._inspection.item(check_id(id_), self._encoding)
+        return read.addCallback(self._load, id_)
+
+    @deferring
+    def has_id(self, id_: str) -> Deferred[bool]:
+        """Tell whether there is a job of that id, in whatever state.
+
+        :return: fires a bool.
+        """
+        read = self._inspection.item(check_id(id_), TEXT)
+        return read.addCallback(lambda item: item is not None)
+
+    @deferring
+    def get_ids(self, state: str | None = None) -> Deferred[list[str]]:
+        """Read the ids of the jobs: O(n) for n jobs, in slices.
+
+        A job that is put, ends or changes its state meanwhile may be there or not; all others
+        are, once.
+
+        :param state: ``available`` (next to be claimed last), ``claimed`` (longest ago
+            first), ``stalled``, ``delayed`` (next to be due first), or None for all.
+        :return: fires a list of ids.
+        """
+        return self._inspection.ids(state)
+
+    @deferring
+    def stats(self) -> Deferred[dict[str, int]]:
+        """Count the jobs of one moment.
+
+        :return: fires a dict: how many jobs are ``available``, ``claimed`` and
+            ``stalled``, and how many ``publishes`` and ``finishes`` there ever were.
+        """
+        return self._inspection.stats()
+
+    @deferring
+    def get_failure(self, id_: str) -> Deferred[JobFailure | None]:
+        """Read the last failure of a job, as long as there is the job.
+
+        :return: fires a :class:`~txthoonk.types.JobFailure`, None if there is none.
+        """
+        return self._inspection.failure(check_id(id_))
+
+    @deferring
+    def get_failures(self) -> Deferred[list[JobFailure]]:
+        """Read the last failures of all jobs that there are: O(n) for n of them, in slices.
+
+        :return: fires a list of :class:`~txthoonk.types.JobFailure`, the latest first.
+        """
+        return Deferred.fromCoroutine(self._inspection.all_failures())
+
+    @deferring
+    def get_failure_count(self, id_: str) -> Deferred[int]:
+        """Read how often a job was cancelled (HGET).
+
+        :return: fires an int, 0 for an unknown job.
+        """
+        return self._inspection.failure_count(check_id(id_))
+
+    @deferring
+    def get_progress(self, id_: str) -> Deferred[Progress | None]:
+        """Read how far a claimed job is, as :meth:`Claim.progress` has told.
+
+        :return: fires a :class:`~txthoonk.types.Progress`, None if nothing was told; fails
+            with :class:`~txthoonk.errors.InvalidItem` if it cannot be read.
+        """
+        return self._inspection.progress(check_id(id_))
 
 
 def _check_new_id(id_: object) -> str:
     if not check_id(id_):
         raise InvalidInput("the id of a job must not be empty: in the line, that means none")
     return str(id_)
-
-
-@parses
-def _state(reply: list[Any]) -> str:
-    state: str = reply[0]
-    return state
-
-
-def _none(_: object) -> None:
-    """Let a Deferred fire None."""

@@ -13,7 +13,7 @@ from txthoonk._support._replies import parses, parsing
 from txthoonk.errors import ConnectionLost, ResponseError
 from txthoonk.protocol._commands import Commands
 from txthoonk.protocol._encoding import TEXT
-from txthoonk.wire._keys import FEEDS, feed_key
+from txthoonk.wire._keys import FEEDS
 from txthoonk.wire._scripts import load
 
 __all__ = [
@@ -33,21 +33,6 @@ AT_A_TIME = 16  # feeds that are read at the same time
 PAGE = 1000  # names of feeds that one call reads, about
 LONGEST = 1e12  # seconds; a stored time that is longer ago is not valid
 MOST_NUMBER = 10**9  # the highest valid number in a worker's record
-
-_PARTS = (
-    "config",
-    "ids",
-    "items",
-    "publishes",
-    "published",
-    "claimed",
-    "stalled",
-    "delayed",
-    "finishes",
-    "workers",
-    "claims",
-    "delivering",
-)
 
 
 @attr.frozen
@@ -125,8 +110,7 @@ def read_overview(redis: Commands, feed: str, most: int = 100) -> Deferred[Overv
     :param most: the most claims to list.
     :return: fires an :class:`Overview`, even if the feed does not exist.
     """
-    prefix = _OVERVIEW.prefix([feed_key(part, feed) for part in _PARTS])
-    called = redis.call(_OVERVIEW, (*prefix, most), TEXT)
+    called = redis.call(_OVERVIEW, (*_OVERVIEW.bind(feed), most), TEXT)
     return called.addCallback(_overview, feed)
 
 

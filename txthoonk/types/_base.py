@@ -17,7 +17,7 @@ from txthoonk.errors import (
     shown,
 )
 from txthoonk.events import ITEM_KINDS, Event, parse_cursor, parse_entry
-from txthoonk.history._reads import Look, history_keys, look, read_item
+from txthoonk.history._reads import Look, look, read_item
 from txthoonk.protocol._encoding import RAW, TEXT
 from txthoonk.serializers import get_serializer
 from txthoonk.wire._feed_config import Config
@@ -71,9 +71,6 @@ class BaseFeed:
         self.feed_revision = feed_key("revision", name)
         self.feed_history = feed_key("history", name)
         self.channel_event = feed_channel("event", name)
-        # The KEYS and ARGV that every change needs, those first.
-        self._keys = history_keys(name)
-        self._words = (name, self.channel_event)
         self._read_items = ("HMGET", self.feed_items)
         self._use_serializer(serializer)
 

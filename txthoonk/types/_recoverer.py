@@ -13,7 +13,6 @@ from twisted.logger import Logger
 from txthoonk._support._replies import parses, parsing
 from txthoonk.protocol._encoding import TEXT
 from txthoonk.protocol._slices import scan
-from txthoonk.wire._keys import FEEDS
 from txthoonk.wire._scripts import Script, load
 
 if TYPE_CHECKING:
@@ -68,33 +67,21 @@ class Pass:
         await self._restore()
         await self._date_lost(await self._suspects())
 
-    async def _call(self, script: Script, keys: tuple[str, ...], *words: str | int) -> list[int]:
-        redis = self._feed.pub.redis
-        return numbers(await redis.call(script, (*script.prefix(keys), *words), TEXT))
-
-    def _keys(self) -> tuple[str, ...]:
+    async def _call(self, script: Script, *words: str | int, **names: str) -> Any:
         feed = self._feed
-        return (
-            feed.feed_ids,
-            feed.feed_items,
-            feed.feed_transit,
-            feed.feed_delivering,
-            feed.feed_claimed,
-            feed.feed_stalled,
-        )
+        command = (*script.bind(feed.name, **names), *words)
+        return await feed.pub.redis.call(script, command, TEXT)
 
     async def _date_transit(self) -> None:
-        keys = (self._feed.feed_transit, self._feed.feed_delivering)
         dated = SLICE
         while dated == SLICE:
-            command = (*_DATE_TRANSIT.prefix(keys), SLICE)
-            (dated,) = numbers([await self._feed.pub.redis.call(_DATE_TRANSIT, command, TEXT)])
+            (dated,) = numbers([await self._call(_DATE_TRANSIT, SLICE)])
             self._counts["dated"] += dated
 
     async def _restore(self) -> None:
         looked = 1
         while looked:
-            counts = await self._call(_RESTORE, self._keys(), PATIENCE, self._restore_to)
+            counts = numbers(await self._call(_RESTORE, PATIENCE, self._restore_to))
             with parsing:
                 looked, restored, dropped = counts
             self._counts["restored"] += restored
@@ -103,12 +90,10 @@ class Pass:
     async def _suspects(self) -> set[str]:
         """List the ids of items that are in no state, as far as slices can tell."""
         feed = self._feed
-        keys = (feed.feed_items, feed.feed_delivering, feed.feed_claimed, feed.feed_stalled)
         found: set[str] = set()
 
         async def step(cursor: str, count: int) -> tuple[str, int]:
-            command = (*_SCAN.prefix(keys), cursor, count)
-            reply = await feed.pub.redis.call(_SCAN, command, TEXT)
+            reply = await self._call(_SCAN, cursor, count)
             with parsing:
                 cursor, size, ids = reply
                 found.update(ids)
@@ -130,7 +115,7 @@ class Pass:
         with parsing:
             left = sorted(suspects)
         while left:
-            counts = await self._call(_DATE_LOST, (FEEDS, *self._keys()), *left[:SLICE])
+            counts = numbers(await self._call(_DATE_LOST, *left[:SLICE]))
             with parsing:
                 looked, dated = counts
             self._counts["dated"] += dated

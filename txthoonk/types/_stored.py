@@ -41,11 +41,9 @@ class OrderedFeed(BaseFeed):
         super().__init__(pub, name, serializer)
         self.channel_publish = feed_channel("publish", name)
         self.channel_retract = feed_channel("retract", name)
-        self._retract = self._RETRACT.prefix(
-            (*self._keys, self.feed_ids), *self._words, self.channel_retract
-        )
-        self._get_range = self._GET_RANGE.prefix((self.feed_ids, self.feed_items))
-        self._some_items = ITEMS.prefix((self.feed_items, self.feed_revision))
+        self._retract = self._RETRACT.bind(name)
+        self._get_range = self._GET_RANGE.bind(name)
+        self._some_items = ITEMS.bind(name)
 
     @deferring
     def retract(self, id_: str, expect: int | None = None) -> Deferred[bool]:

@@ -66,8 +66,7 @@ class TakenFeed(BaseFeed):
         raise NotImplementedError
 
     def _put_back(self) -> Any:
-        keys = (self.feed_ids, self.feed_transit, self.feed_delivering, self.feed_claimed)
-        return _PUT_BACK, _PUT_BACK.prefix((*keys, self.feed_claims))
+        return _PUT_BACK, _PUT_BACK.bind(self.name)
 
     def _receive(self, time: bytes, *parts: bytes) -> Any:
         """Make what a get fires.

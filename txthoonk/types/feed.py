@@ -40,13 +40,7 @@ class Feed(OrderedFeed):
     def __init__(self, pub: Publisher, name: str, serializer: str = "text") -> None:
         super().__init__(pub, name, serializer)
         self.channel_edit = feed_channel("edit", name)
-        self._publish = _PUBLISH.prefix(
-            (*self._keys, self.feed_ids),
-            *self._words,
-            self.channel_publish,
-            self.channel_edit,
-            self.channel_retract,
-        )
+        self._publish = _PUBLISH.bind(name)
 
     @passing
     def publish(

@@ -13,7 +13,7 @@ from txthoonk.consumers._get_queue import Scripts
 from txthoonk.protocol._encoding import TEXT
 from txthoonk.types._base import to_text
 from txthoonk.types._taken import TakenFeed
-from txthoonk.wire._keys import FEEDS, new_id
+from txthoonk.wire._keys import new_id
 from txthoonk.wire._scripts import load
 
 if TYPE_CHECKING:
@@ -39,16 +39,14 @@ class Queue(TakenFeed):
 
     def __init__(self, pub: Publisher, name: str, serializer: str = "text") -> None:
         super().__init__(pub, name, serializer)
-        to_put = _PUT.prefix((*self._keys, self.feed_ids), *self._words)
-        self._put = {push: (*to_put, push) for push in self._PUSHES}
+        self._put = {push: (*_PUT.bind(name), push) for push in self._PUSHES}
 
     def _scripts(self) -> Scripts:
-        keys = (self.feed_ids, self.feed_items, self.feed_transit, self.feed_delivering)
         return Scripts(
-            get=(_GET, _GET.prefix((FEEDS, *keys, self.feed_config), self.name)),
+            get=(_GET, _GET.bind(self.name)),
             width=2,
             put_back=self._put_back(),
-            delivered=(_DELIVERED, _DELIVERED.prefix(keys)),
+            delivered=(_DELIVERED, _DELIVERED.bind(self.name)),
         )
 
     @passing

@@ -87,16 +87,9 @@ class SortedFeed(OrderedFeed):
         super().__init__(pub, name, serializer)
         self.feed_id_incr = feed_key("idincr", name)
         self.channel_position = feed_channel("position", name)
-        self._publish = _PUBLISH.prefix(
-            (*self._keys, self.feed_ids, self.feed_id_incr),
-            *self._words,
-            self.channel_publish,
-            self.channel_position,
-        )
-        self._edit = _EDIT.prefix(self._keys, *self._words, self.channel_publish)
-        self._move = _MOVE.prefix(
-            (*self._keys, self.feed_ids), *self._words, self.channel_position
-        )
+        self._publish = _PUBLISH.bind(name)
+        self._edit = _EDIT.bind(name)
+        self._move = _MOVE.bind(name)
 
     def append(self, item: Any) -> Deferred[str]:
         """Publish a new item at the end.

@@ -7,13 +7,18 @@ because NUL separates the parts of a message.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from functools import partial
 
 from txthoonk.errors import InvalidInput, InvalidType, shown
 
 __all__ = [
+    "CHANNEL_PATTERNS",
     "CONFFEED",
     "DELFEED",
     "FEEDS",
+    "FEED_PATTERNS",
+    "KEY_PATTERNS",
     "NEWFEED",
     "SEPARATOR",
     "check_id",
@@ -68,6 +73,24 @@ _PARTS = (
 )
 
 
+# Every event that a feed of any type has a channel for.
+_EVENTS = (
+    "event",
+    "publish",
+    "edit",
+    "retract",
+    "position",
+    "publishes",
+    "delayed",
+    "claimed",
+    "progress",
+    "cancelled",
+    "retried",
+    "stalled",
+    "finishes",
+)
+
+
 def feed_key(part: str, feed: str) -> str:
     """Build one key of a feed, such as ``feed.ids:news``."""
     return f"feed.{part}:{feed}"
@@ -96,6 +119,31 @@ def feed_keys(feed: str) -> tuple[str, ...]:
 def kept_result_key(feed: str, id_: str) -> str:
     """Build the key of the kept result of a finished job."""
     return f"feed.jobfinished:{feed}{SEPARATOR}{id_}"
+
+
+_FEED_KEYS = {f"feed.{part}:[feed]": partial(feed_key, part) for part in _PARTS}
+
+#: How the headers of scripts write every key that a feed of any type may own.
+FEED_PATTERNS = tuple(_FEED_KEYS)
+
+#: How the header of a script writes a key -> what builds it, from the values of the names in
+#: brackets, in their order.
+KEY_PATTERNS: dict[str, Callable[..., str]] = {
+    "feeds": lambda: FEEDS,
+    **_FEED_KEYS,
+    "feed.[part]:[feed]": feed_key,
+    "feed.jobfinished:[feed]\\0[id]": kept_result_key,
+}
+
+#: How the header of a script writes a channel -> what builds it, as for a key.
+CHANNEL_PATTERNS: dict[str, Callable[..., str]] = {
+    "newfeed": lambda: NEWFEED,
+    "delfeed": lambda: DELFEED,
+    "conffeed": lambda: CONFFEED,
+    **{f"feed.{event}:[feed]": partial(feed_channel, event) for event in _EVENTS},
+    "feed.ended:[feed]\\0": ended_channel,
+    "job.finish:[feed]": job_finish_channel,
+}
 
 
 def check_name(name: object) -> str:

@@ -1,30 +1,32 @@
 """The Lua scripts: read from their files, put together, named by digest.
 
-A script is one file below ``scripts/``.  Its header comment says what each of
-KEYS and ARGV is; a line ``--- include NAME`` stands for the function in
-``scripts/include/NAME.lua``.
+A script is one file below ``scripts/``.  A line ``--- include NAME`` stands for the function in
+``scripts/include/NAME.lua``.  The header comment says what each of KEYS and ARGV is; by that
+header (:mod:`txthoonk.wire._headers`) a caller *binds* the script to a feed, once for all calls.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from importlib.resources import files
 
 import attr
 
-from txthoonk.errors import ThoonkError
+from txthoonk.wire._headers import Header, ScriptError, Shared, parse
 
-__all__ = ["Script", "ScriptError", "assemble", "load"]
+__all__ = ["Command", "Script", "ScriptError", "assemble", "load"]
+
+#: The words of a call, or the first of them.
+Command = tuple[str | int, ...]
 
 _INCLUDE = re.compile(r"^--- include (\S+)\n", re.MULTILINE)
-_KEYS = re.compile(r"^-- KEYS\n((?:--   .*\n)*)", re.MULTILINE)
-_NUMBERED = re.compile(r"^--   (\d+(?:\.\.)?) ", re.MULTILINE)
 
 
-class ScriptError(ThoonkError):
-    """A script's file is not put together as it should be."""
+#: The keys and channels of a feed, which all scripts of one object need at the same time.
+_shared = lru_cache(maxsize=100)(Shared)
 
 
 @attr.frozen
@@ -32,31 +34,70 @@ class Script:
     """One script as Redis gets it.
 
     :ivar name: such as ``"feed/publish"``.
-    :ivar keys: how many KEYS its header declares.
-    :ivar more_keys: whether the last of them stands for any number, or none.
-    :ivar rest: the script that does what it leaves undone, if it answers MORE; it takes the same
-        KEYS, and the same ARGV before the groups.
+    :ivar header: what its KEYS and the first of its ARGV are.
+    :ivar rest: the script that does what this one leaves undone, if it answers MORE; it takes
+        the same KEYS, and the same ARGV before the groups.
     """
 
     name: str
     source: str
     sha: str
-    keys: int
-    more_keys: bool
+    header: Header = attr.field(default=Header(), eq=False, repr=False)
     rest: Script | None = None
 
-    def prefix(self, keys: Sequence[str], *arguments: str) -> tuple[str | int, ...]:
+    def prefix(self, keys: Sequence[str], *arguments: str) -> Command:
         """Begin a call: the words of EVALSHA, all KEYS, and the first of ARGV."""
-        least = self.keys - self.more_keys
-        if len(keys) < least or (len(keys) > least and not self.more_keys):
-            raise ScriptError(f"{self.name} takes {self.keys} keys, not {len(keys)}")
+        header = self.header
+        once, more = len(header.keys), len(header.repeated)
+        if len(keys) < once or (len(keys) > once and not more):
+            raise ScriptError(f"{self.name} takes {once + more} keys, not {len(keys)}")
         return ("EVALSHA", self.sha, len(keys), *keys, *arguments)
+
+    def bind(self, feed: str, **names: str) -> Command:
+        """Begin a call: EVALSHA, all KEYS, and those of ARGV that are bound by name.
+
+        The caller appends the other arguments, if there are any.
+
+        :param names: values of the names in brackets that the header has beside ``[feed]``.
+        :raises ScriptError: if *names* are not those of the header.
+        """
+        header = self.header
+        if header.each:
+            raise ScriptError(f"{self.name} has keys for each {header.each}: use bind_each")
+        if names or not header.is_shared:
+            return self.bind_each(feed=feed, **names)(())
+        shared = map(_shared(feed).__getitem__, header.keys + header.arguments)
+        return ("EVALSHA", self.sha, len(header.keys), *shared)
+
+    def bind_each(self, **names: str) -> Callable[[Iterable[str]], Command]:
+        """Prepare to begin calls of a script that has keys for each of some ids or feeds.
+
+        :param names: as :meth:`bind` takes them, ``feed`` among them if all keys are of one.
+        :return: begins a call like :meth:`bind`; takes the ids, or the names of the feeds.
+        :raises ScriptError: if *names* are not those of the header.
+        """
+        header = self.header
+        if names.keys() != header.names:
+            raise ScriptError(
+                f"{self.name} is bound by {sorted(header.names)}, not by {sorted(names)}"
+            )
+        sha = self.sha
+        keys = [key.made(names) for key in header.keys]
+        arguments = [argument.made(names) for argument in header.arguments]
+        builders = [key.builder(names) for key in header.repeated]
+
+        def begin(values: Iterable[str]) -> Command:
+            more = [build(value) for value in values for build in builders]
+            return ("EVALSHA", sha, len(keys) + len(more), *keys, *more, *arguments)
+
+        return begin
 
 
 def load(name: str, rest: str | None = None) -> Script:
     """Read the script *name*, such as ``"feed/publish"``, with what it includes.
 
     :param rest: the name of the script that does what it leaves undone.
+    :raises ScriptError: for includes or a header that are wrong.
     """
     folder = files("txthoonk") / "scripts"
 
@@ -65,15 +106,7 @@ def load(name: str, rest: str | None = None) -> Script:
 
     source = assemble(name, read)
     sha = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
-    keys = _declared_keys(name, source)
-    return Script(
-        name,
-        source,
-        sha,
-        keys=len(keys),
-        more_keys=keys[-1].endswith(".."),
-        rest=load(rest) if rest else None,
-    )
+    return Script(name, source, sha, parse(name, source), load(rest) if rest else None)
 
 
 def assemble(name: str, read: Callable[[str], str]) -> str:
@@ -98,11 +131,3 @@ def assemble(name: str, read: Callable[[str], str]) -> str:
         return expand(text, part)
 
     return expand(read(name), name)
-
-
-def _declared_keys(name: str, source: str) -> list[str]:
-    header = _KEYS.search(source)
-    keys = _NUMBERED.findall(header[1]) if header else []
-    if not keys:
-        raise ScriptError(f"{name}: the header declares no KEYS")
-    return keys

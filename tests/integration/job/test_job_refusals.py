@@ -43,7 +43,7 @@ VERBS: dict[str, Callable[[Job], Deferred[Any]]] = {
     "retract": lambda job: job.retract("available"),
     "retract a delayed one": lambda job: job.retract("delayed"),
     "drain": lambda job: job.drain(),
-    "what is due": lambda job: job._look_due(),
+    "what is due": lambda job: job._deadlines.look(),
     "old claims": lambda job: job.maintenance(),
 }
 #: Those that tell nobody, and those that only the history tells of.

@@ -25,12 +25,11 @@ from tests.faults.verbs import VERBS
 from tests.support import READERS, RedisTestCase
 from tests.support.wire import NAMES
 from txthoonk.errors import ResponseError, ThoonkError
-from txthoonk.history._reads import history_keys, read_items, read_snapshot
-from txthoonk.job._results import _Calls
+from txthoonk.history._reads import read_items, read_snapshot
+from txthoonk.job._results import ResultScripts
 from txthoonk.monitoring._inspector import read_overview
 from txthoonk.protocol._encoding import TEXT
 from txthoonk.types import Feed, Job, Queue
-from txthoonk.wire._keys import FEEDS, kept_result_key
 from txthoonk.wire._scripts import Script, load
 
 # All that Redis holds, read in one call.
@@ -107,8 +106,7 @@ async def foreign(pub: Any) -> None:
 async def two_results(pub: Any) -> Any:
     """A claimed job, whose result is wanted, of a feed that keeps one result."""
     claim = await states.kept_results(pub)
-    job = Job(pub, FEED)
-    await _Calls(job).look(claim.id, b"", 10.0)
+    await ResultScripts(pub, FEED).look(claim.id, b"", 10.0)
     return claim
 
 
@@ -135,15 +133,17 @@ def finished(pub: Any, claim: Any) -> Deferred[Any]:
 
 
 def renewed(pub: Any, claim: Any) -> Deferred[Any]:
-    keys = [f"feed.{part}:{FEED}" for part in ("claimed", "claims", "workers", "config")]
     words = (1000, "worker", "about", 1, claim.id, claim.token)
-    return called(pub, "worker/renew", keys, *words)
+    return called_each(pub, "worker/renew", [FEED], *words)
 
 
-def called(pub: Any, name: str, keys: Any, *words: Any) -> Deferred[Any]:
+def called_each(
+    pub: Any, name: str, values: list[str], *words: Any, **names: str
+) -> Deferred[Any]:
     """Call a script that no method calls by itself at once."""
     script = load(name)
-    return pub.redis.call(script, (*script.prefix(keys), *words), TEXT)  # type: ignore[no-any-return]
+    command = (*script.bind_each(**names)(values), *words)
+    return pub.redis.call(script, command, TEXT)  # type: ignore[no-any-return]
 
 
 def recovered(pub: Any, _: object) -> Deferred[Any]:
@@ -151,9 +151,7 @@ def recovered(pub: Any, _: object) -> Deferred[Any]:
 
 
 def trimmed(pub: Any, _: object) -> Deferred[Any]:
-    keys = (*history_keys(FEED), f"feed.ids:{FEED}")
-    channels = [f"feed.{kind}:{FEED}" for kind in ("event", "publish", "edit", "retract")]
-    return called(pub, "feed/trim", keys, FEED, *channels)
+    return called_each(pub, "feed/trim", [], feed=FEED)
 
 
 async def too_many(pub: Any) -> None:
@@ -167,32 +165,30 @@ def snapped(pub: Any, _: object) -> Deferred[Any]:
 
 
 def compared(pub: Any, _: object) -> Deferred[Any]:
-    keys = [f"feed.{part}:{FEED}" for part in ("config", "revision", "publishes", "items")]
-    return called(pub, "history/compare", [FEEDS, *keys], FEED)
+    return called_each(pub, "history/compare", [FEED], FEED)
 
 
 def forgotten(pub: Any, _: object) -> Deferred[Any]:
-    keys = [f"feed.{part}:{FEED}" for part in ("config", "items", "results")]
-    return called(pub, "job/forget", [*keys, kept_result_key(FEED, "a")], 10, "a")
+    return called_each(pub, "job/forget", ["a"], 10, "a", feed=FEED)
 
 
 async def told_elsewhere(pub: Any) -> None:
     """A job that another implementation has finished, and whose result is wanted."""
     await states.claimed(pub)
-    await _Calls(Job(pub, FEED)).look("a", b"", 10.0)
+    await ResultScripts(pub, FEED).look("a", b"", 10.0)
     await pub.redis.send("HDEL", f"feed.items:{FEED}", "a")
 
 
 def passed_on(pub: Any, _: object) -> Deferred[Any]:
-    return _Calls(Job(pub, FEED)).pass_on({"a": b"done"})
+    return ResultScripts(pub, FEED).pass_on({"a": b"done"})
 
 
 def listens(pub: Any, _: object) -> Deferred[Any]:
-    return _Calls(Job(pub, FEED)).listen(["a"], 10.0, 3, 10.0)
+    return ResultScripts(pub, FEED).listen(["a"], 10.0, 3, 10.0)
 
 
 def looked(pub: Any, _: object) -> Deferred[Any]:
-    return called(pub, "worker/look", [f"feed.ids:{FEED}", f"feed.config:{FEED}"])
+    return called_each(pub, "worker/look", [FEED])
 
 
 MORE = (

@@ -215,8 +215,8 @@ class LookTests(ManyTestCase):
         await self.raw.send("DEL", feeds[5].feed_config)
         await self.raw.send("SET", feeds[5].feed_config, "no hash")
         await self.raw.send("LPUSH", feeds[5].feed_ids, "id")
-        keys = [key for feed in feeds for key in (feed.feed_ids, feed.feed_config)]
-        found = await self.thoonk.redis.call(_LOOK, _LOOK.prefix(keys), TEXT)
+        looked = _LOOK.bind_each()([feed.name for feed in feeds])
+        found = await self.thoonk.redis.call(_LOOK, looked, TEXT)
         self.assertEqual(found, [1, 3, 4, 5])
 
     async def test_before_the_worker(self) -> None:

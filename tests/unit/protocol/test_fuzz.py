@@ -298,7 +298,7 @@ class GarbageTests(FuzzTestCase):
         from txthoonk.protocol._client import TEXT
 
         client, _ = redis()
-        call = client.call(SCRIPT, SCRIPT.prefix(["k"]), TEXT)
+        call = client.call(SCRIPT, ("EVALSHA", SCRIPT.sha, 1, "k"), TEXT)
         fired = outcome(call)
         client.dataReceived(b"-ERR no\r\n-NOSCRIPT no\r\n")
         self.assertEqual(fired, [])

@@ -27,8 +27,8 @@ from txthoonk.protocol._encoding import RAW, TEXT
 from txthoonk.wire._scripts import Script
 
 NOSCRIPT = b"-NOSCRIPT No matching script.\r\n"
-ONE = Script("one/one", "return 1", "1" * 40, keys=1, more_keys=False)
-TWO = Script("two/two", "return 2", "2" * 40, keys=1, more_keys=False)
+ONE = Script("one/one", "return 1", "1" * 40)
+TWO = Script("two/two", "return 2", "2" * 40)
 
 
 class CancelTests(SynchronousTestCase):

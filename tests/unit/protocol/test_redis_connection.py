@@ -26,7 +26,7 @@ from txthoonk.protocol._encoding import TEXT
 from txthoonk.wire._scripts import Script
 
 SECRET = "s3cr3t-passw0rd"
-SCRIPT = Script("x/y", "return 1", "0" * 40, keys=1, more_keys=False)
+SCRIPT = Script("x/y", "return 1", "0" * 40)
 
 
 @implementer(ITCPTransport)

@@ -17,7 +17,7 @@ from txthoonk.protocol._batching import MOST_BYTES, MOST_CALLS
 from txthoonk.protocol._client import MOST_UNSENT
 from txthoonk.wire._scripts import Script
 
-SCRIPT = Script("x/y", "return ARGV", "sha", keys=1, more_keys=False)
+SCRIPT = Script("x/y", "return ARGV", "sha")
 PREFIX = ("EVALSHA", "sha", 1, "key")
 OTHER = ("EVALSHA", "sha", 1, "other")
 CALL = [b"EVALSHA", b"sha", b"1", b"key"]

@@ -17,14 +17,15 @@ from txthoonk.consumers import _deadlines, _get_queue, _result_trimming, _result
 from txthoonk.consumers._heartbeat import Renewal
 from txthoonk.errors import _SCRIPT_CODES, ThoonkError
 from txthoonk.history._reads import compare, read_items, read_snapshot
-from txthoonk.job import _inspection
+from txthoonk.job import _changes
 from txthoonk.job._recoverer import JobPass
-from txthoonk.job._results import _Calls
+from txthoonk.job._results import ResultScripts
 from txthoonk.monitoring._inspector import read_overview
 from txthoonk.protocol import Redis, _batching
 from txthoonk.types import Claim, Feed, Job, Queue, SortedFeed, _bulk, _recoverer
 from txthoonk.types._recoverer import Pass
 from txthoonk.wire import _scripts
+from txthoonk.wire._keys import feed_keys
 from txthoonk.wire._scripts import ScriptError, assemble, load
 from txthoonk.worker import _schedule
 from txthoonk.worker._schedule import _Unknown
@@ -32,8 +33,8 @@ from txthoonk.worker._schedule import _Unknown
 STACK = 5000  # words that unpack may give: Lua's stack takes some 8,000
 #: What is unpacked as a whole: how many words that are, by what limits a call.
 WHOLE = {
-    "job/drain some": _inspection.SLICE,
-    "job/drain gone": _inspection.SLICE,
+    "job/drain some": _changes.SLICE,
+    "job/drain gone": _changes.SLICE,
     "job/due due": _deadlines.MOST,
     "job/finish KEYS, 16": _schedule.MOST,
     "job/finish ARGV, 10": 6 * _schedule.MOST,
@@ -136,7 +137,9 @@ def unpacked(part: str) -> set[str]:
 
 def named(pattern: str) -> str:
     """Give the key that a pattern stands for, of the feed and the id that are used here."""
-    return pattern.replace("[feed]", "cats").replace("[id]", "id").replace("\\0", "\0")
+    for name in ("id", "part"):
+        pattern = pattern.replace(f"[{name}]", name)
+    return pattern.replace("[feed]", "cats").replace("\\0", "\0")
 
 
 def line(pub: ThoonkPub) -> Any:
@@ -156,6 +159,11 @@ class Holder:
     def __init__(self, pub: ThoonkPub) -> None:
         self.job = Job(pub, "cats")
         self.number = 1
+
+
+def job_pass(pub: ThoonkPub) -> JobPass:
+    job = Job(pub, "cats")
+    return JobPass(job, "", job._deadlines.look)
 
 
 def look(pub: ThoonkPub) -> None:
@@ -245,30 +253,87 @@ class LoaderTests(SynchronousTestCase):
             self.assertIn("x/y", str(raised.exception))
             self.assertIn("KEYS", str(raised.exception))
 
-    def test_keys(self) -> None:
-        """The header's KEYS are counted, ARGV are not."""
-        script = self.make(HEADER + "-- ARGV\n--   1 id\n--   2 item\n--   3 x\nreturn 1\n")
-        self.assertEqual((script.name, script.keys, script.more_keys), ("x/y", 2, False))
-        script = self.make(HEADER.replace("2 ", "2.. ") + "return 1\n")
-        self.assertEqual((script.keys, script.more_keys), (2, True))
+    def test_bind(self) -> None:
+        """A call begins with the header's KEYS, and the ARGV that the header binds by name."""
+        script = self.make(
+            HEADER + "--   3 feed.[part]:[feed]   hash   whichever\n"
+            "--   4 feed.jobfinished:[feed]\\0[id]   list\n-- ARGV\n--   1 name of the feed\n"
+            "--   2 channel feed.ended:[feed]\\0\n--   3 channel delfeed\n"
+            "--   4 [owner] of it\n--   5 id\n--   6.. items\nreturn 1\n"
+        )
+        self.assertEqual(script.name, "x/y")
+        self.assertEqual(
+            script.bind("cats", part="later", owner="me", id="7"),
+            (
+                *("EVALSHA", script.sha, 4),
+                *("feeds", "feed.ids:cats", "feed.later:cats", "feed.jobfinished:cats\0" + "7"),
+                *("cats", "feed.ended:cats\0", "delfeed", "me"),
+            ),
+        )
 
-    def test_wrong_number_of_keys(self) -> None:
-        """A call that does not give the declared KEYS is refused, with both numbers."""
-        script = self.make(HEADER + "return 1\n")
-        self.assertEqual(script.prefix(("a", "b"), "c"), ("EVALSHA", script.sha, 2, "a", "b", "c"))
-        for keys in ((), ("a",), ("a", "b", "c")):
+    def test_bind_to_a_feed(self) -> None:
+        """A header that names only the feed is bound to each feed for itself."""
+        script = self.make(HEADER + "-- ARGV\n--   1 channel feed.edit:[feed]\nreturn 1\n")
+        for feed in ("cats", "dogs", "cats"):
+            self.assertEqual(
+                script.bind(feed)[2:], (2, "feeds", f"feed.ids:{feed}", f"feed.edit:{feed}")
+            )
+
+    def test_keys_for_each_id(self) -> None:
+        """The last of KEYS may come for each of some ids, or none."""
+        more = "--   3.. feed.jobfinished:[feed]\\0[id]   list\n-- ARGV\n--   1 name of the feed\n"
+        script = self.make(HEADER + more + "return 1\n")
+        begin = script.bind_each(feed="cats")
+        for ids in ([], ["a"], ["a", "b", "c"]):
+            kept = [f"feed.jobfinished:cats\0{id_}" for id_ in ids]
+            self.assertEqual(
+                begin(ids)[2:], (2 + len(ids), "feeds", "feed.ids:cats", *kept, "cats")
+            )
+
+    def test_keys_for_each_feed(self) -> None:
+        """All KEYS of a feed may come for each of some feeds, after those of none."""
+        script = self.make(HEADER + "--   3.. feed.items:[feed]   hash\nreturn 1\n")
+        keys = ("feed.ids:a", "feed.items:a", "feed.ids:b", "feed.items:b")
+        self.assertEqual(script.bind_each()(["a", "b"])[2:], (5, "feeds", *keys))
+
+    def test_every_other_key(self) -> None:
+        """One pattern stands for every key of a feed that the header does not name."""
+        script = self.make(HEADER + "--   3.. feed.*:[feed]   any type\nreturn 1\n")
+        _, _, count, feeds, ids, *others = script.bind("cats")
+        self.assertEqual((feeds, ids, count), ("feeds", "feed.ids:cats", 2 + len(others)))
+        self.assertEqual(sorted([ids, *map(str, others)]), sorted(feed_keys("cats")))
+
+    def test_headers_that_cannot_be_bound(self) -> None:
+        """What cannot be bound is refused when the script is loaded, with what is wrong."""
+        key = "-- Do it.\n--\n-- KEYS\n--   1 feeds   set\n"
+        for source, *words in (
+            (HEADER + "--   3 feed.nothing:[feed]   set\n", "feed.nothing:[feed]"),
+            (HEADER + "--   3 [feed]   set\n", "[feed]"),
+            (HEADER + "--   4 feed.items:[feed]   hash\n", "KEYS", "1, 2, 3"),
+            (HEADER.replace("1 ", "1.. "), "1..", "not the last"),
+            (key.replace("1 ", "1.. "), "KEYS", "again"),
+            (HEADER + "--   3.. feeds   set\n", "KEYS", "again"),
+            (HEADER + "-- ARGV\n--   1 channel feed.other:[feed]\n", "feed.other:[feed]"),
+            (HEADER + "-- ARGV\n--   2 id\n", "ARGV", "1, 2, 3"),
+            (HEADER + "-- ARGV\n--   1 id\n--   2 name of the feed\n", "bound by name"),
+            (HEADER + "-- ARGV\n--   1 id\n--   2 [owner]\n", "bound by name"),
+        ):
+            with self.assertRaises(ScriptError, msg=source) as raised:
+                self.make(source + "return 1\n")
+            for word in ("x/y", *words):
+                self.assertIn(word, str(raised.exception))
+
+    def test_names_that_the_header_has_not(self) -> None:
+        """A script is bound by the names of its header, no fewer and no others."""
+        script = self.make(HEADER + "-- ARGV\n--   1 [owner] of it\nreturn 1\n")
+        for names in ({}, {"id": "7"}, {"owner": "me", "id": "7"}):
             with self.assertRaises(ScriptError) as raised:
-                script.prefix(keys, "d")
-            self.assertIn("x/y takes 2 keys", str(raised.exception))
-            self.assertIn(f"not {len(keys)}", str(raised.exception))
-
-    def test_any_number_of_keys(self) -> None:
-        """The last of KEYS may stand for any number, or none."""
-        script = self.make(HEADER.replace("2 ", "2.. ") + "return 1\n")
-        for keys in (("a",), ("a", "b"), ("a", "b", "c", "d")):
-            self.assertEqual(script.prefix(keys)[2:], (len(keys), *keys))
-        with self.assertRaises(ScriptError):
-            script.prefix(())
+                script.bind("cats", **names)
+            for word in ("x/y", *names, "['feed', 'owner']"):
+                self.assertIn(word, str(raised.exception))
+        script = self.make(HEADER + "--   3.. feed.items:[feed]   hash\nreturn 1\n")
+        self.assertRaises(ScriptError, script.bind, "cats")
+        self.assertRaises(ScriptError, script.bind_each, feed="cats")
 
     def test_digest(self) -> None:
         """The digest is that of the bytes that Redis gets."""
@@ -399,17 +464,39 @@ class ShippedTests(SynchronousTestCase):
 
 
 class CallerTests(SynchronousTestCase):
-    """Who calls a script gives the keys and channels that its header says."""
+    """Calls give what the header of the script says."""
 
-    def called(self, call: Any) -> tuple[str, list[str], list[str]]:
-        """Give the script's name, KEYS and ARGV of what a call sends."""
+    def test_bound(self) -> None:
+        """The KEYS of every script are those of its header, and so are the channels in ARGV."""
+        for name in NAMES:
+            script = load(name)
+            names = {each: each for each in script.header.names - {"feed"}}
+            if script.header.each == "feed":
+                command = script.bind_each(**names)(["cats"])
+            else:
+                command = script.bind_each(feed="cats", **names)(["id"] * bool(script.header.each))
+            keys, arguments = command[3 : 3 + int(command[2])], command[3 + int(command[2]) :]
+            patterns = re.findall(r"^--   \d+(?:\.\.)? (\S+)", section(text(name), "KEYS"), re.M)
+            if "*" in patterns[-1]:
+                keys = (*keys[: len(patterns) - 1], patterns[-1].replace("[feed]", "cats"))
+            self.assertEqual(list(keys), [named(pattern) for pattern in patterns], name)
+            said = re.findall(r"^--   \d+ (.*)", section(text(name), "ARGV"), re.M)
+            for meaning, argument in zip(said, arguments):  # noqa: B905
+                if meaning.startswith("channel "):
+                    self.assertEqual(f"channel {argument}", named(meaning), name)
+                elif meaning.startswith("name of the feed"):
+                    self.assertEqual(argument, "cats")
+                else:
+                    self.assertTrue(meaning.startswith(f"[{argument}]"), (name, meaning))
+
+    def called(self, call: Any) -> tuple[str, list[str]]:
+        """Give the script's name and ARGV of what a call sends."""
         redis, transport = plug(Redis())
         Deferred.fromCoroutine(self.make(call, ThoonkPub(redis)))
         words = commands(transport.value())[-1]
         self.assertEqual(words[0], b"EVALSHA")
         (name,) = (name for name in NAMES if load(name).sha == words[1].decode())
-        rest = [word.decode() for word in words[3:]]
-        return name, rest[: int(words[2])], rest[int(words[2]) :]
+        return name, [word.decode() for word in words[3 + int(words[2]) :]]
 
     async def make(self, call: Any, pub: ThoonkPub) -> None:
         called = call(pub)
@@ -417,21 +504,13 @@ class CallerTests(SynchronousTestCase):
             await called
 
     def check(self, name: str, call: Any) -> None:
-        script, keys, arguments = self.called(call)
+        script, arguments = self.called(call)
         self.assertEqual(script, name)
-        declared = re.findall(r"^--   (\d+) (\S+)", section(text(name), "KEYS"), re.MULTILINE)
-        for number, pattern in declared:
-            self.assertEqual(keys[int(number) - 1], named(pattern), name)
         said = re.findall(r"^--   (\d+) (.*)", section(text(name), "ARGV"), re.MULTILINE)
+        self.assertGreaterEqual(len(arguments), len(said), name)
         for number, meaning in said:
-            argument = arguments[int(number) - 1]
-            if meaning.startswith("channel "):
-                channel = meaning.replace("[feed]", "cats").replace("\\0", "\0")
-                self.assertEqual(f"channel {argument}", channel, name)
-            if meaning.startswith("name of the feed"):
-                self.assertEqual(argument, "cats")
-            if meaning.startswith("instance"):
-                self.assertRegex(argument, r"\A[0-9a-f]{32}\Z")
+            if meaning.startswith(("[instance]", "[owner]")):
+                self.assertRegex(arguments[int(number) - 1], r"\A[0-9a-f]{32}\Z", name)
 
     CALLS: dict[str, Any] = {
         "feed/get_range": lambda pub: Feed(pub, "cats").get_all(),
@@ -446,19 +525,19 @@ class CallerTests(SynchronousTestCase):
         "history/look": lambda pub: Feed(pub, "cats").revision(),
         "history/snapshot": lambda pub: read_snapshot(pub.redis, "cats", 9, "mine", "0"),
         "job/cancel": lambda pub: Job(pub, "cats").cancel("id"),
-        "job/drain": lambda pub: Job(pub, "cats")._drain_some("line", 1),
-        "job/due": lambda pub: Job(pub, "cats")._look_due(),
+        "job/drain": lambda pub: Job(pub, "cats")._changes._drain_some("line", 1),
+        "job/due": lambda pub: Job(pub, "cats")._deadlines.look(),
         "job/edit": lambda pub: Job(pub, "cats").edit("id", "item"),
-        "job/expire_claims": lambda pub: JobPass(Job(pub, "cats"), "")._expire_claims(),
+        "job/expire_claims": lambda pub: job_pass(pub)._expire_claims(),
         "job/fail": lambda pub: Job(pub, "cats").fail("id", ValueError()),
         "job/finish": lambda pub: Job(pub, "cats").finish("id", "result", 1),
-        "job/forget": lambda pub: Job(pub, "cats")._forget(["id"]),
+        "job/forget": lambda pub: Job(pub, "cats")._finishing.forget(["id"]),
         "job/get": lambda pub: Job(pub, "cats").get(),
         "job/ids": lambda pub: Job(pub, "cats").get_ids(),
         "job/item": lambda pub: Job(pub, "cats").get_item("id"),
-        "job/listen": lambda pub: _Calls(Job(pub, "cats")).listen(["id"], 1, 2, 3),
+        "job/listen": lambda pub: ResultScripts(pub, "cats").listen(["id"], 1, 2, 3),
         "job/owned": lambda pub: Job(pub, "cats")._claims.recover(),
-        "job/pass_on": lambda pub: _Calls(Job(pub, "cats")).pass_on({"id": b"result"}),
+        "job/pass_on": lambda pub: ResultScripts(pub, "cats").pass_on({"id": b"result"}),
         "job/progress": lambda pub: claim(pub).progress(1),
         "job/put": lambda pub: Job(pub, "cats").put("item", id_="id"),
         "job/put_later": lambda pub: Job(pub, "cats").put("item", id_="id", delay=1),
@@ -469,8 +548,8 @@ class CallerTests(SynchronousTestCase):
         "job/retry": lambda pub: Job(pub, "cats").retry("id"),
         "job/stall": lambda pub: Job(pub, "cats").stall("id"),
         "job/stats": lambda pub: Job(pub, "cats").stats(),
-        "job/tidy": lambda pub: JobPass(Job(pub, "cats"), "")._tidy("feed.failures:cats"),
-        "job/trim_stalled": lambda pub: JobPass(Job(pub, "cats"), "")._trim_stalled(),
+        "job/tidy": lambda pub: job_pass(pub)._tidy("failures"),
+        "job/trim_stalled": lambda pub: job_pass(pub)._trim_stalled(),
         "queue/date_lost": lambda pub: Pass(Queue(pub, "cats"), "")._date_lost({"id"}),
         "queue/date_transit": lambda pub: Pass(Queue(pub, "cats"), "")._date_transit(),
         "queue/delivered": lambda pub: line(pub)._delivered.add([b"id"]),
@@ -503,8 +582,10 @@ class CallerTests(SynchronousTestCase):
 
     def test_delete_names_every_key(self) -> None:
         """A feed is deleted with all the keys that any script of a feed declares."""
-        _, keys, _ = self.called(self.CALLS["registry/delete"])
+        keys = load("registry/delete").bind("cats", instance="")
         for name in NAMES:
-            for pattern in re.findall(r"^--   \d+ (feed\.\S+)", section(text(name), "KEYS"), re.M):
+            for pattern in re.findall(
+                r"^--   \d+ (feed\.\w+:\S+)", section(text(name), "KEYS"), re.M
+            ):
                 if "[id]" not in pattern:  # those are found through feed.results
                     self.assertIn(named(pattern), keys)

@@ -25,7 +25,7 @@
 --   4 channel feed.finishes:[feed]
 --   5 channel feed.claimed:[feed]
 --   6 channel feed.ended:[feed]\0
---   7 owner of the new claims: see get
+--   7 [owner] of the new claims: see get
 --   8 the most jobs to claim
 --   9 the most ids of old results to reply
 --   10.. for each job to finish: its id; the token of its claim, empty for any claim; how long

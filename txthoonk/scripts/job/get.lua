@@ -17,7 +17,7 @@
 --   1 name of the feed
 --   2 channel feed.event:[feed]
 --   3 channel feed.claimed:[feed]
---   4 owner of the claims: [owner] of the token [owner]:[time of the claim]
+--   4 [owner] of the claims; their token is [owner]:[time of the claim]
 --   5 the most jobs
 --   6 the id that BLMOVE has moved to feed.transit, empty if there is none: it comes
 --     first, and counts

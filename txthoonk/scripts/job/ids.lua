@@ -1,7 +1,7 @@
 -- List ids of jobs.
 --
 -- KEYS
---   1 feed.items:[feed]       hash         or feed.later
+--   1 feed.[part]:[feed]      hash         items or later
 -- ARGV
 --   1 cursor of HSCAN; 0 to start
 --   2 approximate number of jobs to scan

@@ -7,7 +7,7 @@
 --   3 feed.later:[feed]      hash
 --   4 feed.results:[feed]    sorted set
 -- ARGV
---   1 the publisher
+--   1 [instance] uuid of the publisher
 --   2 for how long the registration is valid, in milliseconds
 --   3 the most publishers that listen to all results
 --   4 for how long the results are wanted, in milliseconds

@@ -4,7 +4,7 @@
 --   1 feed.claimed:[feed]     sorted set
 --   2 feed.claims:[feed]      hash
 -- ARGV
---   1 the owner
+--   1 [owner] of the claims
 -- Reply: id, token, id, token, ...
 -- Errors: none
 -- Events: none

@@ -8,7 +8,7 @@
 --   4 feed.later:[feed]              hash
 --   5 feed.stalled:[feed]            set
 -- ARGV
---   1 id
+--   1 [id]
 --   2 for how long it is wanted, in milliseconds
 --   3 the record of an earlier call, to remove it because the caller listens now; else empty
 -- Reply: 'active' or 'stalled', the item and the record, if the job is not finished; 'kept',

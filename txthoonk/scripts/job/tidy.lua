@@ -3,7 +3,7 @@
 -- KEYS
 --   1 feed.items:[feed]       hash
 --   2 feed.later:[feed]       hash
---   3 feed.failures:[feed]    hash         or another one whose fields are ids
+--   3 feed.[part]:[feed]      hash         whose fields are ids, such as failures
 -- ARGV
 --   1 cursor of HSCAN; 0 to start
 --   2 approximate number of records to scan

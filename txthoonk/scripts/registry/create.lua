@@ -9,7 +9,7 @@
 -- ARGV
 --   1 name of the feed
 --   2 channel newfeed
---   3 instance uuid of the caller
+--   3 [instance] uuid of the caller
 --   4.. configuration: field, value, field, value, ...
 -- Reply: 1; 0 if kept results of a deleted feed of that name remain: then nothing is done, and
 --   the caller repeats the call once clear has removed them

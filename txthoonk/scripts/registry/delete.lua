@@ -4,12 +4,12 @@
 -- KEYS
 --   1 feeds                 set          the registry
 --   2 feed.results:[feed]   sorted set   the ids of the jobs whose results are kept
---   3.. every other key of the feed, except the kept results; feed.revision:[feed] and
---     feed.history:[feed] last     any type
+--   3.. feed.*:[feed]      any type     every other key of the feed, except the kept results;
+--     feed.revision and feed.history last
 -- ARGV
 --   1 name of the feed
 --   2 channel delfeed
---   3 instance uuid of the caller
+--   3 [instance] uuid of the caller
 -- Reply: the first ids whose results are kept, for clear
 -- Errors: NOFEED
 -- Events: delfeed

@@ -9,9 +9,9 @@
 -- ARGV
 --   1 name of the feed
 --   2 channel newfeed
---   3 instance uuid of the caller
+--   3 [instance] uuid of the caller
 --   4 channel conffeed
---   5 the type that the feed must have
+--   5 [type] that the feed must have
 --   6.. configuration: field, value, field, value, ...
 -- Reply: the configuration: field, value, field, value, ...; 0 if the feed does not exist and
 --   kept results of a deleted one remain: see create

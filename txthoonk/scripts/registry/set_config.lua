@@ -8,8 +8,8 @@
 -- ARGV
 --   1 name of the feed
 --   2 channel conffeed
---   3 instance uuid of the caller
---   4 the type in the given configuration, empty if it has none
+--   3 [instance] uuid of the caller
+--   4 [type] in the given configuration, empty if it has none
 --   5 the given settings that some feed types do not have, as words: name, the types that have
 --     it, the types that do not, with commas between types; ...
 --   6.. configuration: field, value, field, value, ...

@@ -1,0 +1,16 @@
+"""The types of feeds, by the name that their configuration has."""
+
+from __future__ import annotations
+
+from txthoonk.types import Feed, Job, PythonQueue, Queue, SortedFeed
+from txthoonk.types._base import BaseFeed
+
+__all__ = ["TYPES"]
+
+TYPES: dict[str, type[BaseFeed]] = {
+    "feed": Feed,
+    "sorted_feed": SortedFeed,
+    "queue": Queue,
+    "pyqueue": PythonQueue,
+    "job": Job,
+}

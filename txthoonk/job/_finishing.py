@@ -1,0 +1,129 @@
+"""Finishing jobs, and removing the oldest results that a feed keeps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred
+
+from txthoonk._support._replies import parsing
+from txthoonk.consumers._claims import Claims
+from txthoonk.consumers._pool import WaitingRoom
+from txthoonk.consumers._result_trimming import MOST, Forgetting
+from txthoonk.consumers._result_waiters import Results
+from txthoonk.errors import from_reply
+from txthoonk.job._claim import NO_RESULT
+from txthoonk.protocol._encoding import RAW, TEXT, encode
+from txthoonk.types._base import to_text
+from txthoonk.wire._checks import check_seconds
+from txthoonk.wire._scripts import load
+
+if TYPE_CHECKING:
+    from txthoonk.consumers._interfaces import Publisher
+
+__all__ = ["Finishing"]
+
+_FINISH = load("job/finish")
+_FORGET = load("job/forget")
+
+
+class Finishing:
+    """Finishes the jobs of one feed.
+
+    :ivar forgetting: removes old results.
+
+    :param results: the callers on this publisher that wait for results.
+    :param dumps: serializes a result.
+    """
+
+    def __init__(
+        self,
+        pub: Publisher,
+        name: str,
+        claims: Claims,
+        results: Results,
+        dumps: Callable[[Any], str | bytes],
+    ) -> None:
+        self._pub = pub
+        self._claims = claims
+        self._results = results
+        self._dumps = dumps
+        self._begin = _FINISH.bind_each(feed=name, owner=claims.owner)
+        self._begin_forget = _FORGET.bind_each(feed=name)
+        self.forgetting = pub.waiting_room.forgetting(name, self._make_forgetting)
+
+    def _make_forgetting(self, room: WaitingRoom) -> Forgetting:
+        return Forgetting(room, self.forget)
+
+    def finish(self, id_: str, token: str, result: Any, timeout: float | None) -> Deferred[None]:
+        """Finish one job; see :meth:`txthoonk.types.Job.finish`."""
+        words = self.words(id_, token, result, timeout)
+        return self.many([words], 0).addCallback(self._is_finished, words)
+
+    def words(
+        self, id_: str, token: str, result: Any, timeout: float | None = None
+    ) -> tuple[Any, ...]:
+        """Give the arguments of the script for one job."""
+        keep: str | int = ""
+        if timeout is not None:
+            keep = math.ceil(check_seconds(timeout, "the time to keep a result") * 1000)
+        told = int(self._results.wanted(id_))
+        if result is NO_RESULT:
+            return id_, token, keep, told, 0, ""
+        stored = self._dumps(result)
+        if isinstance(stored, str):
+            stored = encode(stored, TEXT)  # what cannot be sent must not hold up others
+        refusal = self._pub.redis.limits.refusal(len(stored), 0, "a result")
+        if refusal is not None:
+            raise refusal
+        return id_, token, keep, told, 1, stored
+
+    def many(self, jobs: Sequence[tuple[Any, ...]], claim: int) -> Deferred[list[Any]]:
+        """Finish jobs, and claim the next ones.
+
+        :param jobs: the :meth:`words` of each.
+        :param claim: how many to claim at most.
+        :return: fires the reply of the script.
+        """
+        begun = self._begin([job[0] for job in jobs])
+        words = [word for job in jobs for word in job]
+        command = (*begun, claim, self.forgetting.wanted(), *words)
+        return self._pub.redis.call(_FINISH, command, RAW).addCallback(self._found_old)
+
+    def _found_old(self, reply: list[Any]) -> list[Any]:
+        with parsing:
+            old = [to_text(id_) for id_ in reply[4]]
+        self.forgetting.found(old)
+        return reply
+
+    def forget(self, ids: list[str]) -> Deferred[list[str]]:
+        """Remove results of jobs that are gone.
+
+        :return: fires the ids of further old results.
+        """
+        command = (*self._begin_forget(ids), MOST, *ids)
+        return self._pub.redis.call(_FORGET, command, TEXT)
+
+    def _is_finished(self, reply: list[Any], words: tuple[Any, ...]) -> None:
+        with parsing:
+            status = reply[2][0]
+        self.answered(words, status)
+
+    def answered(self, words: tuple[Any, ...], status: int | bytes) -> None:
+        """Take the answer for one job.
+
+        :param words: its :meth:`words`.
+        :param status: 1, or the error.
+        :raises JobNotClaimed: if the job was not finished.
+        """
+        id_, token, _, _, has_result, result = words
+        if status != 1:
+            self._claims.lost(id_, token)
+            raise from_reply(to_text(status))
+        self._claims.ended(id_, token)
+        # Callers that wait on this publisher need not wait for the message.
+        if has_result:
+            self._results.finished(id_, result)
+        self._results.gone(id_)
