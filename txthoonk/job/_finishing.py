@@ -16,6 +16,7 @@ from txthoonk.consumers._result_waiters import Results
 from txthoonk.errors import from_reply
 from txthoonk.job._claim import NO_RESULT
 from txthoonk.protocol._encoding import RAW, TEXT, encode
+from txthoonk.protocol._limits import LEAST
 from txthoonk.types._base import to_text
 from txthoonk.wire._checks import check_seconds
 from txthoonk.wire._scripts import load
@@ -75,9 +76,10 @@ class Finishing:
         stored = self._dumps(result)
         if isinstance(stored, str):
             stored = encode(stored, TEXT)  # what cannot be sent must not hold up others
-        refusal = self._pub.redis.limits.refusal(len(stored), 0, "a result")
-        if refusal is not None:
-            raise refusal
+        if len(stored) > LEAST:
+            refusal = self._pub.redis.limits.refusal(len(stored), 0, "a result")
+            if refusal is not None:
+                raise refusal
         return id_, token, keep, told, 1, stored
 
     def many(self, jobs: Sequence[tuple[Any, ...]], claim: int) -> Deferred[list[Any]]:
