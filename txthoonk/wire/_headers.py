@@ -1,12 +1,12 @@
-"""The header of a script: what its KEYS and the first of its ARGV are made of.
+"""Parses the header of a script: how to build its KEYS and the first of its ARGV.
 
-A key is written as its pattern, such as ``feed.ids:[feed]``; the patterns are those of
-:mod:`txthoonk.wire._keys`.  The last of KEYS may be written ``N..``: a pattern with ``[id]`` then
-stands for one key for each of some ids, and without it all keys that name the feed come again
-for each of some feeds.  ``feed.*:[feed]`` stands for every other key of the feed.
+The header gives each key by its pattern, such as ``feed.ids:[feed]``.  The patterns are those of
+:mod:`txthoonk.wire._keys`.  ``feed.*:[feed]`` stands for every other key of the feed.  The last of
+KEYS may be numbered ``N..``.  If its pattern has ``[id]``, it stands for one key for each of some
+ids.  If not, all keys with ``[feed]`` repeat for each of some feeds.
 
-An argument is bound by name if it is ``name of the feed``, ``channel PATTERN``, or begins with a
-name of its own in brackets, such as ``[owner] of the claims``.  All others follow these.
+An argument is bound by name if it is ``name of the feed`` or ``channel PATTERN``, or starts with a
+name in brackets, such as ``[owner] of the claims``.  Arguments that are not bound come last.
 """
 
 from __future__ import annotations
@@ -31,39 +31,39 @@ _NAMES = re.compile(r"\[(\w+)\]")
 
 
 class ScriptError(ThoonkError):
-    """A script's file is not put together as it should be, or is called otherwise than it says."""
+    """The file of a script is malformed, or a call does not match its header."""
 
 
 @attr.frozen(eq=False)  # compared by identity: there is one for each pattern
 class Word:
-    """A key or an argument that is made of names.
+    """A key or an argument that is built from named values.
 
-    :ivar names: of what it is made, such as ``("feed", "id")``.
-    :ivar build: makes it of their values, in that order.
+    :ivar names: the names, such as ``("feed", "id")``.
+    :ivar build: builds the word from the values, in that order.
     """
 
     names: tuple[str, ...]
     build: Callable[..., str]
 
     def made(self, values: Mapping[str, str]) -> str:
-        """Make it of the values of all names."""
+        """Build the word."""
         return self.build(*[values[name] for name in self.names])
 
     def builder(self, values: Mapping[str, str]) -> Callable[[str], str]:
-        """Give what makes it of the value of its last name."""
+        """Return a function that builds the word from the value of its last name."""
         return partial(self.build, *[values[name] for name in self.names[:-1]])
 
 
 @attr.frozen
 class Header:
-    """What a script declares.
+    """The KEYS and ARGV that a script declares.
 
-    :ivar keys: KEYS that come once, which are the first ones.
-    :ivar repeated: KEYS that come for each value of one name, which is the last of their names.
-    :ivar each: that name: ``"id"`` or ``"feed"``; empty if there are none.
-    :ivar arguments: the first of ARGV, as far as they are bound by name.
-    :ivar names: the names of which all are made; without *each*, unless others need it too.
-    :ivar is_shared: whether that is the feed alone.
+    :ivar keys: the KEYS that do not repeat.  They come first.
+    :ivar repeated: the KEYS that repeat for each value of one name, the last of their names.
+    :ivar each: that name, ``"id"`` or ``"feed"``; empty if no key repeats.
+    :ivar arguments: the first of ARGV, up to the first one that is not bound by name.
+    :ivar names: the names that must be given to bind the script.
+    :ivar is_shared: whether the feed is the only one of them.
     """
 
     keys: tuple[Word, ...] = ()
@@ -84,9 +84,10 @@ class Header:
 
 
 class Shared(dict[Word, str]):
-    """The keys and channels of one feed, each made when a script needs it for the first time.
+    """The keys and channels of one feed, each built when a script first needs it.
 
-    A feed object binds some twenty scripts, which have the same few dozen keys.
+    A job feed binds twenty scripts that share some forty keys: building each of them once makes
+    the object three times as fast to create.
     """
 
     def __init__(self, feed: str) -> None:
@@ -112,9 +113,9 @@ _FEED = Word(("feed",), str)
 def parse(script: str, source: str) -> Header:
     """Read the header of a script.
 
-    :param script: its name, for errors.
-    :raises ScriptError: if the header cannot be bound: it declares no KEYS, has a pattern that is
-        unknown, or numbers that are not 1, 2, 3, and so on.
+    :param script: the name of the script, for errors.
+    :raises ScriptError: if the header cannot be bound: it declares no KEYS, has an unknown
+        pattern, or does not number its entries 1, 2, 3, and so on.
     """
     entries = _section(script, "KEYS", source)
     if not entries:
@@ -135,46 +136,48 @@ def parse(script: str, source: str) -> Header:
 
 
 def _section(script: str, name: str, source: str) -> list[tuple[bool, str]]:
-    """Give of each entry whether it stands for more than one, and its text."""
+    """Return the entries of a section: whether each is numbered ``N..``, and its text."""
     found = re.search(_SECTION.format(name), source, re.MULTILINE)
     entries = _NUMBERED.findall(found[1]) if found else []
     if [int(number) for number, _, _ in entries] != list(range(1, len(entries) + 1)):
-        raise ScriptError(f"{script}: the numbers of {name} in the header are not 1, 2, 3, ...")
+        raise ScriptError(f"{script}: the header must number {name} 1, 2, 3, and so on")
     for number, more, _ in entries[:-1]:
         if more:
-            raise ScriptError(f"{script}: {number}.. is not the last of {name} in the header")
+            raise ScriptError(f"{script}: only the last of {name} may repeat, not {number}..")
     return [(bool(more), text) for _, more, text in entries]
 
 
 def _word(script: str, pattern: str, words: Mapping[str, Word]) -> Word:
     if pattern not in words:
-        raise ScriptError(f"{script}: the header has an unknown key or channel, {pattern}")
+        raise ScriptError(f"{script}: the header has an unknown key or channel: {pattern}")
     return words[pattern]
 
 
 def _fixed(script: str, words: list[Word]) -> tuple[int, str]:
-    """Give how many of the KEYS come once, and the name for whose values the others come."""
+    """Return how many of the KEYS do not repeat, and the name that the others repeat for."""
     each = words[-1].names[-1] if words[-1].names else ""
     if each == "id":
         return len(words) - 1, each
     fixed = sum(not word.names for word in words)
     if not each or not all(word.names[-1:] == (each,) for word in words[fixed:]):
-        raise ScriptError(f"{script}: the header does not say of what its KEYS come again")
+        raise ScriptError(f"{script}: the last of KEYS repeats, but has neither [id] nor [feed]")
     return fixed, each
 
 
 def _arguments(script: str, source: str) -> tuple[Word, ...]:
-    """Give the first of ARGV, as far as they are bound by name."""
+    """Return the arguments that are bound by name, which come first."""
     entries = _section(script, "ARGV", source)
     words = [None if more else _argument(script, text) for more, text in entries]
     bound = list(takewhile(lambda word: word is not None, words))
     if any(words[len(bound) :]):
-        raise ScriptError(f"{script}: an argument that is bound by name follows one that is not")
+        raise ScriptError(
+            f"{script}: the header has an argument bound by name after one that is not"
+        )
     return tuple(word for word in bound if word is not None)
 
 
 def _argument(script: str, text: str) -> Word | None:
-    """Read an argument; None if it is not bound by name."""
+    """Parse an argument; None if it is not bound by name."""
     if text.startswith("name of the feed"):
         return _FEED
     if text.startswith("channel "):

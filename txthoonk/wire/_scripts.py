@@ -1,8 +1,9 @@
-"""The Lua scripts: read from their files, put together, named by digest.
+"""Loads the Lua scripts, resolves their includes, and binds them to feeds.
 
 A script is one file below ``scripts/``.  A line ``--- include NAME`` stands for the function in
-``scripts/include/NAME.lua``.  The header comment says what each of KEYS and ARGV is; by that
-header (:mod:`txthoonk.wire._headers`) a caller *binds* the script to a feed, once for all calls.
+``scripts/include/NAME.lua``.  The header comment describes each of KEYS and ARGV.  From that header
+(:mod:`txthoonk.wire._headers`) a feed object *binds* the script once: the result is the beginning
+of every call.
 """
 
 from __future__ import annotations
@@ -19,24 +20,26 @@ from txthoonk.wire._headers import Header, ScriptError, Shared, parse
 
 __all__ = ["Command", "Script", "ScriptError", "assemble", "load"]
 
-#: The words of a call, or the first of them.
+#: The words of a call, or the beginning of them.
 Command = tuple[str | int, ...]
 
 _INCLUDE = re.compile(r"^--- include (\S+)\n", re.MULTILINE)
 
 
-#: The keys and channels of a feed, which all scripts of one object need at the same time.
+# A feed object binds all its scripts when it is created.
 _shared = lru_cache(maxsize=100)(Shared)
 
 
 @attr.frozen
 class Script:
-    """One script as Redis gets it.
+    """One script.
 
     :ivar name: such as ``"feed/publish"``.
-    :ivar header: what its KEYS and the first of its ARGV are.
-    :ivar rest: the script that does what this one leaves undone, if it answers MORE; it takes
-        the same KEYS, and the same ARGV before the groups.
+    :ivar source: the text that Redis receives.
+    :ivar sha: its SHA-1 digest in hex.
+    :ivar header: how to build its KEYS and the first of its ARGV.
+    :ivar rest: the script to call while this one or itself replies MORE.  It takes the same KEYS,
+        and the same ARGV without the groups.
     """
 
     name: str
@@ -54,12 +57,13 @@ class Script:
         return ("EVALSHA", self.sha, len(keys), *keys, *arguments)
 
     def bind(self, feed: str, **names: str) -> Command:
-        """Begin a call: EVALSHA, all KEYS, and those of ARGV that are bound by name.
+        """Build the beginning of a call: EVALSHA, all KEYS, and the ARGV that are bound by name.
 
-        The caller appends the other arguments, if there are any.
+        The caller appends the other arguments.
 
-        :param names: values of the names in brackets that the header has beside ``[feed]``.
-        :raises ScriptError: if *names* are not those of the header.
+        :param feed: the name of the feed.
+        :param names: the values of the other names in brackets in the header.
+        :raises ScriptError: if the header has other names.
         """
         header = self.header
         if header.each:
@@ -70,11 +74,13 @@ class Script:
         return ("EVALSHA", self.sha, len(header.keys), *shared)
 
     def bind_each(self, **names: str) -> Callable[[Iterable[str]], Command]:
-        """Prepare to begin calls of a script that has keys for each of some ids or feeds.
+        """Bind a script with keys that repeat for each of some ids or feeds.
 
-        :param names: as :meth:`bind` takes them, ``feed`` among them if all keys are of one.
-        :return: begins a call like :meth:`bind`; takes the ids, or the names of the feeds.
-        :raises ScriptError: if *names* are not those of the header.
+        :param names: as for :meth:`bind`.  ``feed`` is one of them unless the keys repeat for
+            each feed.
+        :return: a function of the ids, or the names of the feeds.  It builds the beginning of a
+            call like :meth:`bind`.
+        :raises ScriptError: if the header has other names.
         """
         header = self.header
         if names.keys() != header.names:
@@ -94,10 +100,10 @@ class Script:
 
 
 def load(name: str, rest: str | None = None) -> Script:
-    """Read the script *name*, such as ``"feed/publish"``, with what it includes.
+    """Load the script *name*, such as ``"feed/publish"``, with its includes.
 
-    :param rest: the name of the script that does what it leaves undone.
-    :raises ScriptError: for includes or a header that are wrong.
+    :param rest: the name of the script in :attr:`Script.rest`.
+    :raises ScriptError: if an include or the header is wrong.
     """
     folder = files("txthoonk") / "scripts"
 
@@ -110,10 +116,10 @@ def load(name: str, rest: str | None = None) -> Script:
 
 
 def assemble(name: str, read: Callable[[str], str]) -> str:
-    """Put a script and its includes into one text.
+    """Return the text of a script with its includes.
 
-    :param read: gives the text of a part by its name.
-    :raises ScriptError: for an include that is missing, repeated or circular.
+    :param read: returns the text of a file by its name.
+    :raises ScriptError: if an include is missing, repeated or circular.
     """
     seen: set[str] = set()
 

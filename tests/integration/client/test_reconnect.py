@@ -203,6 +203,19 @@ class PendingTests(ReconnectTestCase):
         self.assertEqual(await feed.get_ids(), ["again"])
         self.assertEqual(await (await pub.feed("z")).length(), 0)
 
+    async def test_results_after_the_return(self) -> None:
+        """A job feed that was opened before the loss waits for results on the new connection."""
+        pub: ThoonkPub = await self.kept(ThoonkPubFactory(**self.arguments()))
+        job = await pub.job("jobs")
+        await job.put("item", id_="1")
+        lost = pub.redis
+        await self.raw.send("CLIENT", "KILL", "ID", str(await lost.send("CLIENT", "ID")))
+        while pub.redis is lost:
+            await self.raw.ping()
+        waiting = job.get_result("1")
+        await job.finish(await job.get(), "result")
+        self.assertEqual(await waiting, ("item", "result"))
+
     async def test_messages_stop_with_the_connection(self) -> None:
         """Between the loss and the return nothing is heard, and nothing is heard twice."""
         factory = ThoonkSubFactory(**self.arguments())
