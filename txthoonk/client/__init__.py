@@ -1,4 +1,4 @@
-"""Publisher and subscriber, each over one connection, and their factories.
+"""Publishers and subscribers, each over one connection, and their factories.
 
 ::
 

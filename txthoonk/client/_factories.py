@@ -1,4 +1,4 @@
-"""Publisher and subscriber, each over one connection, and their factories.
+"""The factories of publishers and subscribers, each over one connection.
 
 ::
 
@@ -54,7 +54,7 @@ class ThoonkPubFactory(ThoonkFactory):
         """
         super().__init__(db, password, charset, errors, username)
         options = {"reactor": reactor, "endpoint": endpoint}
-        # A class of your own in the place of ThoonkPub need not know them.
+        # A class that replaces ThoonkPub need not accept them.
         self._options = {name: value for name, value in options.items() if value is not None}
 
 

@@ -1,4 +1,4 @@
-"""The publisher: everything that is done to feeds, over one connection."""
+"""The publisher: changes feeds over one connection."""
 
 from __future__ import annotations
 
@@ -24,8 +24,7 @@ class ThoonkPub(ThoonkBase[Redis], Publishing):
     :class:`~txthoonk.errors.InvalidInput`, before anything is sent, for a bad name
     or configuration.
 
-    :ivar waiting_room: the connections on which gets and results are waited for; the
-        types of feeds use it.
+    :ivar waiting_room: the connections on which gets and results wait; the types of feeds use it.
     """
 
     def __init__(
@@ -34,13 +33,13 @@ class ThoonkPub(ThoonkBase[Redis], Publishing):
         reactor: IReactorTime | None = None,
         endpoint: IStreamClientEndpoint | None = None,
     ) -> None:
-        """Make the object; a factory does that for each first connection.
+        """Create the object.  A factory does that for each first connection.
 
         :param redis: the protocol of the connection.
         :param reactor: for timeouts and, without *endpoint*, for the connections on which the
-            publisher waits; None: the one that is installed.
-        :param endpoint: where those connections go; None: to the peer of the first
-            one, which cannot be had if that one is encrypted.
+            publisher waits; None for the installed one.
+        :param endpoint: where those connections go; None for the peer of the first connection,
+            which must not be encrypted then.
         """
         super().__init__(redis)
         self._feedtypes = set()
@@ -48,12 +47,12 @@ class ThoonkPub(ThoonkBase[Redis], Publishing):
         self.waiting_room = WaitingRoom(self, reactor, endpoint)
 
     def makeConnection(self, transport: ITransport) -> None:
-        """Take the transport of a new connection, and say again what was not answered."""
+        """Take the transport of a new connection, and repeat the calls that were not answered."""
         super().makeConnection(transport)
         self.waiting_room.resume()
 
     def connectionLost(self, reason: Failure) -> None:
-        """Be told that the connection is gone: all that waits for it fails."""
+        """Fail everything that waits, because the connection was lost."""
         super().connectionLost(reason)
         self.waiting_room.drop(
             ConnectionLost(f"the connection to Redis was lost: {reason.getErrorMessage()}")
@@ -62,11 +61,11 @@ class ThoonkPub(ThoonkBase[Redis], Publishing):
     def close(self) -> Deferred[None]:
         """Close the connection for good, and those on which the publisher waits.
 
-        What waits for an answer fails with
+        Calls that wait for an answer fail with
         :class:`~txthoonk.errors.ConnectionLost`.
 
-        :return: fires None once the connections are closed.  Cancelling it drops them
-            without waiting for the server.
+        :return: fires None once the connections are closed.  Cancel it to drop them without
+            waiting for the server.
         """
         check_thread()
         return Deferred.fromCoroutine(self._close())

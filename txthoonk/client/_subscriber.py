@@ -1,4 +1,4 @@
-"""The subscriber: handlers for what is published on channels, over one connection."""
+"""The subscriber: handlers for messages and events, over one connection."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ __all__ = ["ThoonkSub"]
 class ThoonkSub(ChannelSubscriber):
     """Calls handlers for what is published on channels.
 
-    The parts of a message are given as ``str``; bytes that are not UTF-8 survive as
-    surrogate escapes: ``item.encode("utf-8", "surrogateescape")`` gives them back.
+    Handlers receive the parts of a message as ``str``.  Bytes that are not UTF-8 become surrogate
+    escapes: ``item.encode("utf-8", "surrogateescape")`` restores them.
     """
 
     def __init__(self, redis: RedisSubscriber) -> None:
@@ -40,25 +40,24 @@ class ThoonkSub(ChannelSubscriber):
     ) -> Deferred[Subscription]:
         """Subscribe to the events of one feed, which need not exist yet.
 
-        A subscriber alone hears what happens from now on; what it may have missed, after
-        a lost connection, is told by a ``resync``.  A :class:`~txthoonk.service.Thoonk`
-        can do more.
+        A ``ThoonkSub`` receives the events from now on.  After a lost connection, a ``resync``
+        event says that events may be missing.  A :class:`~txthoonk.service.Thoonk` can do more.
 
-        :param feed: a feed, or its name.  Of a name all channels are subscribed to that
-            any type of feed has; items come as text then, unless there is a publisher.
-        :param handler: gets each :class:`~txthoonk.events.Event`; it may return a
-            Deferred or a coroutine, and is called with the next event after that.  What
-            fails is logged.  None: take the events from the subscription.
-        :param since: the ``cursor`` of an event, or a revision: begin behind it.
-        :param snapshot: begin with the items that there are, as ``snapshot`` events; not
-            for queues and jobs.  With *since* only where that is not to be had.
-        :param limit: how many events may wait for the subscriber, from 1.
-        :return: fires a :class:`~txthoonk.subscriptions.Subscription` once no event can
-            be missed any more; fails with
+        :param feed: a feed, or its name.  A name subscribes to the channels of all types of
+            feeds, and items are then text, unless there is a publisher.
+        :param handler: called with each :class:`~txthoonk.events.Event`.  If it returns a
+            Deferred or a coroutine, the next event waits for that.  Failures are logged.  None to
+            take the events from the subscription.
+        :param since: the ``cursor`` of an event, or a revision, to start after it.
+        :param snapshot: whether to start with the present items, as ``snapshot`` events; not for
+            queues and jobs.  With *since*, only if the events after that are no longer kept.
+        :param limit: the most events that may wait in the subscription, from 1.
+        :return: fires a :class:`~txthoonk.subscriptions.Subscription` as soon as it can no longer
+            miss an event; fails with
             :class:`~txthoonk.errors.ConnectionLost`,
             :class:`~txthoonk.errors.InvalidInput`, and with
-            :class:`~txthoonk.errors.ResponseError` if Redis refuses it.  Cancelling it
-            ends the subscription.
+            :class:`~txthoonk.errors.ResponseError` if Redis refuses it.  Cancel it to end the
+            subscription.
         """
         return self._maker.feed(feed, handler, since, snapshot, limit)()
 
@@ -72,11 +71,11 @@ class ThoonkSub(ChannelSubscriber):
     ) -> Deferred[Subscription]:
         """Subscribe to the events of all feeds whose names match, now or later.
 
-        :param pattern: as Redis has it (PSUBSCRIBE): ``*``, ``?``, ``[a-z]``, and a
-            backslash before what is meant literally.
+        :param pattern: a pattern of Redis (PSUBSCRIBE): ``*``, ``?``, ``[a-z]``, and a backslash
+            before a literal character.
         :param handler: see :meth:`subscribe`.
-        :param snapshot: begin with the items of each feed that there is; queues and
-            jobs have no snapshot.
+        :param snapshot: whether to start with the items of each existing feed; queues and jobs
+            have no snapshot.
         :param limit: see :meth:`subscribe`.
         :return: see :meth:`subscribe`.
         """

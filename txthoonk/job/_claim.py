@@ -1,4 +1,4 @@
-"""A job that was claimed, and what can be said of it."""
+"""A claimed job, as ``get`` and the handlers of workers receive it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class _NoResult:
         return "NO_RESULT"
 
 
-#: What a job is finished with that has no result.
+#: The result of a job that is finished without one.
 NO_RESULT = _NoResult()
 
 
@@ -31,13 +31,13 @@ class _Claimed(NamedTuple):
 class Claim(_Claimed):
     """A job that this process has claimed; it unpacks as (id, item, cancelled).
 
-    Give it to :meth:`Job.finish` and the others in place of the id: they do nothing then if
-    the claim was lost meanwhile, by a timeout or otherwise.
+    Pass it to :meth:`Job.finish` and the other verbs instead of the id.  They then fail, and
+    change nothing, if the claim was lost, by a timeout or otherwise.
 
-    :ivar id: the job's id.
-    :ivar item: what was put.
-    :ivar cancelled: how often the job was cancelled before.
-    :ivar token: what tells this claim from others of the same job.
+    :ivar id: the id of the job.
+    :ivar item: the item that was put.
+    :ivar cancelled: how often claims on the job were cancelled before.
+    :ivar token: identifies this claim among all claims on the job.
     :ivar job: the feed.
     """
 
@@ -47,11 +47,11 @@ class Claim(_Claimed):
     def progress(
         self, done: float, total: float | None = None, note: str | None = None
     ) -> Deferred[None]:
-        """Tell how far the job is, to all who follow the feed.
+        """Report the progress of the job to all subscribers of the feed.
 
-        :param done: how much is done, from 0.
-        :param total: of how much; None: not known.
-        :param note: what is being done, in words.
+        :param done: the amount done, from 0.
+        :param total: the amount to do; None if it is not known.
+        :param note: a description in words.
         :return: fires None; fails with
             :class:`~txthoonk.errors.JobNotClaimed` if the claim was lost,
             :class:`~txthoonk.errors.InvalidInput` or
@@ -63,11 +63,11 @@ class Claim(_Claimed):
 class ThreadClaim(Claim):
     """The claim that a handler gets in a thread (``in_thread=True``): its methods block.
 
-    They are called in the reactor's thread, and return what the Deferred of the
-    :class:`Claim` fires.  Called in the reactor's thread, they give that Deferred.
+    They run in the reactor's thread, and return what the Deferred of the :class:`Claim` fires.
+    In the reactor's thread they return that Deferred.
 
-    Nothing else of txthoonk can be called in a thread: ``claim.job``, for example, raises
-    :class:`~txthoonk.errors.WrongThread`.  Use
+    You cannot call anything else of txthoonk in a thread: the methods of ``claim.job``, for
+    example, raise :class:`~txthoonk.errors.WrongThread`.  Use
     ``twisted.internet.threads.blockingCallFromThread``.
     """
 
@@ -75,22 +75,22 @@ class ThreadClaim(Claim):
 
     @classmethod
     def of(cls, claim: Claim, call: Callable[..., Any]) -> ThreadClaim:
-        """Make it of a claim.
+        """Create it from a claim.
 
-        :param call: calls a function in the reactor's thread, and waits for what it fires.
+        :param call: calls a function in the reactor's thread, and waits for its Deferred.
         """
         made = cls(*claim)
         made.token, made.job, made._call = claim.token, claim.job, call
         return made
 
     def progress(self, done: float, total: float | None = None, note: str | None = None) -> Any:
-        """Tell how far the job is, and wait until Redis has answered.
+        """Report the progress of the job, and wait until Redis has answered.
 
-        While there is no connection that takes as long as other calls wait for one.
+        Without a connection, it waits for one as long as other calls do.
 
-        :raises JobNotClaimed: if the claim was lost: give up.
-        :raises twisted.internet.defer.CancelledError: if the worker was stopped, and the job
-            given back.
-        :raises ConnectionLost: if it may not have been done.
+        :raises JobNotClaimed: if the claim was lost: stop working on the job.
+        :raises twisted.internet.defer.CancelledError: if the worker was stopped and has given
+            the job back.
+        :raises ConnectionLost: if the report may not have arrived.
         """
         return self._call(super().progress, done, total, note)

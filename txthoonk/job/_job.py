@@ -46,30 +46,30 @@ _GET = load("job/get")
 class Job(TakenFeed):
     """A line of jobs.  A job is claimed by one worker, and stays until it is finished.
 
-    With ``timeout`` (seconds) in its configuration, claims that are older are cancelled by
-    whoever waits for jobs, and by :meth:`maintenance`, half of that time later (at most 30
-    seconds) if they are not renewed then; with ``max_failures`` a job is stalled instead, once
-    so many of its claims were cancelled.
+    Set ``timeout`` (seconds) in the configuration to limit how long a claim lasts without
+    renewal.  Waiting gets, workers and :meth:`maintenance` cancel a claim that is older, after a
+    grace period of half the timeout, at most 30 seconds.  Set ``max_failures`` to stall a job
+    once that many of its claims have been cancelled.
 
-    ``keep_results_for`` (seconds) and ``keep_results`` (how many) say which results are kept
-    where :meth:`finish` does not; ``keep_stalled_for`` and ``keep_stalled`` which stalled jobs
-    maintenance keeps: without them, all.
+    ``keep_results_for`` (seconds) and ``keep_results`` (a number) set which results are kept if
+    :meth:`finish` does not.  ``keep_stalled_for`` (seconds) and ``keep_stalled`` (a number) set
+    which stalled jobs maintenance keeps; it keeps all of them otherwise.
 
-    :ivar feed_published: key of the jobs with the time when they were put.
-    :ivar feed_claimed: key of the claimed jobs with the time of the claim.
-    :ivar feed_cancelled: key of how often jobs were cancelled.
+    :ivar feed_published: key of the jobs and the times when they were put.
+    :ivar feed_claimed: key of the claimed jobs and the times of their claims.
+    :ivar feed_cancelled: key of the number of cancelled claims of each job.
     :ivar feed_stalled: key of the stalled jobs.
     :ivar feed_finishes: key of the counter of finishes.
     :ivar feed_results: key of the ids whose results are kept, and until when.
-    :ivar channel_put: channel that tells of new jobs: id, item.
-    :ivar channel_claim: channel that tells of claims.
-    :ivar channel_cancel: channel that tells of cancelled claims.
-    :ivar channel_stall: channel that tells of stalled jobs.
-    :ivar channel_retry: channel that tells of jobs that are available again.
-    :ivar channel_finish: channel that tells of results: id, result.
-    :ivar channel_finished: channel that tells of every finish.
-    :ivar channel_edit: channel that tells of jobs that were given another item: id, item.
-    :ivar channel_progress: channel that tells how far jobs are: id, JSON.
+    :ivar channel_put: channel of new jobs: id, item.
+    :ivar channel_claim: channel of claims.
+    :ivar channel_cancel: channel of cancelled claims.
+    :ivar channel_stall: channel of stalled jobs.
+    :ivar channel_retry: channel of jobs that are available again.
+    :ivar channel_finish: channel of results: id, result.
+    :ivar channel_finished: channel of all finishes.
+    :ivar channel_edit: channel of jobs with a new item: id, item.
+    :ivar channel_progress: channel of progress: id, JSON.
     """
 
     NO_RESULT: ClassVar[object] = NO_RESULT
@@ -109,7 +109,7 @@ class Job(TakenFeed):
         self._compose(pub, name)
 
     def _compose(self, pub: Publisher, name: str) -> None:
-        """Make the objects that do the work."""
+        """Create the collaborators that carry out the verbs."""
         room = pub.waiting_room
         self._claims = room.claims(name, self._make_claims)
         self._results = room.results(name, self._make_results)
@@ -157,17 +157,17 @@ class Job(TakenFeed):
     ) -> Deferred[str]:
         """Put a new job into the line.
 
-        With *delay* or *at* it comes there when it is due by the server's clock, not before,
-        and as a rule within some milliseconds after: whoever waits for jobs sees to that, and
-        :class:`~txthoonk.Maintenance`.  Other implementations see it only then.
+        With *delay* or *at* the job becomes available when it is due by the server's clock, as a
+        rule within some milliseconds.  Waiting gets, workers and :class:`~txthoonk.Maintenance`
+        move it into the line.  Other implementations do not see it before.
 
-        :param item: what the feed's serializer takes.
-        :param priority: ``Job.NORMAL``: to the end, or ``Job.HIGH``: to the front.
-        :param id_: text without NUL, not empty; None makes a random one.
+        :param item: any value that the feed's serializer accepts.
+        :param priority: ``Job.NORMAL`` for the end of the line, ``Job.HIGH`` for its front.
+        :param id_: text without NUL, not empty; None for a random id.
         :param delay: seconds from now until it is due, fractions allowed.
-        :param at: when it is due: seconds since 1970, or a ``datetime`` that knows its zone.
+        :param at: when it is due: seconds since 1970, or an aware ``datetime``.
         :return: fires the id; fails with
-            :class:`~txthoonk.errors.JobExists` if the id is a job in whatever state,
+            :class:`~txthoonk.errors.JobExists` if there is a job with the id in any state,
             :class:`~txthoonk.errors.InvalidInput` or
             :class:`~txthoonk.errors.FeedDoesNotExist`.
         """
@@ -187,7 +187,7 @@ class Job(TakenFeed):
             is_early = int(milliseconds) > 0
         if is_early:
             return id_
-        # It is put, whatever comes of this: whoever keeps the time looks again.
+        # The job is stored, so an error does not matter: the timekeepers look again.
         return self._deadlines.look().addErrback(lambda _: None).addCallback(lambda _: id_)
 
     @passing
@@ -201,18 +201,17 @@ class Job(TakenFeed):
     ) -> Deferred[list[str]]:
         """Put many new jobs, some hundred in each call, in their order.
 
-        However many there are, a few calls are under way at a time, and *items* is read as
-        they are answered.  Each call is done as a whole or not at all; if one fails, those
-        before it are done, and up to three behind it may be.
+        Up to four calls are pending at a time, and *items* is read as they are answered.  Redis
+        carries out each call completely or not at all.  If one fails, those before it are done,
+        and up to three after it may be.
 
-        :param items: an iterable, also an asynchronous one, of what the feed's serializer
-            takes.
-        :param priority: as :meth:`put` takes it; the first of the items is taken first.  If
-            they go to the front, all are read before the first is put.
-        :param ids: an id for each item; None makes random ones.
-        :param progress: is called with how many are put so far, after each call.
-        :return: fires the list of their ids; fails like :meth:`put`.  Cancelling it puts no
-            more.
+        :param items: an iterable or asynchronous iterable of values that the feed's serializer
+            accepts.
+        :param priority: as for :meth:`put`; the first item is taken first.  With ``HIGH`` all
+            items are read before the first is put.
+        :param ids: an id for each item; None for random ids.
+        :param progress: called after each call with the number of jobs put so far.
+        :return: fires the list of ids; fails like :meth:`put`.  Cancel it to put no more.
         """
         check_thread()
         send = self._putter(self._push(priority))
@@ -235,17 +234,17 @@ class Job(TakenFeed):
     def get(self, timeout: float = 0) -> Deferred[Claim]:
         """Claim the next job; wait for one if there is none.
 
-        Gets are served in the order of their calls.  All that wait for this feed on
-        this publisher share one connection, beside the publisher's own.
+        Gets are served in the order of their calls.  All gets that wait for this feed on this
+        publisher share one extra connection.  A get that waits continues to wait when the feed
+        is deleted, because the feed may be created again.
 
-        :param timeout: seconds to wait, fractions allowed; 0: for ever.
+        :param timeout: seconds to wait, fractions allowed; 0 for no limit.
         :return: fires a :class:`Claim`, that is (id, item, cancelled); fails with
             :class:`~txthoonk.errors.Empty` after *timeout*,
             :class:`~txthoonk.errors.InvalidItem` if the serializer cannot read the item
-            (the job is claimed then: stall or retract it),
-            :class:`~txthoonk.errors.InvalidInput`, or
-            :class:`~txthoonk.errors.FeedDoesNotExist`; one that waits already goes on when
-            the feed is deleted, which may be made again.  Cancelling it claims nothing.
+            (the job stays claimed: stall or retract it),
+            :class:`~txthoonk.errors.InvalidInput` or
+            :class:`~txthoonk.errors.FeedDoesNotExist`.  Cancel it to claim nothing.
         """
         return self._get(timeout)
 
@@ -268,14 +267,14 @@ class Job(TakenFeed):
     def finish(
         self, id_: str | Claim, result: Any = NO_RESULT, timeout: float | None = None
     ) -> Deferred[None]:
-        """Finish a claimed job: it is gone then.
+        """Finish a claimed job, which deletes it.
 
-        :param id_: the id, or the claim.  If this publisher has claimed the job, it is that
-            claim, the last one, that is meant by the id; else whichever there is.
-        :param result: what the feed's serializer takes; it is published to those who
-            listen or wait for it.
-        :param timeout: seconds for which the result is kept, fractions allowed; 0: it is not
-            kept; None: as the feed is configured, by itself not.
+        :param id_: the claim, or the id.  The id stands for the last claim that this publisher
+            made on the job, or for any claim if it made none.
+        :param result: any value that the feed's serializer accepts.  It is published to
+            listeners and to callers that wait for it.
+        :param timeout: seconds for which the result is kept, fractions allowed; 0 not to keep
+            it; None for the configured time, by default 0.
         :return: fires None; fails with
             :class:`~txthoonk.errors.JobNotClaimed`,
             :class:`~txthoonk.errors.InvalidInput` or
@@ -285,9 +284,9 @@ class Job(TakenFeed):
 
     @deferring
     def cancel(self, id_: str | Claim) -> Deferred[None]:
-        """Give a claimed job back: it goes to the end of the line, with one failure more.
+        """Give a claimed job back: it goes to the end of the line, with one more failure.
 
-        :param id_: as :meth:`finish` takes it.
+        :param id_: as for :meth:`finish`.
         :return: fires None; fails with
             :class:`~txthoonk.errors.JobNotClaimed` or
             :class:`~txthoonk.errors.FeedDoesNotExist`.
@@ -296,10 +295,10 @@ class Job(TakenFeed):
 
     @deferring
     def stall(self, id_: str | Claim, reason: str | None = None) -> Deferred[None]:
-        """Take a claimed job out of the running; its failures are forgotten.
+        """Take a claimed job out of the line, and reset its number of failures.
 
-        :param id_: as :meth:`finish` takes it.
-        :param reason: why, for :meth:`get_failure`; None: what is recorded stays.
+        :param id_: as for :meth:`finish`.
+        :param reason: the message for :meth:`get_failure`; None to keep the recorded failure.
         :return: fires None; fails like :meth:`cancel`.
         """
         return self._claiming.stall(id_, reason)
@@ -310,11 +309,11 @@ class Job(TakenFeed):
     ) -> Deferred[str]:
         """Give a claimed job back because it failed, and record why.
 
-        :param id_: as :meth:`finish` takes it.
-        :param error: what :meth:`get_failure` shall tell.
-        :param delay: seconds until it is available again, at the end of the line.
-        :return: fires what it is now: ``available``, ``delayed``, or ``stalled``, if it has
-            failed ``max_failures`` times; fails like :meth:`cancel`.
+        :param id_: as for :meth:`finish`.
+        :param error: the failure to record for :meth:`get_failure`.
+        :param delay: seconds until the job is available again, at the end of the line.
+        :return: fires its new state: ``available``, ``delayed``, or ``stalled`` if it has failed
+            ``max_failures`` times; fails like :meth:`cancel`.
         """
         return self._claiming.fail(id_, error, delay)
 
@@ -322,10 +321,10 @@ class Job(TakenFeed):
     def release(self, id_: str | Claim) -> Deferred[bool]:
         """Give a claimed job back as if it had not been claimed: to the front of the line.
 
-        If the answer is lost with the connection, this publisher gives the job back on the
-        next one all the same.
+        If the answer is lost with the connection, this publisher gives the job back on the next
+        connection.
 
-        :param id_: as :meth:`finish` takes it.
+        :param id_: as for :meth:`finish`.
         :return: fires True if it was claimed; fails with
             :class:`~txthoonk.errors.FeedDoesNotExist`.
         """
@@ -335,7 +334,7 @@ class Job(TakenFeed):
     def renew(self, id_: str | Claim) -> Deferred[None]:
         """Restart the clock of a claim.
 
-        :param id_: as :meth:`finish` takes it.
+        :param id_: as for :meth:`finish`.
         :return: fires None; fails like :meth:`cancel`.
         """
         return self._claiming.renew(id_)
@@ -352,15 +351,15 @@ class Job(TakenFeed):
     def get_result(self, id_: str, timeout: float = 0) -> Deferred[tuple[Any, Any]]:
         """Read the result of a job, or wait until it is finished.
 
-        Reading does not consume.  All who wait on this publisher share one connection.
-        Nothing tells of a job that another publisher retracts, or that thoonk.py finishes
-        without a result: that is waited for in vain.
+        Several callers can read the same result.  All callers that wait on this publisher share
+        one connection.  A job that another publisher retracts, or that thoonk.py finishes without
+        a result, leaves no message: set a timeout if that can happen.
 
-        :param timeout: seconds to wait, fractions allowed; 0: for ever.
-        :return: fires (item, result), the item None if an older implementation did not
-            keep it; fails with
-            :class:`~txthoonk.errors.Empty` after *timeout*, or at once if the job ends
-            without a result, or is gone and no result was kept; with
+        :param timeout: seconds to wait, fractions allowed; 0 for no limit.
+        :return: fires (item, result); the item is None if an older implementation did not keep
+            it.  Fails with
+            :class:`~txthoonk.errors.Empty` after *timeout*, or at once if the job ends without a
+            result, or does not exist and no result is kept; with
             :class:`~txthoonk.errors.InvalidItem` if the serializer cannot read them, or
             with :class:`~txthoonk.errors.InvalidInput`.
         """
@@ -376,15 +375,15 @@ class Job(TakenFeed):
     def wait(self, id_: str, timeout: float = 0) -> Deferred[Any]:
         """Wait until a job is finished.
 
-        Nothing tells of a job that another publisher retracts, drains, or lets maintenance
-        retract: that is waited for in vain.
+        A job that another publisher or its maintenance retracts or drains leaves no message: set
+        a timeout if that can happen.
 
-        :param timeout: seconds to wait, fractions allowed; 0: for ever.
-        :return: fires its result, None if it has none (also if it is retracted here);
-            fails with
-            :class:`~txthoonk.errors.JobStalled`, with the failure, if it is stalled,
-            :class:`~txthoonk.errors.Empty` after *timeout*, or at once if there is no such
-            job, and no result of it is kept (also if it ended while a connection was lost), and
+        :param timeout: seconds to wait, fractions allowed; 0 for no limit.
+        :return: fires the result, None if there is none, also if this publisher retracts the
+            job; fails with
+            :class:`~txthoonk.errors.JobStalled`, with the failure, if the job is stalled,
+            :class:`~txthoonk.errors.Empty` after *timeout*, or at once if there is no such job
+            and no kept result of it (also if it ended while a connection was lost), and
             with :class:`~txthoonk.errors.InvalidItem` or
             :class:`~txthoonk.errors.InvalidInput`.
         """
@@ -405,19 +404,19 @@ class Job(TakenFeed):
                 failure,
             )
 
-        # The connection may be lost just then; it is stalled, whatever it was that failed.
+        # The job is stalled even if its failure cannot be read.
         return self.get_failure(id_).addErrback(lambda _: None).addCallback(with_failure)
 
     # -- changing jobs without a claim --------------------------------------------
 
     @deferring
     def edit(self, id_: str, item: Any) -> Deferred[None]:
-        """Give a job another item, in whatever state it is.
+        """Replace the item of a job in any state.
 
-        Who has claimed it already works on the old one; it counts when it is claimed again.
-        It is told on ``channel_edit``, unless the job is delayed.
+        A worker that has claimed the job keeps the old item; the next claim has the new one.  The
+        edit is published on ``channel_edit``, unless the job is delayed.
 
-        :param item: what the feed's serializer takes.
+        :param item: any value that the feed's serializer accepts.
         :return: fires None; fails with
             :class:`~txthoonk.errors.ItemDoesNotExist`,
             :class:`~txthoonk.errors.InvalidInput` or
@@ -437,9 +436,9 @@ class Job(TakenFeed):
 
     @deferring
     def retract(self, id_: str) -> Deferred[bool]:
-        """Remove a job from wherever it is: O(n) for one in a line of n jobs.
+        """Remove a job in any state: O(n) for one in a line of n jobs.
 
-        :return: fires True if it was there; fails with
+        :return: fires True if there was such a job; fails with
             :class:`~txthoonk.errors.FeedDoesNotExist`.
         """
         return self._changes.retract(check_id(id_))
@@ -448,12 +447,12 @@ class Job(TakenFeed):
     def drain(self, delayed: bool = False) -> Deferred[int]:
         """Remove all jobs that are available: O(n), some hundred in each call.
 
-        Those that are claimed or stalled stay, and those that are put meanwhile, unless
-        others are claimed meanwhile.
+        Claimed and stalled jobs stay.  So do jobs that are put during the call, unless others are
+        claimed at the same time.
 
-        :param delayed: remove those that are delayed, too.
-        :return: fires how many were removed; fails with
-            :class:`~txthoonk.errors.FeedDoesNotExist`.  Cancelling it removes no more.
+        :param delayed: whether to remove delayed jobs too.
+        :return: fires the number of jobs removed; fails with
+            :class:`~txthoonk.errors.FeedDoesNotExist`.  Cancel it to remove no more.
         """
         places = ("line", "delayed") if delayed else ("line",)
         return Deferred.fromCoroutine(self._changes.drain(places))
@@ -462,13 +461,14 @@ class Job(TakenFeed):
     def maintenance(self) -> Deferred[dict[str, int]]:
         """Do what :meth:`Queue.maintenance` does, and end claims that are too old.
 
-        A claim older than ``timeout`` in the feed's configuration is cancelled, if an earlier
-        pass, half of that time or 30 seconds before, has found it too old as well; if that makes
-        ``max_failures`` cancellations, the job is stalled instead.  Delayed jobs that
-        are due come into the line; stalled ones that shall not be kept are retracted.
+        It cancels a claim that is older than the configured ``timeout``, if an earlier pass, half
+        the timeout or 30 seconds before, found the claim too old as well.  If that makes
+        ``max_failures`` cancellations, it stalls the job instead.  It moves delayed jobs that are
+        due into the line, and retracts stalled jobs that exceed ``keep_stalled`` or
+        ``keep_stalled_for``.
 
-        :return: fires the counts of a queue, how many claims were ``cancelled``, and how many
-            jobs were ``stalled``, ``due`` and ``retracted``; fails like that of a queue.
+        :return: fires the counts of a queue, the number of claims ``cancelled``, and the numbers
+            of jobs ``stalled``, ``due`` and ``retracted``; fails like that of a queue.
         """
         return Deferred.fromCoroutine(self._deadlines.maintain())
 
@@ -476,7 +476,7 @@ class Job(TakenFeed):
 
     @deferring
     def get_item(self, id_: str, with_revision: bool = False) -> Deferred[Any]:
-        """Read the item of a job, also of a delayed one.
+        """Read the item of a job in any state.
 
         See :meth:`txthoonk.types.Queue.get_item`.
         """
@@ -487,7 +487,7 @@ class Job(TakenFeed):
 
     @deferring
     def has_id(self, id_: str) -> Deferred[bool]:
-        """Tell whether there is a job of that id, in whatever state.
+        """Return whether there is a job with that id in any state.
 
         :return: fires a bool.
         """
@@ -498,27 +498,27 @@ class Job(TakenFeed):
     def get_ids(self, state: str | None = None) -> Deferred[list[str]]:
         """Read the ids of the jobs: O(n) for n jobs, in slices.
 
-        A job that is put, ends or changes its state meanwhile may be there or not; all others
-        are, once.
+        A job that is put, ends or changes its state during the call may be missing or not.  All
+        others are listed once.
 
-        :param state: ``available`` (next to be claimed last), ``claimed`` (longest ago
-            first), ``stalled``, ``delayed`` (next to be due first), or None for all.
+        :param state: ``available`` (the next to claim is last), ``claimed`` (the oldest claim is
+            first), ``stalled``, ``delayed`` (the next due is first), or None for all.
         :return: fires a list of ids.
         """
         return self._inspection.ids(state)
 
     @deferring
     def stats(self) -> Deferred[dict[str, int]]:
-        """Count the jobs of one moment.
+        """Count the jobs at one moment.
 
-        :return: fires a dict: how many jobs are ``available``, ``claimed`` and
-            ``stalled``, and how many ``publishes`` and ``finishes`` there ever were.
+        :return: fires a dict: the numbers of jobs that are ``available``, ``claimed`` and
+            ``stalled``, and of all ``publishes`` and ``finishes`` so far.
         """
         return self._inspection.stats()
 
     @deferring
     def get_failure(self, id_: str) -> Deferred[JobFailure | None]:
-        """Read the last failure of a job, as long as there is the job.
+        """Read the last failure of a job that still exists.
 
         :return: fires a :class:`~txthoonk.types.JobFailure`, None if there is none.
         """
@@ -526,7 +526,7 @@ class Job(TakenFeed):
 
     @deferring
     def get_failures(self) -> Deferred[list[JobFailure]]:
-        """Read the last failures of all jobs that there are: O(n) for n of them, in slices.
+        """Read the last failures of all existing jobs: O(n) for n failures, in slices.
 
         :return: fires a list of :class:`~txthoonk.types.JobFailure`, the latest first.
         """
@@ -542,9 +542,9 @@ class Job(TakenFeed):
 
     @deferring
     def get_progress(self, id_: str) -> Deferred[Progress | None]:
-        """Read how far a claimed job is, as :meth:`Claim.progress` has told.
+        """Read the progress of a claimed job, as :meth:`Claim.progress` reported it.
 
-        :return: fires a :class:`~txthoonk.types.Progress`, None if nothing was told; fails
+        :return: fires a :class:`~txthoonk.types.Progress`, None if none was reported; fails
             with :class:`~txthoonk.errors.InvalidItem` if it cannot be read.
         """
         return self._inspection.progress(check_id(id_))
@@ -552,5 +552,5 @@ class Job(TakenFeed):
 
 def _check_new_id(id_: object) -> str:
     if not check_id(id_):
-        raise InvalidInput("the id of a job must not be empty: in the line, that means none")
+        raise InvalidInput("the id of a job must not be empty: an empty id in the line means none")
     return str(id_)

@@ -1,4 +1,7 @@
-"""The types of feeds."""
+"""The types of feeds: plain feeds, sorted feeds and queues.
+
+The job feed is in :mod:`txthoonk.job`, because it is built on queues.
+"""
 
 from txthoonk._values import JobFailure, Progress
 from txthoonk.job._claim import ThreadClaim

@@ -1,4 +1,4 @@
-"""What feeds of all types have in common."""
+"""The base class of all types of feeds."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BaseFeed", "to_text"]
 
-SLICE = 1000  # events that are read in one call
+SLICE = 1000  # events to read in one call
 
 
 def to_text(data: Any) -> str:
@@ -40,26 +40,26 @@ def to_text(data: Any) -> str:
 class BaseFeed:
     """A feed's name, keys, configuration and serializer.
 
-    :ivar pub: the publisher that the feed sends through.
+    :ivar pub: the publisher that sends the feed's calls.
     :ivar name: the name of the feed.
     :ivar feed_ids: key of the ids in their order.
     :ivar feed_items: key of the hash id -> item.
     :ivar feed_publishes: key of the counter of publishes and edits.
     :ivar feed_config: key of the configuration.
-    :ivar feed_revision: key of where the feed's history stands.
-    :ivar feed_history: key of the feed's history, a stream.
-    :ivar channel_event: channel that tells of every change of a feed that keeps a
-        history, with its revision.
+    :ivar feed_revision: key of the current position of the history.
+    :ivar feed_history: key of the history, a stream.
+    :ivar channel_event: channel of all changes with their revisions, if the feed keeps a
+        history.
     """
 
-    #: The kinds of events that the contract has channels for.
+    #: The kinds of events that have channels in the contract.
     _KINDS: ClassVar[tuple[str, ...]] = tuple(ITEM_KINDS)
 
     def __init__(self, pub: Publisher, name: str, serializer: str = "text") -> None:
-        """Make the object; nothing is sent to Redis, so the feed need not exist.
+        """Create the object.  This sends nothing to Redis, so the feed need not exist.
 
-        :param serializer: as the feed's configuration has it.  The methods of
-            *pub* that fire a feed read it from there.
+        :param serializer: the name of the serializer in the feed's configuration.  The methods
+            of *pub* that fire a feed read it from there.
         :raises InvalidInput: for a bad name or an unknown serializer.
         """
         self.pub = pub
@@ -85,7 +85,7 @@ class BaseFeed:
         self._encoding = RAW if serializer.binary else TEXT
 
     def _load(self, data: Any, id_: str) -> Any:
-        """Turn what Redis holds into an item, None if it holds nothing."""
+        """Deserialize an item from a reply in ``_encoding``; None if there is no item."""
         if data is None:
             return None
         try:
@@ -99,7 +99,7 @@ class BaseFeed:
             ) from error
 
     def _load_text(self, data: str | None, id_: str | None) -> Any:
-        """Turn what Redis holds, read as text, into an item."""
+        """Deserialize an item from a reply that was decoded as TEXT."""
         if data is None or self._encoding is not RAW:
             return self._load(data, id_ or "")
         with parsing:
@@ -107,16 +107,16 @@ class BaseFeed:
         return self._load(stored, id_ or "")
 
     def _load_bytes(self, data: bytes, id_: str) -> Any:
-        """Turn what Redis holds into an item."""
+        """Deserialize an item from a reply that was not decoded."""
         return self._load(data if self._encoding is RAW else to_text(data), id_)
 
     @passing
     def get_item(self, id_: str, with_revision: bool = False) -> Deferred[Any]:
-        """Read one item (HMGET, for all that are read in one turn of the reactor).
+        """Read one item (one HMGET for all items that you read in one turn of the reactor).
 
-        :param with_revision: read its revision too, for the ``expect`` of a change.
-        :return: fires the item, or None if it is not there; with *with_revision*: the
-            item and its revision, (None, 0) if it is not there.  Fails with
+        :param with_revision: whether to read its revision too, for the ``expect`` of a change.
+        :return: fires the item, or None if there is no such item; with *with_revision* the item
+            and its revision, or (None, 0).  Fails with
             :class:`~txthoonk.errors.InvalidItem` if the serializer cannot read it; with
             *with_revision* also with :class:`~txthoonk.errors.NoHistory` and
             :class:`~txthoonk.errors.FeedDoesNotExist`.
@@ -138,7 +138,7 @@ class BaseFeed:
 
     @deferring
     def has_id(self, id_: str) -> Deferred[bool]:
-        """Tell whether the feed has an item of that id (HEXISTS).
+        """Return whether the feed has an item with that id (HEXISTS).
 
         :return: fires a bool.
         """
@@ -147,7 +147,7 @@ class BaseFeed:
 
     @deferring
     def revision(self) -> Deferred[int]:
-        """Read the feed's revision: how many events its history has had.
+        """Read the feed's revision: the number of events in its history so far.
 
         :return: fires an int; fails with :class:`~txthoonk.errors.NoHistory` or
             :class:`~txthoonk.errors.FeedDoesNotExist`.
@@ -161,14 +161,14 @@ class BaseFeed:
     ) -> Deferred[list[Event]]:
         """Read the events that the feed keeps.
 
-        :param since: a revision, or the ``cursor`` of an event: those behind it are read;
-            None: from the oldest one that is kept.
-        :param count: how many at the most; None: all.
-        :return: fires a list of :class:`~txthoonk.events.Event`, oldest first; an item
-            that the serializer cannot read is the
+        :param since: a revision, or the ``cursor`` of an event, to read the events after it;
+            None to start with the oldest one.
+        :param count: the most events to read; None for all.
+        :return: fires a list of :class:`~txthoonk.events.Event`, oldest first.  In place of an
+            item that the serializer cannot read, an event has the
             :class:`~txthoonk.errors.InvalidItem` itself.  Fails with
-            :class:`~txthoonk.errors.NoHistory`, also where the events behind *since* are
-            not kept any more, and with :class:`~txthoonk.errors.FeedDoesNotExist`.
+            :class:`~txthoonk.errors.NoHistory`, also if the events after *since* are no longer
+            kept, and with :class:`~txthoonk.errors.FeedDoesNotExist`.
         """
         epoch, revision = ("", None) if since is None else parse_cursor(since)
         if count is not None and (type(count) is not int or count < 0):
@@ -192,11 +192,13 @@ class BaseFeed:
                 "configuration 'history' first"
             )
         if found.verdict != "ok":
-            raise NoHistory(f"feed {self.name!r} has not what is behind it: {found.reason}")
+            raise NoHistory(
+                f"feed {self.name!r} has no events after this position: {found.reason}"
+            )
         return found
 
     def _event(self, event: Event) -> Event:
-        """Give an event with its item as the serializer makes it."""
+        """Deserialize the item of an event."""
         if event.kind == "progress":
             return event
         try:
@@ -205,7 +207,7 @@ class BaseFeed:
             return event._replace(item=error)
 
     def _expectation(self, expect: int | None) -> str:
-        """Give the word for the revision that an item must have."""
+        """Return the argument for the revision that an item must have."""
         if expect is None:
             return ""
         if type(expect) is not int or expect < 0:
@@ -215,7 +217,10 @@ class BaseFeed:
         return str(expect)
 
     def _unless_conflict(self, reply: Any, id_: str) -> Any:
-        """Give a reply, unless it is that the item was changed."""
+        """Return the reply of a change, unless the item had another revision.
+
+        :raises Conflict: if it had.
+        """
         if reply.__class__ is not list:
             return reply
         with parsing:
@@ -238,8 +243,8 @@ class BaseFeed:
     def set_config(self, conf: Config, *, force: bool = False) -> Deferred[None]:
         """Change the configuration; values that are not given stay.
 
-        A new ``serializer`` is used by this object as soon as it is stored; other
-        objects of the same feed keep theirs, and stored items stay as they are.
+        This object uses a new ``serializer`` as soon as it is stored.  Other objects of the same
+        feed keep theirs, and stored items stay as they are.
 
         :param force: see :meth:`~txthoonk.client.ThoonkPub.feed`.
         :return: fires None; fails with

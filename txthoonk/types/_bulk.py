@@ -1,4 +1,4 @@
-"""Many items in few calls: what is under way is bounded, however many there are."""
+"""Puts many items in few calls, with a bounded number of pending calls."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from txthoonk.errors import InvalidInput, InvalidType, shown
 __all__ = ["Progressed", "put_many", "with_ids"]
 
 MOST_ITEMS = 500  # in one call
-MOST_BYTES = 500_000  # of items in one call, and one item more
+MOST_BYTES = 500_000  # of items after which a call is full
 IN_FLIGHT = 4  # calls
 
-#: Is called with how many items are put so far.
+#: Called with the number of items put so far.
 Progressed = Callable[[int], object]
 
 
@@ -30,10 +30,10 @@ async def put_many(
 ) -> list[str]:
     """Put items, some in each call.
 
-    :param pair: gives the id of an item, and how it is stored.
+    :param pair: returns the id of an item, and the serialized item.
     :param send: puts id, item, id, item, ...
-    :param front: whether each call's come before those of the call before: then all are read
-        first, and the last ones sent first.
+    :param front: whether each call puts its items before those of earlier calls.  All items are
+        then read first, and the last ones sent first.
     :return: the ids, in the order of the items.
     """
     if progress is not None and not callable(progress):
@@ -59,7 +59,7 @@ async def put_many(
 async def _in_parts(
     items: Iterable[Any] | AsyncIterable[Any], pair: Callable[[Any], tuple[str, str | bytes]]
 ) -> AsyncIterator[tuple[list[str], list[str | bytes]]]:
-    """Give the ids and the words of each call."""
+    """Yield the ids and the arguments of each call."""
     ids: list[str] = []
     words: list[str | bytes] = []
     size = 0
@@ -76,7 +76,7 @@ async def _in_parts(
 
 
 class _Calls:
-    """The calls that are under way, in their order."""
+    """The pending calls, in order."""
 
     def __init__(
         self,
@@ -89,12 +89,12 @@ class _Calls:
         self._done = 0
 
     async def make(self, words: list[str | bytes]) -> None:
-        """Make a call, and wait until another one may be made."""
+        """Make a call, and wait until there is room for another one."""
         self._sent.append(self._send(words).addCallback(parses(len)))
         await self.answered(IN_FLIGHT - 1)
 
     async def answered(self, left: int) -> None:
-        """Wait until no more than some are under way."""
+        """Wait until at most *left* calls are pending."""
         while len(self._sent) > left:
             self._done += await self._sent[0]
             self._sent.popleft()
@@ -102,13 +102,13 @@ class _Calls:
                 self._progress(self._done)
 
     def abandon(self) -> None:
-        """Let them end: who called is told of the first failure, or does not wait any more."""
+        """Ignore the results: the caller has the first failure, or no longer waits."""
         for call in self._sent:
             call.addErrback(lambda _: None)
 
 
 def _turned(words: list[str | bytes]) -> list[str | bytes]:
-    """Turn id, item, id, item, ... around: what goes to the front last is taken first."""
+    """Reverse the pairs of id, item, id, item, ...: the last put to the front is taken first."""
     return [word for at in range(len(words) - 2, -2, -2) for word in words[at : at + 2]]
 
 
@@ -126,9 +126,9 @@ async def _each(items: Iterable[Any] | AsyncIterable[Any]) -> AsyncIterator[Any]
 def with_ids(
     items: Iterable[Any] | AsyncIterable[Any], ids: Iterable[str]
 ) -> AsyncIterator[tuple[Any, str]]:
-    """Pair items with the ids that they shall have.
+    """Pair items with their ids.
 
-    :raises InvalidType: if *ids* are none.
+    :raises InvalidType: if *ids* is not an iterable of ids.
     """
     if isinstance(ids, (str, bytes)) or not isinstance(ids, Iterable):
         raise InvalidType(f"ids must be an iterable of ids: {shown(ids)}")

@@ -1,7 +1,7 @@
-"""One pass over a queue or a job feed that puts right what others left behind.
+"""One pass of maintenance over a queue or a job feed: restores what processes lost.
 
-Redis does nothing for a long time at once: every step is a script over one slice, and
-between two of them others get their turn.
+No step keeps Redis busy for long: each is a script over one slice, and other clients get their
+turn between two slices.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 __all__ = ["SLICE", "Pass", "numbers"]
 
-PATIENCE = 30_000  # milliseconds that an id may be on its way, or in no state
+PATIENCE = 30_000  # milliseconds that an id may be in transit, or in no state
 SLICE = 500  # ids in one call
-LINE_SLICE = 5000  # ids in one reading of the line
+LINE_SLICE = 5000  # ids to read from the line in one call
 
 _DATE_TRANSIT = load("queue/date_transit")
 _RESTORE = load("queue/restore")
@@ -32,14 +32,14 @@ _DATE_LOST = load("queue/date_lost")
 
 @parses
 def numbers(reply: Any) -> list[int]:
-    """Check that a reply is numbers."""
+    """Read a reply that consists of numbers."""
     return [int(number) for number in reply]
 
 
 class Pass:
     """One pass over a feed.
 
-    :param restore: LPUSH or RPUSH: where to put back what was lost.
+    :param restore: where to put lost ids back: LPUSH for the end of the line, RPUSH for its front.
     """
 
     _log = Logger()
@@ -50,7 +50,10 @@ class Pass:
         self._counts = {"dated": 0, "restored": 0, "dropped": 0}
 
     async def run(self) -> dict[str, int]:
-        """Make the pass; what was done, by kind."""
+        """Make the pass.
+
+        :return: the number of ids for each kind of change.
+        """
         await self._feed.get_config()  # fails if there is no such feed
         await self._steps()
         self._tell()
@@ -88,7 +91,7 @@ class Pass:
             self._counts["dropped"] += dropped
 
     async def _suspects(self) -> set[str]:
-        """List the ids of items that are in no state, as far as slices can tell."""
+        """List the ids of items that seem to be in no state."""
         feed = self._feed
         found: set[str] = set()
 
@@ -101,7 +104,7 @@ class Pass:
 
         await scan(step)
         (length,) = numbers([await feed.length()])
-        # What is put meanwhile moves the others on: we see some twice, but miss none.
+        # Items that are put during the scan move the others on: it sees some twice, misses none.
         for first in range(0, 2 * length + LINE_SLICE, LINE_SLICE):
             command = ("LRANGE", feed.feed_ids, first, first + LINE_SLICE - 1)
             line = await feed.pub.redis.request(command, TEXT)
@@ -109,7 +112,7 @@ class Pass:
                 found.difference_update(line)
             if not line or not found:
                 return found
-        return set()  # the line grows faster than it can be read: another time
+        return set()  # the line grows faster than it can be read: the next pass tries again
 
     async def _date_lost(self, suspects: set[str]) -> None:
         with parsing:

@@ -1,4 +1,4 @@
-"""What feeds have in common whose items stay, in an order: Feed and SortedFeed."""
+"""The base class of feeds that keep their items in order: Feed and SortedFeed."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ SLICE = 1000  # items in one call
 
 
 class OrderedFeed(BaseFeed):
-    """Items that are read by id or by rank, and removed by id.
+    """Items that you read by id or by rank, and remove by id.
 
-    :ivar channel_publish: channel that tells of new items.
-    :ivar channel_retract: channel that tells of removed items.
+    :ivar channel_publish: channel of new items.
+    :ivar channel_retract: channel of removed items.
     """
 
     _RETRACT: Script
@@ -49,11 +49,11 @@ class OrderedFeed(BaseFeed):
     def retract(self, id_: str, expect: int | None = None) -> Deferred[bool]:
         """Remove an item.
 
-        :param expect: the revision that the item must have; None: any.  See
+        :param expect: the revision that the item must have; None for any.  See
             :meth:`get_item`.
-        :return: fires True if it was there; fails with
+        :return: fires True if there was such an item; fails with
             :class:`~txthoonk.errors.FeedDoesNotExist`, and with *expect* with
-            :class:`~txthoonk.errors.Conflict` if the item has changed or is gone, or
+            :class:`~txthoonk.errors.Conflict` if the item has changed or does not exist, or
             :class:`~txthoonk.errors.NoHistory`.
         """
         id_ = check_id(id_)
@@ -66,15 +66,15 @@ class OrderedFeed(BaseFeed):
 
     @deferring
     def mirror(self) -> Deferred[Mirror]:
-        """Keep a copy of the feed in this process, where its publisher is a ``Thoonk``.
+        """Keep a copy of the feed in this process.  The publisher must be a ``Thoonk``.
 
-        :return: fires a :class:`~txthoonk.mirror.Mirror` that has the feed's items; fails
-            with :class:`~txthoonk.errors.InvalidInput` on another publisher.
+        :return: fires a :class:`~txthoonk.mirror.Mirror` of the feed's items; fails
+            with :class:`~txthoonk.errors.InvalidInput` for any other publisher.
         """
         mirror = getattr(self.pub, "mirror", None)
         if mirror is None:
             raise InvalidInput(
-                "a mirror needs a subscriber beside the publisher: open the feed with Thoonk"
+                "a mirror needs a subscriber and a publisher: open the feed with Thoonk"
             )
         mirrored: Deferred[Mirror] = mirror(self)
         return mirrored
@@ -83,11 +83,11 @@ class OrderedFeed(BaseFeed):
     def get_all(self) -> Deferred[dict[str, Any]]:
         """Read all items, in their order: O(n) for n items.
 
-        Up to 1,000 items, if they are not more than a megabyte, are those of one moment.  Of
-        more the items are read in slices, so that others get their turn in between: one that is
-        published, edited or retracted meanwhile may be missing, or be the earlier one; all
-        others are there, once.  A mirror or a snapshot of a feed with a history is of one
-        moment, however many there are.
+        Up to 1,000 items of up to a megabyte in total are read at one moment.  More items are
+        read in slices, so that other clients get their turn.  An item that is published, edited
+        or retracted during the call may then be missing, or be the earlier version; all others
+        are included once.  A mirror or a snapshot of a feed with a history always shows one
+        moment.
 
         :return: fires a dict id -> item; fails like :meth:`get_item`.
         """
@@ -112,19 +112,19 @@ class OrderedFeed(BaseFeed):
         return found
 
     def _read_some(self, ids: list[str]) -> Deferred[list[Any]]:
-        """Read items of ids: of the first only, if they are big."""
+        """Read the items of ids, or of the first ids only if the items are big."""
         read = self.pub.redis.call(ITEMS, (*self._some_items, *ids), self._encoding)
         return read.addCallback(_items)
 
     @deferring
     def get_range(self, start: int, stop: int) -> Deferred[list[tuple[str, Any]]]:
-        """Read items of one moment by their rank, 0 being the first: O(m) for m items.
+        """Read items at one moment by their rank, starting with 0: O(m) for m items.
 
-        It is one step, during which Redis does nothing else: ask for some thousand at the most.
+        Redis does nothing else in the meantime: read at most some thousand.
 
         :param start: the first rank; a negative one counts from the end.
         :param stop: the last rank, included; a negative one counts from the end.
-        :return: fires a list of (id, item), in their order; fails like
+        :return: fires a list of (id, item), in order; fails like
             :meth:`get_item`.
         """
         for rank in (start, stop):
@@ -145,7 +145,7 @@ class OrderedFeed(BaseFeed):
         ids, items = reply
         ids = [to_text(id_) if isinstance(id_, bytes) else id_ for id_ in ids]
         if None in items:
-            # An id without an item is what a writer left that died between two writes.
+            # A writer that died between two writes has left an id without an item.
             whole = [pair for pair in zip(ids, items, strict=True) if pair[1] is not None]
             ids, items = zip(*whole, strict=True) if whole else ((), ())
         return list(zip(ids, map(self._load, items, ids), strict=True))

@@ -1,4 +1,4 @@
-"""What feeds have in common whose items are taken away: Queue, PythonQueue and Job."""
+"""The base class of feeds whose items are taken: Queue, PythonQueue and Job."""
 
 from __future__ import annotations
 
@@ -31,23 +31,23 @@ _PUT_BACK = load("queue/put_back")
 
 
 class TakenFeed(BaseFeed):
-    """A line of items, each of which goes to one taker.
+    """A line of items, each of which goes to one consumer.
 
-    :cvar NORMAL: the priority of what goes to the end of the line.
-    :cvar HIGH: the priority of what goes to its front.
-    :ivar feed_transit: key of the ids that BLMOVE has taken for a waiting get.
-    :ivar feed_delivering: key of the ids that are being delivered, or observed by
-        maintenance, with the time since when.
+    :cvar NORMAL: the priority that puts an item at the end of the line.
+    :cvar HIGH: the priority that puts an item at its front.
+    :ivar feed_transit: key of the ids that BLMOVE has moved for a waiting get.
+    :ivar feed_delivering: key of the ids that are being delivered, or observed by maintenance,
+        and since when.
     """
 
     NORMAL: ClassVar[int] = 0
     HIGH: ClassVar[int] = 1
 
-    #: By priority: where put puts to.
+    #: The command that puts an item, by priority.
     _PUSHES: ClassVar[tuple[str, str]] = ("LPUSH", "RPUSH")
-    #: Whose scripts the line calls.
+    #: The folder of the scripts that the line calls.
     _KIND: ClassVar[str]
-    #: Where maintenance puts back what was lost: LPUSH: at the end, RPUSH: in front.
+    #: Where maintenance puts lost ids back: LPUSH for the end of the line, RPUSH for its front.
     _RESTORE: ClassVar[str]
 
     def __init__(self, pub: Publisher, name: str, serializer: str = "text") -> None:
@@ -69,9 +69,9 @@ class TakenFeed(BaseFeed):
         return _PUT_BACK, _PUT_BACK.bind(self.name)
 
     def _receive(self, time: bytes, *parts: bytes) -> Any:
-        """Make what a get fires.
+        """Build the result of a get.
 
-        :param time: when it was taken, as the script replies it.
+        :param time: the time in the reply of the script.
         """
         raise NotImplementedError
 
@@ -99,17 +99,16 @@ class TakenFeed(BaseFeed):
     ) -> Deferred[list[str]]:
         """Put many items, some hundred in each call, in their order.
 
-        However many there are, a few calls are under way at a time, and *items* is read as
-        they are answered.  Each call is done as a whole or not at all; if one fails, those
-        before it are done, and up to three behind it may be.
+        Up to four calls are pending at a time, and *items* is read as they are answered.  Redis
+        carries out each call completely or not at all.  If one fails, those before it are done,
+        and up to three after it may be.
 
-        :param items: an iterable, also an asynchronous one, of what the feed's serializer
-            takes.
-        :param priority: as :meth:`put` takes it; the first of the items is taken first.  If
-            they go to the front, all are read before the first is put.
-        :param progress: is called with how many are put so far, after each call.
-        :return: fires the list of their ids; fails like :meth:`put`.  Cancelling it puts no
-            more.
+        :param items: an iterable or asynchronous iterable of values that the feed's serializer
+            accepts.
+        :param priority: as for :meth:`put`; the first item is taken first.  With ``HIGH`` all
+            items are read before the first is put.
+        :param progress: called after each call with the number of items put so far.
+        :return: fires the list of ids; fails like :meth:`put`.  Cancel it to put no more.
         """
         check_thread()
         send = self._putter(self._push(priority))
@@ -120,22 +119,22 @@ class TakenFeed(BaseFeed):
         return new_id(), self._dumps(item)
 
     def _putter(self, push: str) -> Callable[[list[str | bytes]], Deferred[list[str]]]:
-        """Give what puts items: id, item, id, item, ..."""
+        """Return a function that puts id, item, id, item, ..."""
         raise NotImplementedError
 
     def pause(self) -> Deferred[None]:
-        """Let nobody take anything, until :meth:`resume`; what is put waits in the line.
+        """Pause the feed until :meth:`resume`: gets wait, and new items stay in the line.
 
-        It is a configuration, ``paused``.  What is taken already is not affected.  Other
-        implementations do not know of it, and go on.  Where several publishers wait when it
-        is paused, what is put next may change places.
+        This sets ``paused`` in the configuration.  It does not affect items that have been taken.
+        Other implementations ignore it.  If several publishers wait when the feed is paused, the
+        items that are put next may change places.
 
         :return: fires None; fails with :class:`~txthoonk.errors.FeedDoesNotExist`.
         """
         return self.set_config({"paused": 1})
 
     def resume(self) -> Deferred[None]:
-        """Let what is in the line be taken again, by those who wait, too.
+        """Resume a paused feed, also for the gets that wait.
 
         :return: fires None; fails with :class:`~txthoonk.errors.FeedDoesNotExist`.
         """
@@ -143,7 +142,7 @@ class TakenFeed(BaseFeed):
 
     @deferring
     def is_paused(self) -> Deferred[bool]:
-        """Tell whether the feed is paused.
+        """Return whether the feed is paused.
 
         :return: fires a bool; fails with :class:`~txthoonk.errors.FeedDoesNotExist`.
         """
@@ -164,16 +163,15 @@ class TakenFeed(BaseFeed):
 
     @deferring
     def maintenance(self) -> Deferred[dict[str, int]]:
-        """Put back what was lost on the way from the line to a taker.
+        """Put back the items that were lost on their way from the line to a consumer.
 
-        What is in no state, or on its way, is dated by the first pass that sees it, and
-        put back by the first one that finds it there 30 seconds later.  Run it about
-        every 30 seconds somewhere; several at once do no harm.  It reads all ids, a
-        slice at a time, so that others get their turn in between: O(n) for n items.
+        The first pass that finds an id in transit or in no state notes the time.  The first pass
+        at least 30 seconds later that finds it there puts it back.  Run a pass about every 30
+        seconds; it does no harm to run several at the same time.  A pass reads all ids in slices,
+        so that other clients get their turn: O(n) for n items.
 
-        :return: fires how many ids were ``dated``, ``restored``, and ``dropped`` because
-            they have no item; fails with
-            :class:`~txthoonk.errors.FeedDoesNotExist`.  Cancelling it stops it between
-            two slices.
+        :return: fires the numbers of ids ``dated``, ``restored``, and ``dropped`` because they
+            have no item; fails with
+            :class:`~txthoonk.errors.FeedDoesNotExist`.  Cancel it to stop between two slices.
         """
         return Deferred.fromCoroutine(Pass(self, self._RESTORE).run())

@@ -25,12 +25,12 @@ _PUBLISH = load("feed/publish", rest="feed/trim")
 class Feed(OrderedFeed):
     """A collection of items with ids, in the order in which they were published.
 
-    Every change is told on the feed's channels.  With ``max_length`` above 0 in its
-    configuration the feed keeps only that many of the newest items.
+    Every change is published on the feed's channels.  Set ``max_length`` in the configuration to
+    keep only that many of the newest items.
 
-    :ivar channel_publish: channel that tells of new items.
-    :ivar channel_edit: channel that tells of replaced items.
-    :ivar channel_retract: channel that tells of removed items.
+    :ivar channel_publish: channel of new items.
+    :ivar channel_edit: channel of replaced items.
+    :ivar channel_retract: channel of removed items.
     """
 
     _KINDS = ("publish", "edit", "retract")
@@ -48,14 +48,14 @@ class Feed(OrderedFeed):
     ) -> Deferred[str]:
         """Publish an item, or replace the one that has the id and move it to the end.
 
-        Where the feed is full, the oldest items are retracted.  If there are many, because
-        ``max_length`` was lowered, 500 are before the item is published; the others follow it,
-        500 in a call, before this fires.
+        If the feed is full, its oldest items are retracted.  After you have lowered
+        ``max_length`` there may be many of them: 500 are retracted before the item is published,
+        and the others after it, 500 in a call, before the Deferred fires.
 
-        :param item: what the feed's serializer takes.
-        :param id_: text without NUL; None makes a random one.
-        :param expect: the revision that the item must have, 0: it must not be there yet;
-            None: any.  See :meth:`get_item`.
+        :param item: any value that the feed's serializer accepts.
+        :param id_: text without NUL; None for a random id.
+        :param expect: the revision that the item must have, 0 if there must be no such item;
+            None for any.  See :meth:`get_item`.
         :return: fires the id; fails with
             :class:`~txthoonk.errors.InvalidInput` or
             :class:`~txthoonk.errors.FeedDoesNotExist`, and with *expect* with
@@ -74,9 +74,9 @@ class Feed(OrderedFeed):
     def get_ids(self) -> Deferred[list[str]]:
         """Read the ids, in publish order: O(n) for n items (ZRANGE).
 
-        Up to some thousand are those of one moment.  More are read in slices: of those that are
-        published, edited or retracted meanwhile some may be missing, or be still there; all
-        others are there, once.
+        Up to some thousand ids are read at one moment.  More are read in slices: an id that is
+        published, edited or retracted during the call may be missing or not; all others are
+        listed once.
 
         :return: fires a list of ids.
         """

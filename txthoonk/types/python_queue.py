@@ -1,4 +1,4 @@
-"""The queue of Python objects, as thoonk.py has it: items are pickles."""
+"""The queue of Python objects of thoonk.py, whose items are pickles."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from txthoonk.types.queue import Queue
 
 __all__ = ["PythonQueue"]
 
-PROTOCOL = 2  # the last one that Python 2 reads: thoonk.py runs there
+PROTOCOL = 2  # the last one that Python 2, and so thoonk.py, can read
 
 
 class PythonQueue(Queue):
     """A :class:`~txthoonk.types.queue.Queue` of any objects that can be pickled.
 
-    Whoever may write to the feed can run code in every process that reads it.  Only
+    Every client that may write to the feed can run code in every process that reads it.  Only
     this class unpickles; no configuration makes another one do so.
     """
 
@@ -38,7 +38,7 @@ def _dumps(item: Any) -> bytes:
 
 def _loads(data: bytes) -> Any:
     try:
-        # Text that Python 2 has pickled is bytes there.
+        # Python 2 pickles text as bytes.
         return pickle.loads(  # noqa: S301  (asked for by name: see the class)
             data, encoding="utf-8", errors="surrogateescape"
         )

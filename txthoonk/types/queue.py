@@ -27,10 +27,9 @@ _DELIVERED = load("queue/delivered")
 
 
 class Queue(TakenFeed):
-    """A line of items: what is put first is got first, high priority before all.
+    """A line of items: first in, first out, with high priority before all others.
 
-    An item is deleted once it is delivered, that is, when the Deferred of a
-    :meth:`get` has fired it.
+    An item is deleted once it is delivered: when the Deferred of a :meth:`get` has fired it.
     """
 
     _KINDS = ()
@@ -53,8 +52,8 @@ class Queue(TakenFeed):
     def put(self, item: Any, priority: int = TakenFeed.NORMAL) -> Deferred[str]:
         """Put an item into the line.
 
-        :param item: what the feed's serializer takes.
-        :param priority: ``Queue.NORMAL``: to the end, or ``Queue.HIGH``: to the front.
+        :param item: any value that the feed's serializer accepts.
+        :param priority: ``Queue.NORMAL`` for the end of the line, ``Queue.HIGH`` for its front.
         :return: fires the item's id; fails with
             :class:`~txthoonk.errors.InvalidInput` or
             :class:`~txthoonk.errors.FeedDoesNotExist`.
@@ -71,16 +70,16 @@ class Queue(TakenFeed):
     def get(self, timeout: float = 0) -> Deferred[Any]:
         """Take the next item; wait for one if there is none.
 
-        Gets are served in the order of their calls.  All that wait for this feed on
-        this publisher share one connection, beside the publisher's own.
+        Gets are served in the order of their calls.  All gets that wait for this feed on this
+        publisher share one extra connection.  A get that waits continues to wait when the feed
+        is deleted, because the feed may be created again.
 
-        :param timeout: seconds to wait, fractions allowed; 0: for ever.
+        :param timeout: seconds to wait, fractions allowed; 0 for no limit.
         :return: fires the item; fails with
             :class:`~txthoonk.errors.Empty` after *timeout*,
-            :class:`~txthoonk.errors.InvalidItem` if the serializer cannot read the item,
-            which is delivered by that, :class:`~txthoonk.errors.InvalidInput`, or
-            :class:`~txthoonk.errors.FeedDoesNotExist`; one that waits already goes on when
-            the feed is deleted, which may be made again.  Cancelling it takes nothing.
+            :class:`~txthoonk.errors.InvalidItem` if the serializer cannot read the item, which
+            counts as delivered, :class:`~txthoonk.errors.InvalidInput` or
+            :class:`~txthoonk.errors.FeedDoesNotExist`.  Cancel it to take nothing.
         """
         return self._get(timeout)
 
@@ -91,10 +90,10 @@ class Queue(TakenFeed):
 
     @deferring
     def get_ids(self) -> Deferred[list[str]]:
-        """Read the ids in the line, next to be delivered last: O(n) (LRANGE).
+        """Read the ids in the line; the next to be delivered is last: O(n) (LRANGE).
 
-        Up to some thousand are those of one moment.  More are read in slices: of those that are
-        put or taken meanwhile some may be there; all others are, once.
+        Up to some thousand ids are read at one moment.  More are read in slices: an id that is put
+        or taken during the call may be missing or not; all others are listed once.
 
         :return: fires a list of ids.
         """

@@ -1,4 +1,4 @@
-"""The sorted feed: items in an order of the users' own (contract: Sorted Feed)."""
+"""The sorted feed: items in an order that you choose (contract: Sorted Feed)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ END = ":end"
 
 
 def _place(position: object) -> tuple[str, str, str]:
-    """Give a position, where it is, and the relative that it is before or after."""
+    """Parse a position: return it, where it is, and the id that it is before or after."""
     if not isinstance(position, str):
         raise InvalidType(f"a position must be a str, not {type(position).__name__}: {position!r}")
     if position == BEGIN:
@@ -68,15 +68,15 @@ def _beside(position: str) -> tuple[str, str, str]:
 class SortedFeed(OrderedFeed):
     """A collection of items in an order of your own; ids are numbers in text.
 
-    Every change is told on the feed's channels.  A new item is told on
-    ``channel_publish``, then its position; so is the new version of an item, without a
+    Every change is published on the feed's channels.  A new item is published on
+    ``channel_publish``, and its position after that.  So is the new version of an item, without a
     position.
 
-    :ivar feed_id_incr: key of the counter that ids come from.
-    :ivar channel_publish: channel that tells of new and of replaced items.
-    :ivar channel_position: channel that tells where an item was put, as ``begin:``,
-        ``:end``, ``:ID`` (before that item) or ``ID:`` (after it).
-    :ivar channel_retract: channel that tells of removed items.
+    :ivar feed_id_incr: key of the counter that creates the ids.
+    :ivar channel_publish: channel of new and replaced items.
+    :ivar channel_position: channel of the places of items: ``begin:``, ``:end``, ``:ID`` (before
+        that item) or ``ID:`` (after it).
+    :ivar channel_retract: channel of removed items.
     """
 
     _KINDS = ("publish", "retract", "position")
@@ -94,7 +94,7 @@ class SortedFeed(OrderedFeed):
     def append(self, item: Any) -> Deferred[str]:
         """Publish a new item at the end.
 
-        :param item: what the feed's serializer takes.
+        :param item: any value that the feed's serializer accepts.
         :return: fires the new id; fails with
             :class:`~txthoonk.errors.InvalidInput` or
             :class:`~txthoonk.errors.FeedDoesNotExist`.
@@ -128,7 +128,7 @@ class SortedFeed(OrderedFeed):
         return self._publish_beside(_after(after_id), item)
 
     def _publish_beside(self, place: tuple[str, str, str], item: Any) -> Deferred[str]:
-        # Not together with others: each may take long, and Redis does nothing else meanwhile.
+        # Not in a batch: each may take long, and Redis does nothing else in the meantime.
         command = (*self._publish, self._dumps(item), *place)
         return self.pub.redis.call(_PUBLISH, command, TEXT).addCallback(only)
 
@@ -136,7 +136,7 @@ class SortedFeed(OrderedFeed):
     def edit(self, id_: str, item: Any, expect: int | None = None) -> Deferred[None]:
         """Replace an item; its place stays.
 
-        :param expect: the revision that the item must have; None: any.  See
+        :param expect: the revision that the item must have; None for any.  See
             :meth:`get_item`.
         :return: fires None; fails with
             :class:`~txthoonk.errors.ItemDoesNotExist`,
@@ -155,7 +155,7 @@ class SortedFeed(OrderedFeed):
 
     @deferring
     def move(self, position: str, id_: str) -> Deferred[None]:
-        """Move an item: O(n) for n items.  Beside itself it stays, and nothing is told.
+        """Move an item: O(n) for n items.  A move beside itself does nothing.
 
         :param position: ``:ID`` (before that item), ``ID:`` (after it), ``begin:`` or
             ``:end``.
@@ -193,8 +193,8 @@ class SortedFeed(OrderedFeed):
     def get_ids(self) -> Deferred[list[str]]:
         """Read the ids, in the feed's order: O(n) for n items (LRANGE).
 
-        They are of one moment, since items may change places: a million of them keep Redis busy
-        for some 0.1 s.
+        All are read at one moment, because items may change places.  A million ids keep Redis
+        busy for about 0.1 s.
 
         :return: fires a list of ids.
         """

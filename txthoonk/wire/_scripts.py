@@ -1,9 +1,9 @@
 """Loads the Lua scripts, resolves their includes, and binds them to feeds.
 
 A script is one file below ``scripts/``.  A line ``--- include NAME`` stands for the function in
-``scripts/include/NAME.lua``.  The header comment describes each of KEYS and ARGV.  From that header
-(:mod:`txthoonk.wire._headers`) a feed object *binds* the script once: the result is the beginning
-of every call.
+``scripts/include/NAME.lua``.  The header comment describes each of KEYS and ARGV.  From that
+header (:mod:`txthoonk.wire._headers`) a feed object *binds* the script once: the result is the
+beginning of every call.
 """
 
 from __future__ import annotations
