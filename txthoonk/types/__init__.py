@@ -1,6 +1,6 @@
 """The types of feeds: plain feeds, sorted feeds and queues.
 
-The job feed is in :mod:`txthoonk.job`, because it is built on queues.
+The job feed is in ``txthoonk.job``, because it is built on top of queues.
 """
 
 from txthoonk._values import JobFailure, Progress
