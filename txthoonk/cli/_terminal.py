@@ -37,6 +37,8 @@ def open_screen() -> Iterator[Callable[[RenderableType], None]]:
 
     :raises OutputError: if the terminal cannot be written.
     """
+    out: Any = sys.stdout
+    out.reconfigure(errors="replace")  # an escape sequence would be wider than its character
     # rich would take COLUMNS and LINES from the environment, which do not follow the window.
     console = Console(width=UNKNOWN_SIZE[0], height=UNKNOWN_SIZE[1])
 

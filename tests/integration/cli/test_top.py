@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import re
 import struct
 import termios
@@ -343,6 +344,16 @@ class LiveTests(CommandTestCase):
             self.assertEqual(len(frame), lines)
             self.assertLessEqual(max(map(len, frame)), columns)
         child.transport.write(b"\x04")
+        self.assertEqual(await child.ended, 0)
+
+    async def test_ascii(self) -> None:
+        """A character that the terminal does not have is a question mark, and widens no line."""
+        self.patch(os, "environ", {**os.environ, "PYTHONIOENCODING": "ascii"})
+        await self.publisher.feed("\u65e5\u672c\u8a9e" * 3)
+        child = self.child("top", terminal=True)
+        await child.seen("?" * 9)
+        self.assertLessEqual(max(map(len, self.frame(child))), 80)
+        child.transport.write(b"q")
         self.assertEqual(await child.ended, 0)
 
     async def test_workers(self) -> None:
