@@ -10,6 +10,7 @@ import click
 from txthoonk.cli._command import Session, command, id_option, json_option
 from txthoonk.cli._common import CommandError, existing, item_from, load_lines
 from txthoonk.cli._output import show, show_json
+from txthoonk.cli._settings_help import settings_help
 from txthoonk.cli._watch import as_json as event_as_json
 from txthoonk.client import ThoonkPub
 from txthoonk.errors import FeedDoesNotExist
@@ -17,6 +18,13 @@ from txthoonk.types import Feed, Job, Queue, SortedFeed
 from txthoonk.types._base import BaseFeed
 
 __all__ = ["COMMANDS"]
+
+force_option = click.option(
+    "--force",
+    is_flag=True,
+    help="Store what is probably a mistake: a name close to that of a setting, a feed type that "
+    "thoonk does not know, or a setting that feeds of the type do not have.",
+)
 
 
 @command("thoonk feeds", "thoonk feeds --url redis://redis.example.org/2")
@@ -32,13 +40,17 @@ async def feeds(session: Session) -> None:
 )
 @click.argument("feed")
 @click.argument("settings", metavar="[NAME=VALUE]...", nargs=-1)
-async def create(session: Session, feed: str, settings: tuple[str, ...]) -> None:
+@force_option
+async def create(session: Session, feed: str, settings: tuple[str, ...], force: bool) -> None:
     """Create a feed.
 
     Its type is feed, unless you give type=sorted_feed, type=queue or type=job.
     """
     async with session.publisher() as pub:
-        await pub.create_feed(feed, {"type": "feed", **_settings(settings)})
+        await pub.create_feed(feed, _settings(settings), force=force)
+
+
+create.epilog = f"\b\n{settings_help()}\n\n{create.epilog}"
 
 
 @command("thoonk delete news")
@@ -52,12 +64,18 @@ async def delete(session: Session, feed: str) -> None:
 @command("thoonk config news", "thoonk config news max_length=500")
 @click.argument("feed")
 @click.argument("settings", metavar="[NAME=VALUE]...", nargs=-1)
+@force_option
 @json_option
-async def config(session: Session, feed: str, settings: tuple[str, ...], as_json: bool) -> None:
-    """Show or change the configuration of a feed."""
+async def config(
+    session: Session, feed: str, settings: tuple[str, ...], force: bool, as_json: bool
+) -> None:
+    """Show or change the configuration of a feed.
+
+    'thoonk create --help' lists the settings.
+    """
     async with session.publisher() as pub:
         if settings:
-            await pub.set_config(feed, _settings(settings))
+            await pub.set_config(feed, _settings(settings), force=force)
             return
         stored = await pub.get_config(feed)
         if as_json:

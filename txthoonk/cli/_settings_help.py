@@ -9,7 +9,7 @@ from txthoonk.wire._settings import SETTINGS, Setting
 
 __all__ = ["settings_help"]
 
-WIDTH = 78  # characters, as the rest of the help
+WIDTH = 76  # characters; click indents by 2
 COLUMN = 22  # where the descriptions begin
 
 

@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred
 
 from tests.support.cli import THOONK, Child, CommandTestCase
 from txthoonk.cli import _main as cli
+from txthoonk.cli._settings_help import settings_help
 
 
 class ShortCommandTests(CommandTestCase):
@@ -31,6 +32,24 @@ class ShortCommandTests(CommandTestCase):
         self.assertEqual(json.loads(out), {"type": "feed", "max_length": "5", "title": "a=b"})
         self.assertEqual(await self.thoonk("delete", "b"), (0, "", ""))
         self.assertEqual(await self.publisher.get_feed_names(), {"a"})
+
+    async def test_settings(self) -> None:
+        """A mistake in a setting is an error, unless --force; the help lists the settings."""
+        for words in (("create", "new"), ("config", "a")):
+            await self.thoonk("create", "a")
+            status, out, err = await self.thoonk(*words, "max_lenght=3")
+            self.assertEqual((status, out), (1, ""))
+            self.assertIn("did you mean 'max_length'?", err)
+            status, _, err = await self.thoonk(*words, "max_length=ten", "--force")
+            self.assertEqual(status, 1)
+            self.assertIn("a whole number of items", err)
+            self.assertEqual(await self.thoonk(*words, "max_lenght=3", "--force"), (0, "", ""))
+        for name in ("a", "new"):
+            config = await self.publisher.get_config(name)
+            self.assertEqual(config, {"type": "feed", "max_lenght": "3"})
+        _, out, _ = await self.thoonk("create", "--help")
+        for line in settings_help().splitlines():
+            self.assertIn(f"  {line}\n", out)
 
     async def test_publishOne(self) -> None:
         """publish creates the feed if need be, and prints the id."""
