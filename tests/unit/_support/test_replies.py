@@ -11,6 +11,7 @@ from tests.support.wire import Connection
 from txthoonk._support._deferreds import deferring
 from txthoonk._support._replies import MISFITS, parses, parsing
 from txthoonk.client import ThoonkPub
+from txthoonk.consumers._result_waiters import Results
 from txthoonk.errors import InvalidInput, InvalidResponse
 from txthoonk.protocol import Redis
 from txthoonk.types import Feed, Job
@@ -64,11 +65,11 @@ class BlameTests(SynchronousTestCase):
     def test_our_mistake(self) -> None:
         """Nor is what one of our methods raises when it learns what became of a job."""
 
-        class Mistaken(Job):
-            def _removed(self, id_: str) -> None:
-                raise AttributeError("a mistake of ours")
+        def mistaken(results: Results, id_: str) -> None:
+            raise AttributeError("a mistake of ours")
 
-        retracted = Mistaken(self.pub, "jobs").retract("1")
+        self.patch(Results, "gone", mistaken)
+        retracted = Job(self.pub, "jobs").retract("1")
         self.connection.answer(1)
         self.failureResultOf(retracted, AttributeError)
 
