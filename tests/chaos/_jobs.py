@@ -2,9 +2,9 @@
 
     python -m tests.chaos._jobs --seconds 120 --seed 1 --jobs 12000
 
-It puts jobs of all kinds into several feeds (``chaos_jobs_put.py``), and has six processes
-(``chaos_jobs_worker.py``) work on them, while it makes trouble.  Then it waits until all is
-done, and looks at what has become of each job (``chaos_jobs_verdict.py``).  It prints what it
+It puts jobs of all kinds into several feeds (``_jobs_put.py``), and has six processes
+(``_jobs_worker.py``) work on them, while it makes trouble.  Then it waits until all is
+done, and looks at what has become of each job (``_jobs_verdict.py``).  It prints what it
 did, a table of outcomes, and whatever is wrong; then it ends with status 1.
 
 The private redis-server writes each change to its disk before it answers.
@@ -24,12 +24,11 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList, gatherResults
-from twisted.internet.protocol import ProcessProtocol
 from twisted.internet.task import deferLater, react
-from twisted.python.failure import Failure
 
 from tests.chaos._jobs_put import NOTHING, Putting
 from tests.chaos._jobs_verdict import Verdict
+from tests.support.children import Child
 from txthoonk import ConnectionLost, Job, Thoonk, ThoonkError
 from txthoonk.testing import RedisServer
 
@@ -51,38 +50,15 @@ MOST_SHOWN = 50  # of what is wrong
 TROUBLES = {"cut": 8, "cut all": 1, "kill": 3, "stop": 2, "freeze": 3, "restart": 1, "crash": 1}
 
 
-class WorkerProcess(ProcessProtocol):
-    """One process of ``chaos_jobs_worker.py``."""
+class WorkerProcess(Child):
+    """One process of ``tests/chaos/_jobs_worker.py``."""
 
-    transport: Any
-
-    def __init__(self, reactor: Any, url: str, log: str, mode: str) -> None:
+    def __init__(self, url: str, log: str, mode: str) -> None:
+        super().__init__()
         self.mode = mode
         self.frozen = False
-        self.ended: Deferred[None] = Deferred()
-        self.output = b""
-        self.status: int | None = None
         feeds = [f"{name}={weight}" for name, weight in FEEDS.items()]
-        module = "tests.chaos._jobs_worker"
-        words = (sys.executable, "-m", module, url, log, mode, *feeds)
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
-        reactor.spawnProcess(self, sys.executable, words, environment)
-
-    def signal(self, name: str) -> Deferred[None]:
-        """Send a signal; the Deferred fires when the process has ended."""
-        if self.status is None:
-            self.transport.signalProcess(signal.Signals[f"SIG{name}"])
-        return self.ended
-
-    def outReceived(self, data: bytes) -> None:
-        self.output += data
-
-    errReceived = outReceived
-
-    def processEnded(self, reason: Failure) -> None:
-        ended: Any = reason.value
-        self.status = ended.exitCode if ended.signal is None else -ended.signal
-        self.ended.callback(None)
+        self.spawn_python("-m", "tests.chaos._jobs_worker", url, log, mode, *feeds)
 
 
 class Chaos:
@@ -140,7 +116,7 @@ class Chaos:
         return verdict
 
     def new_worker(self, mode: str) -> WorkerProcess:
-        worker = WorkerProcess(self.reactor, self.server.url, self.log, mode)
+        worker = WorkerProcess(self.server.url, self.log, mode)
         self._begun.append(worker)
         return worker
 
@@ -218,7 +194,7 @@ class Chaos:
 
     def check_ended(self, worker: WorkerProcess) -> None:
         if worker.status not in (0, -signal.SIGTERM):  # it may have been about to begin
-            self.wrong.append(f"a worker ended with {worker.status}: {worker.output.decode()}")
+            self.wrong.append(f"a worker ended with {worker.status}: {worker.out}{worker.err}")
 
     async def freeze(self) -> None:
         """Have a worker do nothing, for longer than its claims last."""

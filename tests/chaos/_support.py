@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, TimeoutError, ensureDeferred
 from twisted.internet.interfaces import IAddress
 from twisted.internet.task import deferLater
 
@@ -13,8 +13,22 @@ from txthoonk.client import ThoonkPub, ThoonkPubFactory
 from txthoonk.connections._url import Target
 from txthoonk.errors import ConnectionLost, Empty, JobNotClaimed
 
+T = TypeVar("T")
+
 PATIENCE = 0.5  # seconds that one get waits
 RECONNECTING = 0.02  # seconds until the next try after a connection was lost
+
+
+async def in_time(reactor: Any, waiting: Awaitable[T], seconds: float, what: str) -> T:
+    """Wait for something that must come within so many seconds.
+
+    :raises AssertionError: if it does not.
+    """
+    try:
+        result: T = await ensureDeferred(waiting).addTimeout(seconds, reactor)  # type: ignore[arg-type]
+    except TimeoutError:
+        raise AssertionError(f"{what}: not within {seconds:g} seconds") from None
+    return result
 
 
 class ReturningFactory(ThoonkPubFactory):

@@ -16,7 +16,9 @@ from typing import Any
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import deferLater
 
+from tests.chaos._support import in_time
 from tests.support.proxy import Link, Proxy
+from tests.support.waiting import until, until_answer
 from txthoonk.service import Thoonk
 from txthoonk.testing import RedisServer
 from txthoonk.types import Claim, Job
@@ -44,8 +46,9 @@ class Many:
     :ivar begun: the feeds whose jobs were begun, in their order.
     """
 
-    def __init__(self, reactor: Any, near: Thoonk, feeds: list[Job]) -> None:
+    def __init__(self, reactor: Any, near: Thoonk, endpoint: Any, feeds: list[Job]) -> None:
         self._reactor = reactor
+        self._endpoint = endpoint
         self._near = near
         self.feeds = feeds
         self.begun: list[str] = []
@@ -61,17 +64,16 @@ class Many:
 
     async def until(self, what: str, condition: Callable[[], bool]) -> None:
         """Wait for something that must come."""
-        end = self._reactor.seconds() + PATIENCE
-        while not condition():
-            assert self._reactor.seconds() < end, f"{what}: not within {PATIENCE:g} seconds"
-            await deferLater(self._reactor, 0.01)
+        await in_time(self._reactor, until(condition), PATIENCE, what)
 
     async def at_rest(self) -> None:
         """Wait until all feeds are watched."""
-        end = self._reactor.seconds() + PATIENCE
-        while (watched := await self._info("clients", r"blocked_clients:(\d+)")) < FEEDS:
-            assert self._reactor.seconds() < end, f"{watched} of {FEEDS} feeds are watched"
-            await deferLater(self._reactor, 0.05)
+        watched = until_answer(
+            self._endpoint,
+            lambda: self._info("clients", r"blocked_clients:(\d+)"),
+            lambda count: count >= FEEDS,
+        )
+        await in_time(self._reactor, watched, PATIENCE, f"{FEEDS} feeds that are watched")
 
     async def scripts(self) -> int:
         """Count the script calls since the last time."""
@@ -179,7 +181,7 @@ async def run(reactor: Any) -> str:
     try:
         config = {"timeout": 60, "max_failures": 3}
         feeds = [await near.job(f"f{number}", config) for number in range(FEEDS)]
-        many = Many(reactor, near, feeds)
+        many = Many(reactor, near, server.endpoint(), feeds)
         async with far_away(reactor, server) as far:
             many.work(far).startService()
             resting = await rests(many, reactor)

@@ -15,6 +15,7 @@ from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.internet.task import deferLater
 
 from tests.support.failover_support import Pair
+from tests.support.waiting import until
 from txthoonk import Thoonk
 from txthoonk.errors import ConnectionLost, NotSent, ResponseError, ThoonkError
 from txthoonk.events import Event
@@ -99,14 +100,10 @@ class Traffic:
         """Tell how many got through."""
         return sum(self.got.values()), sum(self.worked.values()), len(self.heard)
 
-    async def until(self, condition: Any) -> None:
-        while not condition():
-            await deferLater(self._reactor, 0.01)
-
     async def go_on(self) -> None:
         """Wait until more of each kind got through."""
         before = self.counts()
-        await self.until(
+        await until(
             lambda: all(
                 now >= then + EACH for now, then in zip(self.counts(), before, strict=True)
             )
@@ -118,7 +115,7 @@ class Traffic:
         for putting in self.putting:
             await putting
         events = self.accepted["f"]
-        await self.until(
+        await until(
             lambda: (
                 self.accepted["q"] <= set(self.got)
                 and self.accepted["j"] <= set(self.worked)
@@ -158,7 +155,7 @@ async def play(pair: Pair, traffic: Traffic) -> str:
         await traffic.go_on()
         await pair.promote(name=number % 2 == 0)
         if number % 2:  # the name follows when the old master has been left already
-            await traffic.until(lambda: traffic.producer.state == "disconnected")
+            await until(lambda: traffic.producer.state == "disconnected")
             pair.rename()
     await traffic.go_on()
     await traffic.finish()
@@ -174,11 +171,9 @@ async def play(pair: Pair, traffic: Traffic) -> str:
 
 async def followed(pair: Pair, traffic: Traffic) -> None:
     """Check that all connections are at the present master, and the gets wait there."""
-    await traffic.until(lambda: traffic.producer.state == traffic.consumer.state == "connected")
-    while await pair.clients(pair.replica):
-        pass
-    while await pair.info(pair.master, "blocked_clients", "clients") != "1":
-        pass
+    await until(lambda: traffic.producer.state == traffic.consumer.state == "connected")
+    await pair.has_clients(pair.replica, 0)
+    await pair.blocked(pair.master)
 
 
 async def check(pair: Pair, traffic: Traffic) -> None:

@@ -14,9 +14,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from twisted.internet.defer import TimeoutError
-from twisted.internet.task import deferLater
 
 from tests.support.acl import RARE, rules
+from tests.support.waiting import until
 from txthoonk import Thoonk
 from txthoonk.errors import ThoonkError
 from txthoonk.events import Event
@@ -158,12 +158,10 @@ class Roles:
             await (await self.admin.sorted_feed("news:s")).append("mark"),
         ]
         for mirror, mark in zip(self.mirrors, marks, strict=True):
-            while mark not in mirror:
-                await deferLater(self._reactor, 0.01)
+            await until(lambda: mark in mirror)  # noqa: B023
         job = await self.admin.job("news:j")
         mark = await job.put("mark")
-        while mark not in self.jobs.marks and self.jobs.resyncs == resyncs:
-            await deferLater(self._reactor, 0.01)
+        await until(lambda: mark in self.jobs.marks or self.jobs.resyncs != resyncs)
         for mirror, opened in zip(
             self.mirrors,
             (await self.admin.feed("news:f"), await self.admin.sorted_feed("news:s")),

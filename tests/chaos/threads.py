@@ -17,7 +17,9 @@ from typing import Any
 from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.task import deferLater
 
+from tests.chaos._support import in_time
 from tests.support.proxy import Proxy
+from tests.support.waiting import until, until_answer
 from txthoonk import Thoonk, Worker
 from txthoonk.errors import ConnectionLost, JobNotClaimed, ThoonkError, WrongThread
 from txthoonk.testing import RedisServer, check_feed
@@ -137,32 +139,25 @@ class _Reader:
                 self.wrong.append((expected, got))
 
 
-async def _round(reactor: Any, proxy: Proxy, thoonk: Thoonk, job: Any, handlers: Any) -> None:
+async def _round(
+    reactor: Any, endpoint: Any, proxy: Proxy, thoonk: Thoonk, job: Any, handlers: Any
+) -> None:
     handlers.let_go.clear()
     blocked = handlers.all_blocked()
     finishes = (await job.stats())["finishes"]
     await job.put_many(["x"] * THREADS)
-    await _in_time(reactor, blocked, "handlers that begin")
+    await in_time(reactor, blocked, PATIENCE, "handlers that begin")
     for link in list(proxy.links):
         link.abort()
-    while thoonk.state == "connected":
-        await deferLater(reactor, 0)
-    await _in_time(reactor, thoonk.whenConnected(), "a connection while all handlers block")
+    await until(lambda: thoonk.state != "connected")
+    await in_time(
+        reactor, thoonk.whenConnected(), PATIENCE, "a connection while all handlers block"
+    )
     handlers.let_go.set()
-    finished = Deferred.fromCoroutine(_finished(reactor, job, finishes + THREADS))
-    await _in_time(reactor, finished, "jobs that finish")
-
-
-async def _finished(reactor: Any, job: Any, count: int) -> None:
-    while (await job.stats())["finishes"] < count:
-        await deferLater(reactor, 0.01)
-
-
-async def _in_time(reactor: Any, waiting: Deferred[Any], what: str) -> None:
-    try:
-        await waiting.addTimeout(PATIENCE, reactor)
-    except TimeoutError:
-        raise AssertionError(f"{what}: not within {PATIENCE:g} seconds") from None
+    finished = until_answer(
+        endpoint, job.stats, lambda stats: stats["finishes"] >= finishes + THREADS
+    )
+    await in_time(reactor, finished, PATIENCE, "jobs that finish")
 
 
 async def run(reactor: Any) -> str:
@@ -185,7 +180,7 @@ async def run(reactor: Any) -> str:
         reading = Deferred.fromCoroutine(reader.run())
         for _ in range(ROUNDS):
             try:
-                await _round(reactor, proxy, thoonk, job, handlers)
+                await _round(reactor, server.endpoint(), proxy, thoonk, job, handlers)
             except ThoonkError as error:
                 raise AssertionError(f"a call of the round got {error!r}") from error
         reader.running = False

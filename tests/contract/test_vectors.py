@@ -217,8 +217,12 @@ class VectorTestCase(RedisTestCase):
         until = call.get("until", {})
         enough = [count + until.get("blocked", 1) for count in await self.waiting(until)]
         fires = self.call(pub, call)
-        while any(map(operator.lt, await self.waiting(until), enough)):
-            self.assertFalse(fires.called, call)
+        await self.until_answer(
+            lambda: self.waiting(until),
+            lambda counts: fires.called or not any(map(operator.lt, counts, enough)),
+            silent=True,
+        )
+        self.assertFalse(fires.called, call)
         return fires
 
     def assertFired(self, vector: dict[str, Any], matcher: Matcher, fired: Any) -> None:

@@ -86,7 +86,6 @@ _SAID = r"(not done|some done|no answer|ended), [A-Z]\w+"
 _SOME = (
     "done",
     "done, Empty",
-    "some done, Empty",
     "some done, ConnectionLost",
     *_UNSAID,
     *_LOST,

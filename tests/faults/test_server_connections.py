@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from tests.faults.server_case import ServerFaultTestCase
 from tests.support import Recorder
-from tests.support.server import until
+from tests.support.waiting import until
 from txthoonk.client import ThoonkPubFactory
 from txthoonk.errors import (
     AuthenticationError,

@@ -22,6 +22,7 @@ from tests.faults.outcomes import record
 from tests.faults.server_cells import SERVICES, CellTestCase, Run
 from tests.faults.states import FEED
 from tests.faults.verbs import Verb
+from tests.support.waiting import until
 from txthoonk.errors import FeedError
 from txthoonk.wire._keys import FEEDS, feed_keys, kept_result_key
 
@@ -81,14 +82,13 @@ class ForeignTests(CellTestCase):
         assert self.faulty.server is not None
         run = await self.prepared(verb)
         monitor = await connectProtocol(self.faulty.server.endpoint(), Monitor())
-        while not monitor.heard:
-            await self.raw.send("PING")
+        await until(lambda: monitor.heard)
         run.begin()
         await self.release(run)
         await run.outcome()
         await self.quiet(run.thing)
-        while END not in monitor.heard:
-            await self.raw.send("ECHO", END)
+        await self.raw.send("ECHO", END)
+        await until(lambda: END in monitor.heard)
         monitor.transport.abortConnection()
         await self.close(run)
         return monitor.touched()

@@ -18,6 +18,7 @@ from twisted.internet.defer import Deferred
 from tests.faults.server_case import ServerFaultTestCase
 from tests.support import Recorder
 from tests.support.subscriptions import Heard, replayed
+from tests.support.waiting import until
 from txthoonk.client import ThoonkSub
 from txthoonk.events import Event
 
@@ -157,8 +158,7 @@ class OverflowTests(ServerFaultTestCase):
         waits = [job.get_result(id_) for id_ in ids]
         await self.numsub("job.finish:j", 1)
         results = job._results
-        while any(wait.sub is None for waits_ in results._waits.values() for wait in waits_):
-            await self.raw.ping()
+        await until(lambda: all(wait.sub for waits_ in results._waits.values() for wait in waits_))
         sub = results._sub
         assert sub is not None
         hear, number = self.deafen(sub), await self.deaf()

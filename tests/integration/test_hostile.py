@@ -10,7 +10,7 @@ from twisted.internet.defer import gatherResults
 from tests.support import parts_of
 from tests.support.fuzzing import ESCAPES, EVENT_MESSAGES, MESSAGES, as_bytes
 from tests.support.hostile import FEED, JOB, QUEUE, HostileTestCase, Seen, reactor, samples
-from tests.support.server import until
+from tests.support.waiting import until
 from txthoonk.events import CHANNELS, ITEM_KINDS, item_channel
 from txthoonk.subscriptions._restraint import LOOKS, WINDOW
 

@@ -9,19 +9,22 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory
 from twisted.trial.unittest import TestCase
 
+from tests.support.waiting import seen, until_answer
 from txthoonk.client import ThoonkPub, ThoonkPubFactory, ThoonkSub, ThoonkSubFactory
 from txthoonk.connections._url import Target, parse_url
 from txthoonk.events import message_shape
 from txthoonk.protocol import Redis, RedisSubscriber
 from txthoonk.testing import RedisServer
+
+T = TypeVar("T")
 
 #: Seconds after which a test has failed: only one that hangs, on however busy a machine.
 TIMEOUT = 120
@@ -217,16 +220,53 @@ class RedisTestCase(TestCase):
         command, rest, convert = READERS[type_]
         return convert(await self.raw.send(command, key, *rest))
 
+    async def until_reply(
+        self, *words: Any, holds: Callable[[Any], object] = bool, silent: bool = False
+    ) -> Any:
+        """Wait until the reply to a command is a certain one, and give it.
+
+        :param words: a command that only reads.
+        :param holds: whether a reply is the one to wait for.
+        :param silent: see :func:`tests.support.waiting.until_answer`.
+        """
+        return await self.until_answer(lambda: self.raw.send(*words), holds, silent=silent)
+
+    async def until_answer(
+        self,
+        question: Callable[[], Awaitable[T]],
+        holds: Callable[[T], object] = bool,
+        *,
+        silent: bool = False,
+    ) -> T:
+        """Wait until the server gives a certain answer to a question that only reads."""
+        endpoint, credentials = self.target.endpoint(reactor), self.target.credentials
+        return await until_answer(
+            endpoint, question, holds, credentials=credentials, silent=silent
+        )
+
+    async def seen(self, *words: str) -> Deferred[None]:
+        """Begin to watch for a command; the Deferred fires once the server has called one.
+
+        :param words: the first words of the command.
+        """
+        endpoint, credentials = self.target.endpoint(reactor), self.target.credentials
+        wanted = [word.encode() for word in words]
+        return await seen(endpoint, wanted, credentials=credentials)
+
+    async def until_gone(self, key: str | bytes) -> None:
+        """Wait until there is no key of that name."""
+        await self.until_reply("EXISTS", key, holds=lambda reply: not reply)
+
     async def numsub(self, channel: str, expected: int) -> None:
         """Wait until Redis counts *expected* subscribers of a channel."""
-        while (await self.raw.send("PUBSUB", "NUMSUB", channel))[1] != expected:
-            pass
+        await self.until_reply(
+            "PUBSUB", "NUMSUB", channel, holds=lambda reply: reply[1] == expected, silent=True
+        )
 
     async def blocked(self, count: int = 1) -> None:
         """Wait until so many clients are blocked: gets wait on them."""
         text = f"blocked_clients:{count}\r".encode()
-        while text not in await self.raw.send("INFO", "clients"):
-            pass  # each look is a round trip
+        await self.until_reply("INFO", "clients", holds=lambda reply: text in reply, silent=True)
 
     async def now(self) -> float:
         """Give the server's time in milliseconds."""

@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred
 
 from tests.support import RedisTestCase, server_url
 from tests.support.fuzzing import QUICK, Log
-from tests.support.server import until
+from tests.support.waiting import until
 from txthoonk import Event, Thoonk
 from txthoonk.cli._watch import as_json, as_text
 from txthoonk.types import Claim

@@ -52,6 +52,12 @@ class Connections(Endpoint):
             self.lose(peer)
         return bool(closing)
 
+    def hang_up_all(self) -> None:
+        """End the connections that were to be closed, and those that are closed for that."""
+        closing = True
+        while closing:
+            closing = self.hang_up()
+
     def lose(self, peer: Peer) -> None:
         self.peers.remove(peer)
         peer.lose()

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from random import Random
 from typing import Any
 
@@ -276,6 +277,19 @@ class Gate(Factory):
         await self._empty
 
 
+async def next_where(subscription: Any, holds: Callable[[Event], object]) -> Event:
+    """Take events of a subscription until there is a certain one, and give it."""
+    while True:
+        event: Event = await subscription.next()
+        if holds(event):
+            return event
+
+
+async def next_of(subscription: Any, kind: str) -> Event:
+    """Take events of a subscription until there is one of a kind, and give it."""
+    return await next_where(subscription, lambda event: event.kind == kind)
+
+
 class SubscriptionTestCase(RedisTestCase):
     """A service that subscribes, and a publisher of its own that writes."""
 
@@ -312,8 +326,7 @@ class SubscriptionTestCase(RedisTestCase):
                 number = await self.thoonk.redis.send("CLIENT", "ID")
                 await self.raw.send("CLIENT", "KILL", "ID", number)
         if "subscriber" in whom:
-            while not await self.raw.send("CLIENT", "KILL", "TYPE", "pubsub"):
-                pass
+            await self.until_reply("CLIENT", "KILL", "TYPE", "pubsub")
 
     async def told(self, subscription: Subscription, feed: str = "x") -> list[Event]:
         """Take all events of a subscription that is live: those told before now."""
@@ -339,11 +352,7 @@ class SubscriptionTestCase(RedisTestCase):
 
     async def unsubscribed_to(self, expected: tuple[set[bytes], int]) -> None:
         """Check that the same is subscribed to as before, very soon."""
-        for _ in range(5000):
-            found = await self.subscribed()
-            if found == expected:
-                return
-        self.assertEqual(found, expected)
+        await self.until_answer(self.subscribed, lambda found: found == expected, silent=True)
 
     async def contents(self, feed: Any) -> list[tuple[str, Any]]:
         return list((await feed.get_all()).items())

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.task import deferLater
 from twisted.logger import LogLevel, eventAsText, globalLogPublisher
 
 from tests.support import RedisTestCase, server_url
-from tests.support.server import until
 from tests.support.service import reactor, watched
+from tests.support.waiting import until
 from txthoonk.errors import ConnectionLost
 from txthoonk.service import Thoonk
 from txthoonk.types import Claim, Job, JobFailure
@@ -139,11 +137,14 @@ class WorkerTestCase(RedisTestCase):
 
     async def comes_to(self, *stats: int, job: Job | None = None) -> None:
         """Wait until as many jobs are available, claimed, stalled and finished."""
-        found: tuple[int, ...] = ()
-        while found != stats:
-            with contextlib.suppress(ConnectionLost):  # where the test has cut it
-                found = await self.stats(job)
-            await deferLater(reactor, 0.01)
+
+        async def question() -> tuple[int, ...]:
+            try:
+                return await self.stats(job)
+            except ConnectionLost:  # where the test has cut it
+                return ()
+
+        await self.until_answer(question, lambda found: found == stats, silent=True)
 
     async def rounds(self) -> None:
         """Let pass what a worker that is about to do something needs for it, more than once."""
@@ -153,9 +154,8 @@ class WorkerTestCase(RedisTestCase):
 
     async def failure(self, id_: str) -> JobFailure:
         """Wait for the record of a failure."""
-        while (found := await self.job.get_failure(id_)) is None:
-            await deferLater(reactor, 0.01)
-        return found
+        failure: JobFailure = await self.until_answer(lambda: self.job.get_failure(id_))
+        return failure
 
     def texts(self, *levels: LogLevel) -> list[str]:
         """Give what was logged, by txthoonk."""

@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred
 
 from tests.support import RedisTestCase
 from tests.support.cli import Child, CommandTestCase
-from tests.support.server import until
+from tests.support.waiting import until
 from txthoonk import Thoonk, Worker
 from txthoonk.errors import ConnectionLost
 from txthoonk.monitoring._inspector import Held, Overview, read_overview, read_overviews

@@ -7,6 +7,7 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from tests.support.reconnect import ReconnectTestCase, reactor
+from tests.support.waiting import until
 from txthoonk.client import ThoonkPub, ThoonkPubFactory, ThoonkSubFactory
 from txthoonk.errors import ConnectionLost
 
@@ -64,8 +65,7 @@ class ResubscriptionTests(ReconnectTestCase):
         lost = sub.redis
         number = await self.client_id()
         await self.raw.send("CLIENT", "KILL", "ID", str(number))
-        while sub.redis is lost:
-            await self.raw.ping()
+        await until(lambda: sub.redis is not lost)
         await sub.register_handler(CHANNEL, self.heard)
         await self.feed.publish("i", "1")
         self.assertEqual(await self.heard.wait(1), [("1", "i")])
@@ -111,8 +111,7 @@ class ResubscriptionTests(ReconnectTestCase):
         await sub.register_handler(CHANNEL, self.heard)
         await sub.close()
         await self.numsub(CHANNEL, 0)
-        while self.connector.state != "disconnected":
-            await self.raw.ping()
+        await until(lambda: self.connector.state == "disconnected")
         self.assertEqual(factory.clock.getDelayedCalls(), [])
         await self.assertFailure(sub.register_handler(CHANNEL, self.heard), ConnectionLost)
 
@@ -197,8 +196,7 @@ class PendingTests(ReconnectTestCase):
                 await self.assertFailure(deferred, ConnectionLost)
         finally:
             await self.raw.send("CLIENT", "UNPAUSE")
-        while pub.redis is lost:
-            await self.raw.ping()
+        await until(lambda: pub.redis is not lost)
         self.assertEqual(await feed.publish("i", "again"), "again")
         self.assertEqual(await feed.get_ids(), ["again"])
         self.assertEqual(await (await pub.feed("z")).length(), 0)

@@ -255,8 +255,7 @@ class LostAnswerTests(CutTestCase):
         return get
 
     async def claimed(self, count: int) -> None:
-        while await self.raw.send("ZCARD", "feed.claimed:j") != count:
-            pass
+        await self.until_reply("ZCARD", "feed.claimed:j", holds=lambda reply: reply == count)
 
     async def test_given_back(self) -> None:
         """A claim whose answer was lost with the connection is given back, uncounted."""
@@ -269,8 +268,9 @@ class LostAnswerTests(CutTestCase):
         await self.service.pub.redis.ping()
         claimed = [claim.id for claim in claims]
         self.assertEqual(len(set(claimed)), 11)
-        while set(await self.job.get_ids("claimed")) != set(claimed):
-            pass
+        await self.until_answer(
+            lambda: self.job.get_ids("claimed"), lambda ids: set(ids) == set(claimed)
+        )
         told = [channel for channel, _ in await spied.messages()]
         self.assertEqual(told.count(b"feed.retried:j"), 5)
         self.assertEqual(told.count(b"feed.claimed:j"), 15)

@@ -14,9 +14,10 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import eventAsText, globalLogPublisher
 
 from tests.support import Recorder, RedisTestCase
-from tests.support.server import alive, until
+from tests.support.server import alive
 from tests.support.service import LeakTestCase, reactor
 from tests.support.tls import Authority, TLSServer
+from tests.support.waiting import until
 from txthoonk.client import ThoonkPub, ThoonkSub
 from txthoonk.connections._url import parse_url
 from txthoonk.errors import AuthenticationError, ConnectionLost, NotSent, ResponseError

@@ -10,8 +10,9 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from tests.support import Recorder
-from tests.support.server import HalfClock, ask, turns, until
+from tests.support.server import HalfClock, ask, turns
 from tests.support.service_outage import OutageTestCase
+from tests.support.waiting import until
 from txthoonk.errors import ConnectionLost, NotSent
 from txthoonk.service import Thoonk
 from txthoonk.service import _thoonk as service

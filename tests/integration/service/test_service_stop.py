@@ -10,9 +10,9 @@ from typing import Any
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import deferLater
 
-from tests.support.server import until
 from tests.support.service import reactor, watched
 from tests.support.service_outage import OutageTestCase
+from tests.support.waiting import until
 from txthoonk.errors import ConnectionLost, SubscriptionEnded
 from txthoonk.service import Thoonk
 

@@ -14,7 +14,7 @@ from twisted.internet.error import ConnectionDone
 from twisted.internet.protocol import Factory
 
 from tests.support import Recorder
-from tests.support.server import until
+from tests.support.waiting import until
 from tests.support.worker import HOUR, WorkerTestCase
 from txthoonk import errors
 from txthoonk.protocol import RedisSubscriber

@@ -252,8 +252,7 @@ class EndTests(PutManyTestCase):
                 await blocked
 
             putting = feed.put_many(source())
-            while not await feed.length():
-                pass
+            await self.until_reply("LLEN", feed.feed_ids)
             putting.cancel()
             await self.assertFailure(putting, CancelledError)
             self.assertEqual(await self.whole_calls(feed, 600), 500)

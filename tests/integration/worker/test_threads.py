@@ -17,8 +17,8 @@ from twisted.internet.threads import blockingCallFromThread, deferToThread
 
 from tests.support import Recorder, server_url
 from tests.support.proxy import Proxy
-from tests.support.server import until
 from tests.support.service import reactor
+from tests.support.waiting import until
 from tests.support.worker import WorkerTestCase
 from txthoonk.consumers._heartbeat import renewal_of
 from txthoonk.errors import JobNotClaimed, WrongThread

@@ -11,8 +11,8 @@ from typing import Any
 from twisted.internet.defer import inlineCallbacks, succeed
 from twisted.internet.task import deferLater
 
-from tests.support.server import until
 from tests.support.service import reactor
+from tests.support.waiting import until
 from tests.support.worker import HOUR, Calls, Doing, WorkerTestCase
 from txthoonk.consumers import _heartbeat
 from txthoonk.types import Claim

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from tests.support.proxy import Link, Proxy
-from tests.support.server import until
 from tests.support.service import reactor
+from tests.support.waiting import until
 from tests.support.worker import HOUR, Doing, WorkerTestCase
 from txthoonk.consumers import _heartbeat
 from txthoonk.consumers._heartbeat import Renewal

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from typing import Any
 
 from twisted.application.service import MultiService
@@ -14,8 +15,8 @@ from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.internet.task import deferLater
 
 from tests.support import Recorder
-from tests.support.server import until
 from tests.support.service import reactor
+from tests.support.waiting import until
 from tests.support.worker import Doing, WorkerTestCase
 from txthoonk.types import Claim, Job
 from txthoonk.worker import _worker as worker_module
@@ -116,9 +117,7 @@ class GraceTests(WorkerTestCase):
             begun.append(claim.id)
             if len(begun) == 2:
                 stops.append(worker.stopService())
-            until = reactor.seconds() + 1.5 * worker_module.SLICE
-            while reactor.seconds() < until:
-                pass
+            time.sleep(1.5 * worker_module.SLICE)  # blocks the reactor, as a slow function does
 
         stops: list[Deferred[None]] = []
         worker = self.work(busy, 10, grace=GRACE)

@@ -215,8 +215,7 @@ class OutageTests(MetricsTestCase):
         """Stop the service, whose peers let go."""
         stopped = self.thoonk.stopService()
         self.pub.answer(b"+PONG\r\n")
-        while self.endpoint.hang_up():
-            pass
+        self.endpoint.hang_up_all()
         return stopped
 
 
