@@ -165,12 +165,12 @@ class CuttingCase(LaboratoryCase):
                 raise AssertionError(f"the next one is missed, too: {seen.error!r}, {seen.result}")
             reference.check_after(seen.state, seen.events[: len(seen.events) // 2])
             return self.rescued
-        guarantee, settled = guarantee_of(reference), None
+        guarantee, events = guarantee_of(reference), None
         if guarantee is not None:
-            settled = await guarantee(self, reference, seen, kind)
+            events = await guarantee(self, reference, seen, kind)
         between = guarantee is not None
-        state, events = settled or (seen.state, seen.events)
-        word = reference.name(seen.result, seen.error, state, events, between)
+        events = seen.events if events is None else events
+        word = reference.name(seen.result, seen.error, seen.state, events, between)
         if guarantee is None and cut.ended:
             return ""  # times have not always as many digits: it was answered whole
         if guarantee is None and reference.verb.kind == "write":

@@ -21,11 +21,9 @@ from txthoonk.types._bulk import MOST_ITEMS
 
 __all__ = ["Guarantee", "guarantee_of"]
 
-#: State and events that an outcome amounts to, as :class:`Reference` has them.
-Settled = tuple[Any, Any]
 #: Gets the laboratory, the reference, what was seen, and of which kind the victim is. Gives the
-#: state and the events to name the outcome by; None: those that were seen.
-Guarantee = Callable[[Any, Reference, Any, str], Awaitable[Settled | None]]
+#: events to name the outcome by; None: those that were seen.
+Guarantee = Callable[[Any, Reference, Any, str], Awaitable[Any]]
 
 
 def check(right: bool, *about: Any) -> None:
@@ -127,7 +125,6 @@ def without_plain(state: list[Any], pattern: str) -> list[Any]:
 
 
 #: What is left of jobs and of who waits for them, and ends by itself.
-NOTES = b"feed.listeners:"
 PASSING = rb"feed\.(results|jobfinished|listeners):"
 
 
@@ -142,7 +139,7 @@ def ending(told: tuple[str, str] | None = None) -> Guarantee:
     """
     direct = plain([told]) if told else []
 
-    async def guarantee(lab: Any, reference: Reference, seen: Any, kind: str) -> Settled:
+    async def guarantee(lab: Any, reference: Reference, seen: Any, kind: str) -> Any:
         await check_passing(lab, reference, seen.state)
         state, events = without_passing(plain(seen.state)), plain(seen.events)
         for name in ("before", "after"):
@@ -160,16 +157,9 @@ def ending(told: tuple[str, str] | None = None) -> Guarantee:
             check(name == "after", "fired, and not done:", state)
             result = plain(seen.result)
             check(result == reference.result, "fired", result, "not", reference.result)
-        return with_notes(plain(seen.state), whole), [] if name == "before" else reference.events
+        return [] if name == "before" else reference.events
 
     return guarantee
-
-
-def with_notes(state: list[Any], whole: list[Any]) -> list[Any]:
-    """Take the notes of who listens from another state: they change nothing for anyone."""
-    notes = [pair for pair in whole if pair[0].startswith(NOTES)]
-    rest = [pair for pair in state if not pair[0].startswith(NOTES)]
-    return sorted(notes + rest, key=repr)
 
 
 def without_passing(state: list[Any]) -> list[Any]:

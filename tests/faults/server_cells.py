@@ -304,10 +304,10 @@ class CellTestCase(ServerFaultTestCase):
             guarantee = guarantee_of(reference)
             if guarantee is None:
                 raise
-            settled = await guarantee(self, reference, seen, run.on)
-            state, events = settled or (seen.state, seen.events)
+            events = await guarantee(self, reference, seen, run.on)
+            events = seen.events if events is None else events
             # Which of the items comes first is not what is promised here.
-            return reference.name(reference.result, seen.error, state, events, True)
+            return reference.name(reference.result, seen.error, seen.state, events, True)
 
     def look_into_log(self, reference: Reference, run: Run, state: Any) -> None:
         """See that nothing was logged, but what a service has nobody else to tell."""

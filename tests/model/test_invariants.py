@@ -11,7 +11,7 @@ from txthoonk.testing import _history_rules as history
 from txthoonk.testing import _job_rules as jobs
 from txthoonk.testing import _rules as rules
 from txthoonk.testing._audit import ALWAYS, SETTLED, findings
-from txthoonk.testing._feed_dump import PARTS, Kept, State
+from txthoonk.testing._feed_dump import EXPIRING, PARTS, Kept, State
 from txthoonk.testing._rules import MOST, OWNED, Rule, listed
 from txthoonk.wire._keys import feed_key, feed_keys
 
@@ -391,8 +391,8 @@ class LeftoverTests(SynchronousTestCase):
     """Of a feed that does not exist there is nothing."""
 
     def found(self, settled: bool = False, **parts: Any) -> Iterator[str]:
-        kept = parts.pop("kept", None)
-        for rule, wrong in findings(make(parts, kept, registered=False), settled):
+        options = {name: parts.pop(name) for name in ("kept", "lasting") if name in parts}
+        for rule, wrong in findings(make(parts, registered=False, **options), settled):
             self.assertIs(rule, rules.nothing_left)
             yield wrong
 
@@ -402,15 +402,19 @@ class LeftoverTests(SynchronousTestCase):
 
     def test_left(self) -> None:
         """Any key that is left is named, and kept results are, whatever they hold."""
-        for part in set(PARTS) - {"maintained", "listeners", "overdue"}:
+        for part in set(PARTS) - set(EXPIRING):
             (wrong,) = self.found(**{part: FEED.get(part) or JOB.get(part) or "1"})
             self.assertIn(feed_key(part, "x"), wrong)
         (wrong,) = self.found(kept={"a": Kept(None, 1)})
         self.assertIn("feed.jobfinished:x", wrong)
 
-    def test_maintained(self) -> None:
-        """Who maintains a feed may have come too late: that goes by itself."""
-        self.assertEqual(list(self.found(maintained="somebody")), [])
+    def test_expiring(self) -> None:
+        """A note of a process may be left, if it expires."""
+        for part in EXPIRING:
+            value: Any = {"who": 1.0} if "zset" in PARTS[part] else "somebody"
+            self.assertEqual(list(self.found(**{part: value})), [])
+            (wrong,) = self.found(lasting=frozenset([part]), **{part: value})
+            self.assertIn(feed_key(part, "x"), wrong)
 
 
 class ListTests(SynchronousTestCase):

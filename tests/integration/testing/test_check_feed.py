@@ -229,6 +229,17 @@ class CheckTests(RedisTestCase):
         await self.raw.send("RPUSH", "feed.jobfinished:x\0id", "result")
         await self.says("'feed.jobfinished:x\\x00id'")
 
+    async def test_left_notes(self) -> None:
+        """Notes of processes may be left of a feed that is gone, but only if they expire."""
+        await self.raw.send("SET", "feed.maintained:x", "somebody", "PX", 60_000)
+        await self.raw.send("ZADD", "feed.listeners:x", 1, "somebody")
+        await self.raw.send("PEXPIRE", "feed.listeners:x", 60_000)
+        await self.says()
+        for key in ("feed.maintained:x", "feed.listeners:x"):
+            await self.raw.send("PERSIST", key)
+            await self.says(f"'x' is not in feeds, but has: '{key}'")
+            await self.raw.send("DEL", key)
+
     async def test_names(self) -> None:
         """Neither a longer name nor one that is a pattern is mixed up with the feed's."""
         for name in ("x", "x:y", "x*", "[x]", "x?", "^x", "x\\", "-"):
