@@ -17,12 +17,12 @@ import random
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
-from twisted.logger import LogLevel, eventAsText, globalLogBeginner
+from twisted.logger import ILogObserver, LogLevel, eventAsText, globalLogBeginner
 
 from txthoonk import Claim, ConnectionLost, JobNotClaimed, Retry, Stall, Thoonk, Worker
 
@@ -117,7 +117,7 @@ def main(url: str, path: str, mode: str, *feeds: str) -> None:
 
     reactor: Any = installed_reactor
     log = Log(path)
-    globalLogBeginner.beginLoggingTo([log.observe], redirectStandardIO=False)
+    globalLogBeginner.beginLoggingTo([cast(ILogObserver, log.observe)], redirectStandardIO=False)
     weights = {name: float(weight) for name, _, weight in (one.rpartition("=") for one in feeds)}
     services = MultiService()
     thoonk = Thoonk(url, reactor, retry_policy=lambda attempt: 0.05)

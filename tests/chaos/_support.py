@@ -34,11 +34,10 @@ async def in_time(reactor: Any, waiting: Awaitable[T], seconds: float, what: str
 class ReturningFactory(ThoonkPubFactory):
     """Fires its publisher once it is built; connects it again at once when cut."""
 
-    initialDelay = 0.01
-    maxDelay = 0.05
-
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
+        timing: Any = self  # Twisted has whole seconds in its types
+        timing.initialDelay, timing.maxDelay = 0.01, 0.05
         self.built: Deferred[ThoonkPub] = Deferred()
 
     def buildProtocol(self, addr: IAddress | None) -> ThoonkPub:

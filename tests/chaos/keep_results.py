@@ -43,7 +43,7 @@ async def work(endpoint: Any, services: list[Thoonk]) -> str:
     before = memory()
     ended: list[str] = []
     for one in services:
-        options = {"concurrency": CONCURRENCY, "thoonk": one, "maintenance": False}
+        options: dict[str, Any] = {"concurrency": CONCURRENCY, "thoonk": one, "maintenance": False}
         worker = Worker("jobs", lambda claim: claim.item, **options)
         worker.ended.append(lambda name, outcome, _: ended.append(outcome))
         worker.startService()

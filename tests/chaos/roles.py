@@ -95,29 +95,28 @@ class Roles:
         """Choose what to do."""
         some = str(self._chance.randrange(20))
         feed, ordered, job, worked = self.feed, self.sorted, self.job, self.worked
-        return self._chance.choice(
-            [
-                lambda: feed.publish("x"),
-                lambda: feed.publish("x", some),
-                lambda: feed.retract(some),
-                lambda: ordered.append("x"),
-                lambda: ordered.prepend("x"),
-                lambda: self.on_place(ordered.move_last),
-                lambda: self.on_place(ordered.retract),
-                lambda: self.on_place(lambda id_: ordered.edit(id_, "y")),
-                lambda: job.put("x"),
-                lambda: job.put_many(["x", "y"]),
-                lambda: job.drain(),
-                lambda: self.on_job(job.retract),
-                lambda: self.on_job(job.retry),
-                lambda: self.on_claim(worked.finish),
-                lambda: self.on_claim(lambda claim: worked.finish(claim, "done", 60)),
-                lambda: self.on_claim(worked.cancel),
-                lambda: self.on_claim(worked.release),
-                lambda: self.on_claim(worked.stall),
-                lambda: self.on_claim(lambda claim: worked.fail(claim, ValueError("no"))),
-            ]
-        )
+        calls: list[Call] = [
+            lambda: feed.publish("x"),
+            lambda: feed.publish("x", some),
+            lambda: feed.retract(some),
+            lambda: ordered.append("x"),
+            lambda: ordered.prepend("x"),
+            lambda: self.on_place(ordered.move_last),
+            lambda: self.on_place(ordered.retract),
+            lambda: self.on_place(lambda id_: ordered.edit(id_, "y")),
+            lambda: job.put("x"),
+            lambda: job.put_many(["x", "y"]),
+            lambda: job.drain(),
+            lambda: self.on_job(job.retract),
+            lambda: self.on_job(job.retry),
+            lambda: self.on_claim(worked.finish),
+            lambda: self.on_claim(lambda claim: worked.finish(claim, "done", 60)),
+            lambda: self.on_claim(worked.cancel),
+            lambda: self.on_claim(worked.release),
+            lambda: self.on_claim(worked.stall),
+            lambda: self.on_claim(lambda claim: worked.fail(claim, ValueError("no"))),
+        ]
+        return self._chance.choice(calls)
 
     async def on_place(self, call: Callable[[str], Awaitable[Any]]) -> None:
         ids = await self.admin.redis.send("LRANGE", "feed.ids:news:s", 0, -1)

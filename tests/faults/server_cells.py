@@ -17,13 +17,14 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppres
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.logger import LogLevel, globalLogPublisher
+from twisted.logger import LogLevel
 
-from tests.faults.guarantees import age, guarantee_of
-from tests.faults.laboratory import Seen, told
+from tests.faults.guarantees import guarantee_of
+from tests.faults.laboratory import Seen, age, told
 from tests.faults.outcomes import Reference, plain
 from tests.faults.server_case import ServerFaultTestCase
 from tests.faults.verbs import Verb
+from tests.support.logs import observe_log
 from tests.support.waiting import until, until_answer
 from txthoonk.consumers import _patience
 from txthoonk.errors import ResponseError, ThoonkError
@@ -62,7 +63,7 @@ class Run:
     """
 
     thing: Any = None
-    call: Deferred[Any]
+    call: Any
     error: Exception | None = None
 
     def __init__(self, verb: Verb, known: Any, on: str) -> None:
@@ -107,8 +108,7 @@ class CellTestCase(ServerFaultTestCase):
         self.writer = await self.pub()
         self.ear = await self.spy()
         self.errors: list[Exception] = []
-        globalLogPublisher.addObserver(self.heard_log)
-        self.addCleanup(globalLogPublisher.removeObserver, self.heard_log)
+        observe_log(self, self.heard_log)
         # Who tries again to wait does so at once.
         self.patch(_patience, "back_off", lambda failures: 0.0)
 

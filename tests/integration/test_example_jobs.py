@@ -223,7 +223,8 @@ class Sender(Protocol):
         self._waiting: tuple[int, Deferred[None]] | None = None
 
     def send(self, *lines: str) -> Deferred[None]:
-        self.transport.write("".join(f"{line}\n" for line in lines).encode())
+        transport: Any = self.transport
+        transport.write("".join(f"{line}\n" for line in lines).encode())
         waiting: Deferred[None] = Deferred()
         self._waiting = (len(lines), waiting)
         self.answers = b""
@@ -240,7 +241,7 @@ class HandoffTests(ExampleTestCase):
         self.receiver = self.start("handoff.py", "--url", url, "receive", "--port", "0")
         port = int((await self.receiver.seen(r"receiving on port (\d+)"))[1])
         endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", port)
-        sender = await connectProtocol(endpoint, Sender())
+        sender: Any = await connectProtocol(endpoint, Sender())
         self.addCleanup(sender.transport.loseConnection)
         return sender
 

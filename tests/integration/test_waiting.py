@@ -102,7 +102,8 @@ class AnswerTests(RedisTestCase):
         await self.blocked(0)
         popped = redis.send("BLPOP", "x", 0)
         await self.blocked(1)
-        redis.transport.abortConnection()
+        transport: Any = redis.transport
+        transport.abortConnection()
         await self.blocked(0)
         await self.assertFailure(popped, Exception)
 

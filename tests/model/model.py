@@ -74,7 +74,7 @@ class Model:
     #: Whether the history counts the items.
     COUNTS = True
     #: Kinds of events of which calls of one turn may be one change, or may be several.
-    LOOSE = ()
+    LOOSE: tuple[str, ...] = ()
 
     def new_item(self) -> str:
         """Make an item that there was not before; some have what messages are split at."""

@@ -172,9 +172,9 @@ class RedisTestCase(TestCase):
         self.raw = await self.redis(charset=None)
         await self.raw.flushdb()
 
-    async def connect(self, factory: Factory) -> Any:
+    async def connect(self, factory: Any) -> Any:
         """Connect, and see to it that the connection is closed after the test."""
-        connected = await self.target.endpoint(reactor).connect(factory)
+        connected: Any = await self.target.endpoint(reactor).connect(factory)
         self.addCleanup(getattr(connected, "redis", connected).close)
         return connected
 

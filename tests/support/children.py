@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from twisted.internet import reactor as installed_reactor
-from twisted.internet.defer import Deferred, DeferredList, ensureDeferred
+from twisted.internet.defer import Deferred, DeferredList, FirstError, ensureDeferred
 from twisted.internet.error import ProcessExitedAlready
 from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
@@ -133,8 +133,8 @@ class Child(ProcessProtocol):
             first: Any = await DeferredList(
                 [waiting, end], fireOnOneCallback=True, fireOnOneErrback=True
             )
-        except Exception as error:
-            raise getattr(error, "subFailure", Failure(error)).value from error
+        except FirstError as error:
+            raise error.subFailure.value from error  # type: ignore[misc]
         finally:
             for one in (end, waiting):
                 one.addErrback(lambda _: None)

@@ -106,7 +106,7 @@ class ProgramTestCase(TestCase):
 
     async def subscribe(self, url: str, *channels: str) -> Recorder:
         """Record the messages of channels of a server that a child has started."""
-        sub = await parse_url(url).endpoint(reactor).connect(ThoonkSubFactory())
+        sub: Any = await parse_url(url).endpoint(reactor).connect(ThoonkSubFactory())
         self.addCleanup(sub.close)
         recorder = Recorder()
         for channel in channels:
@@ -115,7 +115,7 @@ class ProgramTestCase(TestCase):
 
     async def stored(self, url: str, feed: str) -> list[str]:
         """Give the items of a feed of a server that an example has started."""
-        pub = await parse_url(url).endpoint(reactor).connect(ThoonkPubFactory())
+        pub: Any = await parse_url(url).endpoint(reactor).connect(ThoonkPubFactory())
         self.addCleanup(pub.close)
         return list((await (await pub.feed(feed)).get_all()).values())
 

@@ -129,7 +129,7 @@ class HostileTestCase(RedisTestCase):
         sources = self.thoonk._sources
 
         def live() -> bool:
-            each = [one.source for one in sources._literal.values()]
+            each: list[Any] = [one.source for one in sources._literal.values()]
             for pattern in sources._patterns:
                 each += pattern.sources.values()
             return all(one.is_live for source in each for one in source.followers)

@@ -138,7 +138,9 @@ class ServiceTestCase(SynchronousTestCase):
         if self.thoonk.state == "stopping":
             for peer in self.endpoint.peers:
                 redis = getattr(peer.link, "redis", None)
-                if redis is self.thoonk.redis._redis and self.names(peer)[-1:] == [b"PING"]:
+                if redis is getattr(self.thoonk.redis, "_redis", None) and self.names(peer)[
+                    -1:
+                ] == [b"PING"]:
                     peer.answer()
 
     def names(self, peer: Peer) -> list[bytes]:

@@ -172,9 +172,11 @@ class _Pipe(Protocol):
     def _connected(self, far: _Far) -> None:
         self._server = far
         if self._lost:
-            far.transport.abortConnection()
+            transport: Any = far.transport
+            transport.abortConnection()
         for data in self._early:
-            far.transport.write(data)
+            transport: Any = far.transport
+            transport.write(data)
 
     def dataReceived(self, data: bytes) -> None:
         self.subscribes = self.subscribes or b"SUBSCRIBE" in data
@@ -183,22 +185,26 @@ class _Pipe(Protocol):
         elif self._server is None:
             self._early.append(data)
         else:
-            self._server.transport.write(data)
+            transport: Any = self._server.transport
+            transport.write(data)
 
     def answer(self, data: bytes) -> None:
         if self.gate.holding and self.subscribes:
             self.held.append(data)
         else:
-            self.transport.write(data)
+            transport: Any = self.transport
+            transport.write(data)
 
     def abort(self) -> None:
-        self.transport.abortConnection()
+        transport: Any = self.transport
+        transport.abortConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._lost = True
         del self.gate.pipes[self]
         if self._server is not None:
-            self._server.transport.abortConnection()
+            transport: Any = self._server.transport
+            transport.abortConnection()
         else:
             self.gate.check_empty()
 
@@ -262,7 +268,8 @@ class Gate(Factory):
         self.holding = False
         for pipe in self.pipes:
             held, pipe.held = pipe.held, []
-            pipe.transport.write(b"".join(held))
+            transport: Any = pipe.transport
+            transport.write(b"".join(held))
 
     def check_empty(self) -> None:
         if self._empty is not None and not self.pipes and not self.fars:

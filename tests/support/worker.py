@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.logger import LogLevel, eventAsText, globalLogPublisher
+from twisted.logger import LogLevel, eventAsText
 
 from tests.support import RedisTestCase, server_url
+from tests.support.logs import observe_log
 from tests.support.service import reactor, watched
 from tests.support.waiting import until
 from txthoonk.errors import ConnectionLost
@@ -86,8 +87,7 @@ class WorkerTestCase(RedisTestCase):
         self.before = watched()
         self.addCleanup(self.nothing_left)  # the last of all but one
         self.logged: list[Any] = []
-        globalLogPublisher.addObserver(self.logged.append)
-        self.addCleanup(globalLogPublisher.removeObserver, self.logged.append)
+        observe_log(self, self.logged.append)
         self.ended: list[tuple[str, str]] = []
         self.thoonk = await self.service().connect()
         self.job: Job = await self.thoonk.job("x", self.CONFIG)
@@ -154,7 +154,8 @@ class WorkerTestCase(RedisTestCase):
 
     async def failure(self, id_: str) -> JobFailure:
         """Wait for the record of a failure."""
-        failure: JobFailure = await self.until_answer(lambda: self.job.get_failure(id_))
+        failure = await self.until_answer(lambda: self.job.get_failure(id_))
+        assert failure is not None
         return failure
 
     def texts(self, *levels: LogLevel) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.internet.defer import CancelledError, gatherResults
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
@@ -74,7 +76,7 @@ class ResubscriptionTests(ReconnectTestCase):
         """endpoint.connect(factory) again gives the object its new connection."""
         factory = ThoonkSubFactory(**self.arguments())
         endpoint = self.target.endpoint(reactor)
-        sub = await endpoint.connect(factory)
+        sub: Any = await endpoint.connect(factory)
         self.addCleanup(sub.close)
         await sub.register_handler(CHANNEL, self.heard)
         for round_ in range(3):
@@ -119,10 +121,10 @@ class ResubscriptionTests(ReconnectTestCase):
         """A factory does not give a new connection to what was closed."""
         factory = ThoonkSubFactory(**self.arguments())
         endpoint = self.target.endpoint(reactor)
-        closed = await endpoint.connect(factory)
+        closed: Any = await endpoint.connect(factory)
         await closed.register_handler(CHANNEL, self.heard)
         await closed.close()
-        other = await endpoint.connect(factory)
+        other: Any = await endpoint.connect(factory)
         self.addCleanup(other.close)
         self.assertIsNot(other, closed)
         await other.register_handler("other", self.heard)
@@ -137,7 +139,8 @@ class PendingTests(ReconnectTestCase):
         stays = await sub.register_handler("other", self.heard)
         pending = [sub.register_handler(CHANNEL, self.heard) for _ in range(3)]
         pending.append(sub.register_handler("feed.edit:x", self.heard))
-        sub.redis.transport.abortConnection()
+        transport: Any = sub.redis.transport
+        transport.abortConnection()
         for deferred in pending:
             await self.assertFailure(deferred, ConnectionLost)
         await self.assertFailure(sub.register_handler(CHANNEL, self.heard), ConnectionLost)
@@ -158,7 +161,8 @@ class PendingTests(ReconnectTestCase):
 
         for deferred in pending:
             deferred.addErrback(end)
-        sub.redis.transport.abortConnection()
+        transport: Any = sub.redis.transport
+        transport.abortConnection()
         await gatherResults(pending)
         self.assertEqual(len(ended), 5)
         await self.numsub("other", 0)
@@ -173,7 +177,8 @@ class PendingTests(ReconnectTestCase):
         sub = await self.kept_sub()
         await sub.register_handler("other", self.heard.named("confirmed"))
         pending = sub.register_handler(CHANNEL, self.heard.named("failed"))
-        sub.redis.transport.abortConnection()
+        transport: Any = sub.redis.transport
+        transport.abortConnection()
         await self.assertFailure(pending, ConnectionLost)
         await self.numsub("other", 0)
         await self.numsub("other", 1)
@@ -218,7 +223,7 @@ class PendingTests(ReconnectTestCase):
         """Between the loss and the return nothing is heard, and nothing is heard twice."""
         factory = ThoonkSubFactory(**self.arguments())
         endpoint = self.target.endpoint(reactor)
-        sub = await endpoint.connect(factory)
+        sub: Any = await endpoint.connect(factory)
         self.addCleanup(sub.close)
         await sub.register_handler(CHANNEL, self.heard)
         await self.feed.publish("i", "1")

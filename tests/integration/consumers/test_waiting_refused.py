@@ -65,7 +65,7 @@ class RenamedTests(ServerTestCase):
 
     async def test_bare(self) -> None:
         """And on a bare publisher."""
-        pub = await self.redis.endpoint().connect(ThoonkPubFactory())
+        pub: Any = await self.redis.endpoint().connect(ThoonkPubFactory())
         self.addCleanup(pub.close)
         await self.works(pub)
         await self.cancelled(pub)
@@ -83,7 +83,7 @@ class ForbiddenTests(RedisTestCase):
             self.addCleanup(self.raw.send, "ACL", "DELUSER", user)
             thoonk = Thoonk(await server_url(), reactor, username=user, password="secret")
             self.addCleanup(thoonk.close)
-            queue = await (await thoonk.connect()).queue("q")
+            queue: Any = await (await thoonk.connect()).queue("q")
             got = queue.get()
             await self.blocked()
             await queue.put(user)

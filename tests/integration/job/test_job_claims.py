@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from twisted.internet import reactor as installed_reactor
@@ -85,7 +86,7 @@ class TokenTests(ClaimTestCase):
         await self.other.retract("a")
         self.assertEqual(await self.value("feed.claims:x"), None)
         for verb in VERBS.values():
-            await self.nothing_changes("retracted", lambda verb=verb: verb(self.job, claim))
+            await self.nothing_changes("retracted", partial(verb, self.job, claim))
 
     async def test_renewed(self) -> None:
         """A claim that was renewed is the same, by whoever it was renewed."""
@@ -119,7 +120,7 @@ class LateTests(ClaimTestCase):
             await self.claimed()
             await self.time_out()
             theirs = await self.other.get()
-            await self.nothing_changes(name, lambda verb=verb: verb(self.job, "a"))
+            await self.nothing_changes(name, partial(verb, self.job, "a"))
             await self.other.finish(theirs)
 
     async def test_claimed_again_by_the_same(self) -> None:
@@ -138,7 +139,7 @@ class LateTests(ClaimTestCase):
         late = await self.claimed()
         await self.time_out()
         for name, verb in VERBS.items():
-            await self.nothing_changes(name, lambda verb=verb: verb(self.job, late))
+            await self.nothing_changes(name, partial(verb, self.job, late))
         self.assertEqual((await self.other.get()).cancelled, 1)
 
     async def test_put_again(self) -> None:
@@ -148,7 +149,7 @@ class LateTests(ClaimTestCase):
         await self.job.put("item", id_="a")
         await self.other.get()
         for name, verb in VERBS.items():
-            await self.nothing_changes(name, lambda verb=verb: verb(self.job, late))
+            await self.nothing_changes(name, partial(verb, self.job, late))
 
     async def test_same_call(self) -> None:
         """Of two that finish the same claim at once, one does."""

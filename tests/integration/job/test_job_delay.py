@@ -7,10 +7,10 @@ from typing import Any
 
 from twisted.internet import reactor as installed_reactor
 from twisted.internet.defer import Deferred, gatherResults
-from twisted.logger import globalLogPublisher
 
 from tests.support import RedisTestCase, pairs, server_url
 from tests.support.job_delay import LATE, timeless
+from tests.support.logs import observe_log
 from txthoonk.errors import FeedDoesNotExist, JobExists, ResponseError
 from txthoonk.service import Thoonk
 from txthoonk.types import Job
@@ -377,8 +377,7 @@ class RefusedTests(DelayTestCase):
             if "delayed jobs of" in str(event.get("what", "")) and not tried.called:
                 tried.callback(None)
 
-        globalLogPublisher.addObserver(look)
-        self.addCleanup(globalLogPublisher.removeObserver, look)
+        observe_log(self, look)
         await self.later("a", 0.05)
         await tried
         self.assertEqual(await self.job.get_ids("delayed"), ["a"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from twisted.internet import reactor as installed_reactor
@@ -117,7 +118,7 @@ class BadInputTests(PublisherTestCase):
                 ("get_config", pub.get_config),
                 ("set_config", lambda name: pub.set_config(name, {"title": "x"})),
             ):
-                await self.refused(what, name, lambda verb=verb, name=name: verb(name))
+                await self.refused(what, name, partial(verb, name))
 
     async def test_feed_object(self) -> None:
         """A feed that is made by hand refuses bad arguments at once, or in each verb."""
@@ -127,7 +128,7 @@ class BadInputTests(PublisherTestCase):
             except (ValueError, TypeError) as error:
                 self.assertTrue(names(name, str(error)), str(error))
                 continue
-            await self.refused("publish", name, lambda feed=feed: feed.publish("i"))
+            await self.refused("publish", name, partial(feed.publish, "i"))
             await self.refused("get_ids", name, feed.get_ids)
         for serializer in ("pickle", "nope", None, 5):
             self.assertRaises((ValueError, TypeError), Feed, self.pub_, "x", serializer)
@@ -143,9 +144,9 @@ class BadInputTests(PublisherTestCase):
                 ("get_id", feed.get_id),
                 ("has_id", feed.has_id),
             ):
-                await self.refused(what, id_, lambda verb=verb, id_=id_: verb(id_))
+                await self.refused(what, id_, partial(verb, id_))
         for verb in (feed.retract, feed.get_item, feed.get_id, feed.has_id):
-            await self.refused(verb.__name__, None, lambda verb=verb: verb(None))
+            await self.refused(verb.__name__, None, partial(verb, None))
 
     async def test_config_values(self) -> None:
         """A configuration has text or whole numbers; what txthoonk knows is checked."""

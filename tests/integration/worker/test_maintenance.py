@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.defer import CancelledError, gatherResults
-from twisted.logger import LogLevel, globalLogPublisher
+from twisted.logger import LogLevel
 
 from tests.support import RedisTestCase
+from tests.support.logs import observe_log
 from tests.support.maintenance import NO_JOB, NOTHING
 from txthoonk.errors import FeedDoesNotExist
 from txthoonk.types import Job, Queue
@@ -291,7 +292,8 @@ class LostTests(MaintenanceTestCase):
         await self.job.put("item", id_="a")
         while await self.value("feed.claimed:x") is None:
             await self.job.maintenance()
-        pub.redis.transport.resumeProducing()
+        transport: Any = pub.redis.transport
+        transport.resumeProducing()
         self.assertEqual(await get, ("a", "item", 0))
         self.assertEqual(await self.states(), {"claimed": [b"a"]})
 
@@ -326,8 +328,7 @@ class PassTests(MaintenanceTestCase):
         await self.job.stall("c")
         await self.job.put("item", id_="a")
         before, spied, logged = await self.state(), await self.spy(), []
-        globalLogPublisher.addObserver(logged.append)
-        self.addCleanup(globalLogPublisher.removeObserver, logged.append)
+        observe_log(self, logged.append)
         self.assertEqual(await self.job.maintenance(), NO_JOB)
         self.assertEqual((await self.state(), await spied.messages(own=True)), (before, []))
         self.assertEqual([one for one in logged if "maintenance" in str(one)], [])
