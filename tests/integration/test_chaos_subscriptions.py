@@ -149,7 +149,8 @@ class SubscriptionChaosTests(TestCase):
 
     def until(self, moment: int) -> Deferred[None]:
         """Wait until so many changes were begun."""
-        self.awaited, self.reached = CHANGES - moment, Deferred()
+        self.awaited = CHANGES - moment
+        self.reached: Deferred[None] = Deferred()
         if self.left <= self.awaited:
             self.reached.callback(None)
             self.awaited = -1

@@ -12,7 +12,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 from twisted.internet.protocol import Protocol
 
-from tests.support.examples import ROOT, URL, Child, ProgramTestCase, commands
+from tests.support.children import ROOT
+from tests.support.examples import URL, Child, ProgramTestCase, commands
 from tests.support.waiting import until_answer, until_file
 from txthoonk import ThoonkPubFactory
 from txthoonk.testing import RedisServer
@@ -35,9 +36,9 @@ class ExampleTestCase(ProgramTestCase):
             self.addCleanup(self.server.stop)
         await self.server.start()
         self.pub: Any = await self.server.endpoint().connect(ThoonkPubFactory())
-        self.addCleanup(self.pub.close)
+        self.addCleanup(self.pub.close)  # type: ignore[attr-defined]
         # What was answered shall outlive a kill, and not only the one of a second later.
-        await self.pub.redis.send("CONFIG", "SET", "appendfsync", "always")
+        await self.pub.redis.send("CONFIG", "SET", "appendfsync", "always")  # type: ignore[attr-defined]
         return self.server.url
 
     async def restart(self, *children: Child) -> None:

@@ -72,7 +72,7 @@ class AnswerTests(RedisTestCase):
         for words in (("SET", "x", "1"), ("EVAL", "redis.call('SET', KEYS[1], '2')", 1, "x")):
             reply = words[-1].encode() if words[0] == "SET" else b"2"
             waiting = Deferred.fromCoroutine(
-                self.until_reply("GET", "x", holds=lambda found, reply=reply: found == reply)
+                self.until_reply("GET", "x", holds=lambda found, reply=reply: found == reply)  # type: ignore[misc]
             )
             await self.raw.ping()
             self.assertNoResult(waiting)

@@ -17,7 +17,7 @@ from txthoonk.wire._keys import feed_key, feed_keys
 
 NOW = 1_000_000.0  # milliseconds
 
-REDIS_TYPES = {str: "string", list: "list", set: "set"}
+REDIS_TYPES: dict[Any, str] = {str: "string", list: "list", set: "set"}
 
 
 def redis_type(part: str, value: Any) -> str:
@@ -371,7 +371,11 @@ class StateTests(SynchronousTestCase):
 
     def test_job_that_was_edited_while_delayed(self) -> None:
         """Of that nothing is told, so the history may know another item."""
-        parts = {"config": {"type": "job", "history": "9"}, "ids": ["a"], "items": {"a": "new"}}
+        parts: dict[str, Any] = {
+            "config": {"type": "job", "history": "9"},
+            "ids": ["a"],
+            "items": {"a": "new"},
+        }
         parts |= {
             "published": {"a": 1.0},
             "publishes": "1",
@@ -391,7 +395,7 @@ class LeftoverTests(SynchronousTestCase):
     """Of a feed that does not exist there is nothing."""
 
     def found(self, settled: bool = False, **parts: Any) -> Iterator[str]:
-        options = {name: parts.pop(name) for name in ("kept", "lasting") if name in parts}
+        options: Any = {name: parts.pop(name) for name in ("kept", "lasting") if name in parts}
         for rule, wrong in findings(make(parts, registered=False, **options), settled):
             self.assertIs(rule, rules.nothing_left)
             yield wrong
@@ -403,7 +407,8 @@ class LeftoverTests(SynchronousTestCase):
     def test_left(self) -> None:
         """Any key that is left is named, and kept results are, whatever they hold."""
         for part in set(PARTS) - set(EXPIRING):
-            (wrong,) = self.found(**{part: FEED.get(part) or JOB.get(part) or "1"})
+            left: Any = {part: FEED.get(part) or JOB.get(part) or "1"}
+            (wrong,) = self.found(**left)
             self.assertIn(feed_key(part, "x"), wrong)
         (wrong,) = self.found(kept={"a": Kept(None, 1)})
         self.assertIn("feed.jobfinished:x", wrong)

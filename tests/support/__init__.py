@@ -178,6 +178,13 @@ class RedisTestCase(TestCase):
         self.addCleanup(getattr(connected, "redis", connected).close)
         return connected
 
+    def assertFailure(
+        self, deferred: Deferred[Any], *expectedFailures: type[BaseException]
+    ) -> Deferred[Any]:
+        """Fire the exception that a Deferred fails with: Twisted's types say otherwise."""
+        failed: Deferred[Any] = super().assertFailure(deferred, *expectedFailures)
+        return failed
+
     def arguments(self, **arguments: Any) -> dict[str, Any]:
         return {**self.target.credentials, **arguments}
 
@@ -244,7 +251,7 @@ class RedisTestCase(TestCase):
             endpoint, question, holds, credentials=credentials, silent=silent
         )
 
-    async def seen(self, *words: str) -> Deferred[None]:
+    async def command_seen(self, *words: str) -> Deferred[None]:
         """Begin to watch for a command; the Deferred fires once the server has called one.
 
         :param words: the first words of the command.

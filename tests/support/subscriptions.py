@@ -171,11 +171,10 @@ class _Pipe(Protocol):
 
     def _connected(self, far: _Far) -> None:
         self._server = far
+        transport: Any = far.transport
         if self._lost:
-            transport: Any = far.transport
             transport.abortConnection()
         for data in self._early:
-            transport: Any = far.transport
             transport.write(data)
 
     def dataReceived(self, data: bytes) -> None:

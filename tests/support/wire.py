@@ -78,7 +78,7 @@ def redis(**arguments: Any) -> tuple[Redis, Transport]:
     return plug(Redis(**arguments))
 
 
-def lose(protocol: RedisProtocol, reason: Exception | None = None) -> None:
+def lose(protocol: Any, reason: Exception | None = None) -> None:
     """End the connection from the other side."""
     protocol.connectionLost(Failure(reason or ConnectionDone()))
 

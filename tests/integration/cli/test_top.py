@@ -177,9 +177,9 @@ class OverviewTests(RedisTestCase):
             called = call(*words)
             under_way.add(called)
             most = max(most, len(under_way))
-            return called.addBoth(lambda result: under_way.discard(called) or result)
+            return called.addBoth(lambda result: under_way.discard(called) or result)  # type: ignore[call-overload]
 
-        redis.call = counted  # type: ignore[method-assign]
+        redis.call = counted  # type: ignore[assignment, method-assign]
         found, failed = await read_overviews(redis, names)
         self.assertEqual((sorted(found), failed, most), (sorted(names), {}, 16))
         self.assertEqual(await read_overviews(redis, []), ({}, {}))

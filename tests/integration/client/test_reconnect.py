@@ -91,7 +91,7 @@ class ResubscriptionTests(ReconnectTestCase):
         """A factory that built two objects gives each what it lost."""
         factory = ThoonkSubFactory(**self.arguments())
         endpoint = self.target.endpoint(reactor)
-        subs = [await endpoint.connect(factory) for _ in range(2)]
+        subs: list[Any] = [await endpoint.connect(factory) for _ in range(2)]
         self.assertIsNot(subs[0], subs[1])
         for name, sub in zip("ab", subs, strict=True):
             self.addCleanup(sub.close)
@@ -108,13 +108,14 @@ class ResubscriptionTests(ReconnectTestCase):
     async def test_closed(self) -> None:
         """What was closed is not connected again."""
         factory = ThoonkSubFactory(**self.arguments())
-        factory.clock = Clock()
+        clock = Clock()
+        factory.clock = clock  # type: ignore[assignment]
         sub = await self.kept(factory)
         await sub.register_handler(CHANNEL, self.heard)
         await sub.close()
         await self.numsub(CHANNEL, 0)
         await until(lambda: self.connector.state == "disconnected")
-        self.assertEqual(factory.clock.getDelayedCalls(), [])
+        self.assertEqual(clock.getDelayedCalls(), [])
         await self.assertFailure(sub.register_handler(CHANNEL, self.heard), ConnectionLost)
 
     async def test_closed_object_stays_closed(self) -> None:
@@ -155,7 +156,7 @@ class PendingTests(ReconnectTestCase):
 
         def end(reason: Failure) -> None:
             reason.trap(ConnectionLost, CancelledError)
-            ended.append(reason.type.__name__)
+            ended.append(type(reason.value).__name__)
             for deferred in pending:
                 deferred.cancel()
 

@@ -85,7 +85,7 @@ class ListenersTests(RedisTestCase):
     async def test_taken_over(self) -> None:
         """Who asks again when there are too few takes the place of one that is gone."""
         waiting = await self.all_wait()
-        first = self.jobs[0].pub
+        first: Any = self.jobs[0].pub
         await first.close()
         await self.assertFailure(waiting.pop(0), Exception)
         await self.raw.send("ZREM", "feed.listeners:j", first._uuid)
@@ -99,6 +99,7 @@ class ListenersTests(RedisTestCase):
         waiting = await self.all_wait()
         for id_ in self.ids[-2:]:
             (wait,) = self.jobs[int(id_)]._results._waits[id_]
+            assert wait.handler is not None
             sub, handler = wait.handler
             sub.remove_handler(handler)
             await self.worker.finish(id_, "done")

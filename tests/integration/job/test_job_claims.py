@@ -108,11 +108,13 @@ class LateTests(ClaimTestCase):
             theirs = await self.other.get()
             await theirs.progress(1, note="theirs")
             await self.nothing_changes(
-                name, lambda v=verb, c=late: v(self.job, c), lambda c=late: c.progress(2)
+                name,
+                lambda v=verb, c=late: v(self.job, c),  # type: ignore[misc]
+                lambda c=late: c.progress(2),  # type: ignore[misc]
             )
             self.assertFalse(await self.job.release(late))
             await self.other.finish(theirs, "theirs")
-            await self.nothing_changes(name, lambda v=verb, c=late: v(self.job, c))
+            await self.nothing_changes(name, lambda v=verb, c=late: v(self.job, c))  # type: ignore[misc]
 
     async def test_by_id(self) -> None:
         """By the id it is the claim that this publisher got last that is meant."""
@@ -130,7 +132,7 @@ class LateTests(ClaimTestCase):
             await self.time_out()
             again = await self.job.get()
             self.assertNotEqual(again.token, late.token)
-            await self.nothing_changes(name, lambda v=verb, c=late: v(self.job, c))
+            await self.nothing_changes(name, lambda v=verb, c=late: v(self.job, c))  # type: ignore[misc]
             await self.job.finish("a")
             self.assertEqual(await self.job.get_ids(), [])
 
@@ -156,7 +158,7 @@ class LateTests(ClaimTestCase):
         claim = await self.claimed()
         outcomes = await gatherResults(
             [
-                self.job.finish(claim, "done").addErrback(lambda reason: reason.value)
+                self.job.finish(claim, "done").addErrback(lambda reason: reason.value)  # type: ignore[call-overload]
                 for _ in range(2)
             ]
         )
@@ -192,7 +194,7 @@ class ForeignTests(ClaimTestCase):
             await self.raw.send("ZREM", "feed.claimed:x", "a")
             await self.raw.send("LPUSH", "feed.ids:x", "a")
             await self.claim_as_others()
-            await self.nothing_changes(name, lambda v=verb, c=late: v(self.job, c))
+            await self.nothing_changes(name, lambda v=verb, c=late: v(self.job, c))  # type: ignore[misc]
             await self.job.retract("a")
 
     async def test_finished_by_others(self) -> None:
@@ -236,7 +238,7 @@ class ReleaseTests(ClaimTestCase):
         await self.job.get()
         self.assertTrue(await self.job.release("a"))
         self.assertEqual(await self.job.get(), ("a", "item", 1))
-        self.assertEqual((await self.job.get_failure("a")).count, 1)
+        self.assertEqual((await self.job.get_failure("a")).count, 1)  # type: ignore[union-attr]
 
 
 class LostAnswerTests(CutTestCase):
@@ -248,7 +250,8 @@ class LostAnswerTests(CutTestCase):
         await self.claimed(held)  # those that were lost before are given back
         redis = self.service.offline_queue._redis
         assert redis is not None
-        redis.transport.pauseProducing()  # the call goes out, but its answer is not read
+        transport: Any = redis.transport
+        transport.pauseProducing()  # the call goes out, but its answer is not read
         get: Deferred[Any] = self.job.get()
         await self.claimed(held + 1)
         self.assertNoResult(get)

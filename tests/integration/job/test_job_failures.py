@@ -321,7 +321,7 @@ class TimeoutTests(FailureTestCase):
         claim = await self.claimed()
         get = self.other.get()
         await self.blocked()
-        renewed = 0
+        renewed = 0.0
         while renewed < 1.2 * self.age:
             await self.job.renew(claim)
             score = await self.raw.send("ZSCORE", "feed.claimed:x", "a")

@@ -48,7 +48,7 @@ class EndTests(WaitTestCase):
             for listening in (True, False):
                 await self.claimed()
                 if not listening and job is not ender:
-                    asked = await self.seen("ZADD", "feed.results:x")
+                    asked = await self.command_seen("ZADD", "feed.results:x")
                     waiting = job.wait("a", 20)
                     await asked  # nobody needs to listen yet
                 else:
@@ -198,7 +198,7 @@ class WaitTests(WaitTestCase):
         """All who wait are told, with get_result beside them."""
         await self.claimed()
         others = [self.job, self.worker, Job(await self.pub(), "x")]
-        asked = await self.seen("ZADD", "feed.results:x")
+        asked = await self.command_seen("ZADD", "feed.results:x")
         waiting = [job.wait("a") for job in others for _ in range(5)]
         results = [job.get_result("a") for job in others]
         await asked
@@ -225,7 +225,7 @@ class WaitTests(WaitTestCase):
         """However the finish and the wait fall together, the end is told."""
         for number in range(100):
             await self.claimed()
-            asked = await self.seen("ZADD", "feed.results:x") if number % 2 else None
+            asked = await self.command_seen("ZADD", "feed.results:x") if number % 2 else None
             waiting = self.job.wait("a", 10)
             await (asked or self.job.pub.redis.ping())
             if number % 3:
@@ -237,7 +237,8 @@ class WaitTests(WaitTestCase):
 
     async def test_serializer(self) -> None:
         """The result is what the serializer makes of it."""
-        job = await self.job.pub.job("json", {"serializer": "json"})
+        pub: Any = self.job.pub
+        job = await pub.job("json", {"serializer": "json"})
         await job.put(1, id_="a")
         waiting = job.wait("a")
         await job.finish(await job.get(), {"n": None})

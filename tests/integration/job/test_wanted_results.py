@@ -32,11 +32,11 @@ class WantedTests(RedisTestCase):
         """Whoever asked before the finish gets the result, whenever they begin to listen."""
         for _ in range(100):
             await self.claimed()
-            asked = await self.seen("ZADD", "feed.results:x")
+            asked = await self.command_seen("ZADD", "feed.results:x")
             result = self.job.get_result("a")
             # The question is in Redis, and an answer may be; nobody listens yet.
             await asked
-            await gatherResults([self.worker.finish("a", "done"), result])
+            await gatherResults([self.worker.finish("a", "done"), result])  # type: ignore[arg-type]
             self.assertEqual(await result, ("item", "done"))
             await self.assertFailure(self.job.get_result("a"), Empty)
             self.assertEqual(await self.left(), {})
@@ -56,7 +56,7 @@ class WantedTests(RedisTestCase):
         others = [Job(await self.pub(), "x") for _ in range(3)]
         for _ in range(20):
             await self.claimed()
-            asked = await self.seen("ZADD", "feed.results:x")
+            asked = await self.command_seen("ZADD", "feed.results:x")
             waiting = [job.get_result("a") for job in (*others, *others)]
             await asked
             await self.worker.renew("a")
@@ -68,7 +68,7 @@ class WantedTests(RedisTestCase):
     async def test_kept_for_long(self) -> None:
         """A result that is kept stays, however many have waited for it."""
         await self.claimed()
-        asked = await self.seen("ZADD", "feed.results:x")
+        asked = await self.command_seen("ZADD", "feed.results:x")
         result = self.job.get_result("a")
         await asked
         await self.worker.finish("a", "done", 60)
@@ -86,7 +86,7 @@ class WantedTests(RedisTestCase):
     async def test_without_a_result(self) -> None:
         """A finish without a result leaves nothing, and ends the wait."""
         await self.claimed()
-        asked = await self.seen("ZADD", "feed.results:x")
+        asked = await self.command_seen("ZADD", "feed.results:x")
         result = self.job.get_result("a")
         await asked
         await self.worker.finish("a")
@@ -122,7 +122,7 @@ class WantedTests(RedisTestCase):
     async def test_left_before(self) -> None:
         """Who leaves takes back that the result is wanted."""
         await self.claimed()
-        asked = await self.seen("ZADD", "feed.results:x")
+        asked = await self.command_seen("ZADD", "feed.results:x")
         result = self.job.get_result("a")
         await asked
         result.cancel()

@@ -189,7 +189,7 @@ class DocumentTests(MetricsTestCase):
         """Its program does what it says."""
         (program,) = blocks("docs/metrics.rst")
         printed: list[str] = []
-        names = {"thoonk": self.thoonk, "print": printed.append}
+        names: dict[str, Any] = {"thoonk": self.thoonk, "print": printed.append}
         exec("async def run():\n" + textwrap.indent(program, "    "), names)  # noqa: S102
         await names["run"]()
         self.assertEqual(printed, re.findall(r"print\(.*\)  # (.*)", program))

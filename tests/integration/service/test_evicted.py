@@ -144,8 +144,8 @@ class ConnectTests(ServerTestCase):
         options = ("--maxmemory", "100mb", "--maxmemory-policy", "volatile-lru")
         (warning,) = await self.said(await self.server(arguments=options).start())
         self.assertIn("maxmemory-policy volatile-lru", warning)
-        for options in (("--maxmemory", "100mb"), ("--maxmemory-policy", "allkeys-lru")):
-            self.assertEqual(await self.said(await self.server(arguments=options).start()), [])
+        for more in (("--maxmemory", "100mb"), ("--maxmemory-policy", "allkeys-lru")):
+            self.assertEqual(await self.said(await self.server(arguments=more).start()), [])
 
     async def test_replica(self) -> None:
         """So is a replica."""

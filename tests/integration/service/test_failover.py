@@ -82,7 +82,7 @@ class FailoverTests(FailoverTestCase):
         await self.pair.promote()
         calls = [queue.put(str(n)) for n in range(50)] + [feed.publish("x") for _ in range(50)]
         for call in calls:
-            error = await self.assertFailure(call, ResponseError)
+            error: Any = await self.assertFailure(call, ResponseError)
             self.assertEqual(error.code, "READONLY")
         await queue.put("item")
         self.assertEqual(await queue.length(), 1)
@@ -200,7 +200,7 @@ class ReplicaTests(FailoverTestCase):
         reader = await self.connect()
         feed = await reader.feed("f")
         for _ in range(5):
-            error = await self.assertFailure(feed.publish("no"), ResponseError)
+            error: Any = await self.assertFailure(feed.publish("no"), ResponseError)
             self.assertEqual(error.code, "READONLY")
             self.assertEqual(await feed.get_ids(), ["1"])
         self.assertEqual(self.states, ["connecting", "connected"])

@@ -66,8 +66,9 @@ class KilledTests(OutageTestCase):
             thoonk.subscribe("x"),
             thoonk.subscribe_pattern("x*"),
         ]
-        for call in [*waiting, *others]:
-            error = await self.assertFailure(call, NotSent)
+        calls: list[Deferred[Any]] = [*waiting, *others]  # type: ignore[list-item]
+        for call in calls:
+            error: Any = await self.assertFailure(call, NotSent)
             self.assertIn("waited 0.3 seconds for a connection to unix://", str(error))
         await self.restart()
         self.assertEqual(await thoonk.redis.ping(), "PONG")

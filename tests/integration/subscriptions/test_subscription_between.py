@@ -118,7 +118,7 @@ class PatternTests(SubscriptionTestCase):
         heard = await self.follow(snapshot=True)
         await feed.publish("item", "a")
         await heard.wait(2)
-        real, asked = _reading.look, list[int]()
+        real, asked = _reading.look, list[int]()  # type: ignore[attr-defined]
 
         def look(*words: Any) -> Any:
             if asked:
@@ -213,7 +213,7 @@ class FeedTests(SubscriptionTestCase):
         await self.thoonk.subscribe("x", heard)
         await feed.publish("1", "a")
         await heard.wait(1)
-        looks, real = list[int](), _reading.look
+        looks, real = list[int](), _reading.look  # type: ignore[attr-defined]
         self.patch(_reading, "look", lambda *words: (looks.append(1), real(*words))[1])
         epoch = heard.events[0].epoch
         messages = [f"{epoch}\0{number}\0publish\0b\0forged" for number in range(1000, 4000)]

@@ -13,7 +13,8 @@ from urllib.request import urlopen
 from twisted.internet.threads import deferToThread
 
 from tests.support import RedisTestCase
-from tests.support.examples import ROOT, Child, ProgramTestCase
+from tests.support.children import ROOT
+from tests.support.examples import Child, ProgramTestCase
 from txthoonk import Job
 
 KILLED = (None, signal.SIGTERM)  # which is how twist ends when all is done
@@ -100,7 +101,7 @@ class WorkerTests(PluginTestCase):
     async def created(self, name: str) -> Job:
         """Wait until a feed is created."""
         await self.until_answer(lambda: self.publisher.feed_exists(name))
-        return await self.publisher.job(name)  # type: ignore[no-any-return]
+        return await self.publisher.job(name)
 
     async def test_command_line(self) -> None:
         """What the command line says wins, and the handler may run in threads."""

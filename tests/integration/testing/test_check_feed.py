@@ -299,6 +299,7 @@ class CheckTests(RedisTestCase):
 
     async def test_bad_name(self) -> None:
         """A name that no feed can have is refused."""
+        name: Any
         for name in ("", "a\0b", None):
             await self.assertFailure(check_feed(self.publisher, name), InvalidInput)
 

@@ -87,7 +87,7 @@ class AnotherTypeTests(RedisTestCase):
         """A type of one's own is of the kind that its class takes it for."""
         for base, put in ((Queue, "put"), (Job, "put"), (SortedFeed, "append")):
             name = f"own{base.__name__.lower()}"
-            own = type(name, (base,), {})
+            own: Any = type(name, (base,), {})
             self.pub_.register_feedtype(name, own)
             feed = await getattr(self.pub_, name)(name)
             await getattr(feed, put)("item")

@@ -275,7 +275,7 @@ class DrainTests(PauseTestCase):
         """Nor does a put into an empty line fall to it."""
         for _ in range(50):
             # On one connection, so that the put is the later one.
-            await gatherResults([self.job.drain(), self.job.put("new", id_="new")])
+            await gatherResults([self.job.drain(), self.job.put("new", id_="new")])  # type: ignore[arg-type]
             self.assertEqual(await self.job.get_ids("available"), ["new"])
             await self.job.retract("new")
 

@@ -288,11 +288,11 @@ class LostTests(MaintenanceTestCase):
         job = Job(pub, "x")
         get = job.get()
         await self.blocked()
-        pub.redis.transport.pauseProducing()  # its claim goes out, but the answer waits
+        transport: Any = pub.redis.transport
+        transport.pauseProducing()  # its claim goes out, but the answer waits
         await self.job.put("item", id_="a")
         while await self.value("feed.claimed:x") is None:
             await self.job.maintenance()
-        transport: Any = pub.redis.transport
         transport.resumeProducing()
         self.assertEqual(await get, ("a", "item", 0))
         self.assertEqual(await self.states(), {"claimed": [b"a"]})
@@ -327,7 +327,7 @@ class PassTests(MaintenanceTestCase):
         await self.claimed("b", "c")
         await self.job.stall("c")
         await self.job.put("item", id_="a")
-        before, spied, logged = await self.state(), await self.spy(), []
+        before, spied, logged = await self.state(), await self.spy(), list[Any]()
         observe_log(self, logged.append)
         self.assertEqual(await self.job.maintenance(), NO_JOB)
         self.assertEqual((await self.state(), await spied.messages(own=True)), (before, []))

@@ -229,6 +229,7 @@ class LifeTests(MaintenanceTestCase):
 
     def test_input(self) -> None:
         """Feeds and interval are checked when it is made."""
+        feeds: Any
         for feeds in (5, [5], b"x", [None], {5: 1}):
             self.assertRaises(InvalidType, Maintenance, self.thoonk, feeds)
         for feeds in ("", ["a\0b"]):

@@ -34,7 +34,7 @@ class HandlerTests(WorkerTestCase):
 
         async def coroutine(claim: Claim) -> str:
             await deferLater(reactor, 0)
-            return claim.item.upper()  # type: ignore[no-any-return]
+            return claim.item.upper()
 
         @inlineCallbacks
         def generator(claim: Claim) -> Any:

@@ -175,7 +175,7 @@ class GraceTests(WorkerTestCase):
         going: list[Deferred[Any]] = []
 
         def handler(claim: Claim) -> Deferred[Any]:
-            going.append(Deferred(lambda _: 1 / 0))
+            going.append(Deferred(lambda _: 1 / 0))  # type: ignore[arg-type]
             return going[-1]
 
         worker = self.work(handler, 2)
@@ -250,7 +250,7 @@ class LifeTests(WorkerTestCase):
         for feeds, options in ((self.job, {}), ("x", {"thoonk": self.thoonk})):
             await self.put("a")
             doing = Doing()
-            worker = self.work(doing, feeds=feeds, grace=GRACE, maintenance=True, **options)
+            worker = self.work(doing, feeds=feeds, grace=GRACE, maintenance=True, **options)  # type: ignore[arg-type]
             await doing.begun(1)
             closed = self.thoonk.close()
             await deferLater(reactor, 0.05)

@@ -219,7 +219,7 @@ class HookTests(SubscriberTestCase):
         def fail(channel: Any, number: int) -> None:
             raise ZeroDivisionError
 
-        subscriber.channelSubscribed = fail  # type: ignore[method-assign]
+        subscriber.channelSubscribed = fail  # type: ignore[assignment, method-assign]
         subscriber.subscribe("a", "b")
         subscriber.dataReceived(resp(["subscribe", "a", 1]) + resp(["subscribe", "b", 2]))
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 2)

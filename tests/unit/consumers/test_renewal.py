@@ -99,7 +99,8 @@ class Feed:
 class RenewalTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.pub, self.clock = Pub(), Clock()
-        self.renewal = Renewal(self.pub, self.clock)  # type: ignore[arg-type]
+        pub: Any = self.pub
+        self.renewal: Any = Renewal(pub, self.clock)
 
     def calls(self) -> list[tuple[Any, ...]]:
         """Give the words of all calls, without the script and its keys."""
@@ -115,7 +116,8 @@ class RenewalTestCase(SynchronousTestCase):
         for feed in feeds:
             self.renewal.add(feed)
         self.clock.advance(0)
-        self.answer(*[word for _ in feeds for word in (timeout, [])])
+        words: tuple[Any, ...] = (timeout, [])
+        self.answer(*words * len(feeds))
         for feed in feeds:
             feed.told.clear()
 

@@ -18,7 +18,7 @@ from txthoonk.subscriptions._router import Sources
 
 MANY = 3 * AT_ONCE
 NAMES = [f"news:{number}" for number in range(MANY)]
-LIVE = ["ok", "feed", None, "a", "5", []]
+LIVE: list[Any] = ["ok", "feed", None, "a", "5", []]
 OFF = ["off", "feed", None]
 
 
