@@ -250,5 +250,5 @@ class FloodTests(HostileTestCase):
             told = [self.raw.publish("conffeed", f"{FEED}\0x") for _ in range(5000)]
             await gatherResults(told)
             await self.settled()
-        held = len(follower.held)
+        held = len(follower.held)  # type: ignore[attr-defined]
         self.assertLess(subscription.backlog + held, 11_000)

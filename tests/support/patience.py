@@ -60,7 +60,7 @@ class PatienceTestCase(SynchronousTestCase):
         self.clock = Clock()
         self.endpoint = Slow()
         self.offline_queue = OfflineQueue(reactor=self.clock, name="there")
-        self.pub = ThoonkPub(self.offline_queue, self.clock, self.endpoint)
+        self.pub = ThoonkPub(self.offline_queue, self.clock, self.endpoint)  # type: ignore[arg-type]
         self.room = self.pub.waiting_room = WaitingRoom(
             self.pub, self.clock, self.endpoint, patient=True, health=HEALTH, reply_timeout=REPLY
         )

@@ -27,7 +27,7 @@ class Service:
 
     def __init__(self, endpoint: Any, **credentials: Any) -> None:
         self.offline_queue = OfflineQueue(reactor=reactor, name="there", **credentials)
-        self.pub = ThoonkPub(self.offline_queue, reactor, endpoint)
+        self.pub = ThoonkPub(self.offline_queue, reactor, endpoint)  # type: ignore[arg-type]
         self.gate = Gate(endpoint)
         self.room = self.pub.waiting_room = WaitingRoom(self.pub, reactor, self.gate, patient=True)
         self.connection = Connection(

@@ -9,9 +9,9 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
-from twisted.logger import globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.support.logs import observe_log
 from txthoonk.connections._back_off import FIRST_DELAY, LAST_DELAY
 from txthoonk.consumers import _heartbeat
 from txthoonk.consumers._heartbeat import LONGEST, MOST_FEEDS, SHORTEST, Renewal, renewal_of
@@ -204,8 +204,7 @@ class CallTests(RenewalTestCase):
         def observe(event: Any) -> None:
             lines.append(event["log_format"].format(**event))
 
-        globalLogPublisher.addObserver(observe)
-        self.addCleanup(globalLogPublisher.removeObserver, observe)
+        observe_log(self, observe)
         self.add(Feed("x", "a"))
         for text in (
             "READONLY You can't write against a read only replica.",

@@ -29,7 +29,7 @@ class PaceTestCase(DispatcherTestCase):
         super().setUp()
         self.reader: Any = Reader()
         self.sources = Sources(self.dispatcher, "marks")
-        self.sources.reader = self.reader
+        self.sources.reader = self.reader  # type: ignore[assignment]
         self.events: list[Event] = []
         self.subscription = Subscription("news:*", self.events.append)
         self.started: Deferred[Subscription] = follow_pattern(
