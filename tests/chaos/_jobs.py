@@ -2,12 +2,12 @@
 
     python -m tests.chaos._jobs --seconds 120 --seed 1 --jobs 12000
 
-It puts jobs of all kinds into several feeds (``_jobs_put.py``), and has six processes
-(``_jobs_worker.py``) work on them, while it makes trouble.  Then it waits until all is
-done, and looks at what has become of each job (``_jobs_verdict.py``).  It prints what it
-did, a table of outcomes, and whatever is wrong; then it ends with status 1.
+This program puts jobs of all kinds into several feeds (``_jobs_put.py``). Six processes work on
+them (``_jobs_worker.py``) while the program causes trouble. Then it waits until all jobs are done,
+and checks what has become of each one (``_jobs_verdict.py``). It prints what it did, a table of
+outcomes, and what is wrong. If anything is wrong, it exits with status 1.
 
-The private redis-server writes each change to its disk before it answers.
+The private redis-server writes each change to its disk before it replies.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class WorkerProcess(Child):
 class Chaos:
     """One run.
 
-    :ivar did: what was done to whom, with how often.
+    :ivar did: kind of trouble -> how often it was caused.
     :ivar wrong: what is wrong.
     """
 
@@ -86,7 +86,7 @@ class Chaos:
         self._under_way: set[Deferred[Any]] = set()
 
     async def run(self) -> Verdict:
-        """Make it all, and judge."""
+        """Run everything, and give the verdict."""
         await self.server.start()
         self.thoonk = Thoonk(self.server.url, self.reactor, retry_policy=lambda attempt: 0.05)
         await self.thoonk.connect()
@@ -126,7 +126,7 @@ class Chaos:
     # -- trouble ----------------------------------------------------------------------
 
     async def trouble(self) -> None:
-        """Make trouble of all kinds, in a random order, until the time is up and all were met."""
+        """Cause trouble in a random order until the time is up and each kind has happened."""
         troubles: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
             "cut": self.cut,
             "cut all": self.cut_all,
@@ -152,7 +152,7 @@ class Chaos:
         return [int(line.split()[0][3:]) for line in listed.splitlines()]
 
     async def cut(self) -> None:
-        """Cut a connection, perhaps our own."""
+        """Cut a connection, which can be that of this program."""
         try:
             one = self.random.choice(await self.clients())
             self.did["connections cut"] += 1
@@ -161,7 +161,7 @@ class Chaos:
             pass
 
     async def cut_all(self) -> None:
-        """Cut all connections but ours."""
+        """Cut all connections except that of this program."""
         try:
             words = ("CLIENT", "KILL", "SKIPME", "yes", "TYPE")
             for kind in ("normal", "pubsub"):
@@ -174,14 +174,14 @@ class Chaos:
         return self.random.choice(awake) if awake else None
 
     async def kill(self) -> None:
-        """Kill a worker, and start another one."""
+        """Kill a worker, and start another."""
         at = self.random.randrange(WORKERS)
         await self.workers[at].signal("KILL")
         self.did["workers killed"] += 1
         self.workers[at] = self.new_worker(self.workers[at].mode)
 
     async def stop(self) -> None:
-        """Stop a worker, as a deployment would, and start another one meanwhile."""
+        """Stop a worker as a deployment does, and start another meanwhile."""
         at = self.victim()
         if at is not None:
             old, self.workers[at] = self.workers[at], self.new_worker(self.workers[at].mode)
@@ -197,7 +197,7 @@ class Chaos:
             self.wrong.append(f"a worker ended with {worker.status}: {worker.out}{worker.err}")
 
     async def freeze(self) -> None:
-        """Have a worker do nothing, for longer than its claims last."""
+        """Freeze a worker for longer than its claims last."""
         at = self.victim()
         if at is not None:
             self.did["workers frozen"] += 1
@@ -211,7 +211,7 @@ class Chaos:
         worker.signal("CONT")
 
     async def restart(self) -> None:
-        """Stop the server, and start it again."""
+        """Restart the server."""
         self.did["server restarts"] += 1
         await self.server.stop()
         await self.pause(0, DOWN)
@@ -231,14 +231,14 @@ class Chaos:
         doing.addBoth(lambda _: self._under_way.discard(doing))
 
     async def calm(self) -> None:
-        """Wait until nobody is frozen, or being stopped."""
+        """Wait until no worker is frozen or stopping."""
         while self._under_way:
             await DeferredList(list(self._under_way))
 
     # -- the end ------------------------------------------------------------------------
 
     async def until_done(self) -> None:
-        """Wait until the workers have nothing more to do, and all have been told."""
+        """Wait until all jobs are done, and all that wait for results have them."""
         end = self.reactor.seconds() + END
         while left := await self.left():
             if self.reactor.seconds() > end:
@@ -248,7 +248,7 @@ class Chaos:
             await deferLater(self.reactor, 0.2)
 
     async def restore(self) -> None:
-        """Put back what is in transit, as is done after half a minute: let it be that old."""
+        """Put back what is in transit, as maintenance does with what is half a minute old."""
         for name, job in self.feeds.items():
             await job.maintenance()
             for id_ in await self.thoonk.redis.zrange(f"feed.delivering:{name}", 0, -1):
@@ -274,7 +274,7 @@ class Chaos:
 
 
 async def main(reactor: Any, arguments: argparse.Namespace) -> None:
-    """Run, and print what came of it."""
+    """Run, and print the outcome."""
     words = f"{arguments.jobs} jobs, trouble for {arguments.seconds:g} seconds"
     print(f"{words}, seed {arguments.seed}", flush=True)
     with tempfile.TemporaryDirectory() as folder:

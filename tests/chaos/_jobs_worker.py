@@ -1,4 +1,4 @@
-"""A process that works on the jobs of ``chaos_jobs.py`` until it is stopped or killed.
+"""A process that works on the jobs of ``_jobs.py`` until it is stopped or killed.
 
     python -m tests.chaos._jobs_worker URL LOG MODE FEED=WEIGHT...
 
@@ -34,7 +34,7 @@ LEFT = 2.0  # seconds that handlers get at the end
 
 
 def result_of(claim: Claim) -> str:
-    """Give what a job is finished with: it says by which claim."""
+    """Give the result of a job, which names the claim."""
     return json.dumps({"id": claim.id, "token": claim.token})
 
 
@@ -85,7 +85,7 @@ def plain(reactor: Any) -> Callable[[Claim], Any]:
 
 
 class Log:
-    """Lines that are in the file at once, whatever happens to this process."""
+    """A file that has each line at once, even if this process is killed."""
 
     def __init__(self, path: str) -> None:
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
@@ -94,7 +94,7 @@ class Log:
         os.write(self._file, (" ".join(words) + "\n").encode())
 
     def observe(self, event: Any) -> None:
-        """Take an event of Twisted's logger."""
+        """Handle an event of Twisted's logger."""
         if event["log_level"] >= LogLevel.critical:
             self.write("error", json.dumps(eventAsText(event)))
 
@@ -102,7 +102,7 @@ class Log:
         self.write("end", outcome)
 
     def begun(self, handler: Callable[[Claim], Any]) -> Callable[[Claim], Any]:
-        """Note each job before its handler begins."""
+        """Record each job before its handler begins."""
 
         def handle(claim: Claim) -> Any:
             self.write("begin", claim.job.name, claim.id, claim.token)

@@ -1,4 +1,4 @@
-"""What the tests share that cut connections at random: publishers that come back."""
+"""Helpers for tests that cut connections at random: publishers that connect again."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ async def in_time(reactor: Any, waiting: Awaitable[T], seconds: float, what: str
 
 
 class ReturningFactory(ThoonkPubFactory):
-    """Fires its publisher once it is built; connects it again at once when cut."""
+    """Builds one publisher, and connects it again whenever its connection is lost."""
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
@@ -48,7 +48,7 @@ class ReturningFactory(ThoonkPubFactory):
 
 
 async def returning(reactor: Any, target: Target) -> ThoonkPub:
-    """Give a publisher that connects again whenever it is cut off."""
+    """Connect a publisher that connects again whenever its connection is lost."""
     factory = ReturningFactory(**target.credentials)
     if target.path:
         reactor.connectUNIX(target.path, factory)
@@ -62,7 +62,7 @@ async def returning(reactor: Any, target: Target) -> ThoonkPub:
 async def again_and_again(
     reactor: Any, step: Callable[[], Coroutine[Any, Any, None]], going_on: Callable[[], bool]
 ) -> None:
-    """Make steps as long as *going_on* says so, whatever happens to connections."""
+    """Repeat a step while *going_on* returns true, whatever happens to connections."""
     while going_on():
         try:
             await step()

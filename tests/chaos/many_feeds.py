@@ -1,8 +1,8 @@
-"""A worker on many feeds, on a slow line, serves every feed in its turn, and asks nothing in vain.
+"""A worker on many feeds and a slow line serves all feeds in turn, and sends no needless calls.
 
-There are 300 feeds, 20 milliseconds away.  The worker must come to rest; then run a job of any
-feed; share itself equally where all feeds have jobs; and begin jobs of the others in between
-where one feed has a backlog.  What it sends meanwhile is counted by the server.
+The worker has 300 feeds on a server that is 20 milliseconds away. At first it must come to rest.
+Then it must run a job of any feed, give all feeds the same share if all have jobs, and begin jobs
+of the other feeds in between if one feed has a backlog. The server counts the calls.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class Many:
 
 
 async def rests(many: Many, reactor: Any) -> str:
-    """Let the worker come to rest, and see that it is."""
+    """Let the worker come to rest, and check that it makes no calls."""
     await many.at_rest()
     await deferLater(reactor, 1.0)
     await many.scripts()
@@ -110,7 +110,7 @@ async def serves_the_last(many: Many) -> None:
 
 
 async def serves_all(many: Many) -> str:
-    """Put some jobs into each feed: none gets its second before others got their first."""
+    """Put some jobs into each feed: no feed gets a second job before all got a first."""
     await many.put(ROUNDS)
     total = ROUNDS * FEEDS
     await many.until("all jobs of all feeds", lambda: len(many.begun) == total)
@@ -144,7 +144,7 @@ async def serves_others(many: Many) -> str:
 
 
 async def hears_of_one(many: Many) -> str:
-    """Configure one feed: that is nothing to the others."""
+    """Configure one feed: the others cause no calls."""
     await many.scripts()
     for number in range(CONFIGURATIONS):
         await many.feeds[7].set_config({"timeout": 60 + number})
@@ -174,7 +174,7 @@ async def far_away(reactor: Any, server: RedisServer) -> AsyncIterator[Thoonk]:
 
 
 async def run(reactor: Any) -> str:
-    """Have them served."""
+    """Run the scenario."""
     server = RedisServer()
     await server.start()
     near = await Thoonk(server.url, reactor).connect()

@@ -1,8 +1,8 @@
 """An outage longer than timeout, and workers frozen for longer: no healthy job runs twice.
 
-Four workers hold all jobs.  The server is away for longer than claims last; then all workers are
-frozen for as long.  Each time all claims are too old at once, for the first one that is back.
-At the end one worker is killed: its jobs, and no others, are run again.
+Four workers have claimed all jobs. The server is down for longer than claims last. Then all
+workers are frozen for as long. After each of these, all claims look too old to the first worker
+that is back. At the end one worker is killed: its jobs run again, and no others.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ class Outage:
         await self._renewed()
 
     async def _kill_one(self) -> float:
-        """Kill a worker, let the others have room, and wait until they have its jobs."""
+        """Kill a worker, let another finish its jobs, and wait until that has the jobs."""
         await self._thoonk.set_config("jobs", {"max_failures": 3})
         dead, *others = self._workers
         self._killed.append(dead)
@@ -140,7 +140,7 @@ class Outage:
             raise AssertionError(f"after {what}: {cancelled} cancelled, {twice} run again")
 
     async def _until(self, condition: Any) -> None:
-        """Wait for what workers do that must all run."""
+        """Wait for a condition. A worker that ends fails the wait."""
 
         def holds() -> bool:
             for worker in self._workers:

@@ -38,7 +38,7 @@ Call = Callable[[], Awaitable[Any]]
 
 
 class Jobs:
-    """Which jobs there are, as their events tell."""
+    """The jobs that exist, by their events."""
 
     def __init__(self) -> None:
         self.ids: set[str] = set()
@@ -56,7 +56,7 @@ class Jobs:
 
 
 class Roles:
-    """What they do."""
+    """The clients of each role, and their calls."""
 
     def __init__(self, reactor: Any, server: RedisServer, chance: random.Random) -> None:
         self._reactor = reactor
@@ -135,7 +135,7 @@ class Roles:
             await call(await getting)
 
     async def round(self) -> None:
-        """Work while rights are missing, then see what those have who follow."""
+        """Work while rights are missing, then check what the followers have."""
         taken = [(role, self._chance.choice(rights)) for role, rights in self.rights.items()]
         for role, right in taken:
             await self.admin.redis.send("ACL", "SETUSER", f"news-{role}", f"-{right[1:]}")
@@ -150,7 +150,7 @@ class Roles:
         await self.compare(taken)
 
     async def compare(self, taken: Any) -> None:
-        """Compare what was told with what there is."""
+        """Compare what the followers have with what Redis has."""
         resyncs = self.jobs.resyncs
         marks = [
             await (await self.admin.feed("news:f")).publish("mark"),

@@ -1,9 +1,9 @@
 """Each call gets its own answer while threads call at random, and connections come back.
 
-Handlers run in more threads than the reactor's pool has.  They tell progress, and call what
-may not be called in a thread.  Meanwhile one connection is asked for items whose value is
-known.  In every round all handlers block, all connections are cut, and the service, which
-knows the server by its name, must be connected again before a handler may return.
+Handlers run in more threads than the reactor's pool has. They report progress, and call methods
+that a thread must not call. Meanwhile one connection reads items whose values are known. In every
+round all handlers block and all connections are cut. The service, whose URL has the name of the
+server, must be connected again before a handler may return.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ PATIENCE = 20.0  # seconds for what should take a fraction of one
 
 
 class _Handlers:
-    """What runs in the threads.
+    """The handlers, which run in threads.
 
     :ivar counts: of what was done and seen there, by word.
     """
@@ -102,7 +102,7 @@ class _Handlers:
 
 
 class _Reader:
-    """Asks one connection for what is known, as long as it may.
+    """Reads known items on one connection until it is stopped.
 
     :ivar right: how many answers were those of their calls.
     :ivar wrong: the others, with what was asked for.
@@ -161,7 +161,7 @@ async def _round(
 
 
 async def run(reactor: Any) -> str:
-    """Play some rounds."""
+    """Run the scenario."""
     server = RedisServer()
     await server.start()
     proxy = Proxy(reactor, server.endpoint())

@@ -72,8 +72,9 @@ class _Turns:
     def _turn(self) -> None:
         assert self._timed_calls is not None
         self._timed_calls()
-        while self._fire_one():  # what this runs can make another condition hold
-            pass
+        fired = True
+        while fired:  # what this runs can make another condition hold
+            fired = self._fire_one()
         if not self._waiting:
             self._timed_calls = None
             del reactor.runUntilCurrent
