@@ -1,8 +1,8 @@
-"""What the integration tests share: one redis-server per run, and waiting for events.
+"""Helpers for the integration tests: one redis-server for the whole run, and observers.
 
-``TXTHOONK_TEST_URL`` names a server that is already listening, such as
-``redis://localhost:6381/15``; that database is emptied before each test.  Without
-it a private server is started for the run (``TXTHOONK_REDIS_SERVER`` is its path).
+``TXTHOONK_TEST_URL`` is the URL of a server that is already running, such as
+``redis://localhost:6381/15``. Each test begins by emptying that database. Without it, the run
+starts a private server; ``TXTHOONK_REDIS_SERVER`` is the path of its program.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ _private: RedisServer | None = None
 
 
 async def server_url() -> str:
-    """Give the URL of this run's server, started if it is the first test that asks."""
+    """Give the URL of this run's server, and start it for the first test."""
     global _private
     url = os.environ.get("TXTHOONK_TEST_URL")
     if url is None:
@@ -66,12 +66,12 @@ async def server_url() -> str:
 
 
 async def target() -> Target:
-    """Give the server of this run, taken apart."""
+    """Give the parsed URL of this run's server."""
     return parse_url(await server_url())
 
 
 class Recorder:
-    """A handler that keeps what it is called with, and tells when there is enough."""
+    """A handler that records its calls, and can be waited for."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[Any, ...]] = []
@@ -114,7 +114,7 @@ def pairs(flat: Any) -> list[tuple[Any, Any]]:
 
 
 async def looked(raw: Any, feed: str) -> None:
-    """Note that a look half a minute ago has found claims too old: the next one ends them.
+    """Record that maintenance found old claims half a minute ago: the next pass ends them.
 
     :param raw: a client that gives bytes.
     """
@@ -125,7 +125,7 @@ async def looked(raw: Any, feed: str) -> None:
 
 
 class Spy(RedisSubscriber):
-    """An observer beside txthoonk: every message of every channel, as bytes."""
+    """Receives every message of every channel, as bytes, without txthoonk's own subscribers."""
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__(charset=None, **arguments)
@@ -150,9 +150,9 @@ class Spy(RedisSubscriber):
             self._heard.append((channel, message))
 
     async def messages(self, own: bool = False) -> list[tuple[bytes, bytes]]:
-        """Give the messages since the last call, all that Redis has sent up to now.
+        """Give all messages that Redis has sent since the last call.
 
-        :param own: with those that are no part of the contract.
+        :param own: include those that are not part of the contract.
         """
         self._marker = Deferred()
         marker = self._marker
@@ -173,7 +173,7 @@ class RedisTestCase(TestCase):
         await self.raw.flushdb()
 
     async def connect(self, factory: Any) -> Any:
-        """Connect, and see to it that the connection is closed after the test."""
+        """Connect, and close the connection after the test."""
         connected: Any = await self.target.endpoint(reactor).connect(factory)
         self.addCleanup(getattr(connected, "redis", connected).close)
         return connected
@@ -201,7 +201,7 @@ class RedisTestCase(TestCase):
         return subscriber
 
     async def spy(self) -> Spy:
-        """Listen to every channel from now on."""
+        """Receive the messages of every channel from now on."""
         spy: Spy = await self.connect(Factory.forProtocol(lambda: Spy(**self.arguments())))
         spy.publish = self.raw.publish
         await spy.ready
@@ -210,7 +210,7 @@ class RedisTestCase(TestCase):
     async def state(self, own: bool = True) -> dict[bytes, Any]:
         """Read the whole database: key -> bytes, dict, set, list, or (member, score) pairs.
 
-        :param own: with the keys that are no part of the contract.
+        :param own: include the keys that are not part of the contract.
         """
         found = {}
         for key in await self.raw.send("KEYS", "*"):
@@ -271,7 +271,7 @@ class RedisTestCase(TestCase):
         )
 
     async def blocked(self, count: int = 1) -> None:
-        """Wait until so many clients are blocked: gets wait on them."""
+        """Wait until *count* clients are blocked, as those on which gets wait."""
         text = f"blocked_clients:{count}\r".encode()
         await self.until_reply("INFO", "clients", holds=lambda reply: text in reply, silent=True)
 
@@ -281,7 +281,7 @@ class RedisTestCase(TestCase):
         return int(seconds) * 1000 + int(microseconds) / 1000
 
     async def looked(self, feed: str = "x") -> None:
-        """Note that a look half a minute ago has found claims too old: the next one ends them."""
+        """Record that maintenance found old claims half a minute ago: the next pass ends them."""
         await looked(self.raw, feed)
 
     async def client_id(self, *kind: str) -> int:

@@ -1,4 +1,4 @@
-"""What several integration tests of ``cli`` share."""
+"""Helpers for the integration tests of ``cli``."""
 
 from __future__ import annotations
 

@@ -3,9 +3,9 @@
 A page is a story: its blocks are run from top to bottom, in one folder and with one Redis.
 
 - ``python``: a fragment, which may ``await``; ``thoonk`` is a connected service, names are kept
-  from one block to the next, and what ``print`` prints is the comment behind it.  With a
+  from one block to the next, and what ``print`` prints is the comment after it.  With a
   ``:caption:``, or the comment ``.. file: NAME`` before it: a file of that name.
-- ``console``: commands behind ``$``, and what they print.  With the comment ``.. terminal: NAME``
+- ``console``: commands after ``$``, and what they print.  With the comment ``.. terminal: NAME``
   before it: a program that goes on, in a terminal of that name; a later block of the same
   terminal has what it prints then, and ``^C`` ends it.
 - Other languages are read by what reads them, as far as the standard library has it.
@@ -218,7 +218,7 @@ class Story:
     async def _run_console(self, block: Block) -> None:
         commands = _commands(block.text)
         if not commands or not block.text.startswith("$ "):
-            raise AssertionError(f"{block.place}: a console begins with a command, behind '$ '")
+            raise AssertionError(f"{block.place}: a console begins with a command, after '$ '")
         for command, expected in commands:
             if self._skipped.match(command):
                 continue
@@ -274,7 +274,7 @@ class Story:
             del self._terminals[name]
 
     async def kill(self) -> None:
-        """Leave nothing running, whatever went wrong."""
+        """End everything that still runs."""
         for program, _ in self._terminals.values():
             await program.ends("KILL")
 

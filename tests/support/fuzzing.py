@@ -1,4 +1,4 @@
-"""What the tests with random input share: replies, garbage and messages of any shape."""
+"""Helpers for the tests with random input: replies, garbage and messages of any shape."""
 
 from __future__ import annotations
 

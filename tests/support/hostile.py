@@ -1,4 +1,4 @@
-"""What the tests of hostile peers share: samples of garbage, and everybody who listens."""
+"""Helpers for the tests of hostile peers: samples of garbage, and everybody who listens."""
 
 # Trial's TestCase is typed in part only.
 # mypy: allow-untyped-calls
@@ -125,7 +125,7 @@ class HostileTestCase(RedisTestCase):
                 return
 
     async def at_rest(self) -> None:
-        """Wait until nobody looks any more: what is published before is part of a resync."""
+        """Wait until all followers are live. What was published before is part of a resync."""
         sources = self.thoonk._sources
 
         def live() -> bool:

@@ -1,4 +1,4 @@
-"""What several unit tests of ``metrics`` share."""
+"""Helpers for the unit tests of ``metrics``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What several integration tests of ``patience`` share."""
+"""Helpers for the integration tests of ``patience``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What several integration tests of ``reconnect`` share."""
+"""Helpers for the integration tests of ``reconnect``."""
 
 from __future__ import annotations
 

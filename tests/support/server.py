@@ -1,4 +1,4 @@
-"""What the tests of the private redis-server share."""
+"""Helpers for the tests of the private redis-server."""
 
 # Trial's TestCase is typed in part only.
 # mypy: allow-untyped-calls

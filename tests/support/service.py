@@ -1,4 +1,4 @@
-"""What several integration tests of ``service`` share."""
+"""Helpers for the integration tests of ``service``."""
 
 from __future__ import annotations
 

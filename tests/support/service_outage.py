@@ -1,4 +1,4 @@
-"""What several integration tests of ``service outage`` share."""
+"""Helpers for the integration tests of ``service outage``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What several integration tests of ``subscriber`` share."""
+"""Helpers for the integration tests of ``subscriber``."""
 
 from __future__ import annotations
 

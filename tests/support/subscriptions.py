@@ -1,4 +1,4 @@
-"""What the tests of subscriptions and mirrors share."""
+"""Helpers for the tests of subscriptions and mirrors."""
 
 # Trial's TestCase is typed in part only.
 # mypy: allow-untyped-calls
@@ -335,7 +335,7 @@ class SubscriptionTestCase(RedisTestCase):
             await self.until_reply("CLIENT", "KILL", "TYPE", "pubsub")
 
     async def told(self, subscription: Subscription, feed: str = "x") -> list[Event]:
-        """Take all events of a subscription that is live: those told before now."""
+        """Take all events that a live subscription has received so far."""
         await self.raw.publish("conffeed", f"{feed}\0marker")
         events: list[Event] = []
         while True:
@@ -352,19 +352,19 @@ class SubscriptionTestCase(RedisTestCase):
         await self.raw.send("EVAL", FOREIGN_RETRACT, 0, feed, id_)
 
     async def subscribed(self) -> tuple[set[bytes], int]:
-        """Read which channels and how many patterns anybody is subscribed to."""
+        """Read which channels and how many patterns have subscribers."""
         channels = await self.raw.send("PUBSUB", "CHANNELS")
         return set(channels), await self.raw.send("PUBSUB", "NUMPAT")
 
     async def unsubscribed_to(self, expected: tuple[set[bytes], int]) -> None:
-        """Check that the same is subscribed to as before, very soon."""
+        """Wait until the same channels as before have subscribers."""
         await self.until_answer(self.subscribed, lambda found: found == expected, silent=True)
 
     async def contents(self, feed: Any) -> list[tuple[str, Any]]:
         return list((await feed.get_all()).items())
 
     async def until_replayed(self, heard: Heard, feed: Any) -> Model:
-        """Wait until the events that were heard make the feed, which nobody changes now."""
+        """Wait until the received events make the feed, which does not change now."""
         contents = await self.contents(feed)
         while True:
             count = len(heard.calls)

@@ -1,4 +1,4 @@
-"""What the tests of TLS share: certificates, and TLS before a Redis that has none."""
+"""Helpers for the tests of TLS: certificates, and TLS before a Redis that has none."""
 
 from __future__ import annotations
 

@@ -25,7 +25,6 @@ from twisted.internet import reactor as installed_reactor
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import connectProtocol
-from twisted.internet.inotify import INotify
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import connectionDone
 from twisted.internet.task import deferLater
@@ -256,6 +255,8 @@ async def until_file(path: str | os.PathLike[str], condition: Callable[[], objec
     :param path: the file or folder. The folder that it is in must exist.
     :param condition: depends only on whether the path exists, and on what a file contains.
     """
+    from twisted.internet.inotify import INotify  # Linux only
+
     notifier = INotify(reactor)
     notifier.startReading()
     try:

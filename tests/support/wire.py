@@ -1,4 +1,4 @@
-"""What the tests of protocols share: RESP written out, and a transport that remembers."""
+"""Helpers for the tests of protocols: RESP written out, and a transport that remembers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What several integration tests of ``worker`` share."""
+"""Helpers for the integration tests of ``worker``."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Doing:
             self.going.pop(id_).callback(result)
 
     async def begun(self, count: int) -> None:
-        """Wait until so many jobs were begun."""
+        """Wait until *count* jobs have begun."""
         await until(lambda: len(self.claims) >= count)
 
 
@@ -93,7 +93,7 @@ class WorkerTestCase(RedisTestCase):
         self.job: Job = await self.thoonk.job("x", self.CONFIG)
 
     def nothing_left(self) -> Deferred[None]:
-        """Wait until the reactor has no more to do than before the test."""
+        """Wait until the reactor has no more readers, writers and calls than before the test."""
         return Deferred.fromCoroutine(until(lambda: not watched() - self.before))
 
     def service(self, **arguments: Any) -> Thoonk:
@@ -126,7 +126,7 @@ class WorkerTestCase(RedisTestCase):
             await (job or self.job).put(f"item {id_}", id_=id_, **options)
 
     async def outcomes(self, count: int) -> list[str]:
-        """Wait until so many jobs have ended; what became of them."""
+        """Wait until *count* jobs have ended; give their outcomes."""
         await until(lambda: len(self.ended) >= count)
         return [outcome for _, outcome in self.ended]
 
@@ -136,7 +136,7 @@ class WorkerTestCase(RedisTestCase):
         return tuple(found[kind] for kind in ("available", "claimed", "stalled", "finishes"))
 
     async def comes_to(self, *stats: int, job: Job | None = None) -> None:
-        """Wait until as many jobs are available, claimed, stalled and finished."""
+        """Wait until the counts of available, claimed, stalled and finished jobs are these."""
 
         async def question() -> tuple[int, ...]:
             try:
@@ -147,7 +147,7 @@ class WorkerTestCase(RedisTestCase):
         await self.until_answer(question, lambda found: found == stats, silent=True)
 
     async def rounds(self) -> None:
-        """Let pass what a worker that is about to do something needs for it, more than once."""
+        """Wait for more round trips than a worker needs for its next steps."""
         for _ in range(20):
             await self.thoonk.redis.ping()
             await self.raw.send("PING")
