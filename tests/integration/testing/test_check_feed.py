@@ -256,7 +256,8 @@ class CheckTests(RedisTestCase):
         """While others change a feed, nothing is said that is not so."""
         others = [await self.pub(), await self.pub()]
         for type_ in TYPES:
-            feed = await self.fill(type_, **({"max_length": 3} if type_ == "feed" else {}))
+            config: Any = {"max_length": 3} if type_ == "feed" else {}
+            feed = await self.fill(type_, **config)
             feeds = [await getattr(other, type_)("x") for other in others]
             working = gatherResults(
                 [Deferred.fromCoroutine(self.work(type_, one)) for one in feeds]
