@@ -83,10 +83,10 @@ class CutTests(WorkerTestCase):
             raise ConnectionLost("the answer was lost")
 
         def without_answer(*words: Any) -> Deferred[Any]:
-            self.job._finish_many = finish_many  # type: ignore[method-assign]
+            self.job._finish_many = finish_many
             return finish_many(*words).addCallback(fail)
 
-        self.job._finish_many = without_answer  # type: ignore[assignment, method-assign]
+        self.job._finish_many = without_answer
         doing.end("a")
         await lost.wait(1)
         self.assertEqual(await self.stats(), (0, 1, 0, 1))
