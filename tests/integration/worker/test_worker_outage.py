@@ -86,7 +86,7 @@ class CutTests(WorkerTestCase):
             self.job._finish_many = finish_many
             return finish_many(*words).addCallback(fail)
 
-        self.job._finish_many = without_answer
+        self.job._finish_many = without_answer  # type: ignore[assignment]
         doing.end("a")
         await lost.wait(1)
         self.assertEqual(await self.stats(), (0, 1, 0, 1))
