@@ -68,7 +68,9 @@ setup(
         "docs": [*METRICS, "sphinx >= 8", "furo"],
         "bench": [*EMBEDDED, "matplotlib >= 3.8"],
         "lint": [
-            *METRICS,  # typed
+            *METRICS,  # what the tests import has types, too
+            *TLS,
+            "hypothesis",
             "ruff >= 0.6",
             "mypy >= 1.11",
             "mypy-zope",

@@ -1,9 +1,9 @@
-"""A process that follows feeds by subscriptions and mirrors, and says what it saw.
+"""A process that follows feeds with subscriptions and mirrors, and reports what it saw.
 
     python tests/chaos/_follower.py URL FEED...
 
-It prints ``ready``; then, for a line with the revision that each feed has in the end (0
-for one without history), what it saw, as JSON.
+It prints ``ready`` and reads one line: a JSON object with the last revision of each feed, 0 for a
+feed without a history. When it has seen these revisions, it prints what it saw as JSON.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from twisted.python.failure import Failure
 
 from txthoonk import Event, Mirror, Thoonk
 
-QUIET = 1.0  # seconds without an event, after which a feed without history has told all
+QUIET = 1.0  # seconds without an event, after which a feed without a history has no more
 
 
 class Witness:
-    """What was seen of one feed.
+    """What one feed has shown so far.
 
-    An item is ``writer number``: each writer counts what he writes to the feed.
+    An item is ``writer number``. Each writer counts the items that it writes to the feed.
     """
 
     def __init__(self, name: str) -> None:
@@ -49,7 +49,7 @@ class Witness:
             self._known = False
         elif event.revision is not None:
             if self.revision is None or event.revision != self.revision + 1:
-                self.errors.append(f"{self.name}: {event.revision} behind {self.revision}")
+                self.errors.append(f"{self.name}: {event.revision} after {self.revision}")
             self.revision = event.revision
         elif event.item is not None:
             self._check_number(*event.item.split())
@@ -58,7 +58,7 @@ class Witness:
         number = int(text)
         last = self._numbers.get(writer, None if not self._known else 0)
         if last is not None and number > last + 1:
-            self.errors.append(f"{self.name}: {writer} {number} behind {last}")
+            self.errors.append(f"{self.name}: {writer} {number} after {last}")
         self._numbers[writer] = max(number, last or 0)
 
 

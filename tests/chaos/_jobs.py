@@ -2,12 +2,12 @@
 
     python -m tests.chaos._jobs --seconds 120 --seed 1 --jobs 12000
 
-It puts jobs of all kinds into several feeds (``chaos_jobs_put.py``), and has six processes
-(``chaos_jobs_worker.py``) work on them, while it makes trouble.  Then it waits until all is
-done, and looks at what has become of each job (``chaos_jobs_verdict.py``).  It prints what it
-did, a table of outcomes, and whatever is wrong; then it ends with status 1.
+This program puts jobs of all kinds into several feeds (``_jobs_put.py``). Six processes work on
+them (``_jobs_worker.py``) while the program causes trouble. Then it waits until all jobs are done,
+and checks what has become of each one (``_jobs_verdict.py``). It prints what it did, a table of
+outcomes, and what is wrong. If anything is wrong, it exits with status 1.
 
-The private redis-server writes each change to its disk before it answers.
+The private redis-server writes each change to its disk before it replies.
 """
 
 from __future__ import annotations
@@ -24,12 +24,11 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList, gatherResults
-from twisted.internet.protocol import ProcessProtocol
 from twisted.internet.task import deferLater, react
-from twisted.python.failure import Failure
 
 from tests.chaos._jobs_put import NOTHING, Putting
 from tests.chaos._jobs_verdict import Verdict
+from tests.support.children import Child
 from txthoonk import ConnectionLost, Job, Thoonk, ThoonkError
 from txthoonk.testing import RedisServer
 
@@ -51,44 +50,21 @@ MOST_SHOWN = 50  # of what is wrong
 TROUBLES = {"cut": 8, "cut all": 1, "kill": 3, "stop": 2, "freeze": 3, "restart": 1, "crash": 1}
 
 
-class WorkerProcess(ProcessProtocol):
-    """One process of ``chaos_jobs_worker.py``."""
+class WorkerProcess(Child):
+    """One process of ``tests/chaos/_jobs_worker.py``."""
 
-    transport: Any
-
-    def __init__(self, reactor: Any, url: str, log: str, mode: str) -> None:
+    def __init__(self, url: str, log: str, mode: str) -> None:
+        super().__init__()
         self.mode = mode
         self.frozen = False
-        self.ended: Deferred[None] = Deferred()
-        self.output = b""
-        self.status: int | None = None
         feeds = [f"{name}={weight}" for name, weight in FEEDS.items()]
-        module = "tests.chaos._jobs_worker"
-        words = (sys.executable, "-m", module, url, log, mode, *feeds)
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
-        reactor.spawnProcess(self, sys.executable, words, environment)
-
-    def signal(self, name: str) -> Deferred[None]:
-        """Send a signal; the Deferred fires when the process has ended."""
-        if self.status is None:
-            self.transport.signalProcess(signal.Signals[f"SIG{name}"])
-        return self.ended
-
-    def outReceived(self, data: bytes) -> None:
-        self.output += data
-
-    errReceived = outReceived
-
-    def processEnded(self, reason: Failure) -> None:
-        ended: Any = reason.value
-        self.status = ended.exitCode if ended.signal is None else -ended.signal
-        self.ended.callback(None)
+        self.spawn_python("-m", "tests.chaos._jobs_worker", url, log, mode, *feeds)
 
 
 class Chaos:
     """One run.
 
-    :ivar did: what was done to whom, with how often.
+    :ivar did: kind of trouble -> how often it was caused.
     :ivar wrong: what is wrong.
     """
 
@@ -110,7 +86,7 @@ class Chaos:
         self._under_way: set[Deferred[Any]] = set()
 
     async def run(self) -> Verdict:
-        """Make it all, and judge."""
+        """Run everything, and give the verdict."""
         await self.server.start()
         self.thoonk = Thoonk(self.server.url, self.reactor, retry_policy=lambda attempt: 0.05)
         await self.thoonk.connect()
@@ -140,7 +116,7 @@ class Chaos:
         return verdict
 
     def new_worker(self, mode: str) -> WorkerProcess:
-        worker = WorkerProcess(self.reactor, self.server.url, self.log, mode)
+        worker = WorkerProcess(self.server.url, self.log, mode)
         self._begun.append(worker)
         return worker
 
@@ -150,7 +126,7 @@ class Chaos:
     # -- trouble ----------------------------------------------------------------------
 
     async def trouble(self) -> None:
-        """Make trouble of all kinds, in a random order, until the time is up and all were met."""
+        """Cause trouble in a random order until the time is up and each kind has happened."""
         troubles: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
             "cut": self.cut,
             "cut all": self.cut_all,
@@ -176,7 +152,7 @@ class Chaos:
         return [int(line.split()[0][3:]) for line in listed.splitlines()]
 
     async def cut(self) -> None:
-        """Cut a connection, perhaps our own."""
+        """Cut a connection, which can be that of this program."""
         try:
             one = self.random.choice(await self.clients())
             self.did["connections cut"] += 1
@@ -185,7 +161,7 @@ class Chaos:
             pass
 
     async def cut_all(self) -> None:
-        """Cut all connections but ours."""
+        """Cut all connections except that of this program."""
         try:
             words = ("CLIENT", "KILL", "SKIPME", "yes", "TYPE")
             for kind in ("normal", "pubsub"):
@@ -198,14 +174,14 @@ class Chaos:
         return self.random.choice(awake) if awake else None
 
     async def kill(self) -> None:
-        """Kill a worker, and start another one."""
+        """Kill a worker, and start another."""
         at = self.random.randrange(WORKERS)
         await self.workers[at].signal("KILL")
         self.did["workers killed"] += 1
         self.workers[at] = self.new_worker(self.workers[at].mode)
 
     async def stop(self) -> None:
-        """Stop a worker, as a deployment would, and start another one meanwhile."""
+        """Stop a worker as a deployment does, and start another meanwhile."""
         at = self.victim()
         if at is not None:
             old, self.workers[at] = self.workers[at], self.new_worker(self.workers[at].mode)
@@ -218,10 +194,10 @@ class Chaos:
 
     def check_ended(self, worker: WorkerProcess) -> None:
         if worker.status not in (0, -signal.SIGTERM):  # it may have been about to begin
-            self.wrong.append(f"a worker ended with {worker.status}: {worker.output.decode()}")
+            self.wrong.append(f"a worker ended with {worker.status}: {worker.out}{worker.err}")
 
     async def freeze(self) -> None:
-        """Have a worker do nothing, for longer than its claims last."""
+        """Freeze a worker for longer than its claims last."""
         at = self.victim()
         if at is not None:
             self.did["workers frozen"] += 1
@@ -235,7 +211,7 @@ class Chaos:
         worker.signal("CONT")
 
     async def restart(self) -> None:
-        """Stop the server, and start it again."""
+        """Restart the server."""
         self.did["server restarts"] += 1
         await self.server.stop()
         await self.pause(0, DOWN)
@@ -255,14 +231,14 @@ class Chaos:
         doing.addBoth(lambda _: self._under_way.discard(doing))
 
     async def calm(self) -> None:
-        """Wait until nobody is frozen, or being stopped."""
+        """Wait until no worker is frozen or stopping."""
         while self._under_way:
             await DeferredList(list(self._under_way))
 
     # -- the end ------------------------------------------------------------------------
 
     async def until_done(self) -> None:
-        """Wait until the workers have nothing more to do, and all have been told."""
+        """Wait until all jobs are done, and all that wait for results have them."""
         end = self.reactor.seconds() + END
         while left := await self.left():
             if self.reactor.seconds() > end:
@@ -272,7 +248,7 @@ class Chaos:
             await deferLater(self.reactor, 0.2)
 
     async def restore(self) -> None:
-        """Put back what is in transit, as is done after half a minute: let it be that old."""
+        """Put back what is in transit, as maintenance does with what is half a minute old."""
         for name, job in self.feeds.items():
             await job.maintenance()
             for id_ in await self.thoonk.redis.zrange(f"feed.delivering:{name}", 0, -1):
@@ -298,7 +274,7 @@ class Chaos:
 
 
 async def main(reactor: Any, arguments: argparse.Namespace) -> None:
-    """Run, and print what came of it."""
+    """Run, and print the outcome."""
     words = f"{arguments.jobs} jobs, trouble for {arguments.seconds:g} seconds"
     print(f"{words}, seed {arguments.seed}", flush=True)
     with tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""The jobs of ``chaos_jobs.py``: how they are put, whatever happens to the connection."""
+"""Puts the jobs of ``_jobs.py``, whatever happens to the connection."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Putting:
     :param seconds: the time in which to put them.
     :param count: how many.
     :ivar put: feed -> id -> item.
-    :ivar told: feed -> id -> what somebody was told who waited for the end of the job.
+    :ivar told: feed -> id -> how the job ended, for those that were waited for.
     """
 
     def __init__(self, reactor: Any, chance: random.Random, seconds: float, count: int) -> None:
@@ -53,7 +53,7 @@ class Putting:
         self._apart = seconds / self._each
 
     def put_all(self, feeds: dict[str, Job]) -> Deferred[Any]:
-        """Put all jobs; fires when that is done."""
+        """Put all jobs; fires when all are put."""
         for name in feeds:
             self.put[name], self.told[name] = {}, {}
         jobs = list(feeds.values())
@@ -70,7 +70,7 @@ class Putting:
             await deferLater(self._reactor, max(0, due - self._reactor.seconds()))
 
     async def _put_one(self, job: Job, kind: str) -> None:
-        """Put a job, and see to it that it is there."""
+        """Put a job, and put it again until Redis has it."""
         put = self.put[job.name]
         id_ = f"{kind}-{len(put)}"
         put[id_] = kind
@@ -79,13 +79,14 @@ class Putting:
             options["priority"] = job.HIGH
         if self._random.random() < DELAYED:
             options["delay"] = self._random.uniform(0, LONGEST_DELAY)
-        while not await self._is_put(job, kind, options):
-            pass
+        is_put = False
+        while not is_put:
+            is_put = await self._is_put(job, kind, options)
         if self._random.random() < AWAITED:
             self._await_end(job, id_)
 
     async def _is_put(self, job: Job, item: str, options: dict[str, Any]) -> bool:
-        """Put a job; whether it is put."""
+        """Put a job; give whether it was put."""
         try:
             await job.put(item, **options)
         except JobExists:
@@ -95,7 +96,7 @@ class Putting:
         return True
 
     async def _is_there(self, job: Job, id_: str) -> bool:
-        """Find out whether a job that nobody else puts was put."""
+        """Find out whether a job was put, which no other call puts."""
         while True:
             try:
                 # It is finished if it is gone between the two questions.
@@ -105,7 +106,7 @@ class Putting:
                 pass
 
     def _await_end(self, job: Job, id_: str) -> None:
-        """Note what is told to somebody who waits for the end of a job."""
+        """Record how the wait for the end of a job ends."""
         told = self.told[job.name]
         told[id_] = NOTHING
         job.wait(id_).addBoth(lambda end: told.__setitem__(id_, end))

@@ -1,4 +1,4 @@
-"""What has become of the jobs of ``chaos_jobs.py``, and whether that may be."""
+"""Checks what has become of the jobs of ``_jobs.py``."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ STEPS: dict[str, dict[str, str]] = {
 
 
 class Verdict:
-    """Looks at each job.
+    """Checks each job.
 
     :param put: feed -> id -> kind of job.
     :param told: feed -> id -> what somebody was told who waited for the end of the job.
@@ -190,7 +190,7 @@ def _time(token: str) -> float:
 
 
 def _is_stalled(told: Any) -> bool:
-    """Tell whether somebody was told that a job is stalled, and why."""
+    """Give whether a wait ended because the job is stalled, with a reason."""
     if not isinstance(told, Failure) or not told.check(JobStalled):
         return False
     error: Any = told.value

@@ -1,4 +1,4 @@
-"""A process that works on the jobs of ``chaos_jobs.py`` until it is stopped or killed.
+"""A process that works on the jobs of ``_jobs.py`` until it is stopped or killed.
 
     python -m tests.chaos._jobs_worker URL LOG MODE FEED=WEIGHT...
 
@@ -17,12 +17,12 @@ import random
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
-from twisted.logger import LogLevel, eventAsText, globalLogBeginner
+from twisted.logger import ILogObserver, LogLevel, eventAsText, globalLogBeginner
 
 from txthoonk import Claim, ConnectionLost, JobNotClaimed, Retry, Stall, Thoonk, Worker
 
@@ -34,7 +34,7 @@ LEFT = 2.0  # seconds that handlers get at the end
 
 
 def result_of(claim: Claim) -> str:
-    """Give what a job is finished with: it says by which claim."""
+    """Give the result of a job, which names the claim."""
     return json.dumps({"id": claim.id, "token": claim.token})
 
 
@@ -85,7 +85,7 @@ def plain(reactor: Any) -> Callable[[Claim], Any]:
 
 
 class Log:
-    """Lines that are in the file at once, whatever happens to this process."""
+    """A file that has each line at once, even if this process is killed."""
 
     def __init__(self, path: str) -> None:
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
@@ -94,7 +94,7 @@ class Log:
         os.write(self._file, (" ".join(words) + "\n").encode())
 
     def observe(self, event: Any) -> None:
-        """Take an event of Twisted's logger."""
+        """Handle an event of Twisted's logger."""
         if event["log_level"] >= LogLevel.critical:
             self.write("error", json.dumps(eventAsText(event)))
 
@@ -102,7 +102,7 @@ class Log:
         self.write("end", outcome)
 
     def begun(self, handler: Callable[[Claim], Any]) -> Callable[[Claim], Any]:
-        """Note each job before its handler begins."""
+        """Record each job before its handler begins."""
 
         def handle(claim: Claim) -> Any:
             self.write("begin", claim.job.name, claim.id, claim.token)
@@ -117,7 +117,7 @@ def main(url: str, path: str, mode: str, *feeds: str) -> None:
 
     reactor: Any = installed_reactor
     log = Log(path)
-    globalLogBeginner.beginLoggingTo([log.observe], redirectStandardIO=False)
+    globalLogBeginner.beginLoggingTo([cast(ILogObserver, log.observe)], redirectStandardIO=False)
     weights = {name: float(weight) for name, _, weight in (one.rpartition("=") for one in feeds)}
     services = MultiService()
     thoonk = Thoonk(url, reactor, retry_policy=lambda attempt: 0.05)

@@ -1,4 +1,4 @@
-"""A worker of ``outage.py``, which works on each job until a line comes on its standard input.
+"""A worker of ``outage.py`` that works on each job until it reads a line from standard input.
 
     python -m tests.chaos._outage_worker URL FEED
 

@@ -2,7 +2,7 @@
 
     python tests/chaos/_worker.py URL FEED
 
-It has twenty jobs under way at a time, each for some milliseconds.
+It works on twenty jobs at a time, each for some milliseconds.
 """
 
 from __future__ import annotations

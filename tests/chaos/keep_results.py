@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 import resource
+from functools import partial
 from typing import Any
 
-from twisted.internet.task import deferLater
-
+from tests.support.waiting import until, until_answer
 from txthoonk import Thoonk, Worker
 from txthoonk.testing import RedisServer
 
@@ -21,7 +21,6 @@ WORKERS = 3
 CONCURRENCY = 10
 MOST_SCRIPTS = 0.3  # for each job: ten are finished in one call, and the next ones claimed with it
 MOST_GROWTH = 40  # megabytes
-LOOK = 0.02  # seconds from one look to the next
 
 
 async def run(reactor: Any) -> str:
@@ -29,27 +28,30 @@ async def run(reactor: Any) -> str:
     async with RedisServer(port=0, reactor=reactor) as server:
         services = [await Thoonk(server.url, reactor).connect() for _ in range(WORKERS)]
         try:
-            return await work(reactor, services)
+            return await work(server.endpoint(), services)
         finally:
             for thoonk in services:
                 await thoonk.close()
 
 
-async def work(reactor: Any, services: list[Thoonk]) -> str:
+async def work(endpoint: Any, services: list[Thoonk]) -> str:
     thoonk = services[0]
     config = {"timeout": 60, "max_failures": 10, "keep_results": KEPT}
     job = await thoonk.job("jobs", config)
     await job.put_many("x" * 100 for _ in range(JOBS))
     await thoonk.redis.send("CONFIG", "RESETSTAT")
     before = memory()
+    ended: list[str] = []
     for one in services:
-        options = {"concurrency": CONCURRENCY, "thoonk": one, "maintenance": False}
-        Worker("jobs", lambda claim: claim.item, **options).startService()
-    while (await job.stats())["finishes"] < JOBS:
-        await deferLater(reactor, LOOK)
+        options: dict[str, Any] = {"concurrency": CONCURRENCY, "thoonk": one, "maintenance": False}
+        worker = Worker("jobs", lambda claim: claim.item, **options)
+        worker.ended.append(lambda name, outcome, _: ended.append(outcome))
+        worker.startService()
+    await until(lambda: len(ended) >= JOBS)
+    await until_answer(endpoint, job.stats, lambda stats: stats["finishes"] >= JOBS)
     scripts = await calls(thoonk)
-    while await thoonk.redis.zcard("feed.results:jobs") > KEPT:
-        await deferLater(reactor, LOOK)
+    zcard = partial(thoonk.redis.zcard, "feed.results:jobs")
+    await until_answer(endpoint, zcard, lambda count: count <= KEPT)
     grown = memory() - before
     if scripts > MOST_SCRIPTS * JOBS or grown > MOST_GROWTH:
         raise AssertionError(f"{JOBS} jobs: {scripts} scripts, {grown:.0f} MB more")

@@ -1,8 +1,8 @@
-"""A worker on many feeds, on a slow line, serves every feed in its turn, and asks nothing in vain.
+"""A worker on many feeds and a slow line serves all feeds in turn, and sends no needless calls.
 
-There are 300 feeds, 20 milliseconds away.  The worker must come to rest; then run a job of any
-feed; share itself equally where all feeds have jobs; and begin jobs of the others in between
-where one feed has a backlog.  What it sends meanwhile is counted by the server.
+The worker has 300 feeds on a server that is 20 milliseconds away. At first it must come to rest.
+Then it must run a job of any feed, give all feeds the same share if all have jobs, and begin jobs
+of the other feeds in between if one feed has a backlog. The server counts the calls.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from typing import Any
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import deferLater
 
+from tests.chaos._support import in_time
 from tests.support.proxy import Link, Proxy
+from tests.support.waiting import until, until_answer
 from txthoonk.service import Thoonk
 from txthoonk.testing import RedisServer
 from txthoonk.types import Claim, Job
@@ -44,8 +46,9 @@ class Many:
     :ivar begun: the feeds whose jobs were begun, in their order.
     """
 
-    def __init__(self, reactor: Any, near: Thoonk, feeds: list[Job]) -> None:
+    def __init__(self, reactor: Any, near: Thoonk, endpoint: Any, feeds: list[Job]) -> None:
         self._reactor = reactor
+        self._endpoint = endpoint
         self._near = near
         self.feeds = feeds
         self.begun: list[str] = []
@@ -61,17 +64,16 @@ class Many:
 
     async def until(self, what: str, condition: Callable[[], bool]) -> None:
         """Wait for something that must come."""
-        end = self._reactor.seconds() + PATIENCE
-        while not condition():
-            assert self._reactor.seconds() < end, f"{what}: not within {PATIENCE:g} seconds"
-            await deferLater(self._reactor, 0.01)
+        await in_time(self._reactor, until(condition), PATIENCE, what)
 
     async def at_rest(self) -> None:
         """Wait until all feeds are watched."""
-        end = self._reactor.seconds() + PATIENCE
-        while (watched := await self._info("clients", r"blocked_clients:(\d+)")) < FEEDS:
-            assert self._reactor.seconds() < end, f"{watched} of {FEEDS} feeds are watched"
-            await deferLater(self._reactor, 0.05)
+        watched = until_answer(
+            self._endpoint,
+            lambda: self._info("clients", r"blocked_clients:(\d+)"),
+            lambda count: count >= FEEDS,
+        )
+        await in_time(self._reactor, watched, PATIENCE, f"{FEEDS} feeds that are watched")
 
     async def scripts(self) -> int:
         """Count the script calls since the last time."""
@@ -90,7 +92,7 @@ class Many:
 
 
 async def rests(many: Many, reactor: Any) -> str:
-    """Let the worker come to rest, and see that it is."""
+    """Let the worker come to rest, and check that it makes no calls."""
     await many.at_rest()
     await deferLater(reactor, 1.0)
     await many.scripts()
@@ -108,7 +110,7 @@ async def serves_the_last(many: Many) -> None:
 
 
 async def serves_all(many: Many) -> str:
-    """Put some jobs into each feed: none gets its second before others got their first."""
+    """Put some jobs into each feed: no feed gets a second job before all got a first."""
     await many.put(ROUNDS)
     total = ROUNDS * FEEDS
     await many.until("all jobs of all feeds", lambda: len(many.begun) == total)
@@ -142,7 +144,7 @@ async def serves_others(many: Many) -> str:
 
 
 async def hears_of_one(many: Many) -> str:
-    """Configure one feed: that is nothing to the others."""
+    """Configure one feed: the others cause no calls."""
     await many.scripts()
     for number in range(CONFIGURATIONS):
         await many.feeds[7].set_config({"timeout": 60 + number})
@@ -172,14 +174,14 @@ async def far_away(reactor: Any, server: RedisServer) -> AsyncIterator[Thoonk]:
 
 
 async def run(reactor: Any) -> str:
-    """Have them served."""
+    """Run the scenario."""
     server = RedisServer()
     await server.start()
     near = await Thoonk(server.url, reactor).connect()
     try:
         config = {"timeout": 60, "max_failures": 3}
         feeds = [await near.job(f"f{number}", config) for number in range(FEEDS)]
-        many = Many(reactor, near, feeds)
+        many = Many(reactor, near, server.endpoint(), feeds)
         async with far_away(reactor, server) as far:
             many.work(far).startService()
             resting = await rests(many, reactor)

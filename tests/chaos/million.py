@@ -27,7 +27,7 @@ SLOW = 5000  # microseconds from which the server notes a command
 
 
 class Use:
-    """Programs that go on until they are stopped."""
+    """Programs that run until they are stopped."""
 
     def __init__(self) -> None:
         self.going_on = True
@@ -35,7 +35,7 @@ class Use:
         self._programs: list[Deferred[None]] = []
 
     def begin(self, name: str, step: Any) -> None:
-        """Do something again and again."""
+        """Repeat a step."""
 
         async def run() -> None:
             while self.going_on:
@@ -45,7 +45,7 @@ class Use:
         self._programs.append(Deferred.fromCoroutine(run()))
 
     async def stop(self) -> None:
-        """Stop all, and fail if one has failed."""
+        """Stop all programs, and fail if one has failed."""
         self.going_on = False
         programs, self._programs = self._programs, []
         await gatherResults(programs)
@@ -76,7 +76,7 @@ async def keep_results(thoonk: Thoonk, name: str) -> None:
 
 
 class Counted:
-    """How big commands and replies are, and what the server says of the time they take."""
+    """Measures the size of commands and replies, and the time that the server reports for them."""
 
     def __init__(self, thoonk: Thoonk) -> None:
         self.most = 0

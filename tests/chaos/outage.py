@@ -1,26 +1,22 @@
 """An outage longer than timeout, and workers frozen for longer: no healthy job runs twice.
 
-Four workers hold all jobs.  The server is away for longer than claims last; then all workers are
-frozen for as long.  Each time all claims are too old at once, for the first one that is back.
-At the end one worker is killed: its jobs, and no others, are run again.
+Four workers have claimed all jobs. The server is down for longer than claims last. Then all
+workers are frozen for as long. After each of these, all claims look too old to the first worker
+that is back. At the end one worker is killed: its jobs run again, and no others.
 """
 
 from __future__ import annotations
 
-import os
-import signal
-import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.defer import Deferred
-from twisted.internet.protocol import ProcessProtocol
 from twisted.internet.task import deferLater
-from twisted.python.failure import Failure
 
 from tests.chaos._outage_worker import CONCURRENCY
+from tests.support.children import Child
+from tests.support.waiting import until, until_answer
 from txthoonk import Thoonk
 from txthoonk.testing import RedisServer
 
@@ -29,36 +25,29 @@ WORKERS = 4
 JOBS = WORKERS * CONCURRENCY
 TIMEOUT = 2.0  # seconds that a claim lasts without renewal
 AWAY = 1.75 * TIMEOUT
-LOOK = 0.05  # seconds from one look to the next
 
 
-class Process(ProcessProtocol):
+class Process(Child):
     """A worker.
 
     :ivar begun: ids of its jobs, as they began.
     :ivar cancelled: ids of those whose handlers were cancelled.
     """
 
-    def __init__(self, reactor: Any, url: str) -> None:
+    def __init__(self, url: str) -> None:
+        super().__init__()
         self.begun: list[str] = []
         self.cancelled: list[str] = []
-        self.ended: Deferred[None] = Deferred()
-        self._rest = b""
-        words = (sys.executable, "-m", "tests.chaos._outage_worker", url, "jobs")
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
-        reactor.spawnProcess(self, sys.executable, words, environment)
+        self._read = 0
+        self.spawn_python("-m", "tests.chaos._outage_worker", url, "jobs")
 
     def outReceived(self, data: bytes) -> None:
-        *lines, self._rest = (self._rest + data).split(b"\n")
+        super().outReceived(data)
+        end = self.out.rfind("\n") + 1
+        lines, self._read = self.out[self._read : end].splitlines(), end
         for line in lines:
-            word, id_ = line.decode().split()
+            word, id_ = line.split()
             {"begin": self.begun, "cancelled": self.cancelled}[word].append(id_)
-
-    def signal(self, name: str | int) -> None:
-        self.transport.signalProcess(name)
-
-    def processEnded(self, reason: Failure) -> None:
-        self.ended.callback(None)
 
 
 async def run(reactor: Any) -> str:
@@ -73,9 +62,7 @@ async def run(reactor: Any) -> str:
             return await Outage(reactor, server, thoonk, workers).run()
         finally:
             for worker in workers:
-                if not worker.ended.called:
-                    worker.signal("KILL")
-                    await worker.ended
+                await worker.kill()
             await thoonk.close()
             await server.stop()
 
@@ -88,11 +75,12 @@ class Outage:
         self._server = server
         self._thoonk = thoonk
         self._workers = workers
+        self._killed: list[Process] = []
 
     async def run(self) -> str:
         job = await self._thoonk.job("jobs", {"timeout": TIMEOUT, "max_failures": 1})
         await job.put_many(str(number) for number in range(JOBS))
-        self._workers += [Process(self._reactor, self._server.url) for _ in range(WORKERS)]
+        self._workers += [Process(self._server.url) for _ in range(WORKERS)]
         await self._until(lambda: self._begun() == JOBS)
         await self._outage()
         self._check("the outage")
@@ -102,10 +90,9 @@ class Outage:
         self._check("the death of one", CONCURRENCY)
         for worker in self._workers[1:]:
             worker.transport.write(b"\n")
-        stats = await job.stats()
-        while stats["finishes"] < JOBS:
-            await deferLater(self._reactor, LOOK)
-            stats = await job.stats()
+        stats = await until_answer(
+            self._server.endpoint(), job.stats, lambda stats: stats["finishes"] >= JOBS
+        )
         if stats["stalled"] or stats["available"] or stats["claimed"]:
             raise AssertionError(f"not all jobs are finished: {stats}")
         return (
@@ -125,14 +112,15 @@ class Outage:
             worker.signal("STOP")
         await deferLater(self._reactor, AWAY)
         for worker in self._workers:
-            worker.signal(signal.SIGCONT)
+            worker.signal("CONT")
         await self._renewed()
 
     async def _kill_one(self) -> float:
-        """Kill a worker, let the others have room, and wait until they have its jobs."""
+        """Kill a worker, let another finish its jobs, and wait until that has the jobs."""
         await self._thoonk.set_config("jobs", {"max_failures": 3})
         dead, *others = self._workers
-        dead.signal("KILL")
+        self._killed.append(dead)
+        dead.kill()
         begin, before = time.monotonic(), self._begun()
         others[0].transport.write(b"\n")
         await self._until(lambda: self._begun() >= before + CONCURRENCY)
@@ -152,5 +140,12 @@ class Outage:
             raise AssertionError(f"after {what}: {cancelled} cancelled, {twice} run again")
 
     async def _until(self, condition: Any) -> None:
-        while not condition():
-            await deferLater(self._reactor, LOOK)
+        """Wait for a condition. A worker that ends fails the wait."""
+
+        def holds() -> bool:
+            for worker in self._workers:
+                if worker not in self._killed:
+                    worker.check_running()
+            return bool(condition())
+
+        await until(holds)

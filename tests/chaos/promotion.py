@@ -1,9 +1,10 @@
 """Masters are replaced while the old ones live on: nothing is lost, doubled or left behind.
 
-Two servers and a name.  Behind the name queues, jobs and a feed with a history are in use: by
-gets that wait, workers and a subscription.  Again and again the replica is promoted, the name
-leads to it, and the old master becomes a replica.  Whatever was accepted must be delivered once,
-whatever a replica has refused is put again, and all connections must have followed.
+There are two servers, and one name that leads to the master. Gets that wait, workers and a
+subscription use queues, jobs and a feed with a history by that name. Several times the replica is
+promoted, the name leads to it, and the old master becomes its replica. Each item that was accepted
+must be delivered once, an item that a replica refused is put again, and all connections must move
+to the new master.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.internet.task import deferLater
 
 from tests.support.failover_support import Pair
+from tests.support.waiting import until
 from txthoonk import Thoonk
 from txthoonk.errors import ConnectionLost, NotSent, ResponseError, ThoonkError
 from txthoonk.events import Event
@@ -30,7 +32,7 @@ PACE = 0.002  # seconds from one put to the next
 
 
 class Traffic:
-    """What is put, got, worked on and heard of."""
+    """What is put, got, worked on and received."""
 
     def __init__(self, reactor: Any, pair: Pair) -> None:
         self._reactor = reactor
@@ -66,7 +68,7 @@ class Traffic:
         ]
 
     async def put(self, kind: str, call: Any) -> None:
-        """Put items; those that a replica has refused are put again."""
+        """Put items. One that a replica refuses is put again."""
         number = 0
         while self.producing:
             number += 1
@@ -96,17 +98,13 @@ class Traffic:
         return deferLater(self._reactor, PACE)
 
     def counts(self) -> tuple[int, int, int]:
-        """Tell how many got through."""
+        """Count the items, jobs and events that were delivered."""
         return sum(self.got.values()), sum(self.worked.values()), len(self.heard)
 
-    async def until(self, condition: Any) -> None:
-        while not condition():
-            await deferLater(self._reactor, 0.01)
-
     async def go_on(self) -> None:
-        """Wait until more of each kind got through."""
+        """Wait until more of each kind were delivered."""
         before = self.counts()
-        await self.until(
+        await until(
             lambda: all(
                 now >= then + EACH for now, then in zip(self.counts(), before, strict=True)
             )
@@ -118,7 +116,7 @@ class Traffic:
         for putting in self.putting:
             await putting
         events = self.accepted["f"]
-        await self.until(
+        await until(
             lambda: (
                 self.accepted["q"] <= set(self.got)
                 and self.accepted["j"] <= set(self.worked)
@@ -158,7 +156,7 @@ async def play(pair: Pair, traffic: Traffic) -> str:
         await traffic.go_on()
         await pair.promote(name=number % 2 == 0)
         if number % 2:  # the name follows when the old master has been left already
-            await traffic.until(lambda: traffic.producer.state == "disconnected")
+            await until(lambda: traffic.producer.state == "disconnected")
             pair.rename()
     await traffic.go_on()
     await traffic.finish()
@@ -173,12 +171,10 @@ async def play(pair: Pair, traffic: Traffic) -> str:
 
 
 async def followed(pair: Pair, traffic: Traffic) -> None:
-    """Check that all connections are at the present master, and the gets wait there."""
-    await traffic.until(lambda: traffic.producer.state == traffic.consumer.state == "connected")
-    while await pair.clients(pair.replica):
-        pass
-    while await pair.info(pair.master, "blocked_clients", "clients") != "1":
-        pass
+    """Check that all connections are with the present master, and that the gets wait there."""
+    await until(lambda: traffic.producer.state == traffic.consumer.state == "connected")
+    await pair.has_clients(pair.replica, 0)
+    await pair.blocked(pair.master)
 
 
 async def check(pair: Pair, traffic: Traffic) -> None:

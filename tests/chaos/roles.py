@@ -14,9 +14,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from twisted.internet.defer import TimeoutError
-from twisted.internet.task import deferLater
 
 from tests.support.acl import RARE, rules
+from tests.support.waiting import until
 from txthoonk import Thoonk
 from txthoonk.errors import ThoonkError
 from txthoonk.events import Event
@@ -38,7 +38,7 @@ Call = Callable[[], Awaitable[Any]]
 
 
 class Jobs:
-    """Which jobs there are, as their events tell."""
+    """The jobs that exist, by their events."""
 
     def __init__(self) -> None:
         self.ids: set[str] = set()
@@ -56,7 +56,7 @@ class Jobs:
 
 
 class Roles:
-    """What they do."""
+    """The clients of each role, and their calls."""
 
     def __init__(self, reactor: Any, server: RedisServer, chance: random.Random) -> None:
         self._reactor = reactor
@@ -95,29 +95,28 @@ class Roles:
         """Choose what to do."""
         some = str(self._chance.randrange(20))
         feed, ordered, job, worked = self.feed, self.sorted, self.job, self.worked
-        return self._chance.choice(
-            [
-                lambda: feed.publish("x"),
-                lambda: feed.publish("x", some),
-                lambda: feed.retract(some),
-                lambda: ordered.append("x"),
-                lambda: ordered.prepend("x"),
-                lambda: self.on_place(ordered.move_last),
-                lambda: self.on_place(ordered.retract),
-                lambda: self.on_place(lambda id_: ordered.edit(id_, "y")),
-                lambda: job.put("x"),
-                lambda: job.put_many(["x", "y"]),
-                lambda: job.drain(),
-                lambda: self.on_job(job.retract),
-                lambda: self.on_job(job.retry),
-                lambda: self.on_claim(worked.finish),
-                lambda: self.on_claim(lambda claim: worked.finish(claim, "done", 60)),
-                lambda: self.on_claim(worked.cancel),
-                lambda: self.on_claim(worked.release),
-                lambda: self.on_claim(worked.stall),
-                lambda: self.on_claim(lambda claim: worked.fail(claim, ValueError("no"))),
-            ]
-        )
+        calls: list[Call] = [
+            lambda: feed.publish("x"),
+            lambda: feed.publish("x", some),
+            lambda: feed.retract(some),
+            lambda: ordered.append("x"),
+            lambda: ordered.prepend("x"),
+            lambda: self.on_place(ordered.move_last),
+            lambda: self.on_place(ordered.retract),
+            lambda: self.on_place(lambda id_: ordered.edit(id_, "y")),
+            lambda: job.put("x"),
+            lambda: job.put_many(["x", "y"]),
+            lambda: job.drain(),
+            lambda: self.on_job(job.retract),
+            lambda: self.on_job(job.retry),
+            lambda: self.on_claim(worked.finish),
+            lambda: self.on_claim(lambda claim: worked.finish(claim, "done", 60)),
+            lambda: self.on_claim(worked.cancel),
+            lambda: self.on_claim(worked.release),
+            lambda: self.on_claim(worked.stall),
+            lambda: self.on_claim(lambda claim: worked.fail(claim, ValueError("no"))),
+        ]
+        return self._chance.choice(calls)
 
     async def on_place(self, call: Callable[[str], Awaitable[Any]]) -> None:
         ids = await self.admin.redis.send("LRANGE", "feed.ids:news:s", 0, -1)
@@ -136,7 +135,7 @@ class Roles:
             await call(await getting)
 
     async def round(self) -> None:
-        """Work while rights are missing, then see what those have who follow."""
+        """Work while rights are missing, then check what the followers have."""
         taken = [(role, self._chance.choice(rights)) for role, rights in self.rights.items()]
         for role, right in taken:
             await self.admin.redis.send("ACL", "SETUSER", f"news-{role}", f"-{right[1:]}")
@@ -151,19 +150,17 @@ class Roles:
         await self.compare(taken)
 
     async def compare(self, taken: Any) -> None:
-        """Compare what was told with what there is."""
+        """Compare what the followers have with what Redis has."""
         resyncs = self.jobs.resyncs
         marks = [
             await (await self.admin.feed("news:f")).publish("mark"),
             await (await self.admin.sorted_feed("news:s")).append("mark"),
         ]
         for mirror, mark in zip(self.mirrors, marks, strict=True):
-            while mark not in mirror:
-                await deferLater(self._reactor, 0.01)
+            await until(lambda: mark in mirror)  # noqa: B023
         job = await self.admin.job("news:j")
         mark = await job.put("mark")
-        while mark not in self.jobs.marks and self.jobs.resyncs == resyncs:
-            await deferLater(self._reactor, 0.01)
+        await until(lambda: mark in self.jobs.marks or self.jobs.resyncs != resyncs)
         for mirror, opened in zip(
             self.mirrors,
             (await self.admin.feed("news:f"), await self.admin.sorted_feed("news:s")),

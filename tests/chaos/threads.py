@@ -1,9 +1,9 @@
 """Each call gets its own answer while threads call at random, and connections come back.
 
-Handlers run in more threads than the reactor's pool has.  They tell progress, and call what
-may not be called in a thread.  Meanwhile one connection is asked for items whose value is
-known.  In every round all handlers block, all connections are cut, and the service, which
-knows the server by its name, must be connected again before a handler may return.
+Handlers run in more threads than the reactor's pool has. They report progress, and call methods
+that a thread must not call. Meanwhile one connection reads items whose values are known. In every
+round all handlers block and all connections are cut. The service, whose URL has the name of the
+server, must be connected again before a handler may return.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from typing import Any
 from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.task import deferLater
 
+from tests.chaos._support import in_time
 from tests.support.proxy import Proxy
+from tests.support.waiting import until, until_answer
 from txthoonk import Thoonk, Worker
 from txthoonk.errors import ConnectionLost, JobNotClaimed, ThoonkError, WrongThread
 from txthoonk.testing import RedisServer, check_feed
@@ -31,7 +33,7 @@ PATIENCE = 20.0  # seconds for what should take a fraction of one
 
 
 class _Handlers:
-    """What runs in the threads.
+    """The handlers, which run in threads.
 
     :ivar counts: of what was done and seen there, by word.
     """
@@ -100,7 +102,7 @@ class _Handlers:
 
 
 class _Reader:
-    """Asks one connection for what is known, as long as it may.
+    """Reads known items on one connection until it is stopped.
 
     :ivar right: how many answers were those of their calls.
     :ivar wrong: the others, with what was asked for.
@@ -137,36 +139,29 @@ class _Reader:
                 self.wrong.append((expected, got))
 
 
-async def _round(reactor: Any, proxy: Proxy, thoonk: Thoonk, job: Any, handlers: Any) -> None:
+async def _round(
+    reactor: Any, endpoint: Any, proxy: Proxy, thoonk: Thoonk, job: Any, handlers: Any
+) -> None:
     handlers.let_go.clear()
     blocked = handlers.all_blocked()
     finishes = (await job.stats())["finishes"]
     await job.put_many(["x"] * THREADS)
-    await _in_time(reactor, blocked, "handlers that begin")
+    await in_time(reactor, blocked, PATIENCE, "handlers that begin")
     for link in list(proxy.links):
         link.abort()
-    while thoonk.state == "connected":
-        await deferLater(reactor, 0)
-    await _in_time(reactor, thoonk.whenConnected(), "a connection while all handlers block")
+    await until(lambda: thoonk.state != "connected")
+    await in_time(
+        reactor, thoonk.whenConnected(), PATIENCE, "a connection while all handlers block"
+    )
     handlers.let_go.set()
-    finished = Deferred.fromCoroutine(_finished(reactor, job, finishes + THREADS))
-    await _in_time(reactor, finished, "jobs that finish")
-
-
-async def _finished(reactor: Any, job: Any, count: int) -> None:
-    while (await job.stats())["finishes"] < count:
-        await deferLater(reactor, 0.01)
-
-
-async def _in_time(reactor: Any, waiting: Deferred[Any], what: str) -> None:
-    try:
-        await waiting.addTimeout(PATIENCE, reactor)
-    except TimeoutError:
-        raise AssertionError(f"{what}: not within {PATIENCE:g} seconds") from None
+    finished = until_answer(
+        endpoint, job.stats, lambda stats: stats["finishes"] >= finishes + THREADS
+    )
+    await in_time(reactor, finished, PATIENCE, "jobs that finish")
 
 
 async def run(reactor: Any) -> str:
-    """Play some rounds."""
+    """Run the scenario."""
     server = RedisServer()
     await server.start()
     proxy = Proxy(reactor, server.endpoint())
@@ -185,7 +180,7 @@ async def run(reactor: Any) -> str:
         reading = Deferred.fromCoroutine(reader.run())
         for _ in range(ROUNDS):
             try:
-                await _round(reactor, proxy, thoonk, job, handlers)
+                await _round(reactor, server.endpoint(), proxy, thoonk, job, handlers)
             except ThoonkError as error:
                 raise AssertionError(f"a call of the round got {error!r}") from error
         reader.running = False

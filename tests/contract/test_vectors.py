@@ -97,7 +97,7 @@ class Matcher:
         self.made: dict[tuple[str, str], bytes] = {}
         self.clock = (0.0, 0.0)
 
-    def bytes(self, written: str | list[Any], found: bytes) -> bool:
+    def text(self, written: str | list[Any], found: bytes) -> bool:
         """Match a string, or a list of pieces."""
         for piece in [written] if isinstance(written, str) else written:
             expected = self.piece(piece, found)
@@ -132,7 +132,7 @@ class Matcher:
         if not isinstance(written, list):
             return bool(value(written) == found)
         if isinstance(found, str):
-            return self.bytes(written, found.encode())
+            return self.text(written, found.encode())
         return isinstance(found, list) and self.all(self.fired, written, found)
 
     def score(self, written: Any, found: float) -> bool:
@@ -162,23 +162,23 @@ class Matcher:
         return not left
 
     def pair(self, written: Any, found: Any) -> bool:
-        return self.bytes(written[0], found[0]) and self.bytes(written[1], found[1])
+        return self.text(written[0], found[0]) and self.text(written[1], found[1])
 
     def scored(self, written: Any, found: Any) -> bool:
-        return self.bytes(written[0], found[0]) and self.score(written[1], found[1])
+        return self.text(written[0], found[0]) and self.score(written[1], found[1])
 
     def content(self, written: dict[str, Any], found: Any) -> bool:
         """Match all of a key."""
         ((type_, content),) = written.items()
         if type_ == "string":
-            return isinstance(found, bytes) and self.bytes(content, found)
+            return isinstance(found, bytes) and self.text(content, found)
         if type_ == "set":
-            return isinstance(found, set) and self.anyhow(self.bytes, content, found)
+            return isinstance(found, set) and self.anyhow(self.text, content, found)
         if type_ == "hash":
             return isinstance(found, dict) and self.anyhow(self.pair, content, found.items())
         if not isinstance(found, list):
             return False
-        return self.all(self.bytes if type_ == "list" else self.scored, content, found)
+        return self.all(self.text if type_ == "list" else self.scored, content, found)
 
 
 class VectorTestCase(RedisTestCase):
@@ -217,8 +217,12 @@ class VectorTestCase(RedisTestCase):
         until = call.get("until", {})
         enough = [count + until.get("blocked", 1) for count in await self.waiting(until)]
         fires = self.call(pub, call)
-        while any(map(operator.lt, await self.waiting(until), enough)):
-            self.assertFalse(fires.called, call)
+        await self.until_answer(
+            lambda: self.waiting(until),
+            lambda counts: fires.called or not any(map(operator.lt, counts, enough)),
+            silent=True,
+        )
+        self.assertFalse(fires.called, call)
         return fires
 
     def assertFired(self, vector: dict[str, Any], matcher: Matcher, fired: Any) -> None:

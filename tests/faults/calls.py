@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet import reactor as installed_reactor
 from twisted.internet.defer import Deferred
-from twisted.internet.task import deferLater
 
 from tests.faults.states import FEED
+from tests.support.waiting import until
 from txthoonk import Worker
 from txthoonk.maintenance import Maintenance
 from txthoonk.types import Claim, Job
 
 __all__ = ["Following", "claim_of", "handled", "maintained", "transaction", "worked"]
-
-reactor: Any = installed_reactor
 
 MANY = 1200  # items: three calls of put_many
 
@@ -145,8 +142,7 @@ def worked(pub: Any, known: Any) -> Deferred[Any]:
         try:
             await ended
             # Stopping gives it five seconds to say what it has to say: we have more.
-            while not all(map(_settled, worker._pumps)):
-                await deferLater(reactor, 0)
+            await until(lambda: all(map(_settled, worker._pumps)))
         finally:
             await worker.stopService()
         return given

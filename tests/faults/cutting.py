@@ -165,11 +165,12 @@ class CuttingCase(LaboratoryCase):
                 raise AssertionError(f"the next one is missed, too: {seen.error!r}, {seen.result}")
             reference.check_after(seen.state, seen.events[: len(seen.events) // 2])
             return self.rescued
-        guarantee = guarantee_of(reference)
+        guarantee, events = guarantee_of(reference), None
         if guarantee is not None:
-            await guarantee(self, reference, seen, kind)
+            events = await guarantee(self, reference, seen, kind)
         between = guarantee is not None
-        word = reference.name(seen.result, seen.error, seen.state, seen.events, between)
+        events = seen.events if events is None else events
+        word = reference.name(seen.result, seen.error, seen.state, events, between)
         if guarantee is None and cut.ended:
             return ""  # times have not always as many digits: it was answered whole
         if guarantee is None and reference.verb.kind == "write":

@@ -17,13 +17,15 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppres
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.logger import LogLevel, globalLogPublisher
+from twisted.logger import LogLevel
 
-from tests.faults.guarantees import age, guarantee_of
-from tests.faults.laboratory import Seen, told
+from tests.faults.guarantees import guarantee_of
+from tests.faults.laboratory import Seen, age, told
 from tests.faults.outcomes import Reference, plain
 from tests.faults.server_case import ServerFaultTestCase
 from tests.faults.verbs import Verb
+from tests.support.logs import observe_log
+from tests.support.waiting import until, until_answer
 from txthoonk.consumers import _patience
 from txthoonk.errors import ResponseError, ThoonkError
 from txthoonk.types import PythonQueue
@@ -61,7 +63,7 @@ class Run:
     """
 
     thing: Any = None
-    call: Deferred[Any]
+    call: Any
     error: Exception | None = None
 
     def __init__(self, verb: Verb, known: Any, on: str) -> None:
@@ -106,8 +108,7 @@ class CellTestCase(ServerFaultTestCase):
         self.writer = await self.pub()
         self.ear = await self.spy()
         self.errors: list[Exception] = []
-        globalLogPublisher.addObserver(self.heard_log)
-        self.addCleanup(globalLogPublisher.removeObserver, self.heard_log)
+        observe_log(self, self.heard_log)
         # Who tries again to wait does so at once.
         self.patch(_patience, "back_off", lambda failures: 0.0)
 
@@ -212,14 +213,18 @@ class CellTestCase(ServerFaultTestCase):
 
     async def ready(self, run: Run) -> None:
         """Wait until the call waits for what will let it end."""
-        while not run.ended:
-            if hasattr(run.call, "begun"):
-                if run.call.begun:
-                    return
-                await self.raw.send("PING")
-            elif await self._somebody_waits():
-                await self.settle(run)
-                return
+        if hasattr(run.call, "begun"):
+            await until(lambda: run.ended or run.call.begun)
+            return
+        assert self.faulty.server is not None
+        await until_answer(
+            self.faulty.server.endpoint(),
+            self._somebody_waits,
+            lambda waits: waits or run.ended,
+            silent=True,
+        )
+        if not run.ended:
+            await self.settle(run)
 
     async def _somebody_waits(self) -> bool:
         """Tell whether a client is blocked, or listens to what ends a job."""
@@ -299,9 +304,10 @@ class CellTestCase(ServerFaultTestCase):
             guarantee = guarantee_of(reference)
             if guarantee is None:
                 raise
-            await guarantee(self, reference, seen, run.on)
+            events = await guarantee(self, reference, seen, run.on)
+            events = seen.events if events is None else events
             # Which of the items comes first is not what is promised here.
-            return reference.name(reference.result, seen.error, seen.state, seen.events, True)
+            return reference.name(reference.result, seen.error, seen.state, events, True)
 
     def look_into_log(self, reference: Reference, run: Run, state: Any) -> None:
         """See that nothing was logged, but what a service has nobody else to tell."""

@@ -23,6 +23,7 @@ from typing import Any
 
 from twisted.internet.endpoints import connectProtocol
 
+from tests.support.waiting import until_polled
 from txthoonk.embedded._server import find_executable
 from txthoonk.errors import ResponseError
 from txthoonk.protocol import Redis
@@ -120,8 +121,10 @@ class FaultyServer:
 
     async def gone(self, client: int) -> None:
         """Wait until the server has no connection of that number any more."""
-        while re.search(rb"(?m)^id=%d " % client, await self.ask("CLIENT", "LIST")):
-            pass
+        await until_polled(
+            lambda: self.ask("CLIENT", "LIST"),
+            lambda listed: not re.search(rb"(?m)^id=%d " % client, listed),
+        )
 
     # -- what it refuses --------------------------------------------------------------
 
@@ -164,8 +167,7 @@ class FaultyServer:
         loaded = self.admin.send("DEBUG", "LOADAOF")
         try:
             # What is sent on another connection may be read before this.
-            while not await self.is_loading() and not loaded.called:
-                pass
+            await until_polled(self.is_loading, lambda loading: loading or loaded.called)
             yield
         finally:
             await loaded
@@ -187,13 +189,11 @@ class FaultyServer:
         """Have no room on the disk for the append-only file: ``-MISCONF``."""
         self.leave_room(0)
         try:
-            while not await self._refuses():
-                pass
+            await until_polled(self._refuses)
             yield
         finally:
             self.make_room()
-            while await self._refuses():
-                pass
+            await until_polled(self._refuses, lambda refuses: not refuses)
             await self.ask("DEL", "filler")
 
     def leave_room(self, size: int) -> None:

@@ -17,6 +17,7 @@ from tests.faults.outcomes import record, together
 from tests.faults.resp import commands, replies
 from tests.faults.verbs import Verb
 from tests.support.proxy import Link
+from tests.support.waiting import until
 
 WAIT = 20  # seconds that calls wait for a connection
 STEP = 5  # seconds
@@ -108,8 +109,7 @@ class AbsenceCase(CuttingCase):
         self.proxy.refusing = True
         for link in list(self.proxy.links):
             link.abort()
-        while any(victim.thing._connections.up.values()):
-            await self.raw.send("PING")
+        await until(lambda: not any(victim.thing._connections.up.values()))
         called = self.called = Call(verb.call(victim.thing, known))
         self.verb, self.triggered, self.rescued = verb, False, ""
         await self.pass_time(seconds)

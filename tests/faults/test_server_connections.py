@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tests.faults.server_case import ServerFaultTestCase
 from tests.support import Recorder
-from tests.support.server import until
+from tests.support.waiting import until
 from txthoonk.client import ThoonkPubFactory
 from txthoonk.errors import (
     AuthenticationError,
@@ -38,7 +40,9 @@ class PasswordTests(ServerFaultTestCase):
         async with self.faulty.password("secret"):
             thoonk = self.make(password="wrong")
             await self.fails(thoonk.connect(), AuthenticationError, WRONG)
-            pub = await self.target.endpoint(self.clock).connect(ThoonkPubFactory(password="no"))
+            pub: Any = await self.target.endpoint(self.clock).connect(
+                ThoonkPubFactory(password="no")
+            )
             await self.fails(pub.feed("x"), AuthenticationError, WRONG)
             await pub.close()
 
@@ -89,7 +93,7 @@ class CrowdTests(ServerFaultTestCase):
     async def test_bare(self) -> None:
         """A new bare publisher's calls fail, and say why."""
         async with self.faulty.crowded():
-            pub = await self.target.endpoint(self.clock).connect(ThoonkPubFactory())
+            pub: Any = await self.target.endpoint(self.clock).connect(ThoonkPubFactory())
             await self.fails(pub.feed("x"), RedisError, "max number of clients")
         self.assertIsNotNone(await (await self.pub()).feed("x"))
 

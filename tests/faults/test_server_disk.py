@@ -9,7 +9,7 @@ from typing import Any
 
 from tests.faults.server_case import ServerFaultTestCase
 from tests.faults.server_faults import FaultyServer
-from tests.support.server import until
+from tests.support.waiting import until
 from txthoonk.errors import ConnectionLost, NotSent
 from txthoonk.service import Thoonk
 

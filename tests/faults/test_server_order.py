@@ -150,5 +150,6 @@ class PauseTests(ServerFaultTestCase):
             await put
             self.assertEqual(await get, kind)
         self.assertEqual(await queue.get_ids(), [])
-        while await self.raw.send("EXISTS", "feed.items:q", "feed.delivering:q"):
-            pass
+        await self.until_reply(
+            "EXISTS", "feed.items:q", "feed.delivering:q", holds=lambda reply: not reply
+        )

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import Any
 
 from tests.faults.each import each_verb
 from tests.faults.outcomes import record
@@ -107,16 +108,19 @@ class PauseTests(CellTestCase):
 
 
 @asynccontextmanager
-async def stopped(case: CellTestCase) -> AsyncIterator[None]:
+async def stopped(case: StopTests) -> AsyncIterator[None]:
     """Let the server stand still."""
     case.faulty.freeze()
     try:
         yield
     finally:
         case.faulty.thaw()
+    if case.dropped is not None:
+        # The server has read all that came on that connection: in pieces, if it is much.
+        await case.faulty.gone(case.dropped)
 
 
-async def stop_shortly(case: CellTestCase, verb: Verb) -> None:
+async def stop_shortly(case: StopTests, verb: Verb) -> None:
     """Within its time for an answer a call waits, and is done once when the server goes on."""
     word = await case.observe(verb, partial(stopped, case), then=turns)
     case.assertIn(word, ("waits, then done", "goes on"))
@@ -133,8 +137,15 @@ class StopTests(CellTestCase):
     """The server's process is stopped (SIGSTOP), and goes on (SIGCONT)."""
 
     halfway = True
+    dropped: int | None = None
+
+    async def connect_thing(self, on: str) -> Any:
+        thing = await super().connect_thing(on)
+        self.number = None if on == "sub" else await thing.redis.send("CLIENT", "ID")
+        return thing
 
     async def be_silent(self, run: Run) -> None:
         """Let the time pass in which an answer must come."""
         await turns()
         await self.pass_time(SILENCE)
+        self.dropped = self.number

@@ -18,7 +18,8 @@ from tests.faults.each import each_verb
 from tests.faults.outcomes import record
 from tests.faults.server_cells import CellTestCase, Run
 from tests.faults.verbs import Verb
-from tests.support.server import reactor, until
+from tests.support.server import reactor
+from tests.support.waiting import until
 from txthoonk.wire._scripts import load
 
 SECRET = "secret"

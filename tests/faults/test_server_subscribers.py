@@ -18,7 +18,7 @@ from twisted.internet.defer import Deferred
 from tests.faults.server_case import ServerFaultTestCase
 from tests.support import Recorder
 from tests.support.subscriptions import Heard, replayed
-from txthoonk.client import ThoonkSub
+from tests.support.waiting import until
 from txthoonk.events import Event
 
 LIMIT = "pubsub 32768 0 0"  # bytes
@@ -35,7 +35,7 @@ class OverflowTests(ServerFaultTestCase):
         self.thoonk_ = await self.thoonk()
         self.writer = await self.pub()
 
-    def deafen(self, sub: ThoonkSub) -> Callable[[], None]:
+    def deafen(self, sub: Any) -> Callable[[], None]:
         """Read no more from a subscriber's connection; gives what reads again."""
         transport: Any = sub.redis.transport
         transport.pauseProducing()
@@ -157,8 +157,7 @@ class OverflowTests(ServerFaultTestCase):
         waits = [job.get_result(id_) for id_ in ids]
         await self.numsub("job.finish:j", 1)
         results = job._results
-        while any(wait.sub is None for waits_ in results._waits.values() for wait in waits_):
-            await self.raw.ping()
+        await until(lambda: all(wait.sub for waits_ in results._waits.values() for wait in waits_))
         sub = results._sub
         assert sub is not None
         hear, number = self.deafen(sub), await self.deaf()

@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred
 
 from tests.faults.server_case import ServerFaultTestCase
-from tests.support.server import turns
+from tests.support.waiting import until, until_polled
 from txthoonk import Worker
 from txthoonk.consumers import _patience
 from txthoonk.errors import ResponseError
@@ -23,6 +24,12 @@ class TakerTestCase(ServerFaultTestCase):
         await super().setUp()
         # Who tries again to say something does so at once.
         self.patch(_patience, "back_off", lambda failures: 0.0)
+
+    async def refused_since(self, count: int) -> None:
+        """Wait until the server has refused more than *count* commands: it announces none."""
+        await until_polled(
+            partial(self.faulty.info, "total_error_replies"), lambda found: found > count
+        )
 
 
 class WorkerTests(TakerTestCase):
@@ -54,8 +61,7 @@ class WorkerTests(TakerTestCase):
         room: Any = self.service.waiting_room
         async with self.faulty.full_memory():
             room.renewal.renew()
-            while room.renewal._calling is not None:
-                await turns()
+            await until(lambda: room.renewal._calling is None)
             time = float(await self.raw.send("ZSCORE", "feed.claimed:j", "a"))
         self.flushLoggedErrors(ResponseError)  # told below
         done.callback("result")
@@ -67,12 +73,11 @@ class WorkerTests(TakerTestCase):
         for fault in (self.faulty.replica, self.faulty.full_disk):
             worker, done = await self.begin()
             async with fault():
+                refusals = await self.faulty.info("total_error_replies")
                 done.callback("result")
-                for _ in range(40):
-                    await self.raw.send("PING").addErrback(lambda _: None)
+                await self.refused_since(refusals)
                 self.assertIsNone(await self.raw.send("GET", "feed.finishes:j"))
-            while not await self.raw.send("GET", "feed.finishes:j"):
-                pass
+            await self.until_reply("GET", "feed.finishes:j")
             told = [channel for channel, _ in await spy.messages()]
             self.assertEqual(told.count(b"job.finish:j"), 1)
             self.assertEqual(await self.raw.send("GET", "feed.finishes:j"), b"1")
@@ -97,12 +102,11 @@ class ConsumerTests(TakerTestCase):
             thoonk.redis.send("REPLICAOF", "127.0.0.1", "1")
             return item
 
+        refusals = await self.faulty.info("total_error_replies")
         self.assertEqual(await queue.get().addCallback(demote), "item")
-        for _ in range(40):
-            await self.raw.send("PING")
+        await self.refused_since(refusals)
         await self.raw.send("REPLICAOF", "NO", "ONE")
-        while await self.raw.send("ZCARD", "feed.delivering:q"):
-            pass
+        await self.until_reply("ZCARD", "feed.delivering:q", holds=lambda reply: not reply)
         line = await other.queue("q")
         await line.maintenance()
         self.assertEqual(await line.get_ids(), [])

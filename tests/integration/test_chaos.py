@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import random
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor as installed_reactor
 from twisted.internet.defer import Deferred, gatherResults
-from twisted.internet.protocol import ProcessProtocol
 from twisted.internet.task import deferLater
-from twisted.python.failure import Failure
 
 from tests.chaos._support import PATIENCE, again_and_again, returning
 from tests.support import RedisTestCase, server_url
+from tests.support.children import Child
 
 reactor: Any = installed_reactor
 ROOT = Path(__file__).parents[2]
@@ -30,25 +27,12 @@ TIMEOUT = 1  # seconds until a claim of a dead worker is taken away
 ITEMS, CONSUMERS, EACH = 5_000, 4, 10
 
 
-class Worker(ProcessProtocol):
+class Worker(Child):
     """One process of ``tests/chaos/_worker.py``."""
 
     def __init__(self, url: str, feed: str) -> None:
-        self.ended: Deferred[None] = Deferred()
-        words = (sys.executable, str(WORKER), url, feed)
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
-        reactor.spawnProcess(self, sys.executable, words, environment)
-
-    def kill(self) -> Deferred[None]:
-        if not self.ended.called:
-            self.transport.signalProcess("KILL")
-        return self.ended
-
-    def errReceived(self, data: bytes) -> None:
-        sys.stderr.buffer.write(data)
-
-    def processEnded(self, reason: Failure) -> None:
-        self.ended.callback(None)
+        super().__init__()
+        self.spawn_python(str(WORKER), url, feed)
 
 
 class ChaosTestCase(RedisTestCase):
@@ -87,6 +71,8 @@ class JobChaosTests(ChaosTestCase):
         # By what is done, not by the time: on a busy machine nobody would ever get to work.
         kills, at_kill, at_cut = 0, JOBS, JOBS
         while left := await self.raw.hlen("feed.items:x"):
+            for worker in workers:
+                worker.check_running()
             if left <= at_cut - CUT_CONNECTION:
                 await self.cut_one()
                 at_cut = left

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import random
-import sys
 from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor as installed_reactor
 from twisted.internet.defer import Deferred, gatherResults
-from twisted.internet.protocol import ProcessProtocol
-from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
+from tests.support.children import Child
 from txthoonk import ConnectionLost, ItemDoesNotExist, Thoonk
 from txthoonk.testing import RedisServer
 
@@ -30,38 +27,18 @@ CUTS, RESTARTS = 50, 3
 AT_A_TIME = 10  # changes that a writer has under way
 
 
-class Follower(ProcessProtocol):
+class Follower(Child):
     """One process of ``tests/chaos/_follower.py``."""
 
     def __init__(self, url: str, names: list[str]) -> None:
-        self.ready: Deferred[None] = Deferred()
-        self.ended: Deferred[dict[str, Any]] = Deferred()
-        self._output = b""
-        words = (sys.executable, str(PROGRAM), url, *names)
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
-        reactor.spawnProcess(self, sys.executable, words, environment)
+        super().__init__()
+        self.spawn_python(str(PROGRAM), url, *names)
 
-    def kill(self) -> Deferred[Any]:
-        if not self.ended.called:
-            self.transport.signalProcess("KILL")
-        return self.ended.addErrback(lambda _: None)
-
-    def ask(self, revisions: dict[str, int]) -> None:
+    async def report(self, revisions: dict[str, int]) -> dict[str, Any]:
+        """Ask what it saw up to these revisions."""
         self.transport.write(json.dumps(revisions).encode() + b"\n")
-
-    def outReceived(self, data: bytes) -> None:
-        self._output += data
-        if not self.ready.called and b"\n" in self._output:
-            self.ready.callback(None)
-
-    def errReceived(self, data: bytes) -> None:
-        sys.stderr.buffer.write(data)
-
-    def processEnded(self, reason: Failure) -> None:
-        try:
-            self.ended.callback(json.loads(self._output.splitlines()[1]))
-        except (IndexError, ValueError):
-            self.ended.errback(reason)
+        found: dict[str, Any] = json.loads((await self.seen(r"(?m)^\{.*\}$"))[0])
+        return found
 
 
 class Writer:
@@ -138,7 +115,7 @@ class SubscriptionChaosTests(TestCase):
             await self.open(self.thoonk, name, config)
         self.followers = [Follower(self.server.url, self.names) for _ in range(FOLLOWERS)]
         self.addCleanup(lambda: gatherResults([one.kill() for one in self.followers]))
-        await gatherResults([one.ready for one in self.followers])
+        await gatherResults([one.seen("ready\n") for one in self.followers])
         await self.write()
         return {name: await self.final(name) for name in self.names}
 
@@ -172,7 +149,8 @@ class SubscriptionChaosTests(TestCase):
 
     def until(self, moment: int) -> Deferred[None]:
         """Wait until so many changes were begun."""
-        self.awaited, self.reached = CHANGES - moment, Deferred()
+        self.awaited = CHANGES - moment
+        self.reached: Deferred[None] = Deferred()
         if self.left <= self.awaited:
             self.reached.callback(None)
             self.awaited = -1
@@ -199,9 +177,10 @@ class SubscriptionChaosTests(TestCase):
 
     async def reports(self, final: dict[str, Any]) -> list[dict[str, Any]]:
         """Give what each follower saw of each feed."""
-        for one in self.followers:
-            one.ask({name: revision for name, (_, revision) in final.items()})
-        reports: list[dict[str, Any]] = await gatherResults([one.ended for one in self.followers])
+        revisions = {name: revision for name, (_, revision) in final.items()}
+        reports: list[dict[str, Any]] = await gatherResults(
+            [Deferred.fromCoroutine(one.report(revisions)) for one in self.followers]
+        )
         self.assertGreater(self.cuts, CUTS * FOLLOWERS // 2)
         self.assertGreaterEqual(self.restarts, RESTARTS)
         for report in reports:

@@ -154,7 +154,7 @@ class DocstringTests(RedisTestCase):
         printed: list[tuple[str, str]] = []
 
         def show(*words: str) -> None:
-            printed.append(words)
+            printed.append(words)  # type: ignore[arg-type]
             raise Enough()
 
         names = await self.run_example("txthoonk", print=show)

@@ -12,7 +12,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 from twisted.internet.protocol import Protocol
 
-from tests.support.examples import ROOT, URL, Child, ProgramTestCase, commands
+from tests.support.children import ROOT
+from tests.support.examples import URL, Child, ProgramTestCase, commands
+from tests.support.waiting import until_answer, until_file
 from txthoonk import ThoonkPubFactory
 from txthoonk.testing import RedisServer
 
@@ -23,6 +25,10 @@ def summed(*paths: Path) -> set[str]:
 
 
 class ExampleTestCase(ProgramTestCase):
+    async def until_length(self, job: Any, count: int) -> None:
+        """Wait until a feed has at least so many jobs in its line."""
+        await until_answer(self.server.endpoint(), job.length, lambda length: length >= count)
+
     async def serve(self) -> str:
         """Start a server for several programs, or start it again; its URL."""
         if not hasattr(self, "server"):
@@ -30,9 +36,9 @@ class ExampleTestCase(ProgramTestCase):
             self.addCleanup(self.server.stop)
         await self.server.start()
         self.pub: Any = await self.server.endpoint().connect(ThoonkPubFactory())
-        self.addCleanup(self.pub.close)
+        self.addCleanup(self.pub.close)  # type: ignore[attr-defined]
         # What was answered shall outlive a kill, and not only the one of a second later.
-        await self.pub.redis.send("CONFIG", "SET", "appendfsync", "always")
+        await self.pub.redis.send("CONFIG", "SET", "appendfsync", "always")  # type: ignore[attr-defined]
         return self.server.url
 
     async def restart(self, *children: Child) -> None:
@@ -79,8 +85,7 @@ class FileHashesTests(ExampleTestCase):
         url, paths = await self.serve(), self.files(20)
         job = await self.pub.job("file-hashes", {"serializer": "json"})
         put = self.start("file_hashes.py", "--url", url, "put", str(paths[0].parent))
-        while not await job.length():
-            pass
+        await self.until_length(job, 1)
         claims = [await job.get() for _ in range(2)]  # we are the one who dies
         for claim in claims:
             await self.pub.redis.send("ZADD", job.feed_claimed, 1, claim.id)
@@ -105,8 +110,7 @@ class FileHashesTests(ExampleTestCase):
         url, paths = await self.serve(), self.files(5)
         job = await self.pub.job("file-hashes", {"serializer": "json"})
         put = self.start("file_hashes.py", "--url", url, "put", str(paths[0].parent))
-        while await job.length() < len(paths):
-            pass
+        await self.until_length(job, len(paths))
         await self.restart(put)
         job = await self.pub.job("file-hashes")
         claim = await job.get()
@@ -123,8 +127,7 @@ class FileHashesTests(ExampleTestCase):
         job = await self.pub.job("file-hashes", {"serializer": "json"})
         worker = self.start("file_hashes.py", "--url", url, "work")
         await job.put({"path": str(paths[0])}, id_="big")
-        while not await job.get_ids("claimed"):
-            pass
+        await until_answer(self.server.endpoint(), lambda: job.get_ids("claimed"))
         self.assertEqual(await worker.interrupt(), (0, None))
         stats = await job.stats()
         self.assertEqual((stats["claimed"], stats["available"] + stats["finishes"]), (0, 1))
@@ -135,8 +138,7 @@ class FileHashesTests(ExampleTestCase):
         url, paths = await self.serve(), self.files(3)
         job = await self.pub.job("file-hashes", {"serializer": "json"})
         put = self.start("file_hashes.py", "--url", url, "put", str(paths[0].parent))
-        while await job.length() < 3:
-            pass
+        await self.until_length(job, 3)
         claim = await job.get()
         paths[1].unlink()
         self.start("file_hashes.py", "--url", url, "work")
@@ -222,7 +224,8 @@ class Sender(Protocol):
         self._waiting: tuple[int, Deferred[None]] | None = None
 
     def send(self, *lines: str) -> Deferred[None]:
-        self.transport.write("".join(f"{line}\n" for line in lines).encode())
+        transport: Any = self.transport
+        transport.write("".join(f"{line}\n" for line in lines).encode())
         waiting: Deferred[None] = Deferred()
         self._waiting = (len(lines), waiting)
         self.answers = b""
@@ -239,15 +242,14 @@ class HandoffTests(ExampleTestCase):
         self.receiver = self.start("handoff.py", "--url", url, "receive", "--port", "0")
         port = int((await self.receiver.seen(r"receiving on port (\d+)"))[1])
         endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", port)
-        sender = await connectProtocol(endpoint, Sender())
+        sender: Any = await connectProtocol(endpoint, Sender())
         self.addCleanup(sender.transport.loseConnection)
         return sender
 
     async def written(self, path: Path, *lines: str) -> None:
         """Wait until a file has these lines."""
         expected = "".join(f"{line}\n" for line in lines)
-        while not path.exists() or path.read_text() != expected:
-            await self.pub.redis.ping()
+        await until_file(path, lambda: path.exists() and path.read_text() == expected)
 
     async def test_hand_over(self) -> None:
         """Lines arrive in their order, also those that came while the consumer was down."""

@@ -10,14 +10,16 @@ from typing import Any
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, fail
-from twisted.internet.task import Clock, deferLater
+from twisted.internet.task import Clock
 from twisted.logger import LogLevel, capturedLogs, formatEvent
 from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support import RedisTestCase, server_url
 from tests.support.examples import ProgramTestCase, item_seen, logtail
+from tests.support.waiting import until, until_answer
 from txthoonk import ConnectionLost, Feed, Thoonk, ThoonkError
+from txthoonk.connections._url import parse_url
 
 
 class LinesTests(SynchronousTestCase):
@@ -309,8 +311,12 @@ class LogTailTests(ProgramTestCase):
         os.kill(await self.server_pid(thoonk), signal.SIGKILL)
         write("3")
         write("4")
-        while await self.published(thoonk) != ["1", "2", "3", "4"]:
-            pass
+        await until(lambda: thoonk.state != "connected")
+        await thoonk.whenConnected()
+        endpoint = parse_url(thoonk.url).endpoint(reactor)
+        await until_answer(
+            endpoint, lambda: self.published(thoonk), lambda items: items == ["1", "2", "3", "4"]
+        )
         published = await self.subscribe(thoonk.url, "feed.publish:log", "feed.edit:log")
         write("5")
         await item_seen(published, "5")
@@ -330,13 +336,10 @@ class LogTailTests(ProgramTestCase):
         with capturedLogs() as logs:
             service = self.service(self.folder() / "app.log", "unix:///nowhere/redis.sock")
             service.startService()
-            warnings: list[str] = []
-            while not warnings:
-                await deferLater(reactor, 0)
-                events = [event for event in logs if event["log_level"] == LogLevel.warn]
-                warnings = [formatEvent(event) for event in events]
+            await until(lambda: LogLevel.warn in [event["log_level"] for event in logs])
             await service.stopService()
-        for warning in warnings:
+        events = [event for event in logs if event["log_level"] == LogLevel.warn]
+        for warning in map(formatEvent, events):
             self.assertRegex(warning, "unix:///nowhere/redis.sock.*No such file")
 
     async def test_stops_before_it_is_connected(self) -> None:

@@ -17,6 +17,7 @@ from tests.support.examples import (
     example_tools,
     news_feed,
 )
+from tests.support.waiting import until
 from txthoonk import Feed
 
 
@@ -233,15 +234,13 @@ class NewsFeedTests(RedisTestCase):
         clock = Clock()
         atom(self.path)
         watching = Deferred.fromCoroutine(self.news.watch(10, clock))
-        while not clock.getDelayedCalls():
-            await self.raw.ping()
+        await until(clock.getDelayedCalls)
         atom(self.path, a="A")
         clock.advance(9)
         self.assertEqual(await self.happened(), [])
         clock.advance(1)
         self.assertEqual(await self.events.wait(1), [("publish", "a")])
-        while not clock.getDelayedCalls():  # the look is not over yet
-            await self.raw.ping()
+        await until(clock.getDelayedCalls)  # then the look is over
         atom(self.path, b="B")
         clock.advance(10)
         await self.events.wait(3)

@@ -10,7 +10,7 @@ from twisted.internet.defer import gatherResults
 from tests.support import parts_of
 from tests.support.fuzzing import ESCAPES, EVENT_MESSAGES, MESSAGES, as_bytes
 from tests.support.hostile import FEED, JOB, QUEUE, HostileTestCase, Seen, reactor, samples
-from tests.support.server import until
+from tests.support.waiting import until
 from txthoonk.events import CHANNELS, ITEM_KINDS, item_channel
 from txthoonk.subscriptions._restraint import LOOKS, WINDOW
 
@@ -250,5 +250,5 @@ class FloodTests(HostileTestCase):
             told = [self.raw.publish("conffeed", f"{FEED}\0x") for _ in range(5000)]
             await gatherResults(told)
             await self.settled()
-        held = len(follower.held)
+        held = len(follower.held)  # type: ignore[attr-defined]
         self.assertLess(subscription.backlog + held, 11_000)

@@ -14,7 +14,7 @@ from twisted.logger import LogLevel
 from tests.support.cli import Child
 from tests.support.fuzzing import ESCAPES, NUMBERS, ODD, as_bytes
 from tests.support.hostile import HostileTestCase, samples
-from tests.support.server import until
+from tests.support.waiting import until
 from txthoonk.cli._top_view import as_lines, render
 from txthoonk.errors import Empty, InvalidItem, ThoonkError
 from txthoonk.maintenance import Maintenance
@@ -188,8 +188,7 @@ class ConfigurationTests(DataTestCase):
         worker.startService()
         await job.put(big, id_=big)
         await until(lambda: not worker.running_jobs and bool(worker._pumps))
-        while not await job.get_failure(big):
-            pass
+        await self.until_answer(lambda: job.get_failure(big))
         await worker.stopService()
         self.assert_sober(self.log.take(LogLevel.info))
 

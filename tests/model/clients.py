@@ -107,7 +107,7 @@ class BareClient(Client):
         return "ThoonkPub"
 
     @property
-    def redis(self) -> Redis:  # type: ignore[override]
+    def redis(self) -> Redis:
         redis: Redis = self.pub.redis
         return redis
 
@@ -137,7 +137,7 @@ class PatientClient(Client):
         return "Thoonk"
 
     @property
-    def redis(self) -> Redis:  # type: ignore[override]
+    def redis(self) -> Redis:
         redis: Redis | None = self.pub.redis._redis
         assert redis is not None
         return redis

@@ -269,7 +269,8 @@ class JobModel(JobState):
         return len(old) - stalls, stalls
 
     def put_due(self) -> int:
-        log, due, events = self.look(), self.is_due(), []
+        log, due = self.look(), self.is_due()
+        events: list[tuple[str, str, str | None, bool]] = []
         for id_ in due:
             one = self.delayed.pop(id_)
             self.items[id_] = one.item

@@ -92,7 +92,7 @@ class Machine(RuleBasedStateMachine):
         """Open the feed on all clients; the first one creates it."""
         fields = {field: str(value) for field, value in config.items()}
         self.model.created({"type": self.TYPE, **fields})
-        self.feeds = []
+        self.feeds: list[Any] = []
         for client in self.world.clients:
             given = config if not self.feeds else None
             self.feeds.append(await getattr(client.pub, self.TYPE)(self.name, given))
@@ -155,7 +155,9 @@ class Machine(RuleBasedStateMachine):
         client = self.world.clients[index]
         self.model.caller = index
         planned = self._plan(verbs, self._may_take(client, cut))
-        calls = [partial(one.call, self.feeds[index]) for one in planned]
+        calls: list[Callable[[], Deferred[Any]]] = [
+            partial(one.call, self.feeds[index]) for one in planned
+        ]
         if cut is None:
             await gatherResults([call() for call in calls])
             self._adopt(planned, len(planned))
@@ -332,7 +334,7 @@ def _explore(machine: type[Machine]) -> str:
         suppress_health_check=list(HealthCheck),
     )
     steps: list[str] = []
-    with with_reporter(steps.append):
+    with with_reporter(lambda text: steps.append(str(text))):
         try:
             run_state_machine_as_test(machine, settings=chosen)
         except Exception as error:  # noqa: BLE001  (whatever it is, the steps belong to it)

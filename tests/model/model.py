@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import attr
 
@@ -74,7 +74,7 @@ class Model:
     #: Whether the history counts the items.
     COUNTS = True
     #: Kinds of events of which calls of one turn may be one change, or may be several.
-    LOOSE = ()
+    LOOSE: ClassVar[tuple[str, ...]] = ()
 
     def new_item(self) -> str:
         """Make an item that there was not before; some have what messages are split at."""

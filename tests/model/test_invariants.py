@@ -11,13 +11,13 @@ from txthoonk.testing import _history_rules as history
 from txthoonk.testing import _job_rules as jobs
 from txthoonk.testing import _rules as rules
 from txthoonk.testing._audit import ALWAYS, SETTLED, findings
-from txthoonk.testing._feed_dump import PARTS, Kept, State
+from txthoonk.testing._feed_dump import EXPIRING, PARTS, Kept, State
 from txthoonk.testing._rules import MOST, OWNED, Rule, listed
 from txthoonk.wire._keys import feed_key, feed_keys
 
 NOW = 1_000_000.0  # milliseconds
 
-REDIS_TYPES = {str: "string", list: "list", set: "set"}
+REDIS_TYPES: dict[Any, str] = {str: "string", list: "list", set: "set"}
 
 
 def redis_type(part: str, value: Any) -> str:
@@ -371,7 +371,11 @@ class StateTests(SynchronousTestCase):
 
     def test_job_that_was_edited_while_delayed(self) -> None:
         """Of that nothing is told, so the history may know another item."""
-        parts = {"config": {"type": "job", "history": "9"}, "ids": ["a"], "items": {"a": "new"}}
+        parts: dict[str, Any] = {
+            "config": {"type": "job", "history": "9"},
+            "ids": ["a"],
+            "items": {"a": "new"},
+        }
         parts |= {
             "published": {"a": 1.0},
             "publishes": "1",
@@ -391,8 +395,8 @@ class LeftoverTests(SynchronousTestCase):
     """Of a feed that does not exist there is nothing."""
 
     def found(self, settled: bool = False, **parts: Any) -> Iterator[str]:
-        kept = parts.pop("kept", None)
-        for rule, wrong in findings(make(parts, kept, registered=False), settled):
+        options: Any = {name: parts.pop(name) for name in ("kept", "lasting") if name in parts}
+        for rule, wrong in findings(make(parts, registered=False, **options), settled):
             self.assertIs(rule, rules.nothing_left)
             yield wrong
 
@@ -402,15 +406,20 @@ class LeftoverTests(SynchronousTestCase):
 
     def test_left(self) -> None:
         """Any key that is left is named, and kept results are, whatever they hold."""
-        for part in set(PARTS) - {"maintained", "listeners", "overdue"}:
-            (wrong,) = self.found(**{part: FEED.get(part) or JOB.get(part) or "1"})
+        for part in set(PARTS) - set(EXPIRING):
+            left: Any = {part: FEED.get(part) or JOB.get(part) or "1"}
+            (wrong,) = self.found(**left)
             self.assertIn(feed_key(part, "x"), wrong)
         (wrong,) = self.found(kept={"a": Kept(None, 1)})
         self.assertIn("feed.jobfinished:x", wrong)
 
-    def test_maintained(self) -> None:
-        """Who maintains a feed may have come too late: that goes by itself."""
-        self.assertEqual(list(self.found(maintained="somebody")), [])
+    def test_expiring(self) -> None:
+        """A note of a process may be left, if it expires."""
+        for part in EXPIRING:
+            value: Any = {"who": 1.0} if "zset" in PARTS[part] else "somebody"
+            self.assertEqual(list(self.found(**{part: value})), [])
+            (wrong,) = self.found(lasting=frozenset([part]), **{part: value})
+            self.assertIn(feed_key(part, "x"), wrong)
 
 
 class ListTests(SynchronousTestCase):

@@ -58,6 +58,6 @@ def _words(event: Event) -> tuple[Any, ...]:
     return _plain(event.kind, event.id, rest, event.revision, event.more)
 
 
-def _plain(kind: str, id_: str, rest: Any, *position: Any) -> tuple[Any, ...]:
+def _plain(kind: str, id_: str | None, rest: Any, *position: Any) -> tuple[Any, ...]:
     # How far a job is was taken apart; it is compared where it is read.
     return (kind, id_, None if kind == "progress" else rest, *position)

@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 from tests.model.clients import BareClient, Client, Cut, PatientClient, turn
 from tests.model.watcher import Watcher
 from tests.support import Spy
+from tests.support.waiting import until_answer, until_polled
 from txthoonk.connections._url import Target
 from txthoonk.protocol import Redis
 
@@ -133,13 +134,15 @@ class World:
 
     async def gone(self, number: int) -> None:
         """Wait until the server has closed a connection."""
-        while await self.raw.send("CLIENT", "LIST", "ID", number):
-            pass
+        await until_polled(
+            lambda: self.raw.send("CLIENT", "LIST", "ID", number), lambda listed: not listed
+        )
 
     async def somebody_blocks(self) -> int:
         """Wait until a connection waits in BLMOVE, and give its number."""
-        while not (found := await self._blocked()):
-            pass
+        found = await until_answer(
+            self._target.endpoint(reactor), self._blocked, credentials=self._target.credentials
+        )
         return int(found[0])
 
     async def _blocked(self) -> list[bytes]:
@@ -148,5 +151,4 @@ class World:
 
     async def nobody_blocks(self) -> None:
         """Wait until no connection waits in BLMOVE."""
-        while await self._blocked():
-            pass
+        await until_polled(self._blocked, lambda found: not found)

@@ -1,27 +1,30 @@
-"""What the integration tests share: one redis-server per run, and waiting for events.
+"""Helpers for the integration tests: one redis-server for the whole run, and observers.
 
-``TXTHOONK_TEST_URL`` names a server that is already listening, such as
-``redis://localhost:6381/15``; that database is emptied before each test.  Without
-it a private server is started for the run (``TXTHOONK_REDIS_SERVER`` is its path).
+``TXTHOONK_TEST_URL`` is the URL of a server that is already running, such as
+``redis://localhost:6381/15``. Each test begins by emptying that database. Without it, the run
+starts a private server; ``TXTHOONK_REDIS_SERVER`` is the path of its program.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory
 from twisted.trial.unittest import TestCase
 
+from tests.support.waiting import seen, until_answer
 from txthoonk.client import ThoonkPub, ThoonkPubFactory, ThoonkSub, ThoonkSubFactory
 from txthoonk.connections._url import Target, parse_url
 from txthoonk.events import message_shape
 from txthoonk.protocol import Redis, RedisSubscriber
 from txthoonk.testing import RedisServer
+
+T = TypeVar("T")
 
 #: Seconds after which a test has failed: only one that hangs, on however busy a machine.
 TIMEOUT = 120
@@ -51,7 +54,7 @@ _private: RedisServer | None = None
 
 
 async def server_url() -> str:
-    """Give the URL of this run's server, started if it is the first test that asks."""
+    """Give the URL of this run's server, and start it for the first test."""
     global _private
     url = os.environ.get("TXTHOONK_TEST_URL")
     if url is None:
@@ -63,12 +66,12 @@ async def server_url() -> str:
 
 
 async def target() -> Target:
-    """Give the server of this run, taken apart."""
+    """Give the parsed URL of this run's server."""
     return parse_url(await server_url())
 
 
 class Recorder:
-    """A handler that keeps what it is called with, and tells when there is enough."""
+    """A handler that records its calls, and can be waited for."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[Any, ...]] = []
@@ -111,7 +114,7 @@ def pairs(flat: Any) -> list[tuple[Any, Any]]:
 
 
 async def looked(raw: Any, feed: str) -> None:
-    """Note that a look half a minute ago has found claims too old: the next one ends them.
+    """Record that maintenance found old claims half a minute ago: the next pass ends them.
 
     :param raw: a client that gives bytes.
     """
@@ -122,7 +125,7 @@ async def looked(raw: Any, feed: str) -> None:
 
 
 class Spy(RedisSubscriber):
-    """An observer beside txthoonk: every message of every channel, as bytes."""
+    """Receives every message of every channel, as bytes, without txthoonk's own subscribers."""
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__(charset=None, **arguments)
@@ -147,9 +150,9 @@ class Spy(RedisSubscriber):
             self._heard.append((channel, message))
 
     async def messages(self, own: bool = False) -> list[tuple[bytes, bytes]]:
-        """Give the messages since the last call, all that Redis has sent up to now.
+        """Give all messages that Redis has sent since the last call.
 
-        :param own: with those that are no part of the contract.
+        :param own: include those that are not part of the contract.
         """
         self._marker = Deferred()
         marker = self._marker
@@ -169,11 +172,18 @@ class RedisTestCase(TestCase):
         self.raw = await self.redis(charset=None)
         await self.raw.flushdb()
 
-    async def connect(self, factory: Factory) -> Any:
-        """Connect, and see to it that the connection is closed after the test."""
-        connected = await self.target.endpoint(reactor).connect(factory)
+    async def connect(self, factory: Any) -> Any:
+        """Connect, and close the connection after the test."""
+        connected: Any = await self.target.endpoint(reactor).connect(factory)
         self.addCleanup(getattr(connected, "redis", connected).close)
         return connected
+
+    def assertFailure(
+        self, deferred: Deferred[Any], *expectedFailures: type[BaseException]
+    ) -> Deferred[Any]:
+        """Fire the exception that a Deferred fails with: Twisted's types say otherwise."""
+        failed: Deferred[Any] = super().assertFailure(deferred, *expectedFailures)
+        return failed
 
     def arguments(self, **arguments: Any) -> dict[str, Any]:
         return {**self.target.credentials, **arguments}
@@ -191,7 +201,7 @@ class RedisTestCase(TestCase):
         return subscriber
 
     async def spy(self) -> Spy:
-        """Listen to every channel from now on."""
+        """Receive the messages of every channel from now on."""
         spy: Spy = await self.connect(Factory.forProtocol(lambda: Spy(**self.arguments())))
         spy.publish = self.raw.publish
         await spy.ready
@@ -200,7 +210,7 @@ class RedisTestCase(TestCase):
     async def state(self, own: bool = True) -> dict[bytes, Any]:
         """Read the whole database: key -> bytes, dict, set, list, or (member, score) pairs.
 
-        :param own: with the keys that are no part of the contract.
+        :param own: include the keys that are not part of the contract.
         """
         found = {}
         for key in await self.raw.send("KEYS", "*"):
@@ -217,16 +227,53 @@ class RedisTestCase(TestCase):
         command, rest, convert = READERS[type_]
         return convert(await self.raw.send(command, key, *rest))
 
+    async def until_reply(
+        self, *words: Any, holds: Callable[[Any], object] = bool, silent: bool = False
+    ) -> Any:
+        """Wait until the reply to a command is a certain one, and give it.
+
+        :param words: a command that only reads.
+        :param holds: whether a reply is the one to wait for.
+        :param silent: see :func:`tests.support.waiting.until_answer`.
+        """
+        return await self.until_answer(lambda: self.raw.send(*words), holds, silent=silent)
+
+    async def until_answer(
+        self,
+        question: Callable[[], Awaitable[T]],
+        holds: Callable[[T], object] = bool,
+        *,
+        silent: bool = False,
+    ) -> T:
+        """Wait until the server gives a certain answer to a question that only reads."""
+        endpoint, credentials = self.target.endpoint(reactor), self.target.credentials
+        return await until_answer(
+            endpoint, question, holds, credentials=credentials, silent=silent
+        )
+
+    async def command_seen(self, *words: str) -> Deferred[None]:
+        """Begin to watch for a command; the Deferred fires once the server has called one.
+
+        :param words: the first words of the command.
+        """
+        endpoint, credentials = self.target.endpoint(reactor), self.target.credentials
+        wanted = [word.encode() for word in words]
+        return await seen(endpoint, wanted, credentials=credentials)
+
+    async def until_gone(self, key: str | bytes) -> None:
+        """Wait until there is no key of that name."""
+        await self.until_reply("EXISTS", key, holds=lambda reply: not reply)
+
     async def numsub(self, channel: str, expected: int) -> None:
         """Wait until Redis counts *expected* subscribers of a channel."""
-        while (await self.raw.send("PUBSUB", "NUMSUB", channel))[1] != expected:
-            pass
+        await self.until_reply(
+            "PUBSUB", "NUMSUB", channel, holds=lambda reply: reply[1] == expected, silent=True
+        )
 
     async def blocked(self, count: int = 1) -> None:
-        """Wait until so many clients are blocked: gets wait on them."""
+        """Wait until *count* clients are blocked, as those on which gets wait."""
         text = f"blocked_clients:{count}\r".encode()
-        while text not in await self.raw.send("INFO", "clients"):
-            pass  # each look is a round trip
+        await self.until_reply("INFO", "clients", holds=lambda reply: text in reply, silent=True)
 
     async def now(self) -> float:
         """Give the server's time in milliseconds."""
@@ -234,7 +281,7 @@ class RedisTestCase(TestCase):
         return int(seconds) * 1000 + int(microseconds) / 1000
 
     async def looked(self, feed: str = "x") -> None:
-        """Note that a look half a minute ago has found claims too old: the next one ends them."""
+        """Record that maintenance found old claims half a minute ago: the next pass ends them."""
         await looked(self.raw, feed)
 
     async def client_id(self, *kind: str) -> int:

@@ -1,4 +1,4 @@
-"""What the tests of ACL rules share: the rules of docs/security.rst, and what users send."""
+"""Helpers for the tests of ACL rules: the rules of docs/security.rst, and what users send."""
 
 # Trial's TestCase is typed in part only.
 # mypy: allow-untyped-calls
@@ -26,14 +26,14 @@ RULE = re.compile(r"^ +ACL SETUSER news-(\w+) (.*)$", re.MULTILINE)
 
 # What is granted though no verb needs it on a good day.
 RARE = {
-    "eval": "sent again, where somebody has flushed the scripts in between",
+    "eval": "sent again, if the scripts were flushed in between",
     "select": "the database of the URL, if that is not 0",
     "ping": "whether a connection is alive",
 }
 
 # What stands in the scripts of a role that it does not get to.
 UNREACHED = {
-    # It records no events, and tells the time of a state only where there is no history.
+    # It records no events, and reports the time of a state only without a history.
     "subscriber": {"xadd", "hdel", "publish"},
 }
 
@@ -97,7 +97,7 @@ class Used:
         return self.commands | inside
 
     def has(self, rule: str) -> bool:
-        """Tell whether a key or channel was used that the rule allows."""
+        """Give whether a key or channel that the rule allows was used."""
         used = self.keys if rule[0] == "~" else self.channels
         return any(fnmatch.fnmatchcase(word, rule[1:]) for word in used)
 
@@ -119,7 +119,7 @@ class AclTestCase(RedisTestCase):
         self.admin = await self.thoonk(None)
 
     async def thoonk(self, role: str | None, **options: Any) -> Thoonk:
-        """Connect as somebody; None: as who may do all."""
+        """Connect as a user; None: as the user with all rights."""
         if role is not None:
             options.update(username=f"news-{role}", password="secret")
         thoonk = Thoonk(await server_url(), reactor, **options)

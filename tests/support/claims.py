@@ -1,4 +1,4 @@
-"""What several unit tests of ``claims`` share."""
+"""Helpers for the unit tests of ``claims``."""
 
 from __future__ import annotations
 

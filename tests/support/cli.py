@@ -1,60 +1,40 @@
-"""What several integration tests of ``cli`` share."""
+"""Helpers for the integration tests of ``cli``."""
 
 from __future__ import annotations
 
 import io
 import os
+import re
 import sys
+from typing import Any
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
-from twisted.internet.error import ProcessDone, ProcessTerminated
-from twisted.internet.protocol import ProcessProtocol
-from twisted.python.failure import Failure
 
-from tests.support import RedisTestCase
+from tests.support import RedisTestCase, children
 from txthoonk.cli import _main as cli
 
 THOONK = [sys.executable, "-c", "from txthoonk.cli import main; main()"]
 
 
-class Child(ProcessProtocol):
-    """A ``thoonk`` that runs; its output can be waited for."""
+class Child(children.Child):
+    """A ``thoonk`` command.
+
+    :ivar ended: fires its exit status; None: a signal ended it.
+    """
 
     def __init__(self, *words: str, terminal: bool = False) -> None:
-        self.out = self.err = ""
-        self.ended: Deferred[int] = Deferred()
-        self._waiting: list[tuple[str, Deferred[None]]] = []
+        super().__init__()
         here = {**os.environ, "TERM": "xterm"}  # whatever the terminal of the tests is
-        reactor.spawnProcess(self, THOONK[0], [*THOONK, *words], env=here, usePTY=terminal)
+        self.spawn(*THOONK, *words, env=here, usePTY=terminal)
 
-    def outReceived(self, data: bytes) -> None:
-        self.out += data.decode("utf-8", "surrogateescape")
-        self._tell()
+    def outcome(self, ended: Any) -> int | None:
+        status: int | None = ended.exitCode
+        return status
 
-    def errReceived(self, data: bytes) -> None:
-        self.err += data.decode()
-        self._tell()
-
-    def processEnded(self, reason: Failure) -> None:
-        self._tell()
-        if reason.check(ProcessDone, ProcessTerminated):
-            self.ended.callback(reason.value.exitCode)
-
-    def seen(self, text: str) -> Deferred[None]:
-        """Fire once *text* was printed."""
-        waiting: Deferred[None] = Deferred()
-        self._waiting.append((text, waiting))
-        self._tell()
-        return waiting
-
-    def _tell(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        for text, deferred in waiting:
-            if text in self.out + self.err:
-                deferred.callback(None)
-            else:
-                self._waiting.append((text, deferred))
+    def seen(self, text: str) -> Deferred[re.Match[str]]:
+        """Fire once *text* is in the output."""
+        return super().seen(re.escape(text))
 
 
 class CommandTestCase(RedisTestCase):

@@ -1,4 +1,4 @@
-"""What several integration tests of ``commands`` share."""
+"""Helpers for the integration tests of ``commands``."""
 
 from __future__ import annotations
 

@@ -3,9 +3,9 @@
 A page is a story: its blocks are run from top to bottom, in one folder and with one Redis.
 
 - ``python``: a fragment, which may ``await``; ``thoonk`` is a connected service, names are kept
-  from one block to the next, and what ``print`` prints is the comment behind it.  With a
+  from one block to the next, and what ``print`` prints is the comment after it.  With a
   ``:caption:``, or the comment ``.. file: NAME`` before it: a file of that name.
-- ``console``: commands behind ``$``, and what they print.  With the comment ``.. terminal: NAME``
+- ``console``: commands after ``$``, and what they print.  With the comment ``.. terminal: NAME``
   before it: a program that goes on, in a terminal of that name; a later block of the same
   terminal has what it prints then, and ``^C`` ends it.
 - Other languages are read by what reads them, as far as the standard library has it.
@@ -34,9 +34,8 @@ from typing import Any
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
-from twisted.internet.protocol import ProcessProtocol
-from twisted.python.failure import Failure
 
+from tests.support.children import Child
 from tests.support.docs_blocks import ROOT, Block
 from txthoonk.cli import _main as cli
 
@@ -74,61 +73,51 @@ def _shows(expected: str, output: str) -> bool:
 # -- programs -----------------------------------------------------------------------------------
 
 
-class Program(ProcessProtocol):
+class Program(Child):
     """A command that runs; what it prints can be waited for."""
 
     def __init__(self, command: str, folder: Path, environment: dict[str, str]) -> None:
+        super().__init__()
         self.command = command
         self.output = ""
-        self._ended: Deferred[Any] = Deferred()
-        self._waiting: list[tuple[str, Deferred[None]]] = []
-        argv = ["bash", "-c", command]
-        self._process: Any = reactor.spawnProcess(self, "bash", argv, environment, str(folder))
+        self.spawn("bash", "-c", command, env=environment, path=str(folder))
 
     def outReceived(self, data: bytes) -> None:
         self.output += data.decode()
-        self._tell()
+        super().outReceived(data)
 
-    errReceived = outReceived
+    def errReceived(self, data: bytes) -> None:
+        self.output += data.decode()
+        super().errReceived(data)
 
-    def processEnded(self, reason: Failure) -> None:
-        ended: Any = reason.value
-        waiting, self._waiting = self._waiting, []
-        for text, one in waiting:
-            one.errback(self.unlike(text))
-        self._ended.callback(ended.exitCode)
+    def outcome(self, ended: Any) -> int | None:
+        status: int | None = ended.exitCode
+        return status
 
     def unlike(self, text: str) -> AssertionError:
         """Make the error for an output that is another one."""
         return AssertionError(f"{self.command!r} printed\n{self.output}\nand not\n{text}")
 
-    def prints(self, text: str) -> Deferred[None]:
+    async def prints(self, text: str) -> None:
         """Wait until the whole output is *text*."""
-        waiting: Deferred[None] = Deferred()
-        self._waiting.append((text, waiting))
-        self._tell()
 
-        def late(_: object, seconds: float) -> None:
+        def late(*_: object) -> None:
             raise self.unlike(text)
 
-        return waiting.addTimeout(TIMEOUT, reactor, late)
-
-    def _tell(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        for text, one in waiting:
-            if _shows(text, self.output):
-                one.callback(None)
-            else:
-                self._waiting.append((text, one))
+        shown = self.wait(lambda: _shows(text, self.output) or None)
+        try:
+            await shown.addTimeout(TIMEOUT, reactor, late)
+        except AssertionError:
+            raise self.unlike(text) from None
 
     def ends(self, signal: str | None = None) -> Deferred[Any]:
         """Wait for its end; fires its exit status.
 
         :param signal: is sent to it first.
         """
-        if signal is not None and self._process.pid is not None:
-            self._process.signalProcess(signal)
-        return self._ended.addTimeout(TIMEOUT, reactor)
+        if signal is not None:
+            self.signal(signal)
+        return self.ended.addTimeout(TIMEOUT, reactor)
 
 
 def _commands(text: str) -> list[tuple[str, str]]:
@@ -229,7 +218,7 @@ class Story:
     async def _run_console(self, block: Block) -> None:
         commands = _commands(block.text)
         if not commands or not block.text.startswith("$ "):
-            raise AssertionError(f"{block.place}: a console begins with a command, behind '$ '")
+            raise AssertionError(f"{block.place}: a console begins with a command, after '$ '")
         for command, expected in commands:
             if self._skipped.match(command):
                 continue
@@ -285,7 +274,7 @@ class Story:
             del self._terminals[name]
 
     async def kill(self) -> None:
-        """Leave nothing running, whatever went wrong."""
+        """End everything that still runs."""
         for program, _ in self._terminals.values():
             await program.ends("KILL")
 

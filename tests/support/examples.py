@@ -1,10 +1,9 @@
-"""What the tests of the examples share."""
+"""Helpers for the tests of the examples."""
 
 from __future__ import annotations
 
 import ast
 import os
-import re
 import shlex
 import sys
 from importlib import import_module
@@ -14,15 +13,13 @@ from urllib.parse import unquote
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
-from twisted.internet.protocol import ProcessProtocol
-from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
-from tests.support import TIMEOUT, Recorder
+from tests.support import TIMEOUT, Recorder, children
+from tests.support.children import ROOT
 from txthoonk import ThoonkPubFactory, ThoonkSubFactory
 from txthoonk.connections._url import parse_url
 
-ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
 PROGRAMS = (
     "demo.py",
@@ -48,21 +45,25 @@ def commands(program: str) -> list[str]:
     return [line.strip() for line in text.splitlines() if line.startswith("    ")]
 
 
-class Child(ProcessProtocol):
-    """A command of a docstring that runs; its output can be waited for."""
+class Child(children.Child):
+    """A command of a docstring.
+
+    :ivar ended: fires its exit status and the signal that ended it.
+    """
 
     def __init__(self, command: str, *more: str, cwd: Path = ROOT) -> None:
+        super().__init__()
         words = shlex.split(command)
-        environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
         paths = [str(ROOT)]
         if words[0].startswith("PYTHONPATH="):
             paths.insert(0, str(ROOT / words.pop(0).partition("=")[2]))
-        environment["PYTHONPATH"] = os.pathsep.join(paths)
-        self.out = self.err = ""
-        self.ended: Deferred[tuple[int | None, int | None]] = Deferred()
-        self._waiting: list[tuple[str, Deferred[re.Match[str]]]] = []
-        argv = [sys.executable, *self._python_arguments(words), *more]
-        self.process = reactor.spawnProcess(self, argv[0], argv, env=environment, path=str(cwd))
+        self.spawn(
+            sys.executable,
+            *self._python_arguments(words),
+            *more,
+            env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONPATH": os.pathsep.join(paths)},
+            path=str(cwd),
+        )
 
     def _python_arguments(self, words: list[str]) -> list[str]:
         if words[0] == "python":
@@ -71,49 +72,16 @@ class Child(ProcessProtocol):
             return ["-m", "twisted", *words[1:]]
         return ["-c", "from twisted.scripts.twistd import run; run()", *words[1:]]
 
+    def outcome(self, ended: Any) -> tuple[int | None, int | None]:
+        return ended.exitCode, ended.signal
+
     def type(self, line: str) -> None:
         """Type a line."""
         self.transport.write(f"{line}\n".encode())
 
-    def kill(self) -> Deferred[tuple[int | None, int | None]]:
-        """End it without warning; fires exit status and signal."""
-        self.process.signalProcess("KILL")
-        return self.ended
-
-    def outReceived(self, data: bytes) -> None:
-        self.out += data.decode()
-        self._tell()
-
-    def errReceived(self, data: bytes) -> None:
-        self.err += data.decode()
-        self._tell()
-
-    def processEnded(self, reason: Failure) -> None:
-        ended: Any = reason.value
-        self.ended.callback((ended.exitCode, ended.signal))
-        for _, waiting in self._waiting:
-            waiting.errback(AssertionError(f"it has ended:\n{self.out}{self.err}"))
-
-    def seen(self, pattern: str) -> Deferred[re.Match[str]]:
-        """Fire the match once the regular expression is found in the output."""
-        waiting: Deferred[re.Match[str]] = Deferred()
-        self._waiting.append((pattern, waiting))
-        self._tell()
-        return waiting
-
     def interrupt(self) -> Deferred[tuple[int | None, int | None]]:
         """Do what Ctrl-C does; fires exit status and signal."""
-        self.process.signalProcess("INT")
-        return self.ended.addTimeout(TIMEOUT, reactor)
-
-    def _tell(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        for pattern, deferred in waiting:
-            match = re.search(pattern, self.out + self.err)
-            if match:
-                deferred.callback(match)
-            else:
-                self._waiting.append((pattern, deferred))
+        return self.signal("INT").addTimeout(TIMEOUT, reactor)
 
 
 async def item_seen(recorder: Recorder, item: str) -> None:
@@ -128,12 +96,7 @@ class ProgramTestCase(TestCase):
     def run_example(self, command: str, *more: str, cwd: Path = ROOT) -> Child:
         child = Child(command, *more, cwd=cwd)
 
-        def end() -> Any:
-            if child.process.pid is not None:
-                child.process.signalProcess("KILL")
-            return child.ended
-
-        self.addCleanup(end)
+        self.addCleanup(child.kill)
         return child
 
     def folder(self) -> Path:
@@ -143,7 +106,7 @@ class ProgramTestCase(TestCase):
 
     async def subscribe(self, url: str, *channels: str) -> Recorder:
         """Record the messages of channels of a server that a child has started."""
-        sub = await parse_url(url).endpoint(reactor).connect(ThoonkSubFactory())
+        sub: Any = await parse_url(url).endpoint(reactor).connect(ThoonkSubFactory())
         self.addCleanup(sub.close)
         recorder = Recorder()
         for channel in channels:
@@ -152,7 +115,7 @@ class ProgramTestCase(TestCase):
 
     async def stored(self, url: str, feed: str) -> list[str]:
         """Give the items of a feed of a server that an example has started."""
-        pub = await parse_url(url).endpoint(reactor).connect(ThoonkPubFactory())
+        pub: Any = await parse_url(url).endpoint(reactor).connect(ThoonkPubFactory())
         self.addCleanup(pub.close)
         return list((await (await pub.feed(feed)).get_all()).values())
 

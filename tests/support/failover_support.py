@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from twisted.internet.endpoints import connectProtocol
 
 from tests.support.proxy import Proxy
+from tests.support.waiting import until_answer
 from txthoonk.protocol import Redis
 from txthoonk.testing import RedisServer
 
@@ -63,16 +66,47 @@ class Pair:
             "127.0.0.1",
             await self.info(self.master, "tcp_port", "server"),
         )
-        while await self.info(self.replica, "master_link_status") != "up":
-            pass
+        await self.linked()
         await self.ask(self.master, "SET", "failover-marker", "1")
         await self.caught_up()
+
+    async def until_info(
+        self,
+        server: RedisServer,
+        field: str,
+        section: str = "replication",
+        *,
+        holds: Callable[[str], object],
+    ) -> None:
+        """Wait until a field of INFO has a certain value."""
+        question = partial(self.info, server, field, section)
+        await until_answer(server.endpoint(), question, holds, silent=True)
+
+    async def linked(self) -> None:
+        """Wait until the replica is connected with the master."""
+        await self.until_info(
+            self.replica, "master_link_status", holds=lambda found: found == "up"
+        )
+
+    async def blocked(self, server: RedisServer, count: int = 1) -> None:
+        """Wait until so many clients of a server are blocked: gets wait on them."""
+        await self.until_info(
+            server, "blocked_clients", "clients", holds=lambda found: found == str(count)
+        )
+
+    async def has_clients(self, server: RedisServer, count: int) -> None:
+        """Wait until a server has so many clients, see :meth:`clients`."""
+        question = partial(self.clients, server)
+        await until_answer(
+            server.endpoint(), question, lambda found: len(found) == count, silent=True
+        )
 
     async def caught_up(self) -> None:
         """Wait until the replica has all that the master has."""
         offset = int(await self.info(self.master, "master_repl_offset"))
-        while int(await self.info(self.replica, "master_repl_offset") or 0) < offset:
-            pass
+        await self.until_info(
+            self.replica, "master_repl_offset", holds=lambda found: int(found or 0) >= offset
+        )
 
     async def promote(self, *, name: bool = True) -> None:
         """Have master and replica change places.
@@ -96,20 +130,20 @@ class Pair:
             await self.info(self.master, "tcp_port", "server"),
         )
         await self.ask(self.replica, "CLIENT", "UNPAUSE")
-        while await self.info(self.replica, "master_link_status") != "up":
-            pass
+        await self.linked()
 
     def rename(self) -> None:
         """Have the name lead to the present master."""
         self.name.lead_to(self.master.endpoint())
 
     async def clients(self, server: RedisServer) -> list[str]:
-        """List the commands that the clients sent last, without ours and the other server."""
+        """List the last commands of the clients: not ours, monitors, or the other server."""
         me = await self.ask(server, "CLIENT", "ID")
         listed = (await self.ask(server, "CLIENT", "LIST")).splitlines()
         ours = [line for line in listed if f"id={me} " not in line]
         return [
             found[1]
             for line in ours
-            if not re.search(r" flags=\w*[MS]", line) and (found := re.search(r" cmd=(\S+)", line))
+            if not re.search(r" flags=\w*[MOS]", line)
+            and (found := re.search(r" cmd=(\S+)", line))
         ]

@@ -1,4 +1,4 @@
-"""What several integration tests of ``feed`` share."""
+"""Helpers for the integration tests of ``feed``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PUBLISH, EDIT, RETRACT = b"feed.publish:x", b"feed.edit:x", b"feed.retract:x"
 
 
 class FeedTestCase(RedisTestCase):
-    """A feed ``x``, and an observer of all that is told from its creation on."""
+    """A feed ``x``, and an observer of all messages since its creation."""
 
     config: dict[str, Any] | None = None
 
@@ -25,7 +25,7 @@ class FeedTestCase(RedisTestCase):
         self.spied: Spy = await self.spy()
 
     async def fill(self, count: int) -> list[str]:
-        """Publish items ``i0``, ... with the ids ``0``, ..., and forget what was told."""
+        """Publish items ``i0``, ... with the ids ``0``, ..., and forget the messages."""
         ids = [str(number) for number in range(count)]
         await gatherResults([self.feed.publish(f"i{id_}", id_) for id_ in ids])
         await self.spied.messages()

@@ -1,4 +1,4 @@
-"""What several integration tests of ``feed foreign`` share."""
+"""Helpers for the integration tests of ``feed foreign``."""
 
 from __future__ import annotations
 

@@ -129,7 +129,7 @@ class FollowerTestCase(SynchronousTestCase):
         self.follower = Follower(
             self.subscription,
             self.source,
-            self.reader if reader else None,
+            self.reader if reader else None,  # type: ignore[arg-type]
             first=first,
             **arguments,
         )

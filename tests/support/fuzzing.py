@@ -1,4 +1,4 @@
-"""What the tests with random input share: replies, garbage and messages of any shape."""
+"""Helpers for the tests with random input: replies, garbage and messages of any shape."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Any
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
-from twisted.logger import LogLevel, eventAsText, globalLogPublisher
+from twisted.logger import LogLevel, eventAsText
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.support.logs import observe_log
 from tests.support.wire import Connection, Endpoint
 from txthoonk.client import ThoonkPub
 from txthoonk.protocol import Redis
@@ -121,8 +122,7 @@ class Log:
     def __init__(self, test: Any) -> None:
         gc.collect()
         self._events: list[Any] = []
-        globalLogPublisher.addObserver(self._events.append)
-        test.addCleanup(globalLogPublisher.removeObserver, self._events.append)
+        observe_log(test, self._events.append)
 
     def take(self, level: Any = LogLevel.warn) -> list[str]:
         """Give the lines since the last time, those of a level and above."""

@@ -1,4 +1,4 @@
-"""The way to a server, which a test shuts and opens again."""
+"""An endpoint of a server that a test can shut and open again."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["Gate"]
 
 @implementer(IStreamClientEndpoint)
 class Gate:
-    """An endpoint that can be shut: whoever connects then waits until it is opened."""
+    """An endpoint that can be shut. A client that connects then waits until it is opened."""
 
     def __init__(self, endpoint: IStreamClientEndpoint) -> None:
         self._endpoint = endpoint

@@ -1,4 +1,4 @@
-"""What the tests of hostile peers share: samples of garbage, and everybody who listens."""
+"""Helpers for the tests of hostile peers: samples of garbage, and everybody who listens."""
 
 # Trial's TestCase is typed in part only.
 # mypy: allow-untyped-calls
@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred
 
 from tests.support import RedisTestCase, server_url
 from tests.support.fuzzing import QUICK, Log
-from tests.support.server import until
+from tests.support.waiting import until
 from txthoonk import Event, Thoonk
 from txthoonk.cli._watch import as_json, as_text
 from txthoonk.types import Claim
@@ -125,11 +125,11 @@ class HostileTestCase(RedisTestCase):
                 return
 
     async def at_rest(self) -> None:
-        """Wait until nobody looks any more: what is published before is part of a resync."""
+        """Wait until all followers are live. What was published before is part of a resync."""
         sources = self.thoonk._sources
 
         def live() -> bool:
-            each = [one.source for one in sources._literal.values()]
+            each: list[Any] = [one.source for one in sources._literal.values()]
             for pattern in sources._patterns:
                 each += pattern.sources.values()
             return all(one.is_live for source in each for one in source.followers)

@@ -1,4 +1,4 @@
-"""What several integration tests of ``job delay`` share."""
+"""Helpers for the integration tests of ``job delay``."""
 
 from __future__ import annotations
 

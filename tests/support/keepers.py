@@ -1,4 +1,4 @@
-"""What the tests of timekeepers share."""
+"""Helpers for the tests of timekeepers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What several unit tests of ``line`` share."""
+"""Helpers for the unit tests of ``line``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What several unit tests of ``line paused`` share."""
+"""Helpers for the unit tests of ``line paused``."""
 
 from __future__ import annotations
 
@@ -48,5 +48,5 @@ class Held:
         sub.answer(*CONFIRMED)
 
     def configure(self, sub: Connection, feed: bytes = b"q", channel: bytes = CONFFEED) -> None:
-        """Tell that somebody has changed the configuration of a feed."""
+        """Publish that the configuration of a feed has changed."""
         sub.answer(configured(feed, channel))

@@ -1,4 +1,4 @@
-"""What several unit tests of ``listening`` share."""
+"""Helpers for the unit tests of ``listening``."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class ListeningTestCase(SynchronousTestCase):
         return self.confirm()
 
     def seen(self) -> list[tuple[str, ...]]:
-        """Give what was told since the last time."""
+        """Give the messages since the last call."""
         told, self.told = self.told, []
         return told
 

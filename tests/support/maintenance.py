@@ -1,4 +1,4 @@
-"""What several integration tests of ``maintenance`` share."""
+"""Helpers for the integration tests of ``maintenance``."""
 
 from __future__ import annotations
 

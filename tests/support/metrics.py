@@ -1,14 +1,15 @@
-"""What several unit tests of ``metrics`` share."""
+"""Helpers for the unit tests of ``metrics``."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from twisted.logger import LogLevel, globalLogPublisher
+from twisted.logger import LogLevel
 
 from tests.support.connections import Peer
+from tests.support.logs import observe_log
+from tests.support.service_cases import ServiceTestCase
 from tests.support.wire import SCRIPTS, resp
-from tests.unit.service.test_service import ServiceTestCase
 from txthoonk import Thoonk, Worker
 from txthoonk.metrics import Metrics
 from txthoonk.types import Claim
@@ -34,8 +35,7 @@ class MetricsTestCase(ServiceTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.logged: list[Any] = []
-        globalLogPublisher.addObserver(self.log)
-        self.addCleanup(globalLogPublisher.removeObserver, self.log)
+        observe_log(self, self.log)
 
     def log(self, event: Any) -> None:
         if event["log_level"] > LogLevel.info and "Metrics" in event["log_namespace"]:

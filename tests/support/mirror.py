@@ -1,4 +1,4 @@
-"""What the tests of mirrors share."""
+"""Helpers for the tests of mirrors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tests of waiting across an outage share."""
+"""Helpers for the tests of waiting across an outage."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def configured(feed: bytes, channel: bytes = CONFFEED) -> list[bytes]:
 
 
 class Slow(Endpoint):
-    """An endpoint that never connects, if told so."""
+    """An endpoint that can be made to never connect."""
 
     slow = False
     attempts = 0
@@ -60,7 +60,7 @@ class PatienceTestCase(SynchronousTestCase):
         self.clock = Clock()
         self.endpoint = Slow()
         self.offline_queue = OfflineQueue(reactor=self.clock, name="there")
-        self.pub = ThoonkPub(self.offline_queue, self.clock, self.endpoint)
+        self.pub = ThoonkPub(self.offline_queue, self.clock, self.endpoint)  # type: ignore[arg-type]
         self.room = self.pub.waiting_room = WaitingRoom(
             self.pub, self.clock, self.endpoint, patient=True, health=HEALTH, reply_timeout=REPLY
         )
@@ -141,7 +141,7 @@ class ResultTestCase(PatienceTestCase):
         return sub
 
     def wait(self, timeout: float = 0) -> tuple[Deferred[Any], Connection]:
-        """Wait for a result, up to where somebody listens."""
+        """Begin to wait for a result, until a connection is subscribed."""
         result = self.job.get_result("a", timeout)
         return result, self.listen(b"9.5")
 

@@ -1,4 +1,4 @@
-"""What several integration tests of ``patience`` share."""
+"""Helpers for the integration tests of ``patience``."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred
 from tests.support import RedisTestCase
 from tests.support.connections import Calls
 from tests.support.gate import Gate
+from tests.support.waiting import until
 from txthoonk.client import ThoonkPub
 from txthoonk.connections._offline_queue import OfflineQueue
 from txthoonk.connections._reconnecting import Connection
@@ -26,7 +27,7 @@ class Service:
 
     def __init__(self, endpoint: Any, **credentials: Any) -> None:
         self.offline_queue = OfflineQueue(reactor=reactor, name="there", **credentials)
-        self.pub = ThoonkPub(self.offline_queue, reactor, endpoint)
+        self.pub = ThoonkPub(self.offline_queue, reactor, endpoint)  # type: ignore[arg-type]
         self.gate = Gate(endpoint)
         self.room = self.pub.waiting_room = WaitingRoom(self.pub, reactor, self.gate, patient=True)
         self.connection = Connection(
@@ -87,8 +88,8 @@ class CutTestCase(RedisTestCase):
     async def left(self) -> dict[bytes, Any]:
         """Give what is left of the queue, once all that was delivered is said."""
         await self.raw.send("PING")  # what a get has begun is said once it has fired
-        while self.service.room.unanswered or self.service.room.under_way:
-            await self.raw.send("PING")
+        room = self.service.room
+        await until(lambda: not room.unanswered and not room.under_way)
         kinds = (b"feed.ids", b"feed.items", b"feed.transit", b"feed.delivering")
         state = await self.state()
         return {key: state[key] for key in state if key.split(b":")[0] in kinds}

@@ -1,9 +1,9 @@
 """A TCP proxy for tests: it cuts, delays, holds up and splits what passes, and nothing else.
 
-A :class:`Proxy` stands between a client and a server.  Each connection through it is a
+A :class:`Proxy` stands between a client and a server. Each connection through it is a
 :class:`Link` of two directions, :attr:`Link.request` (to the server) and :attr:`Link.reply`.
-A direction passes the bytes that it gets, in their order: only time is changed.  Until it is
-told otherwise it does so at once::
+A direction passes the bytes that it gets, in their order. By default it does so at once; it can
+only change the time::
 
     proxy = Proxy(reactor, server_endpoint)
     await proxy.start()
@@ -16,9 +16,9 @@ told otherwise it does so at once::
     link.reply.halve()           # each piece in two
     link.reply.delay(0.1)        # seconds, by the reactor or clock that the proxy was given
 
-A cut sends the server the end of what the client says, and waits until the server has closed
-its side: so what the server has got before that is done when :attr:`Link.ended` fires.  The
-client's side is then closed without a further byte.
+A cut ends the connection to the server, and waits until the server has closed its side: the server
+has done what it received before when :attr:`Link.ended` fires. The client's side is then closed
+without another byte.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Direction:
     # -- what the test wants --------------------------------------------------
 
     def cut_after(self, count: int, turns: int = 0) -> None:
-        """Pass *count* bytes more, and end the connection when there is one behind them.
+        """Pass *count* bytes more, and end the connection at the next one.
 
         :param turns: of the reactor, which the other direction has to pass what is coming.
         """
@@ -111,7 +111,7 @@ class Direction:
     # -- what the link says ---------------------------------------------------
 
     def connect(self, write: Callable[[bytes], object]) -> None:
-        """Learn where to."""
+        """Begin to pass to this function."""
         self._write = write
         self._pass()
 
@@ -124,7 +124,7 @@ class Direction:
         self._timers.clear()
 
     def take(self, data: bytes) -> None:
-        """Take what has come."""
+        """Handle received bytes."""
         self.log += data
         now = self._clock.seconds()
         # What comes later may not overtake.
@@ -152,7 +152,7 @@ class Direction:
         self._pass()
 
     def _pass(self) -> None:
-        """Pass what may, and do what is to be done behind it."""
+        """Pass what may pass, and do what comes after it."""
         if self._write is None or self._resting:
             return
         may = len(self._held) if self._left is None else min(len(self._held), self._left)
@@ -171,7 +171,7 @@ class Direction:
             then()
 
     def _portion(self) -> int:
-        """Tell how much of what there is may pass in this turn."""
+        """Give how many of the present bytes may pass in this turn."""
         if self._piece is None or self._second_half:
             self._second_half = False
             return len(self._held)
@@ -250,7 +250,7 @@ class Link:
             self._close(self.client)
 
     def connected(self, side: _Side) -> None:
-        """Learn that a side is there."""
+        """Handle that a side is connected."""
         if side is self.server:
             self.reply.connect(self.client.transport.write)
             self.request.connect(self.server.transport.write)
@@ -258,7 +258,7 @@ class Link:
                 self._close(side)
 
     def lost(self, side: _Side) -> None:
-        """Learn that a side is closed: then the other one is, too."""
+        """Handle that a side is closed, and close the other one."""
         self.request.stop()
         self.reply.stop()
         self._close(self.client)
@@ -268,7 +268,7 @@ class Link:
             self.ended.callback(None)
 
     def failed(self) -> None:
-        """Learn that there is no way to the server."""
+        """Handle that the server cannot be reached."""
         self._close(self.client)
 
     def _close(self, side: _Side) -> None:
@@ -283,12 +283,12 @@ class Link:
 
 
 class Proxy:
-    """Listens on the loopback, and connects whoever comes to a server.
+    """Listens on the loopback, and connects its clients to a server.
 
     :ivar links: the connections that are open.
     :ivar endpoint: where clients connect to; there once it is started.
     :ivar opened: is called with each new :class:`Link`, before a byte has passed.
-    :ivar refusing: whether whoever comes is sent away at once.
+    :ivar refusing: whether it closes new connections at once.
 
     :param server: the endpoint of the server.
     :param clock: by which :meth:`Direction.delay` counts; None: the reactor.
@@ -326,7 +326,7 @@ class Proxy:
             await one
 
     def lead_to(self, server: Any) -> None:
-        """Connect whoever comes from now on to another server; links stay where they are."""
+        """Connect new clients to another server. Present links stay."""
         self._server = server
 
     @property

@@ -1,4 +1,4 @@
-"""What several unit tests of ``public`` share."""
+"""Helpers for the unit tests of ``public``."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ class Signal(Protocol):
 
 async def main(reactor: Any, url: str, name: str, worker: str, count: str) -> None:
     target = parse_url(url)
-    pub = await target.endpoint(reactor).connect(ThoonkPubFactory(**target.credentials))
+    pub: Any = await target.endpoint(reactor).connect(ThoonkPubFactory(**target.credentials))
     feed = await pub.feed(name)
     signal = Signal()
     stdio = StandardIO(signal)

@@ -1,4 +1,4 @@
-"""What several integration tests of ``publisher`` share."""
+"""Helpers for the integration tests of ``publisher``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What several integration tests of ``readme`` share."""
+"""Helpers for the integration tests of ``readme``."""
 
 from __future__ import annotations
 

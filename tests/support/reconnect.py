@@ -1,4 +1,4 @@
-"""What several integration tests of ``reconnect`` share."""
+"""Helpers for the integration tests of ``reconnect``."""
 
 from __future__ import annotations
 
@@ -54,5 +54,4 @@ class ReconnectTestCase(RedisTestCase):
 
     async def kill(self) -> None:
         """Let Redis end the connections of all subscribers."""
-        while not await self.raw.send("CLIENT", "KILL", "TYPE", "pubsub"):
-            pass
+        await self.until_reply("CLIENT", "KILL", "TYPE", "pubsub")

@@ -1,4 +1,4 @@
-"""What the tests of the private redis-server share."""
+"""Helpers for the tests of the private redis-server."""
 
 # Trial's TestCase is typed in part only.
 # mypy: allow-untyped-calls
@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from twisted.internet.utils import getProcessOutput
 from twisted.trial.unittest import TestCase
 
 from tests.support import TIMEOUT
+from tests.support.waiting import until_answer
 from txthoonk.protocol import Redis
 from txthoonk.testing import RedisServer, ServerError
 
@@ -74,16 +76,6 @@ def alive(pid: int) -> bool:
     return True
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for something that another program does.
-
-    These processes are not our children, and no event tells us of their end: so
-    this looks again and again.  What never comes ends with the test's timeout.
-    """
-    while not condition():
-        await deferLater(reactor, 0.02)
-
-
 async def turns(_: object = None) -> None:
     """Let the reactor send what there is to send."""
     for _ in range(TURNS):
@@ -116,6 +108,30 @@ async def ask(server: RedisServer, *words: str) -> Any:
         return await redis.send(*words)
     finally:
         await redis.close()
+
+
+async def until_reply(
+    server: RedisServer,
+    *words: str,
+    holds: Callable[[Any], object] = bool,
+    silent: bool = False,
+) -> Any:
+    """Wait until a server's reply to a command that only reads is a certain one, and give it."""
+    question = partial(ask, server, *words)
+    return await until_answer(server.endpoint(), question, holds, silent=silent)
+
+
+async def until_subscribed(server: RedisServer, channel: str) -> None:
+    """Wait until a server counts one subscriber of a channel."""
+    await until_reply(
+        server, "PUBSUB", "NUMSUB", channel, holds=lambda reply: reply[1] == 1, silent=True
+    )
+
+
+async def until_blocked(server: RedisServer, count: int) -> None:
+    """Wait until so many clients of a server are blocked: gets wait on them."""
+    text = f"blocked_clients:{count}\r\n"
+    await until_reply(server, "INFO", "clients", holds=lambda reply: text in reply, silent=True)
 
 
 class ServerTestCase(TestCase):

@@ -1,4 +1,4 @@
-"""What several integration tests of ``service`` share."""
+"""Helpers for the integration tests of ``service``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any
 from twisted.internet import reactor as installed_reactor
 from twisted.internet.defer import Deferred
 
-from tests.support.server import ServerTestCase, until
+from tests.support.server import ServerTestCase
+from tests.support.waiting import until
 from txthoonk.service import Thoonk
 
 reactor: Any = installed_reactor

@@ -1,4 +1,4 @@
-"""What several unit tests of ``service`` share."""
+"""Helpers for the unit tests of ``service``."""
 
 from __future__ import annotations
 
@@ -46,11 +46,17 @@ class Connections(Endpoint):
             attempt.errback(error or ConnectionRefusedError())
 
     def hang_up(self) -> bool:
-        """End the connections that were to be closed; whether there was one."""
+        """End the connections that are being closed; give whether there was one."""
         closing = [peer for peer in self.peers if peer.transport.disconnecting]
         for peer in closing:
             self.lose(peer)
         return bool(closing)
+
+    def hang_up_all(self) -> None:
+        """End the connections that are being closed, until there are none."""
+        closing = True
+        while closing:
+            closing = self.hang_up()
 
     def lose(self, peer: Peer) -> None:
         self.peers.remove(peer)
@@ -128,11 +134,13 @@ class ServiceTestCase(SynchronousTestCase):
             self.answer_drain()
 
     def answer_drain(self) -> None:
-        """Answer the PING that is behind the last calls of a service that stops."""
+        """Reply to the PING after the last calls of a service that stops."""
         if self.thoonk.state == "stopping":
             for peer in self.endpoint.peers:
                 redis = getattr(peer.link, "redis", None)
-                if redis is self.thoonk.redis._redis and self.names(peer)[-1:] == [b"PING"]:
+                if redis is getattr(self.thoonk.redis, "_redis", None) and self.names(peer)[
+                    -1:
+                ] == [b"PING"]:
                     peer.answer()
 
     def names(self, peer: Peer) -> list[bytes]:

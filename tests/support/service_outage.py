@@ -1,4 +1,4 @@
-"""What several integration tests of ``service outage`` share."""
+"""Helpers for the integration tests of ``service outage``."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import os
 import signal
 from typing import Any
 
-from tests.support.server import ask, until
+from tests.support.server import until_blocked, until_subscribed
 from tests.support.service import LeakTestCase
+from tests.support.waiting import until
 from txthoonk.service import Thoonk
 
 
@@ -43,10 +44,7 @@ class OutageTestCase(LeakTestCase):
         os.kill(self.redis_server.pid, signal.SIGCONT)
 
     async def subscribed(self, channel: str) -> None:
-        while (await ask(self.redis_server, "PUBSUB", "NUMSUB", channel))[1] != 1:
-            pass
+        await until_subscribed(self.redis_server, channel)
 
     async def blocked(self, count: int) -> None:
-        text = f"blocked_clients:{count}\r\n"
-        while text not in (await ask(self.redis_server, "INFO", "clients")):
-            pass
+        await until_blocked(self.redis_server, count)

@@ -1,4 +1,4 @@
-"""What several unit tests of ``service stop`` share."""
+"""Helpers for the unit tests of ``service stop``."""
 
 from __future__ import annotations
 

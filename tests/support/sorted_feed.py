@@ -1,4 +1,4 @@
-"""What several integration tests of ``sorted feed`` share."""
+"""Helpers for the integration tests of ``sorted feed``."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ class Model:
 
 
 class SortedFeedTestCase(RedisTestCase):
-    """A sorted feed ``x``, its model, and an observer of all that is told."""
+    """A sorted feed ``x``, its model, and an observer of all messages."""
 
     config: dict[str, Any] | None = None
 
@@ -145,7 +145,7 @@ class SortedFeedTestCase(RedisTestCase):
         self.model = Model()
 
     async def fill(self, count: int) -> list[str]:
-        """Append items ``i1``, ..., which get the ids ``1``, ..., and forget what was told."""
+        """Append items ``i1``, ..., which get the ids ``1``, ..., and forget the messages."""
         ids = [self.model.append(f"i{number + 1}") for number in range(count)]
         appended = [self.feed.append(f"i{id_}") for id_ in ids]
         self.assertEqual(await gatherResults(appended), ids)
@@ -153,7 +153,7 @@ class SortedFeedTestCase(RedisTestCase):
         return ids
 
     async def told(self) -> list[Message]:
-        """Give what was told since the last time, here and by the model, which agree."""
+        """Give the messages since the last call, which must be those of the model."""
         expected, self.model.told = self.model.told, []
         told = await self.spied.messages()
         self.assertEqual(told, expected)
@@ -169,7 +169,7 @@ class SortedFeedTestCase(RedisTestCase):
         return await verb.addErrback(lambda reason: type(reason.value))
 
     async def same(self, verb: str, *arguments: str) -> Any:
-        """Do it here and in the model: what it fires, stores and tells is the same."""
+        """Call it here and in the model: both fire, store and publish the same."""
         fired = await self.outcome(getattr(self.feed, verb)(*arguments))
         self.assertEqual(fired, self.model.call(verb, *arguments), (verb, arguments))
         await self.assertAsModel()

@@ -1,10 +1,11 @@
-"""What several integration tests of ``subscriber`` share."""
+"""Helpers for the integration tests of ``subscriber``."""
 
 from __future__ import annotations
 
-from twisted.logger import LogEvent, LogLevel, globalLogPublisher
+from twisted.logger import LogEvent, LogLevel
 
 from tests.support import Recorder, RedisTestCase
+from tests.support.logs import observe_log
 from txthoonk.client import ThoonkSub
 from txthoonk.types import Feed
 
@@ -39,6 +40,5 @@ class SubscriberTestCase(RedisTestCase):
             if event.get("log_level", LogLevel.info) >= LogLevel.warn:
                 events.append(event)
 
-        globalLogPublisher.addObserver(observe)
-        self.addCleanup(globalLogPublisher.removeObserver, observe)
+        observe_log(self, observe)
         return events

@@ -1,4 +1,4 @@
-"""What the tests of subscriptions and mirrors share."""
+"""Helpers for the tests of subscriptions and mirrors."""
 
 # Trial's TestCase is typed in part only.
 # mypy: allow-untyped-calls
@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from random import Random
 from typing import Any
 
@@ -170,10 +171,11 @@ class _Pipe(Protocol):
 
     def _connected(self, far: _Far) -> None:
         self._server = far
+        transport: Any = far.transport
         if self._lost:
-            far.transport.abortConnection()
+            transport.abortConnection()
         for data in self._early:
-            far.transport.write(data)
+            transport.write(data)
 
     def dataReceived(self, data: bytes) -> None:
         self.subscribes = self.subscribes or b"SUBSCRIBE" in data
@@ -182,22 +184,26 @@ class _Pipe(Protocol):
         elif self._server is None:
             self._early.append(data)
         else:
-            self._server.transport.write(data)
+            transport: Any = self._server.transport
+            transport.write(data)
 
     def answer(self, data: bytes) -> None:
         if self.gate.holding and self.subscribes:
             self.held.append(data)
         else:
-            self.transport.write(data)
+            transport: Any = self.transport
+            transport.write(data)
 
     def abort(self) -> None:
-        self.transport.abortConnection()
+        transport: Any = self.transport
+        transport.abortConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._lost = True
         del self.gate.pipes[self]
         if self._server is not None:
-            self._server.transport.abortConnection()
+            transport: Any = self._server.transport
+            transport.abortConnection()
         else:
             self.gate.check_empty()
 
@@ -261,7 +267,8 @@ class Gate(Factory):
         self.holding = False
         for pipe in self.pipes:
             held, pipe.held = pipe.held, []
-            pipe.transport.write(b"".join(held))
+            transport: Any = pipe.transport
+            transport.write(b"".join(held))
 
     def check_empty(self) -> None:
         if self._empty is not None and not self.pipes and not self.fars:
@@ -274,6 +281,19 @@ class Gate(Factory):
             pipe.abort()
         self._empty = Deferred() if self.pipes or self.fars else succeed(None)
         await self._empty
+
+
+async def next_where(subscription: Any, holds: Callable[[Event], object]) -> Event:
+    """Take events of a subscription until there is a certain one, and give it."""
+    while True:
+        event: Event = await subscription.next()
+        if holds(event):
+            return event
+
+
+async def next_of(subscription: Any, kind: str) -> Event:
+    """Take events of a subscription until there is one of a kind, and give it."""
+    return await next_where(subscription, lambda event: event.kind == kind)
 
 
 class SubscriptionTestCase(RedisTestCase):
@@ -312,11 +332,10 @@ class SubscriptionTestCase(RedisTestCase):
                 number = await self.thoonk.redis.send("CLIENT", "ID")
                 await self.raw.send("CLIENT", "KILL", "ID", number)
         if "subscriber" in whom:
-            while not await self.raw.send("CLIENT", "KILL", "TYPE", "pubsub"):
-                pass
+            await self.until_reply("CLIENT", "KILL", "TYPE", "pubsub")
 
     async def told(self, subscription: Subscription, feed: str = "x") -> list[Event]:
-        """Take all events of a subscription that is live: those told before now."""
+        """Take all events that a live subscription has received so far."""
         await self.raw.publish("conffeed", f"{feed}\0marker")
         events: list[Event] = []
         while True:
@@ -333,23 +352,19 @@ class SubscriptionTestCase(RedisTestCase):
         await self.raw.send("EVAL", FOREIGN_RETRACT, 0, feed, id_)
 
     async def subscribed(self) -> tuple[set[bytes], int]:
-        """Read which channels and how many patterns anybody is subscribed to."""
+        """Read which channels and how many patterns have subscribers."""
         channels = await self.raw.send("PUBSUB", "CHANNELS")
         return set(channels), await self.raw.send("PUBSUB", "NUMPAT")
 
     async def unsubscribed_to(self, expected: tuple[set[bytes], int]) -> None:
-        """Check that the same is subscribed to as before, very soon."""
-        for _ in range(5000):
-            found = await self.subscribed()
-            if found == expected:
-                return
-        self.assertEqual(found, expected)
+        """Wait until the same channels as before have subscribers."""
+        await self.until_answer(self.subscribed, lambda found: found == expected, silent=True)
 
     async def contents(self, feed: Any) -> list[tuple[str, Any]]:
         return list((await feed.get_all()).items())
 
     async def until_replayed(self, heard: Heard, feed: Any) -> Model:
-        """Wait until the events that were heard make the feed, which nobody changes now."""
+        """Wait until the received events make the feed, which does not change now."""
         contents = await self.contents(feed)
         while True:
             count = len(heard.calls)

@@ -1,4 +1,4 @@
-"""What the tests of TLS share: certificates, and TLS before a Redis that has none."""
+"""Helpers for the tests of TLS: certificates, and TLS before a Redis that has none."""
 
 from __future__ import annotations
 
@@ -85,6 +85,8 @@ class _End(Protocol):
     :ivar ended: fires when the connection is closed.
     """
 
+    transport: Any
+
     def __init__(self, heard: Callable[[bytes], None]) -> None:
         self.other: Deferred[_End] = Deferred()
         self.ended: Deferred[None] = Deferred()
@@ -145,5 +147,6 @@ class TLSServer(Factory):
         await self._listening.stopListening()
         for end in self._ends:
             if end.transport is not None and not end.ended.called:
-                end.transport.abortConnection()
+                transport: Any = end.transport
+                transport.abortConnection()
         await gatherResults([end.ended for end in self._ends])

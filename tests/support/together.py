@@ -1,4 +1,4 @@
-"""What several integration tests of ``together`` share."""
+"""Helpers for the integration tests of ``together``."""
 
 from __future__ import annotations
 

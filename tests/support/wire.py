@@ -1,4 +1,4 @@
-"""What the tests of protocols share: RESP written out, and a transport that remembers."""
+"""Helpers for the tests of protocols: RESP written out, and a transport that remembers."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def redis(**arguments: Any) -> tuple[Redis, Transport]:
     return plug(Redis(**arguments))
 
 
-def lose(protocol: RedisProtocol, reason: Exception | None = None) -> None:
+def lose(protocol: Any, reason: Exception | None = None) -> None:
     """End the connection from the other side."""
     protocol.connectionLost(Failure(reason or ConnectionDone()))
 

@@ -1,17 +1,16 @@
-"""What several integration tests of ``worker`` share."""
+"""Helpers for the integration tests of ``worker``."""
 
 from __future__ import annotations
 
-import contextlib
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.task import deferLater
-from twisted.logger import LogLevel, eventAsText, globalLogPublisher
+from twisted.logger import LogLevel, eventAsText
 
 from tests.support import RedisTestCase, server_url
-from tests.support.server import until
+from tests.support.logs import observe_log
 from tests.support.service import reactor, watched
+from tests.support.waiting import until
 from txthoonk.errors import ConnectionLost
 from txthoonk.service import Thoonk
 from txthoonk.types import Claim, Job, JobFailure
@@ -54,7 +53,7 @@ class Doing:
             self.going.pop(id_).callback(result)
 
     async def begun(self, count: int) -> None:
-        """Wait until so many jobs were begun."""
+        """Wait until *count* jobs have begun."""
         await until(lambda: len(self.claims) >= count)
 
 
@@ -88,14 +87,13 @@ class WorkerTestCase(RedisTestCase):
         self.before = watched()
         self.addCleanup(self.nothing_left)  # the last of all but one
         self.logged: list[Any] = []
-        globalLogPublisher.addObserver(self.logged.append)
-        self.addCleanup(globalLogPublisher.removeObserver, self.logged.append)
+        observe_log(self, self.logged.append)
         self.ended: list[tuple[str, str]] = []
         self.thoonk = await self.service().connect()
         self.job: Job = await self.thoonk.job("x", self.CONFIG)
 
     def nothing_left(self) -> Deferred[None]:
-        """Wait until the reactor has no more to do than before the test."""
+        """Wait until the reactor has no more readers, writers and calls than before the test."""
         return Deferred.fromCoroutine(until(lambda: not watched() - self.before))
 
     def service(self, **arguments: Any) -> Thoonk:
@@ -128,7 +126,7 @@ class WorkerTestCase(RedisTestCase):
             await (job or self.job).put(f"item {id_}", id_=id_, **options)
 
     async def outcomes(self, count: int) -> list[str]:
-        """Wait until so many jobs have ended; what became of them."""
+        """Wait until *count* jobs have ended; give their outcomes."""
         await until(lambda: len(self.ended) >= count)
         return [outcome for _, outcome in self.ended]
 
@@ -138,24 +136,27 @@ class WorkerTestCase(RedisTestCase):
         return tuple(found[kind] for kind in ("available", "claimed", "stalled", "finishes"))
 
     async def comes_to(self, *stats: int, job: Job | None = None) -> None:
-        """Wait until as many jobs are available, claimed, stalled and finished."""
-        found: tuple[int, ...] = ()
-        while found != stats:
-            with contextlib.suppress(ConnectionLost):  # where the test has cut it
-                found = await self.stats(job)
-            await deferLater(reactor, 0.01)
+        """Wait until the counts of available, claimed, stalled and finished jobs are these."""
+
+        async def question() -> tuple[int, ...]:
+            try:
+                return await self.stats(job)
+            except ConnectionLost:  # where the test has cut it
+                return ()
+
+        await self.until_answer(question, lambda found: found == stats, silent=True)
 
     async def rounds(self) -> None:
-        """Let pass what a worker that is about to do something needs for it, more than once."""
+        """Wait for more round trips than a worker needs for its next steps."""
         for _ in range(20):
             await self.thoonk.redis.ping()
             await self.raw.send("PING")
 
     async def failure(self, id_: str) -> JobFailure:
         """Wait for the record of a failure."""
-        while (found := await self.job.get_failure(id_)) is None:
-            await deferLater(reactor, 0.01)
-        return found
+        failure = await self.until_answer(lambda: self.job.get_failure(id_))
+        assert failure is not None
+        return failure
 
     def texts(self, *levels: LogLevel) -> list[str]:
         """Give what was logged, by txthoonk."""

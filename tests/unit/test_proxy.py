@@ -63,7 +63,7 @@ class End(Protocol):
         self.lost.callback(None)
 
 
-def factory_of(end: End) -> Factory:
+def factory_of(end: End) -> Any:
     factory = Factory.forProtocol(Protocol)
     factory.noisy = False
     factory.buildProtocol = lambda addr: end  # type: ignore[method-assign]

@@ -29,7 +29,7 @@ class PublicTests(SynchronousTestCase):
     def test_all(self) -> None:
         """Each module lists its names, once each, and has them."""
         for module in modules():
-            exported = getattr(module, "__all__", None)
+            exported: Any = getattr(module, "__all__", None)
             self.assertIsNotNone(exported, module.__name__)
             self.assertEqual(len(set(exported)), len(exported), module.__name__)
             for name in exported:

@@ -19,7 +19,7 @@ from txthoonk.protocol._encoding import TEXT
 from txthoonk.wire._keys import FEEDS, feed_key, kept_result_key
 from txthoonk.wire._settings import setting_from
 
-__all__ = ["PARTS", "Kept", "State", "read_state"]
+__all__ = ["EXPIRING", "PARTS", "Kept", "State", "read_state"]
 
 TRIES = 100  # attempts to read kept results, which may come and go meanwhile
 
@@ -51,6 +51,9 @@ PARTS: Mapping[str, tuple[str, ...]] = {
     "revision": ("hash",),
     "history": ("stream",),
 }
+
+#: Parts that expire, so that they may be left of a feed that does not exist.
+EXPIRING = ("maintained", "listeners", "overdue")
 
 #: Redis type -> the command that reads a whole key, its last words, and the converter.
 _READERS: Mapping[str, tuple[str, tuple[str | int, ...], Callable[[Any], Any]]] = {
@@ -99,6 +102,7 @@ class State:
     :ivar types: part, a key of :data:`PARTS` -> Redis type, of the keys that exist.
     :ivar values: part -> value, of the keys that have an allowed type.
     :ivar kept: id -> the kept result.
+    :ivar lasting: the parts of :data:`EXPIRING` that exist and do not expire.
     """
 
     name: str
@@ -107,6 +111,7 @@ class State:
     types: Mapping[str, str] = attr.Factory(dict)
     values: Mapping[str, Any] = attr.Factory(dict)
     kept: Mapping[str, Kept] = attr.Factory(dict)
+    lasting: frozenset[str] = frozenset()
 
     def key(self, part: str) -> str:
         """Return the key of a part."""
@@ -184,6 +189,7 @@ async def _read(redis: Commands, name: str, kept: list[str]) -> tuple[State, lis
     for part, type_ in asked:
         command, words, _ = _READERS[type_]
         commands.append((command, feed_key(part, name), *words))
+    commands += [("PTTL", feed_key(part, name)) for part in EXPIRING]
     for id_ in kept:
         key = kept_result_key(name, id_)
         commands += [("LRANGE", key, 0, -1), ("PTTL", key)]
@@ -198,6 +204,7 @@ def _state(
     registered, (seconds, micro), keys, *rest = replies
     found = dict(zip(PARTS, rest, strict=False))
     values = dict(zip(asked, rest[len(PARTS) :], strict=False))
+    ttls = rest[len(PARTS) + len(asked) :]
     state = State(
         name,
         bool(registered),
@@ -208,7 +215,8 @@ def _state(
             for (part, type_), reply in values.items()
             if found[part] == type_
         },
-        _kept(kept, rest[len(PARTS) + len(asked) :]),
+        _kept(kept, rest[len(PARTS) + len(asked) + len(EXPIRING) :]),
+        frozenset(part for part, ttl in zip(EXPIRING, ttls, strict=False) if ttl == -1),
     )
     return state, [key[len(kept_result_key(name, "")) :] for key in keys]
 

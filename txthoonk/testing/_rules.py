@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
 
 from txthoonk.errors import InvalidInput, shown
-from txthoonk.testing._feed_dump import PARTS, State
+from txthoonk.testing._feed_dump import EXPIRING, PARTS, State
 from txthoonk.wire._feed_config import check_value
 from txthoonk.wire._keys import FEEDS, kept_result_key
 from txthoonk.wire._settings import limit_from
@@ -58,8 +58,8 @@ def nothing_left(state: State) -> Iterator[str]:
 
     The exceptions are keys of maintenance and of processes that wait for results: they expire.
     """
-    expires = ("maintained", "listeners", "overdue")
-    left = [state.key(part) for part in state.types if part not in expires]
+    allowed = set(EXPIRING) - state.lasting
+    left = [state.key(part) for part in state.types if part not in allowed]
     left += [kept_result_key(state.name, id_) for id_ in state.kept]
     yield from some(left, f"{shown(state.name)} is not in {FEEDS}, but has")
 

@@ -116,7 +116,7 @@ class HandlerTests(SubscriberTestCase):
 
         def deferred(id_: str, item: str) -> Deferred[Any]:
             waiting: Deferred[Any] = Deferred()
-            gate.addCallback(lambda _: waiting.callback(heard("fired", id_)))
+            gate.addCallback(lambda _: waiting.callback(heard("fired", id_)))  # type: ignore[call-overload]
             return waiting
 
         await self.sub_.register_handler(CHANNEL, coroutine)

@@ -8,10 +8,8 @@ import pty
 import signal
 from typing import Any
 
-from twisted.internet import reactor
-from twisted.internet.defer import Deferred
-
-from tests.support.cli import THOONK, Child, CommandTestCase
+from tests.support import children
+from tests.support.cli import THOONK, CommandTestCase
 from txthoonk.cli import _main as cli
 from txthoonk.cli._settings_help import settings_help
 
@@ -301,13 +299,9 @@ class RunningCommandTests(CommandTestCase):
     async def test_progressOnATerminal(self) -> None:
         """On a terminal publish shows how far it is."""
         controller, terminal = pty.openpty()
-        child = Child.__new__(Child)
-        child.out = child.err = ""
-        child.ended, child._waiting = Deferred(), []
+        child = children.Child()
         words = [*THOONK, "--url", self.url, "publish", "news"]
-        reactor.spawnProcess(
-            child, words[0], words, env=None, childFDs={0: "w", 1: "r", 2: terminal}
-        )
+        child.spawn(*words, childFDs={0: "w", 1: "r", 2: terminal})
         os.close(terminal)
         sub = await self.sub()
         recorder = await self.record(sub, "feed.publish:news")

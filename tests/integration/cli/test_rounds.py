@@ -39,7 +39,7 @@ class RoundsTests(RedisTestCase):
         """A look is bounded, and ten or so of them are a round in which each feed is met."""
         one = await self.cost_of_one()
         rounds = self.rounds(most=MOST)
-        turns = []
+        turns: list[Any] = []
         while not turns or turns[-1][0] < FEEDS + 1:
             await self.calls()
             await rounds.look()

@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred
 
 from tests.support import RedisTestCase
 from tests.support.cli import Child, CommandTestCase
-from tests.support.server import until
+from tests.support.waiting import until
 from txthoonk import Thoonk, Worker
 from txthoonk.errors import ConnectionLost
 from txthoonk.monitoring._inspector import Held, Overview, read_overview, read_overviews
@@ -177,9 +177,9 @@ class OverviewTests(RedisTestCase):
             called = call(*words)
             under_way.add(called)
             most = max(most, len(under_way))
-            return called.addBoth(lambda result: under_way.discard(called) or result)
+            return called.addBoth(lambda result: under_way.discard(called) or result)  # type: ignore[call-overload]
 
-        redis.call = counted  # type: ignore[method-assign]
+        redis.call = counted  # type: ignore[assignment, method-assign]
         found, failed = await read_overviews(redis, names)
         self.assertEqual((sorted(found), failed, most), (sorted(names), {}, 16))
         self.assertEqual(await read_overviews(redis, []), ({}, {}))

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import sys
 from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor as installed_reactor
 from twisted.internet.defer import Deferred, gatherResults
-from twisted.internet.error import ProcessExitedAlready
-from twisted.internet.protocol import ProcessProtocol
-from twisted.python.failure import Failure
 
 from tests.support import RedisTestCase, server_url
+from tests.support.children import Child
 
 reactor: Any = installed_reactor
 WORKER = Path(__file__).parents[2] / "support" / "publish_worker.py"
@@ -24,38 +19,18 @@ WORKERS, EACH, LENGTH = 4, 5_000, 100
 LOOK = "return {redis.call('ZRANGE', KEYS[1], 0, -1), redis.call('HKEYS', KEYS[2])}"
 
 
-class Worker(ProcessProtocol):
+class Worker(Child):
     """One process of ``publish_worker.py``."""
 
     def __init__(self, name: str) -> None:
+        super().__init__()
         self.name = name
-        self.ready: Deferred[None] = Deferred()
-        self.ended: Deferred[str] = Deferred()
-        self._said = b""
 
-    def spawn(self, url: str, feed: str) -> None:
-        words = (sys.executable, str(WORKER), url, feed, self.name, str(EACH))
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-        reactor.spawnProcess(self, sys.executable, words, environment)
+    def start(self, url: str, feed: str) -> None:
+        self.spawn_python(str(WORKER), url, feed, self.name, str(EACH))
 
     def go(self) -> None:
         self.transport.write(b"\n")
-
-    def stop(self) -> Deferred[str]:
-        """End it if it still runs; fires when it is gone."""
-        with contextlib.suppress(ProcessExitedAlready):
-            self.transport.signalProcess("KILL")
-        return self.ended
-
-    def childDataReceived(self, childFD: int, data: bytes) -> None:
-        self._said += data
-        if self._said.startswith(b"ready\n") and not self.ready.called:
-            self.ready.callback(None)
-
-    def processEnded(self, reason: Failure) -> None:
-        if not self.ready.called:
-            self.ready.errback(reason)
-        self.ended.callback(self._said.decode())
 
 
 class ProcessTests(RedisTestCase):
@@ -66,14 +41,14 @@ class ProcessTests(RedisTestCase):
         spied = await self.spy()
         workers = [Worker(name) for name in "abcd"[:WORKERS]]
         for worker in workers:
-            worker.spawn(await server_url(), "x")
-            self.addCleanup(worker.stop)
-        await gatherResults([worker.ready for worker in workers])
+            worker.start(await server_url(), "x")
+            self.addCleanup(worker.kill)
+        await gatherResults([worker.seen("ready\n") for worker in workers])
         for worker in workers:
             worker.go()
         looks = await self.look_until(gatherResults([worker.ended for worker in workers]))
         for worker in workers:
-            self.assertEqual(await worker.ended, "ready\ndone\n")
+            self.assertEqual((worker.out, worker.err), ("ready\ndone\n", ""))
         self.assertGreater(looks, 10)
         self.check_events(await spied.messages())
         await self.check_end()

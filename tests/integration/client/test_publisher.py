@@ -22,7 +22,7 @@ class CreateTests(PublisherTestCase):
 
     async def test_create_feed_with_config(self) -> None:
         """The configuration is kept as text, whatever its names are."""
-        config = {"type": "feed", "max_length": 5, "title": "é\0\n", "anything": "1"}
+        config: Any = {"type": "feed", "max_length": 5, "title": "é\0\n", "anything": "1"}
         await self.pub_.create_feed("x", config)
         stored = {
             b"type": b"feed",
@@ -306,8 +306,9 @@ class FeedTypeTests(PublisherTestCase):
         publish_channel = self.pub_.publish_channel
         for name in ("", "a b", "a-b", "1a", "a\0b", "delete_feed", "publish_channel", "redis"):
             self.assertRaises(ValueError, self.pub_.register_feedtype, name, OwnFeed)
-        for name in (None, 5, b"own"):
-            self.assertRaises((ValueError, TypeError), self.pub_.register_feedtype, name, OwnFeed)
+        other: Any
+        for other in (None, 5, b"own"):
+            self.assertRaises((ValueError, TypeError), self.pub_.register_feedtype, other, OwnFeed)
         self.assertEqual(self.pub_.publish_channel, publish_channel)
 
 

@@ -76,5 +76,7 @@ class LossTests(PublisherTestCase):
         self.assertIsNone(await closed)
         await self.assertFailure(feed.publish("i"), ConnectionLost)
         self.assertIsNone(await self.pub_.close())
-        while f"id={number} ".encode() in await self.raw.send("CLIENT", "LIST"):
-            pass
+        gone = f"id={number} ".encode()
+        await self.until_reply(
+            "CLIENT", "LIST", holds=lambda reply: gone not in reply, silent=True
+        )

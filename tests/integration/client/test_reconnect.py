@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.internet.defer import CancelledError, gatherResults
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from tests.support.reconnect import ReconnectTestCase, reactor
+from tests.support.waiting import until
 from txthoonk.client import ThoonkPub, ThoonkPubFactory, ThoonkSubFactory
 from txthoonk.errors import ConnectionLost
 
@@ -64,8 +67,7 @@ class ResubscriptionTests(ReconnectTestCase):
         lost = sub.redis
         number = await self.client_id()
         await self.raw.send("CLIENT", "KILL", "ID", str(number))
-        while sub.redis is lost:
-            await self.raw.ping()
+        await until(lambda: sub.redis is not lost)
         await sub.register_handler(CHANNEL, self.heard)
         await self.feed.publish("i", "1")
         self.assertEqual(await self.heard.wait(1), [("1", "i")])
@@ -74,7 +76,7 @@ class ResubscriptionTests(ReconnectTestCase):
         """endpoint.connect(factory) again gives the object its new connection."""
         factory = ThoonkSubFactory(**self.arguments())
         endpoint = self.target.endpoint(reactor)
-        sub = await endpoint.connect(factory)
+        sub: Any = await endpoint.connect(factory)
         self.addCleanup(sub.close)
         await sub.register_handler(CHANNEL, self.heard)
         for round_ in range(3):
@@ -89,7 +91,7 @@ class ResubscriptionTests(ReconnectTestCase):
         """A factory that built two objects gives each what it lost."""
         factory = ThoonkSubFactory(**self.arguments())
         endpoint = self.target.endpoint(reactor)
-        subs = [await endpoint.connect(factory) for _ in range(2)]
+        subs: list[Any] = [await endpoint.connect(factory) for _ in range(2)]
         self.assertIsNot(subs[0], subs[1])
         for name, sub in zip("ab", subs, strict=True):
             self.addCleanup(sub.close)
@@ -106,24 +108,24 @@ class ResubscriptionTests(ReconnectTestCase):
     async def test_closed(self) -> None:
         """What was closed is not connected again."""
         factory = ThoonkSubFactory(**self.arguments())
-        factory.clock = Clock()
+        clock = Clock()
+        factory.clock = clock  # type: ignore[assignment]
         sub = await self.kept(factory)
         await sub.register_handler(CHANNEL, self.heard)
         await sub.close()
         await self.numsub(CHANNEL, 0)
-        while self.connector.state != "disconnected":
-            await self.raw.ping()
-        self.assertEqual(factory.clock.getDelayedCalls(), [])
+        await until(lambda: self.connector.state == "disconnected")
+        self.assertEqual(clock.getDelayedCalls(), [])
         await self.assertFailure(sub.register_handler(CHANNEL, self.heard), ConnectionLost)
 
     async def test_closed_object_stays_closed(self) -> None:
         """A factory does not give a new connection to what was closed."""
         factory = ThoonkSubFactory(**self.arguments())
         endpoint = self.target.endpoint(reactor)
-        closed = await endpoint.connect(factory)
+        closed: Any = await endpoint.connect(factory)
         await closed.register_handler(CHANNEL, self.heard)
         await closed.close()
-        other = await endpoint.connect(factory)
+        other: Any = await endpoint.connect(factory)
         self.addCleanup(other.close)
         self.assertIsNot(other, closed)
         await other.register_handler("other", self.heard)
@@ -138,7 +140,8 @@ class PendingTests(ReconnectTestCase):
         stays = await sub.register_handler("other", self.heard)
         pending = [sub.register_handler(CHANNEL, self.heard) for _ in range(3)]
         pending.append(sub.register_handler("feed.edit:x", self.heard))
-        sub.redis.transport.abortConnection()
+        transport: Any = sub.redis.transport
+        transport.abortConnection()
         for deferred in pending:
             await self.assertFailure(deferred, ConnectionLost)
         await self.assertFailure(sub.register_handler(CHANNEL, self.heard), ConnectionLost)
@@ -153,13 +156,14 @@ class PendingTests(ReconnectTestCase):
 
         def end(reason: Failure) -> None:
             reason.trap(ConnectionLost, CancelledError)
-            ended.append(reason.type.__name__)
+            ended.append(type(reason.value).__name__)
             for deferred in pending:
                 deferred.cancel()
 
         for deferred in pending:
             deferred.addErrback(end)
-        sub.redis.transport.abortConnection()
+        transport: Any = sub.redis.transport
+        transport.abortConnection()
         await gatherResults(pending)
         self.assertEqual(len(ended), 5)
         await self.numsub("other", 0)
@@ -174,7 +178,8 @@ class PendingTests(ReconnectTestCase):
         sub = await self.kept_sub()
         await sub.register_handler("other", self.heard.named("confirmed"))
         pending = sub.register_handler(CHANNEL, self.heard.named("failed"))
-        sub.redis.transport.abortConnection()
+        transport: Any = sub.redis.transport
+        transport.abortConnection()
         await self.assertFailure(pending, ConnectionLost)
         await self.numsub("other", 0)
         await self.numsub("other", 1)
@@ -197,8 +202,7 @@ class PendingTests(ReconnectTestCase):
                 await self.assertFailure(deferred, ConnectionLost)
         finally:
             await self.raw.send("CLIENT", "UNPAUSE")
-        while pub.redis is lost:
-            await self.raw.ping()
+        await until(lambda: pub.redis is not lost)
         self.assertEqual(await feed.publish("i", "again"), "again")
         self.assertEqual(await feed.get_ids(), ["again"])
         self.assertEqual(await (await pub.feed("z")).length(), 0)
@@ -220,7 +224,7 @@ class PendingTests(ReconnectTestCase):
         """Between the loss and the return nothing is heard, and nothing is heard twice."""
         factory = ThoonkSubFactory(**self.arguments())
         endpoint = self.target.endpoint(reactor)
-        sub = await endpoint.connect(factory)
+        sub: Any = await endpoint.connect(factory)
         self.addCleanup(sub.close)
         await sub.register_handler(CHANNEL, self.heard)
         await self.feed.publish("i", "1")

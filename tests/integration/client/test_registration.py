@@ -54,7 +54,7 @@ class RegistrationTests(SubscriberTestCase):
 
     async def test_removal_inside_a_handler(self) -> None:
         """A handler may remove itself, and one that it removed is not called any more."""
-        heard, ids = Recorder(), {}
+        heard, ids = Recorder(), dict[str, Any]()
 
         def once(*call: str) -> None:
             heard("once", *call)
@@ -81,7 +81,7 @@ class RegistrationTests(SubscriberTestCase):
 
     async def test_last_one_removes_itself(self) -> None:
         """The only handler removes itself: the channel is left, and can be taken up again."""
-        heard, ids = Recorder(), []
+        heard, ids = Recorder(), list[Any]()
 
         def once(*call: str) -> None:
             heard(*call)
@@ -97,7 +97,7 @@ class RegistrationTests(SubscriberTestCase):
 
     async def test_registration_inside_a_handler(self) -> None:
         """A handler may register another, which hears what comes after."""
-        heard, registered = Recorder(), []
+        heard, registered = Recorder(), list[Any]()
 
         def first(*call: str) -> None:
             if not registered:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -45,13 +46,11 @@ class UnchangedTests(PublisherTestCase):
         ):
             open_ = getattr(self.pub_, type_)
             await open_(type_, config)
-            await self.changes_nothing(
-                lambda open_=open_, type_=type_, config=config: open_(type_, config)
-            )
+            await self.changes_nothing(partial(open_, type_, config))
 
     async def test_set_config(self) -> None:
         """Setting what is set."""
-        config = {"timeout": 60, "paused": 1, "title": "é\0"}
+        config: Any = {"timeout": 60, "paused": 1, "title": "é\0"}
         job = await self.pub_.job("x", config)
         await self.changes_nothing(
             lambda: self.pub_.set_config("x", config),
@@ -217,8 +216,8 @@ class RefusedTests(PublisherTestCase):
             await self.refused(
                 InvalidInput,
                 words,
-                lambda value=value: job.set_config({"timeout": value}),
-                lambda value=value: self.pub_.job("new", {"timeout": value}),
+                lambda value=value: job.set_config({"timeout": value}),  # type: ignore[misc]
+                lambda value=value: self.pub_.job("new", {"timeout": value}),  # type: ignore[misc]
             )
 
     async def test_settings_of_other_types(self) -> None:
@@ -227,11 +226,11 @@ class RefusedTests(PublisherTestCase):
             await self.refused(
                 FeedTypeMismatch,
                 ("'queue'", repr(name), *types),
-                lambda name=name: self.pub_.create_feed("new", {"type": "queue", name: 3}),
-                lambda name=name: self.pub_.queue("new", {name: 3}),
-                lambda name=name: self.pub_.queue("work", {name: 3}),
-                lambda name=name: self.pub_.set_config("work", {name: 3}),
-                lambda name=name: self.pub_.set_config("work", {"title": "t", name: 3}),
+                lambda name=name: self.pub_.create_feed("new", {"type": "queue", name: 3}),  # type: ignore[misc]
+                lambda name=name: self.pub_.queue("new", {name: 3}),  # type: ignore[misc]
+                lambda name=name: self.pub_.queue("work", {name: 3}),  # type: ignore[misc]
+                lambda name=name: self.pub_.set_config("work", {name: 3}),  # type: ignore[misc]
+                lambda name=name: self.pub_.set_config("work", {"title": "t", name: 3}),  # type: ignore[misc]
             )
         await self.refused(
             FeedTypeMismatch,

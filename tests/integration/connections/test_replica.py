@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.trial.unittest import TestCase
 
 from tests.support import TIMEOUT, Recorder
@@ -18,9 +20,9 @@ class ReplicaTests(TestCase):
         server = RedisServer()
         self.addCleanup(server.stop)
         await server.start()
-        pub = await server.endpoint().connect(ThoonkPubFactory())
+        pub: Any = await server.endpoint().connect(ThoonkPubFactory())
         self.addCleanup(pub.close)
-        sub = await server.endpoint().connect(ThoonkSubFactory())
+        sub: Any = await server.endpoint().connect(ThoonkSubFactory())
         self.addCleanup(sub.close)
         feed = await pub.feed("x", {"max_length": 2})
         for id_ in ("1", "2"):

@@ -50,19 +50,19 @@ class TLSTestCase(RedisTestCase):
 
     async def open(self, target: Target, **arguments: Any) -> ThoonkPub:
         factory = ThoonkPubFactory(**target.credentials, **arguments)
-        pub: ThoonkPub = await target.endpoint(reactor).connect(factory)
+        pub: Any = await target.endpoint(reactor).connect(factory)
         self.addCleanup(pub.close)
         return pub
 
     async def answers(self, server: TLSServer, target: Target) -> None:
         """Check that the server replies."""
-        pub = await self.open(target)
+        pub: Any = await self.open(target)
         self.assertEqual(await pub.redis.send("PING"), "PONG")
         self.assertIn(b"PING", server.received)
 
     async def refusal(self, server: TLSServer, target: Target) -> str:
         """Check that the server receives nothing, and return the text of the error."""
-        pub = await self.open(target)
+        pub: Any = await self.open(target)
         error = await self.assertFailure(pub.redis.send("PING"), ConnectionLost)
         self.assertEqual(server.received, b"")
         return str(error)
@@ -72,8 +72,9 @@ class HangingUp(Protocol):
     """A server that answers once, and hangs up as TLS has it: close_notify, then the end."""
 
     def dataReceived(self, data: bytes) -> None:
-        self.transport.write(b"+OK\r\n")
-        self.transport.loseConnection()
+        transport: Any = self.transport
+        transport.write(b"+OK\r\n")
+        transport.loseConnection()
 
 
 class EndTests(TLSTestCase):
@@ -85,7 +86,7 @@ class EndTests(TLSTestCase):
         port = await endpoint.listen(Factory.forProtocol(HangingUp))
         self.addCleanup(port.stopListening)
         place = f"rediss://localhost:{port.getHost().port}"
-        pub = await self.open(parse_url(place, ca_file=self.file(OURS)))
+        pub: Any = await self.open(parse_url(place, ca_file=self.file(OURS)))
         self.assertEqual(await pub.redis.send("PING"), "OK")
         await deferLater(reactor, 0, lambda: None)
         called = pub.redis.send("PING")
@@ -143,7 +144,7 @@ class AcceptedTests(TLSTestCase):
         self.addCleanup(lambda: self.raw.send("ACL", "DELUSER", "tls-user"))
         server = await self.serve(GOOD)
         url = f"rediss://tls-user:{SECRET}@localhost:{server.port}/{self.target.db}"
-        pub = await self.open(parse_url(url, ca_file=self.file(OURS)))
+        pub: Any = await self.open(parse_url(url, ca_file=self.file(OURS)))
         self.assertEqual(await pub.redis.send("ACL", "WHOAMI"), "tls-user")
         await pub.redis.set("x", "there")
         self.assertEqual(await self.raw.get("x"), b"there")
@@ -152,7 +153,7 @@ class AcceptedTests(TLSTestCase):
         """A publisher with an endpoint encrypts the connections on which it waits, too."""
         server = await self.serve(GOOD)
         target = self.place(server, ca_file=self.file(OURS))
-        pub = await self.open(target, endpoint=target.endpoint(reactor))
+        pub: Any = await self.open(target, endpoint=target.endpoint(reactor))
         queue = await pub.queue("x")
         got = queue.get()
         await (await (await self.pub()).queue("x")).put("an item")
@@ -165,7 +166,7 @@ class AcceptedTests(TLSTestCase):
         target = self.place(server, ca_file=self.file(OURS))
         factory = ThoonkPubFactory(**target.credentials)
         endpoint = target.endpoint(reactor)
-        first: ThoonkPub = await endpoint.connect(factory)
+        first: Any = await endpoint.connect(factory)
         self.addCleanup(first.close)
         for _ in range(3):
             self.assertEqual(await first.redis.send("PING"), "PONG")
@@ -233,13 +234,14 @@ class RefusedTests(TLSTestCase):
 
         class Plain(Protocol):
             def dataReceived(self, data: bytes) -> None:
-                self.transport.write(b"-ERR Protocol error\r\n")
+                transport: Any = self.transport
+                transport.write(b"-ERR Protocol error\r\n")
 
         endpoint = TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1")
         listening = await endpoint.listen(Factory.forProtocol(Plain))
         self.addCleanup(listening.stopListening)
         port = listening.getHost().port
-        pub = await self.open(parse_url(f"rediss://:{SECRET}@127.0.0.1:{port}"))
+        pub: Any = await self.open(parse_url(f"rediss://:{SECRET}@127.0.0.1:{port}"))
         error = await self.assertFailure(pub.redis.send("PING"), ConnectionLost)
         self.assertIn(f"no TLS with 127.0.0.1:{port}", str(error))
         self.assertNotIn(SECRET, str(error))
@@ -261,7 +263,7 @@ class ServiceTests(TLSTestCase):
     async def test_everything(self) -> None:
         """Publisher, subscriber, and the connections on which it waits."""
         server = await self.serve(GOOD)
-        thoonk = await self.thoonk(server, OURS).connect()
+        thoonk: Any = await self.thoonk(server, OURS).connect()
         queue = await thoonk.queue("q")
         taken = queue.get()
         subscription = await thoonk.subscribe("x")
@@ -276,6 +278,6 @@ class ServiceTests(TLSTestCase):
         """The error says why connecting takes too long."""
         server = await self.serve(GOOD)
         thoonk = self.thoonk(server, THEIRS)
-        error = await self.assertFailure(thoonk.connect(timeout=3), ConnectionLost)
+        error: Any = await self.assertFailure(thoonk.connect(timeout=3), ConnectionLost)
         self.assertIn("is not trusted", str(error))
         self.assertEqual((thoonk.state, server.received), ("stopped", b""))

@@ -11,7 +11,8 @@ from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.internet.endpoints import connectProtocol
 
 from tests.support.patience_cases import CutTestCase, Service, reactor
-from tests.support.server import ServerTestCase
+from tests.support.server import ServerTestCase, until_blocked, until_subscribed
+from tests.support.waiting import until
 from txthoonk.client import ThoonkPub
 from txthoonk.errors import ConnectionLost, Empty
 from txthoonk.protocol import Redis
@@ -81,12 +82,11 @@ class CutTests(CutTestCase):
         await self.worker.get()
         results = [self.job.get_result("a") for _ in range(3)]
         await self.numsub("feed.finishes:j", 1)
-        while await self.value("feed.results:j"):
-            pass  # until it is known that somebody listens
+        # When the client knows that it is subscribed, it takes back its wish for a kept result.
+        await self.until_gone("feed.results:j")
         self.service.gate.shut()
         await self.raw.send("CLIENT", "KILL", "TYPE", "pubsub")
-        while not await self.value("feed.results:j"):
-            pass
+        await self.until_reply("EXISTS", "feed.results:j")
         await self.worker.finish("a", "done")
         self.service.gate.open()
         self.assertEqual(await gatherResults(results), [("item", "done")] * 3)
@@ -128,8 +128,8 @@ class CutTests(CutTestCase):
         """Do what maintenance does half a minute later, to what nobody has in his hands."""
         await self.service.connection.when_connected()
         await self.raw.send("PING")  # what a get has begun is said once it has fired
-        while self.service.room.unanswered or self.service.room.under_way:
-            await self.raw.send("PING")
+        room = self.service.room
+        await until(lambda: not room.unanswered and not room.under_way)
         await self.blocked()
         await self.other.maintenance()
         for id_, _ in await self.value("feed.delivering:q") or []:
@@ -178,8 +178,7 @@ class KillTests(ServerTestCase):
             await redis.close()
 
     async def blocked(self, count: int = 1) -> None:
-        while f"blocked_clients:{count}\r" not in await self.ask("INFO", "clients"):
-            pass
+        await until_blocked(self.redis, count)
 
     async def down(self) -> None:
         """Kill the server, and wait until the service has noticed."""
@@ -252,14 +251,12 @@ class KillTests(ServerTestCase):
         await self.job.put("work", id_="a")
         await self.job.get()
         result = self.job.get_result("a")
-        while await self.ask("PUBSUB", "NUMSUB", "feed.finishes:j") != ["feed.finishes:j", 1]:
-            pass
+        await until_subscribed(self.redis, "feed.finishes:j")
         for _ in range(2):
             await self.down()
             self.assertNoResult(result)
             await self.up()
-        while await self.ask("PUBSUB", "NUMSUB", "feed.finishes:j") != ["feed.finishes:j", 1]:
-            pass
+        await until_subscribed(self.redis, "feed.finishes:j")
         finish = await connectProtocol(self.endpoint, Redis())
         self.addCleanup(finish.close)
         worker = Job(ThoonkPub(finish, reactor, self.endpoint), "j")

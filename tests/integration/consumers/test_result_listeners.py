@@ -7,6 +7,7 @@ from typing import Any
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
 
 from tests.support import RedisTestCase
+from tests.support.waiting import until
 from txthoonk.consumers._result_waiters import LISTENERS
 from txthoonk.types import Job
 
@@ -28,8 +29,7 @@ class ListenersTests(RedisTestCase):
         """Begin to wait, and see that it is listened to."""
         waiting = job.wait(id_) if end else job.get_result(id_)
         (wait,) = [one for one in job._results._waits[id_] if one.sub is None][:1]
-        while wait.sub is None and not wait.called:
-            await job.pub.redis.ping()
+        await until(lambda: wait.sub is not None or wait.called)
         return waiting
 
     async def all_wait(self, end: bool = False) -> list[Deferred[Any]]:
@@ -85,7 +85,7 @@ class ListenersTests(RedisTestCase):
     async def test_taken_over(self) -> None:
         """Who asks again when there are too few takes the place of one that is gone."""
         waiting = await self.all_wait()
-        first = self.jobs[0].pub
+        first: Any = self.jobs[0].pub
         await first.close()
         await self.assertFailure(waiting.pop(0), Exception)
         await self.raw.send("ZREM", "feed.listeners:j", first._uuid)
@@ -99,6 +99,7 @@ class ListenersTests(RedisTestCase):
         waiting = await self.all_wait()
         for id_ in self.ids[-2:]:
             (wait,) = self.jobs[int(id_)]._results._waits[id_]
+            assert wait.handler is not None
             sub, handler = wait.handler
             sub.remove_handler(handler)
             await self.worker.finish(id_, "done")

@@ -8,7 +8,7 @@ from typing import Any
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
 
 from tests.support import RedisTestCase
-from txthoonk.client import ThoonkPub
+from tests.support.waiting import until, until_polled
 from txthoonk.errors import ConnectionLost, FeedDoesNotExist
 from txthoonk.protocol import Redis
 
@@ -39,15 +39,14 @@ class TakingTestCase(RedisTestCase):
         self.raw.send("INCR", "feed.publishes:q")
         await self.raw.execute()
 
-    async def left(self, *others: ThoonkPub) -> dict[bytes, Any]:
+    async def left(self, *others: Any) -> dict[bytes, Any]:
         """Give what is left of the queue, once all that was delivered is said.
 
         :param others: publishers beside the test's to which something was delivered.
         """
         for pub in (self.pub_, *others):
             await pub.redis.ping()
-            while pub.waiting_room.under_way:
-                await pub.redis.ping()
+            await until(lambda pub=pub: not pub.waiting_room.under_way)  # type: ignore[misc]
         state = await self.state()
         return {key: state[key] for key in state if key.split(b":")[0] in LEFT}
 
@@ -129,9 +128,9 @@ class ManyTests(TakingTestCase):
             await self.assertFailure(get, ConnectionLost)
         await closed
         mine = await self.raw.send("CLIENT", "ID")
-        listed = await self.raw.send("CLIENT", "LIST")
-        while len(listed.splitlines()) > 1:
-            listed = await self.raw.send("CLIENT", "LIST")
+        listed = await until_polled(
+            lambda: self.raw.send("CLIENT", "LIST"), lambda listed: len(listed.splitlines()) == 1
+        )
         self.assertTrue(listed.startswith(b"id=%d " % mine))
 
     async def test_missing_feed(self) -> None:
@@ -198,8 +197,7 @@ class OthersTests(TakingTestCase):
                 await self.put_raw(str(number), str(number))
             else:
                 await self.queue.put(str(number))
-        while sum(got.values()) < 300:
-            await self.raw.send("PING")
+        await until(lambda: sum(got.values()) >= 300)
         self.assertEqual(got, Counter(map(str, range(300))))
         while not all(each.called for each in consuming):
             await self.raw.send("HSET", "feed.items:q", "end", "end")

@@ -11,7 +11,7 @@ from twisted.internet import reactor as installed_reactor
 from twisted.internet.defer import CancelledError, gatherResults
 
 from tests.support import RedisTestCase, server_url
-from tests.support.server import ServerTestCase, ask
+from tests.support.server import ServerTestCase, ask, until_blocked
 from txthoonk import Thoonk
 from txthoonk.client import ThoonkPubFactory
 
@@ -26,8 +26,7 @@ class RenamedTests(ServerTestCase):
         self.redis = await self.server(arguments=options).start()
 
     async def blocked(self, count: int) -> None:
-        while f"blocked_clients:{count}\r" not in await ask(self.redis, "INFO", "clients"):
-            pass
+        await until_blocked(self.redis, count)
 
     async def works(self, pub: Any) -> None:
         queue, job = await pub.queue("q"), await pub.job("j")
@@ -66,7 +65,7 @@ class RenamedTests(ServerTestCase):
 
     async def test_bare(self) -> None:
         """And on a bare publisher."""
-        pub = await self.redis.endpoint().connect(ThoonkPubFactory())
+        pub: Any = await self.redis.endpoint().connect(ThoonkPubFactory())
         self.addCleanup(pub.close)
         await self.works(pub)
         await self.cancelled(pub)
@@ -84,7 +83,7 @@ class ForbiddenTests(RedisTestCase):
             self.addCleanup(self.raw.send, "ACL", "DELUSER", user)
             thoonk = Thoonk(await server_url(), reactor, username=user, password="secret")
             self.addCleanup(thoonk.close)
-            queue = await (await thoonk.connect()).queue("q")
+            queue: Any = await (await thoonk.connect()).queue("q")
             got = queue.get()
             await self.blocked()
             await queue.put(user)

@@ -25,8 +25,8 @@ from tests.support.server import (
     alive,
     ask,
     reactor,
-    until,
 )
+from tests.support.waiting import until_file
 from txthoonk.embedded import _server
 from txthoonk.errors import InvalidInput, InvalidType
 from txthoonk.protocol import Redis
@@ -428,7 +428,7 @@ class FailureTests(ServerTestCase):
         server = self.server(executable=silent, reactor=clock)
         failing = Deferred.fromCoroutine(self.fails_to_start(server))
         log = Path(server.log)
-        await until(lambda: log.exists() and "I am not" in log.read_text())
+        await until_file(log, lambda: log.exists() and "I am not" in log.read_text())
         await clock.go_on(_server.START_TIMEOUT)
         error = await failing
         self.assertIn("did not answer within 30 seconds", error)

@@ -22,8 +22,8 @@ from tests.support.server import (
     reactor,
     shared,
     shared_pids,
-    until,
 )
+from tests.support.waiting import until_ended, until_file
 from txthoonk.embedded import _supervisor
 from txthoonk.testing import ServerError
 
@@ -60,7 +60,7 @@ class SameFolderTests(ServerTestCase):
         stopped = first.stop()
         # From here on the first one takes no more guests; it runs a little longer.
         state = os.path.join(folder, _supervisor.STATE_FILE)
-        await until(lambda: not os.path.exists(state))
+        await until_file(state, lambda: not os.path.exists(state))
         await second.start()
         self.assertTrue(second.owned)
         self.assertTrue(stopped.called)
@@ -86,24 +86,24 @@ class EndTests(ServerTestCase):
         output = await self.run_python("-c", PROGRAM.format(ending=ending, arguments=arguments))
         said = output.split()
         self.assertEqual(len(said), 3, output)
-        await until(lambda: not alive(int(said[0])))
+        await until_ended(int(said[0]))
         return said
 
     async def test_sigkill(self) -> None:
         """By SIGKILL: the server and the temporary folder go."""
         _, folder, _ = await self.ends("os.kill(os.getpid(), signal.SIGKILL)")
-        await until(lambda: not os.path.exists(folder))
+        await until_file(folder, lambda: not os.path.exists(folder))
 
     async def test_sigkill_of_the_group(self) -> None:
         """The same when the whole process group is killed."""
         ending = "os.setpgid(0, 0); os.killpg(0, signal.SIGKILL)"
         _, folder, _ = await self.ends(ending)
-        await until(lambda: not os.path.exists(folder))
+        await until_file(folder, lambda: not os.path.exists(folder))
 
     async def test_exit(self) -> None:
         """By os._exit, which runs no clean-up."""
         _, folder, _ = await self.ends("os._exit(0)")
-        await until(lambda: not os.path.exists(folder))
+        await until_file(folder, lambda: not os.path.exists(folder))
 
     async def test_reactor_stop(self) -> None:
         """By the end of the reactor, which waits for the server's."""
@@ -116,7 +116,8 @@ class EndTests(ServerTestCase):
         path = os.path.abspath(os.path.join(self.mktemp(), "x" * 100))
         _, _, socket = await self.ends("os.kill(os.getpid(), signal.SIGKILL)", repr(path))
         self.assertFalse(socket.startswith(path))
-        await until(lambda: not os.path.exists(os.path.dirname(socket)))
+        folder = os.path.dirname(socket)
+        await until_file(folder, lambda: not os.path.exists(folder))
         self.assertTrue(os.path.exists(os.path.join(path, "redis.log")))
 
     async def test_watchdog_killed(self) -> None:
@@ -128,7 +129,7 @@ class EndTests(ServerTestCase):
         watchdog: Any = server._run.transport
         watchdog.signalProcess("KILL")
         await ended
-        await until(lambda: not alive(pid))
+        await until_ended(pid)
         await server.start()
         self.assertEqual(await ask(server, "PING"), "PONG")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from twisted.internet import reactor as installed_reactor
@@ -85,7 +86,7 @@ class TokenTests(ClaimTestCase):
         await self.other.retract("a")
         self.assertEqual(await self.value("feed.claims:x"), None)
         for verb in VERBS.values():
-            await self.nothing_changes("retracted", lambda verb=verb: verb(self.job, claim))
+            await self.nothing_changes("retracted", partial(verb, self.job, claim))
 
     async def test_renewed(self) -> None:
         """A claim that was renewed is the same, by whoever it was renewed."""
@@ -107,11 +108,13 @@ class LateTests(ClaimTestCase):
             theirs = await self.other.get()
             await theirs.progress(1, note="theirs")
             await self.nothing_changes(
-                name, lambda v=verb, c=late: v(self.job, c), lambda c=late: c.progress(2)
+                name,
+                lambda v=verb, c=late: v(self.job, c),  # type: ignore[misc]
+                lambda c=late: c.progress(2),  # type: ignore[misc]
             )
             self.assertFalse(await self.job.release(late))
             await self.other.finish(theirs, "theirs")
-            await self.nothing_changes(name, lambda v=verb, c=late: v(self.job, c))
+            await self.nothing_changes(name, lambda v=verb, c=late: v(self.job, c))  # type: ignore[misc]
 
     async def test_by_id(self) -> None:
         """By the id it is the claim that this publisher got last that is meant."""
@@ -119,7 +122,7 @@ class LateTests(ClaimTestCase):
             await self.claimed()
             await self.time_out()
             theirs = await self.other.get()
-            await self.nothing_changes(name, lambda verb=verb: verb(self.job, "a"))
+            await self.nothing_changes(name, partial(verb, self.job, "a"))
             await self.other.finish(theirs)
 
     async def test_claimed_again_by_the_same(self) -> None:
@@ -129,7 +132,7 @@ class LateTests(ClaimTestCase):
             await self.time_out()
             again = await self.job.get()
             self.assertNotEqual(again.token, late.token)
-            await self.nothing_changes(name, lambda v=verb, c=late: v(self.job, c))
+            await self.nothing_changes(name, lambda v=verb, c=late: v(self.job, c))  # type: ignore[misc]
             await self.job.finish("a")
             self.assertEqual(await self.job.get_ids(), [])
 
@@ -138,7 +141,7 @@ class LateTests(ClaimTestCase):
         late = await self.claimed()
         await self.time_out()
         for name, verb in VERBS.items():
-            await self.nothing_changes(name, lambda verb=verb: verb(self.job, late))
+            await self.nothing_changes(name, partial(verb, self.job, late))
         self.assertEqual((await self.other.get()).cancelled, 1)
 
     async def test_put_again(self) -> None:
@@ -148,14 +151,14 @@ class LateTests(ClaimTestCase):
         await self.job.put("item", id_="a")
         await self.other.get()
         for name, verb in VERBS.items():
-            await self.nothing_changes(name, lambda verb=verb: verb(self.job, late))
+            await self.nothing_changes(name, partial(verb, self.job, late))
 
     async def test_same_call(self) -> None:
         """Of two that finish the same claim at once, one does."""
         claim = await self.claimed()
         outcomes = await gatherResults(
             [
-                self.job.finish(claim, "done").addErrback(lambda reason: reason.value)
+                self.job.finish(claim, "done").addErrback(lambda reason: reason.value)  # type: ignore[call-overload]
                 for _ in range(2)
             ]
         )
@@ -191,7 +194,7 @@ class ForeignTests(ClaimTestCase):
             await self.raw.send("ZREM", "feed.claimed:x", "a")
             await self.raw.send("LPUSH", "feed.ids:x", "a")
             await self.claim_as_others()
-            await self.nothing_changes(name, lambda v=verb, c=late: v(self.job, c))
+            await self.nothing_changes(name, lambda v=verb, c=late: v(self.job, c))  # type: ignore[misc]
             await self.job.retract("a")
 
     async def test_finished_by_others(self) -> None:
@@ -235,7 +238,7 @@ class ReleaseTests(ClaimTestCase):
         await self.job.get()
         self.assertTrue(await self.job.release("a"))
         self.assertEqual(await self.job.get(), ("a", "item", 1))
-        self.assertEqual((await self.job.get_failure("a")).count, 1)
+        self.assertEqual((await self.job.get_failure("a")).count, 1)  # type: ignore[union-attr]
 
 
 class LostAnswerTests(CutTestCase):
@@ -247,7 +250,8 @@ class LostAnswerTests(CutTestCase):
         await self.claimed(held)  # those that were lost before are given back
         redis = self.service.offline_queue._redis
         assert redis is not None
-        redis.transport.pauseProducing()  # the call goes out, but its answer is not read
+        transport: Any = redis.transport
+        transport.pauseProducing()  # the call goes out, but its answer is not read
         get: Deferred[Any] = self.job.get()
         await self.claimed(held + 1)
         self.assertNoResult(get)
@@ -255,8 +259,7 @@ class LostAnswerTests(CutTestCase):
         return get
 
     async def claimed(self, count: int) -> None:
-        while await self.raw.send("ZCARD", "feed.claimed:j") != count:
-            pass
+        await self.until_reply("ZCARD", "feed.claimed:j", holds=lambda reply: reply == count)
 
     async def test_given_back(self) -> None:
         """A claim whose answer was lost with the connection is given back, uncounted."""
@@ -269,8 +272,9 @@ class LostAnswerTests(CutTestCase):
         await self.service.pub.redis.ping()
         claimed = [claim.id for claim in claims]
         self.assertEqual(len(set(claimed)), 11)
-        while set(await self.job.get_ids("claimed")) != set(claimed):
-            pass
+        await self.until_answer(
+            lambda: self.job.get_ids("claimed"), lambda ids: set(ids) == set(claimed)
+        )
         told = [channel for channel, _ in await spied.messages()]
         self.assertEqual(told.count(b"feed.retried:j"), 5)
         self.assertEqual(told.count(b"feed.claimed:j"), 15)

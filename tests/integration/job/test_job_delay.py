@@ -7,10 +7,10 @@ from typing import Any
 
 from twisted.internet import reactor as installed_reactor
 from twisted.internet.defer import Deferred, gatherResults
-from twisted.logger import globalLogPublisher
 
 from tests.support import RedisTestCase, pairs, server_url
 from tests.support.job_delay import LATE, timeless
+from tests.support.logs import observe_log
 from txthoonk.errors import FeedDoesNotExist, JobExists, ResponseError
 from txthoonk.service import Thoonk
 from txthoonk.types import Job
@@ -59,8 +59,8 @@ class AsideTests(DelayTestCase):
         for priority, id_ in ((Job.NORMAL, "a"), (Job.HIGH, "b")):
             self.assertEqual(await self.job.put("item", priority, id_, delay=HOUR), id_)
         delayed = await self.value("feed.delayed:x")
-        for (_, due), id_ in zip(delayed, (b"a", b"b"), strict=True):
-            self.assertTrue(earliest <= due < earliest + LATE, id_)
+        for (_, due), member in zip(delayed, (b"a", b"b"), strict=True):
+            self.assertTrue(earliest <= due < earliest + LATE, member)
         own = {b"feed.delayed:x": delayed, b"feed.later:x": {b"a": b"Litem", b"b": b"Ritem"}}
         self.assertEqual(await self.state(), {**before, **own})
         self.assertEqual(await self.spied.messages(), [])
@@ -292,7 +292,7 @@ class RetryTests(DelayTestCase):
         )
         self.assertEqual(await self.job.get_ids("delayed"), ["a"])
         self.assertEqual(await self.job.get_item("a"), "item")
-        self.assertEqual((await self.job.get_failure("a")).count, 1)
+        self.assertEqual((await self.job.get_failure("a")).count, 1)  # type: ignore[union-attr]
         await self.let_due("a")
         await self.job.maintenance()
         told = [(b"feed.cancelled:x", b"a"), (b"feed.retried:x", b"a")]
@@ -377,8 +377,7 @@ class RefusedTests(DelayTestCase):
             if "delayed jobs of" in str(event.get("what", "")) and not tried.called:
                 tried.callback(None)
 
-        globalLogPublisher.addObserver(look)
-        self.addCleanup(globalLogPublisher.removeObserver, look)
+        observe_log(self, look)
         await self.later("a", 0.05)
         await tried
         self.assertEqual(await self.job.get_ids("delayed"), ["a"])

@@ -10,6 +10,7 @@ from twisted.python.failure import Failure
 
 from tests.support import RedisTestCase
 from tests.support.job_delay import LATE, timeless
+from tests.support.waiting import until
 from txthoonk.errors import (
     FeedDoesNotExist,
     ItemDoesNotExist,
@@ -320,7 +321,7 @@ class TimeoutTests(FailureTestCase):
         claim = await self.claimed()
         get = self.other.get()
         await self.blocked()
-        renewed = 0
+        renewed = 0.0
         while renewed < 1.2 * self.age:
             await self.job.renew(claim)
             score = await self.raw.send("ZSCORE", "feed.claimed:x", "a")
@@ -340,8 +341,7 @@ class TimeoutTests(FailureTestCase):
         keeper = self.other._timekeeper
         await self.job.put("b", id_="b", delay=0.05)
         self.assertEqual((await first).id, "b")
-        while keeper._timer is not None or keeper._looking is not None:
-            await self.raw.send("PING")
+        await until(lambda: keeper._timer is None and keeper._looking is None)
         await self.job.set_config({"timeout": 0.01})
         self.assertEqual((await second).cancelled, 1)
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults
 
-from tests.support.subscriptions import Heard, SubscriptionTestCase, brief, take
+from tests.support.subscriptions import Heard, SubscriptionTestCase, brief, next_of, take
+from tests.support.waiting import until
 from txthoonk.errors import FeedDoesNotExist, InvalidItem, JobNotClaimed
 from txthoonk.events import Event
 from txthoonk.types import Claim, Job, Progress
@@ -145,8 +146,7 @@ class EventTests(ProgressTestCase):
         subscription = await self.thoonk.subscribe_pattern("x*")
         claim = await self.claimed()
         await claim.progress(*FAR)
-        while (event := await subscription.next()).kind != "progress":
-            pass
+        event = await next_of(subscription, "progress")
         self.assertEqual((event.feed, event.id, event.item), ("x", "a", FAR))
 
     async def test_unreadable(self) -> None:
@@ -236,8 +236,7 @@ class HistoryTests(ProgressTestCase):
             await self.kill("subscriber")
             await working
         top = await self.job.revision()
-        while not heard or heard[-1].revision != top:
-            await self.raw.send("PING")
+        await until(lambda: heard and heard[-1].revision == top)
         self.assertEqual([event.revision for event in heard], list(range(1, top + 1)))
         self.assertEqual(top, 180 * 10)
         self.assertEqual(heard, await self.job.get_history())

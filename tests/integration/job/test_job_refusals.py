@@ -272,17 +272,22 @@ class ServerTests(RefusalTestCase):
         self.assertEqual(self.complaints, [], "\n" + "\n".join(self.complaints))
 
 
+WRONG: tuple[Any, ...] = ("1", True, [])
+
+
 class BadInputTests(RefusalTestCase):
     async def test_calls(self) -> None:
         """Bad input fails the call, names the value, writes nothing, and tells nobody."""
         await self.seed()
-        job, queue = Job(self.pub_, "x"), Queue(self.pub_, "x")
-        naive, claim = datetime(2030, 1, 1), claim_of(job, "claimed")
+        job: Any = Job(self.pub_, "x")
+        queue = Queue(self.pub_, "x")
+        naive = datetime(2030, 1, 1)
+        claim: Any = claim_of(job, "claimed")
         calls: tuple[tuple[Callable[[], Any], str, type[Exception]], ...] = (
-            *((lambda v=v: job.put("i", delay=v), repr(v), InvalidType) for v in ("1", True, [])),
+            *((lambda v=v: job.put("i", delay=v), repr(v), InvalidType) for v in WRONG),
             *((lambda v=v: job.put("i", delay=v), repr(v), InvalidInput)
               for v in (-1, -0.001, float("nan"), float("inf"), 10**10)),
-            *((lambda v=v: job.put("i", at=v), repr(v), InvalidType) for v in ("1", True, [])),
+            *((lambda v=v: job.put("i", at=v), repr(v), InvalidType) for v in WRONG),
             *((lambda v=v: job.put("i", at=v), repr(v), InvalidInput)
               for v in (-1, float("nan"), float("inf"), 10**12)),
             (lambda: job.put("i", at=naive), "2030", InvalidInput),

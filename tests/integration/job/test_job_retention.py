@@ -10,8 +10,9 @@ from twisted.internet.defer import gatherResults
 from tests.support import RedisTestCase
 from tests.support.job_delay import timeless
 from tests.support.maintenance import NO_JOB
-from tests.support.server import ask, until
+from tests.support.server import ask
 from tests.support.service_outage import OutageTestCase
+from tests.support.waiting import until
 from txthoonk.errors import Empty, InvalidInput
 from txthoonk.types import Job
 

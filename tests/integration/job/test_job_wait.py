@@ -30,8 +30,7 @@ class WaitTestCase(RedisTestCase):
         """Begin to wait; it is sure that somebody listens."""
         waiting = job.wait("a", timeout)
         await self.numsub("feed.finishes:x", 1)
-        while await self.raw.send("ZSCORE", "feed.results:x", "a") is not None:
-            pass
+        await self.until_reply("ZSCORE", "feed.results:x", "a", holds=lambda reply: reply is None)
         await job.pub.redis.ping()
         return waiting
 
@@ -48,11 +47,12 @@ class EndTests(WaitTestCase):
         for job, ender in ((self.job, self.worker), (self.worker, self.worker)):
             for listening in (True, False):
                 await self.claimed()
-                waiting = await self.waiting(job) if listening else job.wait("a", 20)
                 if not listening and job is not ender:
-                    # It has begun in Redis; nobody need listen yet.
-                    while not await self.raw.send("ZCARD", "feed.results:x"):
-                        pass
+                    asked = await self.command_seen("ZADD", "feed.results:x")
+                    waiting = job.wait("a", 20)
+                    await asked  # nobody needs to listen yet
+                else:
+                    waiting = await self.waiting(job) if listening else job.wait("a", 20)
                 await end(ender)
                 if "result" in outcome:
                     self.assertEqual(await waiting, outcome["result"])
@@ -198,10 +198,10 @@ class WaitTests(WaitTestCase):
         """All who wait are told, with get_result beside them."""
         await self.claimed()
         others = [self.job, self.worker, Job(await self.pub(), "x")]
+        asked = await self.command_seen("ZADD", "feed.results:x")
         waiting = [job.wait("a") for job in others for _ in range(5)]
         results = [job.get_result("a") for job in others]
-        while not await self.raw.send("ZCARD", "feed.results:x"):
-            pass
+        await asked
         for job in others:
             await job.pub.redis.ping()
         await self.worker.finish("a", "done")
@@ -225,12 +225,9 @@ class WaitTests(WaitTestCase):
         """However the finish and the wait fall together, the end is told."""
         for number in range(100):
             await self.claimed()
+            asked = await self.command_seen("ZADD", "feed.results:x") if number % 2 else None
             waiting = self.job.wait("a", 10)
-            if number % 2:
-                while not await self.raw.send("ZCARD", "feed.results:x"):
-                    pass
-            else:
-                await self.job.pub.redis.ping()
+            await (asked or self.job.pub.redis.ping())
             if number % 3:
                 await self.worker.finish("a", "done")
             else:
@@ -240,7 +237,8 @@ class WaitTests(WaitTestCase):
 
     async def test_serializer(self) -> None:
         """The result is what the serializer makes of it."""
-        job = await self.job.pub.job("json", {"serializer": "json"})
+        pub: Any = self.job.pub
+        job = await pub.job("json", {"serializer": "json"})
         await job.put(1, id_="a")
         waiting = job.wait("a")
         await job.finish(await job.get(), {"n": None})

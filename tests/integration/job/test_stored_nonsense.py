@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from tests.support.hostile import FEED, JOB, HostileTestCase, Seen
-from tests.support.server import until
+from tests.support.waiting import until
 from txthoonk.types import Job
 
 TOO_LONG = ("1e300", "inf", "1e16", "999999999999", "0x7fffffffffffffff")
@@ -105,8 +105,7 @@ class JobTests(HostileTestCase):
             await self.raw.send("HSET", f"feed.workers:{JOB}", number, value)
         assert self.thoonk.waiting_room.renewal is not None
         self.thoonk.waiting_room.renewal.renew()
-        while await self.raw.send("HLEN", f"feed.workers:{JOB}") != 1:
-            pass
+        await self.until_reply("HLEN", f"feed.workers:{JOB}", holds=lambda reply: reply == 1)
 
 
 class RevisionTests(HostileTestCase):

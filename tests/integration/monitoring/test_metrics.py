@@ -18,7 +18,8 @@ from twisted.web.client import Agent, HTTPConnectionPool, readBody
 
 from tests.support import RedisTestCase
 from tests.support.readme import blocks
-from tests.support.server import ROOT, until
+from tests.support.server import ROOT
+from tests.support.waiting import until
 from txthoonk import Stall, Thoonk, Worker
 from txthoonk.metrics import MetricsService
 from txthoonk.types import Claim
@@ -78,10 +79,14 @@ class MetricsTestCase(RedisTestCase):
         }
 
     async def scraped(self, service: MetricsService, name: str, value: float) -> Samples:
-        """Scrape until a metric without labels has a value."""
-        while (samples := await self.scrape(service)).get((f"txthoonk_{name}", ())) != value:
-            pass
-        return samples
+        """Scrape once a metric without labels has a value."""
+
+        def current() -> float | None:
+            service.metrics.sample()
+            return service.metrics.registry.get_sample_value(f"txthoonk_{name}")
+
+        await until(lambda: current() == value)
+        return await self.scrape(service)
 
 
 class PageTests(MetricsTestCase):
@@ -106,7 +111,7 @@ class PageTests(MetricsTestCase):
         await mail.put_many(["works", "fails", "stalls", "works", "runs"])
         await self.thoonk.subscribe("mail")
         await until(lambda: len(ended) == 4 and len(worker.running_jobs) == 1)
-        await until_told(mail)
+        await self.until_answer(mail.stats, lambda stats: stats["claimed"] == 1)
         await service.metrics.stopService()
         service.metrics.startService()  # reads at once
         await until(lambda: service.metrics._reading is None)
@@ -184,7 +189,7 @@ class DocumentTests(MetricsTestCase):
         """Its program does what it says."""
         (program,) = blocks("docs/metrics.rst")
         printed: list[str] = []
-        names = {"thoonk": self.thoonk, "print": printed.append}
+        names: dict[str, Any] = {"thoonk": self.thoonk, "print": printed.append}
         exec("async def run():\n" + textwrap.indent(program, "    "), names)  # noqa: S102
         await names["run"]()
         self.assertEqual(printed, re.findall(r"print\(.*\)  # (.*)", program))
@@ -238,9 +243,3 @@ class LifeTests(MetricsTestCase):
         run = ("-c", program)
         out, err, code = await getProcessOutputAndValue(sys.executable, run, environment)
         return out.decode(), err.decode(), code
-
-
-async def until_told(job: Any) -> None:
-    """Wait until Redis knows of all that has ended."""
-    while (await job.stats())["claimed"] != 1:
-        pass

@@ -276,6 +276,5 @@ class ServerTests(CommandTestCase):
         after = self.client.echo("after")
         waiting.cancel()
         await self.assertFailure(waiting, CancelledError)
-        while not await self.raw.send("CLIENT", "UNBLOCK", id_):
-            pass  # it has not got so far yet
+        await self.until_reply("CLIENT", "UNBLOCK", id_)
         self.assertEqual(await after, "after")

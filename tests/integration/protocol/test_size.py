@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.logger import LogLevel
 
 from tests.support import RedisTestCase, server_url
-from tests.support.server import until
+from tests.support.waiting import until
 from tests.support.worker import Calls, WorkerTestCase
 from txthoonk import Thoonk
 from txthoonk.errors import ConnectionLost, InvalidInput, ResponseError, ThoonkError

@@ -56,7 +56,7 @@ class TroubleTests(RedisTestCase):
         for feed in (await self.pub_.queue("q"), await self.pub_.job("j")):
             await self.forget_scripts()
             self.busy()
-            await gatherResults([feed.put("1"), feed.put_many(["2", "3"]), feed.put("4")])
+            await gatherResults([feed.put("1"), feed.put_many(["2", "3"]), feed.put("4")])  # type: ignore[arg-type]
             got = await gatherResults([feed.get() for _ in range(4)])
             self.assertEqual([getattr(one, "item", one) for one in got], list("1234"))
 
@@ -150,7 +150,7 @@ class TroubleTests(RedisTestCase):
         fired = await each([limited.publish("ONE", "1"), limited.publish("two", "2")])
         self.assertIsInstance(fired[0], ResponseError)
         self.assertEqual(fired[1], "2")
-        kinds = []
+        kinds: list[str] = []
         while kinds[-1:] != ["publish"]:
             kinds.append((await subscription.next()).kind)
         self.assertEqual(kinds, ["edit", "resync", "publish"])

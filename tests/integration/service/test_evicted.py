@@ -10,9 +10,10 @@ from typing import Any
 
 from twisted.internet import reactor as installed_reactor
 from twisted.internet.defer import Deferred
-from twisted.logger import LogLevel, globalLogPublisher
+from twisted.logger import LogLevel
 
 from tests.support import Recorder, RedisTestCase, server_url
+from tests.support.logs import observe_log
 from tests.support.server import ServerTestCase
 from txthoonk import Thoonk
 from txthoonk.errors import FeedNotConfigured
@@ -130,8 +131,7 @@ class ConnectTests(ServerTestCase):
             if event["log_level"] is LogLevel.warn:
                 warnings.append(event["log_format"].format(**event))
 
-        globalLogPublisher.addObserver(observe)
-        self.addCleanup(globalLogPublisher.removeObserver, observe)
+        observe_log(self, observe)
         thoonk = Thoonk(server.url, reactor)
         self.addCleanup(thoonk.close)
         for _ in range(2):
@@ -144,8 +144,8 @@ class ConnectTests(ServerTestCase):
         options = ("--maxmemory", "100mb", "--maxmemory-policy", "volatile-lru")
         (warning,) = await self.said(await self.server(arguments=options).start())
         self.assertIn("maxmemory-policy volatile-lru", warning)
-        for options in (("--maxmemory", "100mb"), ("--maxmemory-policy", "allkeys-lru")):
-            self.assertEqual(await self.said(await self.server(arguments=options).start()), [])
+        for more in (("--maxmemory", "100mb"), ("--maxmemory-policy", "allkeys-lru")):
+            self.assertEqual(await self.said(await self.server(arguments=more).start()), [])
 
     async def test_replica(self) -> None:
         """So is a replica."""

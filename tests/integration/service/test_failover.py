@@ -13,6 +13,7 @@ from twisted.trial.unittest import TestCase
 
 from tests.support import TIMEOUT, Recorder
 from tests.support.failover_support import Pair
+from tests.support.waiting import until, until_answer
 from txthoonk import Thoonk
 from txthoonk.errors import ConnectionLost, ResponseError
 from txthoonk.worker import Worker
@@ -36,8 +37,7 @@ class FailoverTestCase(TestCase):
         return await thoonk.connect()
 
     async def blocked(self, server: Any, count: int = 1) -> None:
-        while await self.pair.info(server, "blocked_clients", "clients") != str(count):
-            pass
+        await self.pair.blocked(server, count)
 
     async def put(self, line: Any, item: str) -> int:
         """Put an item until it is taken; how often a replica has refused it."""
@@ -53,10 +53,8 @@ class FailoverTestCase(TestCase):
 
     async def all_moved(self, count: int) -> None:
         """Wait until the new master has so many clients, and the old one none."""
-        while await self.pair.clients(self.pair.replica):
-            pass
-        while len(await self.pair.clients(self.pair.master)) != count:
-            pass
+        await self.pair.has_clients(self.pair.replica, 0)
+        await self.pair.has_clients(self.pair.master, count)
 
     def leave(self, waiting: Deferred[Any]) -> None:
         """Cancel what must still be waiting."""
@@ -84,7 +82,7 @@ class FailoverTests(FailoverTestCase):
         await self.pair.promote()
         calls = [queue.put(str(n)) for n in range(50)] + [feed.publish("x") for _ in range(50)]
         for call in calls:
-            error = await self.assertFailure(call, ResponseError)
+            error: Any = await self.assertFailure(call, ResponseError)
             self.assertEqual(error.code, "READONLY")
         await queue.put("item")
         self.assertEqual(await queue.length(), 1)
@@ -141,8 +139,9 @@ class FailoverTests(FailoverTestCase):
         self.assertEqual(await self.put(job, "more") <= 1, True)
         await begun.wait(2)
         under_way[1].callback("done")
-        while (await job.stats())["finishes"] != 2:
-            pass
+        await until_answer(
+            self.pair.master.endpoint(), job.stats, lambda stats: stats["finishes"] == 2
+        )
         self.assertEqual(self.flushLoggedErrors(), [])
 
     async def test_name_that_follows_later(self) -> None:
@@ -154,8 +153,7 @@ class FailoverTests(FailoverTestCase):
         self.assertEqual(thoonk.state, "disconnected")
         waiting = queue.put("item")
         publisher = thoonk._connections.publisher
-        while publisher.failures < 3:
-            await self.pair.ask(self.pair.master, "PING")
+        await until(lambda: publisher.failures >= 3)
         self.assertIn("read-only replica of 127.0.0.1:", str(publisher.last_error))
         self.assertNoResult(waiting)
         self.pair.rename()
@@ -202,7 +200,7 @@ class ReplicaTests(FailoverTestCase):
         reader = await self.connect()
         feed = await reader.feed("f")
         for _ in range(5):
-            error = await self.assertFailure(feed.publish("no"), ResponseError)
+            error: Any = await self.assertFailure(feed.publish("no"), ResponseError)
             self.assertEqual(error.code, "READONLY")
             self.assertEqual(await feed.get_ids(), ["1"])
         self.assertEqual(self.states, ["connecting", "connected"])
@@ -232,8 +230,7 @@ class ReplicaTests(FailoverTestCase):
         self.pair.name.lead_to(self.pair.replica.endpoint())
         await self.pair.ask(self.pair.master, "CLIENT", "KILL", "TYPE", "pubsub")
         subscriber = thoonk._connections.subscriber
-        while subscriber.failures < 3:
-            await self.pair.ask(self.pair.master, "PING")
+        await until(lambda: subscriber.failures >= 3)
         self.assertIn("read-only replica", str(subscriber.last_error))
         self.pair.rename()
         await thoonk.whenConnected()

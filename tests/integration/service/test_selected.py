@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import attr
 from twisted.internet import reactor as installed_reactor
-from twisted.internet.task import deferLater
 
 from tests.chaos._support import returning
 from tests.support import RedisTestCase, server_url
+from tests.support.waiting import until
 from txthoonk import Thoonk
 from txthoonk.client import ThoonkPub
 from txthoonk.errors import ConnectionLost
@@ -60,8 +61,7 @@ class SelectedTests(RedisTestCase):
         lost = pub.redis.send("BLPOP", "nothing", 0)
         await self.raw.send("CLIENT", "KILL", "ID", number)
         await self.assertFailure(lost, ConnectionLost)
-        while not pub.redis.usable:
-            await deferLater(reactor, 0)
+        await until(lambda: pub.redis.usable)
         await pub.feed("x")
         self.assertEqual(await self.other.send("SISMEMBER", "feeds", "x"), 1)
 
@@ -73,6 +73,7 @@ class SelectedTests(RedisTestCase):
         await thoonk.register_handler("create", lambda *_: None)
         queue = await thoonk.queue("q")
         await self.raw.send("ACL", "SETUSER", "default", "resetpass", ">new")
+        self.target = attr.evolve(self.target, password="new")
         await thoonk.redis.auth("new")
         await self.cut(thoonk)
         await self.raw.send("CLIENT", "KILL", "TYPE", "pubsub")
@@ -87,18 +88,19 @@ class SelectedTests(RedisTestCase):
     async def test_changed_password(self) -> None:
         """A waiting get survives a change of the password."""
         await self.raw.send("ACL", "SETUSER", "default", ">old")
+        self.target = attr.evolve(self.target, password="old")
         self.addCleanup(self.raw.send, "ACL", "SETUSER", "default", "nopass")
         thoonk = await self.thoonk(password="old")
         queue = await thoonk.queue("q")
         got = queue.get()
         await self.blocked()
         await self.raw.send("ACL", "SETUSER", "default", "resetpass", ">new")
+        self.target = attr.evolve(self.target, password="new")
         await self.raw.send("ACL", "LOG", "RESET")
         blocked = await self.client_id("TYPE", "normal")
         await self.raw.send("CLIENT", "KILL", "ID", blocked)
         await self.blocked(0)
-        while not await self.raw.send("ACL", "LOG"):
-            pass  # the password was refused
+        await self.until_reply("ACL", "LOG", silent=True)
         await thoonk.redis.auth("new")
         await self.blocked()
         await queue.put("item")

@@ -11,12 +11,14 @@ from typing import Any
 
 from twisted.application.service import Application, IService
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.logger import eventAsText, globalLogPublisher
+from twisted.logger import eventAsText
 
 from tests.support import Recorder, RedisTestCase
-from tests.support.server import alive, until
+from tests.support.logs import observe_log
+from tests.support.server import alive
 from tests.support.service import LeakTestCase, reactor
 from tests.support.tls import Authority, TLSServer
+from tests.support.waiting import until
 from txthoonk.client import ThoonkPub, ThoonkSub
 from txthoonk.connections._url import parse_url
 from txthoonk.errors import AuthenticationError, ConnectionLost, NotSent, ResponseError
@@ -140,8 +142,7 @@ class CredentialTests(LeakTestCase):
         self.redis_server = await self.server(port=0, arguments=options).start()
         self.place = self.redis_server.url.removeprefix("redis://").partition("/")[0]
         self.logged: list[Any] = []
-        globalLogPublisher.addObserver(self.logged.append)
-        self.addCleanup(globalLogPublisher.removeObserver, self.logged.append)
+        observe_log(self, self.logged.append)
         self.addCleanup(self.nothing_logged)
 
     def nothing_logged(self) -> None:

@@ -10,8 +10,9 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from tests.support import Recorder
-from tests.support.server import HalfClock, ask, turns, until
+from tests.support.server import HalfClock, ask, turns
 from tests.support.service_outage import OutageTestCase
+from tests.support.waiting import until
 from txthoonk.errors import ConnectionLost, NotSent
 from txthoonk.service import Thoonk
 from txthoonk.service import _thoonk as service
@@ -65,8 +66,9 @@ class KilledTests(OutageTestCase):
             thoonk.subscribe("x"),
             thoonk.subscribe_pattern("x*"),
         ]
-        for call in [*waiting, *others]:
-            error = await self.assertFailure(call, NotSent)
+        calls: list[Deferred[Any]] = [*waiting, *others]  # type: ignore[list-item]
+        for call in calls:
+            error: Any = await self.assertFailure(call, NotSent)
             self.assertIn("waited 0.3 seconds for a connection to unix://", str(error))
         await self.restart()
         self.assertEqual(await thoonk.redis.ping(), "PONG")

@@ -10,9 +10,9 @@ from typing import Any
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import deferLater
 
-from tests.support.server import until
 from tests.support.service import reactor, watched
 from tests.support.service_outage import OutageTestCase
+from tests.support.waiting import until
 from txthoonk.errors import ConnectionLost, SubscriptionEnded
 from txthoonk.service import Thoonk
 
@@ -131,7 +131,7 @@ class StopTests(OutageTestCase):
             stopped = thoonk.stopService()
             for one in made:
                 one.addErrback(lambda reason: reason.trap(ConnectionLost))
-            await gatherResults([*made, stopped])
+            await gatherResults([*made, stopped])  # type: ignore[arg-type]
             self.assertEqual(
                 (thoonk._subscribing.made, thoonk._subscribing.under_way), ({}, set())
             )
@@ -161,7 +161,7 @@ class StopTests(OutageTestCase):
             stopped = thoonk.stopService()
             got: list[Any] = []
             get.addCallbacks(got.append, lambda reason: reason.trap(ConnectionLost))
-            await gatherResults([put, stopped, get])
+            await gatherResults([put, stopped, get])  # type: ignore[arg-type]
             if not got:
                 got.append(await theirs.get(5))
             self.assertEqual((got, await theirs.length()), (["item"], 0))

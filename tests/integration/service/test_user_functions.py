@@ -14,7 +14,7 @@ from twisted.internet.error import ConnectionDone
 from twisted.internet.protocol import Factory
 
 from tests.support import Recorder
-from tests.support.server import until
+from tests.support.waiting import until
 from tests.support.worker import HOUR, WorkerTestCase
 from txthoonk import errors
 from txthoonk.protocol import RedisSubscriber
@@ -100,7 +100,8 @@ class HandlerTests(RaisingTestCase):
         for handler in self.handlers(heard):
             heard.calls.clear()
             subscription = await self.thoonk.subscribe(
-                "f", lambda event, handler=handler: handler(event.item)
+                "f",
+                lambda event, handler=handler: handler(event.item),  # type: ignore[misc]
             )
             for name in NAMES:
                 await feed.publish(name, "id")
@@ -197,7 +198,7 @@ class HandlerTests(RaisingTestCase):
         for name in NAMES:
             states: list[str] = []
             thoonk = self.service(state_changed=lambda *_, name=name: raising(name))
-            thoonk._state_observers.append(lambda state, _, states=states: states.append(state))
+            thoonk._state_observers.append(lambda state, _, states=states: states.append(state))  # type: ignore[misc]
             await thoonk.connect()
             await thoonk.close()
             self.assertEqual(states, ["connecting", "connected", "stopping", "stopped"])
@@ -359,8 +360,9 @@ class CallTests(RaisingTestCase):
             def make(*_: Any, kind: Any = kind) -> Any:
                 raise kind("of the user")
 
-            self.thoonk.register_feedtype("own", make)
-            failed = self.assertFailure(self.thoonk.own("own"), kind)  # type: ignore[attr-defined]
+            thoonk: Any = self.thoonk
+            thoonk.register_feedtype("own", make)
+            failed = self.assertFailure(thoonk.own("own"), kind)  # type: ignore[arg-type]
             self.assertEqual(str(await failed), "of the user", name)
         self.assertEqual(await self.thoonk.redis.ping(), "PONG")
 
@@ -374,7 +376,7 @@ class CallTests(RaisingTestCase):
 
         for kind, name in zip(KINDS, NAMES, strict=True):
             await self.assertFailure(queue.put_many(items(name)), kind)
-            putting = queue.put_many(["item"], progress=lambda _, name=name: raising(name))
+            putting = queue.put_many(["item"], progress=lambda _, name=name: raising(name))  # type: ignore[misc]
             await self.assertFailure(putting, kind)
         self.assertEqual(await queue.length(), len(NAMES))
 
@@ -382,7 +384,7 @@ class CallTests(RaisingTestCase):
         """With a retry_policy that raises, a lost connection comes back as by default."""
         for name in NAMES:
             thoonk = self.service()
-            thoonk._connections.publisher._policy = lambda _, name=name: raising(name)
+            thoonk._connections.publisher._policy = lambda _, name=name: raising(name)  # type: ignore[misc]
             await thoonk.connect()
             thoonk.redis.abort(ConnectionDone())
             await self.assertFailure(thoonk.redis.send("PING"), errors.ConnectionLost)

@@ -210,7 +210,7 @@ class TruthTests(MirrorTestCase):
         self.assertEqual(watch.mirror.revision, await feed.revision())
         for revision, state in watch.states:
             self.assertEqual(state, states.get(revision or 0), revision)
-        seen = [event.revision for event in watch.events]
+        seen = [event.revision or 0 for event in watch.events]
         self.assertEqual(seen, list(range(min(seen or [0]), max(seen or [0]) + 1)))
 
     async def test_feed(self) -> None:

@@ -39,7 +39,7 @@ class RepairTests(MirrorTestCase):
             self.assertTrue(watch.mirror.current)
             lost: Deferred[None] = Deferred()
             thoonk._state_observers.append(
-                lambda state, _, lost=lost: (
+                lambda state, _, lost=lost: (  # type: ignore[misc]
                     lost.callback(None) if state == "disconnected" else None
                 )
             )

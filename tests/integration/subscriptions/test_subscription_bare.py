@@ -113,5 +113,5 @@ class BareTests(ReconnectTestCase):
         """stop() unsubscribes."""
         for subscription in await self.both(self.bare, "x"):
             await subscription.stop()
-        while await self.raw.send("PUBSUB", "CHANNELS") or await self.raw.send("PUBSUB", "NUMPAT"):
-            pass
+        for question in ("CHANNELS", "NUMPAT"):
+            await self.until_reply("PUBSUB", question, holds=lambda reply: not reply, silent=True)

@@ -7,6 +7,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, ensureDeferred, gatherResults
 
 from tests.support.subscriptions import Heard, SubscriptionTestCase, brief, briefs, take
+from tests.support.waiting import until
 from txthoonk import Thoonk
 from txthoonk.events import Event
 from txthoonk.subscriptions import _reading
@@ -117,7 +118,7 @@ class PatternTests(SubscriptionTestCase):
         heard = await self.follow(snapshot=True)
         await feed.publish("item", "a")
         await heard.wait(2)
-        real, asked = _reading.look, list[int]()
+        real, asked = _reading.look, list[int]()  # type: ignore[attr-defined]
 
         def look(*words: Any) -> Any:
             if asked:
@@ -137,8 +138,7 @@ class PatternTests(SubscriptionTestCase):
         await self.writer.delete_feed("x1")
         self.gate.open()
         await self.thoonk_.whenConnected()
-        while not asked:
-            await self.thoonk_.redis.ping()
+        await until(lambda: asked)
         queue = await self.writer.queue("x1")
         await queue.put("3")
         while "3" not in [event.item for event in heard.events]:
@@ -153,8 +153,7 @@ class FeedTests(SubscriptionTestCase):
     async def rest(self) -> None:
         """Wait until the first who follows the feed has nothing more to read."""
         ((source,),) = self.thoonk._sources._by_feed.values()
-        while not source.followers[0].is_live:  # type: ignore[attr-defined]
-            await self.thoonk.redis.ping()
+        await until(lambda: source.followers[0].is_live)  # type: ignore[attr-defined]
 
     async def test_subscribed_between_two_messages_of_one_change(self) -> None:
         """A subscription that is made by who hears of a change begins behind all of it."""
@@ -168,8 +167,7 @@ class FeedTests(SubscriptionTestCase):
 
         await self.thoonk.subscribe("x", first)
         await feed.publish("1", "a")
-        while not second:
-            await self.thoonk.redis.ping()
+        await until(lambda: second)
         await second[0]
         await feed.publish("2", "b")
         await heard.wait(1)
@@ -215,7 +213,7 @@ class FeedTests(SubscriptionTestCase):
         await self.thoonk.subscribe("x", heard)
         await feed.publish("1", "a")
         await heard.wait(1)
-        looks, real = list[int](), _reading.look
+        looks, real = list[int](), _reading.look  # type: ignore[attr-defined]
         self.patch(_reading, "look", lambda *words: (looks.append(1), real(*words))[1])
         epoch = heard.events[0].epoch
         messages = [f"{epoch}\0{number}\0publish\0b\0forged" for number in range(1000, 4000)]

@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from tests.support import RedisTestCase, server_url
+from tests.support.subscriptions import next_of, next_where
 from txthoonk import Event, Thoonk
 from txthoonk.mirror import Mirror
 from txthoonk.service._thoonk import CHECK_INTERVAL
@@ -84,8 +85,7 @@ class CheckTests(RedisTestCase):
         ):
             await self.feed.set_config({"history": 100})
             await self.feed.publish("1", "a")
-            while (await self.subscription.next()).revision is None:
-                pass
+            await next_where(self.subscription, lambda event: event.revision is not None)
             await gone()
             await self.sources.check()
             (event,) = await self.take(1)
@@ -199,8 +199,7 @@ class CheckWithoutHistoryTests(RedisTestCase):
             self.assertEqual(list(pattern.sources), ["x"])
             await self.raw.flushdb()
             await self.sources.check()
-            while (await subscription.next()).kind != "resync":
-                pass
+            await next_of(subscription, "resync")
             if snapshot:
                 self.assertEqual((await subscription.next()).item, [])
             await self.thoonk.redis.ping()  # what that was a part of has ended

@@ -134,7 +134,7 @@ class HandlerTests(SubscriptionTestCase):
                     got[0].stop()
 
             subscribing = self.thoonk.subscribe("h", handler, **options)
-            subscribing.addCallback(lambda one, got=got: got.append(one) or one)
+            subscribing.addCallback(lambda one, got=got: got.append(one) or one)  # type: ignore[call-overload]
             subscription = await subscribing
             await heard.take(1)
             subscription.stop()

@@ -127,6 +127,7 @@ class SinceTests(SubscriptionTestCase):
     async def test_bad(self) -> None:
         """What is no position is refused."""
         before = await self.subscribed()
+        bad: Any
         for bad in (
             -1,
             "x",

@@ -188,7 +188,11 @@ class KindsTests(SubscriptionTestCase):
 class SerializerTests(SubscriptionTestCase):
     async def test_decoded(self) -> None:
         """Items are as the feed's serializer has them, live and replayed."""
-        items = {"json": [{"a": [1, None]}, "ä", None], "bytes": [b"\xff\0", b""], "text": ["ä"]}
+        items: dict[str, list[Any]] = {
+            "json": [{"a": [1, None]}, "ä", None],
+            "bytes": [b"\xff\0", b""],
+            "text": ["ä"],
+        }
         for serializer, values in items.items():
             for history in (0, 10):
                 name = f"{serializer}{history}"

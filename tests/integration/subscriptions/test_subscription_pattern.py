@@ -245,7 +245,7 @@ class PatternTests(SubscriptionTestCase):
         gate.shut()
         await gone.delete_feed()
         await old.delete_feed()
-        feeds = {
+        feeds: dict[str, Any] = {
             "x:old": await self.writer.sorted_feed("x:old", {"history": 100}),
             "x:new": await self.writer.feed("x:new"),
             "x:newer": await self.writer.feed("x:newer", {"history": 10}),

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from itertools import count
 from typing import Any
 
 from twisted.internet import reactor as installed_reactor
 from twisted.internet.defer import DeferredQueue
-from twisted.internet.task import deferLater
 
 from tests.support import RedisTestCase, server_url
+from tests.support.subscriptions import next_of
+from tests.support.waiting import until
 from txthoonk import Event, Subscription, Thoonk
 from txthoonk.errors import ResponseError
 from txthoonk.events import ITEM_KINDS, item_channel
@@ -85,19 +85,13 @@ class RefusedTests(RedisTestCase):
         while "cannot be followed" not in (event.reason or ""):
             event = await subscription.next()
         await self.allow(*ALL)
-        kinds: list[str] = []
-        lengths = count(3)
-        while "config" not in kinds:
-            await feed.set_config({"max_length": next(lengths)})
-            await deferLater(installed_reactor, 0, lambda: None)
-            while subscription.backlog:
-                kinds.append((await subscription.next()).kind)
+        await self.numsub("conffeed", 1)
+        await feed.set_config({"max_length": 3})
+        await next_of(subscription, "config")
         await feed.publish("1", "a")
-        while not mirror.current or dict(mirror) != {"a": "1"}:
-            await thoonk.redis.ping()
+        await until(lambda: mirror.current and dict(mirror) == {"a": "1"})
         await feed.delete_feed()
-        while (await subscription.next()).kind != "delete":
-            pass
+        await next_of(subscription, "delete")
         self.assertEqual(await self.raw.send("PUBSUB", "NUMSUB", "newfeed"), [b"newfeed", 1])
 
     async def allow(self, *channels: str) -> None:
@@ -158,8 +152,7 @@ class UnreadableTests(RedisTestCase):
         """Wait until the events of a feed are live; nothing tells of that."""
         (pattern,) = self.thoonk._sources._patterns
         (follower,) = pattern.sources[feed].followers
-        while not follower.is_live:  # type: ignore[attr-defined]
-            await deferLater(installed_reactor, 0.01)
+        await until(lambda: follower.is_live)  # type: ignore[attr-defined]
 
     async def test_mirror(self) -> None:
         """A mirror that cannot be read for a time is whole again behind that."""
@@ -172,8 +165,9 @@ class UnreadableTests(RedisTestCase):
         self.assertFalse(mirror.current)
         await self.raw.delete("feed.revision:good")
         await self.good.publish("1", "a")
-        while (await told.get()).kind != "snapshot":
-            pass
+        event = await told.get()
+        while event.kind != "snapshot":
+            event = await told.get()
         self.assertTrue(mirror.current)
         self.assertEqual(dict(mirror), {"a": "1"})
 

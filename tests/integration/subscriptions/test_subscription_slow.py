@@ -214,7 +214,7 @@ class SlowTests(SubscriptionTestCase):
         await feeds["x"].publish("unmissed", "u")
         await self.arrived("other")
         await self.raw.publish("conffeed", "x\0marker")
-        got = []
+        got: list[Any] = []
         while not got or got[-1].kind != "config":
             got.append(await subscription.next())
         told = [brief(event) for event in got if event.feed == "x"]

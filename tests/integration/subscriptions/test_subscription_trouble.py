@@ -81,7 +81,7 @@ class TroubleTests(SubscriptionTestCase):
             await feed.publish(str(number), str(number))
         subscribing = self.thoonk.mirror("x")
         reads = 0
-        original = _snapshot.read_items
+        original = _snapshot.read_items  # type: ignore[attr-defined]
 
         def read_items(*words: Any) -> Any:
             nonlocal reads

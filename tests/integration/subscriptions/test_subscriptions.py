@@ -119,6 +119,10 @@ class WaysTests(SubscriptionTestCase):
         """A bad argument is refused before anything is subscribed."""
         before = await self.subscribed()
         heard = Heard()
+        feed: Any
+        pattern: Any
+        handler: Any
+        limit: Any
         for feed in ("", "a\0b", None, 5, b"x", object()):
             await self.assertFailure(self.thoonk.subscribe(feed), InvalidInput)
         for pattern in ("", None, 5, b"x"):

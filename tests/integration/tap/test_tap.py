@@ -13,7 +13,8 @@ from urllib.request import urlopen
 from twisted.internet.threads import deferToThread
 
 from tests.support import RedisTestCase
-from tests.support.examples import ROOT, Child, ProgramTestCase
+from tests.support.children import ROOT
+from tests.support.examples import Child, ProgramTestCase
 from txthoonk import Job
 
 KILLED = (None, signal.SIGTERM)  # which is how twist ends when all is done
@@ -77,7 +78,7 @@ class PluginTestCase(RedisTestCase, ProgramTestCase):
 
     async def end(self, child: Child) -> tuple[int | None, int | None]:
         """Send SIGTERM; its exit status and signal."""
-        child.process.signalProcess("TERM")
+        child.signal("TERM")
         return await child.ended
 
 
@@ -99,9 +100,8 @@ class WorkerTests(PluginTestCase):
 
     async def created(self, name: str) -> Job:
         """Wait until a feed is created."""
-        while not await self.publisher.feed_exists(name):
-            pass
-        return await self.publisher.job(name)  # type: ignore[no-any-return]
+        await self.until_answer(lambda: self.publisher.feed_exists(name))
+        return await self.publisher.job(name)
 
     async def test_command_line(self) -> None:
         """What the command line says wins, and the handler may run in threads."""
@@ -115,11 +115,10 @@ class WorkerTests(PluginTestCase):
         )
         self.assertEqual(await job.get_result("1"), ("item", "work True"))
         await child.seen("worker 'it' works on 'work'")
-        while await self.value("feed.workers:work") is None:
-            pass
+        await self.until_reply("EXISTS", "feed.workers:work")
         ((_, about),) = (await self.value("feed.workers:work")).items()
         shown = json.loads(about[about.index(b"{") :])
-        self.assertEqual((shown["name"], shown["pid"]), ("it", child.process.pid))
+        self.assertEqual((shown["name"], shown["pid"]), ("it", child.transport.pid))
         self.assertEqual(await self.end(child), KILLED)
         self.assertFalse(await self.publisher.feed_exists("other"))
 
@@ -164,7 +163,7 @@ class EndTests(PluginTestCase):
         await job.put("item", id_="1")
         child = self.worker("through_the_gate", "--job work --concurrency 2 --grace 50")
         await child.seen('"1 waits at the gate"')
-        child.process.signalProcess("TERM")
+        child.signal("TERM")
         await child.seen("Received SIGTERM")
         await job.put("item", id_="2")
         await gate.put("result")
@@ -240,8 +239,7 @@ class MaintenanceTests(PluginTestCase):
                 await one.get()
                 await self.raw.send("ZINCRBY", f"feed.claimed:{one.name}", -100_000, "1")
             child = self.twist(f"thoonk-maintenance --interval 0.2 {words}")
-            while await self.value("feed.claimed:work") is not None:
-                pass
+            await self.until_gone("feed.claimed:work")
             self.assertEqual(await self.value("feed.ids:work"), [b"1"])
             await child.seen("maintains ('work'|all feeds) at ")
             self.assertEqual(await self.end(child), KILLED)

@@ -229,6 +229,17 @@ class CheckTests(RedisTestCase):
         await self.raw.send("RPUSH", "feed.jobfinished:x\0id", "result")
         await self.says("'feed.jobfinished:x\\x00id'")
 
+    async def test_left_notes(self) -> None:
+        """Notes of processes may be left of a feed that is gone, but only if they expire."""
+        await self.raw.send("SET", "feed.maintained:x", "somebody", "PX", 60_000)
+        await self.raw.send("ZADD", "feed.listeners:x", 1, "somebody")
+        await self.raw.send("PEXPIRE", "feed.listeners:x", 60_000)
+        await self.says()
+        for key in ("feed.maintained:x", "feed.listeners:x"):
+            await self.raw.send("PERSIST", key)
+            await self.says(f"'x' is not in feeds, but has: '{key}'")
+            await self.raw.send("DEL", key)
+
     async def test_names(self) -> None:
         """Neither a longer name nor one that is a pattern is mixed up with the feed's."""
         for name in ("x", "x:y", "x*", "[x]", "x?", "^x", "x\\", "-"):
@@ -245,7 +256,8 @@ class CheckTests(RedisTestCase):
         """While others change a feed, nothing is said that is not so."""
         others = [await self.pub(), await self.pub()]
         for type_ in TYPES:
-            feed = await self.fill(type_, **({"max_length": 3} if type_ == "feed" else {}))
+            config: Any = {"max_length": 3} if type_ == "feed" else {}
+            feed = await self.fill(type_, **config)
             feeds = [await getattr(other, type_)("x") for other in others]
             working = gatherResults(
                 [Deferred.fromCoroutine(self.work(type_, one)) for one in feeds]
@@ -288,6 +300,7 @@ class CheckTests(RedisTestCase):
 
     async def test_bad_name(self) -> None:
         """A name that no feed can have is refused."""
+        name: Any
         for name in ("", "a\0b", None):
             await self.assertFailure(check_feed(self.publisher, name), InvalidInput)
 

@@ -81,7 +81,7 @@ class ManyTests(BigTestCase):
         while not reading.called:
             number += 1
             await gatherResults(
-                [
+                [  # type: ignore[arg-type]
                     feed.publish("new"),
                     feed.publish("y", self.ids[-number]),
                     feed.retract(self.ids[6000 + number]),
@@ -103,7 +103,7 @@ class ManyTests(BigTestCase):
         while not following.called:
             number += 1
             await gatherResults(
-                [
+                [  # type: ignore[arg-type]
                     feed.publish("new", f"new {number}"),
                     feed.publish("y", self.ids[7 * number]),
                     feed.retract(self.ids[6000 + number]),
@@ -152,8 +152,8 @@ class ManyTests(BigTestCase):
         for state in ("available", "claimed", "delayed"):
             self.assertEqual(await job.get_ids(state), self.ids)
             self.bounded()
-        for state in ("stalled", None):
-            self.assertEqual(sorted(await job.get_ids(state)), self.ids)
+        for chosen in ("stalled", None):
+            self.assertEqual(sorted(await job.get_ids(chosen)), self.ids)
             self.bounded(2000)
         self.assertEqual(sorted(one.id for one in await job.get_failures()), self.ids)
         self.bounded(2000)

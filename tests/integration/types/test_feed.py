@@ -160,7 +160,7 @@ class VerbTests(FeedTestCase):
     async def test_events_are_in_the_order_of_the_changes(self) -> None:
         """Verbs started at once tell publish, edit and retract in their order."""
         await gatherResults(
-            [
+            [  # type: ignore[arg-type]
                 self.feed.publish("a", "1"),
                 self.feed.publish("b", "2"),
                 self.feed.publish("c", "1"),

@@ -73,7 +73,8 @@ class JsonTests(FeedTestCase):
         """What JSON can hold comes back as it went in."""
         import json
 
-        items = [None, True, 0, -1.5, "", "é\0\U0001f600", [], {}, {"a": [1, {"b": None}]}, 2**70]
+        text = "é\0\U0001f600"
+        items: list[Any] = [None, True, 0, -1.5, "", text, [], {}, {"a": [1, {"b": None}]}, 2**70]
         for item in items:
             id_ = await self.feed.publish(item)
             self.assertEqual(await self.feed.get_item(id_), item)

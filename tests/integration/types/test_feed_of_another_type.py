@@ -79,14 +79,15 @@ class AnotherTypeTests(RedisTestCase):
 
     async def waits(self) -> None:
         """Wait until the server has a client that is blocked."""
-        while b"blocked_clients:0" in await self.raw.send("INFO", "clients"):
-            pass
+        await self.until_reply(
+            "INFO", "clients", holds=lambda reply: b"blocked_clients:0" not in reply
+        )
 
     async def test_type_of_ones_own(self) -> None:
         """A type of one's own is of the kind that its class takes it for."""
         for base, put in ((Queue, "put"), (Job, "put"), (SortedFeed, "append")):
             name = f"own{base.__name__.lower()}"
-            own = type(name, (base,), {})
+            own: Any = type(name, (base,), {})
             self.pub_.register_feedtype(name, own)
             feed = await getattr(self.pub_, name)(name)
             await getattr(feed, put)("item")

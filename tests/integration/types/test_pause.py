@@ -94,8 +94,7 @@ class PauseTests(PauseTestCase):
                 await other.put("item")
                 await self.blocked(0)
                 await feed.pub.redis.ping()
-                while await self.value(feed.feed_transit) is not None:
-                    pass
+                await self.until_gone(feed.feed_transit)
                 self.assertNoResult(get)
                 self.assertEqual(await other.length(), 1)
                 await other.resume()
@@ -113,8 +112,8 @@ class PauseTests(PauseTestCase):
             await feed.put("first")
             await feed.put("second")
             await self.blocked(0)
-            while await self.value(feed.feed_transit) is not None or await feed.length() != 2:
-                pass
+            await self.until_reply("LLEN", feed.feed_ids, holds=lambda reply: reply == 2)
+            await self.until_gone(feed.feed_transit)
             for get in gets:
                 get.cancel()
                 await self.assertFailure(get, CancelledError)
@@ -162,8 +161,9 @@ class PauseTests(PauseTestCase):
             await other.pause()
             await other.put("item")
             get = feed.get()
-            while (await self.raw.send("PUBSUB", "NUMSUB", "conffeed"))[1] < 1:
-                pass
+            await self.until_reply(
+                "PUBSUB", "NUMSUB", "conffeed", holds=lambda reply: reply[1] >= 1
+            )
             await self.raw.send("CLIENT", "KILL", "TYPE", "pubsub", "SKIPME", "yes")
             await other.resume()
             self.assertEqual(self.items([await get]), ["item"])
@@ -275,7 +275,7 @@ class DrainTests(PauseTestCase):
         """Nor does a put into an empty line fall to it."""
         for _ in range(50):
             # On one connection, so that the put is the later one.
-            await gatherResults([self.job.drain(), self.job.put("new", id_="new")])
+            await gatherResults([self.job.drain(), self.job.put("new", id_="new")])  # type: ignore[arg-type]
             self.assertEqual(await self.job.get_ids("available"), ["new"])
             await self.job.retract("new")
 
@@ -283,8 +283,7 @@ class DrainTests(PauseTestCase):
         """Cancelling it removes no more; what is left is whole."""
         await self.job.put_many(["item"] * 5000)
         draining = self.job.drain()
-        while await self.raw.send("LLEN", "feed.ids:j") == 5000:
-            pass
+        await self.until_reply("LLEN", "feed.ids:j", holds=lambda reply: reply != 5000)
         draining.cancel()
         await self.assertFailure(draining, CancelledError)
         await self.pub_.redis.ping()

@@ -252,8 +252,7 @@ class EndTests(PutManyTestCase):
                 await blocked
 
             putting = feed.put_many(source())
-            while not await feed.length():
-                pass
+            await self.until_reply("LLEN", feed.feed_ids)
             putting.cancel()
             await self.assertFailure(putting, CancelledError)
             self.assertEqual(await self.whole_calls(feed, 600), 500)
@@ -282,22 +281,24 @@ class EndTests(PutManyTestCase):
 
     async def test_bad_input(self) -> None:
         """Bad arguments fail it before anything is put."""
+        queue: Any = self.queue
+        job: Any = self.job
         before, complaints = await self.state(), []
         for call, value, kind in (
-            (lambda: self.queue.put_many("text"), "'text'", InvalidType),
-            (lambda: self.queue.put_many(b"text"), "b'text'", InvalidType),
-            (lambda: self.queue.put_many(None), "None", InvalidType),
-            (lambda: self.queue.put_many(5), "5", InvalidType),
-            (lambda: self.queue.put_many([5]), "5", InvalidType),
-            (lambda: self.queue.put_many(["a"], "high"), "'high'", InvalidInput),
-            (lambda: self.job.put_many(["a"], 2), "2", InvalidInput),
-            (lambda: self.job.put_many(["a"], ids=["a\0"]), r"'a\x00'", InvalidInput),
-            (lambda: self.job.put_many(["a"], ids=[None]), "None", InvalidType),
-            (lambda: self.job.put_many(["a"], ids=5), "5", InvalidType),
-            (lambda: self.job.put_many(["a"], ids="a"), "'a'", InvalidType),
-            (lambda: self.job.put_many(["a", "b"], ids=["a"]), "more items", InvalidInput),
-            (lambda: self.job.put_many(["a"], ids=["a", "b"]), "more ids", InvalidInput),
-            (lambda: self.job.put_many(["a"], progress=5), "5", InvalidType),
+            (lambda: queue.put_many("text"), "'text'", InvalidType),
+            (lambda: queue.put_many(b"text"), "b'text'", InvalidType),
+            (lambda: queue.put_many(None), "None", InvalidType),
+            (lambda: queue.put_many(5), "5", InvalidType),
+            (lambda: queue.put_many([5]), "5", InvalidType),
+            (lambda: queue.put_many(["a"], "high"), "'high'", InvalidInput),
+            (lambda: job.put_many(["a"], 2), "2", InvalidInput),
+            (lambda: job.put_many(["a"], ids=["a\0"]), r"'a\x00'", InvalidInput),
+            (lambda: job.put_many(["a"], ids=[None]), "None", InvalidType),
+            (lambda: job.put_many(["a"], ids=5), "5", InvalidType),
+            (lambda: job.put_many(["a"], ids="a"), "'a'", InvalidType),
+            (lambda: job.put_many(["a", "b"], ids=["a"]), "more items", InvalidInput),
+            (lambda: job.put_many(["a"], ids=["a", "b"]), "more ids", InvalidInput),
+            (lambda: job.put_many(["a"], progress=5), "5", InvalidType),
         ):
             (error,) = await call().addBoth(lambda result: [getattr(result, "value", result)])
             if not isinstance(error, kind) or value not in str(error):

@@ -41,7 +41,7 @@ class ItemTests(SortedFeedTestCase):
     async def test_json(self) -> None:
         """With the serializer ``json`` what JSON can hold comes back; null is an item too."""
         feed = await self.pub_.sorted_feed("x", {"serializer": "json"})
-        items = [None, True, 0, -1.5, "", "é\0", [], {"a": [1, {"b": None}]}]
+        items: list[Any] = [None, True, 0, -1.5, "", "é\0", [], {"a": [1, {"b": None}]}]
         ids = await gatherResults(list(map(feed.append, items)))
         self.assertEqual(list((await feed.get_all()).items()), list(zip(ids, items, strict=True)))
         self.assertIs(await feed.has_id("1"), True)

@@ -118,7 +118,7 @@ class FormTests(SortedFeedTestCase):
         ):
             await sub.register_handler(channel, heard.named(channel.split(".")[1][:-2]))
         await gatherResults(
-            [
+            [  # type: ignore[arg-type]
                 self.feed.append("a\0a"),
                 self.feed.prepend("b"),
                 self.feed.publish_before("1", "c"),

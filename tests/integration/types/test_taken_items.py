@@ -133,7 +133,8 @@ class BadInputTests(RedisTestCase):
     async def test_calls(self) -> None:
         """Bad input fails the call, names the value, and writes nothing."""
         pub = await self.pub()
-        queue, job = await pub.queue("q"), await pub.job("j")
+        queue: Any = await pub.queue("q")
+        job: Any = await pub.job("j")
         await job.put("item", id_="a")
         await job.get()
         before = await self.state()

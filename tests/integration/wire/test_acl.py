@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import gatherResults
 
 from tests.support import RedisTestCase
 from tests.support.acl import RARE, ROLES, UNREACHED, AclTestCase, rules
-from tests.support.server import until
+from tests.support.waiting import until
 from txthoonk import Event, Thoonk
 from txthoonk.cli._rounds import Rounds
 from txthoonk.errors import Empty
@@ -205,9 +206,8 @@ class RolesTests(AclTestCase):
         await self.raw.send("LMOVE", queue.feed_ids, queue.feed_transit, "LEFT", "LEFT")
         service = Maintenance(thoonk, ["news:j", "news:q"])
         service.startService()
-        states = (job.get_ids("stalled"), job.get_ids("available"))
-        while [len(ids) for ids in await gatherResults(list(states))] != [1, 1]:
-            states = (job.get_ids("stalled"), job.get_ids("available"))
+        for state in ("stalled", "available"):
+            await self.until_answer(partial(job.get_ids, state), lambda ids: len(ids) == 1)
         await until(lambda: service._pass is None)
         await service.stopService()
         for name in ("news:j", "news:q"):

@@ -143,7 +143,7 @@ def called_each(
     """Call a script that no method calls by itself at once."""
     script = load(name)
     command = (*script.bind_each(**names)(values), *words)
-    return pub.redis.call(script, command, TEXT)  # type: ignore[no-any-return]
+    return pub.redis.call(script, command, TEXT)
 
 
 def recovered(pub: Any, _: object) -> Deferred[Any]:
@@ -272,7 +272,7 @@ class RefusedCase(RedisTestCase):
     def called(self, script: Script, command: Any, encoding: Any) -> Any:
         """Look at the first call of the script that is wanted; note all others."""
         self.scripts.append(script.name)
-        if script.name != self.wanted or self.looking:
+        if script.name != self.wanted or self.looking:  # type: ignore[has-type]
             return self.real(self.user.redis, script, command, encoding)
         self.looking = True
         # It is not to be cancelled half-way.

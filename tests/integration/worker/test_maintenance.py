@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.defer import CancelledError, gatherResults
-from twisted.logger import LogLevel, globalLogPublisher
+from twisted.logger import LogLevel
 
 from tests.support import RedisTestCase
+from tests.support.logs import observe_log
 from tests.support.maintenance import NO_JOB, NOTHING
 from txthoonk.errors import FeedDoesNotExist
 from txthoonk.types import Job, Queue
@@ -287,11 +288,12 @@ class LostTests(MaintenanceTestCase):
         job = Job(pub, "x")
         get = job.get()
         await self.blocked()
-        pub.redis.transport.pauseProducing()  # its claim goes out, but the answer waits
+        transport: Any = pub.redis.transport
+        transport.pauseProducing()  # its claim goes out, but the answer waits
         await self.job.put("item", id_="a")
         while await self.value("feed.claimed:x") is None:
             await self.job.maintenance()
-        pub.redis.transport.resumeProducing()
+        transport.resumeProducing()
         self.assertEqual(await get, ("a", "item", 0))
         self.assertEqual(await self.states(), {"claimed": [b"a"]})
 
@@ -325,9 +327,8 @@ class PassTests(MaintenanceTestCase):
         await self.claimed("b", "c")
         await self.job.stall("c")
         await self.job.put("item", id_="a")
-        before, spied, logged = await self.state(), await self.spy(), []
-        globalLogPublisher.addObserver(logged.append)
-        self.addCleanup(globalLogPublisher.removeObserver, logged.append)
+        before, spied, logged = await self.state(), await self.spy(), list[Any]()
+        observe_log(self, logged.append)
         self.assertEqual(await self.job.maintenance(), NO_JOB)
         self.assertEqual((await self.state(), await spied.messages(own=True)), (before, []))
         self.assertEqual([one for one in logged if "maintenance" in str(one)], [])

@@ -9,8 +9,8 @@ from typing import Any
 
 from twisted.internet.task import Clock, deferLater
 
-from tests.support.server import until
 from tests.support.service import reactor
+from tests.support.waiting import until
 from tests.support.worker import WorkerTestCase
 from txthoonk.errors import InvalidInput, InvalidType
 from txthoonk.types import Job, Queue
@@ -175,8 +175,9 @@ class TimeTests(MaintenanceTestCase):
         await self.put("a")
         await other.get()
         await self.put("b", delay=0.1)
-        while sorted(await self.job.get_ids("available")) != ["a", "b"]:
-            await deferLater(reactor, 0.01)
+        await self.until_answer(
+            lambda: self.job.get_ids("available"), lambda ids: sorted(ids) == ["a", "b"]
+        )
         self.assertEqual((await self.failure("a")).type, "Timeout")
         self.assertEqual(len(self.passes), 1)
 
@@ -228,6 +229,7 @@ class LifeTests(MaintenanceTestCase):
 
     def test_input(self) -> None:
         """Feeds and interval are checked when it is made."""
+        feeds: Any
         for feeds in (5, [5], b"x", [None], {5: 1}):
             self.assertRaises(InvalidType, Maintenance, self.thoonk, feeds)
         for feeds in ("", ["a\0b"]):

@@ -17,8 +17,8 @@ from twisted.internet.threads import blockingCallFromThread, deferToThread
 
 from tests.support import Recorder, server_url
 from tests.support.proxy import Proxy
-from tests.support.server import until
 from tests.support.service import reactor
+from tests.support.waiting import until
 from tests.support.worker import WorkerTestCase
 from txthoonk.consumers._heartbeat import renewal_of
 from txthoonk.errors import JobNotClaimed, WrongThread
@@ -60,7 +60,7 @@ class ProgressTests(WorkerTestCase):
 
         def handler(claim: ThreadClaim) -> str:
             seen.append(claim.progress(1, 2, "half"))
-            read = blockingCallFromThread(reactor, self.job.get_progress, claim.id)
+            read: Any = blockingCallFromThread(reactor, self.job.get_progress, claim.id)  # type: ignore[arg-type]
             seen.append(tuple(read))
             return f"{claim.item} {claim.cancelled} {tuple(claim) == tuple(self.claim)}"
 
@@ -77,12 +77,12 @@ class ProgressTests(WorkerTestCase):
                 claim.progress(-1)
             except ValueError as error:
                 raised.append(type(error))
-            blockingCallFromThread(reactor, self.job.cancel, claim.id)
+            blockingCallFromThread(reactor, self.job.cancel, claim.id)  # type: ignore[arg-type]
             try:
                 claim.progress(1)
             except JobNotClaimed as error:
                 raised.append(type(error))
-                blockingCallFromThread(reactor, self.job.retract, claim.id)
+                blockingCallFromThread(reactor, self.job.retract, claim.id)  # type: ignore[arg-type]
 
         await self.job.put("item", id_="a")
         self.work(handler, in_thread=True)

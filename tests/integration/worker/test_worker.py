@@ -11,8 +11,8 @@ from typing import Any
 from twisted.internet.defer import inlineCallbacks, succeed
 from twisted.internet.task import deferLater
 
-from tests.support.server import until
 from tests.support.service import reactor
+from tests.support.waiting import until
 from tests.support.worker import HOUR, Calls, Doing, WorkerTestCase
 from txthoonk.consumers import _heartbeat
 from txthoonk.types import Claim
@@ -34,7 +34,7 @@ class HandlerTests(WorkerTestCase):
 
         async def coroutine(claim: Claim) -> str:
             await deferLater(reactor, 0)
-            return claim.item.upper()  # type: ignore[no-any-return]
+            return claim.item.upper()
 
         @inlineCallbacks
         def generator(claim: Claim) -> Any:

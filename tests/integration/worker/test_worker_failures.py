@@ -10,8 +10,8 @@ from typing import Any
 from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.task import deferLater
 
-from tests.support.server import until
 from tests.support.service import reactor
+from tests.support.waiting import until
 from tests.support.worker import HOUR, Calls, Doing, WorkerTestCase
 from txthoonk import Retry, Stall
 from txthoonk.consumers import _heartbeat
@@ -94,8 +94,7 @@ class FailureTests(WorkerTestCase):
         self.work(handler, back_off=lambda _: HOUR)
         await self.put("a")
         await self.outcomes(3)
-        while not await self.job.get_ids("delayed"):
-            pass
+        await self.until_reply("ZCARD", "feed.delayed:x")
         record = await self.failure("a")
         self.assertEqual((record.type, record.count), ("Retry", 3))
         self.assertEqual(record.message, "the handler asked for it")
@@ -259,6 +258,7 @@ class UnreadableTests(WorkerTestCase):
 class LostTests(WorkerTestCase):
     async def lose(self, id_: str) -> None:
         """Let a claim get too old, and somebody else claim the job."""
+        await self.rounds()  # its first renewal is over
         await self.raw.send("ZADD", "feed.claimed:x", 1, id_)
         await self.looked()
         other: Job = await (await self.pub()).job("x")
@@ -338,8 +338,10 @@ class LostTests(WorkerTestCase):
         calls = Calls(self, self.thoonk)
         _heartbeat.renewal_of(self.thoonk, reactor).renew()
         for job in jobs:
-            while float((await self.value(job.feed_claimed))[0][1]) == 1:
-                pass
+            (oldest, *_) = await self.raw.send("ZRANGE", job.feed_claimed, 0, 0)
+            await self.until_reply(
+                "ZSCORE", job.feed_claimed, oldest, holds=lambda reply: float(reply) != 1
+            )
         self.assertEqual(calls.names, ["worker/renew"])
         self.assertEqual([one.cancelled for one in doing], [[], [], []])
 
@@ -352,10 +354,12 @@ class LostTests(WorkerTestCase):
         await self.thoonk.set_config("x", {"timeout": 2})
         spied = await self.spy()
         ((_, claimed),) = await self.value("feed.claimed:x")
-        renewed = claimed
-        while renewed < claimed + 2500:  # milliseconds: a claim that is not renewed is over
-            ((_, renewed),) = await self.value("feed.claimed:x")
-            await deferLater(reactor, 0.01)
+        await self.until_reply(
+            "ZSCORE",
+            "feed.claimed:x",
+            "a",  # milliseconds: a claim that is not renewed is over
+            holds=lambda reply: float(reply) >= claimed + 2500,
+        )
         self.assertEqual((await spied.messages(), doing.cancelled), ([], []))
         self.assertEqual(await self.job.get_ids("claimed"), ["a"])
 

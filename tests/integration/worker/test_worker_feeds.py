@@ -8,13 +8,14 @@ from __future__ import annotations
 import json
 import os
 import socket
+import time
 from collections import Counter
 from typing import Any
 
 from twisted.internet.task import deferLater
 
-from tests.support.server import until
 from tests.support.service import reactor
+from tests.support.waiting import until
 from tests.support.worker import Doing, WorkerTestCase
 from txthoonk.errors import InvalidInput, InvalidType
 from txthoonk.types import Claim, Job
@@ -87,9 +88,7 @@ class ShareTests(FeedsTestCase):
         def handler(claim: Claim) -> None:
             self.names.append(claim.job.name)
             reactor.callLater(0, lambda: turns.append(len(self.names)))
-            end = reactor.seconds() + 1.5 * SLICE
-            while reactor.seconds() < end:
-                pass
+            time.sleep(1.5 * SLICE)  # blocks the reactor, as a slow function does
 
         self.work(handler, 4, [self.job, self.other])
         await until(lambda: "y" in self.names)
@@ -105,6 +104,7 @@ class ShareTests(FeedsTestCase):
         await doing.begun(1)
         await self.put("b", "c")
         await self.put("1", job=self.other)
+        await self.rounds()  # it hears of them
         for count in (2, 3, 4):
             doing.end()
             await doing.begun(count)
@@ -119,8 +119,7 @@ class ShareTests(FeedsTestCase):
         worker = self.work(self.brief, 3, feeds, thoonk=self.thoonk)
         await self.put("a")
         await third.put("item")
-        while not await self.thoonk.feed_exists("new"):
-            pass  # each look is a round trip
+        await self.until_answer(lambda: self.thoonk.feed_exists("new"))
         await (await self.thoonk.job("new")).put("item")
         await until(lambda: sorted(self.names) == ["new", "x", "z"])
         await other.close()
@@ -137,8 +136,7 @@ class ShareTests(FeedsTestCase):
     async def test_two_workers(self) -> None:
         """Two workers of one process on one feed are told apart, and both told of."""
         workers = [self.work(self.brief, 1, name=name) for name in "ab"]
-        while len(await self.value("feed.workers:x") or ()) < 2:
-            pass  # each look is a round trip
+        await self.until_reply("HLEN", "feed.workers:x", holds=lambda reply: reply == 2)
         await workers[0].stopService()
         entries = list((await self.value("feed.workers:x")).values())
         self.assertEqual([json.loads(one.partition(b" ")[2])["name"] for one in entries], ["b"])
@@ -234,8 +232,7 @@ class DelayTests(FeedsTestCase):
         self.work(doing, 1, maintenance=True)
         await doing.begun(1)
         await self.put("b", delay=0.05)
-        while await self.job.get_ids("available") != ["b"]:
-            pass  # each look is a round trip
+        await self.until_answer(lambda: self.job.get_ids("available"), lambda ids: ids == ["b"])
         doing.end()
         await doing.begun(2)
 
@@ -296,8 +293,7 @@ class InputTests(WorkerTestCase):
     async def test_about(self) -> None:
         """A worker tells of itself while it runs, and not after."""
         worker = self.work(print, 7, name="it")
-        while await self.value("feed.workers:x") is None:
-            pass  # each look is a round trip
+        await self.until_reply("EXISTS", "feed.workers:x")
         ((owner, text),) = (await self.value("feed.workers:x")).items()
         host = socket.gethostname()
         about = {"name": "it", "host": host, "pid": os.getpid(), "concurrency": 7}

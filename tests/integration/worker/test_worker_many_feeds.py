@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from tests.support.proxy import Link, Proxy
-from tests.support.server import until
 from tests.support.service import reactor
+from tests.support.waiting import until
 from tests.support.worker import HOUR, Doing, WorkerTestCase
 from txthoonk.consumers import _heartbeat
 from txthoonk.consumers._heartbeat import Renewal
@@ -263,7 +263,7 @@ class RenewalTests(ManyTestCase):
         await self.raw.send("ZADD", "feed.claimed:x", 1, "a")
         held = [Held(Job(self.thoonk, f"f{number}"), number, []) for number in range(RENEWED)]
         held.append(Held(self.job, RENEWED, [claim]))
-        renewal = Renewal(self.thoonk, reactor)
+        renewal: Any = Renewal(self.thoonk, reactor)
         for one in held:
             renewal.add(one)
         await until(lambda: all(one.learnt for one in held))
@@ -277,6 +277,6 @@ class RenewalTests(ManyTestCase):
     async def test_one_script(self) -> None:
         """Nor is there a limit to what the script itself takes."""
         held = [Held(Job(self.thoonk, f"f{number}"), number, []) for number in range(RENEWED)]
-        renewal = Renewal(self.thoonk, reactor)
+        renewal: Any = Renewal(self.thoonk, reactor)
         await renewal._call([(one, "{}", []) for one in held])
         self.assertEqual(self.texts(), [])

@@ -12,8 +12,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
 from tests.support import Recorder
-from tests.support.server import until
 from tests.support.service import reactor
+from tests.support.waiting import until
 from tests.support.worker import Doing, WorkerTestCase
 from txthoonk.connections._url import parse_url
 from txthoonk.errors import ConnectionLost
@@ -83,10 +83,10 @@ class CutTests(WorkerTestCase):
             raise ConnectionLost("the answer was lost")
 
         def without_answer(*words: Any) -> Deferred[Any]:
-            self.job._finish_many = finish_many  # type: ignore[method-assign]
+            self.job._finish_many = finish_many
             return finish_many(*words).addCallback(fail)
 
-        self.job._finish_many = without_answer  # type: ignore[assignment, method-assign]
+        self.job._finish_many = without_answer  # type: ignore[assignment]
         doing.end("a")
         await lost.wait(1)
         self.assertEqual(await self.stats(), (0, 1, 0, 1))
@@ -155,8 +155,7 @@ class RestartTests(WorkerTestCase):
         await until(lambda: thoonk._connections.publisher.failures > 2)
         await self.server.start()
         await thoonk.whenConnected()
-        while not await thoonk.feed_exists("new"):
-            await deferLater(reactor, 0.01)
+        await self.until_answer(lambda: thoonk.feed_exists("new"))
         job = await thoonk.job("new")
         config = await thoonk.get_config("new")
         self.assertEqual((config["timeout"], config["max_failures"]), ("60", "10"))
@@ -188,6 +187,7 @@ class DeletedTests(WorkerTestCase):
         doing = Doing()
         self.work(doing, 2, maintenance=True)
         await doing.begun(2)
+        await self.rounds()  # else its first renewal can come after the deletion
         await self.thoonk.delete_feed("x")
         doing.end("a")
         self.job = await self.thoonk.job("x", self.CONFIG)
@@ -215,6 +215,7 @@ class DeletedTests(WorkerTestCase):
         doing = Doing()
         worker = self.work(doing, 1)
         await doing.begun(1)
+        await self.rounds()  # else its first renewal can come after the deletion
         await self.thoonk.delete_feed("x")
         self.job = await self.thoonk.job("x", self.CONFIG)
         await self.put("a")

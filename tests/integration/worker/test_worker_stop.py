@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from typing import Any
 
 from twisted.application.service import MultiService
@@ -14,8 +15,8 @@ from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.internet.task import deferLater
 
 from tests.support import Recorder
-from tests.support.server import until
 from tests.support.service import reactor
+from tests.support.waiting import until
 from tests.support.worker import Doing, WorkerTestCase
 from txthoonk.types import Claim, Job
 from txthoonk.worker import _worker as worker_module
@@ -116,9 +117,7 @@ class GraceTests(WorkerTestCase):
             begun.append(claim.id)
             if len(begun) == 2:
                 stops.append(worker.stopService())
-            until = reactor.seconds() + 1.5 * worker_module.SLICE
-            while reactor.seconds() < until:
-                pass
+            time.sleep(1.5 * worker_module.SLICE)  # blocks the reactor, as a slow function does
 
         stops: list[Deferred[None]] = []
         worker = self.work(busy, 10, grace=GRACE)
@@ -176,7 +175,7 @@ class GraceTests(WorkerTestCase):
         going: list[Deferred[Any]] = []
 
         def handler(claim: Claim) -> Deferred[Any]:
-            going.append(Deferred(lambda _: 1 / 0))
+            going.append(Deferred(lambda _: 1 / 0))  # type: ignore[arg-type]
             return going[-1]
 
         worker = self.work(handler, 2)
@@ -251,7 +250,7 @@ class LifeTests(WorkerTestCase):
         for feeds, options in ((self.job, {}), ("x", {"thoonk": self.thoonk})):
             await self.put("a")
             doing = Doing()
-            worker = self.work(doing, feeds=feeds, grace=GRACE, maintenance=True, **options)
+            worker = self.work(doing, feeds=feeds, grace=GRACE, maintenance=True, **options)  # type: ignore[arg-type]
             await doing.begun(1)
             closed = self.thoonk.close()
             await deferLater(reactor, 0.05)

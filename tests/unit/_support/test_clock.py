@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import time
 
-from twisted.internet import base
 from twisted.internet.base import ReactorBase
 from twisted.internet.task import Clock
+from twisted.python import runtime
 from twisted.trial.unittest import SynchronousTestCase
 
-from txthoonk._support import _clock
 from txthoonk._support._clock import keep_steady
 
 
@@ -21,7 +20,7 @@ class Reactor(ReactorBase):
 class SteadyTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.passed = 100.0
-        self.patch(_clock.time, "clock_gettime", lambda _: self.passed)
+        self.patch(time, "clock_gettime", lambda _: self.passed)
 
     def test_goes_on(self) -> None:
         """It begins with the time of the day, and counts the seconds that pass."""
@@ -35,7 +34,8 @@ class SteadyTests(SynchronousTestCase):
 
     def test_timers(self) -> None:
         """What is to happen in a second happens in a second."""
-        reactor, done = Reactor(), []
+        reactor = Reactor()
+        done: list[int] = []
         keep_steady(reactor)
         reactor.callLater(1, done.append, 1)
         reactor.runUntilCurrent()
@@ -61,4 +61,4 @@ class SteadyTests(SynchronousTestCase):
         for one in (Clock(), Other(), None):
             keep_steady(one)
         self.assertEqual(Other().seconds(), 5.0)
-        self.assertEqual(vars(base.ReactorBase)["seconds"].__func__, base.runtimeSeconds)
+        self.assertEqual(vars(ReactorBase)["seconds"].__func__, runtime.seconds)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.logger import Logger, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -12,7 +14,8 @@ class LimitTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.now = 1000.0
         self.lines: list[str] = []
-        log = Logger(observer=lambda event: self.lines.append(str(formatEvent(event))))
+        observer: Any = lambda event: self.lines.append(str(formatEvent(event)))  # noqa: E731
+        log = Logger(observer=observer)
         self.limit = LogLimit(log, lambda: self.now)
 
     def log(self, count: int) -> list[str]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.logger import LogEvent, LogLevel, formatEvent, globalLogPublisher
+from twisted.logger import LogEvent, LogLevel, formatEvent
 
+from tests.support.logs import observe_log
 from tests.support.wire import SubscriberTestCase, lose, outcome, plug, resp
 from txthoonk.errors import (
     AuthenticationError,
@@ -92,8 +93,7 @@ class RefusalTests(SubscriberTestCase):
     def test_logged_by_default(self) -> None:
         """Without an override a refusal is in the log."""
         events: list[LogEvent] = []
-        globalLogPublisher.addObserver(events.append)
-        self.addCleanup(globalLogPublisher.removeObserver, events.append)
+        observe_log(self, events.append)
         subscriber, _ = plug(RedisSubscriber())
         subscriber.subscribe("a")
         subscriber.dataReceived(NOPERM)
@@ -219,7 +219,7 @@ class HookTests(SubscriberTestCase):
         def fail(channel: Any, number: int) -> None:
             raise ZeroDivisionError
 
-        subscriber.channelSubscribed = fail  # type: ignore[method-assign]
+        subscriber.channelSubscribed = fail  # type: ignore[assignment, method-assign]
         subscriber.subscribe("a", "b")
         subscriber.dataReceived(resp(["subscribe", "a", 1]) + resp(["subscribe", "b", 2]))
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 2)

@@ -56,7 +56,7 @@ class Line(NamedTuple):
     bold: bool
 
 
-def drawn(feeds: list[Overview], before: Any, size: tuple[int, int], **words: str) -> list[Line]:
+def drawn(feeds: list[Overview], before: Any, size: tuple[int, int], **words: Any) -> list[Line]:
     """Give the lines that a terminal of this size shows, without spaces at their ends."""
     columns, lines = size
     console = Console(width=columns, height=lines, file=io.StringIO())
@@ -69,7 +69,7 @@ def drawn(feeds: list[Overview], before: Any, size: tuple[int, int], **words: st
     return found
 
 
-def texts(feeds: list[Overview], *before: Overview, size: Any = SIZE, **words: str) -> list[str]:
+def texts(feeds: list[Overview], *before: Overview, size: Any = SIZE, **words: Any) -> list[str]:
     earlier = {feed.name: feed for feed in before}
     return [line.text for line in drawn(feeds, earlier, size, **words)]
 

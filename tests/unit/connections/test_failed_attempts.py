@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.error import ConnectionDone, ConnectionRefusedError
-from twisted.logger import globalLogPublisher
 
 from tests.support.connections import (
     SECRET,
@@ -13,6 +12,7 @@ from tests.support.connections import (
     Endpoint,
     Peer,
 )
+from tests.support.logs import observe_log
 from tests.support.wire import OK
 from txthoonk.errors import (
     AuthenticationError,
@@ -150,8 +150,7 @@ class FailedAttemptTests(ConnectionTestCase):
     def test_no_credentials(self) -> None:
         """Neither the log nor an error has them, even if the server repeats them."""
         events: list[Any] = []
-        globalLogPublisher.addObserver(events.append)
-        self.addCleanup(globalLogPublisher.removeObserver, events.append)
+        observe_log(self, events.append)
         self.start(lambda: Redis(username="me", password=SECRET))
         peer = self.endpoint.accept()
         self.assertIn(SECRET.encode(), peer.transport.value())
@@ -169,8 +168,7 @@ class FailedAttemptTests(ConnectionTestCase):
     def test_log(self) -> None:
         """A failure that repeats is logged as a warning less and less often."""
         events: list[Any] = []
-        globalLogPublisher.addObserver(events.append)
-        self.addCleanup(globalLogPublisher.removeObserver, events.append)
+        observe_log(self, events.append)
         self.start()
         for failures in range(1, 17):
             self.endpoint.refuse()

@@ -101,7 +101,7 @@ class OfflineQueueTests(OfflineQueueTestCase):
 
     def test_call_from_a_call_that_fails(self) -> None:
         """A call that is made while the queue is sent goes to its end."""
-        self.queue.send(object()).addErrback(lambda _: self.queue.get("late"))
+        self.queue.send(object()).addErrback(lambda _: self.queue.get("late"))  # type: ignore[arg-type]
         self.queue.get("b")
         _, transport = self.connect()
         self.assertEqual(self.sent(transport), [[b"GET", b"b"], [b"GET", b"late"]])

@@ -76,11 +76,11 @@ class ServersTestCase(SynchronousTestCase):
     def publisher(self, *replies: Any) -> list[Any]:
         """Connect the publisher; what comes of it."""
         self.peer: Any = Peer()
-        checked = outcome(Deferred.fromCoroutine(self.servers.check_publisher(self.peer)))
+        checked = outcome(Deferred.fromCoroutine(self.servers.check_publisher(self.peer)))  # type: ignore[arg-type]
         for reply in replies:
             self.peer.answer(reply)
         if checked == [None]:
-            self.servers.connected(self.peer)
+            self.servers.connected(self.peer)  # type: ignore[arg-type]
         return checked
 
     def other(self, *replies: Any) -> list[Any]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import gc
 from typing import Any
 
-from twisted.logger import LogLevel, globalLogPublisher
+from twisted.logger import LogLevel
 
 from tests.support.claims import EVENT, RETRIED, ClaimTestCase
+from tests.support.logs import observe_log
 from tests.support.patience import PatienceTestCase
 from tests.support.wire import SCRIPTS, Connection, commands, lose
 from txthoonk.consumers import _claims
@@ -47,8 +48,7 @@ class DoubtTests(ClaimTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.logged: list[str] = []
-        globalLogPublisher.addObserver(self.log)
-        self.addCleanup(globalLogPublisher.removeObserver, self.log)
+        observe_log(self, self.log)
 
     def log(self, event: Any) -> None:
         if event["log_namespace"] == "txthoonk.consumers._claims.Claims":

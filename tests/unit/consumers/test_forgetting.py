@@ -20,7 +20,7 @@ class ForgettingTests(SynchronousTestCase):
         self.clock = Clock()
         self.room: Any = SimpleNamespace(reactor=self.clock, retrying=set())
         self.calls: list[tuple[list[str], Deferred[list[str]]]] = []
-        self.forgetting = Forgetting(self.room, self.forget)
+        self.forgetting = Forgetting(self.room, self.forget)  # type: ignore[arg-type]
 
     def forget(self, ids: list[str]) -> Deferred[list[str]]:
         called: Deferred[list[str]] = Deferred()

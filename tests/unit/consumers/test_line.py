@@ -381,7 +381,7 @@ class ClosingTests(LineTestCase):
         first, second, third = (self.queue.get() for _ in range(3))
         self.main.answer([b"5.5", 0, b"a", b"A"])
         self.main.sent()
-        second.addCallback(lambda _: self.pub.close() and None)
+        second.addCallback(lambda _: self.pub.close() and None)  # type: ignore[call-overload]
         self.main.answer(1, [b"6.5", 0, b"b", b"B", b"c", b"C"])
         self.successResultOf(first)
         self.successResultOf(second)

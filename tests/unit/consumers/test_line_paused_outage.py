@@ -8,7 +8,7 @@ from tests.support.patience import HEALTH, REPLY, PatienceTestCase
 from tests.support.wire import lose
 
 
-class PatienceTests(Held, PatienceTestCase):
+class PatienceTests(Held, PatienceTestCase):  # type: ignore[misc]
     """In the room of a service."""
 
     def test_outage(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from typing import Any
 
 from tests.support.listening import ListeningTestCase
 from tests.support.patience import confirm, subscribe, unsubscribe
@@ -163,7 +164,7 @@ class RefusalTests(ChannelsTestCase):
         for refused in range(3):
             self.listening.begin()
             sub = self.asked()
-            answers = [FIRST, SECOND, THIRD]
+            answers: list[Any] = [FIRST, SECOND, THIRD]
             others = [CHANNELS[at] for at in range(3) if at != refused]
             answers[refused] = NOPERM
             sub.answer(*answers)

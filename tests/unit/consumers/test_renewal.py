@@ -9,9 +9,9 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
-from twisted.logger import globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.support.logs import observe_log
 from txthoonk.connections._back_off import FIRST_DELAY, LAST_DELAY
 from txthoonk.consumers import _heartbeat
 from txthoonk.consumers._heartbeat import LONGEST, MOST_FEEDS, SHORTEST, Renewal, renewal_of
@@ -99,7 +99,8 @@ class Feed:
 class RenewalTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.pub, self.clock = Pub(), Clock()
-        self.renewal = Renewal(self.pub, self.clock)  # type: ignore[arg-type]
+        pub: Any = self.pub
+        self.renewal: Any = Renewal(pub, self.clock)
 
     def calls(self) -> list[tuple[Any, ...]]:
         """Give the words of all calls, without the script and its keys."""
@@ -115,7 +116,8 @@ class RenewalTestCase(SynchronousTestCase):
         for feed in feeds:
             self.renewal.add(feed)
         self.clock.advance(0)
-        self.answer(*[word for _ in feeds for word in (timeout, [])])
+        words: tuple[Any, ...] = (timeout, [])
+        self.answer(*words * len(feeds))
         for feed in feeds:
             feed.told.clear()
 
@@ -202,8 +204,7 @@ class CallTests(RenewalTestCase):
         def observe(event: Any) -> None:
             lines.append(event["log_format"].format(**event))
 
-        globalLogPublisher.addObserver(observe)
-        self.addCleanup(globalLogPublisher.removeObserver, observe)
+        observe_log(self, observe)
         self.add(Feed("x", "a"))
         for text in (
             "READONLY You can't write against a read only replica.",

@@ -52,8 +52,9 @@ class CursorTests(SynchronousTestCase):
         """Text that is no position is refused, even signs and digits of other scripts."""
         for since in ("", ":", f"{EPOCH}:", "x", "-1", "+1", " 1", "1.0", "1_0", "\u0661", "²"):
             self.assertRaises(InvalidInput, parse_cursor, since)
-        for since in (-1, "a b:1", "a:b:1", "a\0b:1", "-:1"):
-            self.assertRaises(InvalidInput, parse_cursor, since)
+        wrong: int | str
+        for wrong in (-1, "a b:1", "a:b:1", "a\0b:1", "-:1"):
+            self.assertRaises(InvalidInput, parse_cursor, wrong)
 
     def test_huge(self) -> None:
         """A number that is too long for Python is refused like any other bad input."""

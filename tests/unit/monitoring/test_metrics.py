@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from prometheus_client import generate_latest
 from twisted.internet.defer import Deferred
 
@@ -215,8 +217,7 @@ class OutageTests(MetricsTestCase):
         """Stop the service, whose peers let go."""
         stopped = self.thoonk.stopService()
         self.pub.answer(b"+PONG\r\n")
-        while self.endpoint.hang_up():
-            pass
+        self.endpoint.hang_up_all()
         return stopped
 
 
@@ -303,6 +304,7 @@ class SubscriptionTests(MetricsTestCase):
         names = self.thoonk.get_feed_names()
         self.metrics.sample()
         self.assertEqual((self.value("waiting_gets"), self.value("waiting_calls")), (2.0, 1.0))
+        waiting: Any
         for waiting in (*gets, names):
             waiting.addErrback(lambda _: None).cancel()
         self.metrics.sample()

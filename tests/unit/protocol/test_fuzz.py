@@ -246,7 +246,8 @@ class GarbageTests(FuzzTestCase):
 
         client, transport = redis()
         fired = outcome(client.send("A"))
-        client._reader = Reader()
+        reader: Any = Reader()
+        client._reader = reader
         client.dataReceived(b"*2147483647\r\n")
         self.assertIsInstance(fired[0], InvalidResponse)
         self.assertTrue(transport.disconnecting)
@@ -295,7 +296,7 @@ class GarbageTests(FuzzTestCase):
     def test_missing_script(self, wire: bytes, cuts: list[int], cancelled: bool) -> None:
         """A call sent again with its source ends once, too, whatever comes then."""
         from tests.support.connections import SCRIPT
-        from txthoonk.protocol._client import TEXT
+        from txthoonk.protocol._encoding import TEXT
 
         client, _ = redis()
         call = client.call(SCRIPT, ("EVALSHA", SCRIPT.sha, 1, "k"), TEXT)

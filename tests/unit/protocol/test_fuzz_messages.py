@@ -188,6 +188,7 @@ class SubscriberTests(FuzzTestCase):
             self.sub.subscribe_pattern("f*", heard.append),
         ]
         self.confirm()
+        call: Any
         for call in calls:
             self.successResultOf(call)
         self.tell(self.CHANNEL, message)

@@ -206,7 +206,7 @@ class ReplyTests(PublisherFuzzTestCase):
 
     def test_no_verb_hangs(self) -> None:
         """A first reply of another shape altogether ends each verb, without a lost connection."""
-        hanging = [
+        hanging = [  # type: ignore[var-annotated]
             (number, reply)
             for number in range(len(VERBS))
             for reply in (None, 7, "x", [], [[]], [None], ["x"], WRONG)

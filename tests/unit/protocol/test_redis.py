@@ -173,8 +173,8 @@ class ErrorTests(SynchronousTestCase):
         """What txredis had is a RedisError, and all is a ThoonkError."""
         for cls in (NoScript, NotBusy, AuthenticationError, ResponseError):
             self.assertTrue(issubclass(cls, RedisError))
-        for _, cls, _, _ in ERRORS:
-            self.assertTrue(issubclass(cls, ThoonkError))
+        for _, raised, _, _ in ERRORS:
+            self.assertTrue(issubclass(raised, ThoonkError))
 
     def test_inside_array(self) -> None:
         """An error in an array is an element of it: the other elements count too."""
@@ -311,7 +311,8 @@ class PushTests(SynchronousTestCase):
         first, second = outcome(client.send("A")), outcome(client.send("B"))
         client.dataReceived(self.PUSH + OK + self.PUSH + b":2\r\n" + self.PUSH)
         self.assertEqual((first, second), (["OK"], [2]))
-        self.assertFalse(client.transport.disconnecting)
+        transport: Any = client.transport
+        self.assertFalse(transport.disconnecting)
 
     def test_push_split_at_every_byte(self) -> None:
         """A push message in pieces is no reply either."""
@@ -335,7 +336,7 @@ class PushTests(SynchronousTestCase):
         """A push message goes to pushReceived."""
         client, _ = redis()
         pushed: list[Any] = []
-        client.pushReceived = pushed.append  # type: ignore[method-assign]
+        client.pushReceived = pushed.append  # type: ignore[assignment, method-assign]
         client.dataReceived(self.PUSH)
         self.assertEqual(pushed, [["invalidate", ["k"]]])
 

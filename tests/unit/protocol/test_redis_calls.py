@@ -157,7 +157,7 @@ class ReentranceTests(SynchronousTestCase):
     def test_close_from_a_callback(self) -> None:
         """Replies that have come already are still handed out after close()."""
         client, transport = redis()
-        client.send("A").addCallback(lambda _: client.close() and None)
+        client.send("A").addCallback(lambda _: client.close() and None)  # type: ignore[call-overload]
         second, third = outcome(client.send("B")), outcome(client.send("C"))
         client.dataReceived(b":1\r\n:2\r\n")
         self.assertEqual(second, [2])
@@ -170,7 +170,7 @@ class ReentranceTests(SynchronousTestCase):
         for end in ("abortConnection", "loseConnection"):
             client, transport = plug(Redis(), Abrupt)
             now = getattr(transport, end)
-            client.send("A").addCallback(lambda _, now=now: now())
+            client.send("A").addCallback(lambda _, now=now: now())  # type: ignore[call-overload]
             others = [outcome(client.send("B")) for _ in range(3)]
             client.dataReceived(b":1\r\n:2\r\n*1\r\n+thr")
             client.dataReceived(b"ee\r\n")

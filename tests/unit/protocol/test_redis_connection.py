@@ -30,10 +30,10 @@ SCRIPT = Script("x/y", "return 1", "0" * 40)
 
 
 @implementer(ITCPTransport)
-class Unix(Transport):
+class Unix(Transport):  # type: ignore[misc]
     """A Unix socket as Twisted 24.7 has it: it says that it is TCP, and is not."""
 
-    peer = UNIXAddress(b"/redis.sock")
+    peer: Any = UNIXAddress(b"/redis.sock")
     delayed = True
 
     def getPeer(self) -> Any:
@@ -57,7 +57,8 @@ class DelayTests(SynchronousTestCase):
     def test_tcp(self) -> None:
         """The kernel does not wait for more (TCP_NODELAY)."""
         _, transport = plug(Redis(), TCP)
-        self.assertFalse(transport.delayed)
+        tcp: Any = transport
+        self.assertFalse(tcp.delayed)
 
     def test_unix(self) -> None:
         """A Unix socket has no such option, and is not asked for it."""

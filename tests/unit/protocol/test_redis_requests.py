@@ -97,7 +97,7 @@ class EncodingTests(SynchronousTestCase):
             client.set("a", None),
             client.hget("a", [None]),
             client.hmset("a", {"b": object()}),
-            client.zrange("a", None, 1, withscores=True),
+            client.zrange("a", None, 1, withscores=True),  # type: ignore[arg-type]
             client.eval("return 1", [None]),
         ):
             self.failureResultOf(deferred, InvalidData)
@@ -299,11 +299,11 @@ class WordsTests(SynchronousTestCase):
         """Python says so at the call, as for any function."""
         client, _ = redis()
         with self.assertRaises(TypeError):
-            client.get()
+            client.get()  # type: ignore[call-arg]
         with self.assertRaises(TypeError):
-            client.get("a", "b")
+            client.get("a", "b")  # type: ignore[call-arg]
         with self.assertRaises(TypeError):
-            client.get(name="a")
+            client.get(name="a")  # type: ignore[call-arg]
 
     def test_bitcount(self) -> None:
         """A start without an end counts to the end."""

@@ -160,8 +160,8 @@ class ConfirmationTests(SubscriberTestCase):
     def test_nothing_is_returned(self) -> None:
         """As in txredis, the hooks tell."""
         subscriber, _ = self.connect()
-        self.assertIsNone(subscriber.subscribe("a"))  # type: ignore[func-returns-value]
-        self.assertIsNone(subscriber.unsubscribe("a"))  # type: ignore[func-returns-value]
+        self.assertIsNone(subscriber.subscribe("a"))
+        self.assertIsNone(subscriber.unsubscribe("a"))
 
     def test_every_name(self) -> None:
         """Each name has its call, with the number of subscriptions."""

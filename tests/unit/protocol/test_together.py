@@ -32,7 +32,7 @@ class Reacting(Transport):
 
 
 @implementer(IWriteDescriptor)
-class Pushing(Reacting):
+class Pushing(Reacting):  # type: ignore[misc]
     """A transport that writes when it is told to; counts how often."""
 
     pushes = 0
@@ -46,6 +46,7 @@ class TogetherTestCase(SynchronousTestCase):
         self.connect(Reacting)
 
     def connect(self, transport_type: type[Transport]) -> None:
+        self.transport: Any
         self.redis, self.transport = plug(Redis(), transport_type)
         self.redis._loaded.add("sha")
 
@@ -104,7 +105,7 @@ class TurnTests(TogetherTestCase):
     def test_replies(self) -> None:
         """What is called while replies are handled goes when all of them are."""
         for _ in range(3):
-            self.redis.send("PING").addCallback(lambda _: self.call("a") and None)
+            self.redis.send("PING").addCallback(lambda _: self.call("a") and None)  # type: ignore[call-overload]
         self.busy()
         self.answer(b"+PONG\r\n" * 3)
         self.assertEqual(self.sent(), [[*CALL, b"a", b"a", b"a"]])

@@ -148,8 +148,8 @@ class ParentTests(StopTestCase):
         """It starts and stops with its parent."""
         parent: Any = MultiService()
         thoonk = self.make()
-        thoonk.setName("thoonk")  # type: ignore[no-untyped-call]
-        thoonk.setServiceParent(parent)  # type: ignore[no-untyped-call]
+        thoonk.setName("thoonk")
+        thoonk.setServiceParent(parent)
         self.assertIs(parent.getServiceNamed("thoonk"), thoonk)
         self.nothing_left()
         parent.privilegedStartService()
@@ -168,10 +168,10 @@ class ParentTests(StopTestCase):
         parent: Any = MultiService()
         parent.startService()
         thoonk = self.make()
-        thoonk.setServiceParent(parent)  # type: ignore[no-untyped-call]
+        thoonk.setServiceParent(parent)
         self.clock.advance(0)
         self.accept_both()
-        left = outcome(thoonk.disownServiceParent() or succeed(None))  # type: ignore[no-untyped-call]
+        left = outcome(thoonk.disownServiceParent() or succeed(None))
         self.settle()
         self.assertEqual(left, [None])
         self.goes_on()

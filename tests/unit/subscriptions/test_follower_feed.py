@@ -165,7 +165,7 @@ class SnapshotTests(FollowerTestCase):
         self.patch(_snapshot, "SLICE", 1)
         first = snapshot([("a", "x")], "a", 6)._replace(more=True)
         for stop, seen in ((False, [first, snapshot([("6", "x")], "a", 6)]), (True, [first])):
-            self.then = lambda _, stop=stop: self.follower.stop() if stop else None
+            self.then = lambda _, stop=stop: self.follower.stop() if stop else None  # type: ignore[misc]
             self.make(snapshot=True)
             self.follower.ready()
             self.tell(change(6))

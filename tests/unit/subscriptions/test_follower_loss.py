@@ -88,7 +88,7 @@ class LossTests(FollowerTestCase):
     def test_publisher_is_away(self) -> None:
         """If the publisher's connection is lost, the reading waits for the next one."""
         for arguments, answer in (({}, found(5)), ({"snapshot": True}, state(5))):
-            self.make(**arguments)  # type: ignore[arg-type]
+            self.make(**arguments)
             self.follower.ready()
             lose(self.reader.redis)
             self.assertEqual(self.first, [])

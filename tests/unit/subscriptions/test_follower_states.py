@@ -13,7 +13,7 @@ class StateTests(FollowerTestCase):
     def reach(self, wanted: State) -> None:
         """Bring a new follower to a state, in the way that it gets there in use."""
         self.setUp()
-        {
+        {  # type: ignore[operator]
             State.DOWN: self.make,
             State.READING: self.read,
             State.APPLYING: lambda: self.read(snapshot=True),

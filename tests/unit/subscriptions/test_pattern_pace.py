@@ -18,7 +18,7 @@ from txthoonk.subscriptions._router import Sources
 
 MANY = 3 * AT_ONCE
 NAMES = [f"news:{number}" for number in range(MANY)]
-LIVE = ["ok", "feed", None, "a", "5", []]
+LIVE: list[Any] = ["ok", "feed", None, "a", "5", []]
 OFF = ["off", "feed", None]
 
 
@@ -29,7 +29,7 @@ class PaceTestCase(DispatcherTestCase):
         super().setUp()
         self.reader: Any = Reader()
         self.sources = Sources(self.dispatcher, "marks")
-        self.sources.reader = self.reader
+        self.sources.reader = self.reader  # type: ignore[assignment]
         self.events: list[Event] = []
         self.subscription = Subscription("news:*", self.events.append)
         self.started: Deferred[Subscription] = follow_pattern(

@@ -285,7 +285,7 @@ class HandlerTests(SynchronousTestCase):
 
     def test_mixed(self) -> None:
         """After a Deferred, all waiting events are handled at once, if nothing delays them."""
-        self.subscribe(lambda one: self.wait(one) if one.id in "05" else None)
+        self.subscribe(lambda one: self.wait(one) if str(one.id) in "05" else None)
         self.put(*EVENTS)
         self.assertEqual(self.seen, EVENTS[:1])
         self.waits[0].callback(None)

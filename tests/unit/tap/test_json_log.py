@@ -6,10 +6,11 @@ import io
 import json
 from typing import Any
 
-from twisted.logger import Logger, LogLevel, globalLogPublisher
+from twisted.logger import Logger, LogLevel
 from twisted.python import log as legacy_log
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.support.logs import observe_log
 from txthoonk.tap._json_log import json_observer
 
 FAILED = {"level", "namespace", "message", "traceback"}
@@ -94,8 +95,7 @@ class JsonLogTests(SynchronousTestCase):
 
     def test_old_events(self) -> None:
         """What comes by twisted.python.log is text, and the failure if there is one."""
-        globalLogPublisher.addObserver(self.observer)
-        self.addCleanup(globalLogPublisher.removeObserver, self.observer)
+        observe_log(self, self.observer)
         legacy_log.msg("one", "two", kept=1)
         legacy_log.err(ValueError("oh"), "it failed")
         told, failed = self.lines()

@@ -17,7 +17,7 @@ from twisted.application.twist._options import TwistOptions
 from twisted.logger import Logger, capturedLogs, formatEvent
 from twisted.plugin import getPlugins
 from twisted.python.usage import UsageError
-from twisted.scripts.twistd import ServerOptions
+from twisted.scripts._twistd_unix import ServerOptions
 from twisted.trial.unittest import SynchronousTestCase
 
 from txthoonk import Maintenance, Thoonk, Worker, __version__

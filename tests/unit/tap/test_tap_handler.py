@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import types
 from pathlib import Path
@@ -23,7 +24,7 @@ class HandlerTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.folder = Path(self.mktemp()).resolve()
         self.folder.mkdir()
-        self.patch(worker.os, "getcwd", lambda: str(self.folder))
+        self.patch(os, "getcwd", lambda: str(self.folder))
         self.patch(sys, "path", [path for path in sys.path if path])
         modules = set(sys.modules)
         self.addCleanup(lambda: [sys.modules.pop(name) for name in set(sys.modules) - modules])
@@ -44,7 +45,7 @@ class HandlerTests(SynchronousTestCase):
         self.write("tap_later.py", "")
         self.write("colorsys.py", "def ours(claim): pass\n")  # there is one in the library, too
         sys.modules.pop("colorsys", None)
-        self.assertEqual(worker.load_handler("tap_tasks.work")(None).__name__, "tap_later")
+        self.assertEqual(worker.load_handler("tap_tasks.work")(None).__name__, "tap_later")  # type: ignore[arg-type]
         self.assertEqual(worker.load_handler("colorsys.ours").__name__, "ours")
         self.assertEqual(sys.path.count(str(self.folder)), 1)
 

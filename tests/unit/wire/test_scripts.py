@@ -47,7 +47,7 @@ WHOLE = {
     "job/forget gone": _result_trimming.MOST,
     "job/forget keys": _result_trimming.MOST,
     "job/get taken.reply": 3 * _get_queue.MOST,
-    "job/pass_on KEYS, 4": _result_waiters.MOST_IDS,
+    "job/pass_on KEYS, 4": _result_waiters.MOST_IDS,  # type: ignore[attr-defined]
     "job/put words": 2 * _bulk.MOST_ITEMS,
     "job/put dates": 2 * _bulk.MOST_ITEMS,
     "job/put new": _bulk.MOST_ITEMS,
@@ -571,7 +571,7 @@ class CallerTests(SynchronousTestCase):
         "sorted_feed/publish": lambda pub: SortedFeed(pub, "cats").publish_before("7", "item"),
         "sorted_feed/retract": lambda pub: SortedFeed(pub, "cats").retract("id"),
         "worker/look": look,
-        "worker/renew": lambda pub: Renewal(pub, None)._call([(Holder(pub), "{}", [])]),
+        "worker/renew": lambda pub: Renewal(pub, None)._call([(Holder(pub), "{}", [])]),  # type: ignore[list-item]
     }
 
     def test_callers(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -139,7 +140,7 @@ class CheckTests(SynchronousTestCase):
 
     def test_type_in_the_configuration(self) -> None:
         """It counts, whatever the caller takes for granted."""
-        config = {"type": "job", "timeout": 1}
+        config: Any = {"type": "job", "timeout": 1}
         fields = ["type", "job", "timeout", "1"]
         self.assertEqual(config_fields(config, "feed"), fields)
         config = {"type": "queue", "max_length": 1}
