@@ -43,7 +43,7 @@ async def existing(
 ) -> AnyFeed:
     """Open a feed that exists and has one of these types.
 
-    :param stored: whether to read its items as they are stored, whatever the serializer.
+    :param stored: whether to read its items as they are stored, without the serializer.
     :raises FeedDoesNotExist: if there is no feed of that name.
     :raises FeedTypeMismatch: if it has another type.
     """

@@ -43,7 +43,7 @@ class OutputError(Exception):
 
 
 def prepare_streams() -> None:
-    """Open the streams that are closed, and write items unchanged, whatever the locale.
+    """Open the streams that are closed, and write items unchanged in every locale.
 
     A terminal gets characters that its encoding does not have as escape sequences.
     """
