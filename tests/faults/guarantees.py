@@ -1,7 +1,7 @@
-"""What is promised of calls that make several requests, where a fault comes between them.
+"""What txthoonk guarantees for calls that make several requests, when a fault comes between them.
 
-Each check is told what was seen, and raises AssertionError where an item is lost, or done
-twice, or something is half done that should not be (``docs/guarantees.rst``, ``docs/jobs.rst``).
+Each check receives the observation. It raises AssertionError if an item is lost or handled twice,
+or if something is half done that must not be (``docs/guarantees.rst``, ``docs/jobs.rst``).
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from txthoonk.types._bulk import MOST_ITEMS
 
 __all__ = ["Guarantee", "guarantee_of"]
 
-#: Gets the laboratory, the reference, what was seen, and of which kind the victim is. Gives the
-#: events to name the outcome by; None: those that were seen.
+#: A check receives the laboratory, the reference, the observation and the victim's kind. It
+#: returns the events that name the outcome, or None for those observed.
 Guarantee = Callable[[Any, Reference, Any, str], Awaitable[Any]]
 
 
@@ -32,12 +32,12 @@ def check(right: bool, *about: Any) -> None:
 
 
 def without(state: Any, pattern: str) -> list[Any]:
-    """Leave out keys of a state."""
+    """Return the pairs of a state whose keys do not match a pattern."""
     return [pair for pair in plain(state) if not re.match(pattern.encode(), pair[0])]
 
 
 async def left_in(lab: Any, line: Any) -> list[Any]:
-    """Have maintenance put back what is on its way, and read what can be got."""
+    """Let maintenance put back what is in delivery, and return the items that are available."""
     await line.maintenance()
     await age(lab.raw, "delivering")
     if isinstance(line, Job):
@@ -54,10 +54,11 @@ async def left_in(lab: Any, line: Any) -> list[Any]:
 
 
 def delivered(cls: Any, items: list[Any], late: Any = None) -> Guarantee:
-    """Each item is got once, or can be got still.
+    """Each item was fired once, or is still available.
 
-    A bare publisher that is lost before it has said so may leave an item that was got: it is
-    delivered again (``docs``: only a process that dies in that instant).
+    A bare publisher whose connection is lost before it has acknowledged an item may leave an item
+    that was already fired: it is delivered again (``docs``: only a process that dies in that
+    instant).
     """
 
     async def guarantee(lab: Any, reference: Reference, seen: Any, kind: str) -> None:
@@ -74,7 +75,7 @@ def delivered(cls: Any, items: list[Any], late: Any = None) -> Guarantee:
 
 
 async def claimed(lab: Any, reference: Reference, seen: Any, kind: str) -> None:
-    """A job is claimed for who has got it, or can be had again; claims and events agree."""
+    """A job is claimed by the caller that got it, or is available; claims and events agree."""
     jobs = Job(lab.writer, FEED)
     ids = sorted(await jobs.get_ids())
     expected = ["a", "b"] if "there" in reference.verb.name else ["late"] * lab.triggered
@@ -86,14 +87,14 @@ async def claimed(lab: Any, reference: Reference, seen: Any, kind: str) -> None:
     if seen.error is None:
         check(held == [seen.result.id], "claimed", held)
         check(await lab.raw.hlen(f"feed.claims:{FEED}") == 1, "claims")
-        await jobs.finish(seen.result)  # its token is the one that counts
+        await jobs.finish(seen.result)  # The token of this claim is the valid one.
         expected = [id_ for id_ in expected if id_ != seen.result.id]
     left = await left_in(lab, jobs)
     check(len(left) == len(expected), "left", left)
 
 
 async def put(lab: Any, reference: Reference, seen: Any, kind: str) -> None:
-    """Each call of many is done as a whole or not at all, and those before a failure are."""
+    """``put_many`` completes each of its calls or none of it, and those before a failure."""
     ids = reversed(seen.state[f"feed.ids:{FEED}".encode()])
     items = [seen.state[f"feed.items:{FEED}".encode()][id_].decode() for id_ in ids]
     put = [int(item.split()[1]) for item in items if item.startswith("item ")]
@@ -105,7 +106,7 @@ async def put(lab: Any, reference: Reference, seen: Any, kind: str) -> None:
 
 
 def repeatable(ignored: str = "feed.maintained:") -> Guarantee:
-    """What was not done is done by the next call; nothing is done twice."""
+    """The next call does what was left undone; nothing is done twice."""
 
     async def guarantee(lab: Any, reference: Reference, seen: Any, kind: str) -> None:
         verb = reference.verb
@@ -124,18 +125,18 @@ def without_plain(state: list[Any], pattern: str) -> list[Any]:
     return [pair for pair in state if not re.match(pattern.encode(), pair[0])]
 
 
-#: What is left of jobs and of who waits for them, and ends by itself.
+#: Records of jobs, and of those waiting for them, that disappear by themselves.
 PASSING = rb"feed\.(results|jobfinished|listeners):"
 
 
 def ending(told: tuple[str, str] | None = None) -> Guarantee:
-    """All is before or after, but for records that end by themselves.
+    """The state is that of before or after, except for records that disappear by themselves.
 
-    Each record that is left must be as before or after, or expire. Everything else, and the
-    events, must be exactly that of before or of after.
+    Each remaining record must be as before or after, or expire. Everything else, and the events,
+    must be exactly those of before or of after.
 
-    :param told: an event of ``feed.ended`` that may come once all is done, or not, because the
-        one that waits is told by it only while it is not subscribed.
+    :param told: an event of ``feed.ended`` that may or may not come when all is done, because it
+        reaches the waiting client only while that is not subscribed.
     """
     direct = plain([told]) if told else []
 
@@ -163,24 +164,25 @@ def ending(told: tuple[str, str] | None = None) -> Guarantee:
 
 
 def without_passing(state: list[Any]) -> list[Any]:
-    """Leave out what ends by itself."""
+    """Leave out the records that disappear by themselves."""
     return [pair for pair in state if not re.match(PASSING, pair[0])]
 
 
 def without_events(events: list[Any], some: list[Any]) -> list[Any]:
-    """Leave out some events."""
+    """Leave out the given events."""
     return [event for event in events if event not in some]
 
 
 async def check_passing(lab: Any, reference: Reference, state: Any) -> None:
-    """Check that what is left, and is neither as before nor as after, ends by itself."""
+    """Each remaining record that is neither as before nor as after disappears by itself."""
     for key, value in state.items():
         if not re.match(PASSING, key):
             continue
         ((pair,), known) = plain({key: value}), (*reference.before, *reference.after)
         if pair in known or await lab.raw.send("PTTL", key) != -1:
             continue
-        # While its feed exists, the index of results lasts, and what it holds ends one by one.
+        # While the feed exists, its index of results exists too, and its entries expire one by
+        # one.
         check(key.startswith(b"feed.results:"), key, "stays for ever")
         seconds, _ = await lab.raw.send("TIME")
         stays = [id_ for id_, until in value if not 0 < until / 1000 - int(seconds) < 24 * 3600]
@@ -188,7 +190,7 @@ async def check_passing(lab: Any, reference: Reference, state: Any) -> None:
 
 
 async def worked(lab: Any, reference: Reference, seen: Any, kind: str) -> None:
-    """The job was given to a handler once, and finished once."""
+    """The worker gave the job to a handler once, and finished it once."""
     told = Counter(channel.decode().partition(":")[0] for channel, _ in seen.events)
     check(seen.result == ["a"], "given", seen.result)
     for channel in ("job.finish", "feed.finishes"):
@@ -224,5 +226,5 @@ _GUARANTEES: dict[str, Guarantee] = {
 
 
 def guarantee_of(reference: Reference) -> Guarantee | None:
-    """Give the check of a verb that makes several requests; None: there is nothing between."""
+    """Return the check of a verb that makes several requests, or None for any other verb."""
     return _GUARANTEES.get(reference.verb.name)

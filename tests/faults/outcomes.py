@@ -39,7 +39,7 @@ __all__ = ["FAULTS", "Fault", "Reference", "name_of", "plain", "read_cells", "re
 CELLS = Path(__file__).with_name("outcomes.json")
 OBSERVE = "TXTHOONK_FAULTS_OBSERVE"
 
-#: How an outcome is said; an error's class stands behind a comma.
+#: The words for outcomes; the class of an error follows a comma.
 WORDS = {
     "done": "the Deferred fires, the change is made, its events are published once",
     "not done": "nothing is changed and nothing is published; the Deferred fails",
@@ -62,11 +62,11 @@ WORDS = {
 class Fault:
     """One column.
 
-    :ivar key: what ``record`` takes.
-    :ivar title: what the page shows.
-    :ivar about: what is done to the verb, in a sentence.
+    :ivar key: the name that ``record`` takes.
+    :ivar title: the heading on the page.
+    :ivar about: a clause that describes the fault.
     :ivar may: the outcomes that keep the promises, as regular expressions.
-    :ivar steps: those that do for verbs of several requests, beside these.
+    :ivar steps: further outcomes that are allowed for verbs of several requests.
     """
 
     key: str
@@ -81,8 +81,8 @@ _LOST = ("not done, ConnectionLost", "no answer, ConnectionLost", "ended, Connec
 _UNSAID = ("done, ConnectionLost", *_LOST[1:])
 _STAYS = ("waits, then done", "goes on", "resync", "missed")
 _SAID = r"(not done|some done|no answer|ended), [A-Z]\w+"
-# Of several requests some may have been answered, and the call may have ended before the last.
-# A result that is not kept, and was told to a connection that was just lost, is gone.
+# Of several requests some may have succeeded, and the call may have ended before the last. A
+# result that is not kept is gone if it was sent to a connection that was just lost.
 _SOME = (
     "done",
     "done, Empty",
@@ -210,7 +210,7 @@ FAULTS: tuple[Fault, ...] = (
 
 _BY_KEY = {fault.key: fault for fault in FAULTS}
 
-#: Cells that were recorded in this run: (verb, fault).
+#: Cells recorded in this run: (verb, fault).
 recorded: set[tuple[str, str]] = set()
 
 
@@ -221,13 +221,13 @@ def read_cells() -> dict[str, dict[str, str]]:
 
 
 def record(verb: str, fault: str, outcome: str) -> None:
-    """Say what came of a verb under a fault.
+    """Record the outcome of a verb under a fault.
 
     :param verb: the name of a :class:`~tests.faults.verbs.Verb`.
     :param fault: the key of a :class:`Fault`.
-    :param outcome: a word of :data:`WORDS`, and a comma and the name of the error, if any;
-        several, where it depends on the byte or the moment, sorted, with " / " between them.
-    :raises AssertionError: if that may not be, or is not what the page says.
+    :param outcome: a word of :data:`WORDS`, then a comma and the name of the error, if any;
+        several, if it depends on the byte or the moment, are sorted and joined with " / ".
+    :raises AssertionError: if the outcome is not allowed, or differs from the page.
     """
     about, one = f"{verb} under {fault!r}", _BY_KEY[fault]
     allowed = (*one.may, *one.steps) if _row(verb).steps else one.may
@@ -241,7 +241,7 @@ def record(verb: str, fault: str, outcome: str) -> None:
         cells.setdefault(verb, {})[fault] = outcome
         CELLS.write_text(json.dumps(cells, indent=1, sort_keys=True) + "\n")
     said = cells.get(verb, {}).get(fault, "nothing")
-    # Where the page names several, it depends on the moment which of them come.
+    # If the page names several outcomes, the moment decides which of them occur.
     if not set(outcome.split(" / ")) <= set(said.split(" / ")):
         raise AssertionError(f"{about}: {outcome!r}, but docs/faults.rst says: {said!r}")
     recorded.add((verb, fault))
@@ -250,8 +250,9 @@ def record(verb: str, fault: str, outcome: str) -> None:
 def together(words: Iterable[str]) -> str:
     """Join the words for several moments of one fault.
 
-    Where some say that all was done and others that nothing was, that is "some done".  A fault
-    that comes when the call has ended with success is not told, if there are others.
+    If some words say that everything was done and others that nothing was, the result is "some
+    done". A plain "done", from a fault that came after the call had ended, is left out if there
+    are other words.
     """
     found = {word for word in words if word}
     for error in {word.partition(", ")[2] for word in found}:
@@ -263,14 +264,14 @@ def together(words: Iterable[str]) -> str:
 
 # -- comparing -------------------------------------------------------------------------
 
-# Ids of 32 digits, of servers 40, of histories 16.
+# Ids have 32 digits, those of servers 40, those of histories 16.
 _ID = re.compile(rb"\b(?:[0-9a-f]{40}|[0-9a-f]{32}|[0-9a-f]{16})\b")
-# Milliseconds and seconds of this century, with fractions or without.
+# Milliseconds and seconds of this century, with or without fractions.
 _TIME = re.compile(rb"\b1[5-9]\d{8}(\d{3})?(\.\d+)?\b")
 
 
 def plain(value: Any) -> Any:
-    """Make what Redis holds comparable: random ids and times become words, sets lists."""
+    """Make a value from Redis comparable: ids and times become placeholders, sets become lists."""
     if isinstance(value, str):
         return plain(value.encode("utf-8", "surrogateescape"))
     if isinstance(value, bytes):
@@ -290,12 +291,12 @@ def plain(value: Any) -> Any:
 
 @attr.frozen
 class Reference:
-    """What a verb does when nothing disturbs it; all of it as :func:`plain` gives it.
+    """What a verb does when nothing disturbs it; all values as :func:`plain` returns them.
 
-    :ivar before: the state that it begins with.
+    :ivar before: the state that it starts from.
     :ivar after: the state that it leaves.
-    :ivar events: what it publishes, in order: (channel, message).
-    :ivar result: what its Deferred fires.
+    :ivar events: the events that it publishes, in order: (channel, message).
+    :ivar result: the result that its Deferred fires.
     """
 
     verb: Verb
@@ -309,9 +310,9 @@ class Reference:
         return name_of(self, result, error, state, events, between)
 
     def check_after(self, state: Any, events: Any) -> None:
-        """Check that all is done.
+        """Check that everything was done.
 
-        :raises AssertionError: if it is not.
+        :raises AssertionError: if it was not.
         """
         if (plain(state), plain(events)) != (self.after, self.events):
             raise AssertionError(_half_done(self, plain(state), plain(events), "ended"))
@@ -320,15 +321,15 @@ class Reference:
 def name_of(
     reference: Reference, result: Any, error: Any, state: Any, events: Any, between: bool = False
 ) -> str:
-    """Name what came of a call.
+    """Name the outcome of a call.
 
-    :param result: what the Deferred fired.
+    :param result: the result that the Deferred fired.
     :param error: the exception that it failed with; None if it fired.
-    :param state: what ``RedisTestCase.state()`` gives now.
-    :param events: what the spy's ``messages(own=True)`` gave, as they came.
+    :param state: the present state, from ``RedisTestCase.state()``.
+    :param events: the events from the spy's ``messages(own=True)``, in order of arrival.
     :param between: whether the state and the events may be neither those of before nor those
-        of after, because the caller has made sure that they are what the documentation says.
-    :raises AssertionError: if something is half done, done twice, or told wrongly.
+        of after, because the caller has checked that they agree with the documentation.
+    :raises AssertionError: if something is half done, done twice, or reported wrongly.
     """
     state, events = plain(state), plain(events)
     verb = reference.verb
@@ -358,7 +359,7 @@ def name_of(
 
 
 def _without_notes(state: Any) -> Any:
-    """Leave out who listens: that expires, as guarantees check, and changes nothing for anyone."""
+    """Leave out the listeners: they expire, as guarantees check, and have no effect on others."""
     return [pair for pair in state if not pair[0].startswith(b"feed.listeners:")]
 
 

@@ -1,4 +1,4 @@
-"""Requests taken apart, and the bytes at which a cut may make a difference."""
+"""Parsing of requests and replies, and the bytes at which a cut may make a difference."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 __all__ = ["Command", "commands", "replies", "reply_places", "request_places"]
 
-NEAR = 2  # bytes at each end of a request or a reply that are always tried
-MANY = 5000  # bytes of which not every one is tried
+NEAR = 2  # bytes at each end of a request or a reply after which a cut is always tried
+MANY = 5000  # the length in bytes above which only some of them are tried
 
 
 class Command(NamedTuple):
-    """A request: its name, and from where to where it goes in a stream."""
+    """A request: its name, and where it starts and ends in a stream."""
 
     name: str
     start: int
@@ -20,7 +20,7 @@ class Command(NamedTuple):
 
 
 def commands(data: bytes) -> list[Command]:
-    """Take a stream of requests apart; whole ones only."""
+    """Return the complete requests of a stream."""
     found: list[Command] = []
     at = 0
     while at < len(data):
@@ -50,7 +50,7 @@ def _command(data: bytes, start: int) -> Command | None:
 
 
 def replies(data: bytes) -> list[int]:
-    """Take a stream of replies apart: where each whole one ends."""
+    """Return the ends of the complete replies in a stream."""
     found: list[int] = []
     at = 0
     while at < len(data):
@@ -76,12 +76,12 @@ def _end_of_reply(data: bytes, at: int) -> int:
 
 
 def request_places(stream: bytes, every: bool, most: int) -> list[int]:
-    """Give the counts of bytes of a stream of requests after which to cut.
+    """Return the counts of bytes of a stream of requests after which to cut.
 
-    Of SCRIPT LOAD, which is long and changes nothing, and of what is as long, few only.
+    There are few for SCRIPT LOAD, which is long and changes nothing.
 
-    :param every: after every byte; else near the ends of each request, and after some
-        others, chosen once for all: *most* at ends of RESP's elements, and as many anywhere.
+    :param every: whether to cut after every byte; else near the ends of each request, and after
+        a random selection: *most* at ends of RESP's elements, and *most* anywhere.
     """
     found: set[int] = set()
     for command in commands(stream):
@@ -92,9 +92,10 @@ def request_places(stream: bytes, every: bool, most: int) -> list[int]:
 
 
 def reply_places(requests: bytes, stream: bytes, every: bool, most: int) -> list[int]:
-    """Give the counts of bytes of a stream of replies after which to cut; see above.
+    """Return the counts of bytes of a stream of replies after which to cut.
 
-    Not of those to SCRIPT LOAD: what is sent behind it may not have passed yet.
+    The rules are those of :func:`request_places`. Replies to SCRIPT LOAD are left out, because the
+    requests after it may not have passed yet.
     """
     names = [command.name for command in commands(requests)]
     found: set[int] = set()
@@ -114,7 +115,7 @@ def _places(stream: bytes, start: int, end: int, every: bool, most: int) -> set[
     found = {*whole[:near], *whole[-near:]}
     inner = whole[near:-near]
     edges = [at for at in inner if stream[at - 1] == ord("\n") or stream[at] == ord("\r")]
-    # The same in each run, but not the same for all verbs.
+    # The same in each run, but different for each length.
     chance = random.Random(len(whole))
     for some in (edges, inner):
         found.update(chance.sample(some, min(len(some), most)))

@@ -1,13 +1,13 @@
-"""What a verb does under a fault of the server: seed, call, heal, and compare everything.
+"""How a verb behaves under a fault of the server: seed, call, heal, and compare everything.
 
-Every cell of the matrix is had in the same way.  The verb is called on an object whose
-connections stand (unless the fault is about connecting), while the server is at fault.  Then the
-server is healed; what lets a waiting call end is done, if it waits; and the answer, the whole
-state and all events are compared with those of an undisturbed run.  Where nothing was
-done, the same object is used again, and must do it all now.
+Every cell of the matrix works in the same way. The verb is called while the server is at fault, on
+an object that is connected (unless the fault is about connecting). Then the server is healed, and
+a waiting call gets what it waits for. The reply, the whole state and all events are compared with
+those of an undisturbed run. If nothing was done, the same call on the same object must now do it
+all.
 """
 
-# Trial's TestCase is typed in part only.
+# Only part of Trial's TestCase has types.
 # mypy: allow-untyped-calls
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from txthoonk.types import PythonQueue
 
 __all__ = ["DONE", "SERVICES", "CellTestCase", "Run", "Step", "healthy"]
 
-ROUNDS = 40  # answers of the server after which a call has got as far as it can
+ROUNDS = 40  # replies of the server after which a call can make no more progress
 DONE = ("done", "answered", "goes on")
 UNDONE = ("not done", "no answer", "ended")
 SERVICES = ("Worker", "Maintenance")
 
-#: Where the history of a feed stands depends on the server, and on the time.
+#: These fields of a feed's history depend on the server and on the time.
 _EPOCHS = (b"\0epoch", b"\0eras", b"\0server")
 
 _references: dict[tuple[str, str], Reference] = {}
@@ -47,19 +47,19 @@ Fault = Callable[[], AbstractAsyncContextManager[None]]
 
 @asynccontextmanager
 async def healthy() -> AsyncIterator[None]:
-    """No fault at all."""
+    """Cause no fault."""
     yield
 
 
 class Run:
     """One verb on one object.
 
-    :ivar known: what its preparation gave.
-    :ivar on: of which kind the object is: ``pub``, ``sub`` or ``thoonk``.
+    :ivar known: what the verb's preparation returned.
+    :ivar on: the kind of the object: ``pub``, ``sub`` or ``thoonk``.
     :ivar thing: the object.
-    :ivar call: what the verb gave, once it was called.
-    :ivar ended: whether that has fired or failed.
-    :ivar error: what it failed with, or the log told; None if it fired.
+    :ivar call: what the verb returned, once it was called.
+    :ivar ended: whether *call* has fired or failed.
+    :ivar error: the error it failed with, or that was logged; None if it fired.
     """
 
     thing: Any = None
@@ -81,11 +81,11 @@ class Run:
 
     def _end(self, result: Any, error: Any) -> None:
         self.ended = True
-        if not self._over.called:  # nobody waits any more where the test was cancelled
+        if not self._over.called:  # already called if the test was cancelled
             self._over.callback((result, error))
 
     async def outcome(self) -> tuple[Any, Any]:
-        """Wait for the end; what was fired, and the error."""
+        """Wait for the end; return the result and the error."""
         return await self._over
 
 
@@ -97,10 +97,10 @@ def nothing(run: Run) -> None:
 
 
 class CellTestCase(ServerFaultTestCase):
-    """A test of faults, each with every verb.
+    """A test that runs every verb under a fault.
 
-    :ivar ear: who hears all channels.
-    :ivar triggered: whether what lets a waiting call end was done.
+    :ivar ear: an observer of all channels.
+    :ivar triggered: whether a waiting call was given what it waits for.
     """
 
     async def setUp(self) -> None:
@@ -109,7 +109,7 @@ class CellTestCase(ServerFaultTestCase):
         self.ear = await self.spy()
         self.errors: list[Exception] = []
         observe_log(self, self.heard_log)
-        # Who tries again to wait does so at once.
+        # A call that waits again does so without back-off.
         self.patch(_patience, "back_off", lambda failures: 0.0)
 
     def heard_log(self, event: Any) -> None:
@@ -117,20 +117,20 @@ class CellTestCase(ServerFaultTestCase):
             self.errors.append(event["error"])
 
     def logged(self) -> list[Any]:
-        """Take the errors that were logged."""
+        """Return the logged errors, and forget them."""
         errors, self.errors = self.errors, []
         return [*errors, *(failure.value for failure in self.flushLoggedErrors())]
 
     # -- the objects -------------------------------------------------------------------
 
     async def connect_thing(self, on: str) -> Any:
-        """Connect an object that the fault shall meet."""
+        """Connect an object that will meet the fault."""
         if on == "thoonk":
             return await self.thoonk()
         return await (self.pub() if on == "pub" else self.sub())
 
     async def prepared(self, verb: Verb, on: str | None = None, *, connected: bool = True) -> Run:
-        """Make the state that the verb begins with, and connect its object."""
+        """Create the state that the verb starts from, and connect its object."""
         await self.raw.send("FLUSHALL")
         self.triggered = False
         run = Run(verb, await verb.prepare(self.writer), on or verb.on[-1])
@@ -140,7 +140,7 @@ class CellTestCase(ServerFaultTestCase):
         return run
 
     async def quiet(self, thing: Any) -> None:
-        """Wait until what the object does in the background is done."""
+        """Wait until the object's background work is finished."""
         room = getattr(thing, "waiting_room", None)
         if room is None:
             return
@@ -157,7 +157,7 @@ class CellTestCase(ServerFaultTestCase):
     # -- the state -----------------------------------------------------------------------
 
     async def state(self, own: bool = True) -> dict[bytes, Any]:
-        """Read the whole database, without what depends on the server."""
+        """Read the whole database, except for what depends on the server."""
         state = await super().state(own)
         for key, value in state.items():
             if key.startswith(b"feed.revision:") and isinstance(value, dict):
@@ -165,11 +165,11 @@ class CellTestCase(ServerFaultTestCase):
         return state
 
     async def told(self) -> list[tuple[bytes, bytes]]:
-        """Take the events."""
+        """Return the events, and forget them."""
         return told(await self.ear.messages(own=True))
 
     async def reference(self, verb: Verb, on: str | None = None) -> Reference:
-        """Give what the verb does when nothing disturbs it."""
+        """Return the outcome of the verb when nothing disturbs it."""
         on = on or verb.on[-1]
         if (verb.name, on) not in _references:
             run = await self.prepared(verb, on)
@@ -184,10 +184,10 @@ class CellTestCase(ServerFaultTestCase):
             await self.close(run)
         return _references[verb.name, on]
 
-    # -- how far a call is -----------------------------------------------------------------
+    # -- the progress of a call ------------------------------------------------------------
 
     async def settle(self, run: Run) -> None:
-        """Wait until the call has got as far as it can."""
+        """Wait until the call can make no more progress."""
         for _ in range(ROUNDS):
             if run.ended or getattr(run.call, "begun", False):
                 break
@@ -195,14 +195,14 @@ class CellTestCase(ServerFaultTestCase):
                 await self.raw.send("PING")
 
     async def release(self, run: Run) -> None:
-        """Let a call end, now that it can."""
+        """Give a waiting call what it waits for."""
         if run.verb.trigger is not None and not self.triggered:
             await self.ready(run)
             await self.trigger(run)
         elif run.verb.name.startswith("PythonQueue.get"):
             await self.settle(run)
             if not run.ended:
-                # The only item there was was taken, and the answer lost.
+                # The only item was taken, and the reply was lost.
                 await age(self.raw, "delivering")
                 await PythonQueue(self.writer, "faults").maintenance()
 
@@ -212,7 +212,7 @@ class CellTestCase(ServerFaultTestCase):
             await run.verb.trigger(self.writer, run.known)
 
     async def ready(self, run: Run) -> None:
-        """Wait until the call waits for what will let it end."""
+        """Wait until the call is waiting for its trigger."""
         if hasattr(run.call, "begun"):
             await until(lambda: run.ended or run.call.begun)
             return
@@ -227,7 +227,7 @@ class CellTestCase(ServerFaultTestCase):
             await self.settle(run)
 
     async def _somebody_waits(self) -> bool:
-        """Tell whether a client is blocked, or listens to what ends a job."""
+        """Return whether a client is blocked, or listens for the end of a job."""
         listening = await self.raw.send("PUBSUB", "NUMSUB", "job.finish:faults")
         return bool(listening[1] or await self.faulty.info("blocked_clients"))
 
@@ -245,16 +245,16 @@ class CellTestCase(ServerFaultTestCase):
         first: Step = nothing,
         then: Step | None = None,
     ) -> str:
-        """Give the word for what a verb does under a fault.
+        """Return the word for what a verb does under a fault.
 
-        :param on: the object; None: the most that the verb can be called on.
-        :param says: the code of the error, if there is one: one of these.
-        :param inside: whether what lets a waiting call end is done during the fault.
+        :param on: the kind of object; None: the most capable that has the verb.
+        :param says: the codes of which one must be in the error, if there is an error.
+        :param inside: whether a waiting call gets what it waits for during the fault.
         :param late: whether the object is connected during the fault.
-        :param first: is done just before the call, in the same turn of the reactor if it is
-            done at once.
-        :param then: is done during the fault behind the call; None: wait until that has got
-            as far as it can.
+        :param first: is called just before the verb, and in the same turn of the reactor if it
+            returns None.
+        :param then: is called during the fault, after the verb; None: wait until the call can make
+            no more progress.
         """
         reference = await self.reference(verb, on)
         run = await self.prepared(verb, on, connected=not late)
@@ -281,12 +281,12 @@ class CellTestCase(ServerFaultTestCase):
         finally:
             await self.close(run)
         if verb.name.startswith("Maintenance"):
-            # What it tries again by itself may be done when the server is healthy again.
+            # The server may be healthy again before maintenance repeats a failed step.
             return word.replace("not done", "some done")
         return word
 
     async def name(self, reference: Reference, run: Run, during: bool) -> str:
-        """Name what came of a call, and whether it had to wait for the end of the fault."""
+        """Name the outcome of a call, and whether it had to wait for the end of the fault."""
         result, run.error = await run.outcome()
         await self.quiet(run.thing)
         state, events = await self.state(), await self.told()
@@ -306,11 +306,11 @@ class CellTestCase(ServerFaultTestCase):
                 raise
             events = await guarantee(self, reference, seen, run.on)
             events = seen.events if events is None else events
-            # Which of the items comes first is not what is promised here.
+            # The guarantee does not say which item comes first.
             return reference.name(reference.result, seen.error, seen.state, events, True)
 
     def look_into_log(self, reference: Reference, run: Run, state: Any) -> None:
-        """See that nothing was logged, but what a service has nobody else to tell."""
+        """The log contains only errors that a service has no caller to report to."""
         logged = self.logged()
         if logged and not run.verb.name.startswith(SERVICES):
             raise AssertionError(f"it logged {logged}")
@@ -318,9 +318,9 @@ class CellTestCase(ServerFaultTestCase):
             run.error = logged[0]
 
     async def again(self, reference: Reference, run: Run) -> None:
-        """See that the object does it all, now that the server is healthy."""
+        """The same object does it all, now that the server is healthy."""
         if not run.thing.redis.usable and run.on != "thoonk":
-            return  # a bare object whose connection is gone
+            return  # The object has no service, and its connection is gone.
         self.triggered = False
         run.begin()
         await self.release(run)

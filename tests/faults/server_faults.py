@@ -1,12 +1,12 @@
-"""A real redis-server, and what can be made to go wrong with it.
+"""A real redis-server, and the faults that it can have.
 
-One server serves the tests of a run; each fault is a context manager that makes it, and
-undoes it at the end.  The server keeps an append-only file, so it has a disk that can be full
-and data that can be loaded; SIGXFSZ is ignored, so that a file that may not grow is for it
-what a full disk is: a write that is cut short, for which it says "No space left on device".
+One server serves the tests of a run. Each fault is a context manager that causes it, and ends it
+on exit. The server keeps an append-only file, so it has a disk that can be full and data that it
+can load. It ignores SIGXFSZ: a write to a file that may not grow is then cut short, as on a full
+disk, and the server says "No space left on device".
 """
 
-# Trial's TestCase is typed in part only.
+# Only part of Trial's TestCase has types.
 # mypy: allow-untyped-calls
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ LAUNCHER = "#!/bin/sh\ntrap '' XFSZ\nexec '{}' \"$@\"\n"
 UNLIMITED = resource.RLIM_INFINITY
 FILLER = 6000  # commands to load, so many that calls come in between
 STRINGS = (b"feed.publishes:", b"feed.idincr:", b"feed.finishes:", b"feed.maintained:")
-PAUSE_ENDS = "500"  # times per second that the server looks whether a pause is over
+PAUSE_ENDS = "500"  # times per second that the server checks whether a pause is over
 
 
 def version() -> int:
-    """Give the major version of the server that is tested."""
+    """Return the major version of the server under test."""
     said = subprocess.run([find_executable(), "--version"], check=True, stdout=subprocess.PIPE)
     return int(said.stdout.partition(b"v=")[2].partition(b".")[0])
 
 
 def launcher() -> str:
-    """Write the program that runs redis-server without SIGXFSZ; its path."""
+    """Write a program that runs redis-server without SIGXFSZ, and return its path."""
     path = Path("redis-server-without-sigxfsz").absolute()  # in trial's own folder
     path.write_text(LAUNCHER.format(find_executable()))
     path.chmod(0o700)
@@ -56,10 +56,10 @@ class FaultyServer:
     """A private server, and its faults.
 
     :ivar server: the :class:`~txthoonk.testing.RedisServer`.
-    :ivar admin: a connection of one's own to it, which gets and gives bytes.
-    :ivar other: another one, while the first waits for the end of the loading.
+    :ivar admin: this object's own connection to the server, without a charset.
+    :ivar other: a second connection, for the time that the first waits for the end of the loading.
 
-    :param appendfsync: when it writes to the disk: ``always`` before it acknowledges.
+    :param appendfsync: when the server syncs its file; with ``always``, before it replies.
     """
 
     admin: Redis
@@ -75,23 +75,23 @@ class FaultyServer:
         return RedisServer(executable=launcher(), arguments=(*options, *debug))
 
     async def start(self) -> None:
-        """Start it, if it does not run, and connect to it."""
+        """Start the server unless it runs, and connect to it."""
         if self.server is None:
             self.server = self._make()
         await self.server.start()
         self.admin = await self.connect()
 
     async def connect(self) -> Redis:
-        """Connect a plain client, which gets and gives bytes."""
+        """Connect a plain client without a charset."""
         assert self.server is not None
         return await connectProtocol(self.server.endpoint(), Redis(charset=None))
 
     async def leave(self) -> None:
-        """Close the connection of one's own; the server goes on."""
+        """Close this object's own connection; the server continues."""
         await self.admin.close()
 
     async def stop(self) -> None:
-        """End the server for good."""
+        """Stop the server for good."""
         assert self.server is not None
         await self.server.kill()
         await self.server.stop()
@@ -113,24 +113,24 @@ class FaultyServer:
         await self.ask("CONFIG", "SET", name, value)
 
     async def info(self, name: str) -> int:
-        """Read one number of INFO."""
+        """Return one number of INFO."""
         text = (await self.ask("INFO", "all")).decode()
         found = re.search(rf"(?m)^{name}:(\d+)", text)
         assert found is not None, name
         return int(found[1])
 
     async def gone(self, client: int) -> None:
-        """Wait until the server has no connection of that number any more."""
+        """Wait until the server has closed the connection of that client id."""
         await until_polled(
             lambda: self.ask("CLIENT", "LIST"),
             lambda listed: not re.search(rb"(?m)^id=%d " % client, listed),
         )
 
-    # -- what it refuses --------------------------------------------------------------
+    # -- refused calls -----------------------------------------------------------------
 
     @asynccontextmanager
     async def full_memory(self) -> AsyncIterator[None]:
-        """Have no memory for anything new: ``-OOM``."""
+        """Leave no memory for new data: ``-OOM``."""
         await self.set("maxmemory", "1")
         try:
             yield
@@ -139,7 +139,7 @@ class FaultyServer:
 
     @asynccontextmanager
     async def replica(self) -> AsyncIterator[None]:
-        """Be a replica, of a master that is not there: ``-READONLY``."""
+        """Make the server the replica of a master that does not exist: ``-READONLY``."""
         await self.ask("REPLICAOF", "127.0.0.1", "1")
         try:
             yield
@@ -148,25 +148,25 @@ class FaultyServer:
 
     @asynccontextmanager
     async def no_scripts(self) -> AsyncIterator[None]:
-        """Have forgotten all scripts: ``-NOSCRIPT``."""
+        """Remove all scripts: ``-NOSCRIPT``."""
         await self.ask("SCRIPT", "FLUSH")
         yield
 
     @asynccontextmanager
     async def loading(self, pace: int) -> AsyncIterator[None]:
-        """Load the data anew: ``-LOADING``.
+        """Load the data again: ``-LOADING``.
 
-        See :meth:`fill`.  The connections stand meanwhile, as those to a replica that gets a
-        new copy of its master.  How long it takes nobody can say, and nothing ends it before:
-        ask :meth:`is_loading` when the fault should still be there.
+        Connections stay up meanwhile, as those to a replica that receives a new copy of its
+        master. The duration varies and cannot be cut short: call :meth:`is_loading` when the fault
+        must still hold. :meth:`fill` provides the data.
 
-        :param pace: after how many commands the server sleeps, as shortly as can be.
+        :param pace: the number of commands between two shortest possible sleeps of the server.
         """
         await self.set("key-load-delay", -pace)
         self.other = await self.connect()
         loaded = self.admin.send("DEBUG", "LOADAOF")
         try:
-            # What is sent on another connection may be read before this.
+            # The server may read data on another connection before this command.
             await until_polled(self.is_loading, lambda loading: loading or loaded.called)
             yield
         finally:
@@ -175,18 +175,18 @@ class FaultyServer:
             await self.set("key-load-delay", 0)
 
     async def is_loading(self) -> bool:
-        """Tell whether what was sent up to now has met a server that loads."""
+        """Return whether the server was still loading when it handled all data sent so far."""
         return b"\nloading:1" in await self.other.send("INFO", "persistence")
 
     async def fill(self) -> None:
-        """Have enough in the append-only file for :meth:`loading`."""
+        """Put enough data for :meth:`loading` into the append-only file."""
         script = "for n = 1, ARGV[1] do redis.call('SET', 'filler', n) end"
         await self.ask("EVAL", script, 0, FILLER)
         await self.ask("DEL", "filler")
 
     @asynccontextmanager
     async def full_disk(self) -> AsyncIterator[None]:
-        """Have no room on the disk for the append-only file: ``-MISCONF``."""
+        """Leave no room on the disk for the append-only file: ``-MISCONF``."""
         self.leave_room(0)
         try:
             await until_polled(self._refuses)
@@ -197,7 +197,7 @@ class FaultyServer:
             await self.ask("DEL", "filler")
 
     def leave_room(self, size: int) -> None:
-        """Let no file of the server grow by more than *size* bytes."""
+        """Limit the server's files to *size* bytes more than the largest has."""
         largest = max(path.stat().st_size for path in self.files())
         resource.prlimit(self.pid, resource.RLIMIT_FSIZE, (largest + size, UNLIMITED))
 
@@ -205,7 +205,7 @@ class FaultyServer:
         resource.prlimit(self.pid, resource.RLIMIT_FSIZE, (UNLIMITED, UNLIMITED))
 
     def files(self) -> list[Path]:
-        """Give the append-only files."""
+        """Return the append-only files."""
         assert self.server is not None
         folder = Path(self.server.folder)
         return [path for path in folder.rglob("appendonly.*") if path.is_file()]
@@ -218,11 +218,11 @@ class FaultyServer:
             return True
         return False
 
-    # -- whom it refuses ----------------------------------------------------------------
+    # -- refused clients ---------------------------------------------------------------
 
     @asynccontextmanager
     async def user(self, *rules: str, name: str = "somebody") -> AsyncIterator[dict[str, str]]:
-        """Have a user with these rules; gives the credentials."""
+        """Create a user with these rules, and yield the credentials."""
         await self.ask("ACL", "SETUSER", name, "on", ">secret", *rules)
         try:
             yield {"username": name, "password": "secret"}
@@ -231,7 +231,7 @@ class FaultyServer:
 
     @asynccontextmanager
     async def password(self, secret: str) -> AsyncIterator[None]:
-        """Want a password from new connections: ``-NOAUTH``."""
+        """Require a password from new connections: ``-NOAUTH``."""
         await self.set("requirepass", secret)
         try:
             yield
@@ -240,34 +240,34 @@ class FaultyServer:
 
     @asynccontextmanager
     async def crowded(self, room: int = 0) -> AsyncIterator[None]:
-        """Take no more connections than there are, and *room* more."""
+        """Accept only *room* connections more than there are."""
         await self.set("maxclients", await self.info("connected_clients") + room)
         try:
             yield
         finally:
             await self.set("maxclients", "10000")
 
-    # -- when it does not answer ----------------------------------------------------------
+    # -- delayed replies -----------------------------------------------------------------
 
     @asynccontextmanager
     async def paused(self, milliseconds: int, kind: str) -> AsyncIterator[None]:
-        """Answer nobody (ALL), or nobody who writes (WRITE), for that time at the most."""
+        """Delay the replies to all clients (ALL) or to writers (WRITE) for at most that time."""
         await self.ask("CLIENT", "PAUSE", milliseconds, kind)
         yield
-        # Where all are paused, this is answered when the pause is over.
+        # If the pause is for all, this too gets its reply only when the pause is over.
         await self.ask("CLIENT", "UNPAUSE")
 
     def freeze(self) -> None:
-        """Stop the process, which keeps its connections (SIGSTOP)."""
+        """Stop the process with SIGSTOP; its connections stay."""
         os.kill(self.pid, signal.SIGSTOP)
 
     def thaw(self) -> None:
         os.kill(self.pid, signal.SIGCONT)
 
-    # -- what is in the way ----------------------------------------------------------------
+    # -- foreign keys --------------------------------------------------------------------
 
     async def foreign(self, key: bytes) -> None:
-        """Put a key of another type into the place of one of txthoonk's."""
+        """Put a key of another type in place of one of txthoonk's."""
         await self.ask("DEL", key)
         await self.ask("LPUSH" if key.startswith(STRINGS) else "APPEND", key, "foreign")
 

@@ -1,4 +1,4 @@
-"""The states that verbs begin with: each made by an undisturbed publisher, the same each time."""
+"""The states that verbs start from; an undisturbed publisher creates each the same way."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ JOBS = {"timeout": 600, "max_failures": 3}
 
 
 async def nothing(pub: Any) -> None:
-    """No feed at all."""
+    """No feed."""
 
 
 async def feed(pub: Any) -> None:
-    """A feed that is full, and keeps a history: its next item makes three events."""
+    """A full feed with a history: its next item causes three events."""
     news = await pub.feed(FEED, {"max_length": 2, **HISTORY})
     await news.publish("one", "a")
     await news.publish("two", "b")
 
 
 async def cursor(pub: Any) -> str:
-    """The same; the cursor of its first event."""
+    """The same feed; returns the cursor of its first event."""
     await feed(pub)
     events = await (await pub.feed(FEED)).get_history()
     return str(events[0].cursor)
 
 
 async def sorted_feed(pub: Any) -> None:
-    """Items 1, 2 and 3 in their order."""
+    """Items 1, 2 and 3 in order."""
     ordered = await pub.sorted_feed(FEED, HISTORY)
     for item in ("one", "two", "three"):
         await ordered.append(item)
@@ -54,7 +54,7 @@ async def paused_queue(pub: Any) -> None:
 
 
 async def lost_items(pub: Any) -> None:
-    """Two items of which somebody has taken the ids away, and died."""
+    """Two items whose ids were lost with a consumer that died."""
     await queue(pub)
     await pub.redis.delete(f"feed.ids:{FEED}")
 
@@ -83,20 +83,20 @@ async def one_job(pub: Any) -> None:
 
 
 async def claimed(pub: Any) -> Claim:
-    """Job a claimed, b available; the claim."""
+    """Job a is claimed, and job b available; returns the claim."""
     await job(pub)
     claim: Claim = await Job(pub, FEED).get()
     return claim
 
 
 async def progressed(pub: Any) -> None:
-    """The same, and half of it is done."""
+    """The same jobs, with job a half done."""
     claim = await claimed(pub)
     await claim.progress(1, 2, "half of it")
 
 
 async def kept_results(pub: Any) -> Claim:
-    """A claimed job of a feed that keeps one result, and has one; the claim."""
+    """A claimed job of a feed that keeps one result, and has one; returns the claim."""
     await pub.job(FEED, {**HISTORY, **JOBS, "keep_results": 1, "keep_results_for": 600})
     jobs = Job(pub, FEED)
     await jobs.put_many(["one", "two"], ids=["a", "b"])
@@ -106,31 +106,31 @@ async def kept_results(pub: Any) -> Claim:
 
 
 async def failed(pub: Any) -> None:
-    """Job a has failed once and is available again, behind b."""
+    """Job a has failed once, and is available again after job b."""
     claim = await claimed(pub)
     await Job(pub, FEED).fail(claim, ValueError("not a number"))
 
 
 async def stalled(pub: Any) -> None:
-    """Job a is stalled, b available."""
+    """Job a is stalled, and job b available."""
     claim = await claimed(pub)
     await Job(pub, FEED).stall(claim, "no such file")
 
 
 async def delayed(pub: Any) -> None:
-    """Job a is available, b due in an hour."""
+    """Job a is available, and job b due in an hour."""
     await one_job(pub)
     await Job(pub, FEED).put("two", id_="b", delay=3600)
 
 
 async def old_claim(pub: Any) -> Claim:
-    """Job a was claimed longer ago than the feed's timeout, b is available; the claim."""
+    """Job a's claim is older than the feed's timeout, and job b available; returns the claim."""
     claim = await claimed(pub)
     await pub.redis.send("ZADD", f"feed.claimed:{FEED}", 1_000_000_000_000, "a")
     return claim
 
 
-# -- what lets a call end that waits --------------------------------------------------
+# -- triggers: what a waiting call waits for -------------------------------------------
 
 
 async def put_queue(pub: Any, known: Any) -> None:

@@ -1,6 +1,6 @@
-"""Each verb of a Thoonk, with no connection, or with one that says nothing any more."""
+"""Each verb of a Thoonk without a connection, and with a connection that went silent."""
 
-# Trial's TestCase is typed in part only.
+# Only part of Trial's TestCase has types.
 # mypy: allow-untyped-calls
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ WAIT = 20  # seconds that calls wait for a connection
 STEP = 5  # seconds
 
 
-MOST = 200  # seconds after which a silent connection is given up
+MOST = 200  # seconds after which a silent connection must be dropped
 
 
 class Stall(Cut):
-    """Holds up the first connection of a role after so many bytes, and lets time pass."""
+    """Stalls the first connection of a role after some bytes, and lets time pass."""
 
     lab: AbsenceCase
 
@@ -44,16 +44,16 @@ class Stall(Cut):
 
     async def _wait(self) -> None:
         assert self.link is not None
-        # Times have not always as many digits: perhaps all has passed that the call needs.
+        # Timestamps vary in length, so the call may have had all the bytes that it needs.
         await self.lab.quiet()
         self._cut()
         for _ in range(0, MOST, STEP):
             if self.link.ended.called or self.lab.over:
                 return
             if self.role.startswith("other") and self.lab.called.called:
-                return  # nobody waits on it any more
+                return  # no call uses this connection any more
             await self.lab.pass_time(STEP)
-        # Who listens for results asks again and again meanwhile, and so misses none.
+        # A call that listens for results reads them again and again, and so misses none.
         self.lab.idle = self.role.startswith("other")
         if not self.lab.idle:
             raise AssertionError(f"not given up after {MOST} seconds")
@@ -64,7 +64,7 @@ class Stall(Cut):
 
 
 class AbsenceCase(CuttingCase):
-    """A service whose time is in our hands."""
+    """A case with a service whose clock the test controls."""
 
     async def setUp(self) -> None:
         await super().setUp()
@@ -83,11 +83,11 @@ class AbsenceCase(CuttingCase):
         }
 
     def is_idle(self) -> bool:
-        """Tell whether so much time has passed that nothing will come of it."""
+        """Return whether so much time has passed that the call will not end."""
         return self.idle
 
     async def settled(self, victim: Victim, called: Any) -> None:
-        """Wait until a connection that says nothing was given up, and for what comes then."""
+        """Wait until a silent connection has been dropped, and for what follows."""
         await self.quiet()
         if self.waiting is not None:
             await self.waiting
@@ -96,13 +96,13 @@ class AbsenceCase(CuttingCase):
         await super().settled(victim, called)
 
     async def pass_time(self, seconds: float) -> None:
-        """Let time pass, and whatever comes of that."""
+        """Let time pass, and let everything that becomes due happen."""
         for _ in range(0, int(seconds), STEP):
             self.hours.clock.advance(STEP)
             await self.quiet()
 
     async def away(self, verb: Verb, seconds: float) -> str:
-        """Call while there is no connection, and let one come after so many seconds."""
+        """Call while there is no connection, and allow one after *seconds*."""
         reference, _ = await self.reference(verb, "thoonk")
         victim = await self.victim("thoonk")
         known = await self.begin(verb)
@@ -128,14 +128,14 @@ class AbsenceCase(CuttingCase):
         return "waits, then done" if word in ("done", "answered") and not early else word
 
     async def held_up(self, verb: Verb, request: bool) -> str:
-        """Hold up half of a request or a reply, for each that the call needs."""
+        """Stall half of each request or reply that the call needs."""
         self.retry = 0.0
         reference, passed = await self.reference(verb, "thoonk")
         words = []
         for one in passed:
             for count in halves(one, request):
                 if one.role.startswith("other") and count >= one.needed[0 if request else 1]:
-                    continue  # nobody waits on it any more
+                    continue  # no call uses this connection any more
                 words.append(await self._held_up(reference, one.role, request, count))
         return together(words)
 
@@ -161,16 +161,16 @@ class AbsenceCase(CuttingCase):
         return word
 
     def check_place(self, word: str, seen: Seen, cut: Cut) -> None:
-        """What may be said is said by the column."""
+        """Accept every word; the column decides which are allowed."""
 
 
 def halves(one: Passed, request: bool) -> list[int]:
-    """Give the middle of each request or reply, those to load scripts left out."""
+    """Return the middle of each request or reply, except those that load scripts."""
     names = [command.name for command in commands(one.request)]
     if request:
         return [(start + end) // 2 for _, start, end in commands(one.request)]
     ends = replies(one.reply)
-    if len(ends) != len(names):  # of SUBSCRIBE, which has many answers, and messages
+    if len(ends) != len(names):  # SUBSCRIBE has many replies, and messages come between
         return [one.needed[1] // 2] if one.needed[1] else []
     return [(start + end) // 2 for start, end in zip([0, *ends], ends, strict=False)]
 
@@ -184,25 +184,25 @@ async def column(case: AbsenceCase, verb: Verb, key: str, observing: Any) -> Non
 
 
 async def away(case: AbsenceCase, verb: Verb) -> None:
-    """Without a connection a call is not made, and says so; or it waits."""
+    """A call without a connection waits, or fails with an error that says it was not sent."""
     await column(case, verb, "away", lambda: case.away(verb, 2 * WAIT))
 
 
 async def back(case: AbsenceCase, verb: Verb) -> None:
-    """A call that has waited for a connection is made on the next one, once."""
+    """A call that waits for a connection is made once, on the next connection."""
     await column(case, verb, "back", lambda: case.away(verb, WAIT / 2))
 
 
 async def request_held_up(case: AbsenceCase, verb: Verb) -> None:
-    """A request that does not get through is not done, and the Deferred does not hang."""
+    """A call whose request does not get through is not executed, and its Deferred ends."""
     await column(case, verb, "stall/request", lambda: case.held_up(verb, True))
 
 
 async def reply_held_up(case: AbsenceCase, verb: Verb) -> None:
-    """A reply that does not come leaves no Deferred hanging."""
+    """A call whose reply does not arrive leaves no Deferred pending."""
     await column(case, verb, "stall/reply", lambda: case.held_up(verb, False))
 
 
 @each_verb(away=away, back=back, request_held_up=request_held_up, reply_held_up=reply_held_up)
 class AbsenceTests(AbsenceCase):
-    """Who has no connection, or one that has gone silent, is told in time."""
+    """A call with no connection, or with a silent one, ends in time."""

@@ -1,6 +1,6 @@
-"""Connections that the server refuses, or ends: passwords, users, and how many it takes."""
+"""Connections that the server refuses or ends: passwords, users, and a full server."""
 
-# Trial's TestCase is typed in part only.
+# Only part of Trial's TestCase has types.
 # mypy: allow-untyped-calls
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class PasswordTests(ServerFaultTestCase):
     """``NOAUTH``, ``WRONGPASS`` and ``NOPERM``."""
 
     async def test_bare_without(self) -> None:
-        """A bare publisher that has not the password is told so, whatever it calls first."""
+        """Without the password, the first call of a bare publisher fails, whichever it is."""
         async with self.faulty.password("secret"):
             for call in (
                 lambda pub: pub.feed_exists("x"),
@@ -47,9 +47,9 @@ class PasswordTests(ServerFaultTestCase):
             await pub.close()
 
     async def test_user_is_removed(self) -> None:
-        """A service whose user is removed tells why; when he is there again it goes on.
+        """A service whose user is removed reports the reason, and goes on once the user is back.
 
-        Its get that waits goes on waiting, and its handlers hear again.
+        Its waiting get keeps waiting, and its handlers receive messages again.
         """
         async with self.faulty.user("allkeys", "allcommands", "allchannels") as user:
             thoonk = await self.thoonk(wait=0.05, **user)
@@ -75,7 +75,7 @@ class PasswordTests(ServerFaultTestCase):
                 self.assertEqual(await heard.wait(1), [("id", "item")])
 
     async def test_rights_are_taken(self) -> None:
-        """Without the right to call scripts nothing is done; with it all works again."""
+        """Without the right to call scripts nothing is done; once it is back, all works again."""
         async with self.faulty.user("allkeys", "allcommands", "allchannels") as user:
             thoonk = await self.thoonk(**user)
             feed, before = await thoonk.feed("x"), await self.state()
@@ -88,17 +88,17 @@ class PasswordTests(ServerFaultTestCase):
 
 
 class CrowdTests(ServerFaultTestCase):
-    """``maxclients``: the server takes no more connections."""
+    """``maxclients``: the server accepts no more connections."""
 
     async def test_bare(self) -> None:
-        """A new bare publisher's calls fail, and say why."""
+        """The calls of a new bare publisher fail with the reason."""
         async with self.faulty.crowded():
             pub: Any = await self.target.endpoint(self.clock).connect(ThoonkPubFactory())
             await self.fails(pub.feed("x"), RedisError, "max number of clients")
         self.assertIsNotNone(await (await self.pub()).feed("x"))
 
     async def test_service(self) -> None:
-        """A new service fails with the reason where it is given a time, else it waits."""
+        """connect() with a timeout fails with the reason, and without one it waits."""
         self.halfway = True
         async with self.faulty.crowded():
             thoonk = self.make()
@@ -112,7 +112,7 @@ class CrowdTests(ServerFaultTestCase):
         self.assertTrue((await waiting).running)
 
     async def test_bare_get(self) -> None:
-        """A get of a bare publisher that needs a connection more fails, and takes nothing."""
+        """A bare publisher's get that needs another connection fails, and takes no item."""
         pub = await self.pub()
         queue = await pub.queue("q")
         async with self.faulty.crowded():
@@ -122,7 +122,7 @@ class CrowdTests(ServerFaultTestCase):
         self.assertEqual(await get, "item")
 
     async def test_gets(self) -> None:
-        """Gets of a service wait for room, and are served in their order when there is."""
+        """Gets of a service wait until the server has room, and are then served in order."""
         thoonk = await self.thoonk()
         queue = await thoonk.queue("q")
         async with self.faulty.crowded():

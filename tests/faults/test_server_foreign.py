@@ -1,12 +1,11 @@
-"""Every verb with a foreign key in the place of each key that it touches.
+"""Every verb with a foreign key in place of each key that it touches.
 
-Which keys those are is seen with MONITOR, in a run that nothing disturbs: so no key can be
-forgotten.  What a verb reads or writes as a list, a hash and so on it cannot have where somebody
-else has put another type: it must say so, before anything is written and anybody is told.  What
-it only removes may be of any type.
+MONITOR shows the keys during an undisturbed run, so none can be forgotten. A verb that reads or
+writes a key as a list, a hash and so on must fail if another program stored another type there,
+before it writes or publishes anything. A key that the verb only removes may have any type.
 """
 
-# Trial's TestCase is typed in part only.
+# Only part of Trial's TestCase has types.
 # mypy: allow-untyped-calls
 
 from __future__ import annotations
@@ -27,18 +26,18 @@ from txthoonk.errors import FeedError
 from txthoonk.wire._keys import FEEDS, feed_keys, kept_result_key
 
 KEYS = {key.encode() for key in (FEEDS, *feed_keys(FEED), kept_result_key(FEED, "a"))}
-#: Commands that take a key of any type.
+#: Commands that accept a key of any type.
 ANY_TYPE = {b"del", b"unlink", b"exists", b"type", b"pexpire"}
-CONFIG = b"feed.config:"  # need not be readable: thoonk.js 0.2 kept it as text
-# Keys that are written without being read, so that what belongs there replaces what is in the way:
-# the result of an earlier job under that id, and the note of a look, which each look writes.
+CONFIG = b"feed.config:"  # need not be readable: thoonk.js 0.2 stored it as text
+# Keys that are written without being read, so the right value replaces a foreign one: the result
+# of an earlier job with that id, and the note of a look, which each look writes.
 REPLACED: dict[bytes, type] = {b"feed.jobfinished:": list, b"feed.overdue:": bytes}
 WORD = re.compile(rb'"((?:[^"\\]|\\.)*)"')
 END = b"that is all"
 
 
 class Monitor(Protocol):
-    """Hears every command that the server carries out, those of scripts among them."""
+    """Receives every command that the server executes, including those of scripts."""
 
     def __init__(self) -> None:
         self.heard = b""
@@ -51,7 +50,7 @@ class Monitor(Protocol):
         self.heard += data
 
     def touched(self) -> dict[bytes, set[bytes]]:
-        """Give the keys, each with the commands that it was given to."""
+        """Return the touched keys, each with the commands that used it."""
         found: dict[bytes, set[bytes]] = {}
         for line in self.heard.split(b"\r\n"):
             words = [word.replace(rb"\x00", b"\0") for word in WORD.findall(line)]
@@ -62,7 +61,7 @@ class Monitor(Protocol):
 
 
 async def foreign(case: ForeignTests, verb: Verb) -> None:
-    """A foreign key fails it as a whole, and says which type is wrong."""
+    """A foreign key fails the whole call, and the error says which type is wrong."""
     words = set()
     touched = await case.touched(verb)
     run = await case.prepared(verb)
@@ -76,10 +75,10 @@ async def foreign(case: ForeignTests, verb: Verb) -> None:
 
 @each_verb(foreign=foreign)
 class ForeignTests(CellTestCase):
-    """``-WRONGTYPE``, for each key in turn."""
+    """Each key in turn has a foreign type (``-WRONGTYPE``)."""
 
     async def touched(self, verb: Verb) -> dict[bytes, set[bytes]]:
-        """Give the keys that a verb touches, and what it does with them."""
+        """Return the keys that a verb touches, and the commands that it uses on them."""
         assert self.faulty.server is not None
         run = await self.prepared(verb)
         monitor = await connectProtocol(self.faulty.server.endpoint(), Monitor())
@@ -95,7 +94,7 @@ class ForeignTests(CellTestCase):
         return monitor.touched()
 
     async def meet(self, run: Run, key: bytes, any_type: bool) -> set[str]:
-        """Make the call with a foreign key in the way; the word for its refusal, if it is one."""
+        """Call with a foreign key in place; return the word for the refusal, if there is one."""
         await self.raw.send("FLUSHALL")
         run.known = await run.verb.prepare(self.writer)
         await self.faulty.foreign(key)
@@ -103,7 +102,7 @@ class ForeignTests(CellTestCase):
         await self.told()
         run.begin()
         await self.settle(run)
-        waits = not run.ended  # as it would without that key
+        waits = not run.ended  # as it would without the foreign key
         if waits:
             run.call.cancel()
         _, error = await run.outcome()
@@ -125,9 +124,9 @@ class ForeignTests(CellTestCase):
         return {f"{word}, {type(error).__name__}"}
 
     def check_replaced(self, key: bytes, before: Any, after: Any, replaced: bool) -> None:
-        """Check that a call that succeeds has left a foreign key alone.
+        """A call that succeeds has not changed the foreign key.
 
-        :param replaced: whether it may also remove it, or put into its place what belongs there.
+        :param replaced: whether it may also remove the key, or replace it with the right value.
         """
         if after == before or (replaced and after is None):
             return
@@ -136,7 +135,7 @@ class ForeignTests(CellTestCase):
         self.assertIsInstance(after, kinds[0], key)
 
     def check_error(self, verb: Verb, key: bytes, error: Any) -> None:
-        """Check that an error says what is wrong."""
+        """The error names the wrong type."""
         text = f"{getattr(error, 'code', '')} {error}"
         clear = "WRONGTYPE" in text or (CONFIG in key and isinstance(error, FeedError))
         self.assertTrue(clear, f"{verb.name}, {key!r} in the way: {error!r}")

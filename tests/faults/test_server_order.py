@@ -1,6 +1,6 @@
-"""Order and number of what is done, where the server loses the scripts or holds calls up."""
+"""Calls keep their order and happen once when the server flushes its scripts or pauses."""
 
-# Trial's TestCase is typed in part only.
+# Only part of Trial's TestCase has types.
 # mypy: allow-untyped-calls
 
 from __future__ import annotations
@@ -18,14 +18,13 @@ LONG = 60_000
 
 
 class ScriptFlushTests(ServerFaultTestCase):
-    """``SCRIPT FLUSH``: EVALSHA is answered NOSCRIPT, and sent again as EVAL."""
+    """After ``SCRIPT FLUSH``, EVALSHA fails with NOSCRIPT, and the call is sent as EVAL."""
 
     async def test_before_a_burst(self) -> None:
-        """What is called behind a flush is done once; only the first script call is late.
+        """Each call after a flush is executed once, and only the first script call is delayed.
 
-        All calls of the burst are on the way before the first NOSCRIPT is back.  The EVALs
-        follow in the order of the calls, so their order stands; calls that need no script
-        have overtaken them.
+        The whole burst is sent before the first NOSCRIPT arrives. The EVALs follow in the order of
+        the calls, so the script calls keep their order. Calls without a script overtake them.
         """
         pub, spy = await self.pub(), await self.spy()
         feed = await pub.feed("x")
@@ -35,16 +34,16 @@ class ScriptFlushTests(ServerFaultTestCase):
         burst: list[Deferred[Any]] = [feed.publish(f"item {n}", str(n)) for n in range(50)]
         count = pub.redis.send("HLEN", "feed.items:x")
         self.assertEqual([await each for each in burst], [str(n) for n in range(50)])
-        self.assertEqual(await count, 1)  # it has overtaken them: as documented
+        self.assertEqual(await count, 1)  # It overtook them, as documented.
         self.assertEqual(await feed.get_ids(), ["warm", *map(str, range(50))])
         told = [message.split(b"\0")[0] for _, message in await spy.messages()]
         self.assertEqual(told, [b"%d" % n for n in range(50)])
 
     async def test_within_a_burst(self) -> None:
-        """A flush in mid-burst: each is done once; those after it fall behind those before.
+        """With a flush in mid-burst, each call is executed once, but later calls may come first.
 
-        What was called later and does not meet the flush may be done first: that is what
-        the order costs then, and nothing is lost, doubled or half done.
+        A later call that does not meet the flush may be executed before an earlier one that does.
+        The flush costs only the order: no call is lost, repeated or half done.
         """
         pub, spy = await self.pub(), await self.spy()
         feed, ordered = await pub.feed("x"), await pub.sorted_feed("y")
@@ -52,7 +51,7 @@ class ScriptFlushTests(ServerFaultTestCase):
         await ordered.append("warm")
         await spy.messages()
         burst: list[Deferred[Any]] = [feed.publish(f"item {n}", str(n)) for n in range(20)]
-        # On the same connection, so that it comes exactly here.
+        # Sent on the same connection, so that the flush comes exactly here.
         flushed = pub.redis.send("SCRIPT", "FLUSH")
         burst += [feed.publish(f"item {n}", str(n)) for n in range(20, 40)]
         burst += [ordered.append(f"item {n}") for n in range(20)]
@@ -69,7 +68,7 @@ class ScriptFlushTests(ServerFaultTestCase):
         self.assertEqual(len(told), 40 + 2 * 20)
 
     async def test_flush_again_and_again(self) -> None:
-        """However often the scripts go, each call is done once, and no call fails."""
+        """Each call is executed once and none fails, however often the scripts are flushed."""
         pub = await self.pub()
         queue = await pub.queue("q")
         puts: list[Deferred[Any]] = []
@@ -85,10 +84,10 @@ class ScriptFlushTests(ServerFaultTestCase):
 
 
 class PauseTests(ServerFaultTestCase):
-    """``CLIENT PAUSE``: nobody is answered for a while."""
+    """``CLIENT PAUSE``: the server delays its replies for a while."""
 
     async def test_order(self) -> None:
-        """Calls of a pause are done behind it, once, in their order, with their events."""
+        """Calls made during a pause are executed after it, once and in order, with events."""
         thoonk, spy = await self.thoonk(), await self.spy()
         for kind in ("WRITE", "ALL"):
             await self.raw.send("FLUSHALL")
@@ -103,7 +102,7 @@ class PauseTests(ServerFaultTestCase):
             self.assertEqual(told, [b"%d" % n for n in range(100)])
 
     async def test_reads_of_a_write_pause(self) -> None:
-        """While writing is paused, another connection's reads are answered."""
+        """While writes are paused, the server answers the reads of another connection."""
         thoonk, reader = await self.thoonk(), await self.pub()
         feed = await thoonk.feed("x")
         await feed.publish("one", "1")
@@ -139,7 +138,7 @@ class PauseTests(ServerFaultTestCase):
         self.assertEqual(told, [b"3\x00three"])
 
     async def test_waiting_get(self) -> None:
-        """A get that waits, and its item that is put in a pause: delivered once, behind it."""
+        """An item that is put during a pause is delivered to a waiting get once, after it."""
         thoonk, writer = await self.thoonk(), await self.pub()
         queue, putting = await thoonk.queue("q"), await writer.queue("q")
         for kind in ("WRITE", "ALL"):

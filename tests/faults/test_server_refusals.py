@@ -1,6 +1,6 @@
-"""Every verb while the server refuses: it has no memory, no disk, or is a replica."""
+"""Every verb while the server refuses it: its memory or disk is full, or it is a replica."""
 
-# Trial's TestCase is typed in part only.
+# Only part of Trial's TestCase has types.
 # mypy: allow-untyped-calls
 
 from __future__ import annotations
@@ -12,23 +12,23 @@ from tests.faults.verbs import Verb
 
 
 async def oom(case: CellTestCase, verb: Verb) -> None:
-    """Nothing can be added to a full memory; what is there can be read, taken and ended."""
+    """With full memory nothing can be added; stored data can be read, taken and finished."""
     word = await case.observe(verb, case.faulty.full_memory, says=("OOM", "EXECABORT"))
     record(verb.name, "oom", word)
 
 
 async def readonly(case: CellTestCase, verb: Verb) -> None:
-    """A replica changes nothing and tells nobody; it can be read, and changed as a master."""
+    """A replica changes and publishes nothing; it can be read, and changed once it is a master."""
     word = await case.observe(verb, case.faulty.replica, says=("READONLY", "EXECABORT"))
     record(verb.name, "readonly", word)
 
 
 async def disk(case: CellTestCase, verb: Verb) -> None:
-    """What cannot be written to the disk is refused; when there is room all works again."""
+    """With a full disk all writes are refused; once there is room, everything works again."""
     word = await case.observe(verb, case.faulty.full_disk, says=("MISCONF", "EXECABORT"))
     record(verb.name, "disk", word)
 
 
 @each_verb(oom=oom, readonly=readonly, disk=disk)
 class RefusalTests(CellTestCase):
-    """What a verb does is known, and nothing is half done."""
+    """Each verb does what the table says, and nothing is half done."""

@@ -1,6 +1,6 @@
-"""Every verb while the server does not answer: it loads its data, pauses, or stands still."""
+"""Every verb while the server does not reply: it loads its data, pauses, or is stopped."""
 
-# Trial's TestCase is typed in part only.
+# Only part of Trial's TestCase has types.
 # mypy: allow-untyped-calls
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from tests.faults.server_faults import FaultyServer
 from tests.faults.verbs import Verb
 from tests.support.server import turns
 
-PAUSE = 40  # milliseconds, or more if that was over before all was said
+PAUSE = 40  # milliseconds; doubled if the pause was over before the call was sent
 LONG = 60_000
-SILENCE = 60.0  # seconds, which is longer than the 30 of a reply_timeout
-PACE = 60  # commands from one sleep of a server that loads to the next; fewer take it longer
+SILENCE = 60.0  # seconds; longer than a reply_timeout of 30
+PACE = 60  # commands between two sleeps of a loading server; fewer make the loading slower
 
 
 # -- loading -----------------------------------------------------------------------------
@@ -29,18 +29,18 @@ loader = FaultyServer()
 
 
 async def loading(case: LoadingTests, verb: Verb) -> None:
-    """What is called while the server loads fails and is not done, or waits."""
+    """A call while the server loads its data waits, or fails and is not executed."""
     word = await case.observe_loading(verb)
     if word in ("done", "answered", "waits, then done"):
-        # PUBLISH needs no data. For others it is a matter of luck whether the last attempt
-        # is answered before the end of the loading is told.
+        # PUBLISH needs no data. For other calls it depends on timing whether the last attempt gets
+        # its reply before the test notices the end of the loading.
         word = "done" if verb.name == "publish_channel" else "waits, then done"
     record(verb.name, "loading", word)
 
 
 @each_verb(loading=loading)
 class LoadingTests(CellTestCase):
-    """Whoever is connected is told that the server loads: a replica that gets a new copy."""
+    """A connected client learns that the server loads: a replica that receives a new copy."""
 
     faulty = loader
 
@@ -52,10 +52,10 @@ class LoadingTests(CellTestCase):
         await super().setUp()
 
     async def observe_loading(self, verb: Verb) -> str:
-        """Give the word for what a verb does that is called while the server loads.
+        """Return the word for a verb that is called while the server loads its data.
 
-        On a busy machine the loading may be over before the call comes: then it is tried again,
-        and loads longer.
+        On a busy machine the loading may be over before the call is sent. The test then repeats it
+        with a slower load.
         """
         pace, self.in_time = PACE, False
         while not self.in_time:
@@ -74,7 +74,7 @@ class LoadingTests(CellTestCase):
 
 
 async def pause(case: PauseTests, verb: Verb) -> None:
-    """What is called in a pause is done behind it, once."""
+    """A call during a pause is executed once, after the pause."""
     milliseconds, case.in_time = PAUSE, False
     while not case.in_time:
         fault = partial(case.faulty.paused, milliseconds, "ALL")
@@ -84,7 +84,7 @@ async def pause(case: PauseTests, verb: Verb) -> None:
 
 
 async def pause_of_writers(case: CellTestCase, verb: Verb) -> None:
-    """While writing is paused what needs no script is answered, and the rest behind it."""
+    """While writes are paused, calls without a script get replies; the others wait for the end."""
     word = await case.observe(verb, partial(case.faulty.paused, LONG, "WRITE"))
     case.assertIn(word, (*DONE, "waits, then done"))
     if verb.kind == "write":
@@ -93,13 +93,13 @@ async def pause_of_writers(case: CellTestCase, verb: Verb) -> None:
 
 @each_verb(all=pause, write=pause_of_writers)
 class PauseTests(CellTestCase):
-    """``CLIENT PAUSE`` costs time, and nothing else."""
+    """``CLIENT PAUSE`` delays calls, and has no other effect."""
 
     def ask(self, run: Run) -> None:
         self.answer = self.raw.send("PING")
 
     async def not_answered(self, run: Run) -> None:
-        """See that the pause is not over, as it may be on a busy machine."""
+        """Record whether the pause still holds; on a busy machine it may be over."""
         await turns()
         self.in_time = not self.answer.called
 
@@ -109,32 +109,32 @@ class PauseTests(CellTestCase):
 
 @asynccontextmanager
 async def stopped(case: StopTests) -> AsyncIterator[None]:
-    """Let the server stand still."""
+    """Stop the server's process."""
     case.faulty.freeze()
     try:
         yield
     finally:
         case.faulty.thaw()
     if case.dropped is not None:
-        # The server has read all that came on that connection: in pieces, if it is much.
+        # The server has read everything from that connection, in several reads if it is much.
         await case.faulty.gone(case.dropped)
 
 
 async def stop_shortly(case: StopTests, verb: Verb) -> None:
-    """Within its time for an answer a call waits, and is done once when the server goes on."""
+    """Within its ``reply_timeout`` a call waits; it runs once when the server continues."""
     word = await case.observe(verb, partial(stopped, case), then=turns)
     case.assertIn(word, ("waits, then done", "goes on"))
 
 
 async def stop(case: StopTests, verb: Verb) -> None:
-    """After that it fails, and has been done or not; what waits, and who listens, goes on."""
+    """After its ``reply_timeout`` a call fails, executed or not; waits and subscriptions go on."""
     word = await case.observe(verb, partial(stopped, case), then=case.be_silent)
     record(verb.name, "stop", word)
 
 
 @each_verb(shortly=stop_shortly, long=stop)
 class StopTests(CellTestCase):
-    """The server's process is stopped (SIGSTOP), and goes on (SIGCONT)."""
+    """The server's process is stopped (SIGSTOP), and continues (SIGCONT)."""
 
     halfway = True
     dropped: int | None = None
@@ -145,7 +145,7 @@ class StopTests(CellTestCase):
         return thing
 
     async def be_silent(self, run: Run) -> None:
-        """Let the time pass in which an answer must come."""
+        """Let the ``reply_timeout`` pass."""
         await turns()
         await self.pass_time(SILENCE)
         self.dropped = self.number

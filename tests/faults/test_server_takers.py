@@ -1,6 +1,6 @@
-"""Workers and consumers whose server refuses for a while what they have to say."""
+"""Workers and consumers whose server refuses their reports for a while."""
 
-# Trial's TestCase is typed in part only.
+# Only part of Trial's TestCase has types.
 # mypy: allow-untyped-calls
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ OLD = 1_000_000_000_000  # milliseconds
 class TakerTestCase(ServerFaultTestCase):
     async def setUp(self) -> None:
         await super().setUp()
-        # Who tries again to say something does so at once.
+        # A repeated call is sent without back-off.
         self.patch(_patience, "back_off", lambda failures: 0.0)
 
     async def refused_since(self, count: int) -> None:
-        """Wait until the server has refused more than *count* commands: it announces none."""
+        """Wait until the server's statistics show more than *count* refused commands."""
         await until_polled(
             partial(self.faulty.info, "total_error_replies"), lambda found: found > count
         )
@@ -34,7 +34,7 @@ class TakerTestCase(ServerFaultTestCase):
 
 class WorkerTests(TakerTestCase):
     async def begin(self) -> tuple[Worker, Deferred[Any]]:
-        """Have a worker work on job a; gives what ends that."""
+        """Start a worker that works on job a; return it and the Deferred that ends the job."""
         self.service = await self.thoonk()
         job = await self.service.job("j", {"timeout": 600, "max_failures": 1})
         await job.put("work", id_="a")
@@ -52,9 +52,9 @@ class WorkerTests(TakerTestCase):
         return worker, done
 
     async def test_renewals(self) -> None:
-        """A full memory takes no claim away: the worker's claims are renewed, as renew() does.
+        """With full memory, the worker's claims are still renewed, as renew() does.
 
-        Else the job would be given to another worker, and counted as failed.
+        Otherwise the job would be given to another worker, and counted as failed.
         """
         _, done = await self.begin()
         await self.raw.send("ZADD", "feed.claimed:j", OLD, "a")
@@ -63,12 +63,12 @@ class WorkerTests(TakerTestCase):
             room.renewal.renew()
             await until(lambda: room.renewal._calling is None)
             time = float(await self.raw.send("ZSCORE", "feed.claimed:j", "a"))
-        self.flushLoggedErrors(ResponseError)  # told below
+        self.flushLoggedErrors(ResponseError)  # the assertion below reports it
         done.callback("result")
         self.assertGreater(time, OLD)
 
     async def test_finish(self) -> None:
-        """What a replica or a full disk refuses is said again, until it is done: once."""
+        """A finish that a replica or a full disk refuses is repeated until it succeeds, once."""
         spy = await self.spy()
         for fault in (self.faulty.replica, self.faulty.full_disk):
             worker, done = await self.begin()
@@ -88,17 +88,17 @@ class WorkerTests(TakerTestCase):
 
 class ConsumerTests(TakerTestCase):
     async def test_delivered(self) -> None:
-        """An item whose deletion was refused is deleted once it can be: not delivered again.
+        """An item whose deletion was refused is deleted later, and is not delivered again.
 
-        The server becomes a replica just when the get has fired, and a master again; the
-        connection stands all the time.
+        The server becomes a replica just when the get has fired, and then a master again; the
+        connection stays up all the time.
         """
         thoonk, other = await self.thoonk(), await self.pub()
         queue = await thoonk.queue("q")
         await queue.put("item")
 
         def demote(item: str) -> str:
-            # On the same connection: it comes before what says that the item was delivered.
+            # Sent on the same connection, before the acknowledgement of the item.
             thoonk.redis.send("REPLICAOF", "127.0.0.1", "1")
             return item
 

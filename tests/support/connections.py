@@ -55,7 +55,7 @@ class Peer:
 
 
 class Turns(Clock):
-    """A clock that calls what is due as the reactor does: what that makes due is of the next turn.
+    """A clock with turns, as a reactor has: calls that become due during a turn run in the next.
 
     :ivar read: is called between two turns.
     """
@@ -75,7 +75,7 @@ class Turns(Clock):
 
 @implementer(IStreamClientEndpoint)
 class Endpoint:
-    """Attempts to connect, which the test lets succeed or fail."""
+    """An endpoint whose attempts to connect succeed or fail as the test decides."""
 
     def __init__(self) -> None:
         self.attempts: list[tuple[Any, Deferred[Any]]] = []
@@ -102,7 +102,7 @@ class Endpoint:
 
 @attr.define(eq=False)
 class Calls(Listener[Any]):
-    """A listener that calls functions."""
+    """A listener that calls the given functions."""
 
     connected: Callable[[Any], object]  # type: ignore[assignment]
     disconnected: Callable[[ConnectionLost], object]  # type: ignore[assignment]
@@ -141,7 +141,7 @@ class ConnectionTestCase(SynchronousTestCase):
         return connection
 
     def come_up(self, **arguments: Any) -> Peer:
-        """Make a connection that is up."""
+        """Start a connection, and accept it."""
         self.start(**arguments)
         return self.accept()
 
@@ -157,12 +157,12 @@ class ConnectionTestCase(SynchronousTestCase):
         return told
 
     def wait(self, seconds: float) -> None:
-        """Let time pass in small steps, as it does."""
+        """Let time pass in small steps."""
         for _ in range(round(seconds * 8)):
             self.clock.advance(0.125)
 
     def assert_ended(self, stopped: Deferred[None]) -> None:
-        """Check that stop() is over, and that nothing is left of the connection."""
+        """stop() has fired, and nothing is left of the connection."""
         self.assertIsNone(self.successResultOf(stopped))
         self.assertEqual(self.clock.getDelayedCalls(), [])
         attempts = len(self.endpoint.attempts)

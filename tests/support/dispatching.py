@@ -1,4 +1,4 @@
-"""What the tests of the dispatcher share."""
+"""Helpers for the tests of the dispatcher."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class DispatcherTestCase(SynchronousTestCase):
         self.connect()
 
     def connect(self) -> None:
-        """Wire up a connection, as ThoonkSub does."""
+        """Make a connection, and wire it up as ThoonkSub does."""
         dispatcher = self.dispatcher
         self.redis = redis = RedisSubscriber()
         redis.channelSubscribed = lambda name, _: dispatcher.confirmed(name)  # type: ignore
@@ -113,7 +113,7 @@ class DispatcherTestCase(SynchronousTestCase):
         return member
 
     def assert_clean(self) -> None:
-        """Check that nothing is left."""
+        """The dispatcher holds no handler, group or route any more."""
         dispatcher = self.dispatcher
         self.assertEqual((dispatcher._topics, dispatcher._by_id), ({}, {}))
         self.assertEqual((dispatcher._groups, dispatcher.routes), ({}, {}))

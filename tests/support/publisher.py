@@ -1,4 +1,4 @@
-"""Helpers for the integration tests of ``publisher``."""
+"""Helpers for the integration tests of publishers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class PublisherTestCase(RedisTestCase):
         self.spied = await self.spy()
 
     async def told(self) -> list[tuple[str, str]]:
-        """Give the notices since the last call as (channel, feed); check their instance."""
+        """Return the notices since the last call as (channel, feed); check their instance."""
         notices = []
         for channel, message in await self.spied.messages():
             name, instance = message.split(b"\0")
@@ -28,7 +28,7 @@ class PublisherTestCase(RedisTestCase):
         return notices
 
     async def outcomes(self, *calls: Deferred[Any]) -> list[Any]:
-        """Wait for all calls; an error is a result."""
+        """Wait for all calls, and return their results, with errors as results."""
         for call in calls:
             call.addErrback(lambda reason: reason.value)
         return await gatherResults(calls)

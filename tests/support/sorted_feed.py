@@ -1,4 +1,4 @@
-"""Helpers for the integration tests of ``sorted feed``."""
+"""Helpers for the integration tests of sorted feeds."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ Message = tuple[bytes, bytes]
 
 
 class Model:
-    """What a sorted feed must be: the same verbs on a list and a dict.
+    """A model of a sorted feed: the same verbs on a list and a dict.
 
-    :ivar order: the ids, as ``feed.ids`` has them.
+    :ivar order: the ids, as in ``feed.ids``.
     :ivar items: id -> item.
     :ivar told: the messages.
     """
@@ -30,7 +30,7 @@ class Model:
         self.publishes = self.last_id = 0
 
     def state(self, config: dict[bytes, bytes]) -> dict[bytes, Any]:
-        """Give the whole database."""
+        """Return the expected state of the whole database."""
         keys: dict[bytes, Any] = {b"feeds": {b"x"}, b"feed.config:x": config}
         keys[b"feed.ids:x"] = [id_.encode() for id_ in self.order]
         keys[b"feed.items:x"] = {id_.encode(): i.encode() for id_, i in self.items.items()}
@@ -39,7 +39,7 @@ class Model:
         return {key: value for key, value in keys.items() if value}
 
     def call(self, verb: str, *arguments: str) -> Any:
-        """Give what the verb fires, or the class of its error."""
+        """Return what the verb fires, or the class of its error."""
         try:
             return getattr(self, verb)(*arguments)
         except KeyError:
@@ -51,14 +51,14 @@ class Model:
         self.told.append((channel, "\0".join(parts).encode()))
 
     def relative(self, position: str) -> str:
-        """Give what a position is beside of; ValueError if it is malformed."""
+        """Return what a position is relative to; raise ValueError if it is malformed."""
         first, last = position.startswith(":"), position.endswith(":")
         if first == last or position in (":begin", "end:"):
             raise ValueError(position)
         return position[1:] if first else position[:-1]
 
     def place(self, position: str, id_: str) -> None:
-        """Put an id where *position* says; KeyError if what it names is not there."""
+        """Put an id at *position*; raise KeyError if the position names an unknown id."""
         relative = self.relative(position)
         if position not in ("begin:", ":end") and relative not in self.order:
             raise KeyError(relative)
@@ -145,7 +145,7 @@ class SortedFeedTestCase(RedisTestCase):
         self.model = Model()
 
     async def fill(self, count: int) -> list[str]:
-        """Append items ``i1``, ..., which get the ids ``1``, ..., and forget the messages."""
+        """Append items ``i1``, ..., which get the ids ``1``, ..., and discard the messages."""
         ids = [self.model.append(f"i{number + 1}") for number in range(count)]
         appended = [self.feed.append(f"i{id_}") for id_ in ids]
         self.assertEqual(await gatherResults(appended), ids)
@@ -153,23 +153,23 @@ class SortedFeedTestCase(RedisTestCase):
         return ids
 
     async def told(self) -> list[Message]:
-        """Give the messages since the last call, which must be those of the model."""
+        """Return the messages since the last call, after comparing them with the model's."""
         expected, self.model.told = self.model.told, []
         told = await self.spied.messages()
         self.assertEqual(told, expected)
         return told
 
     async def assertAsModel(self) -> None:
-        """The whole database, and all messages, are what the model has."""
+        """The whole database and all messages equal those of the model."""
         self.assertEqual(await self.state(own=False), self.model.state(self.stored_config))
         await self.told()
 
     async def outcome(self, verb: Deferred[Any]) -> Any:
-        """Give what a verb fires, or the class of its error."""
+        """Return what a verb fires, or the class of its error."""
         return await verb.addErrback(lambda reason: type(reason.value))
 
     async def same(self, verb: str, *arguments: str) -> Any:
-        """Call it here and in the model: both fire, store and publish the same."""
+        """Call a verb on the feed and on the model: both fire, store and publish the same."""
         fired = await self.outcome(getattr(self.feed, verb)(*arguments))
         self.assertEqual(fired, self.model.call(verb, *arguments), (verb, arguments))
         await self.assertAsModel()

@@ -1,6 +1,6 @@
 """Helpers for the tests of subscriptions and mirrors."""
 
-# Trial's TestCase is typed in part only.
+# Only part of Trial's TestCase has types.
 # mypy: allow-untyped-calls
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from txthoonk.subscriptions import Subscription
 
 reactor: Any = installed_reactor
 
-# What thoonk.py does on a publish and a retract, each a transaction.
+# How thoonk.py publishes and retracts, each in a transaction.
 FOREIGN_PUBLISH = """
 redis.call('INCR', 'feed.publishes:' .. ARGV[1])
 redis.call('HSET', 'feed.items:' .. ARGV[1], ARGV[2], ARGV[3])
@@ -39,7 +39,7 @@ redis.call('PUBLISH', 'feed.retract:' .. ARGV[1], ARGV[2])
 
 
 def brief(event: Event) -> tuple[Any, ...]:
-    """Give the kind and what is there of id, item and position."""
+    """Return the kind, and those of id, item and position that the event has."""
     parts = (event.id, event.item, event.position)
     return (event.kind, *[part for part in parts if part is not None])
 
@@ -49,25 +49,25 @@ def briefs(events: list[Event]) -> list[tuple[Any, ...]]:
 
 
 async def take(subscription: Subscription, count: int) -> list[Event]:
-    """Wait for so many events."""
+    """Wait for *count* events, and return them."""
     return [await subscription.next() for _ in range(count)]
 
 
 class Heard(Recorder):
-    """A handler of events, which keeps them."""
+    """A handler that records its events."""
 
     @property
     def events(self) -> list[Event]:
         return [call[0] for call in self.calls]
 
     async def take(self, count: int) -> list[Event]:
-        """Wait until there are so many."""
+        """Wait until there are *count* events, and return all."""
         await self.wait(count)
         return self.events
 
 
 class Model:
-    """The items of a feed by its events: the contract, written down naively."""
+    """The items of a feed, computed from its events by a naive reading of the contract."""
 
     def __init__(self, sorted_: bool) -> None:
         self.sorted = sorted_
@@ -118,7 +118,7 @@ def replayed(events: list[Event], sorted_: bool) -> Model:
 
 
 async def change(feed: Any, random: Random, ids: list[str]) -> None:
-    """Do anything to a feed or a sorted feed; *ids* are those that there may be."""
+    """Make a random change of a feed or a sorted feed; *ids* are the ids that may exist."""
     item = str(random.randrange(10**6))
     if hasattr(feed, "append"):
         await _change_sorted(feed, random, ids, item)
@@ -226,9 +226,9 @@ class _Far(Protocol):
 
 
 class Gate(Factory):
-    """The way to Redis, which a test shuts and opens again.
+    """A relay to Redis that a test can shut and open again.
 
-    :ivar holding: whether what Redis sends to subscribers is held back.
+    :ivar holding: whether data for subscribers is held back.
     """
 
     def __init__(self, endpoint: Any) -> None:
@@ -250,7 +250,7 @@ class Gate(Factory):
         return self._shut == "all" or (self._shut == "subscriber" and pipe.subscribes)
 
     def shut(self, whom: str = "subscriber") -> None:
-        """End the connections, and let no new one through.
+        """Abort the connections, and refuse new ones.
 
         :param whom: ``subscriber`` or ``all``.
         """
@@ -263,7 +263,7 @@ class Gate(Factory):
         self._shut = ""
 
     def release(self) -> None:
-        """Let through what was held back."""
+        """Pass on the data that was held back."""
         self.holding = False
         for pipe in self.pipes:
             held, pipe.held = pipe.held, []
@@ -284,7 +284,7 @@ class Gate(Factory):
 
 
 async def next_where(subscription: Any, holds: Callable[[Event], object]) -> Event:
-    """Take events of a subscription until there is a certain one, and give it."""
+    """Take events of a subscription until one satisfies *holds*, and return that one."""
     while True:
         event: Event = await subscription.next()
         if holds(event):
@@ -292,12 +292,12 @@ async def next_where(subscription: Any, holds: Callable[[Event], object]) -> Eve
 
 
 async def next_of(subscription: Any, kind: str) -> Event:
-    """Take events of a subscription until there is one of a kind, and give it."""
+    """Take events of a subscription until one has that kind, and return that one."""
     return await next_where(subscription, lambda event: event.kind == kind)
 
 
 class SubscriptionTestCase(RedisTestCase):
-    """A service that subscribes, and a publisher of its own that writes."""
+    """A service that subscribes, and a separate publisher that writes."""
 
     async def setUp(self) -> None:
         await super().setUp()
@@ -305,7 +305,7 @@ class SubscriptionTestCase(RedisTestCase):
         self.writer = await self.pub()
 
     async def service(self, **options: Any) -> Thoonk:
-        """Connect a service that comes back at once."""
+        """Connect a service that reconnects almost without delay."""
         thoonk = Thoonk(await server_url(), reactor, retry_policy=lambda _: 0.01, **options)
         self.addCleanup(thoonk.close)
         return await thoonk.connect()
@@ -325,9 +325,9 @@ class SubscriptionTestCase(RedisTestCase):
         return await thoonk.connect(), gate
 
     async def kill(self, *whom: str) -> None:
-        """Let Redis end connections of the service: ``subscriber``, ``publisher``."""
+        """Make Redis close connections of the service: ``subscriber``, ``publisher``."""
         if "publisher" in whom:
-            # One that is lost while it is asked was killed before.
+            # A connection that is lost during this was killed before.
             with contextlib.suppress(ConnectionLost):
                 number = await self.thoonk.redis.send("CLIENT", "ID")
                 await self.raw.send("CLIENT", "KILL", "ID", number)
@@ -335,7 +335,7 @@ class SubscriptionTestCase(RedisTestCase):
             await self.until_reply("CLIENT", "KILL", "TYPE", "pubsub")
 
     async def told(self, subscription: Subscription, feed: str = "x") -> list[Event]:
-        """Take all events that a live subscription has received so far."""
+        """Return all events that a live subscription has received so far."""
         await self.raw.publish("conffeed", f"{feed}\0marker")
         events: list[Event] = []
         while True:
@@ -352,7 +352,7 @@ class SubscriptionTestCase(RedisTestCase):
         await self.raw.send("EVAL", FOREIGN_RETRACT, 0, feed, id_)
 
     async def subscribed(self) -> tuple[set[bytes], int]:
-        """Read which channels and how many patterns have subscribers."""
+        """Return the channels that have subscribers, and the number of patterns."""
         channels = await self.raw.send("PUBSUB", "CHANNELS")
         return set(channels), await self.raw.send("PUBSUB", "NUMPAT")
 
@@ -364,7 +364,7 @@ class SubscriptionTestCase(RedisTestCase):
         return list((await feed.get_all()).items())
 
     async def until_replayed(self, heard: Heard, feed: Any) -> Model:
-        """Wait until the received events make the feed, which does not change now."""
+        """Wait until the received events add up to the feed, which must not change meanwhile."""
         contents = await self.contents(feed)
         while True:
             count = len(heard.calls)

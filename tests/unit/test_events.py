@@ -1,4 +1,4 @@
-"""Parsing of messages."""
+"""Parsing of messages into events."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from txthoonk.subscriptions._decoder import Source
 
 
 class Heard:
-    """Follows a feed, and keeps its events."""
+    """A follower that records its events."""
 
     def __init__(self) -> None:
         self.events: list[Event] = []

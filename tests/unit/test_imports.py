@@ -1,4 +1,4 @@
-"""Imports go down only, as ``docs/architecture.rst`` orders the packages."""
+"""Imports only go down, in the order of packages in ``docs/architecture.rst``."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ import txthoonk
 PACKAGE = Path(txthoonk.__file__).parent
 PAGE = PACKAGE.parent / "docs" / "architecture.rst"
 
-#: Thin modules that keep public import paths; they only import the names they export.
+#: Thin modules that keep public import paths; they only import the names that they export.
 FACADES = {"__init__", "maintenance", "metrics", "mirror", "_version"}
 
 
 def order() -> list[str]:
-    """List the packages and modules of the page's table, the lowest first."""
+    """Return the packages and modules of the page's table, the lowest first."""
     section = PAGE.read_text("utf-8").partition("\nPackages\n---")[2]
     return re.findall(r"(?m)^``(\w+)`` ", section.partition("\nA publish\n---")[0])
 
 
 def modules() -> Iterator[tuple[tuple[str, ...], ast.Module]]:
-    """Parse every module below ``txthoonk`` but the facades."""
+    """Parse every module below ``txthoonk`` except the facades."""
     for path in sorted(PACKAGE.rglob("*.py")):
         parts = path.relative_to(PACKAGE).with_suffix("").parts
         if parts[-1] != "__init__" and parts[0] not in FACADES:
@@ -33,7 +33,7 @@ def modules() -> Iterator[tuple[tuple[str, ...], ast.Module]]:
 
 
 def imported(tree: ast.Module) -> Iterator[tuple[str, int]]:
-    """Give the top packages that a module imports, imports for type checking included."""
+    """Yield the top packages that a module imports, including imports for type checking."""
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "txthoonk":
             names = (node.module or "").split(".")[1:2] or [one.name for one in node.names]
@@ -48,7 +48,7 @@ class ImportTests(SynchronousTestCase):
     """A package imports only from packages below it."""
 
     def test_page_has_all(self) -> None:
-        """The table has every package and every module beside them, once each."""
+        """The table has every package and every module beside them once."""
         found = {
             path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or path.is_dir()
         } - {*FACADES, "py", "__pycache__"}

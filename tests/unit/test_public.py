@@ -18,16 +18,16 @@ from tests.support.public import modules, ours, public
 
 
 class PublicTests(SynchronousTestCase):
-    """What a user may import is complete."""
+    """The names that a user may import are complete."""
 
     def test_modules_are_found(self) -> None:
-        """The walk sees the modules that the documentation names."""
+        """The walk finds the modules that the documentation names."""
         names = {module.__name__ for module in modules()}
         for name in ("", ".client", ".errors", ".protocol", ".testing", ".types", ".types.feed"):
             self.assertIn(f"txthoonk{name}", names)
 
     def test_all(self) -> None:
-        """Each module lists its names, once each, and has them."""
+        """Each module lists its public names once each, and defines them."""
         for module in modules():
             exported: Any = getattr(module, "__all__", None)
             self.assertIsNotNone(exported, module.__name__)
@@ -36,14 +36,14 @@ class PublicTests(SynchronousTestCase):
                 self.assertTrue(hasattr(module, name), (module.__name__, name))
 
     def test_star_import(self) -> None:
-        """``from ... import *`` works for each."""
+        """``from ... import *`` works for each module."""
         for module in modules():
             names: dict[str, Any] = {}
             exec(f"from {module.__name__} import *", names)  # noqa: S102
             self.assertLessEqual(set(module.__all__), set(names))
 
     def test_docstrings(self) -> None:
-        """Each module, class, function and method says what it is."""
+        """Each module, class, function and method has a docstring."""
         for module in modules():
             self.assertTrue((module.__doc__ or "").strip(), module.__name__)
         for name, thing in public():
@@ -51,7 +51,7 @@ class PublicTests(SynchronousTestCase):
             self.assertTrue((own or "").strip(), name)
 
     def test_annotations(self) -> None:
-        """Each argument and result of a public function has its type."""
+        """Each argument and result of a public function has a type."""
         for name, thing in public():
             if inspect.isclass(thing):
                 if ours(getattr(thing, "__init__", None)):
@@ -62,9 +62,9 @@ class PublicTests(SynchronousTestCase):
     def check_annotations(self, name: str, function: Any) -> None:
         wrapped = getattr(function, "__wrapped__", None)
         if wrapped is not None and wrapped.__name__ == function.__name__:
-            function = wrapped  # a decorator took its name and its types
+            function = wrapped  # the decorator copied its name and its types
         if hasattr(function, "__signature__"):
-            # A command of the table: what it shows is the command's, its types are its own.
+            # A command of the table shows the signature of the command, and has its own types.
             self.assertIn("return", function.__annotations__, name)
             return
         signature = inspect.signature(function, follow_wrapped=False)
@@ -74,7 +74,7 @@ class PublicTests(SynchronousTestCase):
         self.assertIsNot(signature.return_annotation, signature.empty, name)
 
     def test_constructor_arguments(self) -> None:
-        """Each argument of a constructor is in a docstring, or on the page of the reference."""
+        """Each argument of a constructor is in a docstring or on the page of the reference."""
         pages = ROOT / "docs" / "api"
         reference = "".join(page.read_text("utf-8") for page in pages.glob("*.rst"))
         for name, thing in public():
@@ -88,13 +88,13 @@ class PublicTests(SynchronousTestCase):
                     self.assertRegex(docs, rf":(param|ivar) {argument}:|\*{argument}\*", name)
 
     def test_errors_have_one_root(self) -> None:
-        """Every exception that is exported can be caught as ThoonkError."""
+        """Every exported exception can be caught as ThoonkError."""
         for name, thing in public():
             if inspect.isclass(thing) and issubclass(thing, BaseException):
                 self.assertTrue(issubclass(thing, txthoonk.ThoonkError), name)
 
     def test_aliases(self) -> None:
-        """Names of types in signatures can be imported from where their users are."""
+        """The types in signatures can be imported from the module of their users."""
         for module, names in (
             ("client", "Handler"),
             ("service", "StateChanged"),
@@ -107,7 +107,7 @@ class PublicTests(SynchronousTestCase):
                 self.assertIn(name, imported.__all__)
 
     def test_reactors(self) -> None:
-        """Where a reactor is taken, its type says which of Twisted's interfaces is needed."""
+        """The type of every reactor argument is the interface of Twisted that is needed."""
         taken = 0
         for name, thing in public():
             function = thing.__init__ if inspect.isclass(thing) else thing
@@ -118,20 +118,20 @@ class PublicTests(SynchronousTestCase):
         self.assertGreater(taken, 5)
 
     def test_recorded(self) -> None:
-        """Names, signatures and summaries are those of the record: a change is deliberate.
+        """Names, signatures and summaries match the record, so that every change is deliberate.
 
-        ``python -m tests.support.public_api > tests/support/public_api.json`` writes it anew.
+        ``python -m tests.support.public_api > tests/support/public_api.json`` writes the record.
         """
         recorded = json.loads(Path(public_api.__file__).with_suffix(".json").read_text("utf-8"))
         self.maxDiff = None
         self.assertEqual(public_api.api(), recorded)
 
     def test_version(self) -> None:
-        """The package says which it is."""
+        """The package has a version number."""
         self.assertRegex(txthoonk.__version__, r"\A\d+\.\d+\.\d+\Z")
 
     def test_names_of_txthoonk_01(self) -> None:
-        """The import names of txthoonk 0.1 are there."""
+        """The import names of txthoonk 0.1 exist."""
         for module, names in (
             ("client", "ThoonkPub ThoonkPubFactory ThoonkSub ThoonkSubFactory"),
             ("client", "FeedExists FeedDoesNotExist Redis RedisSubscriber"),

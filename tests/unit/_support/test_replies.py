@@ -1,4 +1,4 @@
-"""Whose fault an error is: only what goes wrong with a reply is blamed on Redis."""
+"""Which errors count as Redis' fault: only those that a malformed reply causes."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from txthoonk.types import Feed, Job
 
 
 class ParsingTests(SynchronousTestCase):
-    """What is raised for a reply of another shape."""
+    """The errors that a reply of the wrong shape causes."""
 
     def test_blamed(self) -> None:
-        """All that Python raises for one is an InvalidResponse, which names it."""
+        """Any error that Python raises for a malformed reply becomes an InvalidResponse."""
         for error in MISFITS:
             with self.assertRaises(InvalidResponse) as caught, parsing:
                 raise error("no such thing")
@@ -29,20 +29,20 @@ class ParsingTests(SynchronousTestCase):
             self.assertIsInstance(caught.exception.__cause__, error)
 
     def test_passed_on(self) -> None:
-        """Our own errors, and those of other kinds, stay what they are."""
+        """Errors of txthoonk, and errors of other kinds, are raised unchanged."""
         for error in (InvalidInput, ZeroDivisionError, KeyboardInterrupt):
             with self.assertRaises(error), parsing:
                 raise error("x")
 
     def test_function(self) -> None:
-        """A function that parses gives what it gives, and raises the same."""
+        """A decorated parser returns its value, and raises InvalidResponse for malformed input."""
         parse = parses(int)
         self.assertEqual(parse("5"), 5)
         self.assertRaises(InvalidResponse, parse, "x")
 
 
 class BlameTests(SynchronousTestCase):
-    """A mistake in our code, or in that of the user, surfaces as itself."""
+    """A mistake in the code of txthoonk or of the user is raised unchanged."""
 
     def setUp(self) -> None:
         self.pub = ThoonkPub(Redis())
@@ -50,7 +50,7 @@ class BlameTests(SynchronousTestCase):
         self.connection.know_scripts()
 
     def test_deferring(self) -> None:
-        """What fails behind a verb is not taken for a reply."""
+        """An error in a verb's own callback does not become an InvalidResponse."""
         for error in MISFITS:
 
             @deferring
@@ -63,7 +63,7 @@ class BlameTests(SynchronousTestCase):
             self.failureResultOf(call(), error)
 
     def test_our_mistake(self) -> None:
-        """Nor is what one of our methods raises when it learns what became of a job."""
+        """An error in a method that handles a job's end does not become InvalidResponse."""
 
         def mistaken(results: Results, id_: str) -> None:
             raise AttributeError("a mistake of ours")
@@ -74,7 +74,7 @@ class BlameTests(SynchronousTestCase):
         self.failureResultOf(retracted, AttributeError)
 
     def test_class_of_the_user(self) -> None:
-        """Nor is what the class of a feed type raises."""
+        """An error in a user's feed class does not become an InvalidResponse."""
 
         class Mine(Feed):
             def get_ids(self) -> Any:
@@ -85,7 +85,7 @@ class BlameTests(SynchronousTestCase):
         self.failureResultOf(got, TypeError)
 
     def test_progress_of_the_user(self) -> None:
-        """Nor is what a function of the user raises."""
+        """An error in a user's function does not become an InvalidResponse."""
 
         def progress(count: int) -> None:
             raise LookupError("a mistake of the user")
@@ -95,7 +95,7 @@ class BlameTests(SynchronousTestCase):
         self.failureResultOf(put, LookupError)
 
     def test_reply(self) -> None:
-        """What comes in another shape is blamed on Redis."""
+        """A reply of the wrong shape fails the call with InvalidResponse."""
         stats = Job(self.pub, "jobs").stats()
         self.connection.answer([1, 2])
         self.failureResultOf(stats, InvalidResponse)

@@ -92,7 +92,7 @@ class FailedAttemptTests(ConnectionTestCase):
         self.assertEqual(self.kinds(), ["up"])
 
     def test_select_not_permitted(self) -> None:
-        """A user who may not SELECT the database is not."""
+        """A user who may not SELECT the database is not connected."""
         self.start(lambda: Redis(db=1))
         self.endpoint.accept().answer(b"-NOPERM no permission to run 'select'\r\n")
         self.assertEqual(self.kinds(), ["failed"])
@@ -119,7 +119,7 @@ class FailedAttemptTests(ConnectionTestCase):
         self.assertEqual(self.kinds(), ["failed", "up"])
 
     def test_silent_peer(self) -> None:
-        """A peer that takes the connection and says nothing is given up."""
+        """A peer that accepts the connection and never replies is dropped."""
         for reply_timeout, expected in ((30.0, 30), (None, 10)):
             self.endpoint = Endpoint()
             self.start(reply_timeout=reply_timeout)
@@ -140,7 +140,7 @@ class FailedAttemptTests(ConnectionTestCase):
         self.assertIn("Protocol error", str(self.connection.last_error))
 
     def test_protocol_cannot_be_made(self) -> None:
-        """An error of make() fails the attempt."""
+        """An error in the protocol's factory fails the attempt."""
         self.start(lambda: Redis(charset="no such"))
         with self.assertRaises(LookupError) as raised:
             Peer(self.endpoint.attempts[0][0])
@@ -148,7 +148,7 @@ class FailedAttemptTests(ConnectionTestCase):
         self.assertIs(self.connection.last_error, raised.exception)
 
     def test_no_credentials(self) -> None:
-        """Neither the log nor an error has them, even if the server repeats them."""
+        """Neither the log nor an error contains the credentials that a server repeats."""
         events: list[Any] = []
         observe_log(self, events.append)
         self.start(lambda: Redis(username="me", password=SECRET))

@@ -18,7 +18,7 @@ from txthoonk.protocol import RedisSubscriber
 
 class HealthTests(ConnectionTestCase):
     def test_alive(self) -> None:
-        """An idle connection is asked every *health* seconds, and stays."""
+        """An idle connection is checked every *health* seconds, and stays up."""
         peer = self.come_up(health=25.0)
         for _ in range(5):
             self.wait(24.8)
@@ -30,7 +30,7 @@ class HealthTests(ConnectionTestCase):
         self.assertEqual(self.kinds(), ["up"])
 
     def test_dead(self) -> None:
-        """Without a reply it is aborted, and waiting calls fail with the reason."""
+        """Without a reply the connection is aborted, and pending calls fail with the reason."""
         for reply_timeout, expected in ((4.0, 4), (None, 10)):
             self.endpoint = Endpoint()
             peer = self.come_up(health=25.0, reply_timeout=reply_timeout)
@@ -48,7 +48,7 @@ class HealthTests(ConnectionTestCase):
             self.assertEqual(self.kinds(), ["up", "down"])
 
     def test_busy(self) -> None:
-        """While a call waits, its reply serves as a PING."""
+        """While a call is pending, no PING is sent: its reply shows that the server lives."""
         peer = self.come_up(reply_timeout=None)
         peer.redis.get("a").addErrback(lambda _: None)
         peer.sent()
@@ -56,7 +56,7 @@ class HealthTests(ConnectionTestCase):
         self.assertEqual(peer.sent(), [])
 
     def test_transaction(self) -> None:
-        """In a transaction a PING would be one more of its commands."""
+        """No PING is sent in a transaction, where it would be one more command."""
         peer = self.come_up()
         peer.redis.multi()
         peer.answer(OK)
@@ -65,13 +65,13 @@ class HealthTests(ConnectionTestCase):
         self.assertEqual(peer.sent(), [])
 
     def test_none(self) -> None:
-        """With health=0 nothing is asked."""
+        """With health=0 no PING is sent."""
         peer = self.come_up(health=0.0)
         self.wait(100)
         self.assertEqual(peer.sent(), [])
 
     def test_error_is_an_answer(self) -> None:
-        """A server that is busy, or forbids PING, is alive."""
+        """A server that is busy or forbids PING is alive."""
         for error in (b"-BUSY\r\n", b"-NOPERM\r\n", b"-MISCONF\r\n"):
             self.endpoint = Endpoint()
             peer = self.come_up()
@@ -81,7 +81,7 @@ class HealthTests(ConnectionTestCase):
             self.assertFalse(peer.transport.disconnected)
 
     def test_error_that_is_none(self) -> None:
-        """A server without its data is left, though it answers."""
+        """A server without its data is dropped, although it replies."""
         for error in (b"-LOADING\r\n", b"-MASTERDOWN\r\n"):
             self.endpoint = Endpoint()
             peer = self.come_up()
@@ -90,7 +90,7 @@ class HealthTests(ConnectionTestCase):
             self.assertTrue(peer.transport.disconnected)
 
     def test_answer_of_another_command(self) -> None:
-        """Where PING is answered with something else, answers go to the wrong callers."""
+        """A wrong reply to PING drops the connection, because replies reach the wrong calls."""
         for reply in (b":1\r\n", b"+OK\r\n", resp(["message"]), b"$-1\r\n", b"*0\r\n"):
             self.endpoint = Endpoint()
             peer = self.come_up()
@@ -101,7 +101,7 @@ class HealthTests(ConnectionTestCase):
             self.assertIn("PING was answered with", str(self.connection.last_error))
 
     def test_default(self) -> None:
-        """A connection that leads nowhere is noticed within 15 seconds, idle or not."""
+        """A dead connection is noticed within 15 seconds, idle or not."""
         for busy in (False, True):
             self.endpoint = Endpoint()
             peer = self.come_up()
@@ -128,7 +128,7 @@ class HealthTests(ConnectionTestCase):
         self.assertFalse(self.connection.answers)
 
     def test_slow_answer(self) -> None:
-        """As long as bytes come there is no silence, though they make no answer yet."""
+        """Incoming bytes keep the connection alive, even before a reply is complete."""
         peer = self.come_up()
         peer.redis.get("a").addErrback(lambda _: None)
         peer.answer(b"$100\r\n")
@@ -139,7 +139,7 @@ class HealthTests(ConnectionTestCase):
         self.assertTrue(self.connection.answers)
 
     def test_subscriber(self) -> None:
-        """With subscriptions PONG is an array; messages come between."""
+        """With subscriptions PONG is an array, and messages may come before it."""
         peer = self.come_up(protocol=RedisSubscriber, health=25.0, reply_timeout=30.0)
         peer.redis.subscribe("a")
         peer.answer(resp(["subscribe", "a", 1]))
@@ -156,7 +156,7 @@ class HealthTests(ConnectionTestCase):
         self.assertTrue(peer.transport.disconnected)
 
     def test_given_up_but_not_closed(self) -> None:
-        """A protocol that gave up is dropped, though its peer takes nothing more."""
+        """A connection that failed is dropped even if its peer reads nothing more."""
         peer = self.come_up()
         peer.answer(b"HTTP/1.1 400 Bad Request\r\n\r\n")
         self.assertFalse(peer.transport.disconnected)
@@ -167,7 +167,7 @@ class HealthTests(ConnectionTestCase):
         self.assertIn("Protocol error", str(self.connection.last_error))
 
     def test_held_up(self) -> None:
-        """Where the reactor was held up, what has come meanwhile is read before all is judged."""
+        """After a long turn of the reactor, arrived data is read before the timeout is judged."""
         for busy in (False, True):
             self.clock = clock = Turns()
             self.endpoint = Endpoint()
@@ -181,7 +181,7 @@ class HealthTests(ConnectionTestCase):
             self.assertTrue(self.connection.answers)
 
     def test_none_for_a_lost_connection(self) -> None:
-        """Timers end with the connection, a check that is under way included."""
+        """All timers end with the connection, even during a check."""
         peer = self.come_up(policy=lambda _: 1000.0)
         self.wait(25.1)
         peer.lose()
@@ -190,7 +190,7 @@ class HealthTests(ConnectionTestCase):
 
 class ReplyTimeoutTests(ConnectionTestCase):
     def test_oldest_call(self) -> None:
-        """It may take the time given, and half of that more."""
+        """A call fails after its reply_timeout, and at most half of that later."""
         for offset in (0.1, 2.0, 4.9):
             self.endpoint = Endpoint()
             peer = self.come_up(reply_timeout=10.0, health=0.0)
@@ -206,7 +206,7 @@ class ReplyTimeoutTests(ConnectionTestCase):
                 self.assertIn("no reply for 10 seconds (3 unanswered", str(error))
 
     def test_slow_but_alive(self) -> None:
-        """A long row of calls, each of them answered in time, goes on."""
+        """A long row of calls continues as long as each gets its reply in time."""
         peer = self.come_up(reply_timeout=10.0, health=0.0)
         calls = [outcome(peer.redis.get("a")) for _ in range(10)]
         for _ in range(10):
@@ -216,7 +216,7 @@ class ReplyTimeoutTests(ConnectionTestCase):
         self.assertFalse(peer.transport.disconnected)
 
     def test_confirmations(self) -> None:
-        """A request with many names is alive as long as they are confirmed."""
+        """A request with many names is alive as long as names are confirmed."""
         peer = self.come_up(protocol=RedisSubscriber, reply_timeout=10.0, health=0.0)
         names = [str(number) for number in range(5)]
         peer.redis.subscribe(*names)
@@ -228,7 +228,7 @@ class ReplyTimeoutTests(ConnectionTestCase):
         self.assertTrue(peer.transport.disconnected)
 
     def test_none(self) -> None:
-        """With None a call takes its time."""
+        """With reply_timeout=None a call may take any time."""
         peer = self.come_up(reply_timeout=None, health=0.0)
         call = outcome(peer.redis.get("a"))
         self.wait(1000)

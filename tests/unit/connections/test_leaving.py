@@ -15,12 +15,12 @@ from txthoonk.errors import (
 
 
 class LeaveTests(ConnectionTestCase):
-    """A connection to the wrong server is given up."""
+    """A connection to the wrong server is dropped."""
 
     ERROR = WrongServer("a replica")
 
     def test_idle(self) -> None:
-        """It is down at once and dropped, and another one is made."""
+        """A connection that is left goes down at once, and another one is made."""
         peer = self.come_up()
         self.kinds()
         self.connection.leave(self.ERROR)
@@ -48,7 +48,7 @@ class LeaveTests(ConnectionTestCase):
         self.assertTrue(peer.transport.disconnected)
 
     def test_not_answered(self) -> None:
-        """But only for a while."""
+        """A server that does not reply before the timeout is disconnected."""
         peer = self.come_up()
         called = peer.redis.send("GET", "x")
         self.connection.leave(self.ERROR)

@@ -9,7 +9,7 @@ from txthoonk.connections._states import TRANSITIONS, Input, State, States
 
 class StateTests(SynchronousTestCase):
     def test_possible(self) -> None:
-        """An input that the table has leads to the state that it names."""
+        """A possible input leads to the state that the table names."""
         for before, row in TRANSITIONS.items():
             for what, after in row.items():
                 states = States()
@@ -30,7 +30,7 @@ class StateTests(SynchronousTestCase):
                 self.assertIs(states.now, state)
 
     def test_all_reached(self) -> None:
-        """Every state but the first one is reached."""
+        """Every state except the first can be reached."""
         reached = {after for row in TRANSITIONS.values() for after in row.values()}
         self.assertEqual(reached, set(State) - {State.NEW})
 

@@ -1,4 +1,4 @@
-"""The authorities of a URL."""
+"""The certificate authorities of a rediss: URL."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from txthoonk.errors import InvalidType
 
 
 class TrustTests(RefusingTestCase):
-    """Who may vouch for a server is read, and checked, when the URL is taken apart."""
+    """The authorities are read and checked when the URL is parsed."""
 
     def file(self, content: bytes) -> str:
         path = self.mktemp()
@@ -25,7 +25,7 @@ class TrustTests(RefusingTestCase):
         return path
 
     def test_read(self) -> None:
-        """All certificates of the file are read; after that, the file is not needed."""
+        """All certificates of the file are read, and the file is not needed any more."""
         one, other = Authority("one").pem, Authority("other").pem
         path = self.file(b"one\n" + one + b"\nother\n" + other.replace(b"\n", b"\r\n"))
         target = parse_url("rediss://h", ca_file=path)
@@ -35,7 +35,7 @@ class TrustTests(RefusingTestCase):
         self.assertIsInstance(target.endpoint(MemoryReactorClock()), Secured)
 
     def test_path(self) -> None:
-        """Any kind of path."""
+        """The file may be any kind of path."""
         path = Path(self.file(Authority("one").pem))
         self.assertEqual(parse_url("rediss://h", ca_file=path).ca_file, str(path))
         for wrong in (b"path", 5, True):
@@ -62,7 +62,7 @@ class TrustTests(RefusingTestCase):
             self.assertIn(part, text)
 
     def test_without_tls(self) -> None:
-        """Elsewhere there is nothing to vouch for."""
+        """ca_file is refused with URLs that do not use rediss://."""
         path = self.file(Authority("one").pem)
         for url in ("redis://h", "unix:///s", "embedded:", "tcp:h:1", "tls:h:1"):
             text = self.refuse(url, ca_file=path)
@@ -70,12 +70,12 @@ class TrustTests(RefusingTestCase):
             self.assertIn(url, text)
 
     def test_host(self) -> None:
-        """A host that no certificate can name."""
+        """A host that no certificate can name is refused."""
         for host in ("a..b", "x" * 64):
             self.assertIn(host, self.refuse(f"rediss://{host}"))
 
     def test_without_the_extra(self) -> None:
-        """Without the dependencies of TLS, its error says how to install them."""
+        """Without the dependencies of TLS, the error says how to install them."""
         program = """
 import sys
 sys.modules["OpenSSL"] = None

@@ -1,4 +1,4 @@
-"""Metrics on a fake clock and on connections in memory: what is read when, and what it shows."""
+"""Metrics on a fake clock and in-memory connections: when they are read, and what they show."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NAMES = "SSCAN feeds 0 COUNT 1000"
 
 class FeedTests(MetricsTestCase):
     def test_feeds_of_workers(self) -> None:
-        """The feeds of workers are read, and nothing else is asked."""
+        """With workers, a reading covers the workers' feeds only."""
         self.begin(self.worker("b", "a"), self.worker("b"))
         self.assertEqual(self.asked(), ["a", "b"])
         self.assertIsNone(self.value("up", feed="a"))
@@ -36,7 +36,7 @@ class FeedTests(MetricsTestCase):
             ("feed_publishes_total", 60.0, 0.0),
             ("feed_finishes_total", 50.0, 0.0),
             ("feed_oldest_available_seconds", 1.5, 0.0),
-            ("feed_workers", 1.0, 1.0),  # the other one was not heard of for 61 seconds
+            ("feed_workers", 1.0, 1.0),  # the other worker's heartbeat is 61 seconds old
         ):
             self.assertEqual(self.value(name, feed="a"), of_a, name)
             self.assertEqual(self.value(name, feed="b"), of_b, name)
@@ -47,7 +47,7 @@ class FeedTests(MetricsTestCase):
         self.assertEqual(self.asked(), [NAMES])
         self.pub.answer(resp(["0", ["news", "q", "jobs"]]))
         self.assertEqual(self.asked(), ["jobs", "news", "q"])
-        self.pub.answer(overview("job", 0, 1))  # since when the one job is there, nobody knows
+        self.pub.answer(overview("job", 0, 1))  # the age of its one job is unknown
         self.pub.answer(overview("feed", 0, 9))
         self.pub.answer(overview("pyqueue", 0, 2, 3, 0, 0, 7))
         self.assertEqual(self.shown(), {"jobs", "q"})
@@ -62,7 +62,7 @@ class FeedTests(MetricsTestCase):
         self.assertIsNone(self.value("feed_oldest_available_seconds", feed="jobs"))
 
     def test_interval(self) -> None:
-        """They are read every interval; one reading at a time."""
+        """Metrics are read every interval, one reading at a time."""
         self.begin(self.worker("a"), interval=3.0)
         self.assertEqual(self.asked(), ["a"])
         self.wait(3.0)
@@ -74,7 +74,7 @@ class FeedTests(MetricsTestCase):
         self.assertEqual(self.asked(), ["a"])
 
     def test_other_types(self) -> None:
-        """A feed of another type is not read each time; but a new one of its name, some time."""
+        """A feed of another type is not read every time, but often enough to notice a new type."""
         self.begin()
         for reading in range(61):
             self.assertEqual(self.asked(), [NAMES])
@@ -85,7 +85,7 @@ class FeedTests(MetricsTestCase):
             self.wait(10.0)
 
     def test_deleted(self) -> None:
-        """A feed that is gone is not shown, and read again if it comes back."""
+        """A deleted feed is not shown, and is read again when it comes back."""
         self.begin()
         for names, kind in ((["a"], "job"), ([], ""), (["a"], "feed"), ([], ""), (["a"], "job")):
             self.asked()
@@ -97,7 +97,7 @@ class FeedTests(MetricsTestCase):
             self.wait(10.0)
 
     def test_many(self) -> None:
-        """A reading is bounded, however many feeds there are; each gets its turn."""
+        """A reading is bounded, however many feeds exist, and each feed gets its turn."""
         self.patch(metrics, "MOST", 3)
         self.patch(metrics, "PAGES", 2)
         self.begin()
@@ -118,7 +118,7 @@ class FeedTests(MetricsTestCase):
         self.assertEqual(self.shown(), set("abcde"))
 
     def test_cannot_read_one(self) -> None:
-        """A feed that cannot be read is missing, which is told, and logged once."""
+        """A feed that cannot be read is missing; ``up`` is 0, and the failure is logged once."""
         self.begin(self.worker("a", "b"))
         for replies, up, shown in (
             ([b"-WRONGTYPE bad\r\n", overview()], 0.0, {"b"}),
@@ -133,7 +133,7 @@ class FeedTests(MetricsTestCase):
         self.assertEqual(self.logged, ["cannot read feed {name!r}"] * 2)
 
     def test_cannot_read_names(self) -> None:
-        """An error of Redis is told, and the next reading made."""
+        """An error from Redis sets ``up`` to 0, and the next reading takes place."""
         self.begin()
         self.pub.answer(b"-NOPERM no\r\n")
         self.assertEqual((self.value("up"), self.logged), (0.0, ["cannot read the feeds"]))
@@ -142,7 +142,7 @@ class FeedTests(MetricsTestCase):
         self.assertEqual(self.asked(), [NAMES])
 
     def test_unexpected(self) -> None:
-        """A reply that is not understood is told, and the next reading made."""
+        """A malformed reply sets ``up`` to 0, and the next reading takes place."""
         self.begin(self.worker("a"))
         self.pub.answer(resp(["nonsense"]))
         self.assertEqual((self.value("up"), self.logged), (0.0, ["cannot read the feeds"]))
@@ -151,7 +151,7 @@ class FeedTests(MetricsTestCase):
         self.assertEqual(self.asked(), ["a"])
 
     def test_names_that_are_not_utf8(self) -> None:
-        """A name of any bytes can be shown."""
+        """Any bytes in a feed's name can be shown."""
         name = 'a\udcff\n"\\'
         self.begin(self.worker(name))
         self.pub.answer(overview())
@@ -161,7 +161,7 @@ class FeedTests(MetricsTestCase):
 
 class OutageTests(MetricsTestCase):
     def test_not_connected(self) -> None:
-        """Where there is no connection, nothing is asked; once there is one, at once."""
+        """Without a connection nothing is read; a new connection starts a reading at once."""
         thoonk = self.start(health=0)
         self.metrics = Metrics(thoonk, self.worker("a"))
         self.registry = self.metrics.registry
@@ -176,7 +176,7 @@ class OutageTests(MetricsTestCase):
         self.assertEqual(self.value("reconnects_total"), 0.0)
 
     def test_lost_while_reading(self) -> None:
-        """A connection that is lost ends the reading; the next one begins with another."""
+        """A lost connection ends the reading; the next connection starts another."""
         self.begin(self.worker("a"))
         self.lose_both()
         self.assertEqual((self.value("up"), self.shown()), (0.0, set()))
@@ -188,7 +188,7 @@ class OutageTests(MetricsTestCase):
         self.assertEqual(self.logged, ["cannot read the feeds"])
 
     def test_outage(self) -> None:
-        """What was read is shown until the next reading finds that nobody is there."""
+        """The last values are shown until the next reading finds no connection."""
         self.begin(self.worker("a"))
         self.pub.answer(overview())
         self.lose_both()
@@ -198,7 +198,7 @@ class OutageTests(MetricsTestCase):
         self.assertEqual((self.value("connected"), self.value("reconnects_total")), (0.0, 0.0))
 
     def test_reconnects(self) -> None:
-        """Each loss that is over is counted once, whichever connection it was."""
+        """Each loss followed by a reconnection is counted once, whichever connection was lost."""
         self.begin(self.worker("a"))
         self.pub.answer(overview())
         for count in range(1, 4):
@@ -214,7 +214,7 @@ class OutageTests(MetricsTestCase):
         self.assertEqual(self.value("reconnects_total"), 3.0)
 
     def stop(self) -> Deferred[None]:
-        """Stop the service, whose peers let go."""
+        """Stop the service, and let its peers close."""
         stopped = self.thoonk.stopService()
         self.pub.answer(b"+PONG\r\n")
         self.endpoint.hang_up_all()
@@ -241,7 +241,7 @@ class JobTests(MetricsTestCase):
         self.assertEqual(self.value("job_duration_seconds_count", feed="a"), 0.0)
 
     def test_feeds_as_objects(self) -> None:
-        """A worker's feed may be given by its name or as itself."""
+        """A worker's feed may be a name or a feed object."""
         job = Job(self.come_up(health=0), "a")
         worker = Worker({job: 2.0}, handler)
         metrics = Metrics(self.thoonk, worker)
@@ -249,7 +249,7 @@ class JobTests(MetricsTestCase):
         self.assertEqual(self.value("jobs_total", feed="a", outcome="finished"), 0.0)
 
     def test_running(self) -> None:
-        """What runs is looked up when somebody asks."""
+        """Running jobs are counted when the metrics are sampled."""
         worker = self.worker("a", "b")
         self.begin(worker)
         claim = Claim("id", "item", 0)
@@ -265,7 +265,7 @@ class JobTests(MetricsTestCase):
 
 
 class Run:
-    """A job that runs."""
+    """A running job."""
 
     def __init__(self, claim: Claim) -> None:
         self.claim = claim
@@ -273,7 +273,7 @@ class Run:
 
 class SubscriptionTests(MetricsTestCase):
     def test_backlog(self) -> None:
-        """Events that nobody has taken are counted, and those who are behind."""
+        """Untaken events are counted, and so are the subscriptions that are full."""
         self.begin(self.worker("a"))
         idle, slow, behind = (Subscription("x", limit=limit) for limit in (1, 4, 2))
         self.thoonk._subscribing.made = dict.fromkeys([idle, slow, behind])
@@ -294,7 +294,7 @@ class SubscriptionTests(MetricsTestCase):
         self.assertEqual(self.value("subscription_longest_backlog_events"), 0.0)
 
     def test_waiting(self) -> None:
-        """Gets that wait for an item are counted, and calls that wait for a connection."""
+        """Gets that wait for an item and calls that wait for a connection are counted."""
         self.begin(self.worker("a"))
         job = Job(self.thoonk, "a")
         gets = [job.get(), job.get()]

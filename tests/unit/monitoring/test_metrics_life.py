@@ -1,4 +1,4 @@
-"""Metrics that begin and end, and what they are called."""
+"""The life of Metrics, and the names of the metrics."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from txthoonk.metrics import Metrics, MetricsService
 
 class LifeTests(MetricsTestCase):
     def test_not_started(self) -> None:
-        """Metrics that were not started cost nothing."""
+        """Metrics that were not started send nothing and observe nothing."""
         worker = self.worker("a")
         metrics = Metrics(self.come_up(health=0), worker)
         self.assertEqual((worker.ended, self.thoonk._state_observers), ([], [self.changed]))
@@ -19,7 +19,7 @@ class LifeTests(MetricsTestCase):
         self.assertIsNone(self.successResultOf(metrics.stopService()))
 
     def test_stopped(self) -> None:
-        """Stopping ends it all, what is under way too; what was counted goes on later."""
+        """Stopping ends a reading under way; a later start continues the counters."""
         worker = self.worker("a")
         calls = self.clock.getDelayedCalls
         metrics = Metrics(self.come_up(health=0), worker)
@@ -38,14 +38,14 @@ class LifeTests(MetricsTestCase):
         self.assertEqual((self.shown(), self.logged), (set(), []))
 
     def test_registry(self) -> None:
-        """Metrics go into the registry that is given, which takes them once."""
+        """Metrics register once in the given registry."""
         registry = CollectorRegistry()
         self.assertIs(self.begin(registry=registry).registry, registry)
         with self.assertRaises(ValueError):
             Metrics(self.thoonk, registry=registry)
 
     def test_names(self) -> None:
-        """Each metric says what it is, in the words that Prometheus wants."""
+        """Each metric has a name and a description in the style of Prometheus."""
         self.begin(self.worker("a"))
         self.pub.answer(overview())
         for metric in self.registry.collect():
@@ -55,7 +55,7 @@ class LifeTests(MetricsTestCase):
                 self.assertIn(f"{metric.name}_total", {one.name for one in metric.samples})
 
     def test_bad_input(self) -> None:
-        """What cannot be used is refused at once."""
+        """Invalid arguments are refused at once."""
         thoonk = self.make()
         for interval in (0, -1, float("nan")):
             with self.assertRaises(InvalidInput):

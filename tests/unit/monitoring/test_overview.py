@@ -1,4 +1,4 @@
-"""What is read of a feed: whatever others have stored is taken for what it is."""
+"""A feed's overview accepts anything that other programs have stored."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class OverviewTests(SynchronousTestCase):
         return _overview(["9000", "job", 0, 0, 0, 0, 0, 0, 0, since, workers, held], "x")
 
     def test_workers(self) -> None:
-        """A worker that tells nonsense is a worker without a name."""
+        """A worker with a malformed record is shown without a name."""
         nothing = WorkerInfo("o", 0.0)
         for stored in ("", "x {}", "1 [", "1 []", "1 " + "[" * 100_000):
             self.assertEqual(self.parse(["o", stored], []).workers, [nothing], stored[:9])
@@ -26,7 +26,7 @@ class OverviewTests(SynchronousTestCase):
             )
 
     def test_times(self) -> None:
-        """What is no time in the past is now."""
+        """A value that is not a time in the past counts as now."""
         for since in ("inf", "-inf", "nan", "9001", "-1e300"):
             self.assertEqual(self.parse([], [], since).oldest, 0.0, since)
             self.assertEqual(self.parse(["o", since + " {}"], []).workers[0].seen, 0.0)
@@ -34,7 +34,7 @@ class OverviewTests(SynchronousTestCase):
         self.assertEqual(self.parse([], [], "8500").oldest, 0.5)
 
     def test_held(self) -> None:
-        """A claim is as old as its token, unless somebody else has claimed the job since."""
+        """A claim is as old as its token, unless the job was claimed again since."""
         for entry, expected in (
             ("owner:1000 5000", Held("1", "owner", 8.0)),
             ("own:er:1000 5000", Held("1", "own:er", 8.0)),

@@ -1,4 +1,4 @@
-"""Messages that a broken or hostile peer may publish, on every channel that is listened to."""
+"""A broken or hostile peer publishes messages on every channel that txthoonk listens to."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ FEED_CHANNELS = [item_channel(kind, "f") for kind in ITEM_KINDS]
 
 
 class ParseTests(FuzzTestCase):
-    """The functions that take messages apart."""
+    """The functions that parse messages."""
 
     @QUICK
     @given(st.sampled_from([*FEED_CHANNELS, *CHANNELS.values(), "feed.delayed:f", "x"]), MESSAGES)
     def test_parse(self, channel: str, message: str) -> None:
-        """A message has the parts that its channel has, or is none."""
+        """A message either has the parts that its channel requires, or is rejected."""
         parts = parts_of(channel, message)
         if channel in FEED_CHANNELS:
             kind = list(ITEM_KINDS)[FEED_CHANNELS.index(channel)]
@@ -70,7 +70,7 @@ class ParseTests(FuzzTestCase):
     @example("x" * 1_000_000 + "\x001\0publish\x001\0x")
     @example("a b\x001\0retract\x001")
     def test_positions(self, message: str) -> None:
-        """An event has a cursor that is one, or the message is none."""
+        """A parsed event has a valid cursor; any other message is rejected."""
         parsed = parse_event("f", message)
         if parsed is not None:
             event, _ = parsed
@@ -87,7 +87,7 @@ class ParseTests(FuzzTestCase):
     @example("[" * 100_000)
     @example('{"done": ' + "9" * 5000 + "}")
     def test_progress(self, text: str) -> None:
-        """What tells of a progress is numbers and text, or cannot be read."""
+        """Progress consists of numbers and text; anything else is an InvalidItem."""
         progress = load_progress("1", text)
         if isinstance(progress, Progress):
             for number in (progress.done, progress.total):
@@ -102,7 +102,7 @@ class ParseTests(FuzzTestCase):
 
 
 class SourceTests(FuzzTestCase):
-    """Messages on their way to those who follow a feed."""
+    """Messages on their way to the followers of a feed."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -160,7 +160,7 @@ class SubscriberTests(FuzzTestCase):
         self.heard: list[Any] = []
 
     def confirm(self) -> None:
-        """Confirm what was asked for."""
+        """Confirm the requested channels."""
         from tests.support.wire import commands
 
         for command in commands(self.transport.value()):
@@ -201,7 +201,7 @@ class SubscriberTests(FuzzTestCase):
         self.tell(self.CHANNEL, "1\0x")
         self.tell(self.CHANNEL, "1\0x", "feed.publish:f*")
         self.assertEqual(len(heard), 5)
-        # The server says it twice where a pattern matches, too.
+        # When a pattern matches too, the server sends the message twice.
         self.assertLessEqual(len(lines), 2 if bad else 0, lines)
         self.assertEqual(bool(lines), bad)
 
@@ -210,7 +210,7 @@ class SubscriberTests(FuzzTestCase):
     @example("newfeed", "\0" * 10_000)
     @example("conffeed", BIG)
     def test_handlers(self, channel: str, message: str) -> None:
-        """A handler that cannot take the parts of a message is told in the log, once."""
+        """A handler that fails with the parts of a message causes one line in the log."""
         self.connect()
 
         def handler(one: str, two: str = "") -> None:
@@ -231,14 +231,14 @@ class SubscriberTests(FuzzTestCase):
 
 
 class FollowerTests(FollowerTestCase):
-    """What a follower makes of events that nobody who keeps to the contract tells."""
+    """A follower meets events that no correct publisher would send."""
 
     def setUp(self) -> None:
         super().setUp()
         self.log = Log(self)
 
     def answers(self, reply: Any, most: int) -> int:
-        """Answer whatever is asked, again and again; how often that was."""
+        """Give the same reply to every request, and return the number of requests."""
         count = 0
         while count < most and (asked := self.reader.sent()):
             for _ in asked:
@@ -247,7 +247,7 @@ class FollowerTests(FollowerTestCase):
         return count
 
     def test_forged_revision(self) -> None:
-        """A revision that the server does not know costs a look, not one after another."""
+        """A revision that the server does not know costs a few reads, not an endless series."""
         for revision in (7, 1000, 10**14):
             FollowerTestCase.setUp(self)
             self.start()
@@ -258,7 +258,7 @@ class FollowerTests(FollowerTestCase):
             self.assertEqual([event.revision for event in self.seen() if event.id == "6"], [6])
 
     def test_configured(self) -> None:
-        """However often a feed is configured in one go, few looks follow; each is told."""
+        """Many configuration changes in one turn cause few reads, and each change is delivered."""
         self.start()
         self.tell(*[of_the_feed("config")] * 200)
         self.assertLessEqual(self.answers(found(5), 300), 5)
@@ -277,7 +277,7 @@ class FollowerTests(FollowerTestCase):
         st.lists(st.sampled_from([found(5), found(9, 6, 7, 8, 9), OFF]), min_size=1, max_size=4),
     )
     def test_settles(self, told: list[tuple[str | None, int, str]], replies: list[Any]) -> None:
-        """Whatever is told, and whatever the server has: the looks end, and events come again."""
+        """Whatever events and replies arrive, the reads end and events are delivered again."""
         FollowerTestCase.setUp(self)
         self.start()
         for epoch, revision, kind in told:
@@ -297,7 +297,7 @@ class FollowerTests(FollowerTestCase):
 
 
 class KeeperTests(KeeperTestCase):
-    """The one number that a job feed's channels tell: in how many milliseconds a job is due."""
+    """A message on ``feed.delayed`` should hold the milliseconds until a job is due."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -308,7 +308,7 @@ class KeeperTests(KeeperTestCase):
     @example(["9" * 5000, "9" * 400, "1e400", "nan", "-1"])
     @example([BIG, "\0" * 10_000])
     def test_delayed(self, times: list[str]) -> None:
-        """Whatever is told: it is looked at most once for all of it, and then as is right."""
+        """Any messages, good or bad, cause at most one early look, and a right one follows."""
         KeeperTestCase.setUp(self)
         sub = self.attend()
         self.answer()

@@ -1,4 +1,4 @@
-"""What every verb makes of what a server replies that is none, or not the one we know."""
+"""Every verb with replies that are malformed or come from another version."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from txthoonk.errors import ConnectionLost, FeedError, ThoonkError
 from txthoonk.monitoring._inspector import read_overview, read_overviews
 from txthoonk.types import Feed, Job, PythonQueue, Queue, SortedFeed
 
-MOST = 16  # replies to one verb: after these the connection is lost
+MOST = 16  # replies to one verb, after which the connection is lost
 WRONG = RuntimeError("ERR user_script:1: from a newer version, or a foreign one")
 
 Call = Callable[[Any], Deferred[Any]]
@@ -25,7 +25,7 @@ LOOK: list[Any] = ["ok", "feed", "json", "e", "2", [["1", ["kind", "publish", "i
 FINISHED: list[Any] = ["5.5", 0, [1], [], []]
 OVERVIEW: list[Any] = ["5", "job", 0, 1, 1, 0, 0, 5, 2, "3", ["o:1", "4 {}"], ["1", "2", "o:2 2"]]
 
-# Each verb, with replies as they should be.
+# Each verb, with valid replies.
 PUB: list[tuple[Call, list[Any]]] = [
     (lambda pub: pub.feed("f", {"max_length": 5}), [["type", "feed", "serializer", "json"]]),
     (lambda pub: pub.sorted_feed("f"), [["type", "sorted_feed"]]),
@@ -130,7 +130,7 @@ ANYTHING = VALUES | NUMBERS
 
 @st.composite
 def nearly(draw: Any, reply: Any) -> Any:
-    """Make a reply that is not quite as it should be."""
+    """Draw a reply that is not quite valid."""
     if not isinstance(reply, list) or draw(st.integers(0, 3)) == 0:
         return draw(ANYTHING)
     changed = list(reply)
@@ -149,7 +149,7 @@ def nearly(draw: Any, reply: Any) -> Any:
 
 @st.composite
 def attempts(draw: Any) -> tuple[int, list[Any]]:
-    """Choose a verb, and what it is replied: as it should be, up to somewhere."""
+    """Draw a verb and its replies, of which only the first ones are valid."""
     number = draw(st.integers(0, len(VERBS) - 1))
     replies = VERBS[number][2]
     sound = draw(st.integers(0, len(replies) - 1))
@@ -160,7 +160,7 @@ def attempts(draw: Any) -> tuple[int, list[Any]]:
 
 class ReplyTests(PublisherFuzzTestCase):
     def run_verb(self, number: int, replies: list[Any]) -> list[Any]:
-        """Call a verb, and give replies; what came of it, lastly because of a lost connection."""
+        """Call a verb with these replies; return its results, after losing the connection."""
         make, call, _ = VERBS[number]
         fired = outcome(call(make(self.connect())))
         for turn in range(MOST):
@@ -181,7 +181,7 @@ class ReplyTests(PublisherFuzzTestCase):
         return fired
 
     def test_as_they_should_be(self) -> None:
-        """The replies above are those of the scripts: they make sense."""
+        """The valid replies above do not confuse any verb."""
         for number, (_, _, replies) in enumerate(VERBS):
             fired = self.run_verb(number, replies)
             self.assertEqual((self.ended, len(fired)), (True, 1), replies)
@@ -191,21 +191,21 @@ class ReplyTests(PublisherFuzzTestCase):
     @QUICK
     @given(attempts())
     def test_once(self, attempt: tuple[int, list[Any]]) -> None:
-        """Whatever the replies, a verb ends exactly once, and nothing fails in no one's hands."""
+        """A verb ends exactly once, whatever the replies, and no failure is left unhandled."""
         fired = self.run_verb(*attempt)
         self.assertEqual(len(fired), 1)
 
     @QUICK
     @given(attempts())
     def test_clear(self, attempt: tuple[int, list[Any]]) -> None:
-        """What it fails with is an error of ours, and says something."""
+        """A verb fails only with an error of txthoonk that has a message."""
         fired = self.run_verb(*attempt)
         if isinstance(fired[0], Exception):
             self.assertIsInstance(fired[0], ThoonkError)
             self.assertTrue(str(fired[0]))
 
     def test_no_verb_hangs(self) -> None:
-        """A first reply of another shape altogether ends each verb, without a lost connection."""
+        """A malformed first reply ends each verb, without the loss of the connection."""
         hanging = [  # type: ignore[var-annotated]
             (number, reply)
             for number in range(len(VERBS))

@@ -1,4 +1,4 @@
-"""Services whose scripts are replied nonsense: they go on as soon as the replies make sense."""
+"""Services whose scripts return nonsense recover as soon as the replies make sense."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ NONSENSE = st.lists(
     max_size=8,
 )
 
-#: Replies of scripts that make sense, and of commands.
+#: Valid replies of scripts and of commands.
 SOUND: dict[bytes, Any] = {
     b"worker/renew": ["60", []],
     b"job/due": [0, None, "0", None],
@@ -66,7 +66,7 @@ SOUND: dict[bytes, Any] = {
 
 
 def sound(command: list[bytes]) -> list[Any]:
-    """Give the replies to a command, as they should be."""
+    """Return the valid replies to a command."""
     if command[0] in (b"SUBSCRIBE", b"UNSUBSCRIBE"):
         return [[command[0].lower(), channel, 1] for channel in command[1:]]
     if command[0] == b"BLMOVE":
@@ -83,7 +83,7 @@ class ServiceTestCase(PublisherFuzzTestCase):
         return super().connect()
 
     def answer(self, reply: Callable[[list[bytes]], list[Any]]) -> None:
-        """Answer what was sent, and let some time pass."""
+        """Reply to everything that was sent, and let some time pass."""
         for connection in [self.main, *self.endpoint.connections]:
             for command in connection.sent():
                 self.asked.append(command)
@@ -91,7 +91,7 @@ class ServiceTestCase(PublisherFuzzTestCase):
         self.clock.advance(1)
 
     def confuse(self, replies: list[Any], which: Callable[[list[bytes]], bool]) -> None:
-        """Answer with nonsense for a while."""
+        """Reply with nonsense for a while."""
         rest = list(replies)
 
         def reply(command: list[bytes]) -> list[Any]:
@@ -105,7 +105,7 @@ class ServiceTestCase(PublisherFuzzTestCase):
                 return
 
     def scripts(self, rounds: int) -> list[bytes]:
-        """Answer as is right for a while; which scripts were called."""
+        """Reply correctly for a while, and return the scripts that were called."""
         self.asked.clear()
         for _ in range(rounds):
             self.answer(sound)
@@ -123,7 +123,7 @@ class WorkerTests(ServiceTestCase):
     @example([["x"]], b"job/get")
     @example([["60"]], b"worker/renew")
     def test_worker(self, replies: list[Any], script: bytes) -> None:
-        """A worker goes on to claim, finish and renew, whatever it was replied before."""
+        """A worker continues to claim, finish and renew after any nonsense."""
         begun: list[Claim] = []
         worker = Worker(Job(self.connect(), "j"), begun.append, reactor=self.clock)
         worker.startService()
@@ -144,7 +144,7 @@ class MaintenanceTests(ServiceTestCase):
     @example([["type"]])
     @example([["type", "job"], ["type", "job"], ["x"]])
     def test_other_feeds(self, replies: list[Any]) -> None:
-        """A feed of which nothing makes sense takes nothing from the others."""
+        """A feed with nonsensical replies does not delay the other feeds."""
         service = Maintenance(self.connect(), ["a", "b"], interval=30, reactor=self.clock)
         service.startService()
         endless = replies * 100
@@ -160,7 +160,7 @@ class MaintenanceTests(ServiceTestCase):
 
 
 class FollowerTests(FollowerTestCase):
-    """Looks and snapshots of any shape."""
+    """Followers with looks and snapshots of any shape."""
 
     def tearDown(self) -> None:
         gc.collect()
@@ -194,12 +194,12 @@ class FollowerTests(FollowerTestCase):
     @example([["ok", "feed", None, "a", "7", [["6", None], 5, None]]], False, True)
     @example([["ok", "feed", None, "a", "7", [["x", ["kind", "publish"]]]]], False, True)
     def test_follower(self, replies: list[Any], snapshot: bool, began: bool) -> None:
-        """Who follows a feed is told that it failed, or of a resync, or of the next event."""
+        """A follower reports a failure, a resync or the next event, whatever the replies are."""
         self.setUp()
         self.reader.ping = lambda: succeed(None)  # type: ignore[method-assign]
         if began and not snapshot:
             self.start()
-            self.tell(change(8))  # there is a gap: it looks
+            self.tell(change(8))  # the gap causes a look
         else:
             self.make(snapshot=snapshot, strict=True)
             self.follower.ready()
@@ -219,7 +219,7 @@ class FollowerTests(FollowerTestCase):
         self.assertTrue([*told, *self.seen()], "nothing is told, nor is there a resync")
 
     def answer_all(self, *replies: Any) -> None:
-        """Answer what is asked, with the right thing if there is no reply; let pauses end."""
+        """Answer each request, correctly if no reply is given, and let pauses end."""
         for asked in self.reader.sent():
             right = state(None, x="y") if asked.startswith("snapshot") else OFF
             self.reader.redis.dataReceived(resp(replies[0] if replies else right))

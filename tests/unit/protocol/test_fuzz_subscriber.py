@@ -1,4 +1,4 @@
-"""What a subscriber is sent: messages and confirmations of any shape, and garbage."""
+"""A subscriber receives messages and confirmations of any shape, and garbage."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MESSAGES = st.lists(
     st.tuples(KINDS | VALUES, st.lists(PARTS, max_size=4)).map(lambda m: [m[0], *m[1]]) | VALUES,
     max_size=8,
 )
-# Whoever is answered with one of these is answered.
+# Messages without a request; each has a known kind.
 UNASKED = st.tuples(KINDS, st.lists(PARTS, max_size=4)).map(lambda m: [m[0], *m[1]])
 
 
@@ -35,7 +35,7 @@ class SubscriberTests(FuzzTestCase):
     def test_lists(
         self, messages: list[Any], cuts: list[int], charset: str | None, ask: bool
     ) -> None:
-        """Lists of any shape raise nothing out of a subscriber, and no request hangs."""
+        """Lists of any shape raise nothing in a subscriber, and no request hangs."""
         subscriber, _ = plug(RedisSubscriber(charset=charset))
         fired: list[Any] = []
         if ask:
@@ -51,7 +51,7 @@ class SubscriberTests(FuzzTestCase):
     @QUICK
     @given(GARBAGE, CUTS)
     def test_garbage(self, wire: bytes, cuts: list[int]) -> None:
-        """So it is with bytes that are no lists."""
+        """Bytes that are not lists raise nothing in a subscriber."""
         subscriber, _ = plug(RedisSubscriber())
         subscriber.subscribe("a", "b")
         for piece in pieces(wire, cuts):
@@ -66,7 +66,7 @@ class SubscriberTests(FuzzTestCase):
     @example([["message", "feed.publish:a", 5], ["pmessage", "p*", 5, None]], [], True)
     @example([["subscribe", ["a"], 1], ["subscribe"], ["unsubscribe", None, "x"]], [], True)
     def test_in_step(self, messages: list[Any], cuts: list[int], routed: bool) -> None:
-        """Nothing that a subscriber is told unasked spoils the messages and replies behind it."""
+        """Messages without a request leave all later messages and replies intact."""
         sub = ThoonkSub(RedisSubscriber())
         subscriber, _ = plug(sub.redis)
         sub._dispatcher.connected(subscriber)
@@ -87,7 +87,7 @@ class SubscriberTests(FuzzTestCase):
         self.assert_sober(self.logged())
 
     def test_logged_once(self) -> None:
-        """What a subscriber cannot understand is logged once, with its channel, not too much."""
+        """A message that cannot be parsed is logged once, with its channel, cut to length."""
         big = "\x1b[2J" + "x" * 10_000_000
         for message in (
             ["pmessage", "feed.publish:*"],
@@ -109,7 +109,7 @@ class SubscriberTests(FuzzTestCase):
                     subscriber.dataReceived(resp(message))
                     lines = self.logged()
                     self.assert_sober(lines)
-                    if message[0] != "message" or message[1] != big:  # it is of no channel of ours
+                    if message[0] != "message" or message[1] != big:  # no handler has this channel
                         self.assertEqual(len(lines), 1, [line[:200] for line in lines])
                     if "feed.publish" in str(message[1:2]):
                         self.assertIn("feed.publish", lines[0])

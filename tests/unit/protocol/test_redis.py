@@ -1,4 +1,4 @@
-"""Replies: of every type, split anywhere, decoded, failed, and always in step."""
+"""Replies of every type: split anywhere, decoded, failed, and always in step."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ REPLIES: list[tuple[bytes, Any]] = [
     (b"*2\r\n$1\r\na\r\n:1\r\n", ["a", 1]),
     (b"*2\r\n*0\r\n*-1\r\n", [[], None]),
     (b"*3\r\n*2\r\n:1\r\n*1\r\n*1\r\n$-1\r\n+x\r\n$0\r\n\r\n", [[1, [[None]]], "x", ""]),
-    # What a server says after HELLO 3.
+    # Replies of a server after HELLO 3.
     (b"_\r\n", None),
     (b"#t\r\n", True),
     (b"#f\r\n", False),
@@ -70,7 +70,7 @@ ERRORS: list[tuple[bytes, type[ThoonkError], str | None, str]] = [
 
 
 class SplitTests(SynchronousTestCase):
-    """However the network cuts a reply, the same comes out."""
+    """A reply fires the same value, however the network splits it."""
 
     def test_split_at_every_byte(self) -> None:
         """A reply in two pieces fires once, with its last byte, and the next is in step."""
@@ -100,7 +100,7 @@ class SplitTests(SynchronousTestCase):
                 self.assertEqual(second, ["OK"])
 
     def test_stream_cut_anywhere(self) -> None:
-        """A stream of replies comes out the same in pieces of any size, one byte too."""
+        """A stream of replies fires the same values in pieces of any size, even of one byte."""
         stream = b"".join(wire for wire, _ in REPLIES)
         for size in (1, 2, 3, 5, 7, 64, len(stream)):
             client, _ = redis()
@@ -110,14 +110,14 @@ class SplitTests(SynchronousTestCase):
             self.assertEqual(fired, [[expected] for _, expected in REPLIES])
 
     def test_empty_data(self) -> None:
-        """No bytes are no reply."""
+        """Empty data is not a reply."""
         client, _ = redis()
         fired = outcome(client.ping())
         client.dataReceived(b"")
         self.assertEqual(fired, [])
 
     def test_big_value(self) -> None:
-        """A value of 20 MB arrives whole in pieces as they come from a socket."""
+        """A value of 20 MB arrives whole, in pieces of the size that a socket delivers."""
         value = bytes(range(256)) * 80_000
         wire = resp(value) + OK
         client, _ = redis(charset=None)
@@ -128,7 +128,7 @@ class SplitTests(SynchronousTestCase):
         self.assertEqual(second, [b"OK"])
 
     def test_big_text(self) -> None:
-        """A text of 20 MB whose characters lie across the pieces is decoded whole."""
+        """A text of 20 MB is decoded correctly when its characters are split between pieces."""
         value = "€" * 7_000_000
         wire = resp(value)
         client, _ = redis()
@@ -148,7 +148,7 @@ class SplitTests(SynchronousTestCase):
         self.assertEqual(fired, [elements])
 
     def test_deep_array(self) -> None:
-        """Arrays may lie in arrays, deeper than any script answers."""
+        """Arrays may be nested more deeply than any script returns them."""
         client, _ = redis()
         first, second = outcome(client.send("A")), outcome(client.ping())
         client.dataReceived(b"*1\r\n" * 200 + b":7\r\n" + OK)
@@ -159,10 +159,10 @@ class SplitTests(SynchronousTestCase):
 
 
 class ErrorTests(SynchronousTestCase):
-    """An error reply becomes the exception that its first word stands for."""
+    """An error reply becomes the exception of its first word."""
 
     def test_classes_and_codes(self) -> None:
-        """Each code has its class; the text is what follows a known code."""
+        """Each code has its class, and the message is the text after a known code."""
         for wire, expected, code, text in ERRORS:
             client, _ = redis()
             error = self.failure(client, wire)
@@ -170,14 +170,14 @@ class ErrorTests(SynchronousTestCase):
             self.assertEqual((str(error), getattr(error, "code", None)), (text, code))
 
     def test_roots(self) -> None:
-        """What txredis had is a RedisError, and all is a ThoonkError."""
+        """The classes of txredis are RedisErrors, and all errors are ThoonkErrors."""
         for cls in (NoScript, NotBusy, AuthenticationError, ResponseError):
             self.assertTrue(issubclass(cls, RedisError))
         for _, raised, _, _ in ERRORS:
             self.assertTrue(issubclass(raised, ThoonkError))
 
     def test_inside_array(self) -> None:
-        """An error in an array is an element of it: the other elements count too."""
+        """An error within an array is one of its elements, and the other elements are kept."""
         client, _ = redis()
         first, second = outcome(client.execute()), outcome(client.ping())
         client.dataReceived(
@@ -212,7 +212,7 @@ class ErrorTests(SynchronousTestCase):
 
 
 class DecodingTests(SynchronousTestCase):
-    """Text is decoded as the connection, or the request, wants it."""
+    """Text is decoded with the encoding of the connection or of the request."""
 
     def replies(self, wire: bytes, **arguments: Any) -> list[Any]:
         client, _ = redis(**arguments)
@@ -221,27 +221,27 @@ class DecodingTests(SynchronousTestCase):
         return fired
 
     def test_utf8(self) -> None:
-        """By default text is UTF-8, in arrays and status lines too."""
+        """By default text is decoded as UTF-8, in arrays and status lines too."""
         wire = b"*2\r\n$2\r\n\xc3\xa4\r\n*1\r\n+\xc3\xb6\r\n"
         self.assertEqual(self.replies(wire), [["ä", ["ö"]]])
 
     def test_no_charset(self) -> None:
-        """Without a charset every string is bytes; other types stay."""
+        """Without a charset every string is bytes, and other types are unchanged."""
         wire = b"*5\r\n$2\r\n\xff\0\r\n+OK\r\n:1\r\n$-1\r\n*1\r\n$0\r\n\r\n"
         self.assertEqual(self.replies(wire, charset=None), [[b"\xff\0", b"OK", 1, None, [b""]]])
 
     def test_latin1(self) -> None:
-        """A charset of one byte per character reads any bytes."""
+        """A charset of one byte per character decodes any bytes."""
         every = bytes(range(256))
         self.assertEqual(self.replies(resp(every), charset="latin-1"), [every.decode("latin-1")])
 
     def test_utf16(self) -> None:
-        """Values are decoded with the charset, whatever it is."""
+        """Values are decoded with any charset."""
         value = "aä".encode("utf-16-le")
         self.assertEqual(self.replies(resp(value), charset="utf-16-le"), ["aä"])
 
     def test_error_handlers(self) -> None:
-        """The codec's error handler is asked about bytes that are no text."""
+        """The codec's error handler decodes bytes that are not text."""
         wire = resp(b"a\xffb")
         for errors, expected in (
             ("ignore", "ab"),
@@ -271,7 +271,7 @@ class DecodingTests(SynchronousTestCase):
                 self.assertFalse(transport.disconnecting)
 
     def test_each_request_its_own(self) -> None:
-        """Requests with decodings of their own may be mixed, in one read or byte by byte."""
+        """Requests with different encodings may be mixed, in one read or byte by byte."""
         wires = [resp(b"\xff"), resp(b"\xff"), resp("ä"), resp(b"\xc3"), resp("ö")]
         expected = [["\udcff"], [b"\xff"], ["ä"], [b"\xc3"], ["ö"]]
         for size in (1, 4, 1000):
@@ -284,7 +284,7 @@ class DecodingTests(SynchronousTestCase):
             self.assertEqual(fired, expected)
 
     def test_set_encoding(self) -> None:
-        """The decoding can be changed for the replies to come."""
+        """set_encoding() changes the decoding of later replies."""
         client, _ = redis()
         first = outcome(client.send("A"))
         client.dataReceived(resp("ä"))
@@ -301,7 +301,7 @@ class DecodingTests(SynchronousTestCase):
 
 
 class PushTests(SynchronousTestCase):
-    """Out-of-band messages of RESP3 answer nothing."""
+    """The out-of-band messages of RESP3 are not replies."""
 
     PUSH = b">2\r\n+invalidate\r\n*1\r\n$1\r\nk\r\n"
 
@@ -315,7 +315,7 @@ class PushTests(SynchronousTestCase):
         self.assertFalse(transport.disconnecting)
 
     def test_push_split_at_every_byte(self) -> None:
-        """A push message in pieces is no reply either."""
+        """A push message in pieces is not a reply."""
         for cut in range(1, len(self.PUSH)):
             client, _ = redis()
             fired = outcome(client.send("A"))
@@ -326,7 +326,7 @@ class PushTests(SynchronousTestCase):
             self.assertEqual(fired, ["OK"])
 
     def test_push_with_error_inside(self) -> None:
-        """An error in a push message is nobody's failure."""
+        """An error within a push message fails no call."""
         client, _ = redis()
         fired = outcome(client.send("A"))
         client.dataReceived(b">2\r\n+x\r\n-ERR y\r\n" + OK)
@@ -341,7 +341,7 @@ class PushTests(SynchronousTestCase):
         self.assertEqual(pushed, [["invalidate", ["k"]]])
 
     def test_override_raises(self) -> None:
-        """Whatever an override raises is logged, and the next reply is taken."""
+        """An error in an override of pushReceived is logged, and the next reply is handled."""
         client, _ = redis()
         for kind in (ZeroDivisionError, SystemExit):
 

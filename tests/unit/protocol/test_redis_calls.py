@@ -1,4 +1,4 @@
-"""Calls that are cancelled, that call from within their replies, and calls of scripts."""
+"""Calls that are cancelled, calls made within a reply, and calls of scripts."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ TWO = Script("two/two", "return 2", "2" * 40)
 
 
 class CancelTests(SynchronousTestCase):
-    """A cancelled call's reply is swallowed; the others get their own."""
+    """The reply of a cancelled call is dropped; other calls get their own replies."""
 
     def test_any_of_them(self) -> None:
-        """Whichever of four calls are cancelled, the others are in step."""
+        """Whichever of four calls are cancelled, the others stay in step."""
         for count in range(5):
             for gone in combinations(range(4), count):
                 for errors in (False, True):
@@ -55,7 +55,7 @@ class CancelTests(SynchronousTestCase):
                             self.assertEqual(fired[number], [number])
 
     def test_before_and_within_a_partial_reply(self) -> None:
-        """It does not matter how much of the reply has come."""
+        """A call may be cancelled after any part of its reply has arrived."""
         wire = b"*2\r\n$5\r\nhello\r\n:1\r\n"
         for cut in range(len(wire)):
             client, _ = redis()
@@ -67,7 +67,7 @@ class CancelTests(SynchronousTestCase):
             self.assertEqual(after, ["OK"])
 
     def test_reply_that_is_not_text(self) -> None:
-        """A reply that cannot be decoded is swallowed as well."""
+        """The reply of a cancelled call is dropped even if it cannot be decoded."""
         client, _ = redis()
         call, after = client.send("A"), outcome(client.send("B"))
         call.cancel()
@@ -85,7 +85,7 @@ class CancelTests(SynchronousTestCase):
         self.assertEqual(after, ["PONG"])
 
     def test_cancel_from_the_reply_before(self) -> None:
-        """A callback may cancel the call that is next, though its reply is there."""
+        """A callback may cancel the next call even if its reply has already arrived."""
         client, _ = redis()
         first = client.send("A")
         second, third = client.send("B"), outcome(client.send("C"))
@@ -105,10 +105,10 @@ class CancelTests(SynchronousTestCase):
 
 
 class ReentranceTests(SynchronousTestCase):
-    """A callback may do what it likes with the connection that called it."""
+    """A callback may use the connection that called it in any way."""
 
     def test_send_from_a_callback(self) -> None:
-        """A call from within a reply is queued behind the others."""
+        """A call made in a callback is queued after the others."""
         client, transport = redis()
         inner: list[Any] = []
 
@@ -134,7 +134,7 @@ class ReentranceTests(SynchronousTestCase):
         self.assertEqual(chained, [list(range(100))])
 
     def test_send_from_a_failure(self) -> None:
-        """A call from within the loss of the connection fails too, and does not hang."""
+        """A call made when the connection is lost fails too, and does not hang."""
         client, _ = redis()
         later: list[Any] = []
         client.send("A").addErrback(lambda _: later.append(outcome(client.send("B"))))
@@ -142,7 +142,7 @@ class ReentranceTests(SynchronousTestCase):
         self.assertIsInstance(later[0][0], ConnectionLost)
 
     def test_callback_that_raises(self) -> None:
-        """An error in a callback is that Deferred's own."""
+        """An error in a callback fails that Deferred only."""
         client, _ = redis()
 
         def wrong(_: Any) -> None:
@@ -155,7 +155,7 @@ class ReentranceTests(SynchronousTestCase):
         self.assertEqual(second, [2])
 
     def test_close_from_a_callback(self) -> None:
-        """Replies that have come already are still handed out after close()."""
+        """Replies that have already arrived are still fired after close()."""
         client, transport = redis()
         client.send("A").addCallback(lambda _: client.close() and None)  # type: ignore[call-overload]
         second, third = outcome(client.send("B")), outcome(client.send("C"))
@@ -166,7 +166,7 @@ class ReentranceTests(SynchronousTestCase):
         self.assertIsInstance(third[0], ConnectionLost)
 
     def test_abort_from_a_callback(self) -> None:
-        """Where the connection ends within the callback, the rest fails once."""
+        """If the connection ends within a callback, each other call fails once."""
         for end in ("abortConnection", "loseConnection"):
             client, transport = plug(Redis(), Abrupt)
             now = getattr(transport, end)
@@ -178,7 +178,7 @@ class ReentranceTests(SynchronousTestCase):
                 self.assertIsInstance(reason, ConnectionLost)
 
     def test_reply_within_the_write(self) -> None:
-        """A transport in memory may answer before the call has returned."""
+        """An in-memory transport may reply before the call has returned."""
 
         class Prompt(Transport):
             def write(self, data: bytes) -> None:
@@ -199,7 +199,7 @@ class ReentranceTests(SynchronousTestCase):
 
 
 class ScriptCallTests(SynchronousTestCase):
-    """Scripts are called by digest, and loaded before that."""
+    """Scripts are loaded, and then called by their digest."""
 
     def call(self, client: Redis, *arguments: Any, script: Script = ONE) -> Deferred[Any]:
         return client.call(script, ("EVALSHA", script.sha, 1, "key", *arguments), TEXT)
@@ -233,7 +233,7 @@ class ScriptCallTests(SynchronousTestCase):
         self.assertEqual(fired, [[1], [2], [3], [4]])
 
     def test_loaded_again_on_another_connection(self) -> None:
-        """Another connection may be to another server."""
+        """A script is loaded again on another connection, which may lead to another server."""
         for _ in range(2):
             client, transport = redis()
             self.call(client)
@@ -248,7 +248,7 @@ class ScriptCallTests(SynchronousTestCase):
         self.assertEqual(len(transport.writes), 1)
 
     def test_noscript(self) -> None:
-        """A script that is gone is sent as source, and its reply reaches the same Deferred."""
+        """A script that the server lost is sent as source; its reply fires the same Deferred."""
         for reply, expected in ((b":7\r\n", 7), (b"-NOSCRIPT again\r\n", NoScript)):
             client, transport = redis()
             fired, other = outcome(self.call(client, "a")), outcome(client.ping())
@@ -262,7 +262,7 @@ class ScriptCallTests(SynchronousTestCase):
             self.assertEqual(result if isinstance(result, int) else type(result), expected)
 
     def test_noscript_of_many(self) -> None:
-        """Each of several calls in flight is sent again, in order."""
+        """Each of several pending calls is sent again, in order."""
         client, transport = redis()
         fired = [outcome(self.call(client, number)) for number in range(5)]
         transport.clear()
@@ -275,7 +275,7 @@ class ScriptCallTests(SynchronousTestCase):
         self.assertEqual(fired, [[number] for number in range(5)])
 
     def test_noscript_for_a_cancelled_call(self) -> None:
-        """What nobody waits for any more is not sent again."""
+        """A cancelled call is not sent again after NOSCRIPT."""
         client, transport = redis()
         call, after = self.call(client), outcome(client.ping())
         call.cancel()
@@ -285,7 +285,7 @@ class ScriptCallTests(SynchronousTestCase):
         self.assertEqual((transport.value(), after), (b"", ["PONG"]))
 
     def test_cancelled_while_it_is_sent_again(self) -> None:
-        """The second reply of a cancelled call is swallowed too."""
+        """The second reply of a cancelled call is dropped too."""
         client, _ = redis()
         call = self.call(client)
         client.dataReceived(resp(ONE.sha) + NOSCRIPT)
@@ -296,7 +296,7 @@ class ScriptCallTests(SynchronousTestCase):
         self.assertEqual(after, ["PONG"])
 
     def test_lost_while_it_is_sent_again(self) -> None:
-        """The call fails like any other."""
+        """A call that is lost while it is sent again fails with ConnectionLost."""
         client, _ = redis()
         fired = outcome(self.call(client))
         client.dataReceived(resp(ONE.sha) + NOSCRIPT)
@@ -304,7 +304,7 @@ class ScriptCallTests(SynchronousTestCase):
         self.assertEqual([type(reason) for reason in fired], [ConnectionLost])
 
     def test_load_refused(self) -> None:
-        """A server that will not load says so at the call."""
+        """If the server refuses to load a script, its call fails with that error."""
         client, _ = redis()
         fired = outcome(self.call(client))
         client.dataReceived(b"-NOPERM no scripts\r\n-NOPERM no scripts for you\r\n")
@@ -312,7 +312,7 @@ class ScriptCallTests(SynchronousTestCase):
         self.assertEqual(fired[0].code, "NOPERM")
 
     def test_evalsha_of_the_user(self) -> None:
-        """NOSCRIPT for a digest that we do not know is the caller's."""
+        """NOSCRIPT for a digest of the caller's own fails the call."""
         client, transport = redis()
         fired = outcome(client.evalsha("f" * 40))
         transport.clear()
@@ -321,7 +321,7 @@ class ScriptCallTests(SynchronousTestCase):
         self.assertEqual(transport.value(), b"")
 
     def test_encoding_after_noscript(self) -> None:
-        """The second reply is decoded as the call wants it, and its argument sent as before."""
+        """The second reply is decoded as the call requires; the arguments are unchanged."""
         client, transport = redis()
         command = ("EVALSHA", ONE.sha, 1, "ä", b"\xff")
         fired = outcome(client.call(ONE, command, RAW))
@@ -330,7 +330,7 @@ class ScriptCallTests(SynchronousTestCase):
         self.assertEqual(fired, [b"\xff\xfe"])
 
     def test_argument_that_cannot_be_sent(self) -> None:
-        """Nothing is written for it, SCRIPT LOAD neither."""
+        """A call with an argument that cannot be sent writes nothing, not even SCRIPT LOAD."""
         client, transport = redis()
         self.failureResultOf(self.call(client, None), InvalidData)
         self.assertEqual(transport.value(), b"")

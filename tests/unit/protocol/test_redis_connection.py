@@ -1,4 +1,4 @@
-"""The connection: how it begins, how it ends, and what becomes of those who wait."""
+"""The connection: how it begins, how it ends, and how pending calls end with it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SCRIPT = Script("x/y", "return 1", "0" * 40)
 
 @implementer(ITCPTransport)
 class Unix(Transport):  # type: ignore[misc]
-    """A Unix socket as Twisted 24.7 has it: it says that it is TCP, and is not."""
+    """A Unix socket as in Twisted 24.7: it claims to be TCP, and is not."""
 
     peer: Any = UNIXAddress(b"/redis.sock")
     delayed = True
@@ -52,25 +52,25 @@ class TCP(Unix):
 
 
 class DelayTests(SynchronousTestCase):
-    """What is written goes out at once."""
+    """Data is sent at once."""
 
     def test_tcp(self) -> None:
-        """The kernel does not wait for more (TCP_NODELAY)."""
+        """On TCP, Nagle's algorithm is off (TCP_NODELAY)."""
         _, transport = plug(Redis(), TCP)
         tcp: Any = transport
         self.assertFalse(tcp.delayed)
 
     def test_unix(self) -> None:
-        """A Unix socket has no such option, and is not asked for it."""
+        """TCP_NODELAY is not set on a Unix socket, which has no such option."""
         client, _ = plug(Redis(), Unix)
         self.assertTrue(client.usable)
 
 
 class LostTests(SynchronousTestCase):
-    """When the connection is gone, nobody waits for ever."""
+    """When the connection is lost, every pending call fails."""
 
     def test_every_pending_call_fails(self) -> None:
-        """All that was not answered fails, and what was answered stays so."""
+        """Calls without a reply fail, and calls with a reply keep their result."""
         client, _ = redis()
         fired = [outcome(client.send("A")) for _ in range(4)]
         client.dataReceived(OK + b"$5\r\nhal")
@@ -80,7 +80,7 @@ class LostTests(SynchronousTestCase):
             self.assertIs(type(lost), ConnectionLost)
 
     def test_later_calls_fail(self) -> None:
-        """A call after the end fails at once and writes nothing."""
+        """A call after the end of the connection fails at once and writes nothing."""
         client, transport = redis()
         lose(client)
         for deferred in (
@@ -93,17 +93,17 @@ class LostTests(SynchronousTestCase):
         self.assertEqual(transport.writes, [])
 
     def test_calls_before_the_beginning_fail(self) -> None:
-        """A client that was never connected says so."""
+        """A call on a client that was never connected fails with "not connected"."""
         lost = self.failureResultOf(Redis().ping(), ConnectionLost).value
         self.assertIn("not connected", str(lost))
 
     def test_what_it_is(self) -> None:
-        """The error can be caught as ours, as txredis' and as Twisted's."""
+        """ConnectionLost can be caught as an error of txthoonk, of txredis or of Twisted."""
         for cls in (ConnectionError, RedisError, error.ConnectionLost, error.ConnectionClosed):
             self.assertTrue(issubclass(ConnectionLost, cls))
 
     def test_message(self) -> None:
-        """The message has the reason, and how many calls were not answered."""
+        """The message gives the reason and the number of unanswered calls."""
         client, _ = redis()
         fired = [outcome(client.send("A")) for _ in range(3)]
         client.dataReceived(OK)
@@ -114,7 +114,7 @@ class LostTests(SynchronousTestCase):
         self.assertEqual(text, str(fired[2][0]))
 
     def test_message_without_waiters(self) -> None:
-        """Where nothing was unanswered the message does not speak of it."""
+        """Without unanswered calls, the message does not mention any."""
         client, _ = redis()
         lose(client)
         text = str(self.failureResultOf(client.ping()).value)
@@ -122,7 +122,7 @@ class LostTests(SynchronousTestCase):
         self.assertIn("lost", text)
 
     def test_last_words_of_the_server(self) -> None:
-        """An error that came before the first call is the reason of the lost connection."""
+        """An error that arrives before the first call is the reason for the lost connection."""
         client, _ = redis()
         client.dataReceived(b"-ERR max number of clients reached\r\n")
         lose(client)
@@ -130,7 +130,7 @@ class LostTests(SynchronousTestCase):
         self.assertIn("max number of clients reached", str(lost))
 
     def test_reply_that_nobody_waits_for(self) -> None:
-        """A reply too many is dropped, and the next call gets its own."""
+        """A reply without a call is dropped, and the next call gets its own reply."""
         client, _ = redis()
         client.dataReceived(b"+odd\r\n:1\r\n*1\r\n+x\r\n$-1\r\n")
         fired = outcome(client.ping())
@@ -146,7 +146,7 @@ class LostTests(SynchronousTestCase):
         self.assertEqual(len(fired), 1)
 
     def test_cancelled_calls(self) -> None:
-        """A call that was cancelled is not failed a second time."""
+        """A cancelled call does not fail a second time."""
         client, _ = redis()
         deferred = client.ping()
         fired = outcome(deferred)
@@ -156,7 +156,7 @@ class LostTests(SynchronousTestCase):
 
 
 class GarbageTests(SynchronousTestCase):
-    """A peer that does not speak Redis' protocol is given up."""
+    """A peer that does not speak the Redis protocol is disconnected."""
 
     WIRES = (
         b"HTTP/1.1 400 Bad Request\r\n\r\n",
@@ -171,7 +171,7 @@ class GarbageTests(SynchronousTestCase):
     )
 
     def test_fails_all_and_closes(self) -> None:
-        """All that waits fails with InvalidResponse, later calls with ConnectionLost."""
+        """Pending calls fail with InvalidResponse, later calls with ConnectionLost."""
         for wire in self.WIRES:
             client, transport = redis()
             fired = [outcome(client.send("A")) for _ in range(3)]
@@ -187,7 +187,7 @@ class GarbageTests(SynchronousTestCase):
             self.assertEqual(transport.value(), b"")
 
     def test_with_nobody_waiting(self) -> None:
-        """Garbage closes an idle connection too, and is the reason that later calls get."""
+        """Garbage closes an idle connection too, and later calls fail with that reason."""
         client, transport = redis()
         client.dataReceived(b"SSH-2.0-OpenSSH\r\n")
         self.assertTrue(transport.disconnecting)
@@ -196,7 +196,7 @@ class GarbageTests(SynchronousTestCase):
         self.assertIn("Protocol error", str(lost))
 
     def test_map_with_a_key_that_cannot_be_one(self) -> None:
-        """A reply that Python cannot hold fails calls like other garbage; nothing is raised."""
+        """A reply that Python cannot represent fails the call like garbage; nothing is raised."""
         client, _ = redis()
         fired = outcome(client.send("A"))
         client.dataReceived(b"%1\r\n*1\r\n:1\r\n:2\r\n")
@@ -206,10 +206,10 @@ class GarbageTests(SynchronousTestCase):
 
 
 class HandshakeTests(SynchronousTestCase):
-    """AUTH and SELECT come first, and nothing runs where they have not succeeded."""
+    """AUTH and SELECT are sent first, and no call is sent unless they succeed."""
 
     def test_none_needed(self) -> None:
-        """Database 0 without a password needs no word."""
+        """Database 0 without a password needs no handshake."""
         for arguments in ({}, {"db": 0}, {"db": None}):
             client, transport = redis(**arguments)
             self.assertEqual(transport.writes, [])
@@ -217,7 +217,7 @@ class HandshakeTests(SynchronousTestCase):
             self.assertEqual(transport.writes, [sent("PING")])
 
     def test_words(self) -> None:
-        """What is sent is what was given, in order."""
+        """The handshake sends the given values, in order."""
         for arguments, words in (
             ({"db": 3}, [("SELECT", 3)]),
             ({"password": "pw"}, [("AUTH", "pw")]),
@@ -235,13 +235,13 @@ class HandshakeTests(SynchronousTestCase):
         self.assertEqual(transport.value(), b"")
 
     def test_user_without_a_password(self) -> None:
-        """A user who needs no password is still that user, not the default one."""
+        """A user without a password is still authenticated as that user, not as the default."""
         for password in (None, ""):
             _, transport = redis(username="me", password=password)
             self.assertEqual(transport.value(), sent("AUTH", "me", ""))
 
     def test_held_until_it_succeeds(self) -> None:
-        """Calls made meanwhile go out behind the last OK, in one write and in order."""
+        """Calls made during the handshake are sent after its last OK, in order, in one write."""
         client, transport = redis(db=2, password="pw")
         fired = [outcome(client.send("A", number)) for number in range(3)]
         self.assertEqual(transport.value(), sent("AUTH", "pw") + sent("SELECT", 2))
@@ -256,13 +256,13 @@ class HandshakeTests(SynchronousTestCase):
         self.assertEqual((fired, late), ([[0], [1], [2]], [3]))
 
     def test_nothing_held(self) -> None:
-        """Where no call was made meanwhile, nothing is written."""
+        """When no call was made during the handshake, nothing is written after it."""
         client, transport = redis(db=1)
         client.dataReceived(OK)
         self.assertEqual(transport.writes, [sent("SELECT", 1)])
 
     def test_refused(self) -> None:
-        """A refused AUTH or SELECT fails the held calls with its error; none is sent."""
+        """A refused AUTH or SELECT fails the held calls with its error, and none is sent."""
         wrongpass, range_ = b"-WRONGPASS no\r\n", b"-ERR DB index is out of range\r\n"
         for arguments, replies, expected in (
             ({"password": "pw"}, [wrongpass], AuthenticationError),
@@ -289,7 +289,7 @@ class HandshakeTests(SynchronousTestCase):
             self.assertEqual(transport.value(), b"")
 
     def test_lost_in_the_middle(self) -> None:
-        """Held calls fail like others when the connection goes before it is ready."""
+        """Held calls fail like others when the connection is lost during the handshake."""
         client, transport = redis(db=1, password="pw")
         fired = outcome(client.ping())
         client.dataReceived(OK)
@@ -299,7 +299,7 @@ class HandshakeTests(SynchronousTestCase):
         self.assertEqual(transport.value(), b"")
 
     def test_held_script_call(self) -> None:
-        """The script is loaded behind the handshake, before its first call."""
+        """A held script call loads its script after the handshake, before the call."""
         client, transport = redis(db=1)
         client.call(SCRIPT, ("EVALSHA", SCRIPT.sha, 0), TEXT)
         self.assertEqual(transport.value(), sent("SELECT", 1))
@@ -310,7 +310,7 @@ class HandshakeTests(SynchronousTestCase):
         )
 
     def test_held_and_cancelled(self) -> None:
-        """A held call that is cancelled keeps the others in step."""
+        """Cancelling a held call leaves the replies of the others in step."""
         client, _ = redis(db=1)
         first, second = client.send("A"), outcome(client.send("B"))
         first.cancel()
@@ -319,7 +319,7 @@ class HandshakeTests(SynchronousTestCase):
         self.assertEqual(second, [2])
 
     def test_garbage_instead_of_ok(self) -> None:
-        """A peer that is no Redis fails the held calls."""
+        """A peer that is not Redis fails the held calls."""
         client, transport = redis(db=1)
         fired = outcome(client.ping())
         client.dataReceived(b"HTTP/1.1 400\r\n")
@@ -327,7 +327,7 @@ class HandshakeTests(SynchronousTestCase):
         self.assertTrue(transport.disconnecting)
 
     def test_password_that_cannot_be_sent(self) -> None:
-        """A password that the charset does not have ends the connection, with a reason."""
+        """A password that the charset cannot encode ends the connection, with a reason."""
         client, transport = redis(password="\ud800", db=1)
         self.assertTrue(transport.disconnecting)
         self.failureResultOf(client.ping(), ConnectionLost)
@@ -335,7 +335,7 @@ class HandshakeTests(SynchronousTestCase):
         self.assertNotIn(b"PING", transport.value())
 
     def test_credentials_are_not_shown(self) -> None:
-        """Neither the client nor an error has the password in its text."""
+        """Neither the client's text nor an error contains the password."""
         client, transport = redis(password=SECRET, username="me", db=1)
         texts = [repr(client), str(client)]
         fired = [outcome(client.send("A")), outcome(client.send("A", None))]
@@ -349,7 +349,7 @@ class HandshakeTests(SynchronousTestCase):
             self.assertNotIn(SECRET, text)
 
     def test_password_of_a_wrong_type_is_not_shown(self) -> None:
-        """It is refused at once, and the message does not repeat it."""
+        """A password of a wrong type is refused at once, and the message does not repeat it."""
         for arguments in ({"password": [SECRET]}, {"username": {SECRET: 1}}):
             with self.assertRaises(InvalidType) as raised:
                 Redis(**arguments)
@@ -357,10 +357,10 @@ class HandshakeTests(SynchronousTestCase):
 
 
 class CloseTests(SynchronousTestCase):
-    """close() ends the connection, once and for all who ask."""
+    """close() ends the connection, and every close() fires."""
 
     def test_close(self) -> None:
-        """It fires when the connection is closed, and what waits fails."""
+        """close() fires when the connection is closed, and pending calls fail."""
         client, transport = redis()
         fired = outcome(client.ping())
         closed = client.close()
@@ -371,14 +371,14 @@ class CloseTests(SynchronousTestCase):
         self.assertIsInstance(fired[0], ConnectionLost)
 
     def test_not_open(self) -> None:
-        """Where there is no connection it fires at once."""
+        """close() fires at once when there is no connection."""
         self.assertIsNone(self.successResultOf(Redis().close()))
         client, _ = redis()
         lose(client)
         self.assertIsNone(self.successResultOf(client.close()))
 
     def test_twice(self) -> None:
-        """All who asked for it are told."""
+        """Each of two calls of close() fires."""
         client, _ = redis()
         first, second = client.close(), client.close()
         lose(client)
@@ -386,7 +386,7 @@ class CloseTests(SynchronousTestCase):
         self.assertIsNone(self.successResultOf(second))
 
     def test_a_reply_on_the_way(self) -> None:
-        """What is answered before the end is answered."""
+        """A reply that arrives after close() and before the end still fires its call."""
         client, _ = redis()
         fired = outcome(client.ping())
         client.close()
@@ -394,7 +394,7 @@ class CloseTests(SynchronousTestCase):
         self.assertEqual(fired, ["PONG"])
 
     def test_call_after_close(self) -> None:
-        """A call after close() fails, at the latest with the connection."""
+        """A call after close() fails, at the latest when the connection ends."""
         client, _ = redis()
         client.close()
         fired = outcome(client.ping())
@@ -402,7 +402,7 @@ class CloseTests(SynchronousTestCase):
         self.assertIsInstance(fired[0], ConnectionLost)
 
     def test_cancelled(self) -> None:
-        """To cancel it is to drop the connection; the others who asked are told."""
+        """Cancelling close() aborts the connection; another close() still fires."""
         client, transport = redis()
         first, second = client.close(), client.close()
         first.cancel()
@@ -413,7 +413,7 @@ class CloseTests(SynchronousTestCase):
         self.failureResultOf(first, CancelledError)
 
     def test_cancelled_where_the_end_comes_at_once(self) -> None:
-        """A transport that ends within abortConnection() fires the Deferred."""
+        """close() fires when the transport ends within abortConnection()."""
         client, transport = redis()
         closed = client.close()
         transport.abortConnection = lambda: lose(client)  # type: ignore[method-assign]
@@ -421,12 +421,12 @@ class CloseTests(SynchronousTestCase):
         self.assertIsNone(self.successResultOf(closed))
 
     def test_end_within_close(self) -> None:
-        """A transport that ends within loseConnection() fires it too."""
+        """close() fires when the transport ends within loseConnection()."""
         client, _ = plug(Redis(), Abrupt)
         self.assertIsNone(self.successResultOf(client.close()))
 
     def test_during_the_handshake(self) -> None:
-        """It works before the connection is ready."""
+        """close() works during the handshake."""
         client, transport = redis(db=1)
         fired = outcome(client.ping())
         closed = client.close()
@@ -436,7 +436,7 @@ class CloseTests(SynchronousTestCase):
         self.assertIsInstance(fired[0], ConnectionLost)
 
     def test_closed_from_a_failure(self) -> None:
-        """A call that closes when it fails is no trouble for the others."""
+        """A call whose errback closes the client does not disturb the other calls."""
         client, _ = redis()
         client.ping().addErrback(lambda _: client.close())
         fired = outcome(client.ping())

@@ -1,4 +1,4 @@
-"""Replies of command methods: which are turned into txredis' shapes, and which are left."""
+"""Replies of command methods: which are converted to txredis' shapes, and which are not."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from txthoonk.protocol import Redis
 
 
 class ConverterTests(SynchronousTestCase):
-    """Replies that a converter must leave as they are, or turn with care."""
+    """Replies that a converter must leave unchanged, or convert with care."""
 
     def reply(self, call: Any, wire: bytes, **arguments: Any) -> Any:
         client, _ = plug(Redis(**arguments))
@@ -21,14 +21,14 @@ class ConverterTests(SynchronousTestCase):
         return self.successResultOf(deferred)
 
     def test_a_value_that_reads_queued(self) -> None:
-        """Outside MULTI a field whose value is 'QUEUED' is one like any other."""
+        """Outside MULTI, the value 'QUEUED' of a field is an ordinary value."""
         for arguments in ({}, {"charset": None}):
             value = "QUEUED" if not arguments else b"QUEUED"
             got = self.reply(lambda r: r.hget("h", "state"), resp("QUEUED"), **arguments)
             self.assertEqual(got, {"state": value})
 
     def test_queued(self) -> None:
-        """Inside MULTI the server's QUEUED comes through every converter."""
+        """Inside MULTI, every converter passes the server's QUEUED through."""
         client, _ = redis()
         client.multi()
         queued = [
@@ -50,7 +50,7 @@ class ConverterTests(SynchronousTestCase):
         self.assertEqual(queued, [["QUEUED"]] * len(queued))
 
     def test_queued_by_send(self) -> None:
-        """It does not matter how MULTI was sent."""
+        """QUEUED also passes through when MULTI was sent with send()."""
         client, _ = redis()
         client.send("multi")
         queued = [outcome(call) for call in (client.hgetall("h"), client.smembers("s"))]
@@ -58,13 +58,13 @@ class ConverterTests(SynchronousTestCase):
         self.assertEqual(queued, [["QUEUED"]] * 2)
 
     def test_empty_value_of_a_field(self) -> None:
-        """An empty value is a value, and None is none."""
+        """An empty value is converted as a value, and None is not."""
         self.assertEqual(self.reply(lambda r: r.hget("h", "f"), resp("")), {"f": ""})
         self.assertIsNone(self.reply(lambda r: r.hget("h", "f"), resp(None)))
         self.assertEqual(self.reply(lambda r: r.hget("h", ["f"]), resp([None])), {"f": None})
 
     def test_info(self) -> None:
-        """Info is a dict: whole numbers as int, all else as text, colons and all."""
+        """info() returns a dict: whole numbers are int, and all other values are text."""
         wire = resp(
             "# Server\r\nredis_version:7.0.15\r\nuptime:12\r\n\r\n# Other\r\n"
             "config_file:/a:b.conf\r\nempty:\r\nnegative:-1\r\ndb0:keys=1,expires=0\r\n"
@@ -81,11 +81,11 @@ class ConverterTests(SynchronousTestCase):
         self.assertEqual(self.reply(lambda r: r.info(), wire, charset=None), expected)
 
     def test_info_with_digits_that_are_no_number(self) -> None:
-        """A value such as a superscript two stays text."""
+        """A digit that is not a decimal number, such as a superscript two, stays text."""
         self.assertEqual(self.reply(lambda r: r.info(), resp("name:²\r\n")), {"name": "²"})
 
     def test_scores(self) -> None:
-        """Scores are floats, infinite ones too."""
+        """Scores are floats, including infinite ones."""
         got = self.reply(
             lambda r: r.zrange("z", 0, -1, withscores=True), resp(["a", "-inf", "b", "1e+20"])
         )
@@ -94,7 +94,7 @@ class ConverterTests(SynchronousTestCase):
         self.assertEqual(got, math.inf)
 
     def test_error_reply_is_not_converted(self) -> None:
-        """A command that fails fails, whatever its reply would have become."""
+        """An error reply fails the call, and is not converted."""
         client, _ = redis()
         deferred = client.hgetall("h")
         client.dataReceived(b"-WRONGTYPE no hash\r\n")

@@ -1,4 +1,4 @@
-"""Requests: the bytes that each argument and each command becomes."""
+"""Requests: the bytes of each argument and of each command."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from txthoonk.protocol._encoding import TEXT
 
 
 class EncodingTests(SynchronousTestCase):
-    """An argument is text, bytes or a number, and stands on the wire as it is."""
+    """An argument is text, bytes or a number, and is sent unchanged."""
 
     TEXTUAL: list[tuple[Any, bytes]] = [
         ("", b""),
@@ -32,7 +32,7 @@ class EncodingTests(SynchronousTestCase):
         (memoryview(b"abcdef")[2:4], b"cd"),
         (memoryview(b"abcdefgh").cast("I"), b"abcdefgh"),
     ]
-    # As txredis sends them: str() of the number.
+    # txredis sends numbers in the same way: as str(number).
     NUMBERS: list[Any] = [
         0,
         -1,
@@ -52,7 +52,7 @@ class EncodingTests(SynchronousTestCase):
     ]
 
     def test_arguments(self) -> None:
-        """Each type gives its bytes, in any place of the command."""
+        """Each type has its bytes, at any place in the command."""
         expected = [*self.TEXTUAL, *((number, str(number).encode()) for number in self.NUMBERS)]
         for argument, data in expected:
             for charset in ("utf8", "latin-1", None, "ascii"):
@@ -64,7 +64,7 @@ class EncodingTests(SynchronousTestCase):
                 self.assertEqual(transport.writes, [sent("A", data, "z", data)], repr(argument))
 
     def test_memoryview_with_steps(self) -> None:
-        """A view that leaves bytes out sends those that it shows."""
+        """A memoryview that skips bytes sends those that it shows."""
         for view, data in (
             (memoryview(b"abcdef")[::2], b"ace"),
             (memoryview(b"abcdef")[::-1], b"fedcba"),
@@ -74,13 +74,13 @@ class EncodingTests(SynchronousTestCase):
             self.assertEqual(transport.value(), sent("A", data))
 
     def test_command_name(self) -> None:
-        """The name may be bytes too."""
+        """The command's name may be bytes."""
         client, transport = redis()
         client.send(b"GET", "a")
         self.assertEqual(transport.value(), sent("GET", "a"))
 
     def test_what_cannot_be_sent(self) -> None:
-        """Any other object fails the call, named in the message, and writes nothing."""
+        """Any other object fails the call with a message that shows it, and nothing is written."""
         for argument in (None, object(), [], ["a"], (), {}, {"a": 1}, set(), len, int):
             for charset in ("utf8", "latin-1", None):
                 client, transport = redis(charset=charset)
@@ -104,7 +104,7 @@ class EncodingTests(SynchronousTestCase):
         self.assertEqual(transport.writes, [])
 
     def test_refused_argument_leaves_the_queue_in_step(self) -> None:
-        """A call that is not sent waits for no reply."""
+        """A call that is not sent expects no reply."""
         client, _ = redis()
         first = outcome(client.ping())
         self.failureResultOf(client.send("A", None), InvalidData)
@@ -113,16 +113,16 @@ class EncodingTests(SynchronousTestCase):
         self.assertEqual((first, second), ([1], [2]))
 
     def test_refused_before_connection(self) -> None:
-        """A bad argument is told even where there is no connection."""
+        """A bad argument is reported even without a connection."""
         self.failureResultOf(Redis().send("A", None), InvalidData)
         self.failureResultOf(Redis().send("A", "b"), ConnectionLost)
 
     def test_invalid_data_is_a_value_error(self) -> None:
-        """InvalidData can be caught as txredis' or as Python's."""
+        """InvalidData can be caught as txredis' error or as a ValueError."""
         self.assertTrue(issubclass(InvalidData, (RedisError, ValueError)))
 
     def test_lone_surrogates(self) -> None:
-        """Text that the charset does not have is refused, unless its handler has a way."""
+        """Text that the charset cannot encode is refused, unless the error handler accepts it."""
         lone = "a\udcffb\ud800"
         for charset in ("utf8", "latin-1", "ascii"):
             client, transport = redis(charset=charset)
@@ -139,13 +139,13 @@ class EncodingTests(SynchronousTestCase):
             self.assertEqual(transport.value(), sent("A", data))
 
     def test_surrogate_escapes(self) -> None:
-        """Bytes that came in as surrogate escapes go out as they were."""
+        """Surrogate escapes are sent as the bytes that they stand for."""
         client, transport = redis(errors="surrogateescape")
         client.send("A", "a\udcff")
         self.assertEqual(transport.value(), sent("A", b"a\xff"))
 
     def test_latin1(self) -> None:
-        """The charset is what text is sent in; bytes are left alone."""
+        """Text is sent in the charset, and bytes are sent unchanged."""
         client, transport = redis(charset="latin-1")
         client.set("ä", b"\xc3\xa4")
         self.assertEqual(transport.value(), sent("SET", b"\xe4", b"\xc3\xa4"))
@@ -191,7 +191,7 @@ class WriteTests(SynchronousTestCase):
 
 
 class WordsTests(SynchronousTestCase):
-    """The words of what no test may do to a server that it shares, and of all the forms."""
+    """The words of commands that a test must not send to a shared server, and all their forms."""
 
     def check(self, call: Any, *words: str | bytes | int) -> None:
         client, transport = plug(Redis())
@@ -216,14 +216,14 @@ class WordsTests(SynchronousTestCase):
         self.check(lambda r: r.script_flush(), "SCRIPT", "FLUSH")
 
     def test_set(self) -> None:
-        """Set has four forms, of which one is chosen."""
+        """set() sends one of four commands."""
         self.check(lambda r: r.set("a", 1), "SET", "a", 1)
         self.check(lambda r: r.set("a", 1, preserve=True), "SETNX", "a", 1)
         self.check(lambda r: r.set("a", 1, getset=True), "GETSET", "a", 1)
         self.check(lambda r: r.set("a", 1, expire=5), "SETEX", "a", 5, 1)
 
     def test_sort(self) -> None:
-        """Sort has all of the command's parts, a start of 0 too."""
+        """sort() sends all parts of the command, including a start of 0."""
         self.check(
             lambda r: r.sort("a", "w_*", ["#", "o_*"], 0, 5, True, True),
             *("SORT", "a", "BY", "w_*", "LIMIT", 0, 5, "GET", "#", "GET", "o_*", "DESC", "ALPHA"),
@@ -232,7 +232,7 @@ class WordsTests(SynchronousTestCase):
         self.check(lambda r: r.sort("a", get=("x", "y")), "SORT", "a", "GET", "x", "GET", "y")
 
     def test_sorted_set_stores(self) -> None:
-        """A mapping of keys gives their weights."""
+        """A mapping of keys sends their weights."""
         self.check(
             lambda r: r.zunionstore("d", {"a": 2, "b": 3}, "MAX"),
             *("ZUNIONSTORE", "d", 2, "a", "b", "WEIGHTS", 2, 3, "AGGREGATE", "MAX"),
@@ -248,7 +248,7 @@ class WordsTests(SynchronousTestCase):
         self.check(lambda r: r.zadd("z", member="m", score=1), "ZADD", "z", 1, "m")
 
     def test_single_value_by_keyword(self) -> None:
-        """Where many values are taken, one may be given by its old name."""
+        """Commands that take several values accept a single one by its old keyword."""
         for name, word in (
             ("lpush", "value"),
             ("rpush", "value"),
@@ -296,7 +296,7 @@ class WordsTests(SynchronousTestCase):
         self.assertEqual(transport.writes, [])
 
     def test_wrong_number_of_arguments(self) -> None:
-        """Python says so at the call, as for any function."""
+        """A wrong number of arguments raises TypeError, as for any function."""
         client, _ = redis()
         with self.assertRaises(TypeError):
             client.get()  # type: ignore[call-arg]
@@ -312,6 +312,6 @@ class WordsTests(SynchronousTestCase):
         self.check(lambda r: r.bitcount("a", 0, 2), "BITCOUNT", "a", 0, 2)
 
     def test_signature_of_a_method(self) -> None:
-        """A method shows the arguments that it takes, to help() and to an editor."""
+        """The signature of a method shows its arguments, for help() and editors."""
         shown = inspect.signature(Redis().hset)
         self.assertEqual(list(shown.parameters), ["key", "field", "value", "preserve"])

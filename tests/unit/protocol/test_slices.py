@@ -1,4 +1,4 @@
-"""What is read in slices while it changes: nothing that stays is missed, and it ends."""
+"""Reading in slices while the data changes: every entry that stays is read, and it ends."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from txthoonk.protocol._slices import (
 
 
 class ReadIdsTests(SynchronousTestCase):
-    """The ids of an order, which changes after each slice."""
+    """The ids of a list that changes after each slice."""
 
     def setUp(self) -> None:
         self.order = [str(number) for number in range(3 * IDS)]
@@ -42,14 +42,14 @@ class ReadIdsTests(SynchronousTestCase):
         return self.successResultOf(Deferred.fromCoroutine(read_ids(self.read)))
 
     def test_quiet(self) -> None:
-        """All of them, in their order, however many fill the last slice."""
+        """A list that does not change is read in order, whatever the size of its last slice."""
         for length in (0, 1, IDS - 1, IDS, IDS + 1, 2 * IDS - OVERLAP, 2 * IDS, 3 * IDS):
             self.order = [str(number) for number in range(length)]
             self.assertEqual(self.ids(), self.order)
         self.assertEqual((self.most, self.at_once), (IDS, False))
 
     def test_oldest_go(self) -> None:
-        """Those behind the ones that have gone are not missed, however many these were."""
+        """After removals at the front, later ids are still read, however many are gone."""
         for gone in (1, OVERLAP, OVERLAP + 1, IDS, 2 * IDS):
             self.setUp()
             all_ids = list(self.order)
@@ -62,19 +62,19 @@ class ReadIdsTests(SynchronousTestCase):
             self.assertEqual(self.most, IDS)
 
     def test_new_ones_come_first(self) -> None:
-        """Those that are pushed on by new ones are there once, in their order."""
+        """Ids that new ones push back are read once, in order."""
         all_ids = list(self.order)
         self.changes = [lambda: self.order.insert(0, "new")] * 3
         self.assertEqual(self.ids(), all_ids)
 
     def test_moved_to_the_end(self) -> None:
-        """An id that goes to the end meanwhile is there once, at the end."""
+        """An id that moves to the end meanwhile is read once, at the end."""
         self.changes = [lambda: self.order.append(self.order.pop(7))]
         ids = self.ids()
         self.assertEqual((ids[-1], ids.count("7"), len(ids)), ("7", 1, 3 * IDS))
 
     def test_too_fast(self) -> None:
-        """Where they are pushed on faster than they can be read, all are read at once."""
+        """If new ids push the list back faster than it is read, all of it is read at once."""
 
         def push() -> None:
             self.order[:0] = [f"{self.slices} {number}" for number in range(IDS)]
@@ -86,10 +86,10 @@ class ReadIdsTests(SynchronousTestCase):
 
 
 class ReadScoredTests(SynchronousTestCase):
-    """The ids of a sorted set, from which the first go while it is read."""
+    """The ids of a sorted set, whose first members are removed while it is read."""
 
     def check(self, pairs: list[tuple[str, str]], drop: int = 0) -> int:
-        """Read all; give in how many slices."""
+        """Read all ids, check them, and return the number of slices."""
         left, slices = list(pairs), 0
 
         def read(score: str, skipped: int) -> Deferred[list[str]]:
@@ -112,23 +112,23 @@ class ReadScoredTests(SynchronousTestCase):
         return [(str(number), str(number // ties)) for number in range(many)]
 
     def test_quiet(self) -> None:
-        """All of them, in their order, however many fill the last slice."""
+        """A set that does not change is read in order, whatever the size of its last slice."""
         for many in (0, 1, SCORED - 1, SCORED, SCORED + 1, 2 * SCORED - 1, 2 * SCORED):
             self.check(self.pairs(many))
 
     def test_many_go(self) -> None:
-        """However many go between two slices, the others are read, and none of them twice."""
+        """However many ids are removed between two slices, the others are read once each."""
         self.assertLess(self.check(self.pairs(8 * SCORED), drop=SCORED), 10)
 
     def test_ties(self) -> None:
-        """Those of one score may be more than a slice."""
+        """The members with one score may fill more than a slice."""
         for ties in (2, SCORED, SCORED + 1, 3 * SCORED):
             self.check(self.pairs(4 * SCORED, ties))
 
 
 class ScanTests(SynchronousTestCase):
     def counts(self, *sizes: int) -> list[int]:
-        """Give how many fields each step looks at, if they have so many bytes."""
+        """Return the number of fields that each step reads, if they have so many bytes."""
         counts: list[int] = []
 
         async def step(cursor: str, count: int) -> tuple[str, int]:
@@ -141,9 +141,9 @@ class ScanTests(SynchronousTestCase):
         return counts
 
     def test_small(self) -> None:
-        """Of small values it looks at more and more, up to some hundred."""
+        """Each step reads more fields while the values are small, up to MOST_SCANNED."""
         self.assertEqual(self.counts(*[1] * 7), [20, 40, 80, 160, 320, MOST_SCANNED, MOST_SCANNED])
 
     def test_big(self) -> None:
-        """Of big ones at fewer, down to one."""
+        """Each step reads fewer fields while the values are big, down to one."""
         self.assertEqual(self.counts(*[2 * BIG] * 4, 1, 1), [20, 5, 1, 1, 1, 2])

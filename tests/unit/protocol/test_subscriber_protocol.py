@@ -1,4 +1,4 @@
-"""RedisSubscriber: messages and confirmations to the hooks, and the requests in step."""
+"""RedisSubscriber: the hooks receive messages and confirmations, and requests stay in step."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from txthoonk.errors import InvalidData
 
 
 class MessageTests(SubscriberTestCase):
-    """What is published reaches messageReceived."""
+    """Messages reach messageReceived."""
 
     def test_message(self) -> None:
-        """A message comes with its channel."""
+        """A message is delivered with its channel."""
         subscriber, _ = self.connect()
         subscriber.dataReceived(resp(["message", "news", "héllo"]))
         self.assertEqual(self.seen(), [("messageReceived", "news", "héllo")])
 
     def test_split_at_every_byte(self) -> None:
-        """Messages and confirmations may be cut anywhere."""
+        """Messages and confirmations may be split at any byte."""
         wire = (
             resp(["subscribe", "a", 1])
             + resp(["message", "a", "x\r\ny"])
@@ -37,7 +37,7 @@ class MessageTests(SubscriberTestCase):
             )
 
     def test_pattern_message(self) -> None:
-        """A message by pattern goes to messageReceived, unless its own hook is overridden."""
+        """A pattern message reaches messageReceived if no patternMessageReceived is defined."""
         subscriber, _ = self.connect()
         wire = resp(["pmessage", "n*", "news", "hello"])
         subscriber.dataReceived(wire)
@@ -47,7 +47,7 @@ class MessageTests(SubscriberTestCase):
         self.assertEqual(self.seen(), [("pattern", "n*", "news", "hello")])
 
     def test_no_charset(self) -> None:
-        """Without a charset all strings are bytes, and the kinds are known as well."""
+        """Without a charset all strings are bytes, and all kinds of messages are recognized."""
         subscriber, _ = self.connect(charset=None)
         subscriber.subscribe(b"\xff")
         subscriber.psubscribe("p*")
@@ -73,13 +73,13 @@ class MessageTests(SubscriberTestCase):
         )
 
     def test_error_handler(self) -> None:
-        """Bytes that are no text come as the error handler makes them."""
+        """Bytes that are not text are delivered as the error handler decodes them."""
         subscriber, _ = self.connect(errors="surrogateescape")
         subscriber.dataReceived(resp(["message", "a", b"x\xff"]))
         self.assertEqual(self.seen(), [("messageReceived", "a", "x\udcff")])
 
     def test_message_that_is_not_text(self) -> None:
-        """A message that cannot be decoded harms no request and no other message."""
+        """A message that cannot be decoded affects no request and no other message."""
         subscriber, transport = self.connect()
         subscriber.subscribe("b", "c")
         subscriber.dataReceived(
@@ -100,7 +100,7 @@ class MessageTests(SubscriberTestCase):
         self.assertFalse(transport.disconnecting)
 
     def test_ping_beside_a_message_that_is_not_text(self) -> None:
-        """Such a message is nobody's reply."""
+        """A message that cannot be decoded is not taken for the reply of a pending PING."""
         subscriber, _ = self.connect()
         subscriber.subscribe("b")
         subscriber.dataReceived(resp(["subscribe", "b", 1]))
@@ -158,13 +158,13 @@ class ConfirmationTests(SubscriberTestCase):
         )
 
     def test_nothing_is_returned(self) -> None:
-        """As in txredis, the hooks tell."""
+        """subscribe() and unsubscribe() return None, as in txredis; the hooks report results."""
         subscriber, _ = self.connect()
         self.assertIsNone(subscriber.subscribe("a"))
         self.assertIsNone(subscriber.unsubscribe("a"))
 
     def test_every_name(self) -> None:
-        """Each name has its call, with the number of subscriptions."""
+        """Each name is confirmed with one call, which has the number of subscriptions."""
         subscriber, _ = self.connect()
         subscriber.subscribe("a", "b")
         subscriber.psubscribe("c*", "d*")
@@ -184,7 +184,7 @@ class ConfirmationTests(SubscriberTestCase):
         self.in_step(subscriber)
 
     def test_unsubscribe_from_all(self) -> None:
-        """Without names every channel is confirmed, and the request after it is in step."""
+        """unsubscribe() without names confirms every channel; the next request stays in step."""
         subscriber, _ = self.connect()
         subscriber.subscribe("a", "b", "a")
         for name, number in (("a", 1), ("b", 2), ("a", 2)):
@@ -201,7 +201,7 @@ class ConfirmationTests(SubscriberTestCase):
         self.assertEqual(fired, ["PONG"])
 
     def test_unsubscribe_from_none(self) -> None:
-        """Where there is nothing to end, it is confirmed once, with None."""
+        """Unsubscribing from all without a subscription is confirmed once, with None."""
         subscriber, _ = self.connect()
         subscriber.unsubscribe()
         subscriber.punsubscribe()
@@ -213,14 +213,14 @@ class ConfirmationTests(SubscriberTestCase):
         self.in_step(subscriber)
 
     def test_unsubscribe_from_what_is_not_subscribed(self) -> None:
-        """It is confirmed like any other."""
+        """Unsubscribing from a channel without a subscription is confirmed like any other."""
         subscriber, _ = self.connect()
         subscriber.unsubscribe("x", "y")
         subscriber.dataReceived(resp(["unsubscribe", "x", 0]) + resp(["unsubscribe", "y", 0]))
         self.in_step(subscriber)
 
     def test_unsubscribe_from_all_after_some(self) -> None:
-        """Channels and patterns that have ended are not expected again."""
+        """Channels and patterns that were already unsubscribed are not expected again."""
         subscriber, _ = self.connect()
         subscriber.subscribe("a", "b")
         subscriber.psubscribe("p*")
@@ -242,7 +242,7 @@ class ConfirmationTests(SubscriberTestCase):
         self.in_step(subscriber)
 
     def test_the_same_channel_as_text_and_bytes(self) -> None:
-        """One channel is one channel, whatever type names it."""
+        """A channel named as text and as bytes is the same channel."""
         subscriber, _ = self.connect()
         subscriber.subscribe("ä", "ä".encode())
         subscriber.dataReceived(resp(["subscribe", "ä", 1]) * 2)
@@ -251,7 +251,7 @@ class ConfirmationTests(SubscriberTestCase):
         self.in_step(subscriber)
 
     def test_requests_beside_confirmations(self) -> None:
-        """PING and AUTH between subscriptions are answered in their places."""
+        """PING and AUTH between subscriptions get their replies in order."""
         subscriber, _ = self.connect()
         first = outcome(subscriber.send("PING"))
         subscriber.subscribe("a", "b")
@@ -294,7 +294,7 @@ class ConfirmationTests(SubscriberTestCase):
         self.assertEqual(self.seen(), [("channelSubscribed", "a", 1)])
 
     def test_confirmation_that_nobody_asked_for(self) -> None:
-        """It is told, and confuses nothing."""
+        """An unexpected confirmation is reported, and leaves the requests in step."""
         subscriber, _ = self.connect()
         subscriber.dataReceived(resp(["unsubscribe", "a", 0]))
         self.assertEqual(self.seen(), [("channelUnsubscribed", "a", 0)])

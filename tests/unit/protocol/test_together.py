@@ -1,4 +1,4 @@
-"""Calls of one turn that go as one call of a script, and each of which is answered for itself."""
+"""Calls of one turn are sent as one call of a script, and each gets its own reply."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Reacting(Transport):
 
 @implementer(IWriteDescriptor)
 class Pushing(Reacting):  # type: ignore[misc]
-    """A transport that writes when it is told to; counts how often."""
+    """A transport that writes on demand and counts how often."""
 
     pushes = 0
 
@@ -54,7 +54,7 @@ class TogetherTestCase(SynchronousTestCase):
         return self.redis.call_together(SCRIPT, prefix, group)
 
     def busy(self) -> list[Any]:
-        """Have a call under way."""
+        """Start a call, so that one is under way."""
         fired = outcome(self.redis.send("PING"))
         self.transport.clear()
         return fired
@@ -65,7 +65,7 @@ class TogetherTestCase(SynchronousTestCase):
         return found
 
     def turn(self) -> None:
-        """End the turn of the reactor."""
+        """End the reactor's turn."""
         self.transport.reactor.advance(0)
 
     def answer(self, *replies: bytes) -> None:
@@ -73,10 +73,10 @@ class TogetherTestCase(SynchronousTestCase):
 
 
 class TurnTests(TogetherTestCase):
-    """What goes together, and when."""
+    """Which calls are sent together, and when."""
 
     def test_alone(self) -> None:
-        """Where nothing is under way, a call is sent at once."""
+        """With no call under way, a call is sent at once."""
         fired = outcome(self.call("a", b"A"))
         self.assertEqual(self.sent(), [[*CALL, b"a", b"A"]])
         self.answer(resp(["done"]))
@@ -84,7 +84,7 @@ class TurnTests(TogetherTestCase):
         self.assertEqual(self.transport.reactor.getDelayedCalls(), [])
 
     def test_turn(self) -> None:
-        """Calls of one turn go at its end, as one, and each gets its own answer."""
+        """Calls of one turn are sent at its end as one call, and each gets its own reply."""
         self.busy()
         fired = [outcome(self.call(name, name.upper())) for name in "abc"]
         self.assertEqual(self.sent(), [])
@@ -95,7 +95,7 @@ class TurnTests(TogetherTestCase):
         self.assertEqual(self.transport.reactor.getDelayedCalls(), [])
 
     def test_next_turn(self) -> None:
-        """Calls of the next turn go as another one."""
+        """Calls of the next turn are sent as another call."""
         self.busy()
         for name in "ab":
             self.call(name)
@@ -103,7 +103,7 @@ class TurnTests(TogetherTestCase):
             self.assertEqual(self.sent(), [[*CALL, name.encode()]])
 
     def test_replies(self) -> None:
-        """What is called while replies are handled goes when all of them are."""
+        """Calls made while replies are handled are sent after the last of these replies."""
         for _ in range(3):
             self.redis.send("PING").addCallback(lambda _: self.call("a") and None)  # type: ignore[call-overload]
         self.busy()
@@ -112,7 +112,7 @@ class TurnTests(TogetherTestCase):
         self.assertEqual(self.transport.reactor.getDelayedCalls(), [])
 
     def test_last_reply(self) -> None:
-        """What is called when nothing else is under way any more is sent at once."""
+        """A call made in the callback of the last pending call is sent at once."""
         seen: list[bytes] = []
 
         def call(_: object) -> None:
@@ -125,7 +125,7 @@ class TurnTests(TogetherTestCase):
         self.assertEqual(commands(seen[0]), [[*CALL, b"a"]])
 
     def test_no_reactor(self) -> None:
-        """On a transport that has no reactor, each is sent at once."""
+        """On a transport without a reactor, each call is sent at once."""
         self.connect(Transport)
         self.busy()
         self.call("a")
@@ -133,7 +133,7 @@ class TurnTests(TogetherTestCase):
         self.assertEqual(self.sent(), [[*CALL, b"a"], [*CALL, b"b"]])
 
     def test_order(self) -> None:
-        """What is sent in between keeps its place."""
+        """A command sent in between keeps its place in the order."""
         self.busy()
         self.call("a")
         self.redis.send("GET", "x")
@@ -147,7 +147,7 @@ class TurnTests(TogetherTestCase):
         )
 
     def test_many(self) -> None:
-        """More than Redis should do at a time go as several."""
+        """A batch is split when it has more calls than Redis should execute at a time."""
         self.busy()
         for number in range(2 * MOST_CALLS + 1):
             self.call(str(number))
@@ -156,7 +156,7 @@ class TurnTests(TogetherTestCase):
         self.assertEqual(sizes, [MOST_CALLS, MOST_CALLS, 1])
 
     def test_big(self) -> None:
-        """So do more bytes than that."""
+        """A batch is split when it has more bytes than Redis should receive at a time."""
         self.busy()
         for _ in range(3):
             self.call("x" * (MOST_BYTES // 2))
@@ -164,7 +164,7 @@ class TurnTests(TogetherTestCase):
         self.assertEqual([len(command) - len(CALL) for command in self.sent()], [2, 1])
 
     def test_transaction(self) -> None:
-        """What was called before MULTI is done before it; what comes behind is refused."""
+        """Calls before MULTI are sent before it, and calls after it are refused."""
         self.busy()
         self.call("a")
         self.redis.multi()
@@ -174,7 +174,7 @@ class TurnTests(TogetherTestCase):
         self.assertEqual(self.sent(), [])
 
     def test_close(self) -> None:
-        """What was called before close is sent before it."""
+        """Calls before close() are sent before the connection closes."""
         self.busy()
         self.call("a")
         self.redis.close()
@@ -183,13 +183,13 @@ class TurnTests(TogetherTestCase):
 
 
 class PushTests(TogetherTestCase):
-    """Redis begins while a turn goes on."""
+    """Long turns are written in parts, so that Redis starts while the turn goes on."""
 
     def setUp(self) -> None:
         self.connect(Pushing)
 
     def test_calls(self) -> None:
-        """What is written is handed over where nothing is under way, then after so many calls."""
+        """Data is written at once if no call is under way, and then every MOST_UNSENT calls."""
         for _ in range(MOST_UNSENT):
             self.redis.send("PING")
         self.assertEqual(self.transport.pushes, 1)
@@ -200,7 +200,7 @@ class PushTests(TogetherTestCase):
         self.assertEqual(self.transport.pushes, 3)
 
     def test_together(self) -> None:
-        """A call that stands for many counts as many."""
+        """A batch counts as the number of its calls."""
         self.busy()
         before = self.transport.pushes
         for _ in range(MOST_CALLS + 1):
@@ -208,7 +208,7 @@ class PushTests(TogetherTestCase):
         self.assertEqual(self.transport.pushes, before + 1)
 
     def test_closing(self) -> None:
-        """A transport that is about to close is left alone: it would forget to."""
+        """A closing transport is not asked to write, because it would then forget to close."""
         self.transport.disconnecting = True
         for _ in range(MOST_UNSENT):
             self.redis.send("PING")
@@ -216,14 +216,14 @@ class PushTests(TogetherTestCase):
 
 
 class TroubleTests(TogetherTestCase):
-    """What befalls one call befalls no other, and what befalls all is told to each."""
+    """A failure of one call affects no other; a failure of the batch fails each call."""
 
     def setUp(self) -> None:
         super().setUp()
         self.busy()
 
     def test_one_error(self) -> None:
-        """An error among the answers fails its own call only."""
+        """An error among the replies fails its own call only."""
         fired = [outcome(self.call(name)) for name in "abc"]
         self.turn()
         self.answer(b"+PONG\r\n*3\r\n:1\r\n-ERR no\r\n:3\r\n")
@@ -234,14 +234,14 @@ class TroubleTests(TogetherTestCase):
         self.assertEqual(str(alone[0]), "no")
 
     def test_all_refused(self) -> None:
-        """An error instead of the answers fails all."""
+        """An error instead of the replies fails every call."""
         fired = [outcome(self.call(name)) for name in "ab"]
         self.turn()
         self.answer(b"+PONG\r\n-OOM no\r\n")
         self.assertEqual([str(one[0]) for one in fired], ["OOM no"] * 2)
 
     def test_not_the_answers(self) -> None:
-        """Answers of another number or kind fail all, and say so."""
+        """A wrong number or type of replies fails every call, with a message that says so."""
         for reply in (resp(["1"]), resp(["1", "2", "3"]), resp("ok"), resp(None)):
             self.redis.send("PING")
             fired = [outcome(self.call(name)) for name in "ab"]
@@ -254,7 +254,7 @@ class TroubleTests(TogetherTestCase):
                 self.assertIn("expected a list of 2 replies, not", str(one[0]))
 
     def test_not_one_answer(self) -> None:
-        """So do those of a call that was alone."""
+        """A wrong reply to a single call fails it too."""
         self.answer(b"+PONG\r\n")
         for reply in (resp([]), resp(["1", "2"]), resp("ok")):
             fired = outcome(self.call("a"))
@@ -262,7 +262,7 @@ class TroubleTests(TogetherTestCase):
             self.assertIsInstance(fired[0], InvalidResponse)
 
     def test_lost(self) -> None:
-        """A connection that is lost before the end of the turn fails them, once."""
+        """A connection that is lost before the end of the turn fails each call once."""
         fired = [outcome(self.call(name)) for name in "ab"]
         lose(self.redis)
         self.turn()
@@ -272,7 +272,7 @@ class TroubleTests(TogetherTestCase):
         self.assertEqual(self.sent(), [])
 
     def test_lost_later(self) -> None:
-        """So does one that is lost before the answers."""
+        """A connection that is lost before the replies fails each call once."""
         fired = [outcome(self.call(name)) for name in "ab"]
         self.turn()
         lose(self.redis)
@@ -280,7 +280,7 @@ class TroubleTests(TogetherTestCase):
             self.assertEqual([type(error) for error in one], [ConnectionLost])
 
     def test_cannot_be_sent(self) -> None:
-        """A group that cannot be sent fails alone; the others are sent in their order."""
+        """A group that cannot be sent fails alone, and the others are sent in order."""
         fired = [outcome(self.call(text)) for text in ("a", "\ud800", "c")]
         self.turn()
         self.assertEqual(self.sent(), [[*CALL, b"a"], [*CALL, b"c"]])
@@ -289,7 +289,7 @@ class TroubleTests(TogetherTestCase):
         self.assertEqual([fired[0], fired[2]], [["1"], ["3"]])
 
     def test_cancelled(self) -> None:
-        """One that is cancelled does not change whose answer is whose."""
+        """A cancelled call leaves the replies of the others in step."""
         calls = [self.call(name) for name in "abc"]
         fired = [outcome(call) for call in calls]
         calls[1].cancel()
@@ -299,7 +299,7 @@ class TroubleTests(TogetherTestCase):
         self.assertEqual([type(error) for error in fired[1]], [CancelledError])
 
     def test_script_forgotten(self) -> None:
-        """Where Redis has forgotten the script, all of it is sent again."""
+        """If Redis has lost the script, the whole batch is sent again."""
         fired = [outcome(self.call(name)) for name in "ab"]
         self.turn()
         self.sent()

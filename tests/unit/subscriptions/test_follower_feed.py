@@ -83,7 +83,7 @@ class FeedTests(FollowerTestCase):
         self.assertEqual(self.seen(), seen)
 
     def test_created_behind_a_state(self) -> None:
-        """A state that was read may be of either feed, too: it is read again."""
+        """A state that was read may be of either feed, so it is read again."""
         self.start(position=Position("a", 5), snapshot=True)
         self.tell(change(7), of_the_feed("create"))
         self.answer(found(7, 6, 7))
@@ -101,7 +101,7 @@ class FeedTests(FollowerTestCase):
         self.assertGreaterEqual(kinds, {"delete", "create", "resync"})
 
     def test_old_events_behind_a_foreign_writer(self) -> None:
-        """Nor does such an event after a foreign writer has changed the epoch."""
+        """An old event causes no endless looks after a foreign writer changed the epoch."""
         self.start()
         self.tell(of_the_feed("config"), change(6), change(None))
         self.answer(found(8, epoch="b", verdict="foreign"))
@@ -111,7 +111,7 @@ class FeedTests(FollowerTestCase):
         self.assertEqual(self.seen(), [change(9, "b")])
 
     def settle(self, answer: list[Any]) -> None:
-        """Give the same answer until nothing more is asked, a few times at most."""
+        """Give the same answer until nothing more is requested, a few times at most."""
         for _ in range(5):
             if not self.follower.is_live:
                 self.answer(answer)
@@ -255,7 +255,7 @@ class SnapshotTests(FollowerTestCase):
             self.tell(*map(of_the_feed, ("create", "config", "delete")))
             self.read_state(answer)
             self.assertEqual([event.kind for event in self.seen()], kinds[:1])
-            self.read_state(answer)  # again, since the feed was another one
+            self.read_state(answer)  # a second time, because it is another feed
             self.assertEqual([event.kind for event in self.seen()], kinds[1:])
 
     def read_state(self, answer: Any) -> None:

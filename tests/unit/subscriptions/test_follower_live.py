@@ -1,4 +1,4 @@
-"""Followers: how they begin, and what they do with live events."""
+"""Followers: how they start, and how they handle live events."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ class Thing:
 
 class CurrentTests(FollowerTestCase):
     def test_check_missed(self) -> None:
-        """It is not current while a check of the connection is not answered."""
+        """A follower is not current while a check of the connection has no reply."""
         self.start()
         for is_heard in (True, False, True):
             self.reader.is_heard = is_heard
             self.assertIs(self.follower.is_current, is_heard)
 
     def test_lost(self) -> None:
-        """It is not current from a lost connection until all missed events are delivered."""
+        """A follower is not current after a lost connection until it has caught up."""
         current: list[bool] = []
         self.then = lambda _: current.append(self.follower.is_current)
         self.start()
@@ -48,7 +48,7 @@ class CurrentTests(FollowerTestCase):
         self.assertTrue(self.follower.is_current)
 
     def test_slow(self) -> None:
-        """It is not current while events wait in the history for room, or are dropped."""
+        """A follower is not current while events wait in the history for room, or are dropped."""
         self.start(limit=1)
         self.tell(*changes(6, 7))
         self.assertFalse(self.follower.is_current)
@@ -59,7 +59,7 @@ class CurrentTests(FollowerTestCase):
 
 class ReleaseTests(FollowerTestCase):
     def test_event_that_was_ahead(self) -> None:
-        """An event that came too early is kept only until it is delivered."""
+        """An event that arrives too early is kept only until it is delivered."""
         for answer in (found(8, 6, 7), found(5)):  # the second one: there is no such revision
             self.start()
             item = Thing()
@@ -74,7 +74,7 @@ class ReleaseTests(FollowerTestCase):
 
 class StartTests(FollowerTestCase):
     def test_present(self) -> None:
-        """It begins at the present: events that come after the first look are delivered."""
+        """A follower starts at the present: it delivers the events after the first look."""
         self.make()
         self.tell(change(4))
         self.follower.ready()
@@ -97,7 +97,7 @@ class StartTests(FollowerTestCase):
             self.assertEqual((self.seen(), self.position), ([change(None)] * 2, (None, 0)))
 
     def test_since(self) -> None:
-        """It begins after a position with the entries of the history, and goes on live."""
+        """A follower starts after a position with the entries of the history, and goes on live."""
         for position, asked in ((Position("a", 3), "a 3"), (Position("", 3), " 3")):
             self.make(position=position, gap=REASONS["off"], snapshot=True)
             self.follower.ready()
@@ -107,7 +107,7 @@ class StartTests(FollowerTestCase):
             self.assertEqual((self.first, self.seen()), ([None], changes(4, 5, 6)))
 
     def test_since_is_void(self) -> None:
-        """If the events after the position cannot be read, a resync says why."""
+        """A resync gives the reason when the events after the position cannot be read."""
         for answer, event in (
             (found(9, verdict="trimmed"), resync(REASONS["trimmed"], "a", 9)),
             (found(9, epoch="b", verdict="recreated"), resync(REASONS["recreated"], "b", 9)),
@@ -137,7 +137,7 @@ class StartTests(FollowerTestCase):
         self.assertEqual(self.seen(), [snapshot([("a", "y"), ("3", "x")], "a", 3)])
 
     def test_refused(self) -> None:
-        """If Redis refuses the channels or the look, nothing begins."""
+        """If Redis refuses the channels or the look, the start fails."""
         error = ResponseError("NOPERM")
         self.make()
         self.follower.refused(error)
@@ -159,7 +159,7 @@ class StartTests(FollowerTestCase):
             self.assert_stays()
 
     def test_stopped_when_started(self) -> None:
-        """Code that learns of the start may stop the follower."""
+        """A callback of the start may stop the follower."""
         for arguments, answer in (
             ({"position": Position("a", 4)}, found(5, 5)),
             ({"snapshot": True}, state(5, a="x")),
@@ -171,7 +171,7 @@ class StartTests(FollowerTestCase):
             self.assert_stays()
 
     def test_stopped_within(self) -> None:
-        """Code that gets an event may stop the follower, at each kind of event."""
+        """A handler may stop the follower at each kind of event."""
         lost = resync(REASONS["lost"], "a", 9)
         for arguments, answer, event in (
             ({"position": Position("a", 3)}, found(5, 4, 5), change(4)),
@@ -189,27 +189,27 @@ class StartTests(FollowerTestCase):
 
 class LiveTests(FollowerTestCase):
     def test_known(self) -> None:
-        """Events that were delivered before are dropped."""
+        """Events that were already delivered are dropped."""
         self.start()
         self.tell(*changes(4, 5, 6, 6, 5))
         self.assertEqual((self.seen(), self.reader.sent()), (changes(6), []))
 
     def test_jump(self) -> None:
-        """Events that are missing before another are read from the history, and come first."""
+        """Events missing before another one are read from the history, and delivered first."""
         self.start()
         self.tell(*changes(8, 9))
         self.answer(found(8, 6, 7, 8))
         self.assertEqual((self.asked, self.seen()), (["look a 5 1000"], changes(6, 7, 8, 9)))
 
     def test_jump_past_the_history(self) -> None:
-        """If the history does not go back that far, a resync says so."""
+        """A resync reports a gap that the history no longer covers."""
         self.start()
         self.tell(*changes(8, 9))
         self.answer(found(8, verdict="trimmed"))
         self.assertEqual(self.seen(), [resync(REASONS["trimmed"], "a", 8), change(9)])
 
     def test_jump_and_history_is_off(self) -> None:
-        """If the feed has no history any more, a resync says so."""
+        """A resync reports a gap when the feed no longer has a history."""
         self.start()
         self.tell(*changes(8))
         self.answer(OFF)
@@ -223,7 +223,7 @@ class LiveTests(FollowerTestCase):
         self.assertEqual((self.position, self.reader.sent()), (("a", 8), []))
 
     def test_foreign(self) -> None:
-        """A foreign writer voids a history: a resync follows, with the last revision."""
+        """A foreign writer voids the history: a resync with the last revision follows."""
         self.start()
         self.tell(change(None), change(6))
         self.assertEqual(self.seen(), [])
@@ -233,14 +233,14 @@ class LiveTests(FollowerTestCase):
         self.assertEqual((self.seen(), self.reader.sent()), ([change(7)], []))
 
     def test_foreign_and_counted(self) -> None:
-        """If the counters show the foreign writer as well, there is still one resync."""
+        """One resync is delivered even if the counters show the foreign writer as well."""
         self.start()
         self.tell(change(None), change(7, "b"))
         self.answer(found(6, epoch="b", verdict="foreign"))
         self.assertEqual(self.seen(), [resync(FOREIGN, "b", 6), change(7, "b")])
 
     def test_foreign_while_reading(self) -> None:
-        """If a foreign event arrives while the history is read, there is one more look."""
+        """A foreign event that arrives while the history is read causes one more look."""
         self.start()
         self.tell(change(7), change(None), change(8))
         self.answer(found(7, 6, 7))
@@ -251,7 +251,7 @@ class LiveTests(FollowerTestCase):
         self.assertEqual((self.seen(), self.reader.sent()), ([change(9)], []))
 
     def test_another_epoch(self) -> None:
-        """If the history was started again, a resync says so, and later events are delivered."""
+        """A resync reports a history that was started again, and later events are delivered."""
         self.start()
         self.tell(*changes(2, 3, epoch="b"))
         self.answer(found(2, epoch="b", verdict="recreated"))
@@ -259,7 +259,7 @@ class LiveTests(FollowerTestCase):
         self.assertEqual(self.seen(), [resync(REASONS["recreated"], "b", 2), change(3, "b")])
 
     def test_epoch_goes_on(self) -> None:
-        """If a new epoch continues after the old one, nothing is missing."""
+        """No event is missing when a new epoch continues the old one."""
         self.start()
         self.tell(*changes(6, 7, epoch="b"))
         self.answer(found(6, 6, epoch="b"))
@@ -274,7 +274,7 @@ class LiveTests(FollowerTestCase):
         self.assertEqual(self.seen(), [change(number, item=[number]) for number in (6, 7, 8)])
 
     def test_check(self) -> None:
-        """A position that lags behind the server's is read from; another one is left alone."""
+        """A check reads the history only when the follower's position lags."""
         self.start()
         for epoch, top in (("a", 5), ("a", 4)):
             self.follower.check(epoch, top, True)
@@ -282,7 +282,7 @@ class LiveTests(FollowerTestCase):
         for epoch, top, valid in (("a", 6, True), ("b", 5, True), ("a", 5, False)):
             self.follower.check(epoch, top, valid)
             self.assertFalse(self.follower.is_live)
-            self.follower.check("a", 7, True)  # it is being read already
+            self.follower.check("a", 7, True)  # the history is being read already
             revision = self.follower.revision + 1
             self.answer(found(revision, revision))
             self.assertEqual((len(self.asked), self.seen()), (1, changes(revision)))
@@ -294,7 +294,7 @@ class LiveTests(FollowerTestCase):
         self.assertEqual(self.reader.sent(), [])
 
     def test_feed_is_gone(self) -> None:
-        """If a check finds no feed, and no delete has arrived, a resync says so."""
+        """A resync follows when a check finds no feed and no delete has arrived."""
         self.start()
         self.follower.check("", 0, False)
         self.answer(NOFEED)

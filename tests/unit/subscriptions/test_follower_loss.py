@@ -77,7 +77,7 @@ class LossTests(FollowerTestCase):
         self.assertEqual((self.seen(), self.position), (changes(6, 7, 8, 9), ("a", 9)))
 
     def test_superseded_without_a_feed(self) -> None:
-        """The answer that there is no feed is ignored as well."""
+        """A reply that the feed does not exist is ignored if it belongs to the last connection."""
         self.start()
         self.follower.lost()
         self.follower.ready()
@@ -98,7 +98,7 @@ class LossTests(FollowerTestCase):
             self.assertEqual(self.first, [None])
 
     def test_stopped_while_the_publisher_is_away(self) -> None:
-        """A follower that is stopped meanwhile reads no more."""
+        """A follower that is stopped while the publisher is away reads no more."""
         self.make()
         self.follower.ready()
         lose(self.reader.redis)
@@ -108,7 +108,7 @@ class LossTests(FollowerTestCase):
         self.assert_stays()
 
     def test_publisher_is_gone(self) -> None:
-        """If there will be no publisher any more, the start fails, and all ends."""
+        """If the publisher is gone for good, the start fails, and the follower ends."""
         for begun in (False, True):
             self.reader.connect()
             self.start() if begun else self.make()
@@ -119,7 +119,7 @@ class LossTests(FollowerTestCase):
             self.assertEqual((self.first, self.seen()), ([None] if begun else [error], []))
 
     def test_cannot_be_read(self) -> None:
-        """If Redis refuses to be read later, one resync says so, and the reading is retried."""
+        """If Redis refuses a later read, one resync says so, and the read is retried."""
         self.start()
         self.tell(change(8))
         self.answer("NOPERM look")
@@ -143,7 +143,7 @@ class LossTests(FollowerTestCase):
         self.assert_stays()
 
     def test_refused(self) -> None:
-        """If Redis refuses the channels of a later connection, a resync says so, and all ends."""
+        """If Redis refuses the channels on a later connection, a resync says so, and all ends."""
         self.start()
         self.follower.refused(ResponseError("NOPERM"))
         self.assertEqual(self.seen(), [resync("the feed cannot be followed: NOPERM")])
@@ -189,7 +189,7 @@ class AloneTests(FollowerTestCase):
         self.assertEqual(self.seen(), [])
 
     def test_nothing_to_read_with(self) -> None:
-        """An attempt to read raises an error."""
+        """Reading without a publisher raises an error."""
         self.begin()
         self.assertRaises(ThoonkError, lambda: self.follower._present_reader)
 

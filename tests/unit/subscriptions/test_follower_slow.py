@@ -79,7 +79,7 @@ class SlowTests(FollowerTestCase):
         self.assertIn(self.seen()[-1], [change(None), resync(SLOW)])
 
     def test_without_history_and_with_a_snapshot(self) -> None:
-        """With snapshots, the state follows."""
+        """With snapshots, the state follows the resync of a slow subscriber."""
         self.start(OFF, limit=2, position=Position(None, 0), snapshot=True)
         self.tell(*[change(None)] * 3)
         self.assertEqual(self.seen(), [resync(SLOW)])
@@ -88,7 +88,7 @@ class SlowTests(FollowerTestCase):
         self.assertEqual(self.seen(), [snapshot([("a", "y")])])
 
     def test_first_revision_finds_no_room(self) -> None:
-        """The first event of a history may find no room, too."""
+        """A slow subscriber gets a resync when the first event of a history finds no room."""
         self.start(OFF, limit=2)
         self.tell(change(None), change(None), change(1))
         self.assertEqual(self.seen(), [resync(SLOW)])
@@ -106,7 +106,7 @@ class SlowTests(FollowerTestCase):
         self.assertTrue(kinds and kinds[-1] in ("delete", "resync"), kinds)
 
     def test_history_is_off(self) -> None:
-        """If the history is switched off while the subscriber is busy, a resync says so."""
+        """A resync follows when the history is switched off while the subscriber is busy."""
         self.start(limit=2)
         self.tell(*changes(6, 7, 8), of_the_feed("config"))
         self.assertEqual(self.seen(), changes(6, 7))
@@ -158,7 +158,7 @@ class OverflowTests(FollowerTestCase):
         self.assertEqual(self.seen(), [change(None)])
 
     def test_with_a_snapshot(self) -> None:
-        """With snapshots, the state follows the resync."""
+        """With snapshots, the state follows the resync for the dropped events."""
         self.start(OFF, position=Position(None, 0), snapshot=True)
         self.tell(of_the_feed("config"), *[change(None)] * 4)
         self.answer(OFF)
@@ -169,7 +169,7 @@ class OverflowTests(FollowerTestCase):
         self.assertTrue(self.follower.is_live)
 
     def test_alone(self) -> None:
-        """Without a publisher it also goes on, with the events after that."""
+        """A follower without a publisher also continues, with the events after the resync."""
         self.make(reader=False, limit=2)
         self.follower.ready()
         self.tell(*[change(None)] * 3, *[of_the_feed("config")] * 4)

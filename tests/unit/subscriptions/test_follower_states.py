@@ -11,7 +11,7 @@ from txthoonk.subscriptions._states import TRANSITIONS, ImpossibleInput, State
 
 class StateTests(FollowerTestCase):
     def reach(self, wanted: State) -> None:
-        """Bring a new follower to a state, in the way that it gets there in use."""
+        """Bring a new follower to a state by the usual inputs."""
         self.setUp()
         {  # type: ignore[operator]
             State.DOWN: self.make,
@@ -44,7 +44,7 @@ class StateTests(FollowerTestCase):
         self.follower._pause()
 
     def test_table(self) -> None:
-        """Each input leads where the table says, or raises an error that names both."""
+        """Each input leads to the state of the table, or raises an error that names both."""
         inputs: dict[str, Callable[[], object]] = {
             "read": self.read_history,
             "apply": lambda: self.follower.apply_to(lambda _: None),
@@ -80,7 +80,7 @@ class StateTests(FollowerTestCase):
             self.assert_stays()
 
     def test_live_events(self) -> None:
-        """Each state does with live events what its name says."""
+        """Each state delivers, holds or drops live events."""
         for wanted, seen, held in (
             (State.DOWN, [], []),
             (State.READING, [], [change(6), of_the_feed("config")]),

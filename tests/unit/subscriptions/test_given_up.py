@@ -1,4 +1,4 @@
-"""Connections that were given up, but are not closed yet: no request leaves anything."""
+"""A connection that failed and is not closed yet: a request on it leaves nothing."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class GivenUpTests(DispatcherTestCase):
         self.sources = Sources(self.dispatcher, "marks")
 
     def give_up(self) -> None:
-        """Let the peer send bytes that no Redis sends."""
+        """Let the peer send bytes that are not the Redis protocol."""
         self.redis.dataReceived(b"garbage\r\n")
         self.assertTrue(self.transport.disconnecting)
         self.transport.clear()
@@ -53,7 +53,7 @@ class GivenUpTests(DispatcherTestCase):
         self.assert_left_nothing()
 
     def test_handler(self) -> None:
-        """A handler leaves nothing."""
+        """A handler leaves no registration."""
         self.give_up()
         self.failureResultOf(self.add(channel=NEWS), ConnectionLost)
         self.assert_left_nothing()

@@ -1,4 +1,4 @@
-"""A pattern with very many feeds: only some begin at a time."""
+"""A pattern with very many feeds: only a limited number starts at a time."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ class PaceTestCase(DispatcherTestCase):
         )
 
     def confirm_all(self) -> None:
-        """Confirm all channels and patterns that were asked for."""
+        """Confirm all requested channels and patterns."""
         for kind, *names in [line.split(" ") for line in self.sent()]:
             self.confirm(*names, kind=kind.lower())
 
     def asked(self) -> list[str]:
-        """Return what was asked: scans of names, and looks at feeds."""
+        """Return the requests: scans of names, and looks at feeds."""
         words = commands(self.reader.transport.value())
         self.reader.transport.clear()
         return [
@@ -117,7 +117,7 @@ class BeginningTests(PaceTestCase):
         self.assertEqual(self.asked(), [f"look {one}" for one in NAMES[AT_ONCE : 2 * AT_ONCE]])
 
     def test_stopped(self) -> None:
-        """A stopped subscription ends what was begun, and begins nothing else."""
+        """A stopped subscription ends the reads under way, and begins no others."""
         self.confirm_all()
         self.answer(["0", NAMES])
         self.asked()

@@ -15,7 +15,7 @@ from txthoonk.subscriptions._decoder import Source
 
 
 class Follower:
-    """Keeps what it gets."""
+    """A follower that records its events."""
 
     def __init__(self) -> None:
         self.events: list[Event] = []

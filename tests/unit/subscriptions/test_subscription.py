@@ -23,7 +23,7 @@ EVENTS = [event(number) for number in range(10)]
 
 
 class Feeder:
-    """Records that it was stopped."""
+    """A feeder that records when it is stopped."""
 
     is_current = True
 
@@ -192,13 +192,13 @@ class RoomTests(SynchronousTestCase):
         self.assertEqual(equal, [None])
 
     def test_told_at_once(self) -> None:
-        """If a call waits for an event, it fires at once."""
+        """The Deferred of ``tell`` fires at once if a call of ``next`` waits for an event."""
         taken = outcome(self.subscription.next())
         self.assertEqual(outcome(self.subscription.tell(EVENTS[0])), [None])
         self.assertEqual(taken, [EVENTS[0]])
 
     def test_told_and_purged(self) -> None:
-        """For an event that is dropped, it never fires."""
+        """The Deferred of ``tell`` never fires for an event that is dropped."""
         told = outcome(self.subscription.tell(event(1, "a")))
         self.subscription.purge("a")
         self.assertEqual(told, [])
@@ -399,10 +399,10 @@ class HandlerTests(SynchronousTestCase):
 
 
 class CurrentTests(SynchronousTestCase):
-    """Whether a subscription has all events."""
+    """A subscription knows whether it has all events."""
 
     def test_feeder(self) -> None:
-        """It has all events while its feeder has, and until it is stopped."""
+        """A subscription is current while its feeder is, until it is stopped."""
         subscription, feeder = Subscription("news"), Feeder([])
         subscription.feed_from(feeder)
         for is_current in (True, False, True):
@@ -412,7 +412,7 @@ class CurrentTests(SynchronousTestCase):
         self.assertFalse(subscription.current)
 
     def test_listeners(self) -> None:
-        """Its listeners learn of the end, once."""
+        """The listeners of a subscription are notified of its end once."""
         ended: list[Subscription] = []
 
         class Listener:

@@ -1,4 +1,4 @@
-"""The Lua scripts: how they are put together, and that they are what their headers say."""
+"""The Lua scripts: how they are assembled, and that they match their headers."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ from txthoonk.wire._scripts import ScriptError, assemble, load
 from txthoonk.worker import _schedule
 from txthoonk.worker._schedule import _Unknown
 
-STACK = 5000  # words that unpack may give: Lua's stack takes some 8,000
-#: What is unpacked as a whole: how many words that are, by what limits a call.
+STACK = 5000  # words that unpack may return: Lua's stack holds some 8,000
+#: What is unpacked as a whole -> the highest number of words, from the limits of a call.
 WHOLE = {
     "job/drain some": _changes.SLICE,
     "job/drain gone": _changes.SLICE,
@@ -90,32 +90,32 @@ def text(part: str) -> str:
 
 
 def code(source: str) -> str:
-    """Give a script without its comments."""
+    """Return a script without its comments."""
     return re.sub(r"--.*", "", source)
 
 
 def header(source: str) -> str:
-    """Give the comments at the top of a script."""
+    """Return the comments at the top of a script."""
     return "\n".join(takewhile(lambda line: line.startswith("--"), source.splitlines()))
 
 
 def section(source: str, name: str) -> str:
-    """Give what the header has under a name."""
+    """Return a section of the header."""
     found = re.search(rf"^-- {name}:? ?(.*(?:\n--   .*)*)", header(source), re.MULTILINE)
     return found[1] if found else ""
 
 
 def error_codes(source: str) -> set[str]:
-    """List the codes that a source answers with."""
+    """Return the error codes in a source."""
     answers = re.findall(r"""error_reply\(\s*["']([A-Z]+) """, source)
     assert len(answers) == code(source).count("error_reply("), source
     return set(answers)
 
 
 def unpacked(part: str) -> set[str]:
-    """List what a part unpacks, but for what is bounded where it stands.
+    """Return what a part unpacks, except for what is bounded at that place.
 
-    That is KEYS and ARGV of a fixed number, a slice with an end, and replies of fixed length.
+    Bounded are a fixed number of KEYS or ARGV, a slice with an end, and replies of fixed length.
     """
     source = code(text(part))
     found = set()
@@ -136,7 +136,7 @@ def unpacked(part: str) -> set[str]:
 
 
 def named(pattern: str) -> str:
-    """Give the key that a pattern stands for, of the feed and the id that are used here."""
+    """Return the key of a pattern, with the feed and the id of these tests."""
     for name in ("id", "part"):
         pattern = pattern.replace(f"[{name}]", name)
     return pattern.replace("[feed]", "cats").replace("\\0", "\0")
@@ -154,7 +154,7 @@ def claim(pub: ThoonkPub) -> Claim:
 
 
 class Holder:
-    """Whose claims are renewed."""
+    """A holder of claims that are renewed."""
 
     def __init__(self, pub: ThoonkPub) -> None:
         self.job = Job(pub, "cats")
@@ -174,10 +174,10 @@ def look(pub: ThoonkPub) -> None:
 
 
 class LoaderTests(SynchronousTestCase):
-    """The loader refuses what is not put together as it should be."""
+    """The loader refuses scripts that are not assembled correctly."""
 
     def put(self, **parts: str) -> Any:
-        """Make a reader of parts; ``__`` in a name stands for a slash."""
+        """Return a reader of parts; ``__`` in a name stands for a slash."""
         texts = {name.replace("__", "/"): part for name, part in parts.items()}
 
         def read(part: str) -> str:
@@ -195,7 +195,7 @@ class LoaderTests(SynchronousTestCase):
             self.assertIn(word, str(raised.exception))
 
     def test_includes(self) -> None:
-        """The text of an include stands in its line's place, its own includes too."""
+        """The text of an include replaces its line, and so do the includes within it."""
         read = self.put(
             x__y="a\n--- include one\n--- include two\nb\n",
             include__one="1\n--- include three\n",
@@ -205,14 +205,14 @@ class LoaderTests(SynchronousTestCase):
         self.assertEqual(assemble("x/y", read), "a\n1\n3\n2\nb\n")
 
     def test_missing(self) -> None:
-        """An include that is not there is named, with the part that wants it."""
+        """A missing include is named, together with the part that includes it."""
         self.refused("one", "missing", x__y="--- include one\n")
         self.refused(
             "one", "two", "missing", x__y="--- include one\n", include__one="--- include two\n"
         )
 
     def test_circular(self) -> None:
-        """Includes that include each other are refused."""
+        """Circular includes are refused."""
         self.refused("one", x__y="--- include one\n", include__one="--- include one\n")
         self.refused(
             "one",
@@ -222,7 +222,7 @@ class LoaderTests(SynchronousTestCase):
         )
 
     def test_repeated(self) -> None:
-        """A function is in a script once."""
+        """An include is refused the second time in one script."""
         self.refused("one", x__y="--- include one\n--- include one\n", include__one="1\n")
         self.refused(
             "one",
@@ -233,7 +233,7 @@ class LoaderTests(SynchronousTestCase):
         )
 
     def make(self, source: str) -> Any:
-        """Load a script from a folder of its own."""
+        """Load a script from a temporary folder."""
         folder = Path(self.mktemp())
         (folder / "scripts" / "x").mkdir(parents=True)
         (folder / "scripts" / "x" / "y.lua").write_text(source, "utf-8")
@@ -241,7 +241,7 @@ class LoaderTests(SynchronousTestCase):
         return load("x/y")
 
     def test_header_without_keys(self) -> None:
-        """A script must say what its KEYS are."""
+        """A script without a declaration of its KEYS is refused."""
         for source in (
             "return 1\n",
             "-- Do it.\n-- ARGV\n--   1 id\nreturn 1\n",
@@ -254,7 +254,7 @@ class LoaderTests(SynchronousTestCase):
             self.assertIn("KEYS", str(raised.exception))
 
     def test_bind(self) -> None:
-        """A call begins with the header's KEYS, and the ARGV that the header binds by name."""
+        """A call starts with the header's KEYS and the ARGV that the header binds by name."""
         script = self.make(
             HEADER + "--   3 feed.[part]:[feed]   hash   whichever\n"
             "--   4 feed.jobfinished:[feed]\\0[id]   list\n-- ARGV\n--   1 name of the feed\n"
@@ -272,7 +272,7 @@ class LoaderTests(SynchronousTestCase):
         )
 
     def test_bind_to_a_feed(self) -> None:
-        """A header that names only the feed is bound to each feed for itself."""
+        """A header that names only the feed is bound to each feed separately."""
         script = self.make(HEADER + "-- ARGV\n--   1 channel feed.edit:[feed]\nreturn 1\n")
         for feed in ("cats", "dogs", "cats"):
             self.assertEqual(
@@ -280,7 +280,7 @@ class LoaderTests(SynchronousTestCase):
             )
 
     def test_keys_for_each_id(self) -> None:
-        """The last of KEYS may come for each of some ids, or none."""
+        """The last of the KEYS may repeat for each of some ids, or for none."""
         more = "--   3.. feed.jobfinished:[feed]\\0[id]   list\n-- ARGV\n--   1 name of the feed\n"
         script = self.make(HEADER + more + "return 1\n")
         begin = script.bind_each(feed="cats")
@@ -291,7 +291,7 @@ class LoaderTests(SynchronousTestCase):
             )
 
     def test_keys_for_each_feed(self) -> None:
-        """All KEYS of a feed may come for each of some feeds, after those of none."""
+        """All KEYS of a feed may repeat for each of some feeds, after the other KEYS."""
         script = self.make(HEADER + "--   3.. feed.items:[feed]   hash\nreturn 1\n")
         keys = ("feed.ids:a", "feed.items:a", "feed.ids:b", "feed.items:b")
         self.assertEqual(script.bind_each()(["a", "b"])[2:], (5, "feeds", *keys))
@@ -304,7 +304,7 @@ class LoaderTests(SynchronousTestCase):
         self.assertEqual(sorted([ids, *map(str, others)]), sorted(feed_keys("cats")))
 
     def test_headers_that_cannot_be_bound(self) -> None:
-        """What cannot be bound is refused when the script is loaded, with what is wrong."""
+        """A header that cannot be bound is refused on loading, with a message that says why."""
         key = "-- Do it.\n--\n-- KEYS\n--   1 feeds   set\n"
         for source, *words in (
             (HEADER + "--   3 feed.nothing:[feed]   set\n", "feed.nothing:[feed]"),
@@ -324,7 +324,7 @@ class LoaderTests(SynchronousTestCase):
                 self.assertIn(word, str(raised.exception))
 
     def test_names_that_the_header_has_not(self) -> None:
-        """A script is bound by the names of its header, no fewer and no others."""
+        """A script is bound with the names of its header, no fewer and no more."""
         script = self.make(HEADER + "-- ARGV\n--   1 [owner] of it\nreturn 1\n")
         for names in ({}, {"id": "7"}, {"owner": "me", "id": "7"}):
             with self.assertRaises(ScriptError) as raised:
@@ -336,25 +336,25 @@ class LoaderTests(SynchronousTestCase):
         self.assertRaises(ScriptError, script.bind_each, feed="cats")
 
     def test_digest(self) -> None:
-        """The digest is that of the bytes that Redis gets."""
+        """The digest is that of the bytes that Redis receives."""
         script = self.make(HEADER + "return 'ä'\n")
         self.assertEqual(script.sha, hashlib.sha1(script.source.encode()).hexdigest())
 
     def test_script_that_is_not_there(self) -> None:
-        """A name without a file is an error at import, not at the call."""
+        """A name without a file fails on loading, not at the call."""
         with self.assertRaises(FileNotFoundError):
             load("feed/nothing")
 
     def test_error(self) -> None:
-        """What the loader raises is under the root of all errors."""
+        """The loader's errors are ThoonkErrors."""
         self.assertTrue(issubclass(ScriptError, ThoonkError))
 
 
 class ShippedTests(SynchronousTestCase):
-    """Every script that is shipped is what STYLE asks of it."""
+    """Every shipped script follows the rules for scripts."""
 
     def test_all_load(self) -> None:
-        """Every script can be put together."""
+        """Every script can be assembled."""
         self.assertIn("feed/publish", NAMES)
         for name in NAMES:
             script = load(name)
@@ -372,7 +372,7 @@ class ShippedTests(SynchronousTestCase):
                 self.assertTrue(section(head, each).strip(), (name, each))
 
     def test_numbering(self) -> None:
-        """KEYS and ARGV are numbered without gaps; only the last may stand for more."""
+        """KEYS and ARGV are numbered without gaps, and only the last number may repeat."""
         for name in NAMES:
             for each in ("KEYS", "ARGV"):
                 numbers = re.findall(r"^--   (\d+(?:\.\.)?) ", section(text(name), each), re.M)
@@ -387,13 +387,13 @@ class ShippedTests(SynchronousTestCase):
             self.assertLessEqual(len(lines), 60, part)
 
     def test_unpack(self) -> None:
-        """What a script unpacks is bounded: more than Lua's stack takes would fail the call."""
+        """A script unpacks no more words than Lua's stack can hold."""
         parts = (*NAMES, *(f"include/{name}" for name in INCLUDES))
         self.assertEqual(set().union(*map(unpacked, parts)), set(WHOLE))
         self.assertLessEqual(max(WHOLE.values()), STACK)
 
     def test_includes_are_used(self) -> None:
-        """A declared include is called, and what is called is declared before."""
+        """Every declared include is called, and every called function is declared before."""
         functions = "|".join(INCLUDES)
         for name in NAMES:
             declared = re.findall(r"^--- include (.*)$", text(name), re.MULTILINE)
@@ -409,7 +409,7 @@ class ShippedTests(SynchronousTestCase):
                 )
 
     def test_includes_are_one_function_each(self) -> None:
-        """A file in include/ defines the function of its name, and some script uses it."""
+        """A file in include/ defines one function, named as the file, and a script uses it."""
         everything = "".join(map(text, NAMES))
         for include in INCLUDES:
             source = text(f"include/{include}")
@@ -418,26 +418,26 @@ class ShippedTests(SynchronousTestCase):
             self.assertIn(f"--- include {include}\n", everything)
 
     def test_error_codes(self) -> None:
-        """The header lists the codes that can be answered, those of includes too."""
+        """The header lists the error codes that the script and its includes return."""
         for name in NAMES:
             declared = set(re.findall(r"[A-Z]{3,}", section(text(name), "Errors")))
             self.assertEqual(error_codes(load(name).source), declared, name)
 
     def test_error_codes_have_exceptions(self) -> None:
-        """Every code has its exception, and every exception's code is answered somewhere."""
+        """Every code has an exception, and some script returns every exception's code."""
         parts = (*NAMES, *(f"include/{name}" for name in INCLUDES))
         answered = set().union(*(error_codes(text(part)) for part in parts))
         self.assertEqual(answered, set(_SCRIPT_CODES))
 
     def test_no_key_or_channel_inside(self) -> None:
-        """Names of keys and channels come from outside."""
+        """No script contains the name of a key or a channel."""
         names = re.compile(r"feeds$|feed\.|job\.|(new|del|conf)feed|:")
         for part in (*NAMES, *(f"include/{name}" for name in INCLUDES)):
             for _, literal in re.findall(r"""(["'])(.*?)\1""", code(text(part))):
                 self.assertIsNone(names.match(literal), (part, literal))
 
     def test_keys_and_arguments_are_all_used(self) -> None:
-        """What is declared is read by the script."""
+        """Every declared key and argument is read by the script."""
         for name in NAMES:
             source = code(text(name))
             for each in ("KEYS", "ARGV"):
@@ -451,7 +451,7 @@ class ShippedTests(SynchronousTestCase):
                     source,
                 ):
                     used |= set(range(int(begin), int(begin) + int(more) + 1))
-                # Whether it goes over what the last number stands for.
+                # Whether the script loops over the values of the last number.
                 loops = (
                     f"#{each}" in source
                     or f"{each}[at]" in source
@@ -464,7 +464,7 @@ class ShippedTests(SynchronousTestCase):
 
 
 class CallerTests(SynchronousTestCase):
-    """Calls give what the header of the script says."""
+    """Calls pass what the header of their script declares."""
 
     def test_bound(self) -> None:
         """The KEYS of every script are those of its header, and so are the channels in ARGV."""
@@ -490,7 +490,7 @@ class CallerTests(SynchronousTestCase):
                     self.assertTrue(meaning.startswith(f"[{argument}]"), (name, meaning))
 
     def called(self, call: Any) -> tuple[str, list[str]]:
-        """Give the script's name and ARGV of what a call sends."""
+        """Return the script's name and the ARGV that a call sends."""
         redis, transport = plug(Redis())
         Deferred.fromCoroutine(self.make(call, ThoonkPub(redis)))
         words = commands(transport.value())[-1]
@@ -575,13 +575,13 @@ class CallerTests(SynchronousTestCase):
     }
 
     def test_callers(self) -> None:
-        """Each script is called with what it declares."""
+        """Each script is called with the arguments that it declares."""
         self.assertEqual(sorted(self.CALLS), NAMES)
         for name, call in self.CALLS.items():
             self.check(name, call)
 
     def test_delete_names_every_key(self) -> None:
-        """A feed is deleted with all the keys that any script of a feed declares."""
+        """Deleting a feed deletes all the keys that any script declares for a feed."""
         keys = load("registry/delete").bind("cats", instance="")
         for name in NAMES:
             for pattern in re.findall(

@@ -1,4 +1,4 @@
-"""The table of settings: what is checked, and that it is the only one."""
+"""The table of settings: it is the only one, and its checks are right."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from txthoonk.testing._rules import OWNED
 from txthoonk.wire._feed_config import check_value, config_fields
 from txthoonk.wire._settings import FEED_TYPES, SETTINGS, limit_from, nearest, setting_from
 
-#: What reads fields of a configuration in a script.
+#: Matches the places where a script reads fields of a configuration.
 READ = re.compile(
     r"(?:open_feed\(feeds, config, name|config_value\(config|'HM?GET', config)([^()]*)\)"
 )
-#: The scripts of verbs that exist for some feed types only -> these types.
+#: The folders of scripts that only some feed types use -> these types.
 FOLDERS = {
     "feed": {"feed"},
     "sorted_feed": {"sorted_feed"},
@@ -29,15 +29,15 @@ FOLDERS = {
 
 
 def read_by(source: str) -> set[str]:
-    """Give the settings that a script reads."""
+    """Return the settings that a script reads."""
     return set(re.findall(r"'(\w+)'", "".join(READ.findall(source))))
 
 
 class ScriptTests(SynchronousTestCase):
-    """The Lua scripts read the settings of the table."""
+    """The Lua scripts read exactly the settings of the table."""
 
     def test_known(self) -> None:
-        """A script reads no other setting, and none that feeds of its type do not have."""
+        """A script reads no unknown setting, and none that its feed types do not have."""
         for name in NAMES:
             types = FOLDERS.get(name.partition("/")[0], set())
             for setting in read_by((FOLDER / f"{name}.lua").read_text("utf-8")):
@@ -45,7 +45,7 @@ class ScriptTests(SynchronousTestCase):
                 self.assertLessEqual(types, {*SETTINGS[setting].types}, f"{name} {setting}")
 
     def test_all(self) -> None:
-        """Every setting is read, and nothing else."""
+        """Every setting is read by some script, and no other field is."""
         sources = [path.read_text("utf-8") for path in FOLDER.rglob("*.lua")]
         self.assertEqual(set[str]().union(*map(read_by, sources)), {*SETTINGS})
 
@@ -54,17 +54,17 @@ class TableTests(SynchronousTestCase):
     """The table is complete, and the page shows it."""
 
     def test_page(self) -> None:
-        """The committed table is what is made of the settings."""
+        """The committed page equals the table of the settings."""
         about = "python -m tests.support.settings > docs/settings.inc"
         self.assertEqual(TABLE.read_text(), render(), about)
 
     def test_defaults(self) -> None:
-        """A default is a value that is accepted."""
+        """Every default is an accepted value."""
         for setting in SETTINGS.values():
             setting.check(setting.default)
 
     def test_types(self) -> None:
-        """Every setting names known feed types, in their order; all places know these types."""
+        """Every setting names known feed types, in order, and all places know these types."""
         for setting in SETTINGS.values():
             types = tuple(type_ for type_ in FEED_TYPES if type_ in setting.types)
             self.assertEqual(setting.types, types)
@@ -75,12 +75,12 @@ class TableTests(SynchronousTestCase):
         self.assertEqual(tuple(re.findall(r"(\w+) = '", source)), FEED_TYPES)
 
     def test_sentences(self) -> None:
-        """What a setting does is one sentence."""
+        """Every setting is described in one sentence."""
         for setting in SETTINGS.values():
             self.assertRegex(setting.about, r"^[A-Z][^.!?]+\.$")
 
     def test_stored(self) -> None:
-        """A stored configuration may lack a setting, or have nonsense in it."""
+        """A setting that is missing or malformed in a stored configuration has its default."""
         self.assertEqual(setting_from({}, "serializer"), "text")
         self.assertEqual(setting_from({"serializer": "json"}, "serializer"), "json")
         self.assertEqual(limit_from({}, "max_length"), 0)
@@ -90,10 +90,10 @@ class TableTests(SynchronousTestCase):
 
 
 class CheckTests(SynchronousTestCase):
-    """What is accepted, and what is refused."""
+    """Which values and names are accepted, and which are refused."""
 
     def test_values(self) -> None:
-        """Which values a setting has, at the ends of their range."""
+        """Each setting accepts the values of its range, and refuses those beyond its ends."""
         most = "9" * 15
         for name, good, bad in (
             ("max_length", ("0", "1", most), (most + "0", "-1", "1.5", "1e3", " 5", "", "\u0663")),
@@ -109,7 +109,7 @@ class CheckTests(SynchronousTestCase):
                 self.assertIn(repr(text), str(error))
 
     def test_similar_names(self) -> None:
-        """A misspelled setting is found; a name of its own is not taken for one."""
+        """A misspelled setting is recognized, and a user's own field is not mistaken for one."""
         for name, right in (
             ("max_lenght", "max_length"),
             ("max-length", "max_length"),
@@ -139,7 +139,7 @@ class CheckTests(SynchronousTestCase):
             self.assertIsNone(nearest(name))
 
     def test_type_in_the_configuration(self) -> None:
-        """It counts, whatever the caller takes for granted."""
+        """The type in a configuration prevails over the type that the caller expects."""
         config: Any = {"type": "job", "timeout": 1}
         fields = ["type", "job", "timeout", "1"]
         self.assertEqual(config_fields(config, "feed"), fields)
@@ -150,6 +150,6 @@ class CheckTests(SynchronousTestCase):
         )
 
     def test_numbers(self) -> None:
-        """Whole numbers of a setting are stored without a fraction; others as they are given."""
+        """A setting's whole number is stored without a fraction; other numbers are unchanged."""
         config = {"max_length": 5.0, "version": 5.0}
         self.assertEqual(config_fields(config, "feed"), ["max_length", "5", "version", "5.0"])
