@@ -1,6 +1,6 @@
-"""The code blocks of README and docs: where they are, and what is said of them.
+"""The code blocks of README and docs: their places and marks.
 
-How they are marked, and what becomes of them, is in ``tests/support/docs.py``.
+``tests/support/docs.py`` describes the marks, and how blocks are tested.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ DIRECTIVE = re.compile(r"( *)\.\. ([\w:-]+)::(?: +(.*))?$")
 COMMENT = re.compile(r"( *)\.\. (hidden|file|terminal)(?:: (.*))?$")
 OPTION = re.compile(r" +:(\w+):(?: +(.*))?$")
 
-# Other ways to show code, which are not used, so that none is overlooked.
+# Other directives that show code. They are refused, so that no block is overlooked.
 FOREIGN = ("code", "sourcecode", "parsed-literal", "doctest", "testcode", "prompt", "raw")
 
 
@@ -31,8 +31,8 @@ class Block:
     """A code block.
 
     :ivar language: empty for a literal block; or ``literalinclude``, or ``hidden``.
-    :ivar file: the name of the file that it is.
-    :ivar terminal: where it goes on.
+    :ivar file: the name of the file that the block contains.
+    :ivar terminal: the terminal that it continues.
     """
 
     document: str
@@ -48,7 +48,7 @@ class Block:
 
 
 def blocks(document: str, text: str | None = None) -> list[Block]:
-    """Give all code blocks of a document, and what is hidden between them.
+    """Return all code blocks of a document, including the hidden ones.
 
     :param text: the document; None: it is read.
     """

@@ -40,7 +40,7 @@ news_feed: Any = import_module("news_feed")
 
 
 def commands(program: str) -> list[str]:
-    """Give the commands that a program's docstring has in its literal blocks."""
+    """Return the commands in the literal blocks of a program's docstring."""
     text = ast.get_docstring(ast.parse((EXAMPLES / program).read_text())) or ""
     return [line.strip() for line in text.splitlines() if line.startswith("    ")]
 
@@ -80,18 +80,18 @@ class Child(children.Child):
         self.transport.write(f"{line}\n".encode())
 
     def interrupt(self) -> Deferred[tuple[int | None, int | None]]:
-        """Do what Ctrl-C does; fires exit status and signal."""
+        """Interrupt it as Ctrl-C does; fires exit status and signal."""
         return self.signal("INT").addTimeout(TIMEOUT, reactor)
 
 
 async def item_seen(recorder: Recorder, item: str) -> None:
-    """Wait until the event of an item was recorded."""
+    """Wait until the event of an item has been recorded."""
     while item not in [parts[-1] for parts in recorder.calls]:
         await recorder.wait(len(recorder.calls) + 1)
 
 
 class ProgramTestCase(TestCase):
-    timeout = 2 * TIMEOUT  # it starts programs
+    timeout = 2 * TIMEOUT  # a test starts programs
 
     def run_example(self, command: str, *more: str, cwd: Path = ROOT) -> Child:
         child = Child(command, *more, cwd=cwd)
@@ -105,7 +105,7 @@ class ProgramTestCase(TestCase):
         return folder
 
     async def subscribe(self, url: str, *channels: str) -> Recorder:
-        """Record the messages of channels of a server that a child has started."""
+        """Record the messages of channels on a server that a child has started."""
         sub: Any = await parse_url(url).endpoint(reactor).connect(ThoonkSubFactory())
         self.addCleanup(sub.close)
         recorder = Recorder()
@@ -114,13 +114,13 @@ class ProgramTestCase(TestCase):
         return recorder
 
     async def stored(self, url: str, feed: str) -> list[str]:
-        """Give the items of a feed of a server that an example has started."""
+        """Return the items of a feed on a server that an example has started."""
         pub: Any = await parse_url(url).endpoint(reactor).connect(ThoonkPubFactory())
         self.addCleanup(pub.close)
         return list((await (await pub.feed(feed)).get_all()).values())
 
     def assert_stopped(self, url: str) -> None:
-        """Check that nothing is left of the private server of a child."""
+        """Check that nothing is left of a child's private server."""
         folder = Path(unquote(parse_url(url).path)).parent
         self.assertFalse(folder.exists(), folder)
 

@@ -1,4 +1,4 @@
-"""Two servers, a master and its replica, and a name that leads to one of them."""
+"""Two servers, a master and its replica, and a proxy that leads to one of them."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ OPTIONS = ("--repl-diskless-sync", "yes", "--repl-diskless-sync-delay", "0", "--
 
 
 class Pair:
-    """A master, and a replica of it that can take its place while the old one lives on.
+    """A master, and a replica that can take its place while the old master stays up.
 
-    :ivar name: a proxy, which connects those who come to the server that it leads to.
-    :ivar master: the server that can be written to.
-    :ivar replica: the other one.
+    :ivar name: a proxy, which connects its clients to the server that it leads to.
+    :ivar master: the server that accepts writes.
+    :ivar replica: the other server.
     """
 
     def __init__(self, reactor: Any) -> None:
@@ -59,7 +59,7 @@ class Pair:
         return "" if found is None else found[1]
 
     async def follow(self) -> None:
-        """Make the replica one of the master, and wait until it has all that this has."""
+        """Make the replica follow the master, and wait until it has all data."""
         await self.ask(
             self.replica,
             "REPLICAOF",
@@ -89,32 +89,32 @@ class Pair:
         )
 
     async def blocked(self, server: RedisServer, count: int = 1) -> None:
-        """Wait until so many clients of a server are blocked: gets wait on them."""
+        """Wait until *count* clients of a server are blocked: gets wait on them."""
         await self.until_info(
             server, "blocked_clients", "clients", holds=lambda found: found == str(count)
         )
 
     async def has_clients(self, server: RedisServer, count: int) -> None:
-        """Wait until a server has so many clients, see :meth:`clients`."""
+        """Wait until a server has *count* clients, as :meth:`clients` lists them."""
         question = partial(self.clients, server)
         await until_answer(
             server.endpoint(), question, lambda found: len(found) == count, silent=True
         )
 
     async def caught_up(self) -> None:
-        """Wait until the replica has all that the master has."""
+        """Wait until the replica has all data of the master."""
         offset = int(await self.info(self.master, "master_repl_offset"))
         await self.until_info(
             self.replica, "master_repl_offset", holds=lambda found: int(found or 0) >= offset
         )
 
     async def promote(self, *, name: bool = True) -> None:
-        """Have master and replica change places.
+        """Let master and replica change places.
 
-        As a Sentinel does it: nothing is written to the old master from when the new one is
-        promoted; clients that stay on it meet a replica.
+        It works as a Sentinel does: nothing is written to the old master once the new one is
+        promoted, and clients that stay on the old master meet a replica.
 
-        :param name: whether the name leads to the new master from now on; else see
+        :param name: whether the name leads to the new master from now on; else call
             :meth:`rename`.
         """
         await self.ask(self.master, "CLIENT", "PAUSE", 10_000, "WRITE")
@@ -133,11 +133,11 @@ class Pair:
         await self.linked()
 
     def rename(self) -> None:
-        """Have the name lead to the present master."""
+        """Let the name lead to the present master."""
         self.name.lead_to(self.master.endpoint())
 
     async def clients(self, server: RedisServer) -> list[str]:
-        """List the last commands of the clients: not ours, monitors, or the other server."""
+        """Return the last commands of clients, without ours, monitors and the other server."""
         me = await self.ask(server, "CLIENT", "ID")
         listed = (await self.ask(server, "CLIENT", "LIST")).splitlines()
         ours = [line for line in listed if f"id={me} " not in line]

@@ -1,4 +1,4 @@
-"""Helpers for the integration tests of ``feed``."""
+"""Helpers for the integration tests of feeds."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class FeedTestCase(RedisTestCase):
         self.spied: Spy = await self.spy()
 
     async def fill(self, count: int) -> list[str]:
-        """Publish items ``i0``, ... with the ids ``0``, ..., and forget the messages."""
+        """Publish items ``i0``, ... with the ids ``0``, ..., and discard the messages."""
         ids = [str(number) for number in range(count)]
         await gatherResults([self.feed.publish(f"i{id_}", id_) for id_ in ids])
         await self.spied.messages()
@@ -35,7 +35,7 @@ class FeedTestCase(RedisTestCase):
         return [score for _, score in await self.value("feed.ids:x")]
 
     async def stored(self) -> list[str]:
-        """Give the ids in order, once ids and items are seen to be in step."""
+        """Return the ids in order, after checking that each has an item."""
         ids = [id_ for id_, _ in await self.value("feed.ids:x") or []]
         items = await self.value("feed.items:x") or {}
         self.assertEqual(set(ids), set(items), "ids and items are out of step")

@@ -1,8 +1,8 @@
-"""Helpers for the integration tests of ``feed foreign``."""
+"""Helpers for the integration tests of foreign keys in feeds."""
 
 from __future__ import annotations
 
-# How to make a key of each type.
+# The command that makes a key of each type.
 MAKERS = {
     "set": ("SADD", "x"),
     "hash": ("HSET", "x", "1"),
@@ -11,4 +11,4 @@ MAKERS = {
     "string": ("SET", "x"),
     "stream": ("XADD", "1-0", "x", "1"),
 }
-JSON_CONFIG = '{"type": "feed", "max_length": 5}'  # as thoonk.js 0.2 kept it
+JSON_CONFIG = '{"type": "feed", "max_length": 5}'  # as thoonk.js 0.2 stored it

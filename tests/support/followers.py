@@ -1,4 +1,4 @@
-"""What the tests of followers share: a reader and events in memory."""
+"""Helpers for the tests of followers: a reader and events in memory."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NOFEED = "NOFEED feed 'news' does not exist"
 
 
 def change(revision: int | None, epoch: str | None = "a", item: Any = "x") -> Event:
-    """Make the event of a publish, with its revision as its id."""
+    """Return the event of a publish, with its revision as its id."""
     epoch = None if revision is None else epoch
     return Event("publish", "news", str(revision), item, revision=revision, epoch=epoch)
 
@@ -41,7 +41,7 @@ def snapshot(items: list[Any], epoch: str | None = None, revision: int | None = 
 
 
 def found(top: int, *revisions: int, epoch: str = "a", verdict: str = "ok") -> list[Any]:
-    """Make the answer to a look."""
+    """Return the reply to a look."""
     entries = [[str(one), ["kind", "publish", "id", str(one), "item", "x"]] for one in revisions]
     return [verdict, "feed", None, epoch, str(top), entries]
 
@@ -50,20 +50,20 @@ OFF = ["off", "feed", None]
 
 
 def state(top: int | None, **items: str) -> list[Any]:
-    """Make the answer to a request for the state."""
+    """Return the reply to a request for the state."""
     epoch, revision = (None, None) if top is None else ("a", str(top))
     return ["ok", "feed", None, epoch, revision, list(items), list(items.values())]
 
 
 def free(subscription: Subscription) -> int:
-    """Return for how many events there is room."""
+    """Return the number of events that there is room for."""
     count = subscription.reserve(10_000)
     subscription.release(count)
     return count
 
 
 class Reader:
-    """A publisher's connection, the marks that come back, and waits for a connection."""
+    """A publisher's connection, with the marks and pauses of its reader."""
 
     mark_channel = "marks"
     is_heard = True
@@ -122,7 +122,7 @@ class FollowerTestCase(SynchronousTestCase):
         self.then: Callable[[Event], Any] = lambda _: None
 
     def make(self, reader: bool = True, limit: int = 0, **arguments: Any) -> Follower:
-        """Make a follower. With a limit, the subscription has no handler."""
+        """Make a follower; with a limit, its subscription has no handler."""
         handler = None if limit else self.take
         self.subscription = Subscription("news", handler, limit or 1000)
         self.first_fires = first = Deferred[None]()
@@ -151,7 +151,7 @@ class FollowerTestCase(SynchronousTestCase):
         return self.follower
 
     def answer(self, reply: Any) -> None:
-        """Answer the last request."""
+        """Reply to the last request."""
         self.asked = self.reader.sent()
         error = f"-{reply}\r\n".encode() if isinstance(reply, str) else b""
         self.reader.redis.dataReceived(error or resp(reply))
@@ -176,6 +176,6 @@ class FollowerTestCase(SynchronousTestCase):
         return self.follower.epoch, self.follower.revision
 
     def assert_stays(self) -> None:
-        """Check that nothing is asked or delivered any more."""
+        """Check that nothing more is requested or delivered."""
         self.tell(change(None), change(6), of_the_feed("config"))
         self.assertEqual((self.reader.sent(), self.seen()), ([], []))

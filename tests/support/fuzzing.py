@@ -26,7 +26,7 @@ QUICK = settings(
 FEW = settings(QUICK, max_examples=50)
 
 INTEGERS = st.integers(-(2**63), 2**63 - 1)
-# Lines that can be shown as they are.
+# Lines of printable characters.
 LINES = st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z")), max_size=50)
 TEXTS = st.text(st.characters(codec="utf-8"))
 SCALARS = st.none() | INTEGERS | TEXTS | st.binary()
@@ -40,7 +40,7 @@ PIECES = st.sampled_from(
 )
 GARBAGE = st.binary(max_size=80) | st.lists(PIECES, max_size=40).map(b"".join)
 
-# What a revision, a time or a count may look like that is none.
+# Malformed revisions, times and counts, and some valid ones.
 NUMBERS = st.sampled_from(
     [
         *("", "0", "-1", "+1", " 1", "1 ", "1_0", "007", "1.5", "1e3", "1e400", "nan", "inf"),
@@ -98,14 +98,14 @@ KINDS = st.sampled_from(
     ]
 )
 
-#: Messages for ``feed.event:[feed]``, most of them nearly as they should be.
+#: Messages for ``feed.event:[feed]``, most of them nearly valid.
 EVENT_MESSAGES = MESSAGES | st.tuples(
     EPOCHS, NUMBERS | st.integers(0, 9).map(str), st.sampled_from(["", "+", "++"]), KINDS, MESSAGES
 ).map(lambda words: "\0".join([words[0], words[1] + words[2], *words[3:]]))
 
 
 def as_bytes(message: str) -> bytes:
-    """Give a message as it is sent."""
+    """Return a message as it is sent."""
     return message.encode("utf-8", "surrogateescape")
 
 
@@ -117,7 +117,7 @@ def pieces(wire: bytes, cuts: list[int]) -> list[bytes]:
 
 
 class Log:
-    """What is logged, as text."""
+    """The log, as text."""
 
     def __init__(self, test: Any) -> None:
         gc.collect()
@@ -125,7 +125,7 @@ class Log:
         observe_log(test, self._events.append)
 
     def take(self, level: Any = LogLevel.warn) -> list[str]:
-        """Give the lines since the last time, those of a level and above."""
+        """Return the lines since the last time, of a level and above."""
         events = list(self._events)
         self._events.clear()
         return [
@@ -136,7 +136,7 @@ class Log:
 
 
 class FuzzTestCase(SynchronousTestCase):
-    """Nothing may be logged that the test does not ask for, errors in no one's hands included."""
+    """A test fails if anything unexpected is logged, including unhandled errors."""
 
     def setUp(self) -> None:
         self.log = Log(self)
@@ -146,19 +146,19 @@ class FuzzTestCase(SynchronousTestCase):
         self.assertEqual(self.logged(), [])
 
     def logged(self) -> list[str]:
-        """Give what was logged since the last time."""
+        """Return the lines that were logged since the last time."""
         self.flushLoggedErrors()
         return self.log.take()
 
     def assert_sober(self, lines: list[str]) -> None:
-        """Check that lines are short, and do nothing to a terminal."""
+        """Check that lines are short and harmless to a terminal."""
         for line in lines:
             self.assertLess(len(line), 3000, line[:200])
             self.assertTrue(all(c.isprintable() or c in "\n\t" for c in line), ascii(line))
 
 
 class PublisherFuzzTestCase(FuzzTestCase):
-    """The same of a publisher, of which short lines may be logged, but nothing unhandled."""
+    """A fuzz test of a publisher, which may log short lines but no unhandled errors."""
 
     def tearDown(self) -> None:
         gc.collect()
@@ -168,7 +168,7 @@ class PublisherFuzzTestCase(FuzzTestCase):
         super().tearDown()
 
     def connect(self) -> ThoonkPub:
-        """Make a publisher whose connection knows all scripts."""
+        """Return a publisher whose connection has loaded all scripts."""
         self.clock = Clock()
         self.endpoint = Endpoint()
         self.pub = ThoonkPub(Redis(), reactor=self.clock, endpoint=self.endpoint)

@@ -1,4 +1,4 @@
-"""An endpoint of a server that a test can shut and open again."""
+"""An endpoint that a test can shut and open again."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["Gate"]
 
 @implementer(IStreamClientEndpoint)
 class Gate:
-    """An endpoint that can be shut. A client that connects then waits until it is opened."""
+    """An endpoint that can be shut; a client that then connects waits until it is open."""
 
     def __init__(self, endpoint: IStreamClientEndpoint) -> None:
         self._endpoint = endpoint

@@ -1,6 +1,6 @@
-"""Helpers for the tests of hostile peers: samples of garbage, and everybody who listens."""
+"""Helpers for the tests of hostile peers: samples of garbage, and listeners of all kinds."""
 
-# Trial's TestCase is typed in part only.
+# Only part of Trial's TestCase has types.
 # mypy: allow-untyped-calls
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ CALLS = re.compile(r"cmdstat_(?:evalsha|eval|smembers):calls=(\d+)")
 
 
 def samples(strategy: Any, count: int) -> list[Any]:
-    """Give random values, the same in each run."""
+    """Return random values, the same in each run."""
     found: list[Any] = []
 
     @settings(QUICK, max_examples=count)
@@ -41,7 +41,7 @@ def samples(strategy: Any, count: int) -> list[Any]:
 
 
 class Seen:
-    """Events, each written out as ``thoonk watch`` does; the good ones are kept."""
+    """A handler that formats events as ``thoonk watch`` does, and records the good ones."""
 
     def __init__(self) -> None:
         self.good: list[Any] = []
@@ -60,7 +60,7 @@ class Seen:
 
 
 class HostileTestCase(RedisTestCase):
-    """A service with all that listens."""
+    """A service with listeners of all kinds."""
 
     async def setUp(self) -> None:
         await super().setUp()
@@ -75,14 +75,14 @@ class HostileTestCase(RedisTestCase):
         return self.log.take()
 
     def assert_sober(self, lines: list[str]) -> None:
-        """Check that lines are short, do nothing to a terminal, and that none is a surprise."""
+        """Check that lines are short, harmless to a terminal, and expected."""
         for line in lines:
             self.assertLess(len(line), 3000, line[:300])
             self.assertTrue(all(c.isprintable() or c in "\n\t" for c in line), ascii(line))
             self.assertNotIn("Unhandled", line)
 
     async def everybody(self) -> None:
-        """Have everybody listen who can."""
+        """Start every kind of listener."""
         thoonk = self.thoonk
         self.feed = await thoonk.feed(FEED, {"history": 1000})
         self.job = await thoonk.job(JOB, {"timeout": 60})
@@ -107,7 +107,7 @@ class HostileTestCase(RedisTestCase):
         return f"done {claim.item}"
 
     async def good(self, number: int) -> None:
-        """Do what is good; all shall hear of it once."""
+        """Publish good items, and check that each arrives once."""
         item = f"good {number}"
         await self.feed.publish(item)
         self.assertEqual(await self.job.wait(await self.job.put(item)), f"done {item}")
@@ -116,7 +116,7 @@ class HostileTestCase(RedisTestCase):
         self.waiting = self.queue.get()
 
     async def settled(self) -> None:
-        """Wait until what was published before now has come, and what followed was answered."""
+        """Wait until all earlier messages have arrived, and their consequences are over."""
         for _ in range(500):
             before = await self.calls()
             await self.thoonk._sub.redis.send("PING")
@@ -125,7 +125,7 @@ class HostileTestCase(RedisTestCase):
                 return
 
     async def at_rest(self) -> None:
-        """Wait until all followers are live. What was published before is part of a resync."""
+        """Wait until all followers are live; a resync covers what was published before."""
         sources = self.thoonk._sources
 
         def live() -> bool:
@@ -138,6 +138,6 @@ class HostileTestCase(RedisTestCase):
         await until(live)
 
     async def calls(self) -> int:
-        """Give how many calls of scripts and readings of the registry there were."""
+        """Return the number of calls of scripts and of reads of the registry."""
         info = await self.raw.send("INFO", "commandstats")
         return sum(map(int, CALLS.findall(info.decode())))

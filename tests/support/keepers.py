@@ -26,12 +26,12 @@ NOTHING_DUE = [0, None, b"0", None]
 
 
 def notice(*parts: bytes) -> list[bytes]:
-    """Make the message that a job is due earlier than all others."""
+    """Return the message that a job is due earlier than all others."""
     return [b"message", DELAYED, b"\0".join(parts)]
 
 
 class KeeperTestCase(SynchronousTestCase):
-    """A timekeeper whose looks and passes are answered by the test."""
+    """A timekeeper whose looks and passes get their results from the test."""
 
     def setUp(self) -> None:
         self.clock = Clock()
@@ -53,7 +53,7 @@ class KeeperTestCase(SynchronousTestCase):
         return await self.passes[-1]
 
     def under_way(self, looks: int, passes: int = 0) -> None:
-        """Check how many looks and passes are under way."""
+        """Check the numbers of looks and passes under way."""
         self.assertEqual((len(self.looks), len(self.passes)), (looks, passes))
 
     def answer(
@@ -63,13 +63,13 @@ class KeeperTestCase(SynchronousTestCase):
         timeout: int = 0,
         oldest: int | None = None,
     ) -> None:
-        """Answer the look under way, as job/due does: times in milliseconds."""
+        """Reply to the look under way, as job/due does: times in milliseconds."""
         self.under_way(1)
         words = [None if time is None else str(time) for time in (due, timeout, oldest)]
         self.looks.pop().callback([count, *words])
 
     def attend(self) -> Connection:
-        """Begin, up to where it listens, and has looked since: nothing is to come."""
+        """Start, up to the second look, after the subscription; nothing is due."""
         self.keeper.attend()
         self.answer()
         sub = self.endpoint.connections[-1]
@@ -79,14 +79,14 @@ class KeeperTestCase(SynchronousTestCase):
         return sub
 
     def passed(self, seconds: float) -> None:
-        """Check that nothing is done for a time, and then there is a look."""
+        """Check that nothing happens for *seconds*, and then a look starts."""
         self.clock.advance(seconds - 0.0005)
         self.under_way(0)
         self.clock.advance(0.0005)
         self.under_way(1)
 
     def nothing_left(self) -> None:
-        """Check that nothing is scheduled, listened to, or under way."""
+        """Check that nothing is scheduled, subscribed or under way."""
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.assertEqual((self.room.timekeepers, self.room.listening), (set(), set()))
         self.under_way(0)

@@ -1,4 +1,4 @@
-"""Helpers for the unit tests of ``line``."""
+"""Helpers for the unit tests of lines."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ class LineTestCase(SynchronousTestCase):
         self.main.know_scripts()
 
     def asked(self, *counts: int) -> None:
-        """Check that items were asked for, and nothing else."""
+        """Check that the only requests were for items."""
         expected = [[b"queue/get", b"q", b"%d" % count, b""] for count in counts]
         self.assertEqual(self.main.sent(), expected)
 
     def waiting(self) -> Connection:
-        """Bring the line to wait, and give the connection that it waits on."""
+        """Bring the line to wait, and return the connection that it waits on."""
         self.main.sent()
         self.main.answer([b"5.5", 0])
         (connection,) = self.endpoint.connections

@@ -1,4 +1,4 @@
-"""Helpers for the unit tests of ``line paused``."""
+"""Helpers for the unit tests of paused lines."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ITEM = [b"5.7", 0, b"a", b"A"]
 
 
 class Held:
-    """How a get comes to be held; for what the two kinds of rooms have in common."""
+    """Steps by which a get is held, for both kinds of waiting rooms."""
 
     asked: Any
     main: Connection
@@ -29,7 +29,7 @@ class Held:
     assertEqual: Any
 
     def hold(self) -> Connection:
-        """Answer that the feed is paused, twice: before and after the line listens."""
+        """Reply that the feed is paused, twice: before and after the line listens."""
         sub = self.paused()
         self.listens(sub)
         self.asked(1)
@@ -37,13 +37,13 @@ class Held:
         return sub
 
     def paused(self) -> Connection:
-        """Answer that the feed is paused, and give the connection on which to listen."""
+        """Reply that the feed is paused, and return the connection for listening."""
         self.asked(1)
         self.main.answer(PAUSED)
         return self.endpoint.connections[-1]
 
     def listens(self, sub: Connection) -> None:
-        """Confirm the subscriptions to configurations, and to feeds that are created."""
+        """Confirm the subscriptions to new configurations and new feeds."""
         self.assertEqual(sub.sent(), SUBSCRIBE)
         sub.answer(*CONFIRMED)
 

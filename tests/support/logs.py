@@ -1,4 +1,4 @@
-"""What tests see of the log."""
+"""Observation of the log by tests."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["observe_log"]
 
 
 def observe_log(test: SynchronousTestCase, observer: Callable[[dict[str, Any]], object]) -> None:
-    """Call *observer* with each event that is logged until the test has ended."""
+    """Call *observer* with each logged event until the test ends."""
     added = cast(ILogObserver, observer)
     globalLogPublisher.addObserver(added)
     test.addCleanup(globalLogPublisher.removeObserver, added)

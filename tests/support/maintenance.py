@@ -1,4 +1,4 @@
-"""Helpers for the integration tests of ``maintenance``."""
+"""Helpers for the integration tests of maintenance."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Helpers for the unit tests of ``metrics``."""
+"""Helpers for the unit tests of metrics."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ ABOUT = '{"name": "w", "concurrency": 2}'
 
 
 def overview(kind: str = "job", *counts: int, oldest: str | None = None) -> bytes:
-    """Write what the script replies, at 100 seconds after the beginning of 1970.
+    """Return the script's reply, at 100 seconds after the start of 1970.
 
-    :param counts: whether it is paused, and the others in the order of the reply.
+    :param counts: whether the feed is paused, and the counts in the order of the reply.
     """
     numbers = [*counts, *[0] * (7 - len(counts))]
     workers = ["one", f"99000 {ABOUT}", "two", f"39000 {ABOUT}"]
@@ -42,7 +42,7 @@ class MetricsTestCase(ServiceTestCase):
             self.logged.append(event["log_format"].partition(":")[0])
 
     def begin(self, *workers: Worker, **options: Any) -> Metrics:
-        """Make metrics of a service that is connected, and begin."""
+        """Start metrics of a connected service."""
         self.metrics = Metrics(self.come_up(health=0), workers, **options)
         self.registry = self.metrics.registry
         self.metrics.startService()
@@ -54,11 +54,11 @@ class MetricsTestCase(ServiceTestCase):
         return Worker(names, handler, thoonk=thoonk, **options)
 
     def asked(self, peer: Peer | None = None) -> list[Any]:
-        """Give what was asked: the command, or the feed that was looked at."""
+        """Return the requests: the command, or the feed of an overview."""
         asked = []
         for command in (peer or self.pub).sent():
             if SCRIPTS.get(command[1] if len(command) > 1 else b"") == b"registry/overview":
-                self.assertEqual(command[-1], b"0")  # no claims are listed
+                self.assertEqual(command[-1], b"0")  # the limit of listed claims
                 asked.append(command[3].removeprefix(b"feed.config:").decode())
             else:
                 asked.append(b" ".join(command).decode())
@@ -68,7 +68,7 @@ class MetricsTestCase(ServiceTestCase):
         return self.registry.get_sample_value(f"txthoonk_{name}", labels)
 
     def shown(self) -> set[str]:
-        """Give the feeds that are shown."""
+        """Return the feeds that are shown."""
         feeds = set()
         for metric in self.registry.collect():
             if metric.name.startswith("txthoonk_feed"):

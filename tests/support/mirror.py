@@ -14,7 +14,7 @@ Items = list[tuple[str, Any]]
 
 
 class Watch:
-    """Keeps each state of a mirror, and waits for one."""
+    """Records each state of a mirror, and waits for a certain one."""
 
     def __init__(self, mirror: Mirror) -> None:
         self.mirror = mirror
@@ -41,7 +41,7 @@ class Watch:
             await self.change()
 
     async def event(self, kind: str) -> Event:
-        """Wait for an event of a kind."""
+        """Wait for an event of a kind, and return it."""
         while not self.events or self.events[-1].kind != kind:
             await self.change()
         return self.events[-1]

@@ -25,22 +25,22 @@ CONFFEED, NEWFEED = b"conffeed", b"newfeed"
 
 
 def subscribe(*channels: bytes) -> list[list[bytes]]:
-    """Make the commands that ask for channels."""
+    """Return the commands that subscribe to channels."""
     return [[b"SUBSCRIBE", channel] for channel in channels]
 
 
 def unsubscribe(*channels: bytes) -> list[list[bytes]]:
-    """Make the commands that give channels up."""
+    """Return the commands that unsubscribe from channels."""
     return [[b"UNSUBSCRIBE", channel] for channel in channels]
 
 
 def confirm(*channels: bytes) -> list[list[bytes | int]]:
-    """Make the confirmations of channels, the first ones of a connection."""
+    """Return the first confirmations of channels on a connection."""
     return [[b"subscribe", channel, count] for count, channel in enumerate(channels, 1)]
 
 
 def configured(feed: bytes, channel: bytes = CONFFEED) -> list[bytes]:
-    """Make the message that a feed has got a configuration, on one of two channels."""
+    """Return the message about a feed's new configuration, on one of two channels."""
     return [b"message", channel, feed + b"\0instance"]
 
 
@@ -69,7 +69,7 @@ class PatienceTestCase(SynchronousTestCase):
         self.up()
 
     def up(self) -> None:
-        """Do what the service does when the publisher has a connection."""
+        """Do what the service does when the publisher gets a connection."""
         redis = Redis()
         self.main = Connection(redis)
         redis._loaded.update(sha.decode() for sha in SCRIPTS)
@@ -86,11 +86,11 @@ class PatienceTestCase(SynchronousTestCase):
         return Deferred.fromCoroutine(self.room.close())
 
     def asked(self, count: int, moved: bytes = b"") -> None:
-        """Check that items were asked for, and nothing else."""
+        """Check that the only request was for items."""
         self.assertEqual(self.main.sent(), [[b"queue/get", b"q", b"%d" % count, moved]])
 
     def waiting(self) -> Connection:
-        """Answer that there are no items, and give the connection that the line waits on."""
+        """Reply that there are no items; return the connection that the line waits on."""
         self.main.sent()
         self.main.answer([b"5.5", 0])
         connection = self.endpoint.connections[-1]
@@ -104,7 +104,7 @@ class PatienceTestCase(SynchronousTestCase):
         self.assertEqual(self.room.active, set())
 
     def pass_time(self, seconds: float) -> None:
-        """Let time pass in small steps, as it does."""
+        """Let time pass in small steps."""
         for _ in range(round(seconds * 4)):
             self.clock.advance(0.25)
 
@@ -116,19 +116,19 @@ class PatienceTestCase(SynchronousTestCase):
 
 class ResultTestCase(PatienceTestCase):
     def looked(self, noted: bytes = b"") -> None:
-        """Check that the job was looked at, and nothing else was sent."""
+        """Check that the only request was a look at the job."""
         self.assertEqual(self.main.sent(), [[b"job/result", b"a", b"10000", noted]])
 
     def active(self, noted: bytes) -> None:
         self.main.answer([b"active", b"item", noted])
 
     def subscribe(self) -> Connection:
-        """Confirm the subscriptions, which are asked for one after the other."""
+        """Confirm the subscriptions, which are requested one after the other."""
         self.allowed()
         return self.confirmed()
 
     def allowed(self) -> None:
-        """Answer those who ask whether to listen to all results that they are."""
+        """Allow every client that requests it to listen to all results."""
         for command in self.main.sent():
             self.assertEqual(command[0], b"job/listen")
             self.main.answer([1])
@@ -141,12 +141,12 @@ class ResultTestCase(PatienceTestCase):
         return sub
 
     def wait(self, timeout: float = 0) -> tuple[Deferred[Any], Connection]:
-        """Begin to wait for a result, until a connection is subscribed."""
+        """Start to wait for a result, until a connection is subscribed."""
         result = self.job.get_result("a", timeout)
         return result, self.listen(b"9.5")
 
     def listen(self, noted: bytes) -> Connection:
-        """Answer who looks that the job is active, and let them listen."""
+        """Reply to the look that the job is active, and confirm the subscriptions after it."""
         self.looked()
         self.active(noted)
         sub = self.subscribe()

@@ -1,4 +1,4 @@
-"""Helpers for the integration tests of ``patience``."""
+"""Helpers for the integration tests of waiting across an outage."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ reactor: Any = installed_reactor
 
 
 class Service:
-    """What a service does for the room of its publisher."""
+    """What a service does for its publisher's waiting room."""
 
     def __init__(self, endpoint: Any, **credentials: Any) -> None:
         self.offline_queue = OfflineQueue(reactor=reactor, name="there", **credentials)
@@ -73,7 +73,7 @@ class CutTestCase(RedisTestCase):
         self.worker = Job(other, "j")
 
     async def blocked(self, count: int = 1) -> list[int]:
-        """Wait until so many clients are blocked, and give their numbers."""
+        """Wait until *count* clients are blocked, and return their ids."""
         await super().blocked(count)
         listed = (await self.raw.send("CLIENT", "LIST")).decode().splitlines()
         return [int(line.split()[0][3:]) for line in listed if " cmd=blmove " in line]
@@ -86,8 +86,8 @@ class CutTestCase(RedisTestCase):
         await self.raw.send("CLIENT", "KILL", "ID", client)
 
     async def left(self) -> dict[bytes, Any]:
-        """Give what is left of the queue, once all that was delivered is said."""
-        await self.raw.send("PING")  # what a get has begun is said once it has fired
+        """Return what is left of the queue, once all deliveries are acknowledged."""
+        await self.raw.send("PING")  # a get is acknowledged only after it has fired
         room = self.service.room
         await until(lambda: not room.unanswered and not room.under_way)
         kinds = (b"feed.ids", b"feed.items", b"feed.transit", b"feed.delivering")

@@ -37,14 +37,14 @@ from zope.interface import implementer
 
 __all__ = ["Direction", "Link", "Proxy"]
 
-TURNS = 3  # of the reactor, until what was written is sent, and read
+TURNS = 3  # turns of the reactor, until written data is sent and read
 
 
 class Direction:
-    """The way from one end to the other.
+    """One direction of a link.
 
-    :ivar log: what has come.
-    :ivar passed: how much of it has passed.
+    :ivar log: the received bytes.
+    :ivar passed: the number of bytes that it has passed.
     """
 
     def __init__(self, link: Link, clock: Any) -> None:
@@ -56,20 +56,20 @@ class Direction:
         self._held = b""
         self._left: int | None = None  # bytes that may pass; None: all
         self._then: Callable[[], object] | None = None
-        self._cuts = False  # whether that needs a byte that may not pass
-        self._piece: int | None = None  # bytes at a time; 0: half of what there is
+        self._cuts = False  # whether *_then* needs a byte that may not pass
+        self._piece: int | None = None  # bytes at a time; 0: half of the present ones
         self._second_half = self._resting = False
         self._seconds = 0.0
         self._coming: deque[bytes] = deque()
-        self._due = 0.0  # when the last of it is
+        self._due = 0.0  # when the last of these is due
         self._timers: set[Any] = set()
 
-    # -- what the test wants --------------------------------------------------
+    # -- for the test -----------------------------------------------------------
 
     def cut_after(self, count: int, turns: int = 0) -> None:
-        """Pass *count* bytes more, and end the connection at the next one.
+        """Pass *count* more bytes, and end the connection at the next one.
 
-        :param turns: of the reactor, which the other direction has to pass what is coming.
+        :param turns: turns of the reactor in which the other direction may still pass bytes.
         """
         self._cuts = True
         self._limit(count, lambda: self._cut(turns))
@@ -81,7 +81,7 @@ class Direction:
             self._link.cut()
 
     def stall_after(self, count: int) -> Deferred[None]:
-        """Pass *count* bytes more, and hold all others until :meth:`release`.
+        """Pass *count* more bytes, and hold all others until :meth:`release`.
 
         :return: fires None once they have passed.
         """
@@ -91,7 +91,7 @@ class Direction:
         return reached
 
     def release(self) -> None:
-        """Pass everything at once from now on, and what is held."""
+        """Pass the held bytes, and from now on everything at once."""
         self._left = self._then = self._piece = None
         self._seconds = 0.0
         self._pass()
@@ -101,17 +101,17 @@ class Direction:
         self._piece = piece
 
     def halve(self) -> None:
-        """Pass half of what there is, and the rest in a later turn of the reactor."""
+        """Pass half of the present bytes, and the rest in a later turn of the reactor."""
         self._piece = 0
 
     def delay(self, seconds: float) -> None:
-        """Pass what comes from now on, so many seconds later."""
+        """Pass bytes that arrive from now on *seconds* later."""
         self._seconds = seconds
 
-    # -- what the link says ---------------------------------------------------
+    # -- for the link ----------------------------------------------------------
 
     def connect(self, write: Callable[[bytes], object]) -> None:
-        """Begin to pass to this function."""
+        """Start to pass bytes to this function."""
         self._write = write
         self._pass()
 
@@ -127,7 +127,7 @@ class Direction:
         """Handle received bytes."""
         self.log += data
         now = self._clock.seconds()
-        # What comes later may not overtake.
+        # Later bytes must not overtake earlier ones.
         self._due = max(self._due, now + self._seconds)
         self._coming.append(data)
         if self._due > now:
@@ -152,7 +152,7 @@ class Direction:
         self._pass()
 
     def _pass(self) -> None:
-        """Pass what may pass, and do what comes after it."""
+        """Pass the bytes that may pass, and then call what waits for them."""
         if self._write is None or self._resting:
             return
         may = len(self._held) if self._left is None else min(len(self._held), self._left)
@@ -171,7 +171,7 @@ class Direction:
             then()
 
     def _portion(self) -> int:
-        """Give how many of the present bytes may pass in this turn."""
+        """Return how many of the present bytes may pass in this turn."""
         if self._piece is None or self._second_half:
             self._second_half = False
             return len(self._held)
@@ -200,7 +200,7 @@ class _Side(Protocol):
         self.open = False
 
     def connectionMade(self) -> None:
-        if not isinstance(self.transport.getPeer(), UNIXAddress):  # Twisted 24.7 fails there
+        if not isinstance(self.transport.getPeer(), UNIXAddress):  # Twisted 24.7 would fail
             self.transport.setTcpNoDelay(True)
         self.open = True
         self._link.connected(self)
@@ -222,9 +222,9 @@ class _Side(Protocol):
 class Link:
     """One connection through the proxy.
 
-    :ivar port: the client's.
-    :ivar request: the way to the server.
-    :ivar reply: the way back.
+    :ivar port: the client's port.
+    :ivar request: the direction to the server.
+    :ivar reply: the direction to the client.
     :ivar ended: fires None once both sides are closed.
     :ivar on_cut: is called when a cut begins.
     """
@@ -240,7 +240,7 @@ class Link:
         self.on_cut: Callable[[], object] = lambda: None
 
     def cut(self) -> None:
-        """Close both ends: that of the server first, when it has got all that has passed."""
+        """Close both ends; the server's end first, after everything that has passed."""
         self.on_cut()
         self.request.stop()
         self.reply.stop()
@@ -250,7 +250,7 @@ class Link:
             self._close(self.client)
 
     def connected(self, side: _Side) -> None:
-        """Handle that a side is connected."""
+        """Handle a connected side."""
         if side is self.server:
             self.reply.connect(self.client.transport.write)
             self.request.connect(self.server.transport.write)
@@ -258,7 +258,7 @@ class Link:
                 self._close(side)
 
     def lost(self, side: _Side) -> None:
-        """Handle that a side is closed, and close the other one."""
+        """Handle a closed side, and close the other one."""
         self.request.stop()
         self.reply.stop()
         self._close(self.client)
@@ -268,7 +268,7 @@ class Link:
             self.ended.callback(None)
 
     def failed(self) -> None:
-        """Handle that the server cannot be reached."""
+        """Handle a server that cannot be reached."""
         self._close(self.client)
 
     def _close(self, side: _Side) -> None:
@@ -276,7 +276,7 @@ class Link:
             side.transport.loseConnection()
 
     def abort(self) -> None:
-        """Close both ends at once."""
+        """Abort both connections."""
         for side in (self.client, self.server):
             if side.open:
                 side.transport.abortConnection()
@@ -285,13 +285,13 @@ class Link:
 class Proxy:
     """Listens on the loopback, and connects its clients to a server.
 
-    :ivar links: the connections that are open.
-    :ivar endpoint: where clients connect to; there once it is started.
+    :ivar links: the open connections.
+    :ivar endpoint: the endpoint for clients; it exists once the proxy is started.
     :ivar opened: is called with each new :class:`Link`, before a byte has passed.
-    :ivar refusing: whether it closes new connections at once.
+    :ivar refusing: whether the proxy closes new connections at once.
 
     :param server: the endpoint of the server.
-    :param clock: by which :meth:`Direction.delay` counts; None: the reactor.
+    :param clock: the clock of :meth:`Direction.delay`; None: the reactor.
     """
 
     def __init__(self, reactor: Any, server: Any, clock: Any = None) -> None:
@@ -306,7 +306,7 @@ class Proxy:
         self._listening: Any = None
 
     async def start(self, interface: str = "127.0.0.1") -> None:
-        """Begin to listen."""
+        """Start to listen."""
         factory = Factory.forProtocol(Protocol)
         factory.noisy = False
         factory.buildProtocol = self._build  # type: ignore[method-assign]
@@ -326,7 +326,7 @@ class Proxy:
             await one
 
     def lead_to(self, server: Any) -> None:
-        """Connect new clients to another server. Present links stay."""
+        """Connect new clients to another server; present links stay."""
         self._server = server
 
     @property
@@ -334,7 +334,7 @@ class Proxy:
         return TCP4ClientEndpoint(self.reactor, "127.0.0.1", self.port)
 
     def link_of(self, transport: Any) -> Deferred[Link]:
-        """Give the link of a client's transport, once it has been taken."""
+        """Fire the link of a client's transport, once the proxy has accepted it."""
         port = transport.getHost().port
         for link in self.links:
             if link.port == port:
@@ -356,7 +356,7 @@ class Proxy:
 
 
 class _One(Factory):
-    """Connects one protocol."""
+    """A factory for one existing protocol."""
 
     noisy = False
 

@@ -1,4 +1,4 @@
-"""Helpers for the unit tests of ``public``."""
+"""Helpers for the unit tests of the public names."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def ours(thing: Any) -> bool:
 
 
 def functions(owner: type) -> Iterator[tuple[str, FunctionType]]:
-    """Give the public methods and properties that a class, or a base of ours, defines."""
+    """Yield the public methods and properties of a class and of its bases in txthoonk."""
     for cls in owner.__mro__:
         if ours(cls):
             for name, value in vars(cls).items():
@@ -39,7 +39,7 @@ def functions(owner: type) -> Iterator[tuple[str, FunctionType]]:
 
 
 def public() -> Iterator[tuple[str, Any]]:
-    """Give every exported name that is defined in txthoonk, methods included."""
+    """Yield every exported name that is defined in txthoonk, including methods."""
     for module in modules():
         for name in module.__all__:
             thing = getattr(module, name)

@@ -40,7 +40,7 @@ def ours(thing: Any) -> bool:
 
 
 def described(thing: Any) -> list[str]:
-    """Give the signature and the first line of the docstring."""
+    """Return the signature and the first line of the docstring."""
     try:
         signature = re.sub(r" at 0x[0-9a-f]+", "", str(inspect.signature(thing)))
     except (TypeError, ValueError):
@@ -49,7 +49,7 @@ def described(thing: Any) -> list[str]:
 
 
 def members(cls: type) -> dict[str, Any]:
-    """Give the public methods and properties, those of our base classes included."""
+    """Return the public methods and properties, including those of txthoonk's base classes."""
     return {
         name: value.fget if isinstance(value, property) else getattr(cls, name)
         for base in reversed(cls.__mro__)
@@ -60,7 +60,7 @@ def members(cls: type) -> dict[str, Any]:
 
 
 def api() -> dict[str, list[str]]:
-    """Describe all public names."""
+    """Return the descriptions of all public names."""
     found: dict[str, list[str]] = {}
     for name in MODULES:
         module = importlib.import_module(name)

@@ -2,8 +2,8 @@
 
     python publish_worker.py URL FEED NAME COUNT
 
-It says ``ready``, waits for a line on standard input, publishes the ids ``NAME-0``,
-``NAME-1``, ... without waiting for any, and says ``done`` when all are answered.
+It prints ``ready``, waits for a line on standard input, publishes the ids ``NAME-0``, ``NAME-1``,
+... without waiting for any, and prints ``done`` when it has all replies.
 """
 
 import sys

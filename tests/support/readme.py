@@ -1,4 +1,4 @@
-"""Helpers for the integration tests of ``readme``."""
+"""Helpers for the integration tests of the README."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ from tests.support.docs_blocks import blocks as all_blocks
 
 
 def blocks(document: str) -> list[str]:
-    """Give the Python blocks of a document, each as a text of its own."""
+    """Return the text of each Python block of a document."""
     return [block.text for block in all_blocks(document) if block.language == "python"]

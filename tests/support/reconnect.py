@@ -1,4 +1,4 @@
-"""Helpers for the integration tests of ``reconnect``."""
+"""Helpers for the integration tests of reconnecting."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class ReconnectTestCase(RedisTestCase):
         self.heard = Recorder()
 
     async def kept(self, factory: Any) -> Any:
-        """Connect as ``connectTCP`` does: the factory connects again by itself.
+        """Connect as ``connectTCP`` does: the factory reconnects by itself.
 
         :return: fires what the factory builds, once it is connected.
         """
@@ -34,7 +34,7 @@ class ReconnectTestCase(RedisTestCase):
         def tell(addr: IAddress) -> Any:
             protocol = build(addr)
             if not built.called:
-                # Not before this turn of the reactor is over: it connects in it.
+                # The protocol is connected later in this turn of the reactor.
                 reactor.callLater(0, built.callback, protocol)
             return protocol
 
@@ -53,5 +53,5 @@ class ReconnectTestCase(RedisTestCase):
         return sub
 
     async def kill(self) -> None:
-        """Let Redis end the connections of all subscribers."""
+        """Make Redis close the connections of all subscribers."""
         await self.until_reply("CLIENT", "KILL", "TYPE", "pubsub")

@@ -1,6 +1,6 @@
 """Helpers for the tests of the private redis-server."""
 
-# Trial's TestCase is typed in part only.
+# Only part of Trial's TestCase has types.
 # mypy: allow-untyped-calls
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from tests.support.waiting import until_answer
 from txthoonk.protocol import Redis
 from txthoonk.testing import RedisServer, ServerError
 
-reactor: Any = installed_reactor  # a module, of which mypy does not know what it has
-TURNS = 3  # of the reactor, in which it sends what there is to send
-STEP = 5.0  # seconds by which the clock of a test goes on at a time
+reactor: Any = installed_reactor  # a module; mypy does not know its names
+TURNS = 3  # turns of the reactor, in which it sends pending data
+STEP = 5.0  # seconds by which the clock of a test advances at a time
 ROOT = str(Path(__file__).parents[2])
 
-# Started by the first test of the first class that asks, ended with the run:
-# trial fails a test or a class that leaves anything in the reactor.
+# The first test that needs the server starts it, and it ends with the run: trial fails a test or a
+# class that leaves anything in the reactor.
 shared = RedisServer()
 shared_pids: set[int] = set()
 
-# A program that starts a server, says which, and ends in some way.
+# A program that starts a server, prints what identifies it, and ends in a given way.
 PROGRAM = """
 import os, signal
 from twisted.internet import reactor
@@ -77,13 +77,13 @@ def alive(pid: int) -> bool:
 
 
 async def turns(_: object = None) -> None:
-    """Let the reactor send what there is to send."""
+    """Let the reactor send pending data."""
     for _ in range(TURNS):
         await deferLater(reactor, 0)
 
 
 class HalfClock(Clock):
-    """A reactor on which what is to be done after a second or more waits for the test."""
+    """A reactor whose calls of a second or more wait for the test."""
 
     def callLater(self, when: float, *arguments: Any, **options: Any) -> Any:
         if when < 1:
@@ -94,7 +94,7 @@ class HalfClock(Clock):
         return getattr(reactor, name)
 
     async def go_on(self, seconds: float) -> None:
-        """Let so much time pass, a bit at a time."""
+        """Let time pass in small steps."""
         end = self.seconds() + seconds
         while self.seconds() < end:
             self.advance(STEP)
@@ -102,7 +102,7 @@ class HalfClock(Clock):
 
 
 async def ask(server: RedisServer, *words: str) -> Any:
-    """Send one command on a connection of its own."""
+    """Send one command on a separate connection."""
     redis = await connectProtocol(server.endpoint(), Redis())
     try:
         return await redis.send(*words)
@@ -116,7 +116,7 @@ async def until_reply(
     holds: Callable[[Any], object] = bool,
     silent: bool = False,
 ) -> Any:
-    """Wait until a server's reply to a command that only reads is a certain one, and give it."""
+    """Wait until a server gives a certain reply to a command that only reads; return it."""
     question = partial(ask, server, *words)
     return await until_answer(server.endpoint(), question, holds, silent=silent)
 
@@ -129,7 +129,7 @@ async def until_subscribed(server: RedisServer, channel: str) -> None:
 
 
 async def until_blocked(server: RedisServer, count: int) -> None:
-    """Wait until so many clients of a server are blocked: gets wait on them."""
+    """Wait until *count* clients of a server are blocked: gets wait on them."""
     text = f"blocked_clients:{count}\r\n"
     await until_reply(server, "INFO", "clients", holds=lambda reply: text in reply, silent=True)
 
@@ -144,12 +144,12 @@ class ServerTestCase(TestCase):
         return server
 
     async def fails_to_start(self, server: RedisServer) -> str:
-        """Start in vain; what the error says."""
+        """Fail to start a server, and return the error's message."""
         starting: Deferred[Any] = server.start()
         return str(await self.assertFailure(starting, ServerError))
 
     def program(self, text: str, name: str = "program") -> str:
-        """Write a program that can be executed, in a folder of its own; its path."""
+        """Write an executable program in a folder of its own, and return its path."""
         path = Path(self.mktemp()).absolute() / name
         path.parent.mkdir()
         path.write_text(text)
@@ -157,7 +157,7 @@ class ServerTestCase(TestCase):
         return str(path)
 
     async def run_python(self, *arguments: str) -> str:
-        """Run a Python program to its end; what it printed."""
+        """Run a Python program to its end, and return its output."""
         environment = {**os.environ, "PYTHONPATH": ROOT}
         output = await getProcessOutput(sys.executable, arguments, environment, errortoo=True)
         return bytes(output).decode()

@@ -1,4 +1,4 @@
-"""Helpers for the integration tests of ``service``."""
+"""Helpers for the integration tests of services."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ reactor: Any = installed_reactor
 
 
 def watched() -> set[Any]:
-    """Give what the reactor waits for, but for its own and trial's."""
+    """Return what the reactor waits for, except for its own and trial's."""
     calls = {call for call in reactor.getDelayedCalls() if "onTimeout" not in str(call.func)}
     return {*reactor.getReaders(), *reactor.getWriters(), *calls} - reactor._internalReaders
 
 
 class LeakTestCase(ServerTestCase):
-    """A test that sees what a service leaves in the reactor."""
+    """A test that checks what a service leaves in the reactor."""
 
     def setUp(self) -> Any:
         self.before = watched()
-        self.addCleanup(self.nothing_left)  # the last of all
+        self.addCleanup(self.nothing_left)  # the last cleanup
         self.states: list[str] = []
 
     def make(self, url: str, **arguments: Any) -> Thoonk:
@@ -42,11 +42,11 @@ class LeakTestCase(ServerTestCase):
         return await self.make(url, **arguments).connect()
 
     def nothing_left(self) -> Deferred[None]:
-        """Wait until the reactor has no more to do than before the test."""
+        """Wait until the reactor has no more work than before the test."""
         return Deferred.fromCoroutine(until(lambda: not watched() - self.before))
 
     async def works(self, thoonk: Thoonk) -> None:
-        """See that commands, gets and events find their way."""
+        """Check that commands, gets and events work."""
         feed, queue = await thoonk.feed("works"), await thoonk.queue("works too")
         subscription = await thoonk.subscribe(feed)
         got = queue.get()

@@ -1,4 +1,4 @@
-"""Helpers for the unit tests of ``service``."""
+"""Helpers for the unit tests of services."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BLMOVE = [b"BLMOVE", b"feed.ids:q", b"feed.transit:q", b"RIGHT", b"LEFT", b"0"]
 
 
 class Connections(Endpoint):
-    """The attempts of a service, which are those of several connections."""
+    """An endpoint that serves all connections of a service."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class Connections(Endpoint):
         return [attempt for attempt in self.attempts if not attempt[1].called]
 
     def accept(self) -> Peer:
-        """Let the oldest attempt that waits succeed."""
+        """Let the oldest pending attempt succeed."""
         factory, attempt = self.pending[0]
         peer = Peer(factory)
         self.peers.append(peer)
@@ -41,19 +41,19 @@ class Connections(Endpoint):
         return peer
 
     def refuse(self, error: Exception | None = None) -> None:
-        """Let all attempts fail that wait."""
+        """Let all pending attempts fail."""
         for _, attempt in self.pending:
             attempt.errback(error or ConnectionRefusedError())
 
     def hang_up(self) -> bool:
-        """End the connections that are being closed; give whether there was one."""
+        """End the connections that are closing; return whether there were any."""
         closing = [peer for peer in self.peers if peer.transport.disconnecting]
         for peer in closing:
             self.lose(peer)
         return bool(closing)
 
     def hang_up_all(self) -> None:
-        """End the connections that are being closed, until there are none."""
+        """End the connections that are closing, until there are none."""
         closing = True
         while closing:
             closing = self.hang_up()
@@ -86,14 +86,14 @@ class ServiceTestCase(SynchronousTestCase):
         self.reasons.append(reason)
 
     def start(self, url: str = URL, **arguments: Any) -> Thoonk:
-        """Make a service whose two attempts wait."""
+        """Start a service whose two attempts to connect are pending."""
         thoonk = self.make(url, **arguments)
         thoonk.startService()
         self.clock.advance(0)
         return thoonk
 
     def accept(self) -> Peer:
-        """Let the oldest attempt come up, with all scripts loaded."""
+        """Let the oldest pending attempt come up, with all scripts loaded."""
         peer = self.endpoint.accept()
         if hasattr(peer.link, "redis"):
             peer.redis._loaded.update(sha.decode() for sha in SCRIPTS)
@@ -111,7 +111,7 @@ class ServiceTestCase(SynchronousTestCase):
         self.pub, self.sub = self.accept(), self.accept()
 
     def come_up(self, url: str = URL, **arguments: Any) -> Thoonk:
-        """Make a service that is connected."""
+        """Start a service, and connect it."""
         thoonk = self.start(url, **arguments)
         self.accept_both()
         return thoonk
@@ -121,12 +121,12 @@ class ServiceTestCase(SynchronousTestCase):
         self.endpoint.lose(self.sub)
 
     def wait(self, seconds: float) -> None:
-        """Let time pass in small steps, as it does."""
+        """Let time pass in small steps."""
         for _ in range(round(seconds * 8)):
             self.clock.advance(0.125)
 
     def settle(self) -> None:
-        """Let the other side do what it was asked for, until there is nothing more."""
+        """Let the server do what was requested, until nothing more is."""
         self.clock.advance(0)
         self.answer_drain()
         while self.endpoint.hang_up():
@@ -144,17 +144,17 @@ class ServiceTestCase(SynchronousTestCase):
                     peer.answer()
 
     def names(self, peer: Peer) -> list[bytes]:
-        """Give the commands that were sent; scripts by name."""
+        """Return the commands that were sent, with scripts by name."""
         return [SCRIPTS[words[1]] if words[0] == b"EVALSHA" else words[0] for words in peer.sent()]
 
     def confirm(self) -> None:
-        """Confirm all that the subscriber has asked for."""
+        """Confirm everything that the subscriber has requested."""
         for word, *names in self.sub.sent():
             for name in names:
                 self.sub.answer(resp([word.lower(), name, 1]))
 
     def blocked(self, thoonk: Thoonk) -> tuple[Deferred[Any], Peer]:
-        """Make a get that waits in BLMOVE; gives its connection too."""
+        """Start a get that waits in BLMOVE; return it and its connection."""
         get = Queue(thoonk, "q").get()
         self.assertEqual(self.names(self.pub), [b"queue/get"])
         self.pub.answer(resp([b"5.5", 0]))
@@ -164,7 +164,7 @@ class ServiceTestCase(SynchronousTestCase):
         return get, waiting
 
     def nothing_left(self) -> None:
-        """Check that the service is stopped and has left nothing, nor begins anything."""
+        """Check that the service is stopped, has left nothing, and starts nothing."""
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.assertEqual((self.endpoint.pending, self.endpoint.peers), ([], []))
         attempts = len(self.endpoint.attempts)

@@ -1,4 +1,4 @@
-"""Helpers for the integration tests of ``service outage``."""
+"""Helpers for the integration tests of outages."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from txthoonk.service import Thoonk
 class OutageTestCase(LeakTestCase):
     async def setUp(self) -> None:
         super().setUp()
-        options = ("--appendfsync", "always")  # a kill loses nothing that was answered
+        options = ("--appendfsync", "always")  # a kill loses nothing that was acknowledged
         folder = os.path.abspath(self.mktemp())
         self.redis_server = await self.server(folder, arguments=options).start()
         self.url = self.redis_server.url
@@ -35,7 +35,7 @@ class OutageTestCase(LeakTestCase):
         await self.thoonk.whenConnected()
 
     def freeze(self) -> None:
-        """Let the server keep its connections, and say nothing."""
+        """Stop the server's process, which keeps its connections."""
         pid = self.redis_server.pid
         os.kill(pid, signal.SIGSTOP)
         self.addCleanup(os.kill, pid, signal.SIGCONT)

@@ -1,4 +1,4 @@
-"""Helpers for the unit tests of ``service stop``."""
+"""Helpers for the unit tests of stopping a service."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from txthoonk.errors import ConnectionLost
 
 class StopTestCase(ServiceTestCase):
     def goes_on(self) -> None:
-        """Check that the service starts as if it were new, and stops."""
+        """Check that the stopped service starts as if it were new, and stops again."""
         self.nothing_left()
         connected = outcome(self.thoonk.connect())
         self.clock.advance(0)

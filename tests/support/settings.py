@@ -1,4 +1,4 @@
-"""The table of the page "Settings of a feed", made of the table of settings.
+"""The table of the page "Settings of a feed", generated from the table of settings.
 
 ::
 
@@ -31,7 +31,7 @@ HEAD = """\
 
 
 def render() -> str:
-    """Give the table as reST."""
+    """Return the table as reST."""
     return HEAD + "".join(map(_row, SETTINGS.values()))
 
 

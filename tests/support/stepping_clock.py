@@ -1,6 +1,6 @@
-"""A worker whose time of the day steps back by an hour as soon as it has a job.
+"""A worker whose time of day steps back by an hour as soon as it has a job.
 
-Run by tests/integration/_support/test_clock.py with a URL and the name of a feed.
+tests/integration/_support/test_clock.py runs it with a URL and the name of a feed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def _seconds() -> float:
     return time.time() - _back
 
 
-runtime.seconds = _seconds  # before there is a reactor, which takes it
+runtime.seconds = _seconds  # set before a reactor exists, which takes it
 
 
 def handle(claim: Any) -> Deferred[None]:

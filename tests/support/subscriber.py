@@ -1,4 +1,4 @@
-"""Helpers for the integration tests of ``subscriber``."""
+"""Helpers for the integration tests of subscribers."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ class SubscriberTestCase(RedisTestCase):
         self.feed: Feed = await self.pub_.feed("x")
 
     async def counted(self, channel: str) -> int:
-        """Count the subscribers of a channel."""
+        """Return the number of subscribers of a channel."""
         reply = await self.raw.send("PUBSUB", "NUMSUB", channel)
         return int(reply[1])
 
     async def settle(self) -> None:
-        """Wait until the subscriber has been called for all that was published before."""
+        """Wait until the handlers were called for everything that was published before."""
         done = Recorder()
         id_ = await self.sub_.register_handler("settled", done)
         await self.raw.publish("settled", "")
@@ -33,7 +33,7 @@ class SubscriberTestCase(RedisTestCase):
         self.sub_.remove_handler(id_)
 
     def complaints(self) -> list[LogEvent]:
-        """Collect what is logged as a warning or worse until the end of the test."""
+        """Return a list that collects warnings and errors from the log until the test ends."""
         events: list[LogEvent] = []
 
         def observe(event: LogEvent) -> None:

@@ -1,4 +1,4 @@
-"""Helpers for the tests of TLS: certificates, and TLS before a Redis that has none."""
+"""Helpers for the tests of TLS: certificates, and TLS before a Redis without it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DAY = datetime.timedelta(days=1)
 
 
 class Authority:
-    """Signs the certificates of servers.
+    """A certificate authority that signs the certificates of servers.
 
     :ivar pem: its own certificate.
     """
@@ -38,9 +38,9 @@ class Authority:
         self.pem = own.sign(self._key, SHA256()).public_bytes(Encoding.PEM)
 
     def server(self, *hosts: str, until: datetime.timedelta = DAY) -> PrivateCertificate:
-        """Make the certificate, and the key, of a server that has these names and addresses.
+        """Return the certificate, with its key, of a server with these names and addresses.
 
-        :param until: how long it is good, from now.
+        :param until: how long it is valid from now.
         """
         key = ec.generate_private_key(ec.SECP256R1())
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, hosts[0])])
@@ -79,7 +79,7 @@ def _general_name(host: str) -> x509.GeneralName:
 
 
 class _End(Protocol):
-    """One end of what is passed on; the other may come later.
+    """One end of a relay; the other end may connect later.
 
     :ivar other: fires the other end.
     :ivar ended: fires when the connection is closed.
@@ -110,12 +110,12 @@ class _End(Protocol):
 
 
 class TLSServer(Factory):
-    """Redis with TLS: decrypts what comes, and passes it on.
+    """A Redis with TLS: decrypts what it receives, and passes it on.
 
-    Redis' own would do, but not every redis-server is built with it.
+    Not every redis-server is built with TLS of its own.
 
-    :ivar port: where it listens, on the loopback.
-    :ivar received: all that clients sent, decrypted.
+    :ivar port: its port on the loopback.
+    :ivar received: all data from clients, decrypted.
     """
 
     noisy = False
@@ -143,7 +143,7 @@ class TLSServer(Factory):
         self.received += data
 
     async def stop(self) -> None:
-        """Close all, and wait for the end of it."""
+        """Close all connections, and wait until they are closed."""
         await self._listening.stopListening()
         for end in self._ends:
             if end.transport is not None and not end.ended.called:

@@ -1,4 +1,4 @@
-"""Helpers for the integration tests of ``together``."""
+"""Helpers for the integration tests of batches."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ from twisted.internet.defer import Deferred, DeferredList
 
 
 def each(calls: list[Deferred[Any]]) -> Deferred[list[Any]]:
-    """Fire what each call fires, an error in the place of a result."""
+    """Fire the results of all calls, with errors as results."""
     every = DeferredList(calls, consumeErrors=True)
     return every.addCallback(lambda all_: [r if done else r.value for done, r in all_])

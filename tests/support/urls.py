@@ -1,4 +1,4 @@
-"""What the tests of URLs share."""
+"""Helpers for the tests of URLs."""
 
 from __future__ import annotations
 
@@ -17,6 +17,6 @@ class RefusingTestCase(SynchronousTestCase):
         try:
             target = parse_url(url, **keywords)
         except InvalidInput as error:
-            self.assertIsNone(error.__cause__)  # a traceback would show it
+            self.assertIsNone(error.__cause__)  # a traceback would show the secret
             return str(error)
         raise self.failureException(f"{url} was accepted as {target}")

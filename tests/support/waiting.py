@@ -38,9 +38,9 @@ T = TypeVar("T")
 
 reactor: Any = installed_reactor
 
-#: Seconds after which a question is asked again whose answer can change without a command.
+#: Seconds before a question is repeated whose answer can change without a command.
 PAUSE = 0.002
-#: Commands that change nothing. Of a script, MONITOR shows the commands that it calls, too.
+#: Commands that change nothing. Of a script, MONITOR also shows the commands that it calls.
 READS = frozenset(
     b"auth client dbsize echo eval eval_ro evalsha evalsha_ro exists get hello hexists hget"
     b" hgetall hkeys hlen hmget hvals info keys lindex llen lpos lrange mget multi ping pttl"
@@ -157,7 +157,7 @@ class _Monitor(LineOnlyReceiver):
             self._changed.callback(None)
 
     async def next(self, seconds: float | None) -> None:
-        """Wait for such a command since the last call, or for so many seconds."""
+        """Wait for such a command since the last call, or for at most *seconds*."""
         timer = None if seconds is None else reactor.callLater(seconds, self._change)
         try:
             await self._changed
@@ -186,16 +186,15 @@ async def until_answer(
     credentials: Mapping[str, Any] | None = None,
     silent: bool = False,
 ) -> T:
-    """Wait until a redis-server gives a certain answer.
+    """Wait until a redis-server gives a certain answer, and return it.
 
-    :param endpoint: the server's.
+    :param endpoint: the server's endpoint.
     :param question: asks the server. It may only read.
     :param holds: whether an answer is the one to wait for.
-    :param credentials: ``username`` and ``password``, where the server wants them.
+    :param credentials: ``username`` and ``password``, if the server requires them.
     :param silent: whether the answer can change without a command: a client's connection closes,
         a key expires, a replica connects. Redis reports none of these, so the question is also
         repeated by time.
-    :return: that answer.
     """
     if holds(answer := await question()):
         return answer
@@ -239,10 +238,10 @@ async def _once(monitor: _Monitor) -> None:
 async def until_polled(
     question: Callable[[], Awaitable[T]], holds: Callable[[T], object] = bool
 ) -> T:
-    """Wait for an answer of a server that it announces in no way, and give it.
+    """Repeat a question until its answer holds, and return the answer.
 
-    That is so of connections that close, of a disk that is full, and of a server that loads its
-    data, which accepts no MONITOR.
+    This is for changes that a server does not announce: connections that close, a disk that is
+    full, and the end of loading, during which it accepts no MONITOR.
     """
     while not holds(answer := await question()):
         await deferLater(reactor, PAUSE)
@@ -291,7 +290,7 @@ class _Process(FileDescriptor):
 
 
 async def until_ended(pid: int) -> None:
-    """Wait until a process has ended, which need not be a child of this one."""
+    """Wait until a process has ended; it need not be a child of this one."""
     try:
         process = _Process(pid)
     except ProcessLookupError:

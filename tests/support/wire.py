@@ -1,4 +1,4 @@
-"""Helpers for the tests of protocols: RESP written out, and a transport that remembers."""
+"""Helpers for the tests of protocols: RESP, and a transport that records its writes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ NAMES = sorted(
 )
 SCRIPTS = {load(name).sha.encode(): name.encode() for name in NAMES}
 OK = b"+OK\r\n"
-#: What a connection asks before it waits: its number, and whether its wait may be ended.
+#: What a connection sends before it waits: it gets its id, and tests whether it may unblock.
 NUMBER = [[b"CLIENT", b"ID"], [b"CLIENT", b"UNBLOCK", b"0"]]
 HOOKS = (
     "messageReceived",
@@ -42,7 +42,7 @@ HOOKS = (
 
 
 class Transport(StringTransport):
-    """Keeps every write apart from the others."""
+    """A transport that records each write."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ class Transport(StringTransport):
 
 
 class Abrupt(Transport):
-    """Ends the connection within the call that asks for it."""
+    """A transport that closes within loseConnection()."""
 
     def loseConnection(self) -> None:
         if self.connected and self.protocol is not None:
@@ -74,29 +74,29 @@ def plug(
 
 
 def redis(**arguments: Any) -> tuple[Redis, Transport]:
-    """Make a connected client."""
+    """Return a connected client and its transport."""
     return plug(Redis(**arguments))
 
 
 def lose(protocol: Any, reason: Exception | None = None) -> None:
-    """End the connection from the other side."""
+    """End the connection from the server's side."""
     protocol.connectionLost(Failure(reason or ConnectionDone()))
 
 
 def sent(*words: str | bytes | int) -> bytes:
-    """Write a command as it must stand on the wire."""
+    """Return a command as RESP."""
     return resp([str(word).encode() if not isinstance(word, bytes) else word for word in words])
 
 
 def commands(data: bytes) -> list[list[bytes]]:
-    """Read back what was sent."""
+    """Parse what was sent."""
     reader = hiredis.Reader(notEnoughData=None)
     reader.feed(data)
     return list(iter(reader.gets, None))
 
 
 def resp(reply: Any) -> bytes:
-    """Write a reply: None, int, str, bytes, or a list of them."""
+    """Return a reply as RESP: None, int, str, bytes, or a list of them."""
     if reply is None:
         return b"$-1\r\n"
     if isinstance(reply, int):
@@ -108,7 +108,7 @@ def resp(reply: Any) -> bytes:
 
 
 def outcome(deferred: Any) -> list[Any]:
-    """Keep what a Deferred fires; an error as it is, not as a Failure."""
+    """Return a list that receives the result of a Deferred, or its exception."""
     fired: list[Any] = []
     deferred.addCallbacks(fired.append, lambda reason: fired.append(reason.value))
     return fired
@@ -128,13 +128,13 @@ class SubscriberTestCase(SynchronousTestCase):
         return lambda *call: self.calls.append((hook, *call))
 
     def seen(self) -> list[tuple[Any, ...]]:
-        """Give the calls since the last time."""
+        """Return the calls since the last time."""
         calls = list(self.calls)
         self.calls.clear()
         return calls
 
     def in_step(self, subscriber: RedisSubscriber) -> None:
-        """Check that a request is answered by its own reply."""
+        """Check that a request gets its own reply."""
         fired = outcome(subscriber.send("PING"))
         subscriber.dataReceived(resp(["pong", ""]))
         self.assertEqual(fired, [["pong", ""]])
@@ -150,11 +150,11 @@ class Connection:
         protocol.makeConnection(self.transport)
 
     def know_scripts(self) -> None:
-        """Take all scripts for loaded."""
+        """Treat all scripts as loaded."""
         self.protocol.redis._loaded.update(sha.decode() for sha in SCRIPTS)
 
     def sent(self) -> list[list[bytes]]:
-        """Give what was sent since the last time; scripts by name, without their KEYS."""
+        """Return what was sent since the last time; scripts by name, without their KEYS."""
         words = commands(self.transport.value())
         self.transport.clear()
         return [self._short(command) for command in words if command[0] != b"SCRIPT"]
@@ -172,7 +172,7 @@ class Connection:
 
 @implementer(IStreamClientEndpoint)
 class Endpoint:
-    """Where the publisher opens its waiting connections."""
+    """The endpoint where the publisher opens its waiting connections."""
 
     def __init__(self) -> None:
         self.connections: list[Connection] = []

@@ -1,4 +1,4 @@
-"""Helpers for the integration tests of ``worker``."""
+"""Helpers for the integration tests of workers."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ HOUR = 3600
 
 
 class Doing:
-    """A handler whose jobs go on until the test ends them.
+    """A handler whose jobs run until the test ends them.
 
-    :ivar claims: of all jobs that were begun, in their order.
-    :ivar most: how many were under way at a time.
+    :ivar claims: the claims of all jobs that were begun, in order.
+    :ivar most: the largest number of jobs that ran at a time.
     """
 
     def __init__(self) -> None:
@@ -44,11 +44,11 @@ class Doing:
 
     @property
     def ids(self) -> list[str]:
-        """The ids of all jobs that were begun, in their order."""
+        """The ids of all jobs that were begun, in order."""
         return [claim.id for claim in self.claims]
 
     def end(self, *ids: str, result: Any = None) -> None:
-        """Let handlers return; all if none is named."""
+        """Let handlers return; with no ids, all of them."""
         for id_ in ids or list(self.going):
             self.going.pop(id_).callback(result)
 
@@ -72,12 +72,12 @@ class Calls:
         test.patch(redis, "call", counted)
 
     def of(self, name: str) -> int:
-        """Give how many there were of a script."""
+        """Return the number of calls of a script."""
         return self.names.count(name)
 
 
 class WorkerTestCase(RedisTestCase):
-    """A test with a service, a job feed x, and workers that leave nothing in the reactor."""
+    """A service, a job feed x, and workers that leave nothing in the reactor."""
 
     CONFIG: dict[str, Any] = {"timeout": 60, "max_failures": 3}
 
@@ -85,7 +85,7 @@ class WorkerTestCase(RedisTestCase):
         await super().setUp()
         self.url = await server_url()
         self.before = watched()
-        self.addCleanup(self.nothing_left)  # the last of all but one
+        self.addCleanup(self.nothing_left)  # the last cleanup but one
         self.logged: list[Any] = []
         observe_log(self, self.logged.append)
         self.ended: list[tuple[str, str]] = []
@@ -121,27 +121,27 @@ class WorkerTestCase(RedisTestCase):
         return worker
 
     async def put(self, *ids: str, job: Job | None = None, **options: Any) -> None:
-        """Put jobs, in their order."""
+        """Put jobs, in order."""
         for id_ in ids:
             await (job or self.job).put(f"item {id_}", id_=id_, **options)
 
     async def outcomes(self, count: int) -> list[str]:
-        """Wait until *count* jobs have ended; give their outcomes."""
+        """Wait until *count* jobs have ended, and return their outcomes."""
         await until(lambda: len(self.ended) >= count)
         return [outcome for _, outcome in self.ended]
 
     async def stats(self, job: Job | None = None) -> tuple[int, ...]:
-        """Count the jobs that are available, claimed, stalled and finished."""
+        """Return the numbers of available, claimed, stalled and finished jobs."""
         found = await (job or self.job).stats()
         return tuple(found[kind] for kind in ("available", "claimed", "stalled", "finishes"))
 
     async def comes_to(self, *stats: int, job: Job | None = None) -> None:
-        """Wait until the counts of available, claimed, stalled and finished jobs are these."""
+        """Wait for these numbers of available, claimed, stalled and finished jobs."""
 
         async def question() -> tuple[int, ...]:
             try:
                 return await self.stats(job)
-            except ConnectionLost:  # where the test has cut it
+            except ConnectionLost:  # the test cut it
                 return ()
 
         await self.until_answer(question, lambda found: found == stats, silent=True)
@@ -159,7 +159,7 @@ class WorkerTestCase(RedisTestCase):
         return failure
 
     def texts(self, *levels: LogLevel) -> list[str]:
-        """Give what was logged, by txthoonk."""
+        """Return the messages that txthoonk logged."""
         return [
             eventAsText(event, includeTimestamp=False, includeSystem=False)
             for event in self.logged

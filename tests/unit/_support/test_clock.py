@@ -1,4 +1,4 @@
-"""The reactor's clock is kept steady, and others are left alone."""
+"""The reactor's clock is kept steady, and other clocks are left alone."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class SteadyTests(SynchronousTestCase):
         self.patch(time, "clock_gettime", lambda _: self.passed)
 
     def test_goes_on(self) -> None:
-        """It begins with the time of the day, and counts the seconds that pass."""
+        """A steady clock starts with the time of day, and counts the seconds that pass."""
         reactor = Reactor()
         begin = time.time()
         keep_steady(reactor)
@@ -33,7 +33,7 @@ class SteadyTests(SynchronousTestCase):
         self.assertAlmostEqual(reactor.seconds() - before, 7.5, 3)
 
     def test_timers(self) -> None:
-        """What is to happen in a second happens in a second."""
+        """A timer of one second fires after one second."""
         reactor = Reactor()
         done: list[int] = []
         keep_steady(reactor)
@@ -45,7 +45,7 @@ class SteadyTests(SynchronousTestCase):
         self.assertEqual(done, [1])
 
     def test_once(self) -> None:
-        """A reactor that has a clock of its own keeps it."""
+        """A reactor that already has a steady clock keeps it."""
         reactor = Reactor()
         keep_steady(reactor)
         kept = reactor.seconds
@@ -53,7 +53,7 @@ class SteadyTests(SynchronousTestCase):
         self.assertIs(reactor.seconds, kept)
 
     def test_others(self) -> None:
-        """A fake clock, and a reactor with another idea of time, are left alone."""
+        """A fake clock, and a reactor with its own time, are left alone."""
 
         class Other(Reactor):
             seconds = staticmethod(lambda: 5.0)

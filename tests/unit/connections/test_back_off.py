@@ -9,14 +9,14 @@ from txthoonk.connections._back_off import back_off
 
 class BackOffTests(SynchronousTestCase):
     def test_grows(self) -> None:
-        """0.1 s at first, 30 s at most, at least half of that."""
+        """The delay grows from 0.1 s to 30 s, and is at least half of its maximum."""
         longest = [max(back_off(attempt) for _ in range(300)) for attempt in (1, 2, 9, 10, 10**6)]
         for seconds, most in zip(longest, (0.1, 0.2, 25.6, 30, 30), strict=True):
             self.assertLessEqual(seconds, most)
             self.assertGreater(seconds, most * 0.9)
 
     def test_jitter(self) -> None:
-        """Clients of one server do not come back at once."""
+        """Delays are random, so that the clients of one server do not reconnect together."""
         seconds = [back_off(9) for _ in range(1000)]
         self.assertGreaterEqual(min(seconds), 12.8)
         self.assertLess(min(seconds), 14)

@@ -1,4 +1,4 @@
-"""The strings of Twisted's endpoints."""
+"""The strings of Twisted's client endpoints."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from txthoonk.errors import InvalidInput
 
 
 class EndpointStringTests(RefusingTestCase):
-    """What is no URL is an endpoint of Twisted's, made when there is a reactor."""
+    """A string that is not a URL describes an endpoint, made once there is a reactor."""
 
     def use_plugin(self, parse: Any) -> None:
-        """Have Twisted know endpoints that begin with ``own:``."""
+        """Give Twisted a plugin for endpoints that start with ``own:``."""
 
         class Plugin:
             prefix = "OWN"
@@ -29,7 +29,7 @@ class EndpointStringTests(RefusingTestCase):
             self.patch(module, "getPlugins", lambda interface: [Plugin])
 
     def test_forms(self) -> None:
-        """Twisted's own ones."""
+        """The endpoints of Twisted itself are recognized."""
         reactor = MemoryReactorClock()
         for string, kind in (
             ("tcp:localhost:6379", TCP4ClientEndpoint),
@@ -48,18 +48,18 @@ class EndpointStringTests(RefusingTestCase):
             )
 
     def test_text(self) -> None:
-        """It is shown as it is, if there is nothing in it that looks like a password."""
+        """An endpoint string without a password is shown unchanged."""
         for string in ("tcp:localhost:6379", "unix:/run/redis@1.sock"):
             self.assertEqual(parse_url(string).text, string)
 
     def test_keywords(self) -> None:
-        """Database, user and password are given beside it."""
+        """Database, user and password are separate keywords."""
         target = parse_url("tcp:h:1", db=3, username="me", password=SECRET)
         self.assertEqual(target.credentials, {"db": 3, "username": "me", "password": SECRET})
         self.assertNotIn(SECRET, repr(target))
 
     def test_made_with_the_reactor(self) -> None:
-        """A plugin is asked when there is a reactor, not before."""
+        """A plugin is called only once there is a reactor."""
         made: list[Any] = []
         self.use_plugin(lambda reactor, *words, **named: made.append((reactor, words, named)))
         target = parse_url("own:a:b=c")
@@ -69,7 +69,7 @@ class EndpointStringTests(RefusingTestCase):
         self.assertEqual(made, [(reactor, ("a",), {"b": "c"})])
 
     def test_refused_by_a_plugin(self) -> None:
-        """Whatever a plugin raises, the error names the string, without a password."""
+        """If a plugin raises any error, ours names the string, without a password."""
 
         def refuse(reactor: Any, *words: str, **named: str) -> None:
             raise RuntimeError(f"cannot take {words} {named}")
@@ -89,7 +89,7 @@ class EndpointStringTests(RefusingTestCase):
                 self.assertIn(part, str(error))
 
     def test_malformed(self) -> None:
-        """Errors in the endpoints of Twisted itself are found at once."""
+        """An error in the string of one of Twisted's own endpoints is found at once."""
         folder = os.path.abspath(self.mktemp())
         for string, part in (
             ("tcp:h", "port"),
@@ -107,12 +107,12 @@ class EndpointStringTests(RefusingTestCase):
             self.assertIn(part, text)
 
     def test_names_nothing(self) -> None:
-        """An endpoint must say where it leads."""
+        """An endpoint string must name an address."""
         for string in ("tcp:", "unix:", "unix::", "tls"):
             self.assertIn(repr(string), self.refuse(string))
 
     def test_password(self) -> None:
-        """A password has no place in it; it is refused, and not shown."""
+        """A string with a password is refused, and the password is not shown."""
         for string in (
             f"tcp:h:1:password={SECRET}",
             f"tcp:h:1:passwd={SECRET}\\:{SECRET}:timeout=x",

@@ -56,7 +56,7 @@ class OfflineQueueTestCase(SynchronousTestCase):
 
 class OfflineQueueTests(OfflineQueueTestCase):
     def test_connected(self) -> None:
-        """The calls are the connection's own."""
+        """While connected, calls go directly to the connection."""
         redis, transport = self.connect()
         self.assertEqual(self.queue.request, redis.request)
         self.assertEqual(self.queue.call, redis.call)
@@ -67,12 +67,12 @@ class OfflineQueueTests(OfflineQueueTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_credentials(self) -> None:
-        """Other connections to the same server can read them."""
+        """The credentials are available for other connections to the same server."""
         queue = self.make(db=3, username="me", password=SECRET)
         self.assertEqual((queue.db, queue.username, queue.password), (3, "me", SECRET))
 
     def test_away(self) -> None:
-        """Calls of every kind are sent in their order, before any later one."""
+        """Calls of every kind are sent in order, before any later call."""
         queue = self.queue
         self.assertFalse(queue.usable)
         got = [
@@ -100,7 +100,7 @@ class OfflineQueueTests(OfflineQueueTestCase):
         self.assertEqual(last, ["z"])
 
     def test_call_from_a_call_that_fails(self) -> None:
-        """A call that is made while the queue is sent goes to its end."""
+        """A call that is made while the queue is being sent goes to the end of the queue."""
         self.queue.send(object()).addErrback(lambda _: self.queue.get("late"))  # type: ignore[arg-type]
         self.queue.get("b")
         _, transport = self.connect()
@@ -128,7 +128,7 @@ class OfflineQueueTests(OfflineQueueTestCase):
         self.assertEqual(second, ["x"])
 
     def test_lost_again(self) -> None:
-        """A call that had waited and was sent fails like any other."""
+        """A call that waited and was then sent fails with its connection, like any other."""
         call = outcome(self.queue.get("a"))
         redis, _ = self.connect()
         self.lose(redis)
@@ -156,7 +156,7 @@ class OfflineQueueTests(OfflineQueueTestCase):
         self.assertEqual(self.sent(transport), [])
 
     def test_call_when_one_expires(self) -> None:
-        """It waits for its own time, after the calls that wait already."""
+        """A call made when another one expires waits for its own time, as the last."""
         again: list[Any] = []
         self.queue.get("a").addErrback(lambda _: again.append(self.queue.get("a")))
         self.clock.advance(1)
@@ -206,7 +206,7 @@ class OfflineQueueTests(OfflineQueueTestCase):
         self.assertEqual(self.sent(transport), [[b"GET", b"a"], [b"GET", b"d"]])
 
     def test_cancel_a_call_that_waits(self) -> None:
-        """It is not sent, and the timer goes with the last one."""
+        """A cancelled call is not sent, and the timer ends with the last waiting call."""
         first, second = self.queue.get("a"), self.queue.get("b")
         second.cancel()
         self.failureResultOf(second, CancelledError)
@@ -219,7 +219,7 @@ class OfflineQueueTests(OfflineQueueTestCase):
         self.assertEqual(self.sent(transport), [[b"GET", b"c"]])
 
     def test_cancel_a_call_that_was_sent(self) -> None:
-        """Its reply is swallowed, and the others keep in step."""
+        """The reply of a cancelled call is dropped, and the others stay in step."""
         first, second = self.queue.get("a"), outcome(self.queue.get("b"))
         redis, _ = self.connect()
         first.cancel()
@@ -228,7 +228,7 @@ class OfflineQueueTests(OfflineQueueTestCase):
         self.assertEqual(second, ["b"])
 
     def test_encoding(self) -> None:
-        """set_encoding() is for the connections to come, and for the present one."""
+        """set_encoding() applies to the present connection and to later ones."""
         self.queue.set_encoding(None)
         got = outcome(self.queue.get("a"))
         redis, _ = self.connect()
@@ -240,7 +240,7 @@ class OfflineQueueTests(OfflineQueueTestCase):
         self.assertEqual(got, ["ä"])
 
     def test_abort_and_close(self) -> None:
-        """They end the present connection; without one there is nothing to do."""
+        """abort() and close() end the present connection, and do nothing without one."""
         self.queue.abort()
         self.assertIsNone(self.successResultOf(self.queue.close()))
         redis, transport = self.connect()
@@ -256,7 +256,7 @@ class OfflineQueueTests(OfflineQueueTestCase):
 
 class StoppedTests(OfflineQueueTestCase):
     def test_stopped(self) -> None:
-        """What waits fails with the error, and so do later calls."""
+        """Waiting calls fail with the error of the stop, and so do later calls."""
         waiting = [outcome(self.queue.get("a")) for _ in range(3)]
         error = ConnectionLost("no more")
         self.queue.stopped(error)
@@ -265,7 +265,7 @@ class StoppedTests(OfflineQueueTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_while_connected(self) -> None:
-        """No call reaches the connection any more, and its end changes nothing."""
+        """After a stop no call reaches the connection, and its end changes nothing."""
         redis, transport = self.connect()
         error = ConnectionLost("no more")
         self.queue.stopped(error)
@@ -274,7 +274,7 @@ class StoppedTests(OfflineQueueTestCase):
         self.assertEqual((transport.value(), self.queue.usable), (b"", False))
 
     def test_started(self) -> None:
-        """Calls wait again."""
+        """After a new start, calls wait again."""
         self.queue.stopped(ConnectionLost("no more"))
         self.queue.started()
         self.assertNoResult(self.queue.get("a"))
@@ -282,14 +282,14 @@ class StoppedTests(OfflineQueueTestCase):
         self.assertEqual(self.sent(transport), [[b"GET", b"a"]])
 
     def test_connected(self) -> None:
-        """A connection ends it as well."""
+        """A new connection also ends the stopped state."""
         self.queue.stopped(ConnectionLost("no more"))
         redis, _ = self.connect()
         self.lose(redis)
         self.assertNoResult(self.queue.get("a"))
 
     def test_call_from_a_call_that_fails(self) -> None:
-        """It fails too, and does not wait."""
+        """A call made when another one fails with the stop fails too, and does not wait."""
         again: list[Any] = []
         self.queue.get("a").addErrback(lambda _: again.append(self.queue.get("a")))
         self.queue.stopped(ConnectionLost("no more"))
@@ -302,7 +302,7 @@ class TransactionTests(OfflineQueueTestCase):
         return [outcome(call) for call in calls]
 
     def test_connected(self) -> None:
-        """It is the connection's own: feeds cannot be used in it."""
+        """While connected, a transaction is the connection's own: feeds cannot be used in it."""
         redis, _ = self.connect()
         self.queue.multi()
         self.assertTrue(self.queue.transaction)
@@ -312,7 +312,7 @@ class TransactionTests(OfflineQueueTestCase):
         self.assertFalse(self.queue.transaction)
 
     def test_away(self) -> None:
-        """It is sent whole, between the calls before and after it."""
+        """A waiting transaction is sent whole, between the calls before and after it."""
         before = outcome(self.queue.request(("GET", "a"), TEXT))
         calls = self.transaction()
         after = outcome(self.queue.request(("GET", "b"), TEXT))
@@ -328,7 +328,7 @@ class TransactionTests(OfflineQueueTestCase):
         self.assertFalse(self.queue.transaction)
 
     def test_begun_away(self) -> None:
-        """A transaction that is not over continues on the connection."""
+        """A transaction that is still open continues on the connection."""
         self.queue.multi()
         self.assertTrue(self.queue.transaction)
         feed = self.queue.request(("GET", "a"), TEXT)
@@ -340,7 +340,7 @@ class TransactionTests(OfflineQueueTestCase):
         self.assertFalse(redis.transaction)
 
     def test_lost(self) -> None:
-        """One whose connection is lost is over."""
+        """A transaction ends when its connection is lost."""
         redis, _ = self.connect()
         self.queue.multi().addErrback(lambda _: None)
         self.lose(redis)
@@ -376,7 +376,7 @@ class TransactionTests(OfflineQueueTestCase):
         self.assertFalse(redis.transaction)
 
     def test_expired_and_not_over(self) -> None:
-        """A MULTI that is too old begins no transaction."""
+        """A MULTI that has expired starts no transaction."""
         multi = outcome(self.queue.multi())
         self.clock.advance(10)
         self.assertIs(type(multi[0]), NotSent)
@@ -384,7 +384,7 @@ class TransactionTests(OfflineQueueTestCase):
         self.assertFalse(redis.transaction)
 
     def test_cancelled(self) -> None:
-        """With one of its calls cancelled it is not sent: EXEC might be that call."""
+        """A transaction with a cancelled call is not sent, because that call might be EXEC."""
         multi, value, done = self.queue.multi(), self.queue.set("a", 1), self.queue.execute()
         done.cancel()
         self.failureResultOf(done, CancelledError)
@@ -395,7 +395,7 @@ class TransactionTests(OfflineQueueTestCase):
         self.assertFalse(redis.transaction)
 
     def test_multi_cancelled(self) -> None:
-        """The same where MULTI is that call."""
+        """A transaction whose MULTI was cancelled is not sent."""
         multi, value, done = self.queue.multi(), self.queue.set("a", 1), self.queue.execute()
         multi.cancel()
         self.failureResultOf(multi, CancelledError)
@@ -405,7 +405,7 @@ class TransactionTests(OfflineQueueTestCase):
         self.assertEqual(self.sent(transport), [])
 
     def test_limit(self) -> None:
-        """A transaction that has begun may end, or all later calls would belong to it."""
+        """A full queue accepts the end of a transaction, or later calls would belong to it."""
         self.make(limit=1)
         self.transaction()
         self.failureResultOf(self.queue.multi(), NotSent)
@@ -425,7 +425,7 @@ class TogetherTests(ConnectionTestCase):
         self.start(listeners=[self.queue])
 
     def test_outage(self) -> None:
-        """A call made when one fails waits for the next connection, and its PING."""
+        """A call made when another fails waits for the next connection and its PING."""
         first = outcome(self.queue.get("a"))
         peer = self.endpoint.accept()
         self.assertEqual(peer.sent(), [PING])
@@ -447,7 +447,7 @@ class TogetherTests(ConnectionTestCase):
         self.assertEqual(self.kinds(), [])
 
     def test_why(self) -> None:
-        """The error of a call that waited in vain says why the last attempt failed."""
+        """The error of an expired call gives the reason of the last failed attempt."""
         call = outcome(self.queue.get("a"))
         self.endpoint.refuse(ConnectionRefusedError("refused there"))
         self.clock.advance(10)

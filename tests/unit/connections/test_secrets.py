@@ -13,7 +13,7 @@ from txthoonk.protocol._client import RedisProtocol
 
 SECRET = "s3cr3t"
 
-# What Redis 6.2 to 8 and Valkey answer -> what is left of it.
+# Error replies of Redis 6.2 to 8 and of Valkey -> the message of the exception.
 REPLIES = {
     f"ERR unknown command `AUTH`, with args beginning with: `{SECRET}`, ": (
         "unknown command `AUTH`"
@@ -37,7 +37,7 @@ REPLIES = {
         "Invalid argument '***' for CONFIG SET 'requirepass'"
     ),
     f"ERR Syntax error in HELLO option '{SECRET}'": "Syntax error in HELLO option '***'",
-    # What is no secret stays, for it helps.
+    # Arguments that are not secret stay in the message.
     "ERR Error in ACL SETUSER modifier '+@no': Unknown command or category name in ACL": (
         "Error in ACL SETUSER modifier '+@no': Unknown command or category name in ACL"
     ),
@@ -53,7 +53,7 @@ class SecretTests(SynchronousTestCase):
         return redis
 
     def test_replies(self) -> None:
-        """The errors of any command are without what may be a password."""
+        """The error of a command leaves out every possible password."""
         for reply, text in REPLIES.items():
             redis = self.connected(Redis())
             call = redis.send("AUTH", SECRET)
@@ -62,14 +62,14 @@ class SecretTests(SynchronousTestCase):
             self.assertEqual((str(error), error.code), (text, "ERR"))
 
     def test_cannot_be_sent(self) -> None:
-        """So is the error of a password that cannot be sent."""
+        """The error of a password that cannot be sent does not contain it."""
         redis = self.connected(Redis())
         for words in (("auth", f"{SECRET}\udc80"), ("HELLO", 2, "AUTH", "me", [SECRET])):
             error = self.failureResultOf(redis.send(*words), InvalidData).value
             self.assertNotIn(SECRET, str(error))
 
     def test_greeting(self) -> None:
-        """So are those of calls that wait while a bare connection is refused its AUTH."""
+        """The errors of calls held for a refused AUTH do not contain the password."""
         kinds: list[type[RedisProtocol]] = [Redis, RedisSubscriber]
         for make in kinds:
             redis = self.connected(make(username="me", password=SECRET))

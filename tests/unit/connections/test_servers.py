@@ -1,4 +1,4 @@
-"""Which server the connections of a service lead to."""
+"""The servers that the connections of a service lead to."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ def info(run_id: str, rest: str = "role:master\r\n") -> str:
 
 class InfoTests(SynchronousTestCase):
     def test_master(self) -> None:
-        """A master that does not evict keys."""
+        """A master without eviction is recognized as one."""
         text = info("a", "role:master\r\nmaxmemory:0\r\nmaxmemory_policy:allkeys-lru\r\n")
         self.assertEqual(server_of(text), Server("a"))
         text = info("a", "maxmemory:1000\r\nmaxmemory_policy:noeviction\r\n")
         self.assertEqual(server_of(text), Server("a"))
 
     def test_replica(self) -> None:
-        """A replica says whose, if it cannot be written to."""
+        """A replica is recognized with its master's address, unless it accepts writes."""
         self.assertEqual(server_of(info("a", REPLICA)), Server("a", "10.0.0.2:6380"))
         self.assertEqual(server_of(info("a", "role:slave\r\n")), Server("a", "?:?"))
         writable = REPLICA.replace("read_only:1", "read_only:0")
         self.assertEqual(server_of(info("a", writable)), Server("a"))
 
     def test_others(self) -> None:
-        """What removes keys, and what belongs to a cluster; and what says nothing at all."""
+        """Eviction and cluster mode are recognized, and INFO may be empty or malformed."""
         text = info(
             "a", "maxmemory:1000\r\nmaxmemory_policy:volatile-ttl\r\ncluster_enabled:1\r\n"
         )
@@ -74,7 +74,7 @@ class ServersTestCase(SynchronousTestCase):
         self.servers = Servers(self.clock, "redis://there", 10.0, self.left.append)
 
     def publisher(self, *replies: Any) -> list[Any]:
-        """Connect the publisher; what comes of it."""
+        """Connect the publisher, and return the outcome of its check."""
         self.peer: Any = Peer()
         checked = outcome(Deferred.fromCoroutine(self.servers.check_publisher(self.peer)))  # type: ignore[arg-type]
         for reply in replies:
@@ -84,7 +84,7 @@ class ServersTestCase(SynchronousTestCase):
         return checked
 
     def other(self, *replies: Any) -> list[Any]:
-        """Connect another one; what comes of it."""
+        """Connect another connection, and return the outcome of its check."""
         peer: Any = Peer()
         checked = outcome(Deferred.fromCoroutine(self.servers.check(peer)))
         for reply in replies:
@@ -93,7 +93,7 @@ class ServersTestCase(SynchronousTestCase):
         return checked
 
     def refuse(self, script: str = "queue/put") -> None:
-        """Have the publisher's server refuse to write."""
+        """Make the publisher's server refuse to write."""
         self.peer.listener.misplaced(self.peer, READONLY, load(script))
 
     def go_down(self) -> None:
@@ -103,7 +103,7 @@ class ServersTestCase(SynchronousTestCase):
 
 class OneServerTests(ServersTestCase):
     def test_same(self) -> None:
-        """A connection to the server of the publisher stays, and is asked for its number only."""
+        """A connection to the publisher's server stays, after one request for the run id."""
         self.assertEqual(self.publisher(info("a")), [None])
         self.assertEqual(self.peer.asked, [("INFO",)])
         self.assertEqual(self.other(info("a").encode()), [None])
@@ -111,14 +111,14 @@ class OneServerTests(ServersTestCase):
         self.assertEqual(self.left, [])
 
     def test_another(self) -> None:
-        """One to another master stays: the publisher's is older, and is left."""
+        """A connection to another master stays, and the publisher's older one is dropped."""
         self.publisher(info("a"))
         self.assertEqual(self.other(info("b"), info("b")), [None])
         (error,) = self.left
         self.assertIn("another server", str(error))
 
     def test_replica_of_it(self) -> None:
-        """One to a replica is refused while the publisher's leads to a master."""
+        """A connection to a replica is refused while the publisher is connected to a master."""
         self.publisher(info("a"))
         (error,) = self.other(info("b"), info("b", REPLICA))
         self.assertIsInstance(error, WrongServer)
@@ -126,7 +126,7 @@ class OneServerTests(ServersTestCase):
         self.assertEqual(self.left, [])
 
     def test_two_replicas(self) -> None:
-        """Where both are replicas, the newer one is followed."""
+        """If both servers are replicas, the newer connection is followed."""
         self.publisher(info("a", REPLICA))
         self.assertEqual(self.other(info("b"), info("b", REPLICA)), [None])
         self.assertEqual(len(self.left), 1)
@@ -144,13 +144,13 @@ class OneServerTests(ServersTestCase):
         self.assertEqual((self.asked, self.left), ([], []))
 
     def test_no_answer(self) -> None:
-        """A server that does not answer INFO fails the attempt."""
+        """A server that does not reply to INFO fails the attempt."""
         checked = self.publisher()
         self.clock.advance(10)
         self.assertIsInstance(checked[0], ConnectionLost)
 
     def test_cluster(self) -> None:
-        """A node of a cluster is refused, and said to be one."""
+        """A node of a cluster is refused, and the error says that it is one."""
         (error,) = self.publisher(info("a", "cluster_enabled:1\r\n"))
         self.assertIsInstance(error, ClusterNotSupported)
         self.assertIn("redis://there", str(error))
@@ -158,7 +158,7 @@ class OneServerTests(ServersTestCase):
 
 class ReplicaTests(ServersTestCase):
     def test_left(self) -> None:
-        """A server that refuses to write is left, and no replica is good enough for a while."""
+        """A server that refuses to write is left, and for a while every replica is refused."""
         self.publisher(info("a"))
         self.refuse()
         self.assertEqual(len(self.left), 1)
@@ -171,7 +171,7 @@ class ReplicaTests(ServersTestCase):
         self.assertEqual(len(self.left), 1)
 
     def test_reading(self) -> None:
-        """Scripts that read, and would store a position, leave no replica."""
+        """A replica is not left because of scripts that read and would also store a position."""
         self.publisher(info("a", REPLICA))
         self.clock.advance(STAY)
         for script in ("history/look", "history/snapshot", "history/item"):
@@ -179,7 +179,7 @@ class ReplicaTests(ServersTestCase):
         self.assertEqual(self.left, [])
 
     def test_only_a_replica(self) -> None:
-        """If there is no other server, the connection stays at a replica, for calls that read."""
+        """Without another server, the connection stays at a replica, for calls that read."""
         self.publisher(info("a", REPLICA))
         self.refuse()
         self.assertEqual(self.left, [])
@@ -192,7 +192,7 @@ class ReplicaTests(ServersTestCase):
         self.assertEqual(self.publisher(info("a", REPLICA)), [None])
 
     def test_unknown(self) -> None:
-        """If INFO is forbidden, each refused write is a reason to reconnect."""
+        """If INFO is forbidden, each refused write causes a reconnection."""
         for _ in range(3):
             self.assertEqual(self.publisher(ResponseError("NOPERM")), [None])
             self.refuse()
@@ -200,7 +200,7 @@ class ReplicaTests(ServersTestCase):
             self.go_down()
 
     def test_late(self) -> None:
-        """An error on an old connection is no reason to leave the present one."""
+        """An error on an old connection does not drop the present one."""
         self.publisher(info("a"))
         old = self.peer
         self.go_down()

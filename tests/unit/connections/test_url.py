@@ -1,4 +1,4 @@
-"""URLs: every kind, and the errors of the others."""
+"""URLs of every kind, and the errors of invalid ones."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from txthoonk.errors import InvalidInput, InvalidType
 
 
 class FormsTests(SynchronousTestCase):
-    """What a URL says is what the target has."""
+    """A target has what its URL names."""
 
     FORMS: list[tuple[str, dict[str, Any]]] = [
         ("redis://", {"host": "localhost"}),
@@ -63,12 +63,12 @@ class FormsTests(SynchronousTestCase):
             self.assertEqual(target.endpoint_string, "", url)
 
     def test_socket_with_an_at_in_its_path(self) -> None:
-        """Where the path follows the scheme there is no user in the URL."""
+        """A URL with the path right after the scheme has no user."""
         target = parse_url("unix:///run/redis@1.sock?db=2")
         self.assertEqual((target.path, target.db, target.username), ("/run/redis@1.sock", 2, None))
 
     def test_credentials(self) -> None:
-        """They are the arguments of a Redis."""
+        """A target's credentials are arguments of Redis."""
         self.assertEqual(
             parse_url("redis://me:pw@h/3").credentials,
             {"db": 3, "username": "me", "password": "pw"},
@@ -81,7 +81,7 @@ class FormsTests(SynchronousTestCase):
         )
 
     def test_endpoints(self) -> None:
-        """Hosts and sockets have their own endpoints."""
+        """Hosts, sockets and TLS have different endpoints."""
         reactor = MemoryReactorClock()
         host = parse_url("redis://h:6380").endpoint(reactor)
         self.assertIsInstance(host, HostnameEndpoint)
@@ -91,7 +91,7 @@ class FormsTests(SynchronousTestCase):
             self.assertIsInstance(parse_url(url).endpoint(reactor), Secured)
 
     def test_password_is_not_shown(self) -> None:
-        """Neither the text of a target nor its repr has the password."""
+        """Neither the text of a target nor its repr contains the password."""
         for url in (
             f"redis://:{SECRET}@h:1/2",
             f"redis://me:{SECRET}@h",
@@ -105,7 +105,7 @@ class FormsTests(SynchronousTestCase):
             self.assertIn("***", target.text)
 
     def test_text(self) -> None:
-        """A URL without credentials is shown as it is."""
+        """A URL without credentials is shown unchanged."""
         for url in ("redis://h:1/2", "rediss://h", "unix:///s?db=1", "embedded:/folder"):
             self.assertEqual(parse_url(url).text, url)
         self.assertEqual(parse_url("redis://me:pw@h:1/2").text, "redis://***@h:1/2")
@@ -114,10 +114,10 @@ class FormsTests(SynchronousTestCase):
 
 
 class KeywordTests(RefusingTestCase):
-    """Keywords say what the URL leaves open."""
+    """Keywords complete a URL."""
 
     def test_completed(self) -> None:
-        """What the URL does not have is taken from the keywords."""
+        """Keywords give what the URL leaves open."""
         given: dict[str, Any] = {"db": 3, "username": "me", "password": "pw"}
         for url in ("redis://h", "redis://h/", "rediss://h", "unix:///s", "tcp:h:1"):
             self.assertEqual(parse_url(url, **given).credentials, given, url)
@@ -127,18 +127,18 @@ class KeywordTests(RefusingTestCase):
         self.assertEqual(parse_url("embedded:", db=2).db, 2)
 
     def test_the_same(self) -> None:
-        """Both may say the same."""
+        """A keyword may repeat what the URL says."""
         given: dict[str, Any] = {"db": 0, "username": "me", "password": "p@"}
         self.assertEqual(parse_url("redis://me:p%40@h/0", **given).credentials, given)
 
     def test_nothing(self) -> None:
-        """An empty user or password is none, as in a URL."""
+        """An empty user or password counts as none, as in a URL."""
         for url in ("redis://h", "redis://me:pw@h", "embedded:"):
             self.assertEqual(parse_url(url, username="", password=""), parse_url(url))
             self.assertEqual(parse_url(url, db=None, username=None), parse_url(url))
 
     def test_contradiction(self) -> None:
-        """The error names what is said twice, and no secret."""
+        """A contradiction is refused with an error that names the keyword, and no secret."""
         url = f"redis://me:{SECRET}@h/1"
         for name, value in (("db", 2), ("db", 0), ("username", "you"), ("password", "0th3r")):
             text = self.refuse(url, **{name: value})
@@ -150,13 +150,13 @@ class KeywordTests(RefusingTestCase):
         self.refuse("unix:///s?db=0", db=1)
 
     def test_database(self) -> None:
-        """It is a number from 0."""
+        """The database is a number from 0."""
         for db in ("1", 1.0, True, b"1"):
             self.assertRaises(InvalidType, parse_url, "redis://h", db=db)
         self.assertIn("-1", self.refuse("redis://h", db=-1))
 
     def test_text(self) -> None:
-        """User and password are text that can be sent; the error does not show them."""
+        """User and password are text that can be sent, and the error does not show them."""
         for name in ("username", "password"):
             for value in (SECRET.encode(), 5, [SECRET]):
                 error = self.assertRaises(InvalidType, parse_url, "redis://h", **{name: value})
@@ -167,13 +167,13 @@ class KeywordTests(RefusingTestCase):
             self.assertNotIn(SECRET, text)
 
     def test_user_of_a_private_server(self) -> None:
-        """It has none."""
+        """The URL of an embedded server accepts no user or password."""
         for keyword in ("username", "password"):
             text = self.refuse("embedded:", **{keyword: SECRET})
             self.assertNotIn(SECRET, text)
 
     def test_private_server_and_more(self) -> None:
-        """An embedded: URL has a folder and nothing else; anything else is not shown."""
+        """An embedded: URL has a folder and nothing else; the error does not show the rest."""
         for rest in (
             f"?password={SECRET}",
             f"/data?password={SECRET}",
@@ -195,10 +195,10 @@ class KeywordTests(RefusingTestCase):
 
 
 class RefusedTests(RefusingTestCase):
-    """A URL that does not say one thing clearly is refused."""
+    """A URL that is not clear is refused."""
 
     def test_unknown(self) -> None:
-        """Other schemes are named, with those that are known."""
+        """For an unknown scheme, the error lists the known ones."""
         for url in (
             "",
             "localhost",
@@ -213,7 +213,7 @@ class RefusedTests(RefusingTestCase):
                 self.assertIn(known, text)
 
     def test_bad_parts(self) -> None:
-        """The message has the part that is wrong."""
+        """The error shows the part that is wrong."""
         for url, part in (
             ("redis://h:x", "x"),
             ("redis://h:99999", "0-65535"),
@@ -229,21 +229,21 @@ class RefusedTests(RefusingTestCase):
             self.assertIn(part, text)
 
     def test_broken_address(self) -> None:
-        """What cannot be taken apart at all is refused in the same way."""
+        """A URL that cannot be parsed at all is refused in the same way."""
         self.assertIn("redis://[::1", self.refuse("redis://[::1"))
 
     def test_unix_without_a_path(self) -> None:
-        """A socket must be named: nothing else is connected to in its place."""
+        """A unix: URL without a path is refused; there is no default socket."""
         for url in ("unix:", "unix://", "unix://?db=1"):
             self.refuse(url)
 
     def test_unix_with_a_host(self) -> None:
-        """A path with too few slashes is not taken for another one."""
+        """A unix: URL with too few slashes is refused; part of its path would be a host."""
         for url in ("unix://run/redis.sock", "unix://redis.sock"):
             self.refuse(url)
 
     def test_what_is_not_understood(self) -> None:
-        """A database in a place where it is not looked for is not ignored."""
+        """A database in an unsupported place is refused, not ignored."""
         for url in (
             "redis://h?db=3",
             "redis://h/1?db=3",
@@ -253,7 +253,7 @@ class RefusedTests(RefusingTestCase):
             self.refuse(url)
 
     def test_user_without_a_password(self) -> None:
-        """A user who is named is never silently the default user."""
+        """A user named in the URL never silently becomes the default user."""
         for url in ("redis://me@h", "redis://me:@h", "unix://me@/s"):
             try:
                 target = parse_url(url)
@@ -263,7 +263,7 @@ class RefusedTests(RefusingTestCase):
             self.assertEqual(transport.value(), sent("AUTH", "me", ""), url)
 
     def test_password_is_not_shown(self) -> None:
-        """An error shows the URL, but never the password in it."""
+        """An error shows the URL without the password in it."""
         for url in (
             f"http://me:{SECRET}@h/1",
             f"redis://me:{SECRET}@h:x",
@@ -279,7 +279,7 @@ class RefusedTests(RefusingTestCase):
             self.assertIn("***@", text)
 
     def test_password_in_the_query(self) -> None:
-        """Where other clients take a password, none is taken, and none shown."""
+        """A password where only other clients accept one is refused, and not shown."""
         for url in (
             f"redis://h?password={SECRET}",
             f"redis://h/0?db=1&Password={SECRET}&x=1",
@@ -291,7 +291,7 @@ class RefusedTests(RefusingTestCase):
             self.assertNotIn(SECRET, self.refuse(url))
 
     def test_password_with_characters_that_must_be_quoted(self) -> None:
-        """Not even a password that breaks the URL is shown."""
+        """A password that breaks the URL is not shown either."""
         for character in "/#?@\u2100":
             for end in ("h", "h:x", "h/1"):
                 text = self.refuse(f"redis://me:{SECRET}{character}{SECRET}@{end}")

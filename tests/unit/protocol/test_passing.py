@@ -1,4 +1,4 @@
-"""Which errors pass, and with what."""
+"""Which errors are temporary, and what ends them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from txthoonk.protocol._transient import (
     refuses_connection,
 )
 
-# As Redis 7 says it, and as Redis 6.2 does in a script, raised or caught there.
+# The texts of Redis 7, and those of Redis 6.2 in a script, raised or caught there.
 REPLIES = {
     "READONLY You can't write against a read only replica.": Passing.SERVER,
     "READONLY You can't write against a read only replica. script: 00, on @user_script:1.": (
@@ -62,12 +62,12 @@ REPLIES = {
 
 class PassingTests(SynchronousTestCase):
     def test_replies(self) -> None:
-        """Each error of Redis is known by its code, in a script, too."""
+        """Each error of Redis is recognized by its code, also within a script."""
         for text, expected in REPLIES.items():
             self.assertEqual(passing(from_reply(text)), expected, text)
 
     def test_ours(self) -> None:
-        """What was lost with a connection passes with the next one; mistakes do not pass."""
+        """An error of a lost connection passes with the next one; a mistake never passes."""
         for error, expected in (
             (ConnectionLost("gone"), Passing.CONNECTION),
             (NotSent("none"), Passing.CONNECTION),
@@ -81,7 +81,7 @@ class PassingTests(SynchronousTestCase):
             self.assertEqual(passing(error), expected, repr(error))
 
     def test_passes(self) -> None:
-        """A refusal for want of rights passes only where the same was allowed before."""
+        """A refusal for lack of rights passes only if the same call was allowed before."""
         for text, how in REPLIES.items():
             error = from_reply(text)
             self.assertEqual(passes(error), how in (Passing.SERVER, Passing.TIME), text)
@@ -105,6 +105,6 @@ class PassingTests(SynchronousTestCase):
         self.assertEqual(len(refusing), 3)
 
     def test_memory(self) -> None:
-        """A full memory is known by its code."""
+        """A full memory is recognized by its code."""
         full = [text for text in REPLIES if memory_is_full(from_reply(text))]
         self.assertEqual(full, [text for text in REPLIES if "OOM command" in text])
