@@ -1,4 +1,4 @@
-"""The calls of verbs that take more than one line: each gives a Deferred."""
+"""The calls of verbs that take more than one line; each returns a Deferred."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def many_ids() -> list[str]:
 
 
 def claim_of(pub: Any, known: Claim) -> Claim:
-    """Give the claim as another publisher has it that carries the worker's token."""
+    """Return the claim for another publisher, with the worker's token."""
     claim = Claim(known.id, known.item, known.cancelled)
     claim.token = known.token
     claim.job = Job(pub, FEED)
@@ -39,7 +39,7 @@ def _settled(pump: Any) -> bool:
 
 
 def transaction(pub: Any, known: Any) -> Deferred[Any]:
-    """Send a transaction; fires what EXEC replies."""
+    """Send a transaction; fires the reply of EXEC."""
     pub.redis.multi().addErrback(lambda _: None)
     for key in ("x", "y"):
         pub.redis.set(key, "1").addErrback(lambda _: None)
@@ -48,9 +48,9 @@ def transaction(pub: Any, known: Any) -> Deferred[Any]:
 
 
 class Following(Deferred[Any]):
-    """A call that first begins to follow something.
+    """A call that first starts to follow something.
 
-    :ivar begun: whether it does: from then on it misses nothing.
+    :ivar begun: whether it follows, and so misses nothing from then on.
     """
 
     begun = False
@@ -64,7 +64,7 @@ def _following(follow: Callable[[Following], Any]) -> Following:
 
 
 def handled(feed_or_channel: str) -> Any:
-    """Register a handler; fires the first message that it gets."""
+    """Register a handler; fires the first message that it receives."""
 
     async def take(following: Following, sub: Any) -> Any:
         heard: Deferred[Any] = Deferred()
@@ -81,7 +81,7 @@ def handled(feed_or_channel: str) -> Any:
 
 
 def first_events(count: int, subscribe: Any) -> Any:
-    """Subscribe; fires the first events of the kinds that tell of items."""
+    """Subscribe; fires the first *count* events."""
 
     async def take(following: Following, sub: Any, known: Any) -> list[tuple[Any, ...]]:
         subscription = await subscribe(sub, known)
@@ -122,7 +122,7 @@ def mirrored(thoonk: Any, known: Any) -> Deferred[Any]:
 
 
 def worked(pub: Any, known: Any) -> Deferred[Any]:
-    """Let a worker do one job; fires what was given to the handler, once all is said."""
+    """Let a worker do one job; fires the ids that its handler received, once all is reported."""
 
     async def work() -> list[str]:
         given: list[str] = []
@@ -141,7 +141,7 @@ def worked(pub: Any, known: Any) -> Deferred[Any]:
         worker.startService()
         try:
             await ended
-            # Stopping gives it five seconds to say what it has to say: we have more.
+            # Stopping gives the worker five seconds for its reports, and this test has more time.
             await until(lambda: all(map(_settled, worker._pumps)))
         finally:
             await worker.stopService()
@@ -151,11 +151,11 @@ def worked(pub: Any, known: Any) -> Deferred[Any]:
 
 
 def maintained(pub: Any, known: Any) -> Deferred[Any]:
-    """Let the service make one pass over the feed."""
+    """Let the maintenance service make one pass over the feed."""
 
     async def run() -> None:
         service = Maintenance(pub, [FEED])
-        # One pass, the service's own, but without the timer of the next one.
+        # This is the service's own pass, without the timer of the next one.
         try:
             await service._maintain_all()
         finally:

@@ -1,6 +1,6 @@
 """Cuts: one call for each byte after which its connection is cut."""
 
-# Trial's TestCase is typed in part only.
+# Only part of Trial's TestCase has types.
 # mypy: allow-untyped-calls
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from txthoonk import ConnectionLost
 
 __all__ = ["EVERY", "Cut", "CuttingCase"]
 
-#: Whether to cut after every byte: minutes.
+#: Whether to cut after every byte, which takes minutes.
 EVERY = bool(os.environ.get("TXTHOONK_FAULTS_EVERY_BYTE"))
 BATCH = 50  # connections that are cut at once
 
 
 class Place(NamedTuple):
-    """Which connection, and which way of it."""
+    """A connection, and one of its directions."""
 
     role: str
     request: bool
@@ -45,9 +45,9 @@ class Place(NamedTuple):
 
 @attr.define
 class Cut:
-    """Cuts the first connection of a role after so many bytes of a call.
+    """Cuts the first connection of a role after *count* bytes of a call.
 
-    :ivar ended: whether the call had ended when that happened; None: it did not happen.
+    :ivar ended: whether the call had ended at the cut; None: there was no cut.
     """
 
     lab: LaboratoryCase
@@ -63,7 +63,7 @@ class Cut:
             link.on_cut = self._cut
             if self.request:
                 link.request.cut_after(self.count)
-            else:  # what was sent together with the request that is answered shall pass
+            else:  # requests that were sent together with the one in question must still pass
                 link.reply.cut_after(self.count, TURNS)
 
     def _cut(self) -> None:
@@ -71,11 +71,11 @@ class Cut:
 
     @property
     def matters(self) -> bool:
-        """Whether it is a connection on which the call waits, and not one that listens beside."""
+        """Whether the call waits on this connection, which does not merely listen."""
         return not self.role.startswith("other") or self.lab.verb.kind == "wait"
 
     def end(self) -> None:
-        """Let a connection live that was not cut."""
+        """Release a connection that was not cut."""
         if self.link is not None and self.ended is None:
             self.link.request.release()
             self.link.reply.release()
@@ -94,14 +94,14 @@ class CuttingCase(LaboratoryCase):
     async def sweep(
         self, verb: Verb, kind: str, request: bool, most: int, loading: bool = False
     ) -> str:
-        """Cut at all places of a verb's requests or replies; the words for what came of it.
+        """Cut at all places of a verb's requests or replies; return the words for the outcomes.
 
         :param most: see :func:`tests.faults.resp.request_places`.
         :param loading: see :meth:`reference`.
         """
         reference, passed = await self.reference(verb, kind, loading)
         if verb.steps or verb.kind == "listen":
-            most = 1  # of each of many
+            most = 1  # per request, because there are many
         self.whole = {one.role: len(commands(one.request)) for one in passed}
         words: set[str] = set()
         for one in passed:
@@ -109,12 +109,12 @@ class CuttingCase(LaboratoryCase):
                 places = request_places(one.request, EVERY, most)
             else:
                 places = reply_places(one.request, one.reply, EVERY, most)
-            if verb.kind == "listen":  # what follows the end only ends the subscription
+            if verb.kind == "listen":  # after the call, the only traffic ends the subscription
                 places = [at for at in places if at < one.needed[0 if request else 1]]
             if request and _is_simple(verb, passed):
                 words.add(await self.cut_requests(reference, kind, most))
             else:
-                # What others are left with may go on when the call has ended.
+                # Others may still use what the call leaves after its end.
                 again = kind == "thoonk" and not any(p.role.startswith("other") for p in passed)
                 words |= await self.cut_one_by_one(
                     reference, kind, again, Place(one.role, request), places
@@ -126,7 +126,7 @@ class CuttingCase(LaboratoryCase):
     ) -> set[str]:
         """Make a call for each count of bytes.
 
-        :param again: whether on the same object.
+        :param again: whether to use the same object again.
         """
         words = set()
         victim: Victim | None = None
@@ -141,7 +141,7 @@ class CuttingCase(LaboratoryCase):
         return words
 
     async def cut(self, reference: Reference, victim: Victim, cut: Cut) -> str:
-        """Make one call; the word for what came of it, none if nothing was cut."""
+        """Make one call; return the word for its outcome, or "" if nothing was cut."""
         known = await self.begin(reference.verb)
         try:
             calling = Deferred.fromCoroutine(self.call(reference.verb, victim, known, cut))
@@ -156,7 +156,7 @@ class CuttingCase(LaboratoryCase):
             ) from error
 
     async def named(self, reference: Reference, kind: str, seen: Seen, cut: Cut) -> str:
-        """Check what is promised, and name the outcome."""
+        """Check the guarantees, and name the outcome."""
         if self.rescued == "ended, ConnectionLost":
             reference.check_after(seen.state, seen.events)
             return self.rescued
@@ -172,7 +172,7 @@ class CuttingCase(LaboratoryCase):
         events = seen.events if events is None else events
         word = reference.name(seen.result, seen.error, seen.state, events, between)
         if guarantee is None and cut.ended:
-            return ""  # times have not always as many digits: it was answered whole
+            return ""  # timestamps vary in length, so the whole reply had arrived
         if guarantee is None and reference.verb.kind == "write":
             self.check_place(word, seen, cut)
         if word in ("done", "answered") and kind == "thoonk" and not cut.ended and cut.matters:
@@ -180,7 +180,7 @@ class CuttingCase(LaboratoryCase):
         return word
 
     def check_place(self, word: str, seen: Seen, cut: Cut) -> None:
-        """Check that it is done if all its requests have passed whole, else not."""
+        """Check that the call was executed if and only if all its requests passed whole."""
         one = next(one for one in seen.passed if one.link is cut.link)
         sent = one.request[: one.link.request.passed - one.begun[0]]
         whole = len(commands(sent)) >= self.whole[one.role]
@@ -188,12 +188,12 @@ class CuttingCase(LaboratoryCase):
             raise AssertionError(f"{word}, with {len(commands(sent))} requests of it sent")
 
     async def cut_requests(self, reference: Reference, kind: str, most: int) -> str:
-        """Make calls of one request each, and cut it: nothing is done by any of them."""
+        """Make calls of one request each and cut them; none of them may be executed."""
         verb = reference.verb
         known = await self.begin(verb)
         some = self._cut_some_of(verb, known) if kind == "thoonk" else self._cut_some(verb, known)
         self.request = b""
-        await some([0])  # shows how long the request is: claims have not always as many digits
+        await some([0])  # shows the length of the request, because claims vary in length
         places = request_places(self.request, EVERY, most)
         for first in range(0, len(places), BATCH):
             counts = places[first : first + BATCH]
@@ -204,7 +204,7 @@ class CuttingCase(LaboratoryCase):
         word = reference.name(None, ConnectionLost(), state, events)
         if word.startswith("done"):
             raise AssertionError(f"{verb.name}: done by a request that was cut")
-        # All that was needed is there still: who comes next can do it.
+        # Everything that the call needs still exists: the next caller succeeds.
         result = await verb.call(self.writer, known)
         state, events = await self.state(), await self.ear.messages(own=True)
         reference.name(result, None, state, events)
@@ -220,7 +220,7 @@ class CuttingCase(LaboratoryCase):
         return error
 
     def _cut_some(self, verb: Verb, known: Any) -> Callable[[list[int]], Deferred[list[Any]]]:
-        """Cut bare publishers, many at once."""
+        """Return a function that cuts bare publishers, many at once."""
 
         async def cut(count: int) -> Any:
             victim = await self.victim("pub")
@@ -231,7 +231,7 @@ class CuttingCase(LaboratoryCase):
         return lambda counts: gatherResults([Deferred.fromCoroutine(cut(one)) for one in counts])
 
     def _cut_some_of(self, verb: Verb, known: Any) -> Callable[[list[int]], Deferred[list[Any]]]:
-        """Cut the publisher's connection of a service, again and again."""
+        """Return a function that cuts a service's publisher connection repeatedly."""
 
         async def cut(counts: list[int]) -> list[Any]:
             victim = await self.victim("thoonk")
@@ -246,7 +246,7 @@ class CuttingCase(LaboratoryCase):
 
 
 def _is_simple(verb: Verb, passed: list[Passed]) -> bool:
-    """Tell whether a verb makes one request, on its own connection."""
+    """Return whether a verb makes one request, on the object's own connection."""
     passed = [one for one in passed if one.request]
     if [one.role for one in passed] != ["publisher"] or verb.steps or verb.trigger is not None:
         return False

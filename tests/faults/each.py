@@ -16,7 +16,7 @@ Case = TypeVar("Case", bound=type)
 def each_verb(**methods: Callable[[Any, Verb], Any]) -> Callable[[Case], Case]:
     """Give a test case a method for each verb and each of *methods*.
 
-    They are called ``test_[name]_[verb]``, and await ``method(test, verb)``.
+    Its name is ``test_[name]__[verb]``, and it awaits ``method(test, verb)``.
     """
 
     def add(case: Case) -> Case:

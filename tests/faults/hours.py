@@ -1,4 +1,4 @@
-"""A reactor whose time is in a test's hands, while its connections are real."""
+"""A reactor whose time a test controls, while its connections are real."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ __all__ = ["Hours"]
 
 
 class Hours:
-    """The reactor, with a clock of its own: what is due at once comes by itself.
+    """A reactor with a separate clock; calls without a delay still run by themselves.
 
-    :ivar clock: to be advanced.
+    :ivar clock: the clock, which the test advances.
     """
 
     def __init__(self, reactor: Any) -> None:
@@ -27,11 +27,11 @@ class Hours:
         return getattr(self._reactor, name)
 
     def start(self, seconds: float = 0) -> None:
-        """Begin, with so many seconds in each turn of the reactor."""
+        """Start, and advance the clock by *seconds* in each turn of the reactor."""
         self._turning.a = (seconds,)
         self._turning.start(0)
 
     def stop(self) -> None:
-        """End: nothing is left in the reactor."""
+        """Stop, and leave nothing in the reactor."""
         if self._turning.running:
             self._turning.stop()

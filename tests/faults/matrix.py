@@ -1,9 +1,9 @@
-"""The page of verbs and faults, made of the cells that the tests assert.
+"""The page of verbs and faults, generated from the cells that the tests assert.
 
 ::
 
-    python -m tests.faults.matrix > docs/faults.rst   # the page, of outcomes.json
-    python -m tests.faults.matrix --observe           # runs the tests, and writes both anew
+    python -m tests.faults.matrix > docs/faults.rst   # the page, from outcomes.json
+    python -m tests.faults.matrix --observe           # runs the tests, and writes both
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ The faults
 
 
 def render() -> str:
-    """Give the page."""
+    """Return the page."""
     cells = read_cells()
     parts = [HEAD, _definitions(WORDS.items()), FAULTS_HEAD]
     parts.append(_definitions((fault.title, fault.about) for fault in FAULTS))
@@ -67,11 +67,11 @@ def _definitions(items: Iterable[tuple[str, str]]) -> str:
 
 
 def _term(word: str) -> str:
-    return f"\\{word}" if word.startswith("-") else word  # which would be an option
+    return f"\\{word}" if word.startswith("-") else word  # otherwise it would be an option list
 
 
 def _tables() -> list[tuple[str, list[Fault]]]:
-    """Give the tables: a page is not wide enough for all columns."""
+    """Return the tables; the columns of one would be too wide for a page."""
     by_key = {fault.key: fault for fault in FAULTS}
     cuts = ["request/bare", "reply/bare", "request/thoonk", "reply/thoonk"]
     absent = ["away", "back", "stall/request", "stall/reply"]
@@ -105,7 +105,7 @@ def _cell(cells: dict[str, dict[str, str]], verb: Verb, fault: Fault) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Write the page to the standard output, or observe and write it to its place."""
+    """Write the page to standard output, or run the tests and write the page to its file."""
     if "--observe" not in arguments:
         sys.stdout.write(render())
         return 0

@@ -21,15 +21,15 @@ Trigger = Callable[[Any, Any], Awaitable[Any]]
 class Verb:
     """One row.
 
-    :ivar name: what the page shows.
+    :ivar name: the name on the page.
     :ivar kind: ``read``, ``write``, ``wait`` or ``listen``.
     :ivar covers: the public methods that the row stands for, as ``Class.method``.
-    :ivar call: makes the call; see the module.
-    :ivar prepare: makes the state before; see the module.
-    :ivar trigger: lets a call end that waits; None: it ends by itself.
-    :ivar on: which objects have the verb.
+    :ivar call: makes the call; see the module ``verbs``.
+    :ivar prepare: creates the state before; see the module ``verbs``.
+    :ivar trigger: lets a waiting call end; None: it ends by itself.
+    :ivar on: the kinds of objects that have the verb.
     :ivar steps: whether it makes several requests, so that a fault between them may leave a
-        documented state between before and after, or all before though some were answered.
+        documented state between before and after, or all as before though some succeeded.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Verb:
 
     @property
     def writes(self) -> bool:
-        """Whether it changes what is stored."""
+        """Whether the verb changes stored data."""
         return self.kind == "write"
 
 

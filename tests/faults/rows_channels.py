@@ -1,4 +1,4 @@
-"""The rows of services, and of those who listen."""
+"""The rows of services, and of verbs that listen."""
 
 from __future__ import annotations
 

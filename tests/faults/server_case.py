@@ -1,6 +1,6 @@
-"""What the tests of server faults share: a test case on a server that things happen to."""
+"""The test case for server faults."""
 
-# Trial's TestCase is typed in part only.
+# Only part of Trial's TestCase has types.
 # mypy: allow-untyped-calls
 
 from __future__ import annotations
@@ -17,11 +17,10 @@ __all__ = ["ServerFaultTestCase"]
 
 
 class ServerFaultTestCase(RedisTestCase):
-    """A test with :class:`~tests.support.RedisTestCase`'s helpers, on a faulty server.
+    """A :class:`~tests.support.RedisTestCase` on a faulty server.
 
     :cvar faulty: the server, which is started if it does not run.
-    :cvar halfway: whether services wait for :meth:`pass_time`, where they would for a second
-        or more.
+    :cvar halfway: whether delays of services of a second or more wait for :meth:`pass_time`.
     """
 
     faulty: FaultyServer = shared
@@ -38,7 +37,7 @@ class ServerFaultTestCase(RedisTestCase):
         await self.raw.send("FLUSHALL")
 
     def make(self, **options: Any) -> Thoonk:
-        """Make a service that is closed after the test, and comes back at once."""
+        """Make a service that is closed after the test, and reconnects almost without delay."""
         self.clock = HalfClock()
         time: Any = self.clock if self.halfway else reactor
         options = {"reactor": time, "retry_policy": lambda _: 0.01, **options}

@@ -1,10 +1,10 @@
-"""Each verb, with its connection cut after each byte of what it sends and of what it is answered.
+"""Each verb with its connection cut after each byte of its requests and of its replies.
 
-In CI after some bytes of each, all ends of requests and replies among them; ``make faults`` tries
-every byte.
+CI cuts after some bytes of each, including all ends of requests and replies; ``make faults`` cuts
+after every byte.
 """
 
-# Trial's TestCase is typed in part only.
+# Only part of Trial's TestCase has types.
 # mypy: allow-untyped-calls
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from tests.faults.each import each_verb
 from tests.faults.outcomes import record
 from tests.faults.verbs import Verb
 
-#: Verbs that are tried with connections that have not loaded their scripts, too.
+#: Verbs that are also tried on connections that have not loaded their scripts.
 LOADING = ("Feed.publish (a new item)", "Queue.get (waits)", "Job.finish")
 
 
@@ -31,15 +31,15 @@ async def sweeps(case: CuttingCase, verb: Verb, which: str, most: int) -> None:
 
 
 async def in_requests(case: CuttingCase, verb: Verb) -> None:
-    """A request that is cut does nothing, and the Deferred says so."""
+    """A request that is cut is not executed, and the Deferred fails."""
     await sweeps(case, verb, "request", 4)
 
 
 async def in_replies(case: CuttingCase, verb: Verb) -> None:
-    """A request whose reply is cut is done, and the Deferred does not hang."""
+    """A request whose reply is cut is executed, and the Deferred does not hang."""
     await sweeps(case, verb, "reply", 1)
 
 
 @each_verb(request=in_requests, reply=in_replies)
 class CutTests(CuttingCase):
-    """What is promised holds wherever a connection is cut."""
+    """The documented guarantees hold wherever a connection is cut."""

@@ -21,7 +21,7 @@ CLASSES = (
 
 
 def public_methods(cls: Any) -> dict[str, FunctionType]:
-    """Give the public methods of a class that txthoonk defines, inherited ones included."""
+    """Return the public methods that txthoonk defines for a class, including inherited ones."""
     found = {}
     for name in dir(cls):
         value = None if name.startswith("_") else getattr(cls, name)
@@ -31,10 +31,10 @@ def public_methods(cls: Any) -> dict[str, FunctionType]:
 
 
 class VerbTests(SynchronousTestCase):
-    """Every public verb has its row."""
+    """Every public verb has a row."""
 
     def test_covered(self) -> None:
-        """A public method is one of a row, or is known to ask nothing of Redis."""
+        """Each public method is in a row, or is known to send nothing to Redis."""
         covered = set()
         for verb in VERBS:
             for name in verb.covers:
@@ -46,13 +46,13 @@ class VerbTests(SynchronousTestCase):
                 self.assertTrue(known, f"{cls}.{name} has no row in tests/faults")
 
     def test_local_names_exist(self) -> None:
-        """What is said to be no verb is there."""
+        """Each name in LOCAL exists."""
         names = {name for cls in CLASSES for name in public_methods(getattr(txthoonk, cls))}
         for name in LOCAL:
             self.assertIn(name.rpartition(".")[2], names)
 
     def test_classes(self) -> None:
-        """Every exported class that has methods is looked at."""
+        """Every exported class with methods is checked."""
         for name in txthoonk.__all__:
             thing = getattr(txthoonk, name)
             if not inspect.isclass(thing) or issubclass(thing, BaseException):
@@ -61,7 +61,7 @@ class VerbTests(SynchronousTestCase):
                 self.assertIn(name, CLASSES)
 
     def test_names(self) -> None:
-        """Each row has a name of its own, in words and as a part of a test's name."""
+        """Each row has a unique name, in words and as a part of a test's name."""
         for names in (
             [verb.name for verb in VERBS],
             [re.sub(r"\W+", "_", verb.name).strip("_") for verb in VERBS],
@@ -70,7 +70,7 @@ class VerbTests(SynchronousTestCase):
 
 
 class MatrixTests(SynchronousTestCase):
-    """The page is complete, and of now."""
+    """The page is complete and up to date."""
 
     def test_no_empty_cell(self) -> None:
         """Each verb has an outcome under each fault."""
@@ -84,7 +84,7 @@ class MatrixTests(SynchronousTestCase):
         self.assertEqual(missing, [])
 
     def test_no_other_cell(self) -> None:
-        """There are no cells of verbs or faults that are no more."""
+        """There are no cells of verbs or faults that no longer exist."""
         cells = read_cells()
         self.assertEqual(set(cells) - {verb.name for verb in VERBS}, set())
         keys = {fault.key for fault in FAULTS}
@@ -99,13 +99,13 @@ class MatrixTests(SynchronousTestCase):
                     self.assertIn(word if word in WORDS else word.partition(", ")[0], WORDS)
 
     def test_page(self) -> None:
-        """The committed page is what is made of the committed cells."""
+        """The committed page equals the one generated from the committed cells."""
         about = "python -m tests.faults.matrix > docs/faults.rst"
         self.assertEqual(PAGE.read_text(), render(), about)
 
 
 class RecordTests(SynchronousTestCase):
-    """What no promise allows cannot be recorded, and what is not on the page fails."""
+    """An outcome that breaks a promise, or that is not on the page, cannot be recorded."""
 
     def setUp(self) -> None:
         self.patch(__import__("os"), "environ", {})
@@ -118,19 +118,19 @@ class RecordTests(SynchronousTestCase):
         self.assertIn("keeps no promise", str(error))
 
     def test_not_on_the_page(self) -> None:
-        """An outcome that may be, but is another one than the page says."""
+        """An outcome that is allowed, but differs from the page, fails."""
         error = self.assertRaises(
             AssertionError, record, "Feed.retract", "request/bare", "no answer, ConnectionLost"
         )
         self.assertIn("docs/faults.rst says", str(error))
 
     def test_unknown_word(self) -> None:
-        """Only words that are explained."""
+        """An outcome in an unknown word fails."""
         error = self.assertRaises(AssertionError, record, "Feed.retract", "bytes", "fine")
         self.assertIn("no such outcome", str(error))
 
     def test_together(self) -> None:
-        """All done at one byte and nothing at another is some done."""
+        """Done at one byte and not done at another make "some done"."""
         words = ["done, ConnectionLost", "not done, ConnectionLost", "done", ""]
         self.assertEqual(together(words), "some done, ConnectionLost")
         self.assertEqual(together(["done"]), "done")

@@ -1,6 +1,6 @@
-"""Each verb, with what it sends and what it is answered late, or in pieces."""
+"""Each verb on connections whose requests and replies are late, or come in pieces."""
 
-# Trial's TestCase is typed in part only.
+# Only part of Trial's TestCase has types.
 # mypy: allow-untyped-calls
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Slow = Callable[[Direction], None]
 
 
 async def observe(case: LaboratoryCase, verb: Verb, slow: Slow) -> str:
-    """Name what a verb does on connections that are slow in some way: what it does else."""
+    """Name the outcome of a verb on slow connections, which must be the undisturbed one."""
 
     def meet(role: str, link: Link) -> None:
         slow(link.request)
@@ -44,18 +44,18 @@ def _some(way: Direction) -> None:
 
 
 async def byte_by_byte(case: LaboratoryCase, verb: Verb) -> None:
-    """It does not matter where what passes is divided."""
+    """Requests and replies may be split at any byte."""
     slow = _some if "several calls" in verb.name else _one_by_one
     record(verb.name, "bytes", await observe(case, verb, slow))
 
 
 async def in_halves(case: LaboratoryCase, verb: Verb) -> None:
-    """It does not matter whether a request or a reply comes at once."""
+    """Requests and replies may arrive in halves."""
     record(verb.name, "halves", await observe(case, verb, Direction.halve))
 
 
 async def late(case: LaboratoryCase, verb: Verb) -> None:
-    """It does not matter how long it takes, as long as no time is up."""
+    """Requests and replies may be late, as long as no timeout expires."""
     hours = Hours(reactor)
     case.addCleanup(hours.stop)
     case.proxy.clock = hours.clock
@@ -65,4 +65,4 @@ async def late(case: LaboratoryCase, verb: Verb) -> None:
 
 @each_verb(bytes=byte_by_byte, halves=in_halves, delay=late)
 class PaceTests(LaboratoryCase):
-    """A connection that is only slow changes nothing."""
+    """A slow connection changes no outcome."""

@@ -1,6 +1,6 @@
-"""What is on the disk: a server that dies, or that cannot write, keeps what it acknowledged."""
+"""The data on disk: a server that dies, or whose disk is full, keeps what it acknowledged."""
 
-# Trial's TestCase is typed in part only.
+# Only part of Trial's TestCase has types.
 # mypy: allow-untyped-calls
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from tests.support.waiting import until
 from txthoonk.errors import ConnectionLost, NotSent
 from txthoonk.service import Thoonk
 
-ROOM = 20_000  # bytes: some puts
+ROOM = 20_000  # bytes; enough for some puts
 
 
 def ignored(_: object) -> None:
-    """Do not wait for it."""
+    """Ignore a Deferred."""
 
 
 class DurableTestCase(ServerFaultTestCase):
-    """A server that writes each change to the disk before it acknowledges it."""
+    """A server that writes each change to the disk before it replies."""
 
     async def setUp(self) -> None:
         self.faulty = FaultyServer(appendfsync="always")
@@ -29,7 +29,7 @@ class DurableTestCase(ServerFaultTestCase):
         self.addCleanup(self.faulty.stop)
 
     async def burst(self, thoonk: Thoonk, end: Any) -> tuple[list[str], list[str]]:
-        """Put jobs until the server is gone: the ids that were acknowledged, and the others."""
+        """Put jobs until the server is gone; return the acknowledged ids, and the others."""
         job = await thoonk.job("j", {"history": 10_000})
         ids = [str(number) for number in range(1000)]
         calls = [job.put("work" * 10, id_=id_) for id_ in ids]
@@ -46,13 +46,13 @@ class DurableTestCase(ServerFaultTestCase):
         return acknowledged, unknown
 
     async def restarted(self) -> None:
-        """Start the server again, with what is on its disk."""
+        """Start the server again with the data on its disk."""
         await until(lambda: not self.faulty.is_up)
         await self.faulty.start()
         self.raw = await self.redis(charset=None)
 
     async def consistent(self, thoonk: Thoonk, acknowledged: list[str]) -> None:
-        """Check that all is there that was acknowledged, and everything agrees."""
+        """Check that every acknowledged job exists, and that all records agree."""
         await thoonk.whenConnected()
         job = await thoonk.job("j")
         ids = await job.get_ids()
@@ -67,7 +67,7 @@ class DurableTestCase(ServerFaultTestCase):
 
 class KilledTests(DurableTestCase):
     async def test_killed(self) -> None:
-        """SIGKILL under load: what was acknowledged is there, and nothing is half there."""
+        """A server killed under load keeps what it acknowledged, and has nothing half done."""
         thoonk = await self.thoonk()
         assert self.faulty.server is not None
         kill = self.faulty.server.kill
@@ -79,7 +79,7 @@ class KilledTests(DurableTestCase):
 
 class FullTests(DurableTestCase):
     async def test_full(self) -> None:
-        """A disk that is full ends the server; nothing that it has acknowledged is lost."""
+        """A full disk ends the server, and no acknowledged job is lost."""
         thoonk = await self.thoonk(wait=0)
         job = await thoonk.job("j", {"history": 10_000})
         self.faulty.leave_room(ROOM)

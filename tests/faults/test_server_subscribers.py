@@ -1,11 +1,11 @@
-"""Subscribers that the server cuts off, because they read too slowly.
+"""Subscribers that the server disconnects, because they read too slowly.
 
-``client-output-buffer-limit pubsub``: what waits for a subscriber exceeds it, and Redis ends
-the connection with all that waits.  Here the subscriber's end is not read from for a while,
-as in a process that is busy.
+Redis closes a subscriber's connection when the data waiting for it exceeds
+``client-output-buffer-limit pubsub``, and drops that data. Here the subscriber stops reading for a
+while, like a busy process.
 """
 
-# Trial's TestCase is typed in part only.
+# Only part of Trial's TestCase has types.
 # mypy: allow-untyped-calls
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from txthoonk.events import Event
 LIMIT = "pubsub 32768 0 0"  # bytes
 USUAL = "pubsub 33554432 8388608 60"
 ITEM = "x" * 20_000
-COUNT = 60  # such items are more than the limit and what the kernel holds
+COUNT = 60  # such items exceed the limit and what the kernel buffers
 
 
 class OverflowTests(ServerFaultTestCase):
@@ -36,17 +36,17 @@ class OverflowTests(ServerFaultTestCase):
         self.writer = await self.pub()
 
     def deafen(self, sub: Any) -> Callable[[], None]:
-        """Read no more from a subscriber's connection; gives what reads again."""
+        """Stop reading from a subscriber's connection; return a function that starts again."""
         transport: Any = sub.redis.transport
         transport.pauseProducing()
         return lambda: transport.resumeProducing()
 
     async def deaf(self) -> int:
-        """Give the number that Redis has of the one client that subscribes."""
+        """Return the client id of the only subscriber."""
         return await self.client_id("TYPE", "pubsub")
 
     async def overflow(self, feed: Any) -> list[tuple[str, str]]:
-        """Publish while the subscriber is deaf, until Redis has cut it off; all items."""
+        """Publish until Redis has disconnected the deaf subscriber; return all items."""
         hear, number = self.deafen(self.thoonk_._sub), await self.deaf()
         items = [(f"{n:03}", f"{n} {ITEM}") for n in range(COUNT)]
         for id_, item in items:
@@ -56,7 +56,7 @@ class OverflowTests(ServerFaultTestCase):
         return items
 
     async def test_history(self) -> None:
-        """With a history that reaches back every event comes once, in its order."""
+        """With a history that is long enough, each event is delivered once and in order."""
         feed = await self.writer.feed("x", {"history": 10 * COUNT})
         heard = Heard()
         await self.thoonk_.subscribe("x", heard)
@@ -70,7 +70,7 @@ class OverflowTests(ServerFaultTestCase):
         self.assertEqual((await heard.take(COUNT + 1))[-1].id, "last")
 
     async def test_short_history(self) -> None:
-        """Where the history does not reach back, a resync says so; the snapshot has it all."""
+        """With a history that is too short, a resync comes, and the snapshot has all items."""
         feed = await self.writer.feed("x", {"history": 1})
         await feed.publish("before", "before")
         heard = Heard()
@@ -81,7 +81,7 @@ class OverflowTests(ServerFaultTestCase):
         self.assertIn("resync", [event.kind for event in events])
 
     async def test_no_history(self) -> None:
-        """Without a history there is a resync, and what the snapshot has is the feed."""
+        """Without a history, a resync comes, and the snapshot has all items."""
         feed = await self.writer.feed("x")
         heard = Heard()
         await self.thoonk_.subscribe("x", heard, snapshot=True)
@@ -90,14 +90,14 @@ class OverflowTests(ServerFaultTestCase):
         self.assertIn("resync", [event.kind for event in events])
 
     async def until_whole(self, heard: Heard, items: list[Any]) -> list[Event]:
-        """Wait until what was heard makes up the feed."""
+        """Wait until the received events add up to the feed."""
         count = 1
         while replayed(heard.events, False).items != items:
             count = len(await heard.take(count)) + 1
         return heard.events
 
     async def test_no_snapshot(self) -> None:
-        """Without history and snapshot a gap is never silent: the resync stands in it."""
+        """Without history and snapshot, a resync marks the gap."""
         feed = await self.writer.feed("x")
         heard = Heard()
         await self.thoonk_.subscribe("x", heard)
@@ -115,7 +115,7 @@ class OverflowTests(ServerFaultTestCase):
         self.assertEqual(ids[gap + 1 :], ["last"])
 
     async def test_mirror(self) -> None:
-        """A mirror says that it missed something, and then has the feed again."""
+        """A mirror reports that it missed events, and then equals the feed again."""
         feed = await self.writer.feed("x")
         mirror = await self.thoonk_.mirror("x")
         items = await self.overflow(feed)
@@ -133,7 +133,7 @@ class OverflowTests(ServerFaultTestCase):
         self.assertTrue(mirror.current)
 
     async def test_handler(self) -> None:
-        """A plain handler misses what was cut off, and hears what comes then."""
+        """A plain handler misses the dropped messages, and receives later ones."""
         feed = await self.writer.feed("x")
         heard = Recorder()
         await self.thoonk_.register_handler("feed.publish:x", heard)
@@ -148,7 +148,7 @@ class OverflowTests(ServerFaultTestCase):
         self.assertEqual(ids, [f"{n:03}" for n in range(len(ids))])
 
     async def test_results(self) -> None:
-        """Who waits for a result gets it, though the message was cut off."""
+        """A wait for a result gets it, although its message was dropped."""
         job = await self.thoonk_.job("j")
         ids = [await job.put("work") for _ in range(COUNT)]
         worker = await self.writer.job("j")

@@ -1,6 +1,6 @@
-"""Every verb, called in a thread other than the reactor's, is refused and does nothing."""
+"""Every verb is refused and does nothing in a thread other than the reactor's."""
 
-# Trial's TestCase is typed in part only.
+# Only part of Trial's TestCase has types.
 # mypy: allow-untyped-calls
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from txthoonk.errors import WrongThread
 
 
 def called(verb: Verb, thing: Any, known: Any) -> Any:
-    """Call a verb; give what it has raised, or failed with at once."""
+    """Call a verb; return the error that it raised, or failed with at once."""
     try:
         made = verb.call(thing, known)
     except WrongThread as error:
@@ -31,7 +31,7 @@ def called(verb: Verb, thing: Any, known: Any) -> Any:
 
 class WrongThreadTests(LaboratoryCase):
     async def test_every_verb(self) -> None:
-        """Nothing is sent or changed, and the next call gets its own answer."""
+        """A call in another thread sends and changes nothing; the next call gets its reply."""
         for kind in ("pub", "sub", "thoonk"):
             victim = await self.victim(kind)
             for verb in VERBS:

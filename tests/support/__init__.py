@@ -26,17 +26,17 @@ from txthoonk.testing import RedisServer
 
 T = TypeVar("T")
 
-#: Seconds after which a test has failed: only one that hangs, on however busy a machine.
+#: Seconds after which a test fails; only a test that hangs takes so long, on any machine.
 TIMEOUT = 120
 
-# What the contract leaves to each implementation: no part of it.
+# Keys and channels of txthoonk alone, which are not part of the contract.
 OWN_KEYS = re.compile(
     rb"feed\.(transit|delivering|results|listeners|revision|history|claims|failures|progress|delayed"
     rb"|later|failed|workers|maintained|overdue):"
 )
 OWN_CHANNELS = re.compile(rb"feed\.(ended|event|delayed|progress):")
 
-# Redis type -> how to read all of it, and how to compare it.
+# Redis type -> the command that reads all of it, and a conversion for comparisons.
 READERS: dict[bytes, tuple[str, tuple[Any, ...], Callable[[Any], Any]]] = {
     b"string": ("GET", (), lambda reply: reply),
     b"hash": ("HGETALL", (), lambda reply: dict(pairs(reply))),
@@ -54,7 +54,7 @@ _private: RedisServer | None = None
 
 
 async def server_url() -> str:
-    """Give the URL of this run's server, and start it for the first test."""
+    """Return the URL of this run's server; the first test starts it."""
     global _private
     url = os.environ.get("TXTHOONK_TEST_URL")
     if url is None:
@@ -66,12 +66,12 @@ async def server_url() -> str:
 
 
 async def target() -> Target:
-    """Give the parsed URL of this run's server."""
+    """Return the parsed URL of this run's server."""
     return parse_url(await server_url())
 
 
 class Recorder:
-    """A handler that records its calls, and can be waited for."""
+    """A handler that records its calls, with a wait for their number."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[Any, ...]] = []
@@ -82,7 +82,7 @@ class Recorder:
         self._tell()
 
     def named(self, name: str) -> Any:
-        """Make a handler whose calls are recorded with *name* before them."""
+        """Return a handler whose calls are recorded after *name*."""
         return lambda *call: self(name, *call)
 
     def wait(self, count: int) -> Deferred[list[tuple[Any, ...]]]:
@@ -102,21 +102,21 @@ class Recorder:
 
 
 def parts_of(channel: str, message: str) -> list[str] | None:
-    """Take a message apart as its channel has it; None: it is malformed."""
+    """Return the parts of a message on a channel, or None if it is malformed."""
     most, wanted = message_shape(channel)
     parts = message.split("\0", most)
     return None if wanted and len(parts) != wanted else parts
 
 
 def pairs(flat: Any) -> list[tuple[Any, Any]]:
-    """Make pairs of what Redis sends one after the other."""
+    """Return the pairs of a flat list."""
     return list(zip(flat[::2], flat[1::2], strict=True))
 
 
 async def looked(raw: Any, feed: str) -> None:
-    """Record that maintenance found old claims half a minute ago: the next pass ends them.
+    """Record that maintenance found old claims half a minute ago, so that the next pass ends them.
 
-    :param raw: a client that gives bytes.
+    :param raw: a client without a charset.
     """
     (run_id,) = re.findall(rb"run_id:(\w+)", await raw.send("INFO", "server"))
     seconds, microseconds = map(int, await raw.send("TIME"))
@@ -125,7 +125,7 @@ async def looked(raw: Any, feed: str) -> None:
 
 
 class Spy(RedisSubscriber):
-    """Receives every message of every channel, as bytes, without txthoonk's own subscribers."""
+    """Receives the messages of all channels, as bytes, without txthoonk's own subscribers."""
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__(charset=None, **arguments)
@@ -150,7 +150,7 @@ class Spy(RedisSubscriber):
             self._heard.append((channel, message))
 
     async def messages(self, own: bool = False) -> list[tuple[bytes, bytes]]:
-        """Give all messages that Redis has sent since the last call.
+        """Return all messages that Redis has sent since the last call.
 
         :param own: include those that are not part of the contract.
         """
@@ -181,7 +181,7 @@ class RedisTestCase(TestCase):
     def assertFailure(
         self, deferred: Deferred[Any], *expectedFailures: type[BaseException]
     ) -> Deferred[Any]:
-        """Fire the exception that a Deferred fails with: Twisted's types say otherwise."""
+        """Fire the exception that a Deferred fails with; Twisted's own types are wrong."""
         failed: Deferred[Any] = super().assertFailure(deferred, *expectedFailures)
         return failed
 
@@ -219,7 +219,7 @@ class RedisTestCase(TestCase):
         return found
 
     async def value(self, key: str | bytes) -> Any:
-        """Read one key of any type; None if there is none."""
+        """Return the value of a key of any type, or None if it does not exist."""
         type_ = await self.raw.send("TYPE", key)
         type_ = type_ if isinstance(type_, bytes) else type_.encode()
         if type_ == b"none":
@@ -230,7 +230,7 @@ class RedisTestCase(TestCase):
     async def until_reply(
         self, *words: Any, holds: Callable[[Any], object] = bool, silent: bool = False
     ) -> Any:
-        """Wait until the reply to a command is a certain one, and give it.
+        """Wait until a command has a certain reply, and return it.
 
         :param words: a command that only reads.
         :param holds: whether a reply is the one to wait for.
@@ -252,7 +252,7 @@ class RedisTestCase(TestCase):
         )
 
     async def command_seen(self, *words: str) -> Deferred[None]:
-        """Begin to watch for a command; the Deferred fires once the server has called one.
+        """Start to watch for a command; the Deferred fires once the server has called one.
 
         :param words: the first words of the command.
         """
@@ -261,7 +261,7 @@ class RedisTestCase(TestCase):
         return await seen(endpoint, wanted, credentials=credentials)
 
     async def until_gone(self, key: str | bytes) -> None:
-        """Wait until there is no key of that name."""
+        """Wait until a key does not exist."""
         await self.until_reply("EXISTS", key, holds=lambda reply: not reply)
 
     async def numsub(self, channel: str, expected: int) -> None:
@@ -271,12 +271,12 @@ class RedisTestCase(TestCase):
         )
 
     async def blocked(self, count: int = 1) -> None:
-        """Wait until *count* clients are blocked, as those on which gets wait."""
+        """Wait until *count* clients are blocked: gets wait on them."""
         text = f"blocked_clients:{count}\r".encode()
         await self.until_reply("INFO", "clients", holds=lambda reply: text in reply, silent=True)
 
     async def now(self) -> float:
-        """Give the server's time in milliseconds."""
+        """Return the server's time in milliseconds."""
         seconds, microseconds = await self.raw.send("TIME")
         return int(seconds) * 1000 + int(microseconds) / 1000
 
@@ -285,7 +285,7 @@ class RedisTestCase(TestCase):
         await looked(self.raw, feed)
 
     async def client_id(self, *kind: str) -> int:
-        """Give Redis' number of the newest client of a kind, such as ``TYPE pubsub``."""
+        """Return the id of the newest client of a kind, such as ``TYPE pubsub``."""
         listed = await self.raw.send("CLIENT", "LIST", *kind)
         return max(int(number) for number in re.findall(rb"(?m)^id=(\d+)", listed))
 
@@ -300,7 +300,7 @@ class RedisTestCase(TestCase):
         return sub
 
     async def record(self, sub: ThoonkSub, *events: str) -> Recorder:
-        """Record the messages of channels, each with its event's name before it."""
+        """Record the messages of channels, each after its event's name."""
         recorder = Recorder()
         for event in events:
             await sub.register_handler(event, recorder.named(event))

@@ -1,6 +1,6 @@
-"""Helpers for the tests of ACL rules: the rules of docs/security.rst, and what users send."""
+"""Helpers for the tests of ACL rules: the rules of docs/security.rst, and the sent commands."""
 
-# Trial's TestCase is typed in part only.
+# Only part of Trial's TestCase has types.
 # mypy: allow-untyped-calls
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ reactor: Any = installed_reactor
 
 RULE = re.compile(r"^ +ACL SETUSER news-(\w+) (.*)$", re.MULTILINE)
 
-# What is granted though no verb needs it on a good day.
+# Granted commands that verbs need only in rare cases.
 RARE = {
     "eval": "sent again, if the scripts were flushed in between",
     "select": "the database of the URL, if that is not 0",
     "ping": "whether a connection is alive",
 }
 
-# What stands in the scripts of a role that it does not get to.
+# Commands in the scripts of a role that it does not reach.
 UNREACHED = {
-    # It records no events, and reports the time of a state only without a history.
+    # The role records no events, and sets the time of a state only without a history.
     "subscriber": {"xadd", "hdel", "publish"},
 }
 
 
 def rules() -> dict[str, list[str]]:
-    """Read the rules of each role from the page."""
+    """Read each role's rules from the page."""
     found: dict[str, list[str]] = {role: [] for role in ROLES}
     for role, words in RULE.findall(PAGE.read_text("utf-8")):
         found[role] += words.split()
@@ -47,7 +47,7 @@ def rules() -> dict[str, list[str]]:
 
 
 class Used:
-    """What the connections of a user have sent."""
+    """The commands, keys and channels that a user's connections have sent."""
 
     def __init__(self, test: RedisTestCase) -> None:
         self.commands: set[str] = set()
@@ -82,11 +82,11 @@ class Used:
             name += f"|{words[1].lower()}"
         else:
             self.keys.update(words[1:])
-        if name != "auth":  # which everybody may send
+        if name != "auth":  # every user may send AUTH
             self.commands.add(name)
 
     async def needed(self, raw: Any) -> set[str]:
-        """Give all commands that these may send, those in the scripts included."""
+        """Return all commands that these connections sent, including those within scripts."""
         known = {row[0].decode().upper() for row in await raw.send("COMMAND")}
         inside = {
             word.lower()
@@ -97,7 +97,7 @@ class Used:
         return self.commands | inside
 
     def has(self, rule: str) -> bool:
-        """Give whether a key or channel that the rule allows was used."""
+        """Return whether a key or channel that the rule allows was used."""
         used = self.keys if rule[0] == "~" else self.channels
         return any(fnmatch.fnmatchcase(word, rule[1:]) for word in used)
 
@@ -107,7 +107,7 @@ def word_of(word: object) -> str:
 
 
 class AclTestCase(RedisTestCase):
-    """Users as the page has them, for feeds whose names begin with ``news:``."""
+    """The users of the page, for feeds whose names start with ``news:``."""
 
     async def setUp(self) -> None:
         await super().setUp()
@@ -127,11 +127,11 @@ class AclTestCase(RedisTestCase):
         return await thoonk.connect()
 
     async def refused(self, doing: Awaitable[Any]) -> None:
-        """Check that Redis refuses something for want of a permission."""
+        """Check that Redis refuses a call for lack of permission."""
         try:
             result = await doing
         except ResponseError as error:
-            # Redis 6 has the code of a command in a script in the text only.
+            # Redis 6 gives the code of a command in a script only within the text.
             self.assertRegex(
                 f"{error.code} {error}", "NOPERM|permission|executing the script can't"
             )

@@ -1,4 +1,4 @@
-"""Child processes, whose output and whose end can be waited for."""
+"""Child processes, with waits for their output and for their end."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def environment(**more: str) -> dict[str, str]:
-    """Make the environment of a child that imports what this process can import."""
+    """Return the environment of a child that imports what this process can import."""
     paths = [str(ROOT), *filter(None, sys.path)]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), **more}
 
@@ -35,8 +35,8 @@ def environment(**more: str) -> dict[str, str]:
 class Child(ProcessProtocol):
     """A child process.
 
-    What waits for its output fails as soon as the process ends, with all that it printed. What
-    waits for something else that the process does can be tied to it with :meth:`during`.
+    A wait for its output fails as soon as the process ends, with the whole output. Use
+    :meth:`during` to tie a wait for something else to the process.
 
     :ivar out: its output so far.
     :ivar err: its output on standard error so far.
@@ -68,7 +68,7 @@ class Child(ProcessProtocol):
         """Start Python with the modules of this process."""
         self.spawn(sys.executable, *arguments, env=environment())
 
-    # -- what it says -------------------------------------------------------------------
+    # -- its output ----------------------------------------------------------------------
 
     def outReceived(self, data: bytes) -> None:
         self.out += data.decode("utf-8", "surrogateescape")
@@ -88,14 +88,14 @@ class Child(ProcessProtocol):
         self.ended.callback(self.outcome(ended))
 
     def outcome(self, ended: Any) -> Any:
-        """Give what :attr:`ended` fires.
+        """Return the result that :attr:`ended` fires.
 
         :param ended: ``ProcessDone`` or ``ProcessTerminated``.
         """
         return self.status
 
     def check_running(self) -> None:
-        """Check that it has not ended.
+        """Check that the process has not ended.
 
         :raises AssertionError: with its output.
         """
@@ -109,7 +109,7 @@ class Child(ProcessProtocol):
     # -- waiting ------------------------------------------------------------------------
 
     def wait(self, look: Callable[[], T | None]) -> Deferred[T]:
-        """Fire what *look* returns as soon as that is something.
+        """Fire the first result of *look* that is not None.
 
         :param look: is called whenever there is more output, and at the end.
         """
@@ -122,7 +122,7 @@ class Child(ProcessProtocol):
         return waiting
 
     def seen(self, pattern: str) -> Deferred[re.Match[str]]:
-        """Fire the match once a regular expression is found in the output."""
+        """Fire the match once the output matches a regular expression."""
         return self.wait(lambda: re.search(pattern, self.out + self.err))
 
     async def during(self, awaitable: Awaitable[T]) -> T:

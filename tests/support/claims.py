@@ -1,4 +1,4 @@
-"""Helpers for the unit tests of ``claims``."""
+"""Helpers for the unit tests of claims."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class ClaimTestCase(SynchronousTestCase):
         return f"{self.owner}:{time}"
 
     def ends(self, call: Any, *words: bytes) -> list[Any]:
-        """Check with which id, token and more a call was made, and give what it fires."""
+        """Check the last words of the request for a call, and return the call's outcome."""
         fired = outcome(call)
         (sent,) = self.main.sent()
         self.assertEqual(tuple(sent[-len(words) :]), words)

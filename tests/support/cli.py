@@ -1,4 +1,4 @@
-"""Helpers for the integration tests of ``cli``."""
+"""Helpers for the integration tests of the command line."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ THOONK = [sys.executable, "-c", "from txthoonk.cli import main; main()"]
 class Child(children.Child):
     """A ``thoonk`` command.
 
-    :ivar ended: fires its exit status; None: a signal ended it.
+    :ivar ended: fires its exit status; None if a signal ended it.
     """
 
     def __init__(self, *words: str, terminal: bool = False) -> None:
         super().__init__()
-        here = {**os.environ, "TERM": "xterm"}  # whatever the terminal of the tests is
+        here = {**os.environ, "TERM": "xterm"}  # independent of the terminal of the tests
         self.spawn(*THOONK, *words, env=here, usePTY=terminal)
 
     def outcome(self, ended: Any) -> int | None:
@@ -44,7 +44,7 @@ class CommandTestCase(RedisTestCase):
         self.url = f"{self.target.text}"
 
     async def thoonk(self, *words: str) -> tuple[int, str, str]:
-        """Run the command to its end: its exit status, output and errors."""
+        """Run the command to its end; return its exit status, output and errors."""
         out = io.TextIOWrapper(io.BytesIO(), "utf-8", "surrogateescape")
         err = io.StringIO()
         self.patch(sys, "stdout", out)

@@ -1,4 +1,4 @@
-"""Helpers for the integration tests of ``commands``."""
+"""Helpers for the integration tests of commands."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from txthoonk.errors import (
 
 
 class CommandTestCase(RedisTestCase):
-    """Has a client with the defaults of txredis."""
+    """A test with a client that has the defaults of txredis."""
 
     async def setUp(self) -> None:
         await super().setUp()

@@ -1,17 +1,17 @@
-"""Running a page of README and docs: all of its code blocks.
+"""Runs a page of README and docs: all of its code blocks.
 
-A page is a story: its blocks are run from top to bottom, in one folder and with one Redis.
+A page is a story: its blocks run from top to bottom, in one folder and with one Redis.
 
 - ``python``: a fragment, which may ``await``; ``thoonk`` is a connected service, names are kept
-  from one block to the next, and what ``print`` prints is the comment after it.  With a
+  from one block to the next, and the comment after ``print`` is the output.  With a
   ``:caption:``, or the comment ``.. file: NAME`` before it: a file of that name.
-- ``console``: commands after ``$``, and what they print.  With the comment ``.. terminal: NAME``
-  before it: a program that goes on, in a terminal of that name; a later block of the same
-  terminal has what it prints then, and ``^C`` ends it.
-- Other languages are read by what reads them, as far as the standard library has it.
+- ``console``: commands after ``$``, and their output.  With the comment ``.. terminal: NAME``
+  before it: a program that keeps running, in a terminal of that name; a later block of the same
+  terminal has its next output, and ``^C`` ends it.
+- Other languages are parsed, if the standard library has a parser.
 - The comment ``.. hidden``, with an indented body: Python that readers need not see.  It has
-  ``printed``, what was printed since the last block that is seen has begun, and ``here(url)``,
-  the URL that stands for one of the page.
+  ``printed``, the output since the last visible block began, and ``here(url)``, the URL that
+  replaces one of the page.
 
 In outputs ``...`` stands for anything, and ids, times and dates for others of their kind.
 """
@@ -39,11 +39,11 @@ from tests.support.children import Child
 from tests.support.docs_blocks import ROOT, Block
 from txthoonk.cli import _main as cli
 
-TIMEOUT = 60.0  # seconds that a program may take for its next output, or its end
+TIMEOUT = 60.0  # seconds that a program may take for its next output, or for its end
 
 # -- outputs ------------------------------------------------------------------------------------
 
-# What differs from run to run: as it is in a document, and what may stand there.
+# What differs between runs: as the document shows it, and what the output may have there.
 _VARIABLE = (
     (r"\.\.\.", r"(?s:.*?)"),
     (r"\t|  +", r"[ \t]+"),
@@ -57,7 +57,7 @@ _ANY_VARIABLE = re.compile("|".join(f"({shown})" for shown, _ in _VARIABLE))
 
 
 def pattern(expected: str) -> str:
-    """Make the regular expression for an output that a document shows."""
+    """Return the regular expression for an output that a document shows."""
     made, at = "", 0
     for match in _ANY_VARIABLE.finditer(expected):
         assert match.lastindex is not None
@@ -74,7 +74,7 @@ def _shows(expected: str, output: str) -> bool:
 
 
 class Program(Child):
-    """A command that runs; what it prints can be waited for."""
+    """A running command, whose output can be waited for."""
 
     def __init__(self, command: str, folder: Path, environment: dict[str, str]) -> None:
         super().__init__()
@@ -95,7 +95,7 @@ class Program(Child):
         return status
 
     def unlike(self, text: str) -> AssertionError:
-        """Make the error for an output that is another one."""
+        """Return the error for a different output."""
         return AssertionError(f"{self.command!r} printed\n{self.output}\nand not\n{text}")
 
     async def prints(self, text: str) -> None:
@@ -111,9 +111,9 @@ class Program(Child):
             raise self.unlike(text) from None
 
     def ends(self, signal: str | None = None) -> Deferred[Any]:
-        """Wait for its end; fires its exit status.
+        """Wait for the end of the program; fires its exit status.
 
-        :param signal: is sent to it first.
+        :param signal: is sent to the program first.
         """
         if signal is not None:
             self.signal(signal)
@@ -121,7 +121,7 @@ class Program(Child):
 
 
 def _commands(text: str) -> list[tuple[str, str]]:
-    """Give the commands of a console, each with what it prints."""
+    """Return the commands of a console block, each with its output."""
     found = []
     for part in re.split(r"(?m)^\$ ", text)[1:]:
         lines = part.split("\n")
@@ -131,14 +131,14 @@ def _commands(text: str) -> list[tuple[str, str]]:
     return found
 
 
-# The commands that documents have, as those of this environment.
+# The commands of the documents, as commands of this environment.
 _WRAPPERS = {
     "python": '"$@"',
     "thoonk": "-c 'from txthoonk.cli import main; main()' \"$@\"",
     "twist": '-m twisted "$@"',
     "trial": '-m twisted.trial "$@"',
 }
-# Without a URL they use the Redis of this run.
+# Without a URL, they use the Redis of this run.
 _OURS = 'case " $* " in *" --url"*) ;; *) set -- --url "$THOONK_REDIS" "$@";; esac\n'
 
 
@@ -157,7 +157,7 @@ def _make_commands(folder: Path) -> Path:
 class Story:
     """Runs the blocks of a page.
 
-    :param folder: an empty one.
+    :param folder: an empty folder.
     :param skipped: regular expressions of commands that are not run.
     """
 
@@ -183,7 +183,7 @@ class Story:
         }
 
     async def run(self, block: Block) -> None:
-        """Run a block as what it is."""
+        """Run a block according to its language and marks."""
         if block.file is not None:
             (self._folder / block.file).write_text(self._here(block.text) + "\n")
         elif block.language in ("python", "hidden"):
@@ -198,7 +198,7 @@ class Story:
             raise AssertionError(f"{block.place}: neither run nor in the list of exceptions")
 
     def _here(self, text: str) -> str:
-        """Have a text use the Redis of this run, and the folders of this page."""
+        """Return a text with the Redis of this run, and with the folders of this page."""
         text = text.replace("redis://localhost:6379/0", self._url)
         return text.replace("embedded:./", f"embedded:{self._folder}/")
 
@@ -230,7 +230,7 @@ class Story:
                 )
 
     async def _run_command(self, command: str) -> tuple[int, str]:
-        """Run a command to its end; its status, and what it printed."""
+        """Run a command to its end; return its status and its output."""
         words = shlex.split(command)
         if words[0] == "thoonk" and not re.search(r"[<>|&;$]|--url-file", command):
             return await self._run_thoonk(words[1:])
@@ -238,7 +238,7 @@ class Story:
         return await program.ends(), program.output
 
     async def _run_thoonk(self, words: list[str]) -> tuple[int, str]:
-        """Run a ``thoonk`` that needs no shell in this process: ten times quicker."""
+        """Run a ``thoonk`` command without shell syntax in this process, ten times faster."""
         ours = [] if "--url" in words else ["--url", self._url]
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
@@ -252,7 +252,7 @@ class Story:
         return Program(command, self._folder, self._environment)
 
     async def _go_on(self, block: Block, name: str) -> None:
-        """Start a program in a terminal, or see what it prints now, or end it."""
+        """Start a program in a terminal, check its output so far, or end it."""
         text = block.text
         if text.startswith("$ "):
             ((command, text),) = _commands(text)
@@ -267,14 +267,14 @@ class Story:
             del self._terminals[name]
 
     async def end(self) -> None:
-        """End all that goes on, the last first."""
+        """End all programs, the last one first."""
         while self._terminals:
             name = list(self._terminals)[-1]
             await self._terminals[name][0].ends("INT")
             del self._terminals[name]
 
     async def kill(self) -> None:
-        """End everything that still runs."""
+        """Kill all programs that still run."""
         for program, _ in self._terminals.values():
             await program.ends("KILL")
 

@@ -1,14 +1,14 @@
-"""Helpers for the integration tests of ``job delay``."""
+"""Helpers for the integration tests of delayed jobs."""
 
 from __future__ import annotations
 
 from typing import Any
 
-LATE = 15_000  # milliseconds: far more than it takes, and less than to the next maintenance
+LATE = 15_000  # milliseconds; far longer than needed, and due before the next maintenance
 
 
 def timeless(state: dict[bytes, Any]) -> dict[bytes, Any]:
-    """Give a state without the times: members of sorted sets alone, and whose records."""
+    """Return a state without times: the members of sorted sets, and the ids of records."""
     found = {}
     for key, value in state.items():
         if isinstance(value, list) and value and isinstance(value[0], tuple):
