@@ -1,11 +1,11 @@
-"""Where verbs meet faults of their connections: a test case with a proxy before the server.
+"""A test case that puts a proxy before the server, where verbs meet faults of their connections.
 
-A call is made on a *victim*, whose connections all go through the proxy.  Each of them has a
-role: ``publisher`` and ``subscriber`` are those that it has from the beginning, ``other 1``,
-``other 2`` ... those that it opens during the call.
+A call is made on a *victim*, whose connections all go through the proxy. Each of them has a role:
+``publisher`` and ``subscriber`` exist from the start, and ``other 1``, ``other 2`` ... are opened
+during the call.
 """
 
-# Trial's TestCase is typed in part only.
+# Only part of Trial's TestCase has types.
 # mypy: allow-untyped-calls
 
 from __future__ import annotations
@@ -38,24 +38,24 @@ from txthoonk.protocol._opening import greeting
 reactor: Any = installed_reactor
 
 PATIENCE = 50  # seconds in which a call must end, whatever happens
-ROUNDS = 4  # answers of the server that change nothing, until all is taken to be quiet
+ROUNDS = 4  # replies of the server without other traffic, after which all is taken to be quiet
 
-#: Scripts that connections need not load any more, since the server of this run has them.
+#: Scripts that connections need not load, because the server of this run has them.
 _loaded: set[str] = set()
 _references: dict[tuple[str, str, bool], tuple[Reference, list[Passed]]] = {}
 
-#: Gets each connection of a victim, with its role, once.
+#: Receives each connection of a victim once, with its role.
 Meet = Callable[[str, Link], object]
 
 
 @attr.define
 class Passed:
-    """What passed on one connection during a call.
+    """The traffic of one connection during a call.
 
-    :ivar request: what the victim has sent.
-    :ivar reply: what it was answered.
-    :ivar begun: how much there was before, of both.
-    :ivar needed: how much of both there was when the call ended.
+    :ivar request: the bytes that the victim sent.
+    :ivar reply: the bytes that the server replied.
+    :ivar begun: the lengths of both logs before the call.
+    :ivar needed: the bytes in both directions when the call ended.
     """
 
     role: str
@@ -82,7 +82,7 @@ class Passed:
 class Victim:
     """The object that meets the fault.
 
-    :ivar links: its connections by role, those of the beginning.
+    :ivar links: its initial connections, by role.
     """
 
     kind: str
@@ -92,7 +92,7 @@ class Victim:
 
 @attr.define
 class Seen:
-    """What came of a call, as it is."""
+    """The observed outcome of a call."""
 
     result: Any
     error: Any
@@ -102,11 +102,11 @@ class Seen:
 
 
 class Call(Deferred[Any]):
-    """A call under way, which has been ``called`` when it has ended, and not before.
+    """A pending call; ``called`` is True if and only if it has ended.
 
-    What a verb gives may have been called, and wait for a Deferred within.
+    A verb's own Deferred may be called already, and wait for another Deferred in its chain.
 
-    :ivar made: what the verb gave.
+    :ivar made: the Deferred that the verb returned.
     """
 
     def __init__(self, made: Deferred[Any]) -> None:
@@ -129,11 +129,11 @@ class LaboratoryCase(RedisTestCase):
         self.writer = await self.pub()
         self.ear = await self.spy()
         await self.check_loaded()
-        # Who tries again to wait does so at once.
+        # A call that waits again does so without back-off.
         self.patch(_patience, "back_off", lambda failures: 0.0)
 
     async def check_loaded(self) -> None:
-        """Forget what earlier tests have found out, where the server has forgotten scripts."""
+        """Discard the results of earlier tests if the server has lost its scripts."""
         exist = await self.raw.send("SCRIPT", "EXISTS", *sorted(_loaded)) if _loaded else []
         if not all(exist):
             _loaded.clear()
@@ -150,7 +150,7 @@ class LaboratoryCase(RedisTestCase):
         factory.noisy = False
         thing = await self.proxy.endpoint.connect(factory)
         role = "publisher" if kind == "pub" else "subscriber"
-        # Else what is sent in one turn might come in several.
+        # Otherwise the data of one turn might arrive in several segments.
         thing.redis.transport.setTcpNoDelay(True)
         link = await self.proxy.link_of(thing.redis.transport)
         redis = thing.redis
@@ -160,11 +160,11 @@ class LaboratoryCase(RedisTestCase):
             thing.redis._loaded |= _loaded
         return Victim(kind, thing, {role: link})
 
-    #: The options of services; the reactor among them.
+    #: The options of services, including the reactor.
     options: dict[str, Any] = {"reactor": reactor, "health": 0, "reply_timeout": None}
 
     async def thoonk(self) -> Victim:
-        """Connect a service, which comes back at once."""
+        """Connect a service that reconnects without delay."""
         url = f"tcp:host=127.0.0.1:port={self.proxy.port}"
         options = {"retry_policy": lambda _: 0.0, **self.target.credentials, **self.options}
         thoonk = Thoonk(url, **options)
@@ -173,7 +173,7 @@ class LaboratoryCase(RedisTestCase):
         return Victim("thoonk", thoonk, await self.links_of(thoonk))
 
     async def links_of(self, thoonk: Any) -> dict[str, Link]:
-        """Give the two connections of a service that are up."""
+        """Return the two connections of a service, once they are up."""
         await thoonk.whenConnected()
         publisher = await thoonk._connections.publisher.when_connected()
         subscriber = await thoonk._connections.subscriber.when_connected()
@@ -186,7 +186,7 @@ class LaboratoryCase(RedisTestCase):
         }
 
     async def recovered(self, victim: Victim) -> None:
-        """Wait until a service is connected again, and has nothing more to say."""
+        """Wait until a service is connected again and has no call under way."""
         while victim.kind == "thoonk":
             victim.links = await self.links_of(victim.thing)
             room = victim.thing.waiting_room
@@ -197,10 +197,10 @@ class LaboratoryCase(RedisTestCase):
                 await victim.thing.redis.send("PING")
                 return
             except ConnectionLost:
-                continue  # it was cut only now
+                continue  # the cut came only now
 
     async def end(self, victim: Victim) -> None:
-        """Close a victim, and wait until the proxy knows."""
+        """Close a victim, and wait until the proxy has noticed."""
         ended = [link.ended for link in self.proxy.links]
         closing = victim.thing.close()
         await closing
@@ -210,14 +210,14 @@ class LaboratoryCase(RedisTestCase):
     # -- a call ------------------------------------------------------------------------
 
     async def begin(self, verb: Verb) -> Any:
-        """Make the state that a verb begins with; what it needs."""
+        """Create the state that a verb starts from, and return what the verb needs."""
         await self.raw.flushdb()
         known = await verb.prepare(self.writer)
         await self.ear.messages(own=True)
         return known
 
     async def call(self, verb: Verb, victim: Victim, known: Any, meet: Meet) -> Seen:
-        """Make a call, let it end, and see what came of it."""
+        """Make a call, let it end, and return its outcome."""
         passed: list[Passed] = []
 
         def met(role: str, link: Link) -> None:
@@ -251,7 +251,7 @@ class LaboratoryCase(RedisTestCase):
         return Seen(result, error, state, told(events), passed)
 
     async def ready(self, called: Any, victim: Victim) -> None:
-        """Wait until a call has got as far as it can by itself."""
+        """Wait until a call can make no more progress by itself."""
         while not called.called and not self.is_idle():
             before = self.traffic()
             await self.quiet()
@@ -264,11 +264,11 @@ class LaboratoryCase(RedisTestCase):
                 assert called.called, "its only connection is lost, and it waits still"
 
     def is_idle(self) -> bool:
-        """Tell whether a call that is not ready will not be, either."""
+        """Return whether a call that is not ready will never be."""
         return False
 
     async def settled(self, victim: Victim, called: Any) -> None:
-        """Wait until a call has ended, or does not get on by itself any more."""
+        """Wait until a call has ended, or makes no more progress by itself."""
         for _ in range(ROUNDS):
             if called.called:
                 return
@@ -277,7 +277,7 @@ class LaboratoryCase(RedisTestCase):
             await self.quiet()
 
     async def somebody_waits(self) -> bool:
-        """Tell whether a client is blocked, or listens to what ends a job."""
+        """Return whether a client is blocked, or listens for the end of a job."""
         info = await self.raw.send("INFO", "clients")
         listeners = await self.raw.send("PUBSUB", "NUMSUB", "feed.finishes:faults")
         return b"blocked_clients:0" not in info or bool(listeners[1])
@@ -290,7 +290,7 @@ class LaboratoryCase(RedisTestCase):
         ]
 
     async def quiet(self) -> None:
-        """Wait until nothing passes any more: the server answers us, and nobody else."""
+        """Wait until the only traffic is the server's replies to this test."""
         rounds, last = 0, self.traffic()
         while rounds < ROUNDS:
             await self.raw.send("PING")
@@ -301,9 +301,9 @@ class LaboratoryCase(RedisTestCase):
     async def reference(
         self, verb: Verb, kind: str, loading: bool = False
     ) -> tuple[Reference, list[Passed]]:
-        """Make a call that nothing disturbs; what it does, and what passed.
+        """Return the outcome and the traffic of an undisturbed call.
 
-        :param loading: whether its scripts are loaded first, in this and in later calls.
+        :param loading: whether the scripts are loaded first, in this and in later calls.
         """
         self.loading = loading
         known = _references.get((verb.name, kind, loading))
@@ -326,7 +326,7 @@ class LaboratoryCase(RedisTestCase):
         return Reference(verb, before, after, events, plain(seen.result)), seen.passed
 
     async def load(self, verb: Verb, kind: str) -> None:
-        """Have the server load the scripts of a verb: they are long."""
+        """Make the server load the scripts of a verb, because they are long."""
         victim = await self.victim(kind)
         known = await self.begin(verb)
         await self.call(verb, victim, known, lambda role, link: None)
@@ -339,7 +339,7 @@ class LaboratoryCase(RedisTestCase):
     # -- the state ---------------------------------------------------------------------
 
     async def state(self, own: bool = True) -> dict[bytes, Any]:
-        """Read the whole database, in three answers of the server."""
+        """Read the whole database, in three rounds of requests."""
         keys = await self.raw.send("KEYS", "*")
         types = [self.raw.send("TYPE", key) for key in keys]
         readers = [READERS[await one] for one in types]
@@ -354,12 +354,12 @@ class LaboratoryCase(RedisTestCase):
 
 
 async def rescue(lab: LaboratoryCase, verb: Verb, victim: Victim, known: Any) -> str:
-    """Do what a call needs that does not end any more; what that shows.
+    """Rescue a call that does not end by itself, and return the word for that.
 
-    That is what the documentation says of it, and nothing else.
+    The rescue is what the documentation prescribes, and nothing else.
     """
     if victim.kind == "sub" and not victim.thing.redis.usable:
-        lab.called.cancel()  # nobody can be told any more: the connection is gone
+        lab.called.cancel()  # the connection is gone, so no event can arrive
         return "ended, ConnectionLost"
     if verb.name == "Thoonk.register_handler":
         assert verb.trigger is not None
@@ -377,13 +377,13 @@ async def rescue(lab: LaboratoryCase, verb: Verb, victim: Victim, known: Any) ->
 
 
 async def age(raw: Any, part: str) -> None:
-    """Make everything old in a sorted set of times."""
+    """Make every entry old in a sorted set of times."""
     for member in await raw.send("ZRANGE", f"feed.{part}:{FEED}", 0, -1):
         await raw.send("ZADD", f"feed.{part}:{FEED}", 1_000_000_000_000, member)
 
 
 async def outcome_of(called: Deferred[Any]) -> tuple[Any, Any]:
-    """Wait for the end of a call; what it fired, and the error."""
+    """Wait for the end of a call; return its result and its error."""
     found: tuple[Any, Any] = await called.addCallbacks(
         lambda result: (result, None), lambda reason: (None, reason.value)
     )
@@ -391,5 +391,5 @@ async def outcome_of(called: Deferred[Any]) -> tuple[Any, Any]:
 
 
 def told(events: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """Leave out what a subscriber tells itself."""
+    """Leave out the marks that a subscriber publishes to itself."""
     return [one for one in events if not one[0].startswith(b"feed.mark:")]

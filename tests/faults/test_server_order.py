@@ -114,10 +114,10 @@ class PauseTests(ServerFaultTestCase):
         self.assertEqual(await writing, "2")
 
     async def test_reply_timeout(self) -> None:
-        """With a reply_timeout the call fails, saying that it may have been done.
+        """With a ``reply_timeout``, the call fails with an error that says it may have run.
 
-        The server forgets the call with its connection, so it is not done when the pause is
-        over, and the service works then; what waited meanwhile is done once.
+        The server drops the call with its connection, so it is not executed after the pause. The
+        service then works again, and calls that waited meanwhile are executed once.
         """
         self.halfway = True
         thoonk = await self.thoonk(reply_timeout=30, health=0)

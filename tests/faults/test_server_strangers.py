@@ -1,9 +1,9 @@
-"""Every verb where the server does not know us, has no place for us, or drops us.
+"""Every verb on a server that refuses the login, has no free connection, or drops the client.
 
-And where somebody else has put a key of another type into the place of one of ours.
+Also when another program stored a key of another type in place of one of txthoonk's.
 """
 
-# Trial's TestCase is typed in part only.
+# Only part of Trial's TestCase has types.
 # mypy: allow-untyped-calls
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from txthoonk.wire._scripts import load
 
 SECRET = "secret"
 REASON = "Authentication required"
-WAIT = 15.0  # seconds: more than the 10 that a call waits for a connection
-BIG = 2_000_000  # bytes of an answer, which are more than a client may have wait:
+WAIT = 15.0  # seconds; more than the 10 that a call waits for a connection
+BIG = 2_000_000  # bytes of a reply, more than the server may buffer for a client:
 SMALL = "normal 1000000 0 0 pubsub 1000000 0 0"
 USUAL = "normal 0 0 0 pubsub 33554432 8388608 60"
 
-#: Those of all scripts.
+#: The digests of all scripts.
 DIGESTS = [
     load(f"{folder.name}/{path.name.removesuffix('.lua')}").sha
     for folder in (files("txthoonk") / "scripts").iterdir()
@@ -39,10 +39,10 @@ DIGESTS = [
 
 
 async def noauth(case: StrangerTests, verb: Verb) -> None:
-    """Who has not the password waits as long as he would for a connection, and is told why.
+    """A call without the password waits as long as for a connection, and fails with the reason.
 
-    The connections of a service are ended when the password comes, of which it does not know.
-    A subscriber that is connected only then is told at once.
+    A service does not have the new password, so its connections are closed. A subscriber that
+    connects only then fails at once.
     """
     fault = partial(case.faulty.password, SECRET)
     if "thoonk" in verb.on:
@@ -55,12 +55,12 @@ async def noauth(case: StrangerTests, verb: Verb) -> None:
 
 
 async def maxclients(case: CellTestCase, verb: Verb) -> None:
-    """Who has his connections does not notice; who needs another one waits for it."""
+    """An object that is connected does not notice; one that needs a connection waits."""
     record(verb.name, "maxclients", await case.observe(verb, case.faulty.crowded, inside=True))
 
 
 async def noscript(case: StrangerTests, verb: Verb) -> None:
-    """A server that has forgotten the scripts is told them again, and nobody notices."""
+    """A server that lost its scripts receives them again, and the call succeeds."""
     word = await case.observe(verb, case.forgetful, first=case.know_scripts, inside=True)
     record(verb.name, "noscript", word)
     if verb.kind == "write" and not verb.name.startswith(("redis.", "publish_channel")):
@@ -68,26 +68,26 @@ async def noscript(case: StrangerTests, verb: Verb) -> None:
 
 
 async def buffer(case: StrangerTests, verb: Verb) -> None:
-    """A client whose answers are not taken is dropped: what it called behind is not done."""
+    """The server drops a client that does not read its replies; later calls are not executed."""
     if verb.kind == "listen":
         word = await case.observe(verb, case.small_buffers, then=case.overflow_subscriber)
     else:
         word = await case.observe(verb, case.small_buffers, first=case.overflow)
         if word in ("done", "answered"):
-            word = "waits, then done"  # for a connection; how soon that comes is a matter of luck
+            word = "waits, then done"  # it waits for a connection, and the time that takes varies
     record(verb.name, "buffer", word)
 
 
 @each_verb(noauth=noauth, maxclients=maxclients, noscript=noscript, buffer=buffer)
 class StrangerTests(CellTestCase):
-    """What a verb does is known, and nothing is half done."""
+    """Each verb does what the table says, and nothing is half done."""
 
     halfway = True
 
     # -- passwords -------------------------------------------------------------------------
 
     async def lock_out(self, run: Run) -> None:
-        """End the connections of a service, and wait until it has tried in vain."""
+        """Close the connections of a service, and wait until reconnecting has failed."""
         for redis in (run.thing.redis, run.thing._sub.redis):
             number = await redis.send("CLIENT", "ID")
             await self.faulty.ask("CLIENT", "KILL", "ID", number)
@@ -107,13 +107,13 @@ class StrangerTests(CellTestCase):
     # -- scripts ---------------------------------------------------------------------------
 
     def know_scripts(self, run: Run) -> None:
-        """Let a connection be one that has loaded every script before."""
+        """Make a connection believe that it has loaded every script."""
         redis = run.thing.redis._redis if run.on == "thoonk" else run.thing.redis
         redis._loaded.update(DIGESTS)
 
     @asynccontextmanager
     async def forgetful(self) -> AsyncIterator[None]:
-        """Forget the scripts, and count how often they are missed."""
+        """Remove the scripts from the server, and count the NOSCRIPT replies."""
         before = await self._missed()
         async with self.faulty.no_scripts():
             yield
@@ -128,7 +128,7 @@ class StrangerTests(CellTestCase):
 
     @asynccontextmanager
     async def small_buffers(self) -> AsyncIterator[None]:
-        """Drop clients for whom more waits than that."""
+        """Make the server drop clients with large output buffers."""
         await self.faulty.set("client-output-buffer-limit", SMALL)
         try:
             yield
@@ -136,19 +136,19 @@ class StrangerTests(CellTestCase):
             await self.faulty.set("client-output-buffer-limit", USUAL)
 
     def overflow(self, run: Run) -> None:
-        """Ask for more than may wait, on the connection that the call will take."""
+        """Request more than the server may buffer, on the connection that the call will use."""
         asked = run.thing.redis.send("EVAL", f"return string.rep('x', {BIG})", 0)
         asked.addErrback(lambda _: None)
 
     async def overflow_subscriber(self, run: Run) -> None:
-        """The same on the connection that the events come on, once they do."""
+        """Overflow the connection that receives the events, once it is subscribed."""
         await self.settle(run)
         redis = run.thing._sub.redis if run.on == "thoonk" else run.thing.redis
         await redis.send("PING", "x" * BIG).addErrback(lambda _: None)
         if run.on == "thoonk":
             await run.thing.whenConnected()
-            await run.thing._sub.redis.send("PING")  # behind what it subscribes to again
+            await run.thing._sub.redis.send("PING")  # answered after the new subscriptions
         else:
-            # As a factory does that was given to connectTCP.
+            # A factory that was passed to connectTCP reconnects in the same way.
             await self.target.endpoint(reactor).connect(run.thing.factory)
             await run.thing.redis.send("PING")

@@ -27,7 +27,7 @@ class ListeningTestCase(SynchronousTestCase):
         self.listening = self.make(CHANNEL)
 
     def make(self, channel: bytes) -> Listening:
-        """Make one whose messages, and whose beginnings, are kept in their order."""
+        """Return a Listening that records its messages and starts in order."""
         return self.listen(
             channel, lambda *parts: self.told.append(parts), lambda: self.told.append(("ready",))
         )
@@ -38,7 +38,7 @@ class ListeningTestCase(SynchronousTestCase):
         told: Callable[..., object] = lambda *_: None,
         ready: Callable[[], object] = lambda: None,
     ) -> Listening:
-        """Make one of a single channel."""
+        """Return a Listening on one channel."""
         return Listening(self.room, "nothing", {channel.decode(): told}, ready)
 
     @property
@@ -46,18 +46,18 @@ class ListeningTestCase(SynchronousTestCase):
         return self.endpoint.connections[-1]
 
     def confirm(self, channel: bytes = CHANNEL) -> Connection:
-        """Confirm the subscription that was just asked for."""
+        """Confirm the subscription that was just requested."""
         self.assertEqual(self.sub.sent(), [[b"SUBSCRIBE", channel]])
         self.sub.answer([b"subscribe", channel, 1])
         return self.sub
 
     def begin(self) -> Connection:
-        """Begin, up to where it listens."""
+        """Begin, and confirm the subscription."""
         self.listening.begin()
         return self.confirm()
 
     def seen(self) -> list[tuple[str, ...]]:
-        """Give the messages since the last call."""
+        """Return the messages since the last call."""
         told, self.told = self.told, []
         return told
 

@@ -1,4 +1,4 @@
-"""The proxy of the tests of faults: what passes, when, and what each end is told."""
+"""The proxy of the fault tests: which bytes pass, when, and what each end notices."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ reactor: Any = installed_reactor
 
 
 class End(Protocol):
-    """One end: it keeps the pieces that come, and tells when there are enough bytes."""
+    """One end: it keeps the received pieces, and fires when there are enough bytes."""
 
     transport: Any
 
@@ -46,7 +46,7 @@ class End(Protocol):
             waiting.callback(self.data)
 
     def enough(self, count: int) -> Deferred[bytes]:
-        """Wait for *count* bytes in all."""
+        """Fire all bytes once there are at least *count*."""
         waiting: Deferred[bytes] = Deferred()
         self._waiting = (count, waiting)
         self.dataReceived(b"")
@@ -89,16 +89,16 @@ class ProxyTestCase(TestCase):
         await self.server.made
 
     async def turns(self, count: int = 5) -> None:
-        """Let the reactor do what is due."""
+        """Give the reactor a few turns."""
         for _ in range(count):
             await deferLater(reactor, 0)
 
 
 class PassingTests(ProxyTestCase):
-    """Every byte arrives, in its order."""
+    """Every byte arrives, in order."""
 
     async def test_both_ways(self) -> None:
-        """What is not held up passes as it is."""
+        """Without a fault, bytes pass unchanged in both directions."""
         self.client.transport.write(b"request")
         self.assertEqual(await self.server.enough(7), b"request")
         self.server.transport.write(b"reply")
@@ -107,14 +107,14 @@ class PassingTests(ProxyTestCase):
         self.assertEqual(bytes(self.link.reply.log), b"reply")
 
     async def test_split(self) -> None:
-        """One byte at a time: each comes by itself."""
+        """A split of one byte delivers each byte separately."""
         self.link.request.split(1)
         self.client.transport.write(b"request")
         await self.server.enough(7)
         self.assertEqual(self.server.pieces, [b"r", b"e", b"q", b"u", b"e", b"s", b"t"])
 
     async def test_halves(self) -> None:
-        """Each piece comes in two."""
+        """A halved direction delivers each piece in two parts."""
         self.link.reply.halve()
         for text in (b"abcd", b"efg", b"h"):
             so_far = len(self.client.data)
@@ -123,7 +123,7 @@ class PassingTests(ProxyTestCase):
         self.assertEqual(self.client.pieces, [b"ab", b"cd", b"e", b"fg", b"h"])
 
     async def test_split_keeps_the_order(self) -> None:
-        """What comes while the rest of an earlier piece is under way stays behind it."""
+        """Data that arrives while an earlier piece is being split stays after it."""
         self.link.request.split(2)
         sent = bytes(range(200))
         for first in range(0, 200, 20):
@@ -132,7 +132,7 @@ class PassingTests(ProxyTestCase):
         self.assertEqual(await self.server.enough(200), sent)
 
     async def test_delay(self) -> None:
-        """A delayed byte comes when its time has come, not before, and others behind it."""
+        """A delayed byte arrives when its delay is over, and later bytes arrive after it."""
         clock = self.link.request._clock = Clock()
         self.link.request.delay(2)
         self.client.transport.write(b"ab")
@@ -149,10 +149,10 @@ class PassingTests(ProxyTestCase):
 
 
 class StallTests(ProxyTestCase):
-    """What is held up is not lost."""
+    """Stalled bytes are not lost."""
 
     async def test_stall(self) -> None:
-        """So many bytes pass, and the others when they are released."""
+        """The given number of bytes passes, and the rest follows on release."""
         reached = self.link.request.stall_after(3)
         self.assertNoResult(reached)
         self.client.transport.write(b"request")
@@ -164,7 +164,7 @@ class StallTests(ProxyTestCase):
         self.assertEqual(await self.server.enough(7), b"request")
 
     async def test_the_other_way(self) -> None:
-        """What goes the other way passes meanwhile."""
+        """While one direction is stalled, the other passes bytes."""
         self.link.request.stall_after(0)
         self.client.transport.write(b"request")
         self.server.transport.write(b"reply")
@@ -173,10 +173,10 @@ class StallTests(ProxyTestCase):
 
 
 class CutTests(ProxyTestCase):
-    """A cut takes effect at the byte that was named."""
+    """A cut takes effect at the given byte."""
 
     async def test_request(self) -> None:
-        """The server gets so many bytes and the end; the client gets nothing more."""
+        """The server receives that many bytes and the end; the client receives nothing more."""
         self.link.request.cut_after(4)
         self.client.transport.write(b"request")
         await self.link.ended
@@ -185,16 +185,16 @@ class CutTests(ProxyTestCase):
         self.assertEqual(self.client.data, b"")
 
     async def test_what_the_server_says_at_its_end(self) -> None:
-        """The server's answer to what it has got is not passed behind a cut."""
+        """A reply that the server sends after a cut is logged, but does not reach the client."""
         self.link.request.cut_after(4)
-        alsoProvides(self.server, IHalfCloseableProtocol)  # so it can answer
+        alsoProvides(self.server, IHalfCloseableProtocol)  # so that it can reply
         self.client.transport.write(b"request")
         await self.link.ended
         self.assertEqual(bytes(self.link.reply.log), b"reply")
         self.assertEqual(self.client.data, b"")
 
     async def test_reply(self) -> None:
-        """The client gets so many bytes and the end; the server all that was sent."""
+        """The client receives that many bytes and the end; the server received the request."""
         self.link.reply.cut_after(2)
         self.client.transport.write(b"request")
         await self.server.enough(7)
@@ -203,7 +203,7 @@ class CutTests(ProxyTestCase):
         self.assertEqual(self.client.data, b"re")
 
     async def test_no_byte(self) -> None:
-        """A cut after 0 bytes waits for the first one, and does not pass it."""
+        """A cut after 0 bytes waits for the first byte, and does not pass it."""
         self.link.reply.cut_after(0)
         await self.turns()
         self.assertNoResult(self.link.ended)
@@ -212,7 +212,7 @@ class CutTests(ProxyTestCase):
         self.assertEqual(self.client.data, b"")
 
     async def test_turns(self) -> None:
-        """The other direction may be given time to pass what is under way."""
+        """A cut may wait some turns, so that the other direction passes its bytes."""
         self.link.reply.cut_after(1, 3)
         self.client.transport.write(b"request")
         self.server.transport.write(b"reply")
@@ -221,7 +221,7 @@ class CutTests(ProxyTestCase):
         self.assertEqual(self.server.data, b"request")
 
     async def test_the_last_byte(self) -> None:
-        """A cut after as many bytes as there are does not take effect."""
+        """A cut after the last byte does not take effect until another byte comes."""
         self.link.reply.cut_after(5)
         self.server.transport.write(b"reply")
         self.assertEqual(await self.client.enough(5), b"reply")
@@ -229,7 +229,7 @@ class CutTests(ProxyTestCase):
         self.assertNoResult(self.link.ended)
 
     async def test_in_pieces(self) -> None:
-        """A cut counts bytes, however they come."""
+        """A cut counts bytes, whatever their pieces are."""
         self.link.request.split(1)
         self.link.request.cut_after(5)
         self.client.transport.write(b"request")
@@ -238,10 +238,10 @@ class CutTests(ProxyTestCase):
 
 
 class EndTests(ProxyTestCase):
-    """The end of one side is the end of the other."""
+    """When one side ends, the other side ends too."""
 
     async def test_client(self) -> None:
-        """A client that closes gets its last bytes through."""
+        """The last bytes of a client that closes reach the server."""
         self.client.transport.write(b"last")
         self.client.transport.loseConnection()
         await self.server.lost
@@ -250,14 +250,14 @@ class EndTests(ProxyTestCase):
         self.assertEqual(self.proxy.links, [])
 
     async def test_server(self) -> None:
-        """A server that closes gets its last bytes through."""
+        """The last bytes of a server that closes reach the client."""
         self.server.transport.write(b"last")
         self.server.transport.loseConnection()
         await self.client.lost
         self.assertEqual(self.client.data, b"last")
 
     async def test_refusing(self) -> None:
-        """A proxy that refuses sends whoever comes away."""
+        """A refusing proxy disconnects each new client."""
         self.proxy.refusing = True
         client = End()
         await self.proxy.endpoint.connect(factory_of(client))

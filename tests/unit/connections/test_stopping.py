@@ -21,10 +21,10 @@ from txthoonk.errors import (
 
 
 class StopTests(ConnectionTestCase):
-    """stop() works in every state, cleans up, and start() works after it."""
+    """stop() works and cleans up in every state, and start() works after it."""
 
     def restart(self) -> None:
-        """Check that start() brings a connection."""
+        """Check that start() makes a connection."""
         self.told.clear()
         self.connection.start()
         waiting = self.connection.when_connected()
@@ -61,7 +61,7 @@ class StopTests(ConnectionTestCase):
         self.restart()
 
     def test_preparing(self) -> None:
-        """It waits until the connection that it aborts is closed."""
+        """stop() waits until the connection that it aborts is closed."""
         connection = self.start()
         peer = self.endpoint.accept()
         stopped = connection.stop()
@@ -86,7 +86,7 @@ class StopTests(ConnectionTestCase):
         self.restart()
 
     def test_up(self) -> None:
-        """It closes the connection, and listeners learn of it; that is not an error."""
+        """stop() closes the connection and notifies the listeners; that is not an error."""
         peer = self.come_up()
         call = outcome(peer.redis.ping())
         stopped = self.connection.stop()
@@ -121,7 +121,7 @@ class StopTests(ConnectionTestCase):
         self.restart()
 
     def test_peer_that_takes_nothing(self) -> None:
-        """A connection that does not close in order is aborted after a while."""
+        """A connection that does not close in order is aborted after a timeout."""
         peer = self.come_up()
         stopped = self.connection.stop()
         self.clock.advance(CLOSE_TIMEOUT - 0.1)
@@ -132,7 +132,7 @@ class StopTests(ConnectionTestCase):
         self.assert_ended(stopped)
 
     def test_start_before_it_is_closed(self) -> None:
-        """The old connection is not the one that start() brings."""
+        """start() before the old connection is closed makes a new connection."""
         old = self.come_up()
         stopped = self.connection.stop()
         self.connection.start()
@@ -170,7 +170,7 @@ class StopTests(ConnectionTestCase):
         return self.endpoint.accept()
 
     def test_check_that_ignores_its_end(self) -> None:
-        """A connection that passes its check after all is not used."""
+        """A connection that passes its check after stop() is not used."""
 
         async def check(_: object) -> None:
             with contextlib.suppress(CancelledError):
@@ -187,7 +187,7 @@ class StopTests(ConnectionTestCase):
         self.assert_ended(connection.stop())
 
     def test_from_connect(self) -> None:
-        """The endpoint may stop the connection that it is to connect."""
+        """The endpoint may stop the connection while it connects."""
         stopped: list[Any] = []
         connection = self.make()
         connect = self.endpoint.connect
@@ -205,7 +205,7 @@ class StopTests(ConnectionTestCase):
         self.restart()
 
     def test_from_policy(self) -> None:
-        """The policy may stop the connection whose delay it is to return."""
+        """The policy may stop the connection that asks it for a delay."""
         stopped: list[Any] = []
 
         def policy(_: int) -> float:
@@ -242,7 +242,7 @@ class StopTests(ConnectionTestCase):
         self.assert_ended(stopped[0])
 
     def test_from_attempt_failed(self) -> None:
-        """A caller who wants no second attempt stops after the first."""
+        """A listener stops the connection after the first failed attempt."""
         stopped: list[Any] = []
         self.start(attempt_failed=lambda _: stopped.append(self.connection.stop()))
         self.endpoint.refuse()

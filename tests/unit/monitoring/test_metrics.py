@@ -42,7 +42,7 @@ class FeedTests(MetricsTestCase):
             self.assertEqual(self.value(name, feed="b"), of_b, name)
 
     def test_all_feeds(self) -> None:
-        """Without workers all queues and job feeds are read, with what their type has."""
+        """Without workers, a reading covers all queues and job feeds, as their type allows."""
         self.begin()
         self.assertEqual(self.asked(), [NAMES])
         self.pub.answer(resp(["0", ["news", "q", "jobs"]]))
@@ -223,7 +223,7 @@ class OutageTests(MetricsTestCase):
 
 class JobTests(MetricsTestCase):
     def test_outcomes(self) -> None:
-        """Jobs are counted by feed and outcome, all of them from 0, and their times noted."""
+        """Jobs are counted by feed and outcome, from 0, and their durations are recorded."""
         worker, other = self.worker("a", "b", concurrency=3), self.worker("b", concurrency=4)
         self.begin(worker, other)
         self.assertEqual(self.value("job_slots"), 7.0)

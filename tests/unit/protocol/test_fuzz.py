@@ -30,7 +30,7 @@ from txthoonk.errors import (
 
 
 def decoded(value: Any) -> Any:
-    """Give *value* as a client without a charset fires it."""
+    """Return *value* as a client without a charset fires it."""
     if isinstance(value, str):
         return value.encode()
     return list(map(decoded, value)) if isinstance(value, list) else value
@@ -46,7 +46,7 @@ def needs_surrogates(value: Any) -> bool:
     return False
 
 
-# Replies of RESP3, each whole and sound.
+# Valid RESP3 replies, each complete.
 SIMPLE = st.sampled_from(
     [
         *(b"_\r\n", b"#t\r\n", b"#f\r\n", b",1.5\r\n", b",inf\r\n", b",nan\r\n"),
@@ -64,7 +64,7 @@ def aggregate(inner: Any) -> Any:
     def of(kind: bytes) -> Any:
         return st.lists(inner, max_size=3).map(lambda parts: written(kind, len(parts), parts))
 
-    # Not all that can be the key of a map can be that of a dict.
+    # Not every valid map key can be the key of a dict.
     entries = st.lists(st.tuples(SIMPLE, inner).map(b"".join), max_size=3)
     return of(b"*") | of(b"~") | entries.map(lambda parts: written(b"%", len(parts), parts))
 
@@ -76,12 +76,12 @@ PUSHES = st.lists(REPLIES.filter(bytes.isascii), min_size=1, max_size=3).map(
 
 
 class ReplyTests(FuzzTestCase):
-    """Sound replies find those who wait for them."""
+    """Valid replies reach their calls."""
 
     @QUICK
     @given(st.lists(VALUES, max_size=6), CUTS)
     def test_replies(self, values: list[Any], cuts: list[int]) -> None:
-        """Replies of any shape come out equal, in order, in pieces of any size."""
+        """Replies of any shape fire equal values, in order, in pieces of any size."""
         client, _ = redis(charset=None)
         fired = [outcome(client.send("A")) for _ in values]
         for piece in pieces(b"".join(map(resp, values)), cuts):
@@ -91,7 +91,7 @@ class ReplyTests(FuzzTestCase):
     @QUICK
     @given(st.lists(LINES, min_size=1, max_size=5), CUTS)
     def test_lines(self, lines: list[str], cuts: list[int]) -> None:
-        """Status lines and errors come out as they are."""
+        """Status lines and errors fire unchanged."""
         client, _ = redis()
         fired = [(outcome(client.send("A")), outcome(client.send("B"))) for _ in lines]
         wire = b"".join(f"+{line}\r\n-E {line}\r\n".encode() for line in lines)
@@ -106,7 +106,7 @@ class ReplyTests(FuzzTestCase):
     @given(st.text(st.characters(codec="utf-8", exclude_characters="\r\n")))
     @example("ERR user_script:1: \x1b]0;owned\x07\x1b[2J\x9b31m" + "x" * 10_000_000)
     def test_errors(self, line: str) -> None:
-        """What an error says can be shown and logged, whoever has put what into it."""
+        """The text of an error is safe to show and log, whatever the server sent."""
         client, _ = redis()
         fired = outcome(client.send("A"))
         client.dataReceived(f"-{line}\r\n".encode())
@@ -125,7 +125,7 @@ class ReplyTests(FuzzTestCase):
     def test_in_step(
         self, replies: list[tuple[bytes, bytes, bool]], cuts: list[int], charset: str | None
     ) -> None:
-        """Whatever the replies are, pushes between them, and who is cancelled: all are in step."""
+        """Replies of any kind stay in step with their calls, despite pushes and cancellation."""
         client, _ = redis(charset=charset)
         fired: list[tuple[list[Any], list[Any]]] = []
         wire = b""
@@ -146,10 +146,10 @@ class ReplyTests(FuzzTestCase):
 
 
 class GarbageTests(FuzzTestCase):
-    """Whatever comes, the protocol keeps its head."""
+    """No bytes make the protocol raise."""
 
     def tearDown(self) -> None:
-        self.logged()  # what nobody waits for, mostly
+        self.logged()  # mostly replies without a call
         super().tearDown()
 
     def feed(self, client: Any, wire: bytes, cuts: list[int]) -> None:
@@ -161,7 +161,7 @@ class GarbageTests(FuzzTestCase):
     @example(b"%1\r\n*1\r\n:1\r\n:2\r\n", [], "utf8", 1)
     @example(b"%1\r\n%0\r\n:2\r\n", [], None, 0)
     def test_garbage(self, wire: bytes, cuts: list[int], charset: str | None, calls: int) -> None:
-        """Any bytes raise nothing, and at the end every call has fired once."""
+        """Arbitrary bytes raise nothing, and in the end every call has fired once."""
         client, _ = redis(charset=charset)
         fired = [outcome(client.send("A")) for _ in range(calls)]
         self.feed(client, wire, cuts)
@@ -175,7 +175,7 @@ class GarbageTests(FuzzTestCase):
     @QUICK
     @given(GARBAGE, CUTS, st.integers(0, 3))
     def test_garbage_in_the_handshake(self, wire: bytes, cuts: list[int], calls: int) -> None:
-        """The same before AUTH and SELECT have been answered."""
+        """Arbitrary bytes during the handshake raise nothing, and every call fires once."""
         client, _ = redis(password="pw", db=1)
         fired = [outcome(client.send("A")) for _ in range(calls)]
         self.feed(client, wire, cuts)
@@ -187,7 +187,7 @@ class GarbageTests(FuzzTestCase):
     def test_garbage_behind_replies(
         self, replies: list[bytes], wire: bytes, cuts: list[int], more: int
     ) -> None:
-        """Garbage spoils none of the replies before it; then all is lost, or all is in step."""
+        """Garbage spoils no earlier reply; after it, all calls fail or all stay in step."""
         client, transport = redis(charset=None)
         calls = [outcome(client.send("A")) for _ in replies]
         later = [outcome(client.send("B")) for _ in range(more)]
@@ -206,7 +206,7 @@ class GarbageTests(FuzzTestCase):
     @QUICK
     @given(st.lists(REPLIES, min_size=1, max_size=3), st.integers(0, 10_000))
     def test_cut_off(self, replies: list[bytes], where: int) -> None:
-        """A connection that ends anywhere fails the calls that have no reply, and no others."""
+        """A connection that ends anywhere fails exactly the calls that have no reply."""
         client, _ = redis(charset=None)
         calls = [outcome(client.send("A")) for _ in replies]
         wire = b"".join(replies)
@@ -219,7 +219,7 @@ class GarbageTests(FuzzTestCase):
             self.assertEqual((len(result), isinstance(result[0], ConnectionLost)), (1, lost))
 
     def test_lengths(self) -> None:
-        """Lengths that nobody can mean end the connection, with a clear error."""
+        """Impossible lengths end the connection with a clear error."""
         for kind in (b"$", b"*", b"%", b"~", b">", b"=", b"!"):
             for length in (b"-2", b"-9999", b"99999999999999999999", b"9" * 400, b"x", b"1e3"):
                 client, transport = redis()
@@ -232,7 +232,7 @@ class GarbageTests(FuzzTestCase):
                     self.assertTrue(transport.disconnecting)
 
     def test_no_memory(self) -> None:
-        """An array for which there is no memory ends the connection, and raises nothing."""
+        """An array too large for the memory ends the connection, and raises nothing."""
 
         class Reader:
             def feed(self, data: bytes) -> None:
@@ -242,7 +242,7 @@ class GarbageTests(FuzzTestCase):
                 pass
 
             def gets(self) -> Any:
-                raise MemoryError  # so does that of hiredis, after *2147483647
+                raise MemoryError  # as the reader of hiredis does after *2147483647
 
         client, transport = redis()
         fired = outcome(client.send("A"))
@@ -253,14 +253,14 @@ class GarbageTests(FuzzTestCase):
         self.assertTrue(transport.disconnecting)
 
     def test_deep(self) -> None:
-        """Arrays within arrays without end are refused."""
+        """Endlessly nested arrays are refused."""
         client, _ = redis()
         fired = outcome(client.send("A"))
         client.dataReceived(b"*1\r\n" * 100_000)
         self.assertIsInstance(fired[0], InvalidResponse)
 
     def test_big_number(self) -> None:
-        """A number with more digits than Python takes is no reason to raise anything."""
+        """A number with more digits than Python accepts raises nothing."""
         client, _ = redis()
         fired = outcome(client.send("A"))
         client.dataReceived(b"(" + b"9" * 100_000 + b"\r\n:1\r\n")
@@ -272,7 +272,7 @@ class GarbageTests(FuzzTestCase):
     @example(b"-ERR " + b"x" * 10_000_000 + b"\r\n")
     @example(b">2\r\n$10000000\r\n" + b"x" * 10_000_000 + b"\r\n:1\r\n")
     def test_unasked(self, wire: bytes) -> None:
-        """What nobody waits for is logged once, with not too much of it; all stays in step."""
+        """A reply without a call is logged once, cut to length; later replies stay in step."""
         client, _ = redis(charset=None)
         client.dataReceived(wire)
         lines = self.logged()
@@ -283,7 +283,7 @@ class GarbageTests(FuzzTestCase):
         self.assertEqual(fired, [7])
 
     def test_last_words(self) -> None:
-        """An error that nobody waits for tells why the connection ends, with not too much."""
+        """An error without a call becomes the reason for the lost connection, cut to length."""
         client, _ = redis()
         client.dataReceived(b"-ERR max number of clients reached " + b"x" * 10_000_000 + b"\r\n")
         lose(client)
@@ -294,7 +294,7 @@ class GarbageTests(FuzzTestCase):
     @QUICK
     @given(GARBAGE, CUTS, st.booleans())
     def test_missing_script(self, wire: bytes, cuts: list[int], cancelled: bool) -> None:
-        """A call sent again with its source ends once, too, whatever comes then."""
+        """A call that is sent again with its source fires once, whatever bytes follow."""
         from tests.support.connections import SCRIPT
         from txthoonk.protocol._encoding import TEXT
 
@@ -313,7 +313,7 @@ class GarbageTests(FuzzTestCase):
     @QUICK
     @given(st.lists(st.text() | st.binary() | INTEGERS | st.floats() | st.booleans()))
     def test_arguments(self, arguments: list[Any]) -> None:
-        """Any arguments are sent as RESP that reads back as the same words, or not at all."""
+        """Arguments are sent as RESP that reads back as the same words, or nothing is sent."""
         client, transport = redis()
         sent = outcome(client.send("A", *arguments))
         if needs_surrogates(arguments):

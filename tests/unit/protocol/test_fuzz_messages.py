@@ -117,7 +117,7 @@ class SourceTests(FuzzTestCase):
     @example([("publish", BIG), ("event", BIG), ("progress", BIG), ("retract", "1\0x")], "text")
     @example([("publish", BIG + "\0{"), ("progress", BIG + "\0{")], "json")
     def test_messages(self, messages: list[tuple[str, str]], serializer: str) -> None:
-        """Each is an event or a line of the log, which names the channel; all others come."""
+        """Each message becomes an event or a log line that names its channel; later ones come."""
         source = Source("f")
         source.learn("feed", serializer)
         self.logged()
@@ -177,7 +177,7 @@ class SubscriberTests(FuzzTestCase):
     @example(BIG)
     @example("")
     def test_several(self, message: str) -> None:
-        """However many want a channel, a message that is none is logged once, and all go on."""
+        """A bad message is logged once, however many handlers there are, and all go on."""
         self.connect()
         heard: list[Any] = self.heard
         calls = [
