@@ -1,19 +1,19 @@
 """The cells of the matrix: what each verb does under each fault.
 
 The columns are :data:`FAULTS`; the rows are :data:`tests.faults.verbs.VERBS`.  The cells are in
-``outcomes.json``, committed: verb -> fault -> outcome, and the page ``docs/faults.rst`` is made of
-it (:mod:`tests.faults.matrix`).  A test of a fault does, for every verb::
+the committed ``outcomes.json``: verb -> fault -> outcome.  The page ``docs/faults.rst`` is
+generated from it (:mod:`tests.faults.matrix`).  For every verb, a test of a fault does::
 
     observed = await ...             # a word of WORDS
     record(verb.name, "readonly", observed)
 
-``record`` raises AssertionError where the committed cell says otherwise, or where the word is
-none that the fault may end in (:attr:`Fault.may`): so each cell that is rendered was asserted.
+``record`` raises AssertionError if the committed cell differs, or if the fault may not have that
+outcome (:attr:`Fault.may`), so every cell of the page was asserted.
 ``python -m tests.faults.matrix --observe`` runs the tests with ``TXTHOONK_FAULTS_OBSERVE=1`` in
-the environment: then ``record`` writes the cell instead, and the page is made anew; what has
-changed is for a person to look at.  What a fault *may* end in is never learnt from a run.
+the environment: then ``record`` writes the cell instead, and the page is generated again; a
+person must review the changes.  The allowed outcomes of a fault are never taken from a run.
 
-A test that runs on both kinds of publisher gives a column to each, or joins the words.
+A test that runs on both kinds of publisher fills a column for each, or joins the words.
 
 To name an outcome, run the call undisturbed first (:class:`Reference` keeps the state before
 and after and the events, with ids and times made comparable by :func:`plain`), then under the

@@ -23,7 +23,7 @@ WRONG = "WRONGPASS"
 
 
 class PasswordTests(ServerFaultTestCase):
-    """``NOAUTH``, ``WRONGPASS`` and ``NOPERM``."""
+    """Errors of credentials and of rights: ``NOAUTH``, ``WRONGPASS`` and ``NOPERM``."""
 
     async def test_bare_without(self) -> None:
         """Without the password, the first call of a bare publisher fails, whichever it is."""

@@ -1,4 +1,4 @@
-"""Helpers for the unit tests of ``listening``."""
+"""Helpers for the unit tests of listening to channels."""
 
 from __future__ import annotations
 

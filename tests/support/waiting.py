@@ -214,7 +214,7 @@ async def seen(
     *,
     credentials: Mapping[str, Any] | None = None,
 ) -> Deferred[None]:
-    """Begin to watch for a command of a redis-server, also in scripts.
+    """Start to watch for a command of a redis-server, also in scripts.
 
     :param words: the first words of the command, as the client or the script writes them.
     :return: a Deferred that fires None once the server has called such a command.

@@ -62,7 +62,7 @@ class UpTests(ConnectionTestCase):
         self.assertFalse(peer.transport.disconnecting)
 
     def test_wait_before_start(self) -> None:
-        """A wait may begin before start()."""
+        """A wait for a connection may start before start()."""
         connection = self.make()
         waiting = connection.when_connected()
         connection.start()
@@ -107,7 +107,7 @@ class UpTests(ConnectionTestCase):
         self.assertEqual(self.kinds(), ["up", "down", "up"])
 
     def test_down_comes_before_the_calls_fail(self) -> None:
-        """A call that is made again when it fails is meant for the next connection."""
+        """A call that is repeated when it fails goes to the next connection."""
         peer = self.come_up()
         peer.redis.ping().addErrback(lambda reason: self.told.append(("call", reason.value)))
         peer.lose()

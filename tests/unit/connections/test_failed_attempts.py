@@ -44,7 +44,7 @@ class FailedAttemptTests(ConnectionTestCase):
             self.retry(failures)
 
     def test_delay_after_a_success(self) -> None:
-        """An attempt that succeeds ends the row: the next delay is the first one again."""
+        """A successful attempt resets the delay to the first one."""
         connection = self.start()
         for failures in (1, 2):
             self.endpoint.refuse()

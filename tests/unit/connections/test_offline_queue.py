@@ -135,7 +135,7 @@ class OfflineQueueTests(OfflineQueueTestCase):
         self.assertIs(type(call[0]), ConnectionLost)
 
     def test_expiry(self) -> None:
-        """Each call waits for its own time, and its error says how long, where and why."""
+        """Each call waits for its own time; its error gives the time, address and reason."""
         first = outcome(self.queue.get("a"))
         self.clock.advance(4)
         second = outcome(self.queue.get("b"))
@@ -181,7 +181,7 @@ class OfflineQueueTests(OfflineQueueTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_no_wait(self) -> None:
-        """With wait=0 a call fails at once, and a transaction does not begin."""
+        """With wait=0 a call fails at once, and MULTI starts no transaction."""
         self.make(wait=0)
         self.queue.disconnected(ConnectionLost("cable cut"))
         error = self.failureResultOf(self.queue.multi(), NotSent).value

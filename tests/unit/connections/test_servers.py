@@ -132,7 +132,7 @@ class OneServerTests(ServersTestCase):
         self.assertEqual(len(self.left), 1)
 
     def test_unknown(self) -> None:
-        """If INFO is forbidden or not answered, nothing is compared."""
+        """If INFO is forbidden or has no valid reply, nothing is compared."""
         self.publisher(info("a"))
         self.assertEqual(self.other(ResponseError("NOPERM")), [None])
         self.assertEqual(self.other(info("")), [None])

@@ -189,7 +189,7 @@ class KeywordTests(RefusingTestCase):
                 self.assertNotIn(SECRET, text)
 
     def test_url(self) -> None:
-        """The URL is text."""
+        """The URL must be text."""
         for url in (None, b"redis://h", 1):
             self.assertRaises(InvalidType, parse_url, url)
 

@@ -98,7 +98,7 @@ class PassingTests(SynchronousTestCase):
             self.assertFalse(is_final(error), repr(error))
 
     def test_refused_connection(self) -> None:
-        """Missing credentials and a server without room concern the connection."""
+        """Errors about credentials, or about too many clients, refuse the connection itself."""
         refusing = {text for text in REPLIES if refuses_connection(from_reply(text))}
         self.assertEqual({text.split()[0] for text in refusing}, {"NOAUTH", "WRONGPASS", "ERR"})
         self.assertIn("ERR max number of clients reached", refusing)

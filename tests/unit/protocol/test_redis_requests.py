@@ -165,7 +165,7 @@ class EncodingTests(SynchronousTestCase):
 
 
 class WriteTests(SynchronousTestCase):
-    """What a call writes, and when."""
+    """A call is written at once, as one write."""
 
     def test_one_write_per_command(self) -> None:
         """Every call is one write, at once, in the order of the calls."""
@@ -199,7 +199,7 @@ class WordsTests(SynchronousTestCase):
         self.assertEqual(commands(transport.value()), commands(sent(*words)))
 
     def test_server(self) -> None:
-        """Commands that stop, copy, save or empty the server."""
+        """Commands that stop, copy, save or empty the server are sent correctly."""
         self.check(lambda r: r.auth("pw"), "AUTH", "pw")
         self.check(lambda r: r.shutdown(), "SHUTDOWN")
         self.check(lambda r: r.slaveof("NO", "ONE"), "SLAVEOF", "NO", "ONE")
@@ -240,7 +240,7 @@ class WordsTests(SynchronousTestCase):
         self.check(lambda r: r.zinterstore("d", ["a", "b"]), "ZINTERSTORE", "d", 2, "a", "b")
 
     def test_zadd(self) -> None:
-        """One pair may be given as (member, score), and pairs as score, member."""
+        """zadd() accepts one pair as (member, score), and pairs as score, member."""
         self.check(lambda r: r.zadd("z", "m", 1), "ZADD", "z", 1, "m")
         self.check(lambda r: r.zadd("z", b"m", 1), "ZADD", "z", 1, "m")
         self.check(lambda r: r.zadd("z", 1, "m"), "ZADD", "z", 1, "m")
@@ -306,7 +306,7 @@ class WordsTests(SynchronousTestCase):
             client.get(name="a")  # type: ignore[call-arg]
 
     def test_bitcount(self) -> None:
-        """A start without an end counts to the end."""
+        """bitcount() with a start and no end counts to the end."""
         self.check(lambda r: r.bitcount("a"), "BITCOUNT", "a")
         self.check(lambda r: r.bitcount("a", 1), "BITCOUNT", "a", 1, -1)
         self.check(lambda r: r.bitcount("a", 0, 2), "BITCOUNT", "a", 0, 2)

@@ -208,7 +208,7 @@ class PushTests(TogetherTestCase):
         self.assertEqual(self.transport.pushes, before + 1)
 
     def test_closing(self) -> None:
-        """A closing transport is not asked to write, because it would then forget to close."""
+        """A closing transport is not flushed, because doWrite() would make it forget to close."""
         self.transport.disconnecting = True
         for _ in range(MOST_UNSENT):
             self.redis.send("PING")

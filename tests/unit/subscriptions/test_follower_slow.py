@@ -88,7 +88,7 @@ class SlowTests(FollowerTestCase):
         self.assertEqual(self.seen(), [snapshot([("a", "y")])])
 
     def test_first_revision_finds_no_room(self) -> None:
-        """A slow subscriber gets a resync when the first event of a history finds no room."""
+        """A slow subscriber gets a resync when there is no room for a history's first event."""
         self.start(OFF, limit=2)
         self.tell(change(None), change(None), change(1))
         self.assertEqual(self.seen(), [resync(SLOW)])
@@ -124,7 +124,7 @@ class SlowTests(FollowerTestCase):
         self.assertEqual(self.seen(), changes(8))
 
     def test_paused_by_held_events(self) -> None:
-        """Held events that find no room are read later."""
+        """Held events for which there is no room are read later."""
         self.start(limit=2)
         self.tell(of_the_feed("config"), *changes(6, 7, 8))
         self.answer(found(5))
