@@ -20,11 +20,12 @@ from txthoonk.wire._keys import CONFFEED
 from txthoonk.wire._scripts import load
 
 if TYPE_CHECKING:
-    from txthoonk.consumers._interfaces import HeldClaim, JobKeys, Publisher
+    from txthoonk.consumers._interfaces import HeldClaim, Named, Publisher
 
 __all__ = ["Renewal", "Renewed", "renewal_of"]
 
 _RENEW = load("worker/renew")
+_renew = _RENEW.bind_each()
 
 LONGEST = 10.0  # seconds between two renewals
 SHORTEST = 0.02
@@ -46,7 +47,7 @@ class Renewed(Protocol):
     number: int
 
     @property
-    def job(self) -> JobKeys:
+    def job(self) -> Named:
         """The feed."""
 
     def claims(self) -> Sequence[HeldClaim]:
@@ -161,15 +162,12 @@ class Renewal:
                 await self._call(left)
 
     def _call(self, part: Part) -> Deferred[None]:
-        keys: list[str] = []
         words: list[str | int] = [FORGOTTEN]
         for renewed, about, claims in part:
-            job = renewed.job
-            keys += (job.feed_claimed, job.feed_claims, job.feed_workers, job.feed_config)
             words += (f"{self._pub._uuid}:{renewed.number}", about, len(claims))
             for claim in claims:
                 words += (claim.id, claim.token)
-        command = (*_RENEW.prefix(keys), *words)
+        command = (*_renew([renewed.job.name for renewed, _, _ in part]), *words)
         called = self._pub.redis.call(_RENEW, command, TEXT)
         return called.addCallback(self._renewed, part)
 

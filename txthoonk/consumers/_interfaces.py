@@ -14,7 +14,7 @@ from txthoonk.wire._feed_config import Config
 if TYPE_CHECKING:
     from txthoonk.consumers._pool import WaitingRoom
 
-__all__ = ["HeldClaim", "JobKeys", "Publisher", "ResultCalls"]
+__all__ = ["HeldClaim", "Named", "Publisher", "ResultCalls"]
 
 
 class Publisher(Protocol):
@@ -64,14 +64,10 @@ class HeldClaim(Protocol):
         """What proves that the claim is ours."""
 
 
-class JobKeys(Protocol):
-    """The keys of a job feed that a heartbeat writes to."""
+class Named(Protocol):
+    """A feed, of which a heartbeat needs the name."""
 
     name: str
-    feed_claimed: str
-    feed_claims: str
-    feed_workers: str
-    feed_config: str
 
 
 class ResultCalls(Protocol):

@@ -76,8 +76,6 @@ class Feed:
             self.held.append(claim)
         self.told: list[Any] = []
         self.job: Any = self
-        for kind in ("claimed", "claims", "workers", "config"):
-            setattr(self, f"feed_{kind}", f"{kind}:{name}")
 
     def claims(self) -> list[Claim]:
         """Give the claims to renew."""
@@ -132,7 +130,9 @@ class CallTests(RenewalTestCase):
         x = ("about x", 2, "a", "token a", "b", "token b")
         words = (_heartbeat.FORGOTTEN, "me:120", *x, "me:121", "about y", 0)
         self.assertEqual(self.calls(), [words])
-        keys = [f"{kind}:{name}" for name in "xy" for kind in ("claimed", "claims", "workers")]
+        keys = [
+            f"feed.{kind}:{name}" for name in "xy" for kind in ("claimed", "claims", "workers")
+        ]
         self.assertTrue(set(keys) < set(self.pub.calls[0][0]))
 
     def test_many(self) -> None:
