@@ -36,7 +36,7 @@ class OverviewTests(RedisTestCase):
         return await read_overview(self.pub_.redis, name, most)
 
     async def age(self, name: str, id_: str, seconds: float) -> None:
-        """Make a job older by so many seconds."""
+        """Age a job by this many seconds."""
         await self.raw.send("ZINCRBY", f"feed.published:{name}", -1000 * seconds, id_)
 
     async def check_oldest(self, seconds: float) -> None:

@@ -1,6 +1,6 @@
 """A call that is too big for the server fails alone, and the connection stays."""
 
-# Trial's TestCase is typed in part only.
+# Trial's TestCase is only partly typed.
 # mypy: allow-untyped-calls
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from txthoonk import Thoonk
 from txthoonk.errors import ConnectionLost, InvalidInput, ResponseError, ThoonkError
 from txthoonk.types import Claim
 
-LIMIT = 2**20  # bytes: the least that a server can be set to
+LIMIT = 2**20  # bytes: the lowest limit that a server accepts
 BIG = 2_000_000
 
 
@@ -146,7 +146,7 @@ class ReadableTests(SizeTestCase):
         self.assertEqual(self.lost, [])
 
     async def test_repeated(self) -> None:
-        """A repeated call is not repeated again if it is too big."""
+        """A call that would be repeated is given up if it is too big."""
         queue, big = await self.thoonk.queue("q"), "x" * BIG
         await self.raw.send("CONFIG", "SET", self.SETTING, 2 * BIG)
         await self.raw.send("HSET", "feed.items:q", big, "item")

@@ -1,6 +1,6 @@
 """Servers that evict keys, and feeds that have lost their configuration."""
 
-# Trial's TestCase is typed in part only.
+# Trial's TestCase is only partly typed.
 # mypy: allow-untyped-calls
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A replica is promoted, and the old master lives on as a replica."""
 
-# Trial's TestCase is typed in part only.
+# Trial's TestCase is only partly typed.
 # mypy: allow-untyped-calls
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The service during outages: a server that is killed, restarted, frozen or full."""
 
-# Trial's TestCase is typed in part only.
+# Trial's TestCase is only partly typed.
 # mypy: allow-untyped-calls
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The service can be stopped and started again in every state."""
 
-# Trial's TestCase is typed in part only.
+# Trial's TestCase is only partly typed.
 # mypy: allow-untyped-calls
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """An exception of a user's function, of any class, stops nothing but that call."""
 
-# Trial's TestCase and Twisted's services are typed in part only.
+# Trial's TestCase and Twisted's services are only partly typed.
 # mypy: allow-untyped-calls
 
 from __future__ import annotations
@@ -194,7 +194,7 @@ class HandlerTests(RaisingTestCase):
         await self.logs(*NAMES)
 
     async def test_state_changed(self) -> None:
-        """A ``state_changed`` that raises does not keep other observers from the state."""
+        """Other observers get each state even if ``state_changed`` raises."""
         for name in NAMES:
             states: list[str] = []
             thoonk = self.service(state_changed=lambda *_, name=name: raising(name))
