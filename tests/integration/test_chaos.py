@@ -104,7 +104,7 @@ class JobChaosTests(ChaosTestCase):
                 self.assertNotIn(id_, finished, "claimed after the finish")
                 claimed.add(id_)
             elif channel in (b"feed.cancelled:x", b"feed.retried:x"):
-                claimed.remove(id_)  # or released, if the reply to the claim was lost
+                claimed.remove(id_)  # expired, or released as the reply was lost
             elif channel == b"feed.finishes:x":
                 claimed.remove(id_)
                 finished[id_] += 1

@@ -37,7 +37,7 @@ class ExampleTestCase(ProgramTestCase):
         await self.server.start()
         self.pub: Any = await self.server.endpoint().connect(ThoonkPubFactory())
         self.addCleanup(self.pub.close)  # type: ignore[attr-defined]
-        # Replied changes must survive an immediate kill.
+        # A change must survive a kill right after its reply, not only a second later.
         await self.pub.redis.send("CONFIG", "SET", "appendfsync", "always")  # type: ignore[attr-defined]
         return self.server.url
 

@@ -260,6 +260,3 @@ class OpenFeedTests(RedisTestCase):
         await pub.redis.ping()
         self.assertEqual([event for event, *_ in events.calls], ["create", "config"])
         self.assertEqual((await pub.get_config("news"))["max_length"], "4")
-
-
-# -- logtail, in process ----------------------------------------------------------

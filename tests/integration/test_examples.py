@@ -190,6 +190,3 @@ class LogTailProgramTests(ProgramTestCase):
             self.assertEqual((await child.ended)[0], 64)
             self.assertIn("--max-length=", child.out + child.err)
             self.assertNotIn("Traceback", child.out + child.err)
-
-
-# -- news_feed, in process -------------------------------------------------------

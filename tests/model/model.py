@@ -73,7 +73,7 @@ class Model:
 
     #: Whether the history counts the items.
     COUNTS = True
-    #: Kinds of events of which calls of one turn may be one change, or may be several.
+    #: Kinds of events for which the calls of one reactor turn may be one change or several.
     LOOSE: ClassVar[tuple[str, ...]] = ()
 
     def new_item(self) -> str:

@@ -106,7 +106,7 @@ class DeletionTests(RedisTestCase):
         self.assertGreaterEqual(left, self.expires - await self.now() - 1)
 
     async def test_created_anew(self) -> None:
-        """A new feed of the same name has none of the old results, however it is created."""
+        """A new feed of the same name has no old results, however it is created."""
         for create in (
             lambda: self.pub_.job("x"),
             lambda: self.pub_.create_feed("x", {"type": "job"}),

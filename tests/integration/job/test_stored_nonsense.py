@@ -66,7 +66,7 @@ class JobTests(HostileTestCase):
             self.assertEqual(await self.raw.send("SCARD", "feed.stalled:x"), left, value)
 
     async def test_count_of_failures(self) -> None:
-        """An invalid failure count counts as none."""
+        """An invalid failure count is read as a valid one; the job can still fail and finish."""
         for value in ("nan", "inf", "-3", "1e300", "many"):
             await self.job.put("item", id_="a")
             await self.raw.send("HSET", "feed.cancelled:x", "a", value)
