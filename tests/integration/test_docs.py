@@ -123,7 +123,7 @@ class ReferenceTests(SynchronousTestCase):
         self.assertEqual(sorted([*named, "__version__"]), sorted(txthoonk.__all__))
 
     def test_modules(self) -> None:
-        """docs/api documents each public module except the command and duplicates."""
+        """docs/api documents each public module except the command and alternative paths."""
         pages = [path.read_text("utf-8") for path in (ROOT / "docs/api").glob("*.rst")]
         named = {name for page in pages for name in re.findall(r"automodule:: (\S+)", page)}
         self.assertEqual(named, {f"txthoonk.{name}" for name in PUBLIC})

@@ -152,7 +152,7 @@ class AsideTests(DelayTestCase):
 
 class DueTests(DelayTestCase):
     async def test_due(self) -> None:
-        """A job that is due becomes like any other in the contract's keys and channels."""
+        """A delayed job that is due looks like any other in the contract's keys and channels."""
         await self.job.put("item", id_="a")
         wanted, heard = timeless(await self.state()), await self.spied.messages()
         await self.job.retract("a")

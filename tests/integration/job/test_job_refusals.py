@@ -227,7 +227,7 @@ class ServerTests(RefusalTestCase):
                 self.assertEqual(after, before, (name, history))
 
     async def test_no_memory(self) -> None:
-        """Without memory, verbs that add data fail and verbs that end jobs succeed."""
+        """Without memory, verbs that add data fail, and all other verbs succeed."""
         (_, limit), *_ = pairs(await self.raw.send("CONFIG", "GET", "maxmemory"))
         self.addCleanup(self.raw.send, "CONFIG", "SET", "maxmemory", limit)
         for history in (False, True):

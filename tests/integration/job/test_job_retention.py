@@ -118,7 +118,7 @@ class ResultTests(RetentionTestCase):
         self.assertEqual(len(await self.kept()), 10)
 
     async def test_forgetting_is_bounded(self) -> None:
-        """Each worker removes the excess results of many finishes in one loop."""
+        """Removing the excess results of hundreds of finishes takes fewer than 30 calls."""
         await self.job.set_config({"keep_results": 10})
         ids = [str(number) for number in range(600)]
         await self.claimed(*ids)
