@@ -57,6 +57,7 @@ _INSIDE = "called by the library's own parts"
 LOCAL = {
     "register_feedtype": "makes a method, and sends nothing",
     "on_change": "keeps a function, and sends nothing",
+    "add_listener": "keeps a listener, and sends nothing",
     **dict.fromkeys(("attach", "detach"), "keeps a service, and sends nothing"),
     **dict.fromkeys(("startService", "connect", "whenConnected", "set_redis"), _CONNECTING),
     **dict.fromkeys(("stop", "stopService", "close", "remove_handler"), _ENDING),

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import Any
 
@@ -52,6 +53,8 @@ class CutTests(WorkerTestCase):
             await self.blocked()
             for kind in ("normal", "pubsub")[number % 2 :]:
                 await self.raw.send("CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes")
+            with contextlib.suppress(ConnectionLost):
+                await self.thoonk.redis.ping()  # it knows of the loss, then
             await self.put(str(number))
             await self.comes_to(0, 0, 0, number + 1)
 
