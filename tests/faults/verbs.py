@@ -64,6 +64,6 @@ LOCAL = {
     **dict.fromkeys(("makeConnection", "connectionMade", "connectionLost"), _INSIDE),
     **dict.fromkeys(("dataReceived", "channelSubscribed", "messageReceived"), _INSIDE),
     # What followers do with a Subscription.
-    **dict.fromkeys(("force", "purge", "reserve", "room", "tell"), _INSIDE),
+    **dict.fromkeys(("feed_from", "force", "purge", "reserve", "room", "tell"), _INSIDE),
     **dict.fromkeys(("Subscription.put", "Subscription.release"), _INSIDE),
 }

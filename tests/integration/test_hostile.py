@@ -1,8 +1,5 @@
 """A peer that publishes garbage on every channel, while everybody listens to a real server."""
 
-# Trial's TestCase is typed in part only.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 from twisted.internet.defer import gatherResults

@@ -1,8 +1,5 @@
 """Data that somebody has stored who keeps to no contract: clear errors, and nobody stops."""
 
-# Trial's TestCase is typed in part only.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 from typing import Any

@@ -1,8 +1,5 @@
 """Connecting to hosts: which are looked up, in the reactor's thread pool, and which not."""
 
-# Trial's TestCase is typed in part only.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 import os

@@ -1,8 +1,5 @@
 """A private redis-server: how it starts, what it keeps, and that it always ends."""
 
-# Trial's TestCase is typed in part only.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 import importlib.metadata

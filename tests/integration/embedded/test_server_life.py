@@ -1,8 +1,5 @@
 """Private redis-servers: one folder for several, the end of processes, trial's reactor."""
 
-# Trial's TestCase is typed in part only.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 import os

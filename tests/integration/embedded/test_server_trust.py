@@ -1,8 +1,5 @@
 """A private redis-server trusts only what no other user of the machine can have put there."""
 
-# Trial's TestCase is typed in part only.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 import json

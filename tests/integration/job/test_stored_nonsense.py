@@ -1,8 +1,5 @@
 """Numbers that make no sense, stored by somebody else: no verb stops half-way, and all goes on."""
 
-# Trial's TestCase is typed in part only.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 from tests.support.hostile import FEED, JOB, HostileTestCase, Seen

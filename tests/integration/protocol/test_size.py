@@ -1,8 +1,5 @@
 """What is too big for the server fails by itself: the connection and the neighbours stay."""
 
-# Trial's TestCase is typed in part only.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 from collections.abc import Awaitable

@@ -1,8 +1,5 @@
 """Servers that remove keys, and feeds that have lost their configuration to them."""
 
-# Trial's TestCase is typed in part only.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 from collections.abc import Callable

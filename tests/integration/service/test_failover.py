@@ -1,8 +1,5 @@
 """A replica takes the place of its master, and the old one lives on."""
 
-# Trial's TestCase is typed in part only.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 from typing import Any

@@ -1,8 +1,5 @@
 """The database and the password that are chosen at run time hold for connections opened later."""
 
-# Trial's TestCase is typed in part only.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 from typing import Any

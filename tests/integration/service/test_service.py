@@ -1,8 +1,6 @@
 """The service with a real server: every kind of URL, credentials, and its methods."""
 
 # Trial's TestCase and the applications of Twisted are typed in part only.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 import os

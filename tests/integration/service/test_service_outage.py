@@ -1,8 +1,5 @@
 """The service while its server is killed, restarted, stopped and full."""
 
-# Trial's TestCase is typed in part only.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 from typing import Any

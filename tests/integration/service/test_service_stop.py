@@ -1,8 +1,5 @@
 """The service is stopped and started again in every state, with a real server."""
 
-# Trial's TestCase is typed in part only.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 from typing import Any

@@ -1,8 +1,6 @@
 """What a user's function raises, be it no Exception, stops nothing but itself."""
 
 # Trial's TestCase and Twisted's services are typed in part only.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 import asyncio

@@ -1,8 +1,5 @@
 """The ACL rules of docs/security.rst: each role can do what is its own, and nothing else."""
 
-# Trial's TestCase is typed in part only.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable

@@ -4,9 +4,6 @@ The methods are the rows of :mod:`tests.faults.verbs`; the rules are those of th
 name of the rows' feed in the place of ``news:*``.
 """
 
-# Trial's TestCase is typed in part only.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 import re

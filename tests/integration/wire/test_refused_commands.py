@@ -6,9 +6,6 @@ these uses, of those that stand in its source.  Then it is run once for each scr
 with a user who may not use that command while that script runs.
 """
 
-# Trial's TestCase is typed in part only.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 import contextlib

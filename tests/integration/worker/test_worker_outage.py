@@ -1,8 +1,5 @@
 """A worker whose connections are cut, whose server restarts, and whose feed is deleted."""
 
-# Trial's TestCase is typed in part only.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 import contextlib
