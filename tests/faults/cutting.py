@@ -1,8 +1,5 @@
 """Cuts: one call for each byte after which its connection is cut."""
 
-# Trial's TestCase is typed in part only.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 import os

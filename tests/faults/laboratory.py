@@ -5,9 +5,6 @@ role: ``publisher`` and ``subscriber`` are those that it has from the beginning,
 ``other 2`` ... those that it opens during the call.
 """
 
-# Trial's TestCase is typed in part only.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 from collections.abc import Callable

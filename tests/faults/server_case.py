@@ -1,8 +1,5 @@
 """What the tests of server faults share: a test case on a server that things happen to."""
 
-# Trial's TestCase is typed in part only.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 from typing import Any

@@ -7,9 +7,6 @@ state and all events are compared with those of an undisturbed run.  Where nothi
 done, the same object is used again, and must do it all now.
 """
 
-# Trial's TestCase is typed in part only.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable

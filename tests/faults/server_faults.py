@@ -6,9 +6,6 @@ and data that can be loaded; SIGXFSZ is ignored, so that a file that may not gro
 what a full disk is: a write that is cut short, for which it says "No space left on device".
 """
 
-# Trial's TestCase is typed in part only.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 import os

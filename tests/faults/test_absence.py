@@ -1,8 +1,5 @@
 """Each verb of a Thoonk, with no connection, or with one that says nothing any more."""
 
-# Trial's TestCase is typed in part only.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 from typing import Any

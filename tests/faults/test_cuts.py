@@ -4,9 +4,6 @@ In CI after some bytes of each, all ends of requests and replies among them; ``m
 every byte.
 """
 
-# Trial's TestCase is typed in part only.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 from tests.faults.cutting import CuttingCase

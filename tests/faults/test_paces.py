@@ -1,8 +1,5 @@
 """Each verb, with what it sends and what it is answered late, or in pieces."""
 
-# Trial's TestCase is typed in part only.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 from collections.abc import Callable

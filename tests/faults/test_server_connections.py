@@ -1,8 +1,5 @@
 """Connections that the server refuses, or ends: passwords, users, and how many it takes."""
 
-# Trial's TestCase is typed in part only.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 from typing import Any

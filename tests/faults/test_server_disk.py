@@ -1,8 +1,5 @@
 """What is on the disk: a server that dies, or that cannot write, keeps what it acknowledged."""
 
-# Trial's TestCase is typed in part only.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 from typing import Any

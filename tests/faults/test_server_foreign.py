@@ -6,9 +6,6 @@ else has put another type: it must say so, before anything is written and anybod
 it only removes may be of any type.
 """
 
-# Trial's TestCase is typed in part only.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 import re

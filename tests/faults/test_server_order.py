@@ -1,8 +1,5 @@
 """Order and number of what is done, where the server loses the scripts or holds calls up."""
 
-# Trial's TestCase is typed in part only.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 from typing import Any

@@ -1,8 +1,5 @@
 """Every verb while the server refuses: it has no memory, no disk, or is a replica."""
 
-# Trial's TestCase is typed in part only.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 from tests.faults.each import each_verb

@@ -1,8 +1,5 @@
 """Every verb while the server does not answer: it loads its data, pauses, or stands still."""
 
-# Trial's TestCase is typed in part only.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 from collections.abc import AsyncIterator

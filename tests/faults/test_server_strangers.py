@@ -3,9 +3,6 @@
 And where somebody else has put a key of another type into the place of one of ours.
 """
 
-# Trial's TestCase is typed in part only.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 import re

@@ -5,9 +5,6 @@ the connection with all that waits.  Here the subscriber's end is not read from 
 as in a process that is busy.
 """
 
-# Trial's TestCase is typed in part only.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 from collections.abc import Callable

@@ -1,8 +1,5 @@
 """Workers and consumers whose server refuses for a while what they have to say."""
 
-# Trial's TestCase is typed in part only.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 from functools import partial

@@ -1,8 +1,5 @@
 """Every verb, called in a thread other than the reactor's, is refused and does nothing."""
 
-# Trial's TestCase is typed in part only.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 from typing import Any

@@ -1,8 +1,5 @@
 """A peer publishes garbage on every channel while all kinds of listeners use a real server."""
 
-# Trial's TestCase is typed in part only.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 from twisted.internet.defer import gatherResults

@@ -1,8 +1,5 @@
 """Invalid data that other programs stored causes clear errors, and stops nothing else."""
 
-# Trial's TestCase is typed in part only.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 from typing import Any

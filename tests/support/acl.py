@@ -1,8 +1,5 @@
 """Helpers for the tests of ACL rules: the rules of docs/security.rst, and what users send."""
 
-# Trial's TestCase is typed in part only.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 import fnmatch

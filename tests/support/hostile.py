@@ -1,8 +1,5 @@
 """Helpers for the tests of hostile peers: samples of garbage, and everybody who listens."""
 
-# Trial's TestCase is typed in part only.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 import gc

@@ -1,8 +1,5 @@
 """Helpers for the tests of the private redis-server."""
 
-# Trial's TestCase is typed in part only.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 import os

@@ -1,8 +1,5 @@
 """Helpers for the tests of subscriptions and mirrors."""
 
-# Trial's TestCase is typed in part only.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 import contextlib

@@ -1,8 +1,5 @@
 """Names of hosts are looked up; addresses are connected to without a look-up."""
 
-# Trial's TestCase is only partly typed.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 import os

@@ -1,8 +1,5 @@
 """A private redis-server: how it starts, which data it keeps, and how it stops or fails."""
 
-# Trial's TestCase is only partly typed.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 import importlib.metadata

@@ -1,8 +1,5 @@
 """Private redis-servers: sharing a folder, ending with their program, and a clean reactor."""
 
-# Trial's TestCase is only partly typed.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 import os

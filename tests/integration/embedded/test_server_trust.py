@@ -1,8 +1,5 @@
 """A private redis-server refuses files and folders that another user may control."""
 
-# Trial's TestCase is only partly typed.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 import json

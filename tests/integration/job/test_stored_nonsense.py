@@ -1,8 +1,5 @@
 """Invalid numbers that other programs stored: every verb completes or changes nothing."""
 
-# Trial's TestCase is typed in part only.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 from tests.support.hostile import FEED, JOB, HostileTestCase, Seen

@@ -1,8 +1,5 @@
 """A call that is too big for the server fails alone, and the connection stays."""
 
-# Trial's TestCase is only partly typed.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 from collections.abc import Awaitable

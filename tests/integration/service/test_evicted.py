@@ -1,8 +1,5 @@
 """Servers that evict keys, and feeds that have lost their configuration."""
 
-# Trial's TestCase is only partly typed.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 from collections.abc import Callable

@@ -1,8 +1,5 @@
 """A replica is promoted, and the old master lives on as a replica."""
 
-# Trial's TestCase is only partly typed.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 from typing import Any

@@ -1,8 +1,5 @@
 """A database or password that is chosen at run time also applies to later connections."""
 
-# Trial's TestCase is only partly typed.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 from typing import Any

@@ -1,8 +1,5 @@
 """The service during outages: a server that is killed, restarted, frozen or full."""
 
-# Trial's TestCase is only partly typed.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 from typing import Any

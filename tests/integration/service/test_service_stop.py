@@ -1,8 +1,5 @@
 """The service can be stopped and started again in every state."""
 
-# Trial's TestCase is only partly typed.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 from typing import Any

@@ -1,8 +1,6 @@
 """An exception of a user's function, of any class, stops nothing but that call."""
 
-# Trial's TestCase and Twisted's services are only partly typed.
-# mypy: allow-untyped-calls
-
+# Trial's TestCase and Twisted's services are typed in part only.
 from __future__ import annotations
 
 import asyncio

@@ -1,8 +1,5 @@
 """Each role of the ACL rules in docs/security.rst can do its work and nothing else."""
 
-# Trial's TestCase is only partly typed.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable

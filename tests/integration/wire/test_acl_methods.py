@@ -4,9 +4,6 @@ The methods are the rows of :mod:`tests.faults.verbs`. The rules are those of th
 ``news:*`` replaced by the name of the rows' feed.
 """
 
-# Trial's TestCase is only partly typed.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 import re

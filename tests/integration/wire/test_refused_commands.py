@@ -6,9 +6,6 @@ the commands in their source they use. Then it runs once for each script and com
 may not use that command while that script runs.
 """
 
-# Trial's TestCase is only partly typed.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 import contextlib

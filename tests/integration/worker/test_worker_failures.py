@@ -1,8 +1,5 @@
 """Handlers that fail, and claims that are lost."""
 
-# Trial's TestCase is typed in part only.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 from typing import Any

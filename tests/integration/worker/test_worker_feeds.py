@@ -1,8 +1,5 @@
 """A worker with several feeds, paused ones, and delayed jobs; and which arguments it takes."""
 
-# Trial's TestCase is typed in part only.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 import json

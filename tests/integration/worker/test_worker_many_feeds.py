@@ -1,8 +1,5 @@
 """A worker on many feeds, far away: each feed's jobs are run, and nothing is asked in vain."""
 
-# Trial's TestCase is typed in part only.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 from typing import Any

@@ -1,8 +1,6 @@
 """A worker is stopped, in whatever it is doing."""
 
 # Trial's TestCase and Twisted's services are typed in part only.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 import contextlib

@@ -1,8 +1,6 @@
 """Claims are renewed with one call, in time, and lost ones are told."""
 
 # Trial's TestCase and Clock are typed in part only.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 from typing import Any
