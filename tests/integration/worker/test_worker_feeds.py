@@ -19,7 +19,8 @@ from tests.support.waiting import until
 from tests.support.worker import Doing, WorkerTestCase
 from txthoonk.errors import InvalidInput, InvalidType
 from txthoonk.types import Claim, Job
-from txthoonk.worker._worker import SLICE, Worker
+from txthoonk.worker._handlers import SLICE
+from txthoonk.worker._worker import Worker
 
 LATE = 15.0  # seconds: far more than it takes, and less than to the next maintenance
 CLOCKS = 0.01  # seconds by which ours and the server's may be apart
