@@ -21,7 +21,7 @@ from txthoonk.protocol._encoding import TEXT
 from txthoonk.wire._scripts import load
 
 if TYPE_CHECKING:
-    from txthoonk.consumers._pool import WaitingRoom
+    from txthoonk.consumers._room import WaitingRoom
 
 __all__ = ["Claims"]
 
@@ -100,9 +100,8 @@ class Claims:
         """
         token = f"{self.owner}:{time.decode()}"
         called = self.release([(id_.decode("utf-8", "surrogateescape"), token) for id_ in ids])
-        self._room.under_way.add(called)
         called.addErrback(self._cannot_give_back)
-        called.addBoth(lambda _: self._room.under_way.discard(called))
+        self._room.outages.follow(called)
 
     def _not_released(self, reason: Failure) -> Failure:
         if reason.check(ConnectionLost):
@@ -117,11 +116,10 @@ class Claims:
 
     def doubt(self) -> None:
         """Note that the server may have made claims that we have not heard of."""
-        self._room.doubtful.add(self)
+        self._room.outages.once(self.recover)
 
     def recover(self) -> None:
         """Give back what was claimed for us, and nobody has got."""
-        self._room.doubtful.discard(self)
         Deferred.fromCoroutine(self._recover()).addErrback(self._cannot_recover)
 
     async def _recover(self) -> None:

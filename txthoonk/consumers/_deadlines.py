@@ -21,7 +21,7 @@ from txthoonk.consumers._patience import Retry
 from txthoonk.wire._keys import feed_channel
 
 if TYPE_CHECKING:
-    from txthoonk.consumers._pool import WaitingRoom
+    from txthoonk.consumers._room import WaitingRoom
 
 __all__ = ["MOST", "Timekeeper"]
 
@@ -64,14 +64,16 @@ class Timekeeper:
         """Begin to keep the time, or go on for one more."""
         self._attending += 1
         if self._attending == 1:
-            self._room.timekeepers.add(self)
+            self._room.outages.join(self)
+            self._room.outages.will_act(self)
             self.resume()
 
     def leave(self) -> None:
         """Stop, if nobody else wants it."""
         self._attending -= 1
         if not self._attending:
-            self._room.timekeepers.discard(self)
+            self._room.outages.leave(self)
+            self._room.outages.rests(self)
             self.rest()
 
     def resume(self) -> None:

@@ -46,7 +46,8 @@ from txthoonk.wire._scripts import Script
 if TYPE_CHECKING:
     from txthoonk.consumers._claims import Claims
     from txthoonk.consumers._deadlines import Timekeeper
-    from txthoonk.consumers._pool import WaitingConnection, WaitingRoom
+    from txthoonk.consumers._pool import WaitingConnection
+    from txthoonk.consumers._room import WaitingRoom
 
 __all__ = ["Line", "Scripts"]
 
@@ -157,6 +158,11 @@ class Line:
             self._ask()
         return get
 
+    @property
+    def waiting(self) -> int:
+        """How many gets wait."""
+        return len(self._gets)
+
     def _time_out(self, get: _Get, timeout: float) -> None:
         get.timer = None
         self._leave(get)
@@ -192,7 +198,7 @@ class Line:
 
     def _ask(self) -> None:
         """Take items for all who wait; the one that BLMOVE has moved comes first."""
-        self._room.active.add(self)
+        self._room.outages.wait(self)
         if not self._room.up:
             self._rest()
             return
@@ -328,7 +334,7 @@ class Line:
         if not self._gets:
             self._attend(False)
             self._resumed.end()
-            self._room.active.discard(self)
+            self._room.outages.end_wait(self)
             self._retry.stop()
             self._give_back()
         closing, self._closing = self._closing, []
@@ -349,10 +355,10 @@ class Line:
         self._waiting.addErrback(self._cannot_wait)
 
     async def _wait(self) -> None:
-        redis = self._redis = await self._room.borrow()
+        redis = self._redis = await self._room.pool.borrow()
         self._moved = await self._next(redis) if self._gets else b""
         self._redis = self._waiting = None
-        self._room.give_back(redis)
+        self._room.pool.give_back(redis)
         if self._moved:
             self._moved_at = self._room.reactor.seconds()
         else:
@@ -470,7 +476,7 @@ class Line:
     def _forget_connection(self) -> None:
         redis, self._redis = self._redis, None
         if redis is not None:
-            self._room.forget(redis)
+            self._room.pool.forget(redis)
 
     # -- the publisher's own connection ---------------------------------------
 

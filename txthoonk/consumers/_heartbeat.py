@@ -84,7 +84,7 @@ class Renewal:
         self._all[renewed] = 0.0
         self._by_feed.setdefault(renewed.job.name, {})[renewed] = None
         if len(self._all) == 1:
-            self._pub.waiting_room.returning.add(self)
+            self._pub.waiting_room.outages.join(self)
             self._listening.begin()
         self._set_timer(0.0)
 
@@ -99,7 +99,7 @@ class Renewal:
         if not same:
             del self._by_feed[renewed.job.name]
         if not self._all:
-            self._pub.waiting_room.returning.discard(self)
+            self._pub.waiting_room.outages.leave(self)
             self._listening.end()
             self._stop_timer()
         return self._call([(renewed, "", [])])

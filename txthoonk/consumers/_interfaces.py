@@ -12,7 +12,7 @@ from txthoonk.protocol._commands import Commands
 from txthoonk.wire._feed_config import Config
 
 if TYPE_CHECKING:
-    from txthoonk.consumers._pool import WaitingRoom
+    from txthoonk.consumers._room import WaitingRoom
 
 __all__ = ["HeldClaim", "JobKeys", "Publisher", "ResultCalls"]
 

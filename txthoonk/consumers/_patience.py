@@ -22,8 +22,8 @@ from txthoonk.protocol._transient import serves
 
 if TYPE_CHECKING:
     from txthoonk.consumers._get_queue import Line
-    from txthoonk.consumers._pool import WaitingRoom
     from txthoonk.consumers._result_waiters import Results
+    from txthoonk.consumers._room import WaitingRoom
 
 __all__ = ["Health", "Retry"]
 
@@ -137,13 +137,13 @@ class Health:
 
     def hears(self) -> None:
         """Learn that somebody else listens on the subscriber, or not any more."""
-        if self._room.listening:
+        if self._room.subscriber.listening:
             self._set_timer()
         else:
             self._stop_if_idle()
 
     def _stop_if_idle(self) -> None:
-        if not self._results and not self._lines and not self._room.listening:
+        if not self._results and not self._lines and not self._room.subscriber.listening:
             self.stop()
 
     def stop(self) -> None:
@@ -177,8 +177,9 @@ class Health:
         self._unchecked = list(self._lines)
         if self._going_on is None:
             self._check_lines()
-        subscriber = self._room.present_subscriber
-        wanted = self._results or self._room.listening
+        sub = self._room.subscriber.sub
+        subscriber = None if sub is None else sub.redis
+        wanted = self._results or self._room.subscriber.listening
         if wanted and subscriber is not None and subscriber not in self._suspects:
             self.suspect(subscriber)
             asked = subscriber.request((b"PING",)).addCallback(check_pong)

@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 
 if TYPE_CHECKING:
-    from txthoonk.consumers._pool import WaitingRoom
+    from txthoonk.consumers._room import WaitingRoom
 
 __all__ = ["MOST", "Forgetting"]
 
@@ -55,7 +55,7 @@ class Forgetting:
 
     def _forgotten(self, more: list[str]) -> None:
         if self._again and len(more) < MOST:
-            self._room.retrying.add(self)
+            self._room.outages.will_act(self)
             self._timer = self._room.reactor.callLater(PAUSE, self._rested, more)
         elif more:
             self._call(more)
@@ -68,12 +68,12 @@ class Forgetting:
 
     def _rested(self, ids: list[str]) -> None:
         self._timer = None
-        self._room.retrying.discard(self)
+        self._room.outages.rests(self)
         self._call(ids)
 
     def rest(self) -> None:
         """Do nothing until the next finish."""
-        self._room.retrying.discard(self)
+        self._room.outages.rests(self)
         timer, self._timer = self._timer, None
         if timer is not None:
             timer.cancel()

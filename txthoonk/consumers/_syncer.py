@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -15,7 +15,7 @@ from txthoonk.protocol._transient import refused
 from txthoonk.wire._scripts import Script
 
 if TYPE_CHECKING:
-    from txthoonk.consumers._pool import WaitingRoom
+    from txthoonk.consumers._room import WaitingRoom
 
 __all__ = ["Repeated"]
 
@@ -45,24 +45,20 @@ class Repeated:
     def send(self) -> None:
         """Say what was not said yet, or not answered."""
         if not self._room.up:
-            self._room.unanswered.add(self)
+            self._room.outages.once(self.send)
             return
         self.rest()
         due, self._due = self._due, []
         for first in range(0, len(due), MOST):
             some = due[first : first + MOST]
             called = self._room.pub.redis.call(self._script, (*self._prefix, *some), TEXT)
-            self._room.under_way.add(called)
             called.addCallbacks(self._answered, self._not_answered, errbackArgs=(some,))
-            called.addBoth(self._over, called)
+            self._room.outages.follow(called)
 
     def rest(self) -> None:
         """Do not try again by itself."""
         self._retry.stop()
-        self._room.retrying.discard(self)
-
-    def _over(self, _: object, called: Deferred[Any]) -> None:
-        self._room.under_way.discard(called)
+        self._room.outages.rests(self)
 
     def _answered(self, _: object) -> None:
         self._retry.succeeded()
@@ -74,7 +70,7 @@ class Repeated:
             return
         self._due += words
         if reason.check(ConnectionLost, CancelledError):
-            self._room.unanswered.add(self)
+            self._room.outages.once(self.send)
         else:  # a replica, or a full disk: not for ever
-            self._room.retrying.add(self)
+            self._room.outages.will_act(self)
             self._retry.later(reason)

@@ -108,7 +108,7 @@ class FeedConsumer:
     def start(self) -> None:
         """Begin to claim."""
         self._open = True
-        self._room.returning.add(self)
+        self._room.outages.join(self)
         self._schedule.add(self)
 
     def stop(self) -> None:
@@ -125,7 +125,7 @@ class FeedConsumer:
         self._retry.stop()
         self._watch_retry.stop()
         self._end_calls.stop()
-        self._room.returning.discard(self)
+        self._room.outages.leave(self)
 
     def resume(self) -> None:
         """Repeat at once, on a new connection, what waits for its next attempt."""

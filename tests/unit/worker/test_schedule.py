@@ -72,7 +72,7 @@ class ScheduleTestCase(SynchronousTestCase):
 
     def make(self, count: int, concurrency: int = 1) -> None:
         """Make a schedule of some feeds, and begin."""
-        self.schedule = Schedule(concurrency, count > 1, self.clock, self.call_soon)
+        self.schedule: Schedule[Any] = Schedule(concurrency, count > 1, self.clock, self.call_soon)
         self.pumps: list[Any] = [
             Pump(self.schedule, self.pub, f"f{number}") for number in range(count)
         ]
