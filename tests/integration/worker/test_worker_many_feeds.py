@@ -115,7 +115,7 @@ class FarTests(ManyTestCase):
         return keeper._looking is None and timer and timer.getTime() > reactor.seconds() + 9
 
     def heard(self, far: Thoonk) -> set[Any]:
-        all_: set[Any] = far.waiting_room.subscriber.listening  # type: ignore[assignment]
+        all_: set[Any] = far.waiting_room.subscriber.listening
         return {one for one in all_ if one._handlers}
 
     async def test_few_near(self) -> None:
