@@ -1,4 +1,4 @@
-"""Channels listened to on the subscriber of a waiting room, as long as somebody wants it."""
+"""Listens to channels on the shared subscriber, for as long as that is needed."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ LASTING = 60.0  # seconds after which an attempt to listen counts as a success
 class Listening:
     """Listens between :meth:`begin` and :meth:`end`, across lost connections.
 
-    :param what: what for, to be shown.
-    :param channels: each with what is called with the parts of its messages.
-    :param ready: is called whenever messages come from now on; some may have been missed.
-    :param configured: the name of a feed, and what is called when that has got a configuration:
-        of the messages that tell of all feeds it hears no others.
+    :param what: what for, for log lines.
+    :param channels: each channel, and what to call with the parts of its messages.
+    :param ready: called when messages arrive from now on; some may have been missed before.
+    :param configured: the name of a feed, and what to call when its configuration changes; other
+        feeds' messages on the same channels are not passed on.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Listening:
         self._wanted = False
 
     def begin(self) -> None:
-        """Listen, if that is not done already."""
+        """Listen, unless it does already."""
         self._wanted = True
         self._room.subscriber.join(self)
         self._listen()

@@ -1,21 +1,21 @@
-"""Who waits for the results of a feed's jobs.
+"""Calls that wait for the results of a feed's jobs.
 
-A result that is kept can be read.  For the others somebody must listen when the job is
-finished: all who wait on one publisher share one subscriber.  Until it listens, a note in
+A result that is kept can be read.  To get another result, the publisher must listen when the job
+is finished: all calls on one publisher share one subscriber.  Until it listens, a note in
 ``feed.results`` makes a finish keep the result.
 
-A few publishers (:data:`LISTENERS`) listen to the two channels that tell of all jobs of the
-feed; ``feed.listeners`` says which.  The others listen to a channel for each job that is waited
-for, and their notes stand: a finish tells that channel of results that are noted.  Other
-implementations do not, so the few pass on what is noted and was not told.  Where there may be
-such others, the few listen on for some time when nobody waits on them any more, so that
-others have taken their place by then.
+A few publishers (:data:`LISTENERS`) listen to the two channels that announce all ends of jobs of
+the feed; ``feed.listeners`` lists them.  The others listen to one channel for each job that they
+wait for, and their notes stay: a finish publishes a result with a note on that channel.  Other
+implementations do not, so the few pass on results with a note.  While there may be publishers of
+the other kind, the few listen on for some time after their last call has ended, so that others
+can take their place.
 
-In a patient room (see :mod:`txthoonk.consumers._pool`) those who wait look again whenever a
-connection was lost by which they would have learned of a result, and note again that it
-is wanted, often enough for the note to stand until somebody listens.  What is finished
-while nothing is noted, since nobody can reach Redis, or has learned yet that the
-subscriber is gone, is told to nobody; that there is no result is then told, too.
+In a patient room (see :mod:`txthoonk.consumers._room`) the calls look again whenever a
+connection was lost that would have announced their result, and renew their notes, often enough
+for a note to last until the subscriber listens.  If a job is finished while there is no note,
+because no publisher can reach Redis or knows yet that its subscriber is gone, the result is
+lost; then the calls fail.
 """
 
 from __future__ import annotations

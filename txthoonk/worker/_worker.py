@@ -38,27 +38,27 @@ Handler = Callable[[Claim], Any] | Callable[[ThreadClaim], Any]
 
 
 def is_async(handler: Any) -> bool:
-    """Tell whether calling it makes a coroutine."""
+    """Return whether calling it makes a coroutine."""
     return any(map(inspect.iscoroutinefunction, (handler, type(handler).__call__)))
 
 
 class Worker(StoppingService):
     """Works on jobs, some at a time, as long as it runs.
 
-    A handler that returns finishes its job, with what it returns as the result (None: without
-    one).  One that fails has the error recorded, and the job tried again after some time, until
-    it has failed as often as the feed's ``max_failures`` says: then it is stalled.  It may
-    raise :class:`Retry` and :class:`Stall`, too.
+    When a handler returns, its job is finished; what it returns is the result (None: no
+    result).  When it fails, the error is recorded, and the job is tried again after some time.
+    After as many failures as the feed's ``max_failures`` the job is stalled.  A handler can also
+    raise :class:`Retry` and :class:`Stall`.
 
-    Claims are renewed while their handlers run.  Where one is lost nevertheless, because this
-    process was stopped for too long, the handler is cancelled, and whatever comes of it is
-    dropped: a job is worked on at least once, and finished once.
+    Claims are renewed while their handlers run.  If a claim is lost all the same, because this
+    process was stopped for too long, the handler is cancelled and its result is dropped: a job
+    is worked on at least once, and finished once.
 
     :ivar concurrency: how many jobs are worked on at a time.
-    :ivar about: what others are told of this worker.
-    :ivar ended: functions that are called with the feed's name, what became of a job
-        (``finished``, ``failed``, ``stalled``, ``lost``, ``released``), and the seconds that
-        it took.  They are called when the handler has ended, before Redis has answered.
+    :ivar about: what others can read about this worker.
+    :ivar ended: functions to call when a handler has ended, before Redis has answered, with the
+        feed's name, the outcome (``finished``, ``failed``, ``stalled``, ``lost``, ``released``),
+        and the seconds that the handler took.
     """
 
     _log = Logger()
