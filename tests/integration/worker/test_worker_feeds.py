@@ -101,6 +101,7 @@ class ShareTests(FeedsTestCase):
         """Jobs of either feed begin as soon as there is room, in the order of the turns."""
         doing = Doing()
         self.work(doing, 1, [self.job, self.other])
+        await self.blocked(2)  # both are watched: a feed that is not is checked 20 ms later
         await self.put("a")
         await doing.begun(1)
         await self.put("b", "c")
