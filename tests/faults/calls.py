@@ -34,10 +34,6 @@ def claim_of(pub: Any, known: Claim) -> Claim:
     return claim
 
 
-def _settled(pump: Any) -> bool:
-    return not (pump._outbox or pump._calls or pump._telling or pump._suspects.left)
-
-
 def transaction(pub: Any, known: Any) -> Deferred[Any]:
     """Send a transaction; fires what EXEC replies."""
     pub.redis.multi().addErrback(lambda _: None)
@@ -142,7 +138,7 @@ def worked(pub: Any, known: Any) -> Deferred[Any]:
         try:
             await ended
             # Stopping gives it five seconds to say what it has to say: we have more.
-            await until(lambda: all(map(_settled, worker._pumps)))
+            await until(lambda: not any(consumer.unanswered for consumer in worker._consumers))
         finally:
             await worker.stopService()
         return given

@@ -189,8 +189,8 @@ class LaboratoryCase(RedisTestCase):
             room = victim.thing.waiting_room
             try:
                 await victim.thing.redis.send("PING")
-                while room.under_way:
-                    await next(iter(room.under_way))
+                while room.outages.under_way:
+                    await next(iter(room.outages.under_way))
                 await victim.thing.redis.send("PING")
                 return
             except ConnectionLost:

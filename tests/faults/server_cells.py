@@ -143,8 +143,8 @@ class CellTestCase(ServerFaultTestCase):
             return
         with suppress(ThoonkError):
             await thing.redis.ping()
-            while room.under_way:
-                await next(iter(room.under_way))
+            while room.outages.under_way:
+                await next(iter(room.outages.under_way))
             await thing.redis.ping()
 
     async def close(self, run: Run) -> None:

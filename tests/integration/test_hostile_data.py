@@ -184,7 +184,7 @@ class ConfigurationTests(DataTestCase):
         worker = Worker("j", handler, thoonk=self.thoonk, back_off=lambda failures: 1000)
         worker.startService()
         await job.put(big, id_=big)
-        await until(lambda: not worker.running_jobs and bool(worker._pumps))
+        await until(lambda: not worker.running_jobs and bool(worker._consumers))
         await self.until_answer(lambda: job.get_failure(big))
         await worker.stopService()
         self.assert_sober(self.log.take(LogLevel.info))

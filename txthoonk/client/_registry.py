@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from txthoonk._support._deferreds import deferring, passing
 from txthoonk._support._replies import parses, parsing
 from txthoonk.client._types import TYPES
-from txthoonk.consumers._pool import WaitingRoom
+from txthoonk.consumers._room import WaitingRoom
 from txthoonk.errors import FeedDoesNotExist, FeedTypeMismatch, InvalidInput, InvalidType, shown
 from txthoonk.interfaces import FeedType
 from txthoonk.protocol._commands import Commands

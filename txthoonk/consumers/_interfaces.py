@@ -12,7 +12,7 @@ from txthoonk.protocol._commands import Commands
 from txthoonk.wire._feed_config import Config
 
 if TYPE_CHECKING:
-    from txthoonk.consumers._pool import WaitingRoom
+    from txthoonk.consumers._room import WaitingRoom
 
 __all__ = ["HeldClaim", "Named", "Publisher", "ResultCalls"]
 
@@ -61,7 +61,7 @@ class HeldClaim(Protocol):
 
     @property
     def token(self) -> str:
-        """What proves that the claim is ours."""
+        """Proves that the claim is still valid."""
 
 
 class Named(Protocol):
@@ -71,7 +71,7 @@ class Named(Protocol):
 
 
 class ResultCalls(Protocol):
-    """The scripts for those who wait for results, see their headers; times are in seconds."""
+    """The scripts that waiting for results needs, see their headers; times are in seconds."""
 
     def look(self, id_: str, noted: bytes, wanted: float) -> Deferred[list[bytes]]:
         """Call ``job/result``."""
@@ -82,7 +82,7 @@ class ResultCalls(Protocol):
         """Call ``job/listen``; fires the parts of its reply."""
 
     def leave(self) -> Deferred[Any]:
-        """Take back that the results of all jobs are listened to."""
+        """Record that this publisher no longer listens to the results of all jobs."""
 
     def pass_on(self, results: Mapping[str, bytes | None]) -> Deferred[list[str]]:
         """Call ``job/pass_on``."""

@@ -368,7 +368,8 @@ class RefusedTests(DelayTestCase):
             "allcommands",
             "resetchannels",
         )
-        await self.raw.send(*user, "&feed.delayed:x", "&feed.claimed:x")
+        heard = ("&feed.delayed:x", "&conffeed", "&newfeed")
+        await self.raw.send(*user, *heard, "&feed.claimed:x")
         self.addCleanup(self.raw.send, "ACL", "DELUSER", "mute")
         get = Job(await self.pub(username="mute", password="secret"), "x").get()
         await self.waiting()

@@ -154,7 +154,7 @@ class ReadableTests(SizeTestCase):
         await until(lambda: bool(self.texts(LogLevel.critical)))
         await self.rounds()
         self.assertEqual((calls.of("queue/delivered"), self.lost), (1, []))
-        self.assertFalse(self.thoonk.waiting_room.retrying)
+        self.assertFalse(self.thoonk.waiting_room.outages.resting)
         self.assertEqual(len(self.flushLoggedErrors(InvalidInput)), 1)
 
     async def test_many_arguments(self) -> None:

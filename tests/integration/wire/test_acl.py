@@ -161,7 +161,7 @@ class RolesTests(AclTestCase):
 
         worker = Worker("news:j", handler, thoonk=thoonk, back_off=lambda failures: 0.01)
         worker.startService()
-        await until(lambda: bool(worker._pumps))
+        await until(lambda: bool(worker._consumers))
         admins = await self.admin.job("news:j", {"history": 10, "keep_results_for": 60})
         await self.admin.set_config("news:j", {"keep_results": 1, "keep_stalled": 1})
         results = [admins.wait(await admins.put("x", id_=id_)) for id_ in ("good", "bad")]

@@ -118,8 +118,8 @@ def put_back(pub: Any, _: object) -> Deferred[Any]:
         got.cancel()
         with contextlib.suppress(CancelledError):
             await got
-        while pub.waiting_room.under_way:
-            await next(iter(pub.waiting_room.under_way))
+        while pub.waiting_room.outages.under_way:
+            await next(iter(pub.waiting_room.outages.under_way))
 
     return Deferred.fromCoroutine(take())
 
@@ -322,8 +322,8 @@ class RefusedCase(RedisTestCase):
         with contextlib.suppress(ThoonkError, CancelledError):
             await ended
         room = self.user.waiting_room
-        while room.under_way:
-            await next(iter(room.under_way))
+        while room.outages.under_way:
+            await next(iter(room.outages.under_way))
         await self.user.waiting_room.close()
         room.closed = None
 

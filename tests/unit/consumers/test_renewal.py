@@ -13,6 +13,7 @@ from tests.support.logs import observe_log
 from txthoonk.connections._back_off import FIRST_DELAY, LAST_DELAY
 from txthoonk.consumers import _heartbeat
 from txthoonk.consumers._heartbeat import LONGEST, MOST_FEEDS, SHORTEST, Renewal, renewal_of
+from txthoonk.consumers._outages import Outages
 from txthoonk.errors import ConnectionLost, ResponseError, from_reply
 from txthoonk.types import Claim
 
@@ -21,13 +22,23 @@ class Room:
     """What a renewal needs of a waiting room."""
 
     def __init__(self) -> None:
-        self.returning: set[Any] = set()
+        self.outages = Outages(patient=False)
         self.renewal: Any = None
-        self.listening: set[Any] = set()
-        self.health = None
         self.sub = Sub()
+        self.subscriber = self
 
-    def subscriber(self) -> Deferred[Any]:
+    @property
+    def returning(self) -> Any:
+        """Who goes on with a new connection."""
+        return self.outages.returning
+
+    def join(self, listening: Any) -> None:
+        """Take who listens."""
+
+    def leave(self, listening: Any) -> None:
+        """Forget it."""
+
+    def get(self) -> Deferred[Any]:
         """Give what it listens on."""
         return succeed(self.sub)
 
@@ -38,9 +49,9 @@ class Sub:
     def __init__(self) -> None:
         self.told: dict[str, Any] = {}
 
-    def listen(self, channel: str, told: Any, feed: str | None) -> Deferred[int]:
+    def listen(self, wanted: Any) -> Deferred[Any]:
         """Note what is to be called."""
-        self.told[channel] = told
+        self.told |= {channel: told for channel, told, _ in wanted}
         return Deferred()
 
 
@@ -220,12 +231,12 @@ class CallTests(RenewalTestCase):
         """On a new connection all is renewed at once; for that it is known to the room."""
         feed = Feed("x", "a")
         self.add(feed)
-        self.assertEqual(self.pub.waiting_room.returning, {self.renewal})
+        self.assertEqual(self.pub.waiting_room.returning, {self.renewal: None})
         self.renewal.resume()
         self.assertEqual(len(self.pub.calls), 1)
         self.answer("60", [])
         self.renewal.remove(feed)
-        self.assertEqual(self.pub.waiting_room.returning, set())
+        self.assertEqual(self.pub.waiting_room.returning, {})
 
     def test_one_each(self) -> None:
         """A publisher has one renewal."""
