@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["MOST", "Schedule", "ScheduledFeed"]
 
 _LOOK = load("worker/look")
+_look = _LOOK.bind_each()
 
 MOST = 100  # jobs that one call finishes or claims
 MOST_LOOKS = 100  # feeds in one call
@@ -104,11 +105,9 @@ class _Unknown(Generic[AnyFeed]):
             return
         self._last = now
         looking = self._looking = list(self._feeds)[:MOST_LOOKS]
-        keys: list[str] = []
         for feed in looking:
             del self._feeds[feed]
-            keys += (feed.job.feed_ids, feed.job.feed_config)
-        looked = self._redis.call(_LOOK, _LOOK.prefix(keys), TEXT)
+        looked = self._redis.call(_LOOK, _look([feed.job.name for feed in looking]), TEXT)
         looked.addCallback(self._looked).addErrback(self._not_looked)
 
     def _looked(self, reply: Any) -> None:

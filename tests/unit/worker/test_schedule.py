@@ -23,7 +23,7 @@ class Pub:
     def call(self, script: Any, command: tuple[Any, ...], encoding: Any) -> Deferred[Any]:
         """Note which feeds are looked at."""
         looked: Deferred[Any] = Deferred()
-        self.looks.append((list(command[3::2]), looked))
+        self.looks.append(([key.partition(":")[2] for key in command[3::2]], looked))
         return looked
 
 
@@ -39,8 +39,7 @@ class Pump:
 
     def __init__(self, schedule: Any, pub: Pub, name: str) -> None:
         self.schedule = schedule
-        self.name = self.feed_ids = name
-        self.feed_config = f"{name} config"
+        self.name = name
         self.pub = pub
         self.job: Any = self
         self.unbegun: deque[Any] = deque()
