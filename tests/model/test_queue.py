@@ -121,7 +121,7 @@ class QueueModel(Model):
         return [self, other]
 
     def unsettled(self, wrong: str) -> bool:
-        return wrong.startswith("on the way") and bool(self.delivering)
+        return wrong.startswith("on its way") and bool(self.delivering)
 
 
 @attr.frozen
