@@ -58,7 +58,7 @@ INTERNAL = {
     "txthoonk.protocol._waiting.Waiting",
     "txthoonk.wire._scripts.Script",
     "txthoonk.connections._wrapper.AnyRedis",
-    "txthoonk.consumers._pool.WaitingRoom",
+    "txthoonk.consumers._room.WaitingRoom",
     "txthoonk.types._taken.TakenFeed",
 }
 

@@ -1,4 +1,4 @@
-"""Run ``vectors.json``: its own ``about`` says what everything in it means."""
+"""Runs the vectors of ``vectors.json``, whose ``about`` explains its format."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support import Recorder, RedisTestCase
 from txthoonk.client import ThoonkPub
 from txthoonk.types import Claim, Feed, Job, PythonQueue, Queue, SortedFeed
 
-# What a vector calls the type of a feed.
+# The names of feed types in vectors.
 TYPES: dict[str, Any] = {
     "feed": Feed,
     "sorted_feed": SortedFeed,
@@ -27,7 +27,7 @@ TYPES: dict[str, Any] = {
     "pyqueue": PythonQueue,
     "job": Job,
 }
-# What every type has, and the publisher's vectors show.
+# Verbs that every type has; the publisher's vectors show them.
 EVERYWHERE = {"get_config", "set_config", "delete_feed", "get_history", "revision", "mirror"}
 DOCUMENTS = Path(__file__).parents[2] / "docs"
 DOCUMENT = json.loads(Path(__file__).with_name("vectors.json").read_text("utf-8"))
@@ -37,7 +37,7 @@ NUMBER = re.compile(rb"[0-9]+(?:\.[0-9]+)?")
 
 
 def unescape(string: str) -> bytes:
-    """Give the bytes that a string of the file stands for."""
+    """Return the bytes that a string of the file stands for."""
 
     def replace(match: re.Match[bytes]) -> bytes:
         if match[1] is None and match[2] is None:
@@ -48,12 +48,12 @@ def unescape(string: str) -> bytes:
 
 
 def text(string: str) -> str:
-    """Give it as txthoonk takes and gives text."""
+    """Return a string of the file as txthoonk takes and returns text."""
     return unescape(string).decode("utf-8", "surrogateescape")
 
 
 def value(written: Any) -> Any:
-    """Give the Python value of an argument, or of what is fired."""
+    """Return the Python value of an argument, or of what a verb fires."""
     if isinstance(written, str):
         return text(written)
     if isinstance(written, list):
@@ -64,7 +64,7 @@ def value(written: Any) -> Any:
 
 
 def argument(feed: Any, written: Any) -> Any:
-    """Give the Python value of an argument of a verb."""
+    """Return the Python value of an argument of a verb."""
     if isinstance(written, dict) and "error" in written:
         name, message = value(written["error"])
         return getattr(builtins, name)(message)
@@ -77,7 +77,7 @@ def argument(feed: Any, written: Any) -> Any:
 
 
 def plain(fired: Any) -> Any:
-    """Give what a verb fires as the file writes it."""
+    """Return what a verb fires in the form of the file."""
     if attr.has(type(fired)):
         return attr.asdict(fired)
     if isinstance(fired, (list, tuple)):
@@ -86,12 +86,12 @@ def plain(fired: Any) -> Any:
 
 
 def is_own(kind: str, name: bytes) -> bool:
-    """Tell whether a key or channel is no part of the contract."""
+    """Return whether a key or channel is not part of the contract."""
     return name.startswith(tuple(map(unescape, DOCUMENT["ignore"][kind])))
 
 
 class Matcher:
-    """Compares what a vector writes with what there is; remembers what was made up."""
+    """Compares what a vector writes with what is found; remembers generated values."""
 
     def __init__(self) -> None:
         self.made: dict[tuple[str, str], bytes] = {}
@@ -107,7 +107,7 @@ class Matcher:
         return not found
 
     def piece(self, piece: Any, found: bytes) -> bytes | None:
-        """Give what a piece stands for, if it can be what is found."""
+        """Return what a piece stands for, if it can match what is found."""
         if isinstance(piece, str):
             return unescape(piece)
         ((kind, name),) = piece.items()
@@ -122,13 +122,13 @@ class Matcher:
         return self.made[kind, name]
 
     def sound(self, kind: str, made: bytes) -> bool:
-        """Tell whether it was made up as it should be."""
+        """Return whether a generated value has the right form."""
         if kind == "uuid":
             return uuid.UUID(made.decode()).version == 4
         return self.score({"clock": "ms"}, float(made))
 
     def fired(self, written: Any, found: Any) -> bool:
-        """Match what a verb fires, in which there may be pieces."""
+        """Match what a verb fires, which may contain pieces."""
         if not isinstance(written, list):
             return bool(value(written) == found)
         if isinstance(found, str):
@@ -148,11 +148,11 @@ class Matcher:
         return bool(written["above"] < found < written["below"])
 
     def all(self, match: Callable[[Any, Any], bool], written: Any, found: Any) -> bool:
-        """Match as many, one after the other."""
+        """Match sequences of the same length, in order."""
         return len(written) == len(found) and all(map(match, written, found))
 
     def anyhow(self, match: Callable[[Any, Any], bool], written: Any, found: Any) -> bool:
-        """Match as many, in any order."""
+        """Match collections of the same size, in any order."""
         left = list(found)
         for one in written:
             matching = [other for other in left if match(one, other)]
@@ -168,7 +168,7 @@ class Matcher:
         return self.text(written[0], found[0]) and self.score(written[1], found[1])
 
     def content(self, written: dict[str, Any], found: Any) -> bool:
-        """Match all of a key."""
+        """Match the whole content of a key."""
         ((type_, content),) = written.items()
         if type_ == "string":
             return isinstance(found, bytes) and self.text(content, found)
@@ -187,7 +187,7 @@ class VectorTestCase(RedisTestCase):
             await self.raw.send(*map(unescape, command))
 
     def call(self, pub: ThoonkPub, call: dict[str, Any]) -> Deferred[Any]:
-        """Call a verb; an error is what it gives."""
+        """Call a verb; if it fails, the Deferred fires the error."""
         on: Any = pub
         if "feed" in call:
             serializer = call.get("serializer", "text")
@@ -199,13 +199,13 @@ class VectorTestCase(RedisTestCase):
         return result.addErrback(lambda reason: reason.value)
 
     async def settled(self, pub: ThoonkPub, fires: Deferred[Any]) -> Any:
-        """Wait for a verb, and for what it does after it has given its result."""
+        """Wait for a verb, and for what it does after it has fired."""
         fired = await fires
         await pub.redis.ping()
         return fired
 
     async def waiting(self, until: dict[str, Any]) -> list[int]:
-        """Count what Redis knows of that waits: clients that block, or subscribers."""
+        """Count the waiting clients that Redis reports: blocked ones, or subscribers."""
         if "blocked" in until:
             information = await self.raw.send("INFO", "clients")
             return [int(count) for count in re.findall(rb"blocked_clients:(\d+)", information)]
@@ -213,7 +213,7 @@ class VectorTestCase(RedisTestCase):
         return [(await self.raw.send("PUBSUB", "NUMSUB", channel))[1] for channel in channels]
 
     async def wait_for(self, pub: ThoonkPub, call: dict[str, Any]) -> Deferred[Any]:
-        """Call a verb that waits, and see that it does."""
+        """Call a verb that waits, and check that it does."""
         until = call.get("until", {})
         enough = [count + until.get("blocked", 1) for count in await self.waiting(until)]
         fires = self.call(pub, call)
@@ -241,7 +241,7 @@ class VectorTestCase(RedisTestCase):
             self.assertTrue(matcher.fired(written, plain(fired)), fired)
 
     async def keys(self, own: bool = False) -> dict[bytes, Any]:
-        """Read the keys that the contract knows, or the others."""
+        """Read the contract's keys, or the others."""
         state = await self.state()
         return {key: found for key, found in state.items() if is_own("keys", key) is own}
 
@@ -249,7 +249,7 @@ class VectorTestCase(RedisTestCase):
         self.assertTrue(matcher.all(matcher.pair, written, found), found)
 
     def assertKeys(self, matcher: Matcher, written: Any, before: Any, after: Any) -> None:
-        """The keys are those of a vector."""
+        """Check that the keys are those of a vector."""
         if written == "unchanged":
             self.assertEqual(after, before)
             return
@@ -259,12 +259,12 @@ class VectorTestCase(RedisTestCase):
             self.assertTrue(matcher.content(content, found), (key, content, found))
 
     async def lifetimes(self, keys: Iterable[bytes]) -> dict[bytes, int]:
-        """Give the milliseconds that keys have left, of those that expire."""
+        """Return the remaining milliseconds of each key that expires."""
         left = {key: await self.raw.send("PTTL", key) for key in keys}
         return {key: milliseconds for key, milliseconds in left.items() if milliseconds != -1}
 
     async def assertExpires(self, vector: dict[str, Any], started: float) -> None:
-        """Exactly these keys expire, and were told to while the verb ran."""
+        """Check that exactly these keys expire, with lifetimes set while the verb ran."""
         left = await self.lifetimes(await self.keys())
         passed = await self.now() - started
         written = vector.get("expires", {})
@@ -274,7 +274,7 @@ class VectorTestCase(RedisTestCase):
             self.assertTrue(milliseconds - passed - 1 <= found <= milliseconds, (key, found))
 
     async def run_writes(self, vector: dict[str, Any]) -> None:
-        """One verb: the database and the messages are exactly those of the vector."""
+        """Run one verb, and check that the keys and messages are exactly those of the vector."""
         pub, spied, matcher = await self.pub(), await self.spy(), Matcher()
         await self.commands(vector["given"])
         parts = [(vector, False)] + ([(vector["own"], True)] if "own" in vector else [])
@@ -295,7 +295,7 @@ class VectorTestCase(RedisTestCase):
             self.assertKeys(matcher, part["keys"], earlier, await self.keys(own))
 
     async def run_reads(self, vector: dict[str, Any]) -> None:
-        """What others did is heard by the handlers, and read by the verbs."""
+        """Check that handlers and verbs get what other implementations wrote."""
         pub, sub, heard = await self.pub(), await self.sub(), Recorder()
         await self.commands(vector["given"])
         for event in vector["handlers"]:
@@ -313,16 +313,16 @@ class VectorTestCase(RedisTestCase):
 
 
 class WritesTests(VectorTestCase):
-    """A test for each vector of ``writes``; they are added below."""
+    """One test for each vector of ``writes``; the tests are added below."""
 
 
 class ReadsTests(VectorTestCase):
-    """A test for each vector of ``reads``; they are added below."""
+    """One test for each vector of ``reads``; the tests are added below."""
 
 
 class DocumentTests(RedisTestCase):
     def test_complete(self) -> None:
-        """Every vector is run, has a name of its own, and says what it shows."""
+        """Every vector is run, has a unique name, and names its section."""
         vectors = DOCUMENT["writes"] + DOCUMENT["reads"]
         self.assertEqual(len({vector["name"] for vector in vectors}), len(vectors))
         self.assertTrue(all(vector["section"] for vector in vectors))
@@ -331,7 +331,7 @@ class DocumentTests(RedisTestCase):
         self.assertEqual(len(added), len(vectors))
 
     def test_every_verb(self) -> None:
-        """There is a vector for each verb of each type of feed."""
+        """Each verb of each type of feed has a vector."""
         calls = [vector["when"] for vector in DOCUMENT["writes"]]
         for vector in DOCUMENT["reads"]:
             calls += [*vector.get("waits", []), *vector["reads"]]
@@ -343,13 +343,13 @@ class DocumentTests(RedisTestCase):
             self.assertEqual(missing, set(), type_)
 
     def test_ignored(self) -> None:
-        """What is ignored is described in the documents."""
+        """The documentation describes every ignored key and channel."""
         described = "".join(path.read_text("utf-8") for path in DOCUMENTS.glob("*.rst"))
         for prefix in DOCUMENT["ignore"]["keys"] + DOCUMENT["ignore"]["channels"]:
             self.assertIn(f"``{prefix}[feed]``", described)
 
     def test_escapes(self) -> None:
-        """An escape that is not described is an error."""
+        """An unknown escape is an error."""
         self.assertEqual(unescape("a\\x00\\\\x00\\xffä"), b"a\0\\x00\xff\xc3\xa4")
         for wrong in ("\\", "\\n", "\\x0", "\\X00", "\\xFF"):
             self.assertRaises(ValueError, unescape, wrong)

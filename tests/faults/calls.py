@@ -34,10 +34,6 @@ def claim_of(pub: Any, known: Claim) -> Claim:
     return claim
 
 
-def _settled(pump: Any) -> bool:
-    return not (pump._outbox or pump._calls or pump._telling or pump._suspects.left)
-
-
 def transaction(pub: Any, known: Any) -> Deferred[Any]:
     """Send a transaction; fires the reply of EXEC."""
     pub.redis.multi().addErrback(lambda _: None)
@@ -142,7 +138,7 @@ def worked(pub: Any, known: Any) -> Deferred[Any]:
         try:
             await ended
             # Stopping gives the worker five seconds for its reports, and this test has more time.
-            await until(lambda: all(map(_settled, worker._pumps)))
+            await until(lambda: not any(consumer.unanswered for consumer in worker._consumers))
         finally:
             await worker.stopService()
         return given

@@ -1,8 +1,5 @@
 """Cuts: one call for each byte after which its connection is cut."""
 
-# Only part of Trial's TestCase has types.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 import os

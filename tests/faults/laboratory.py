@@ -5,9 +5,6 @@ A call is made on a *victim*, whose connections all go through the proxy. Each o
 during the call.
 """
 
-# Only part of Trial's TestCase has types.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -192,8 +189,8 @@ class LaboratoryCase(RedisTestCase):
             room = victim.thing.waiting_room
             try:
                 await victim.thing.redis.send("PING")
-                while room.under_way:
-                    await next(iter(room.under_way))
+                while room.outages.under_way:
+                    await next(iter(room.outages.under_way))
                 await victim.thing.redis.send("PING")
                 return
             except ConnectionLost:

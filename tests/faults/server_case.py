@@ -1,8 +1,5 @@
 """The test case for server faults."""
 
-# Only part of Trial's TestCase has types.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 from typing import Any

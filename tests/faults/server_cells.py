@@ -7,9 +7,6 @@ those of an undisturbed run. If nothing was done, the same call on the same obje
 all.
 """
 
-# Only part of Trial's TestCase has types.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
@@ -146,8 +143,8 @@ class CellTestCase(ServerFaultTestCase):
             return
         with suppress(ThoonkError):
             await thing.redis.ping()
-            while room.under_way:
-                await next(iter(room.under_way))
+            while room.outages.under_way:
+                await next(iter(room.outages.under_way))
             await thing.redis.ping()
 
     async def close(self, run: Run) -> None:

@@ -6,9 +6,6 @@ can load. It ignores SIGXFSZ: a write to a file that may not grow is then cut sh
 disk, and the server says "No space left on device".
 """
 
-# Only part of Trial's TestCase has types.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 import os

@@ -1,8 +1,5 @@
 """Each verb of a Thoonk without a connection, and with a connection that went silent."""
 
-# Only part of Trial's TestCase has types.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 from typing import Any

@@ -4,9 +4,6 @@ CI cuts after some bytes of each, including all ends of requests and replies; ``
 after every byte.
 """
 
-# Only part of Trial's TestCase has types.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 from tests.faults.cutting import CuttingCase

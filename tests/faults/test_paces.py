@@ -1,8 +1,5 @@
 """Each verb on connections whose requests and replies are late, or come in pieces."""
 
-# Only part of Trial's TestCase has types.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 from collections.abc import Callable

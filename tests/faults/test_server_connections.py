@@ -1,8 +1,5 @@
 """Connections that the server refuses or ends: passwords, users, and a full server."""
 
-# Only part of Trial's TestCase has types.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 from typing import Any

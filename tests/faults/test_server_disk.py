@@ -1,8 +1,5 @@
 """The data on disk: a server that dies, or whose disk is full, keeps what it acknowledged."""
 
-# Only part of Trial's TestCase has types.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 from typing import Any

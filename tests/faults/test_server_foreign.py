@@ -5,9 +5,6 @@ writes a key as a list, a hash and so on must fail if another program stored ano
 before it writes or publishes anything. A key that the verb only removes may have any type.
 """
 
-# Only part of Trial's TestCase has types.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 import re

@@ -1,8 +1,5 @@
 """Calls keep their order and happen once when the server flushes its scripts or pauses."""
 
-# Only part of Trial's TestCase has types.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 from typing import Any

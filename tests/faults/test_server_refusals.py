@@ -1,8 +1,5 @@
 """Every verb while the server refuses it: its memory or disk is full, or it is a replica."""
 
-# Only part of Trial's TestCase has types.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 from tests.faults.each import each_verb

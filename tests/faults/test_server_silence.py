@@ -1,8 +1,5 @@
 """Every verb while the server does not reply: it loads its data, pauses, or is stopped."""
 
-# Only part of Trial's TestCase has types.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 from collections.abc import AsyncIterator

@@ -3,9 +3,6 @@
 Also when another program stored a key of another type in place of one of txthoonk's.
 """
 
-# Only part of Trial's TestCase has types.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 import re

@@ -5,9 +5,6 @@ Redis closes a subscriber's connection when the data waiting for it exceeds
 while, like a busy process.
 """
 
-# Only part of Trial's TestCase has types.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 from collections.abc import Callable

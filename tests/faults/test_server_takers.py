@@ -1,8 +1,5 @@
 """Workers and consumers whose server refuses their reports for a while."""
 
-# Only part of Trial's TestCase has types.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 from functools import partial

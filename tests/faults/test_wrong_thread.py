@@ -1,8 +1,5 @@
 """Every verb is refused and does nothing in a thread other than the reactor's."""
 
-# Only part of Trial's TestCase has types.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 from typing import Any

@@ -57,12 +57,13 @@ _INSIDE = "called by the library's own parts"
 LOCAL = {
     "register_feedtype": "makes a method, and sends nothing",
     "on_change": "keeps a function, and sends nothing",
+    "add_listener": "keeps a listener, and sends nothing",
     **dict.fromkeys(("attach", "detach"), "keeps a service, and sends nothing"),
     **dict.fromkeys(("startService", "connect", "whenConnected", "set_redis"), _CONNECTING),
     **dict.fromkeys(("stop", "stopService", "close", "remove_handler"), _ENDING),
     **dict.fromkeys(("makeConnection", "connectionMade", "connectionLost"), _INSIDE),
     **dict.fromkeys(("dataReceived", "channelSubscribed", "messageReceived"), _INSIDE),
     # Followers use these of a Subscription.
-    **dict.fromkeys(("force", "purge", "reserve", "room", "tell"), _INSIDE),
+    **dict.fromkeys(("feed_from", "force", "purge", "reserve", "room", "tell"), _INSIDE),
     **dict.fromkeys(("Subscription.put", "Subscription.release"), _INSIDE),
 }

@@ -1,4 +1,4 @@
-"""The benchmarks run: every row that is declared yields a figure."""
+"""The benchmarks run, and every declared row has a figure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LEAST = 50  # rows: there are more
 
 
 async def run(*arguments: str, program: Path = PROGRAM) -> str:
-    """Run the benchmarks; give what they print."""
+    """Run the benchmarks; return what they print."""
     paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
     command = [str(program), *arguments]
@@ -35,7 +35,7 @@ async def run(*arguments: str, program: Path = PROGRAM) -> str:
 
 
 def declared(listed: str) -> Iterator[tuple[list[str], set[str]]]:
-    """Give the titles of the figures of each row, and the programs that it is about."""
+    """Return the titles of each row's figures, and the programs that it measures."""
     for line in listed.splitlines():
         _, _, programs, *titles = line.split("\t")
         yield titles, set(programs.split(", "))
@@ -45,7 +45,7 @@ class BenchmarkTests(TestCase):
     timeout = 120
 
     def test_every_row_is_beside_a_limit(self) -> Deferred[None]:
-        """Each row is about txthoonk and at least one limit, without any peer."""
+        """Each row measures txthoonk and at least one limit, and no other library."""
         return Deferred.fromCoroutine(self._every_row_is_beside_a_limit())
 
     async def _every_row_is_beside_a_limit(self) -> None:
@@ -57,7 +57,7 @@ class BenchmarkTests(TestCase):
             self.assertEqual(programs - LIMITS, {OURS}, titles)
 
     def test_every_row_yields_a_figure(self) -> Deferred[None]:
-        """A short run has a figure of each program in each row, and writes them down."""
+        """A short run has a figure of each program in each row, and writes them to files."""
         return Deferred.fromCoroutine(self._every_row_yields_a_figure())
 
     async def _every_row_yields_a_figure(self) -> None:
@@ -82,7 +82,7 @@ class BenchmarkTests(TestCase):
                     self.assertIn(titles[0], text)
 
     def test_two_runs(self) -> Deferred[None]:
-        """A run after another shows the rows of both beside one another."""
+        """A second run shows the rows of both runs next to each other."""
         return Deferred.fromCoroutine(self._two_runs())
 
     async def _two_runs(self) -> None:
@@ -107,7 +107,7 @@ class BenchmarkTests(TestCase):
         self.assertFalse((folders[0] / "both.inc").exists())
 
     def test_every_idea_is_measured(self) -> Deferred[None]:
-        """A short run of what was tried has two figures of each idea."""
+        """A short run of ``tried.py`` has two figures for each idea."""
         return Deferred.fromCoroutine(self._every_idea_is_measured())
 
     async def _every_idea_is_measured(self) -> None:

@@ -1,4 +1,4 @@
-"""Workers killed, connections cut, at random: nothing is lost, and nothing done twice."""
+"""With workers killed and connections cut at random, nothing is lost or done twice."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ WORKER = ROOT / "tests" / "chaos" / "_worker.py"
 SEED = 20261121
 
 JOBS, WORKERS = 20_000, 4
-KILL_PROCESS, CUT_CONNECTION = JOBS // 25, 50  # jobs that are finished between two
-PAUSE = 0.02  # seconds between two looks
-TIMEOUT = 1  # seconds until a claim of a dead worker is taken away
+KILL_PROCESS, CUT_CONNECTION = JOBS // 25, 50  # jobs finished between two kills or cuts
+PAUSE = 0.02  # seconds between two checks
+TIMEOUT = 1  # seconds until a claim of a dead worker expires
 ITEMS, CONSUMERS, EACH = 5_000, 4, 10
 
 
@@ -46,7 +46,7 @@ class ChaosTestCase(RedisTestCase):
         self.cuts = 0
 
     async def cut_one(self) -> None:
-        """Cut one connection of the others."""
+        """Cut one connection of a worker or consumer."""
         listed = await self.raw.send("CLIENT", "LIST", "TYPE", "normal")
         ids = {int(line.split()[0][3:]) for line in listed.splitlines()} - self.spared
         if ids:
@@ -54,21 +54,21 @@ class ChaosTestCase(RedisTestCase):
             self.cuts += await self.raw.send("CLIENT", "KILL", "ID", one)
 
     async def age(self, feed: str) -> None:
-        """Make what is under observation look as if it were so for long."""
+        """Make deliveries in progress look old."""
         for id_ in await self.raw.send("ZRANGE", f"feed.delivering:{feed}", 0, -1):
             await self.raw.send("ZADD", f"feed.delivering:{feed}", "XX", 1, id_)
 
 
 class JobChaosTests(ChaosTestCase):
     async def test_workers_killed(self) -> None:
-        """Every job is finished once, after its last claim, and leaves nothing behind."""
+        """Every job is finished once, after its last claim, and leaves nothing in Redis."""
         job = await self.pub_.job("x", {"timeout": TIMEOUT})
         await gatherResults([job.put(f"item {n}", id_=str(n)) for n in range(JOBS)])
         spied = await self.spy()
         url = await server_url()
         workers = [Worker(url, "x") for _ in range(WORKERS)]
         self.addCleanup(lambda: gatherResults([worker.kill() for worker in workers]))
-        # By what is done, not by the time: on a busy machine nobody would ever get to work.
+        # Kill by progress, not by time: on a busy machine no worker might ever start.
         kills, at_kill, at_cut = 0, JOBS, JOBS
         while left := await self.raw.hlen("feed.items:x"):
             for worker in workers:
@@ -95,7 +95,7 @@ class JobChaosTests(ChaosTestCase):
         self.assertGreater(self.cuts, 20)
 
     def check_events(self, messages: list[tuple[bytes, bytes]]) -> None:
-        """Check that a job is claimed, taken away or finished, and then no more."""
+        """Check that each job is claimed by one worker at a time, and never after its finish."""
         claimed: set[bytes] = set()
         finished: Counter[bytes] = Counter()
         for channel, id_ in messages:
@@ -104,7 +104,7 @@ class JobChaosTests(ChaosTestCase):
                 self.assertNotIn(id_, finished, "claimed after the finish")
                 claimed.add(id_)
             elif channel in (b"feed.cancelled:x", b"feed.retried:x"):
-                claimed.remove(id_)  # released, where the answer to the claim was lost
+                claimed.remove(id_)  # expired, or released as the reply was lost
             elif channel == b"feed.finishes:x":
                 claimed.remove(id_)
                 finished[id_] += 1
@@ -119,7 +119,7 @@ class JobChaosTests(ChaosTestCase):
 
 class QueueChaosTests(ChaosTestCase):
     async def test_connections_cut(self) -> None:
-        """Every item is delivered once, or is there still and comes back."""
+        """Every item is delivered once, or is still stored and is delivered again."""
         queue = await self.pub_.queue("x")
         await gatherResults([queue.put(str(number)) for number in range(ITEMS)])
         self.delivered: Counter[str] = Counter()
@@ -132,7 +132,7 @@ class QueueChaosTests(ChaosTestCase):
             await self.cut_one()
             await queue.maintenance()
         self.going_on = False
-        for _ in range(CONSUMERS * 5):  # those who wait meet it as well
+        for _ in range(CONSUMERS * 5):  # cut the waiting consumers as well
             await self.cut_one()
         await gatherResults(consuming)
         self.assertGreater(self.cuts, 20)

@@ -1,4 +1,4 @@
-"""Workers under chaos, in short; ``make chaos`` does it for minutes."""
+"""A short run of the chaos test of workers; ``make chaos`` runs it for minutes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from twisted.internet.utils import getProcessOutputAndValue
 from twisted.trial.unittest import TestCase
 
 ROOT = Path(__file__).parents[2]
-SECONDS = 8  # of trouble, and more until each kind of it has happened
+SECONDS = 8  # of trouble; longer until each kind of trouble has happened
 SEED = 20261121
 
 

@@ -1,4 +1,4 @@
-"""Connections cut and servers killed at random: subscriptions miss nothing, or say so."""
+"""With connections cut and servers killed at random, subscriptions miss nothing silently."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SEED = 20261121
 FOLLOWERS, FEEDS, WRITERS = 10, 20, 8
 CHANGES = 50_000
 CUTS, RESTARTS = 50, 3
-AT_A_TIME = 10  # changes that a writer has under way
+AT_A_TIME = 10  # changes in progress on each connection
 
 
 class Follower(Child):
@@ -35,14 +35,14 @@ class Follower(Child):
         self.spawn_python(str(PROGRAM), url, *names)
 
     async def report(self, revisions: dict[str, int]) -> dict[str, Any]:
-        """Ask what it saw up to these revisions."""
+        """Ask the follower what it saw up to these revisions."""
         self.transport.write(json.dumps(revisions).encode() + b"\n")
         found: dict[str, Any] = json.loads((await self.seen(r"(?m)^\{.*\}$"))[0])
         return found
 
 
 class Writer:
-    """Makes changes at random, one by one; one whose answer was lost is made again."""
+    """Makes random changes one by one; a change whose reply was lost is repeated."""
 
     def __init__(self, thoonk: Thoonk, feeds: list[Any], number: int) -> None:
         self.thoonk = thoonk
@@ -90,7 +90,7 @@ class Writer:
             await feed.move_before(await self.some_id(feed), id_)
 
     async def some_id(self, feed: Any) -> str:
-        """Choose an id, an early one in a long sorted feed, so that it stays short."""
+        """Choose an id; in a sorted feed an early one, which keeps the feed short."""
         if feed.name.startswith("feed"):
             return str(self.random.randrange(50))
         pairs = await self.thoonk.redis.lrange(feed.feed_ids, 0, 20)
@@ -101,8 +101,8 @@ class SubscriptionChaosTests(TestCase):
     timeout = 900
 
     async def chaos(self, config: dict[str, Any]) -> dict[str, Any]:
-        """Let writers write, cut and kill; gives how the feeds are in the end."""
-        # What was told must not be lost, or there would be a resync, and rightly.
+        """Run the writers, cuts and kills; return the final state of the feeds."""
+        # The server must not lose published changes, as each loss would cause a resync.
         self.server = RedisServer(self.mktemp(), arguments=("--appendfsync", "always"))
         self.addCleanup(self.server.stop)
         await self.server.start()
@@ -124,7 +124,7 @@ class SubscriptionChaosTests(TestCase):
         return await kind(name, config)
 
     async def write(self) -> None:
-        """Make all changes, and the trouble meanwhile."""
+        """Make all changes while connections are cut and the server is killed."""
         self.left, self.awaited, self.cuts, self.restarts = CHANGES, -1, 0, 0
         writers: list[Writer] = []
         for number in range(WRITERS):
@@ -148,7 +148,7 @@ class SubscriptionChaosTests(TestCase):
             await writer.change()
 
     def until(self, moment: int) -> Deferred[None]:
-        """Wait until so many changes were begun."""
+        """Wait until that many changes have begun."""
         self.awaited = CHANGES - moment
         self.reached: Deferred[None] = Deferred()
         if self.left <= self.awaited:
@@ -157,7 +157,7 @@ class SubscriptionChaosTests(TestCase):
         return self.reached
 
     async def trouble(self) -> None:
-        """Cut all subscribers at random moments, and kill the server now and then."""
+        """Cut all subscribers at random moments, and restart the server now and then."""
         moments = sorted(self.random.sample(range(CHANGES // 20, CHANGES), CUTS))
         for number, moment in enumerate(moments):
             await self.until(moment)
@@ -169,14 +169,14 @@ class SubscriptionChaosTests(TestCase):
                 self.restarts += 1
 
     async def final(self, name: str) -> Any:
-        """Give the items of a feed in their order, and its revision."""
+        """Return the items of a feed in order, and its revision."""
         feed = await self.open(self.thoonk, name)
         items = [[id_, item] for id_, item in (await feed.get_all()).items()]
         config = await feed.get_config()
         return items, await feed.revision() if "history" in config else 0
 
     async def reports(self, final: dict[str, Any]) -> list[dict[str, Any]]:
-        """Give what each follower saw of each feed."""
+        """Return what each follower saw of each feed."""
         revisions = {name: revision for name, (_, revision) in final.items()}
         reports: list[dict[str, Any]] = await gatherResults(
             [Deferred.fromCoroutine(one.report(revisions)) for one in self.followers]
@@ -201,7 +201,7 @@ class SubscriptionChaosTests(TestCase):
                 self.assertEqual(report[name]["mirror"], revision, name)
 
     async def test_without_history(self) -> None:
-        """Each gap is announced; each mirror equals its feed."""
+        """Each gap is announced by a resync; each mirror equals its feed."""
         final = await self.chaos({})
         for report in await self.reports(final):
             for name in final:

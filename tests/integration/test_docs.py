@@ -1,4 +1,4 @@
-"""Every code block of README and docs is run, or is in the list of those that are not."""
+"""Every code block of README and docs is run, or is listed as an exception."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.support.public import modules, public
 from txthoonk import Thoonk
 from txthoonk.protocol import Redis
 
-# Blocks that are not run with their page: page, and how they begin -> why not, or where else.
+# Blocks that are not run with their page: the page and the block's start -> the reason.
 EXCEPTIONS = {
     ("README.rst", "make demo    #"): "runs this test, and what test_examples runs",
     ("README.rst", "from twisted.internet.task import react"): "run by test_readme",
@@ -45,10 +45,10 @@ EXCEPTIONS = {
     ("docs/metrics.rst", "$ thoonk top --once --json | jq"): "needs jq; see test_top",
 }
 
-# Pages of which another test runs all blocks.
+# Pages whose blocks another test runs.
 ELSEWHERE = {"docs/security.rst": "tests/integration/wire/test_acl.py"}
 
-# Commands in consoles that are not run: a regular expression -> why.
+# Console commands that are not run: a regular expression -> the reason.
 SKIPPED = {
     r"python3 -m venv ": "the gate makes its environments so, and installs into them",
     r"\. env/bin/activate": "the same",
@@ -57,7 +57,7 @@ SKIPPED = {
 
 
 def excepted(block: Block) -> tuple[str, str] | None:
-    """Give the entry of a block in the list of exceptions."""
+    """Return the entry of a block in the list of exceptions."""
     for document, begin in EXCEPTIONS:
         if document == block.document and block.text.startswith(begin):
             return document, begin
@@ -66,24 +66,24 @@ def excepted(block: Block) -> tuple[str, str] | None:
 
 class DocumentsTests(SynchronousTestCase):
     def test_exceptions(self) -> None:
-        """The exceptions are blocks that there are, and each has its reason."""
+        """Each exception matches a block and has a reason."""
         found = {excepted(block) for document in DOCUMENTS for block in blocks(document)}
         self.assertEqual(set(EXCEPTIONS) - found, set())
         self.assertTrue(all(EXCEPTIONS.values()) and all(SKIPPED.values()))
 
     def test_elsewhere(self) -> None:
-        """The tests of pages that are run elsewhere are there, and are about them."""
+        """The tests that run a page elsewhere exist and mention the page."""
         for document, path in ELSEWHERE.items():
             self.assertIn(document, (ROOT / path).read_text("utf-8"))
 
     def test_tests(self) -> None:
-        """Tests that a page names are there."""
+        """The tests that a page names exist."""
         for document in DOCUMENTS:
             for path in re.findall(r"``(tests/[\w/.]+)``", (ROOT / document).read_text("utf-8")):
                 self.assertTrue((ROOT / path).exists(), (document, path))
 
     def test_no_way_is_overlooked(self) -> None:
-        """There are no ways to show code but those that are known."""
+        """The pages show code only in the ways that ``blocks`` finds."""
         for document in DOCUMENTS:
             shown = (ROOT / document).read_text("utf-8")
             known = [block for block in blocks(document) if block.language != "hidden"]
@@ -117,13 +117,13 @@ class ReferenceTests(SynchronousTestCase):
     """docs/api has all public names."""
 
     def test_names(self) -> None:
-        """Its first page has the names of ``txthoonk`` itself."""
+        """The first page of docs/api has the names of ``txthoonk`` itself."""
         text = (ROOT / "docs/api/index.rst").read_text("utf-8")
         named = re.findall(r":\w+:`~txthoonk\.[\w.]*?(\w+)`", text)
         self.assertEqual(sorted([*named, "__version__"]), sorted(txthoonk.__all__))
 
     def test_modules(self) -> None:
-        """Each public module has its place, but for the command and for second ways in."""
+        """docs/api documents each public module except the command and alternative paths."""
         pages = [path.read_text("utf-8") for path in (ROOT / "docs/api").glob("*.rst")]
         named = {name for page in pages for name in re.findall(r"automodule:: (\S+)", page)}
         self.assertEqual(named, {f"txthoonk.{name}" for name in PUBLIC})
@@ -133,7 +133,7 @@ class DocstringTests(RedisTestCase):
     """The examples in docstrings, which the reference shows."""
 
     async def run_example(self, module: str, **names: Any) -> dict[str, Any]:
-        """Run the one example of a module's docstring, on the Redis of this run; its names."""
+        """Run the one example of a module's docstring on this run's Redis; return its names."""
         (block,) = blocks(module, namedAny(module).__doc__)
         text = block.text.replace("redis://localhost:6379/0", self.target.text)
         flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
@@ -143,14 +143,14 @@ class DocstringTests(RedisTestCase):
         return names
 
     def test_no_other(self) -> None:
-        """These are all that there are."""
+        """Only these docstrings have examples."""
         documented = [(module.__name__, module) for module in modules()] + [*public()]
         found = [name for name, thing in documented if "::\n" in (thing.__doc__ or "")]
         examples = ["txthoonk", "txthoonk.client", "txthoonk.protocol", "txthoonk.testing"]
         self.assertEqual(found, examples)
 
     async def test_package(self) -> None:
-        """The service tells of what is published."""
+        """The package's example prints the published event."""
         printed: list[tuple[str, str]] = []
 
         def show(*words: str) -> None:
@@ -162,21 +162,21 @@ class DocstringTests(RedisTestCase):
         self.assertEqual(printed, [("publish", "hello")])
 
     async def test_client(self) -> None:
-        """The two objects are connected."""
+        """The client example connects both objects."""
         names = await self.run_example("txthoonk.client", **vars(txthoonk.client))
         for name, kind in (("pub", txthoonk.ThoonkPub), ("sub", txthoonk.ThoonkSub)):
             self.assertIsInstance(names[name], kind)
             await names[name].close()
 
     async def test_protocol(self) -> None:
-        """The value is stored."""
+        """The protocol example stores its value."""
         ours = partial(Redis, **self.target.credentials)
         names = await self.run_example("txthoonk.protocol", Factory=Factory, Redis=ours)
         self.assertEqual(await self.raw.get("answer"), b"42")
         await names["redis"].close()
 
     async def test_testing(self) -> None:
-        """The suite passes."""
+        """The test suite of the testing example passes."""
         folder = Path(self.mktemp())
         folder.mkdir()
         (block,) = blocks("txthoonk.testing", namedAny("txthoonk.testing").__doc__)
@@ -192,16 +192,16 @@ class DocstringTests(RedisTestCase):
 
 
 class Enough(Exception):
-    """Ends an example that would go on for ever."""
+    """Ends an example that would run for ever."""
 
 
 class StoryTests(RedisTestCase):
-    """The pages, each of which is a test."""
+    """Each page of the docs is a test."""
 
     timeout = 120
 
     async def tell(self, document: str) -> None:
-        """Run all blocks of a page that are no exceptions."""
+        """Run all blocks of a page except the exceptions."""
         thoonk = await Thoonk(await server_url(), reactor).connect()
         self.addCleanup(thoonk.close)
         folder = Path(tempfile.mkdtemp(prefix="docs-"))

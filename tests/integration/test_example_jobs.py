@@ -20,29 +20,29 @@ from txthoonk.testing import RedisServer
 
 
 def summed(*paths: Path) -> set[str]:
-    """Give what sha256sum prints."""
+    """Return what sha256sum prints."""
     return {f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path}" for path in paths}
 
 
 class ExampleTestCase(ProgramTestCase):
     async def until_length(self, job: Any, count: int) -> None:
-        """Wait until a feed has at least so many jobs in its line."""
+        """Wait until a feed has at least that many jobs in its line."""
         await until_answer(self.server.endpoint(), job.length, lambda length: length >= count)
 
     async def serve(self) -> str:
-        """Start a server for several programs, or start it again; its URL."""
+        """Start or restart a server for several programs; return its URL."""
         if not hasattr(self, "server"):
             self.server = RedisServer(self.folder() / "data")
             self.addCleanup(self.server.stop)
         await self.server.start()
         self.pub: Any = await self.server.endpoint().connect(ThoonkPubFactory())
         self.addCleanup(self.pub.close)  # type: ignore[attr-defined]
-        # What was answered shall outlive a kill, and not only the one of a second later.
+        # A change must survive a kill right after its reply, not only a second later.
         await self.pub.redis.send("CONFIG", "SET", "appendfsync", "always")  # type: ignore[attr-defined]
         return self.server.url
 
     async def restart(self, *children: Child) -> None:
-        """Kill the server, and start it again when all have seen that it is away."""
+        """Kill the server, and start it again when all programs have noticed."""
         await self.server.kill()
         for child in children:
             await child.seen("Redis is away")
@@ -54,7 +54,7 @@ class ExampleTestCase(ProgramTestCase):
 
 class FileHashesTests(ExampleTestCase):
     def files(self, count: int) -> list[Path]:
-        """Make files; one of them is big enough to take a while."""
+        """Make files, one of them large enough to take a while."""
         folder = self.folder()
         paths = [folder / f"file {number}" for number in range(count)]
         for number, path in enumerate(paths):
@@ -63,7 +63,7 @@ class FileHashesTests(ExampleTestCase):
         return paths
 
     async def test_all_in_one(self) -> None:
-        """The command of the docstring prints the sum of each file, and ends."""
+        """The docstring's command prints the sum of each file, and ends."""
         command, paths = commands("file_hashes.py")[0], self.files(30)
         self.assertTrue(command.endswith(" examples"))
         child = self.run_example(command.removesuffix(" examples"), str(paths[0].parent))
@@ -72,7 +72,7 @@ class FileHashesTests(ExampleTestCase):
         self.assertNotIn("Traceback", child.err)
 
     async def test_all_in_one_interrupted(self) -> None:
-        """Ctrl-C ends the workers and the private Redis as well."""
+        """Ctrl-C ends the workers and the private Redis."""
         command, paths = commands("file_hashes.py")[0], self.files(30)
         child = self.run_example(command.removesuffix(" examples"), str(paths[0].parent))
         url = (await child.seen(URL))[1]
@@ -81,12 +81,12 @@ class FileHashesTests(ExampleTestCase):
         self.assert_stopped(url)
 
     async def test_worker_killed(self) -> None:
-        """The jobs of a worker that was killed are done by another one."""
+        """Another worker does the jobs of a worker that was killed."""
         url, paths = await self.serve(), self.files(20)
         job = await self.pub.job("file-hashes", {"serializer": "json"})
         put = self.start("file_hashes.py", "--url", url, "put", str(paths[0].parent))
         await self.until_length(job, 1)
-        claims = [await job.get() for _ in range(2)]  # we are the one who dies
+        claims = [await job.get() for _ in range(2)]  # the test stands for the killed worker
         for claim in claims:
             await self.pub.redis.send("ZADD", job.feed_claimed, 1, claim.id)
         self.start("file_hashes.py", "--url", url, "work")
@@ -95,7 +95,7 @@ class FileHashesTests(ExampleTestCase):
         self.assertEqual((await job.stats())["claimed"], 0)
 
     async def test_redis_restarted_under_a_worker(self) -> None:
-        """A worker that waits for jobs goes on waiting while Redis is away."""
+        """A worker that waits for jobs keeps waiting while Redis is away."""
         url, paths = await self.serve(), self.files(5)
         worker = self.start("file_hashes.py", "--url", url, "work")
         await worker.seen("worker")
@@ -106,7 +106,7 @@ class FileHashesTests(ExampleTestCase):
         self.assertNotIn("Traceback", worker.err)
 
     async def test_redis_restarted_under_who_waits(self) -> None:
-        """Who waits for sums goes on while Redis is away, and hears what happens then."""
+        """The program that waits for sums survives a Redis restart and gets later results."""
         url, paths = await self.serve(), self.files(5)
         job = await self.pub.job("file-hashes", {"serializer": "json"})
         put = self.start("file_hashes.py", "--url", url, "put", str(paths[0].parent))
@@ -114,7 +114,7 @@ class FileHashesTests(ExampleTestCase):
         await self.restart(put)
         job = await self.pub.job("file-hashes")
         claim = await job.get()
-        await job.stall(claim.id)  # perhaps before the other one is there again
+        await job.stall(claim.id)  # perhaps before the waiting program has reconnected
         self.start("file_hashes.py", "--url", url, "work")
         self.assertEqual(await put.ended, (0, None))
         self.assertIn(f"{paths[0]}: given up", put.err)
@@ -122,7 +122,7 @@ class FileHashesTests(ExampleTestCase):
         self.assertNotIn("Traceback", put.err)
 
     async def test_worker_interrupted(self) -> None:
-        """A worker that is told to end gives back what it has not finished."""
+        """An interrupted worker releases the jobs that it has not finished."""
         url, paths = await self.serve(), self.files(1)
         job = await self.pub.job("file-hashes", {"serializer": "json"})
         worker = self.start("file_hashes.py", "--url", url, "work")
@@ -134,7 +134,7 @@ class FileHashesTests(ExampleTestCase):
         self.assertNotIn("Traceback", worker.err)
 
     async def test_unreadable(self) -> None:
-        """What cannot be read, or is given up, is said instead of a sum."""
+        """An unreadable file or a stalled job is reported instead of a sum."""
         url, paths = await self.serve(), self.files(3)
         job = await self.pub.job("file-hashes", {"serializer": "json"})
         put = self.start("file_hashes.py", "--url", url, "put", str(paths[0].parent))
@@ -151,12 +151,12 @@ class FileHashesTests(ExampleTestCase):
 
 class TodoTests(ExampleTestCase):
     async def shown(self, child: Child, *items: str) -> None:
-        """Wait until a terminal shows a list, as the last one."""
+        """Wait until the last list that a terminal shows is this one."""
         lines = [f"  {number}  {item}\n" for number, item in enumerate(items, 1)]
         await child.seen(re.escape("-- to do --\n" + "".join(lines)) + r"(Redis is [^\n]+\n)*\Z")
 
     async def test_two_terminals(self) -> None:
-        """What is typed in one terminal shows in both."""
+        """A command in one terminal changes the list in both."""
         (command,) = commands("todo.py")
         command = command.replace("./todo", str(self.folder()))
         one = self.run_example(command)
@@ -185,7 +185,7 @@ class TodoTests(ExampleTestCase):
         self.assertEqual(one.err + two.err, "")
 
     async def test_first_terminal_ends(self) -> None:
-        """When the terminal ends that runs Redis, another one takes that over."""
+        """When the terminal that runs Redis ends, another one starts it again."""
         (command,) = commands("todo.py")
         command = command.replace("./todo", str(self.folder()))
         one = self.run_example(command)
@@ -205,7 +205,7 @@ class TodoTests(ExampleTestCase):
         await self.shown(two, "milk")
 
     async def test_typed_while_redis_is_away(self) -> None:
-        """What is typed while Redis is away is done when it is back, and shown."""
+        """A command entered while Redis is away is executed and shown when it is back."""
         url = await self.serve()
         child = self.start("todo.py", "--url", url)
         await self.shown(child)
@@ -217,7 +217,7 @@ class TodoTests(ExampleTestCase):
 
 
 class Sender(Protocol):
-    """Sends lines, and waits for the answers."""
+    """Sends lines, and waits for the replies."""
 
     def __init__(self) -> None:
         self.answers = b""
@@ -247,12 +247,12 @@ class HandoffTests(ExampleTestCase):
         return sender
 
     async def written(self, path: Path, *lines: str) -> None:
-        """Wait until a file has these lines."""
+        """Wait until a file has exactly these lines."""
         expected = "".join(f"{line}\n" for line in lines)
         await until_file(path, lambda: path.exists() and path.read_text() == expected)
 
     async def test_hand_over(self) -> None:
-        """Lines arrive in their order, also those that came while the consumer was down."""
+        """Lines arrive in order, even those sent while the consumer is down."""
         url, path = await self.serve(), self.folder() / "lines.txt"
         sender = await self.sender(url)
         consumer = self.start("handoff.py", "--url", url, "deliver", str(path))
@@ -269,7 +269,7 @@ class HandoffTests(ExampleTestCase):
         self.assertEqual(await self.pub.redis.exists("feed.items:handoff"), 0)
 
     async def test_many_lines(self) -> None:
-        """A sender who does not wait gets all answers, and all lines arrive in order."""
+        """A sender that does not wait gets all replies, and all lines arrive in order."""
         url, path = await self.serve(), self.folder() / "lines.txt"
         sender = await self.sender(url)
         lines = [f"line {number}" for number in range(1000)]
@@ -279,7 +279,7 @@ class HandoffTests(ExampleTestCase):
         await self.written(path, *lines)
 
     async def test_connections_cut(self) -> None:
-        """Both sides come back when Redis cuts them off."""
+        """Both sides recover when Redis cuts their connections."""
         url, path = await self.serve(), self.folder() / "lines.txt"
         sender = await self.sender(url)
         consumer = self.start("handoff.py", "--url", url, "deliver", str(path))
@@ -292,7 +292,7 @@ class HandoffTests(ExampleTestCase):
         await consumer.seen("Redis is away: [^\n]+\nRedis is back\n")
 
     async def test_redis_restarted(self) -> None:
-        """What is sent while Redis is away arrives, in order, when it is back."""
+        """Lines sent while Redis is away arrive in order when it is back."""
         url, path = await self.serve(), self.folder() / "lines.txt"
         sender = await self.sender(url)
         consumer = self.start("handoff.py", "--url", url, "deliver", str(path))
@@ -310,7 +310,7 @@ class HandoffTests(ExampleTestCase):
         self.assertNotIn("Traceback", consumer.err)
 
     async def test_docstring(self) -> None:
-        """The commands of the docstring are those that are tested here."""
+        """The docstring has exactly the commands that are tested here."""
         url = "--url redis://localhost:6379/0"
         self.assertEqual(
             commands("handoff.py"),

@@ -100,7 +100,7 @@ class LinesTests(SynchronousTestCase):
         old = self.rotate()
         self.assertEqual(self.read(), [b"2"])
         self.append(b"3\n", old)
-        self.append(b"")  # the new file is there, but the program writes to the old one yet
+        self.append(b"")  # the new file exists, but the program still writes to the old one
         self.assertEqual(self.read(), [b"3"])
         self.append(b"4\n", old)
         self.append(b"5\n")
@@ -178,13 +178,13 @@ class FollowerTests(RedisTestCase):
             file.writelines(f"{line}\n" for line in lines)
 
     async def until(self, condition: Callable[[], Awaitable[bool]]) -> None:
-        """Let the follower look at its file, and again and again."""
+        """Make the follower read its file repeatedly, until the condition holds."""
         self.clock.advance(self.interval)
         while not await condition():
             self.clock.advance(self.interval)
 
     async def sent(self) -> bool:
-        await self.raw.ping()  # the reactor goes round
+        await self.raw.ping()  # lets the reactor turn
         return not self.follower.waiting
 
     async def stored(self) -> list[str]:
@@ -193,7 +193,7 @@ class FollowerTests(RedisTestCase):
         return list((await feed.get_all()).values())
 
     def break_publish(self, call: int, error: Exception, done: bool) -> list[tuple[str, bytes]]:
-        """Have one publish fail, after it was done or undone; what is called is recorded."""
+        """Make one publish fail, before or after it is executed; return the recorded calls."""
         calls: list[tuple[str, bytes]] = []
         original = Feed.publish
 
@@ -307,7 +307,7 @@ class LogTailTests(ProgramTestCase):
         published = await self.subscribe(thoonk.url, "feed.publish:log")
         write("2")
         await item_seen(published, "2")
-        # Thoonk connects again, and with that the server is started again.
+        # When Thoonk reconnects, it starts the server again.
         os.kill(await self.server_pid(thoonk), signal.SIGKILL)
         write("3")
         write("4")
@@ -326,7 +326,7 @@ class LogTailTests(ProgramTestCase):
         return int((await thoonk.redis.info())["process_id"])
 
     async def published(self, thoonk: Thoonk) -> list[str]:
-        """Give what is in the feed; nothing if Redis is away."""
+        """Return the items of the feed; none if Redis is away."""
         try:
             return list((await (await thoonk.feed("log")).get_all()).values())
         except ConnectionLost:
@@ -345,7 +345,7 @@ class LogTailTests(ProgramTestCase):
     async def test_stops_before_it_is_connected(self) -> None:
         service = self.service(self.folder() / "app.log", "unix:///nowhere/redis.sock")
         service.startService()
-        await service.stopService()  # trial complains of what is left behind
+        await service.stopService()  # trial reports anything left in the reactor
 
     def test_refuses_bad_options(self) -> None:
         for words in ([], ["--file", "x", "--url", "x"], ["--file", "x", "--interval", "x"]):

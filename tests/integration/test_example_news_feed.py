@@ -1,4 +1,4 @@
-"""The example that keeps a feed in step with an Atom file, in process."""
+"""The example that synchronizes a feed with an Atom file, in process."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ class NewsFeedTests(RedisTestCase):
         return opened
 
     async def happened(self) -> list[tuple[str, str]]:
-        """Give all events since the last time, and be sure that there are no others."""
+        """Return all events since the last call, once no more can arrive."""
         marker: Deferred[None] = Deferred()
         id_ = await self.sub_.register_handler("marker", marker.callback)
         await self.publisher.publish_channel("marker", "")
@@ -130,7 +130,7 @@ class NewsFeedTests(RedisTestCase):
         atom(self.path, a="A", b="B", c="C")
         await self.news.look()
         await self.happened()
-        # The dates, too, come from the position: c keeps its own.
+        # The date of an entry comes from its position, so c keeps its own.
         atom(self.path, x="X", b="changed", c="C")
         await self.news.look()
         self.assertEqual(
@@ -143,7 +143,7 @@ class NewsFeedTests(RedisTestCase):
         await self.news.look()
         await self.happened()
         await self.news.look()
-        atom(self.path, a="A", b="B")  # written again: another inode, another time
+        atom(self.path, a="A", b="B")  # the same content in a new file
         await self.news.look()
         self.assertEqual(await self.happened(), [])
 
@@ -240,7 +240,7 @@ class NewsFeedTests(RedisTestCase):
         self.assertEqual(await self.happened(), [])
         clock.advance(1)
         self.assertEqual(await self.events.wait(1), [("publish", "a")])
-        await until(clock.getDelayedCalls)  # then the look is over
+        await until(clock.getDelayedCalls)  # the look has ended
         atom(self.path, b="B")
         clock.advance(10)
         await self.events.wait(3)
@@ -260,6 +260,3 @@ class OpenFeedTests(RedisTestCase):
         await pub.redis.ping()
         self.assertEqual([event for event, *_ in events.calls], ["create", "config"])
         self.assertEqual((await pub.get_config("news"))["max_length"], "4")
-
-
-# -- logtail, in process ----------------------------------------------------------

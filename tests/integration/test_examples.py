@@ -149,7 +149,7 @@ class NewsFeedProgramTests(ProgramTestCase):
 
 class LogTailProgramTests(ProgramTestCase):
     async def follow(self, command: str) -> None:
-        """Run the command, and see a line that is added to the file as an event."""
+        """Run the command, and check that a line added to the file arrives as an event."""
         folder = self.folder()
         file = folder / "app.log"
         file.write_bytes(b"old\n")
@@ -159,7 +159,7 @@ class LogTailProgramTests(ProgramTestCase):
         with file.open("ab") as log:
             log.write(b"new\n")
         self.assertEqual([item for _, item in await published.wait(1)], ["new"])
-        # twist and twistd end themselves with the signal, after all is shut down.
+        # twist and twistd end by the signal after they have shut everything down.
         self.assertIn(await child.interrupt(), [(None, 2), (0, None)])
         self.assertNotIn("Traceback", child.out + child.err)
         self.assert_stopped(url)
@@ -190,6 +190,3 @@ class LogTailProgramTests(ProgramTestCase):
             self.assertEqual((await child.ended)[0], 64)
             self.assertIn("--max-length=", child.out + child.err)
             self.assertNotIn("Traceback", child.out + child.err)
-
-
-# -- news_feed, in process -------------------------------------------------------

@@ -1,7 +1,4 @@
-"""A peer that publishes garbage on every channel, while everybody listens to a real server."""
-
-# Trial's TestCase is typed in part only.
-# mypy: allow-untyped-calls
+"""A peer publishes garbage on every channel while all kinds of listeners use a real server."""
 
 from __future__ import annotations
 
@@ -27,7 +24,7 @@ CHANNEL_NAMES = [
 
 class GarbageTests(HostileTestCase):
     async def test_garbage(self) -> None:
-        """Garbage on every channel stops nothing: what is good is told once, in order."""
+        """Garbage on every channel stops nothing: each good item is delivered once, in order."""
         await self.everybody()
         await self.good(0)
         messages = samples(MESSAGES, 60) + samples(EVENT_MESSAGES, 60)
@@ -51,11 +48,11 @@ class GarbageTests(HostileTestCase):
         lines = self.logged()
         self.assert_sober(lines)
         self.assertTrue(lines)
-        # A message that is none may reach a handler, a subscription and one of a pattern.
+        # An invalid message may reach a handler, a subscription and a pattern subscription.
         self.assertLessEqual(len(lines), 2 * published)
 
     async def test_once(self) -> None:
-        """A message that is none is logged once, with its channel, and without its content."""
+        """An invalid message is logged once, with its channel and without its content."""
         feed = await self.thoonk.feed(FEED)
         await self.thoonk.job(JOB)
         seen, handled = Seen(), Seen()
@@ -90,20 +87,20 @@ class GarbageTests(HostileTestCase):
         self.assertIsNone(parts_of(f"feed.publish:{FEED}", "no separator"))
 
     async def test_big(self) -> None:
-        """Messages of 5 and 10 MB, with good parts or bad ones, are taken as all others."""
+        """Messages of 5 and 10 MB are handled like all others, valid or not."""
         await self.everybody()
         self.logged()
         big = b"\x1b[2J" + b"x" * 5_000_000
         for channel in ("feed.publish:" + FEED, "conffeed", "feed.event:" + FEED, "newfeed"):
             for message in (big, big + b"\0" + big, b"1\0" + big):
                 await self.raw.publish(channel, message)
-                await self.settled()  # Redis drops who has too much to take
+                await self.settled()  # Redis drops clients whose output buffer is full
         await self.good(0)
         await until(lambda: self.followed.good == self.handled.good == ["good 0"])
         self.assert_sober(self.logged())
 
     async def test_waiting(self) -> None:
-        """Whoever waits for a result or an item is not misled by what is not about it."""
+        """Messages about other jobs do not end a wait for a result."""
         await self.everybody()
         await self.worker.stopService()
         id_ = await self.job.put("x")
@@ -127,12 +124,12 @@ class GarbageTests(HostileTestCase):
 
 
 class FloodTests(HostileTestCase):
-    """However much is published: neither many calls nor much memory are what it costs."""
+    """A flood of messages costs neither many calls nor much memory."""
 
     MANY = 400
 
     async def cost(self, channel: str, make: object, at_once: bool, followers: int = 1) -> int:
-        """Publish many messages, and give how many calls they cost.
+        """Publish many messages, and return how many calls they cost.
 
         :param followers: how many follow the feed: a subscription and a pattern are two.
         """
@@ -144,7 +141,7 @@ class FloodTests(HostileTestCase):
                 await sent.pop()
         await gatherResults(sent)
         await self.settled()
-        # Each follower may look so often, with two calls each, and longer on a slow machine.
+        # Each follower may look LOOKS times in a window; each look is two calls.
         windows = int((reactor.seconds() - begin) / WINDOW) + 1
         self.allowed = windows * LOOKS * followers
         return await self.calls() - before - 2 * self.allowed
@@ -167,7 +164,7 @@ class FloodTests(HostileTestCase):
         return event.epoch or "", event.revision or 0
 
     async def test_unknown_revision(self) -> None:
-        """One message with a revision that there is not costs a look, not one after another."""
+        """One message with a revision that does not exist costs one look, not a series of them."""
         seen = await self.follow()
         epoch, revision = await self.position()
         before = await self.calls()
@@ -179,7 +176,7 @@ class FloodTests(HostileTestCase):
         await self.still_good(seen)
 
     async def test_unknown_epochs(self) -> None:
-        """A flood of messages of other epochs costs few looks, and few resyncs."""
+        """A flood of messages of other epochs costs few looks and few resyncs."""
         for at_once in (True, False):
             seen = await self.follow()
             cost = await self.cost(
@@ -192,7 +189,7 @@ class FloodTests(HostileTestCase):
             await self.thoonk.delete_feed(FEED)
 
     async def test_writers_without_history(self) -> None:
-        """So does one of messages without revisions, of a feed that has them."""
+        """A flood of messages without revisions, on a feed with a history, costs few looks."""
         for at_once in (True, False):
             seen = await self.follow()
             cost = await self.cost(f"feed.publish:{FEED}", lambda number: f"x\0{number}", at_once)
@@ -202,7 +199,7 @@ class FloodTests(HostileTestCase):
             await self.thoonk.delete_feed(FEED)
 
     async def test_configured(self) -> None:
-        """A flood of messages that say that a feed was configured costs few looks."""
+        """A flood of messages that a feed was configured costs few looks."""
         seen = await self.follow()
         await self.cost_of_config(True)
         await self.cost_of_config(False)
@@ -213,7 +210,7 @@ class FloodTests(HostileTestCase):
         self.assertLess(cost, self.MANY / 4)
 
     async def test_workers(self) -> None:
-        """A flood for those who work and wait costs few calls, and they go on."""
+        """A flood for workers and waiting callers costs few calls, and they continue to work."""
         await self.everybody()
         for channel, message in (
             ("conffeed", f"{JOB}\0x"),
@@ -227,7 +224,7 @@ class FloodTests(HostileTestCase):
         await self.good(1)
 
     async def test_names(self) -> None:
-        """Names of feeds that there are not cost whoever follows a pattern no memory for ever."""
+        """Names of feeds that do not exist do not fill the memory of a pattern subscription."""
         seen = Seen()
         await self.thoonk.subscribe_pattern("*", seen)
         (pattern,) = self.thoonk._sources._patterns
@@ -241,7 +238,7 @@ class FloodTests(HostileTestCase):
             self.assertLess(len(pattern.sources), self.MANY / 4, channel)
 
     async def test_slow(self) -> None:
-        """Whoever takes nothing does not hold all that is told of the feed as a whole, either."""
+        """A subscriber that takes no events holds a bounded number of notices about the feed."""
         await self.thoonk.feed(FEED)
         subscription = await self.thoonk.subscribe(FEED, limit=10)
         (literal,) = self.thoonk._sources._literal.values()

@@ -1,7 +1,4 @@
-"""Data that somebody has stored who keeps to no contract: clear errors, and nobody stops."""
-
-# Trial's TestCase is typed in part only.
-# mypy: allow-untyped-calls
+"""Invalid data that other programs stored causes clear errors, and stops nothing else."""
 
 from __future__ import annotations
 
@@ -31,7 +28,7 @@ FIELDS = (
 
 
 async def verbs(thoonk: Any, name: str, type_: str) -> list[tuple[str, BaseException]]:
-    """Call what there is of a type; what failed, and how."""
+    """Call the verbs of a type; return the names of those that failed, with their errors."""
     failed: list[tuple[str, BaseException]] = []
 
     async def call(what: str, *words: Any, on: Any = None) -> Any:
@@ -76,7 +73,7 @@ async def verbs(thoonk: Any, name: str, type_: str) -> list[tuple[str, BaseExcep
 
 class DataTestCase(HostileTestCase):
     def assert_clear(self, failed: list[tuple[str, BaseException]], about: object) -> None:
-        """Check that errors are ours, say what is wrong, and are none of a script itself."""
+        """Check that errors are txthoonk's and clear, and not raw script errors."""
         unclear = []
         for what, error in failed:
             text = f"{getattr(error, 'code', '')} {error}"
@@ -90,7 +87,7 @@ class DataTestCase(HostileTestCase):
 
 class ConfigurationTests(DataTestCase):
     async def test_values(self) -> None:
-        """Whatever a configuration has: each verb does its work, or fails with a clear error."""
+        """With any value in a configuration, each verb works or fails with a clear error."""
         values = [as_bytes(value) for value in samples(NUMBERS | ODD, 100)]
         for type_ in TYPES:
             for at, field in enumerate(FIELDS):
@@ -108,7 +105,7 @@ class ConfigurationTests(DataTestCase):
         self.assert_sober(self.logged())
 
     async def test_types(self) -> None:
-        """A type that is none is an error of who opens the feed; the others go on."""
+        """An unknown type fails the calls that open the feed, with a clear error."""
         for type_ in ("pyqueue", "", ESCAPES, "9" * 5000, b"\xff"):
             await self.raw.send("SADD", "feeds", "f")
             await self.raw.send("HSET", "feed.config:f", "type", type_)
@@ -118,7 +115,7 @@ class ConfigurationTests(DataTestCase):
         self.assert_sober(self.logged())
 
     async def test_never_unpickled(self) -> None:
-        """No configuration makes anybody unpickle who has not asked for that."""
+        """No configuration makes a program unpickle items unless it asked for that."""
         pickle = b"cos\nsystem\n(S'touch hacked-by-a-pickle'\ntR."
         queue = await self.thoonk.pyqueue("f", {"history": 10})
         self.assertIsInstance(queue, PythonQueue)
@@ -138,7 +135,7 @@ class ConfigurationTests(DataTestCase):
             self.assertIn("pyqueue", str(error))
 
     async def test_items(self) -> None:
-        """An item that is no JSON fails those who read it, and no others."""
+        """An item that is not JSON fails its own reads and no others."""
         feed = await self.thoonk.feed("f", {"serializer": "json", "history": 10})
         events: list[Any] = []
         await self.thoonk.subscribe("f", events.append)
@@ -177,7 +174,7 @@ class ConfigurationTests(DataTestCase):
         self.assert_sober(self.logged())
 
     async def test_failing_jobs(self) -> None:
-        """What a handler says of a job that it cannot do is logged, with not too much of it."""
+        """A handler's error for a job is logged, cut to a reasonable length."""
         job = await self.thoonk.job("j")
         big = "\x1b[2J" + "x" * 1_000_000
 
@@ -187,7 +184,7 @@ class ConfigurationTests(DataTestCase):
         worker = Worker("j", handler, thoonk=self.thoonk, back_off=lambda failures: 1000)
         worker.startService()
         await job.put(big, id_=big)
-        await until(lambda: not worker.running_jobs and bool(worker._pumps))
+        await until(lambda: not worker.running_jobs and bool(worker._consumers))
         await self.until_answer(lambda: job.get_failure(big))
         await worker.stopService()
         self.assert_sober(self.log.take(LogLevel.info))
@@ -201,7 +198,7 @@ class RecordTests(DataTestCase):
     )
 
     async def garbage(self, name: str, part: str, value: bytes) -> None:
-        """Store something in the place of a record, of the type that it should be."""
+        """Store a value as a record, in a key of the right type."""
         key = f"feed.{part}:{name}"
         type_ = await self.raw.send("TYPE", key)
         if part in ("delayed", "claimed", "published", "failed", "delivering", "results"):
@@ -224,14 +221,15 @@ class RecordTests(DataTestCase):
             await self.raw.send("HSET", key, *fields)
 
     async def test_records(self) -> None:
-        """Whatever is recorded of a feed: verbs, top, maintenance and metrics go on."""
+        """With any value in a feed's records, verbs, top, maintenance and metrics continue."""
         values = [as_bytes(value) for value in samples(NUMBERS | ODD, 60)]
         values += [b"5 {}", b"5 []", b'5 {"name": [], "pid": "x", "concurrency": 1e400}', b"o:1 x"]
         metrics = Metrics(self.thoonk)
         for at, part in enumerate(self.RECORDS):
             for value in values[at :: len(self.RECORDS)][:3]:
                 for type_ in TYPES:
-                    await self.thoonk.create_feed("f", {"type": type_, "history": 5, "timeout": 5})
+                    timeout = {"timeout": 5} if type_ == "job" else {}
+                    await self.thoonk.create_feed("f", {"type": type_, "history": 5, **timeout})
                     await verbs(self.thoonk, "f", type_)
                     await self.garbage("f", part, value)
                     failed = await verbs(self.thoonk, "f", type_)
@@ -242,7 +240,7 @@ class RecordTests(DataTestCase):
         self.assert_sober(self.logged())
 
     async def looked_at(self, metrics: Metrics) -> None:
-        """Look at all feeds as top, maintenance and metrics do."""
+        """Read all feeds as top, maintenance and metrics do."""
         names = await self.thoonk.get_feed_names()
         found, failed = await read_overviews(self.thoonk.redis, sorted(names))
         for line in as_lines(render(found.values(), {}, (80, 1000), about="", problem=""), 80):
@@ -252,7 +250,7 @@ class RecordTests(DataTestCase):
         self.assert_clear([("overview", error) for error in failed.values()], names)
 
     async def test_names(self) -> None:
-        """Names that none can have in the registry are passed over; feeds go on beside them."""
+        """Invalid names in the registry are skipped, and other feeds continue to work."""
         names = [as_bytes(name) for name in samples(ODD, 40)] + [b"a\0b", b"x" * 100_000]
         await self.raw.send("SADD", "feeds", *names)
         job = await self.thoonk.job("z-good", {"timeout": 1})
@@ -270,7 +268,7 @@ class RecordTests(DataTestCase):
         self.assert_sober(self.logged())
 
     async def test_foreign_keys(self) -> None:
-        """Keys of other types in the places of a feed's are told as what they are."""
+        """A key of the wrong type fails verbs, top and metrics with clear errors only."""
         for part in ("config", "items", "ids", "publishes", "claimed", "claims", "workers"):
             for type_ in TYPES:
                 await self.raw.send("SADD", "feeds", "f")
@@ -283,7 +281,7 @@ class RecordTests(DataTestCase):
         self.assert_sober(self.logged())
 
     async def test_history(self) -> None:
-        """An entry of others in the history makes no verb fail that is done nevertheless."""
+        """After another program's entry in the history, a verb that fails has changed nothing."""
         feed = await self.thoonk.feed("f", {"history": 10})
         await feed.publish("x", "1")
         await self.raw.send("XADD", "feed.history:f", "*", "kind", "publish", "id", "forged")
@@ -297,7 +295,7 @@ class RecordTests(DataTestCase):
         self.assertEqual((await feed.get_history())[-1].item, "z")
 
     async def test_configuration_of_thoonk_js(self) -> None:
-        """A configuration that is no hash is told as such, or as none, to who follows the feed."""
+        """A configuration that is not a hash fails the calls on its feed with a clear error."""
         await self.raw.send("SADD", "feeds", "f")
         await self.raw.send("SET", "feed.config:f", '{"type":"feed"}')
         feed = Feed(self.thoonk, "f")
@@ -318,12 +316,12 @@ class RecordTests(DataTestCase):
 
 class TerminalTests(DataTestCase):
     def ends(self, *words: str) -> Deferred[str]:
-        """Run ``thoonk`` on a terminal; what it showed."""
+        """Run ``thoonk`` on a terminal; return what it showed."""
         child = Child("--url", self.thoonk.url, *words, terminal=True)
         return child.ended.addCallback(lambda _: child.out)
 
     async def test_terminal(self) -> None:
-        """Nothing that others have stored steers the terminal of who looks at it."""
+        """Stored data cannot send control characters to the terminal that shows it."""
         name = f"f{ESCAPES}"
         job = await self.thoonk.job(name)
         await job.put(ESCAPES, id_=ESCAPES)

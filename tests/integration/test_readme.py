@@ -1,4 +1,4 @@
-"""The first program in README, as a program of its own; test_docs runs the rest of it."""
+"""Runs the first program of README as a separate program; test_docs runs the rest."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class ReadmeTests(TestCase):
     timeout = TIMEOUT
 
     async def test_program(self) -> None:
-        """It prints the event of its item, and the item with its id."""
+        """The program prints the event of its item, and the item with its id."""
         program = blocks("README.rst")[0]
         out, err, status = await getProcessOutputAndValue(
             sys.executable, ["-c", program], env=os.environ, reactor=reactor

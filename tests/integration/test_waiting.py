@@ -22,12 +22,12 @@ class UntilTests(RedisTestCase):
     """``until``: a condition of this process."""
 
     async def test_holds(self) -> None:
-        """A condition that holds is not waited for."""
+        """until() returns at once if the condition already holds."""
         await until(lambda: True)
         self.assertNotIn("runUntilCurrent", vars(reactor))
 
     async def test_later(self) -> None:
-        """It waits for what a turn of the reactor changes, and leaves nothing in the reactor."""
+        """until() waits for a change by a reactor turn, and leaves nothing in the reactor."""
         seen: list[int] = []
         reactor.callLater(0.01, seen.append, 1)
         await until(lambda: seen)
@@ -53,7 +53,7 @@ class UntilTests(RedisTestCase):
         await self.assertFailure(waiting, ZeroDivisionError)
 
     async def test_cancel(self) -> None:
-        """A wait that is cancelled checks nothing any more."""
+        """A cancelled wait does not check its condition any more."""
         checked: list[int] = []
         waiting = Deferred.fromCoroutine(until(lambda: checked.append(1)))
         await self.raw.ping()
@@ -65,10 +65,10 @@ class UntilTests(RedisTestCase):
 
 
 class AnswerTests(RedisTestCase):
-    """``until_answer``: an answer of a redis-server."""
+    """``until_answer``: a reply of a redis-server."""
 
     async def test_key(self) -> None:
-        """A change of a key is an event, that of a script too."""
+        """A change of a key wakes the wait, even a change by a script."""
         for words in (("SET", "x", "1"), ("EVAL", "redis.call('SET', KEYS[1], '2')", 1, "x")):
             reply = words[-1].encode() if words[0] == "SET" else b"2"
             waiting = Deferred.fromCoroutine(
@@ -80,7 +80,7 @@ class AnswerTests(RedisTestCase):
             self.assertEqual(await waiting, reply)
 
     async def test_questions(self) -> None:
-        """It asks again after each change, and reading is none."""
+        """until_answer asks again after each change, but not after a read."""
         asked: list[int] = []
 
         async def question() -> Any:
@@ -88,7 +88,7 @@ class AnswerTests(RedisTestCase):
             return await self.raw.send("GET", "x")
 
         waiting = Deferred.fromCoroutine(self.until_answer(question))
-        await until(lambda: len(asked) == 2)  # before it hears of changes, and then
+        await until(lambda: len(asked) == 2)  # once before it listens for changes, and once after
         for _ in range(20):
             await self.raw.send("ZCARD", "y")
         self.assertEqual(len(asked), 2)
@@ -97,7 +97,7 @@ class AnswerTests(RedisTestCase):
         self.assertEqual(len(asked), 3)
 
     async def test_blocked(self) -> None:
-        """A client that blocks, and one that goes away."""
+        """``blocked`` waits until a client blocks, and until it disconnects."""
         redis = await self.redis()
         await self.blocked(0)
         popped = redis.send("BLPOP", "x", 0)
@@ -108,7 +108,7 @@ class AnswerTests(RedisTestCase):
         await self.assertFailure(popped, Exception)
 
     async def test_subscribers(self) -> None:
-        """A client that subscribes."""
+        """``numsub`` waits until a client subscribes."""
         subscriber = await self.subscriber()
         waiting = Deferred.fromCoroutine(self.numsub("x", 1))
         subscriber.subscribe("x")
@@ -116,10 +116,10 @@ class AnswerTests(RedisTestCase):
 
 
 class OutsideTests(RedisTestCase):
-    """``until_file`` and ``until_ended``: files, and processes that are not ours."""
+    """``until_file`` and ``until_ended``: files, and processes that are not children."""
 
     async def test_file(self) -> None:
-        """A file that comes, gets its content and goes."""
+        """until_file waits for a file to be created, written and removed."""
         path = Path(self.mktemp())
         path.parent.mkdir(exist_ok=True)
         reactor.callLater(0.01, path.write_text, "one")
@@ -130,7 +130,7 @@ class OutsideTests(RedisTestCase):
         await until_file(path, lambda: not path.exists())
 
     async def test_process(self) -> None:
-        """The end of a process, and one that has ended."""
+        """until_ended waits for the end of a process, and returns at once if it has ended."""
         program = "import signal; print('up', flush=True); signal.pause()"
         command = [sys.executable, "-c", program]
         with subprocess.Popen(command, stdout=subprocess.PIPE) as process:

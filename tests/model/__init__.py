@@ -1,1 +1,1 @@
-"""Models of the feed types, played against the real thing; and the invariants of feeds."""
+"""Tests that compare each feed type with a model, and tests of the invariants of feeds."""

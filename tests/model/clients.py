@@ -1,4 +1,4 @@
-"""Publishers whose connections can be cut, and come back when the test wants it."""
+"""Publishers whose connections a test can cut and restore."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ __all__ = ["BareClient", "Client", "Cut", "PatientClient", "turn"]
 
 
 def turn() -> Deferred[Any]:
-    """Wait until the reactor has looked at all that there is once."""
+    """Wait for one turn of the reactor."""
     return deferLater(reactor, 0)
 
 
 @attr.frozen
 class Cut:
-    """How the connection of a client ends while a batch of verbs is under way.
+    """How the connection of a client ends while a batch of verbs is in progress.
 
-    :ivar how: ``kill``: by a CLIENT KILL among the verbs; ``deaf``: so, and no reply is read;
-        ``race``: by a CLIENT KILL on another connection at the same time; ``abort``: by the
-        client, some turns of the reactor after it has sent all; ``before``: before the verbs
-        are called.
-    :ivar where: before which of the verbs, or after how many turns.
+    :ivar how: ``kill``: by a CLIENT KILL among the verbs; ``deaf``: the same, and no reply is
+        read; ``race``: by a CLIENT KILL on another connection at the same time; ``abort``: by the
+        client, some turns of the reactor after it has sent everything; ``before``: before the
+        verbs are called.
+    :ivar where: the verb before which it happens, or the number of turns.
     """
 
     how: str
@@ -44,30 +44,30 @@ class Client:
     """A publisher.
 
     :ivar pub: the publisher itself.
-    :ivar patient: whether it connects again by itself, and its gets outlive that.
+    :ivar patient: whether it reconnects by itself, and its gets survive that.
     :ivar redis: the protocol of its present connection.
     """
 
     pub: Any
     patient: bool
     redis: Redis
-    number = 0  # the server's, of the connection
+    number = 0  # the server's number for the connection
 
     async def connected(self) -> None:
-        """Learn which connection it is."""
+        """Record the number of its connection."""
         self.number = await self.redis.send("CLIENT", "ID")
 
     async def settle(self) -> None:
-        """Wait until all is answered that was sent, and what was sent for that."""
+        """Wait until every call has its reply, and the calls that follow from it as well."""
         for _ in range(3):
             await self.redis.send("PING")
 
     def sentinel(self) -> Deferred[None]:
-        """Give what fires with the end of the present connection, once all calls have failed."""
+        """Return a Deferred that fires once the connection has ended and its calls failed."""
         return Deferred.fromCoroutine(_lost(self.redis))
 
     def kill(self) -> None:
-        """Have the server end the connection behind what was sent so far."""
+        """Make the server end the connection after everything sent so far."""
         words = ("CLIENT", "KILL", "ID", str(self.number), "SKIPME", "no")
         self.redis.send(*words).addErrback(lambda _: None)
 
@@ -76,10 +76,10 @@ class Client:
         transport.abortConnection()
 
     def hold(self) -> None:
-        """Do not connect again until :meth:`resume`."""
+        """Do not reconnect until :meth:`resume`."""
 
     async def resume(self) -> None:
-        """Connect again."""
+        """Reconnect."""
         raise NotImplementedError
 
     async def close(self) -> None:
@@ -95,7 +95,7 @@ async def _lost(redis: Redis) -> None:
 
 
 class BareClient(Client):
-    """A ``ThoonkPub``: what is under way on a lost connection fails."""
+    """A ``ThoonkPub``: calls in progress on a lost connection fail."""
 
     patient = False
 
@@ -112,7 +112,7 @@ class BareClient(Client):
         return redis
 
     async def resume(self) -> None:
-        # The factory gives a new connection to the object that has lost its own.
+        # The factory gives a new connection to the publisher that lost its own.
         self.pub = await self._endpoint.connect(self._factory)
         await self.connected()
 
@@ -126,7 +126,7 @@ class _Gated(Thoonk):
 
 
 class PatientClient(Client):
-    """A ``Thoonk``: it connects again, and what was not sent waits for that."""
+    """A ``Thoonk``: it reconnects, and calls that were not sent wait for that."""
 
     patient = True
 

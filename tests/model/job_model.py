@@ -26,7 +26,7 @@ class JobModel(JobState):
             raise Refused(JobExists)
         log, ids = self.look(), [id_ for id_, _ in pairs]
         if priority == Job.HIGH:
-            # The first one is put last, to be claimed next.
+            # The first job is put last, to be claimed next.
             pairs, ids = pairs[::-1], ids[::-1]
             self.line += ids
         else:
@@ -60,7 +60,7 @@ class JobModel(JobState):
         return id_, self.items[id_], self.cancelled.get(id_, 0)
 
     def delivered(self, claim: Any) -> None:
-        """Learn that the client has got the claim that was made last."""
+        """Note that the client has received the last claim."""
         id_, number = self.given
         self.tokens[number] = claim.token
         self.memory[self.caller][id_] = (number, False)
@@ -70,11 +70,11 @@ class JobModel(JobState):
         return claim is not None and number in (None, claim.number)
 
     def held(self, id_: str) -> int | None:
-        """Give the claim that the client means by an id; None: whichever there is."""
+        """Return the claim that the client means by an id; None for any."""
         return self.memory[self.caller].get(id_, (None, False))[0]
 
     def ended(self, id_: str, number: int | None, is_lost: bool) -> None:
-        """Have the client learn that a claim is none any more."""
+        """Note that the client knows that a claim has ended."""
         if self.memory[self.caller].get(id_) == (number, False):
             if is_lost:
                 self.memory[self.caller][id_] = (number or 0, True)
@@ -162,10 +162,10 @@ class JobModel(JobState):
         self.tell(log, ("progress", id_, text, True))
 
     def taken_again(self, hungry: bool) -> Any:
-        """Have a client look for claims that it does not know of, and release them.
+        """Make a client look for claims that it does not know of, and release them.
 
         :param hungry: whether it has a get that goes on.
-        :return: what that fires; None if it goes on waiting.
+        :return: what that get fires; None if it goes on waiting.
         """
         got = self.get() if hungry and self.line else None
         known = self.memory[self.caller]
@@ -176,7 +176,7 @@ class JobModel(JobState):
                 self.release(id_, claim.number)
         return self.get() if hungry and self.line and got is None else got
 
-    # -- whatever the state -------------------------------------------------------------
+    # -- verbs for jobs in any state ----------------------------------------------------
 
     def retry(self, id_: str) -> None:
         if id_ not in self.stalled:
@@ -228,12 +228,12 @@ class JobModel(JobState):
     # -- maintenance ----------------------------------------------------------------------
 
     def old_claims(self) -> list[str]:
-        """List the claims that are too old, the oldest first."""
+        """Return the claims that are too old, the oldest first."""
         old = [(one.since, id_) for id_, one in self.claimed.items() if one.since < 0]
         return [id_ for _, id_ in sorted(old)] if self.setting("timeout") else []
 
     def is_due(self) -> list[str]:
-        """List the delayed jobs that are due."""
+        """Return the delayed jobs that are due."""
         return [id_ for id_, one in self.delayed.items() if one.due <= self.time]
 
     def has_due(self) -> bool:

@@ -1,4 +1,4 @@
-"""What the model of the job feed knows, beside what Redis holds."""
+"""The state of the job feed's model, including what Redis does not hold."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from txthoonk.testing._feed_dump import State
 
 __all__ = ["LONG", "Claimed", "Delayed", "JobState"]
 
-LONG = 1_000_000  # by which a delay, and a claim's timeout, are longer than all else takes
+LONG = 1_000_000  # a delay or a claim's timeout, longer than anything else takes
 
 
 @attr.define
 class Claimed:
     """A claim.
 
-    :ivar number: which of all claims it is.
+    :ivar number: its number among all claims.
     :ivar since: when it was made or renewed.
     """
 
@@ -31,7 +31,7 @@ class Claimed:
 class Delayed:
     """A delayed job.
 
-    :ivar push: ``L`` or ``R``: to which end of the line it comes.
+    :ivar push: ``L`` or ``R``: the end of the line that it goes to.
     """
 
     push: str
@@ -45,14 +45,14 @@ class JobState(Model):
 
     :ivar time: a number that grows with everything that has a time.
     :ivar line: ids; the last one is claimed next.
-    :ivar stalled: id -> since when.
-    :ivar failures: id -> how many, and of which type the last one was.
+    :ivar stalled: id -> when it stalled.
+    :ivar failures: id -> the number of failures, and the type of the last one.
     :ivar kept: id -> result and item.
-    :ivar claims: how many claims there were.
-    :ivar tokens: number of a claim -> its token, as far as somebody was told.
+    :ivar claims: the number of claims made.
+    :ivar tokens: number of a claim -> its token, if a client received it.
     :ivar owners: number of a claim -> the id of the job, and the client.
-    :ivar memory: for each client, id -> number of the last claim that it knows of, and whether
-        it was told that it is none any more.
+    :ivar memory: for each client, id -> number of the last claim that it knows of, and whether it
+        knows that the claim was lost.
     :ivar given: id and number of the last claim that was made.
     """
 
@@ -86,7 +86,7 @@ class JobState(Model):
         return id_ in self.items or id_ in self.delayed
 
     def deleted(self) -> None:
-        """Begin anew; claims and what clients know of them are not those of the new feed."""
+        """Start again; the counters and the clients' knowledge of claims stay."""
         fresh = JobState(self.name)
         of_the_feed = set(attr.fields_dict(JobState)) - set(attr.fields_dict(Model))
         of_the_feed |= {"config", "items", "publishes", "log"}
@@ -133,7 +133,7 @@ class JobState(Model):
         }
 
     def _token(self, id_: str, claims: dict[str, str]) -> str | None:
-        """Give the token of a claim, if the model can know it."""
+        """Return the token of a claim, if the model can know it."""
         claim = self.claimed.get(id_)
         known = claim is None or claim.number in self.tokens
         return claims.get(id_, "none").partition(" ")[0] if known else None

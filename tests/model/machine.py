@@ -1,11 +1,11 @@
-"""Plays random verbs of several clients on a feed, and on its model, and compares both.
+"""Runs random verbs of several clients on a feed and on its model, and compares the two.
 
-Hypothesis is synchronous: it runs in a thread, and each of its steps is one coroutine that
-runs in the reactor's.  Its strategies must not depend on what happens on the wire, so steps
-name ids, claims and places by small numbers, which stand for what there is.
+Hypothesis is synchronous: it runs in a thread, and each of its steps is one coroutine that runs in
+the reactor's thread.  Its strategies must not depend on what happens on the wire, so steps name
+ids, claims and places by small numbers, which are resolved against the present state.
 
-``TXTHOONK_MODEL_EXAMPLES`` makes it run that many examples for each type, by chance; without
-it the examples are always the same, and few.
+``TXTHOONK_MODEL_EXAMPLES`` makes it run that many random examples for each type.  Without it, the
+examples are few, and always the same.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from txthoonk.testing._feed_dump import State, read_state
 __all__ = ["Machine", "ModelTestCase"]
 
 EXAMPLES = "TXTHOONK_MODEL_EXAMPLES"
-STEPS = 25  # in one example
+STEPS = 25  # steps in one example
 TIMEOUT = 600  # seconds for a test that fails: Hypothesis shrinks for up to 300
 
 
@@ -44,8 +44,8 @@ class Machine(RuleBasedStateMachine):
     """A feed of one type, and its model.
 
     :cvar TYPE: the type's name.
-    :cvar EXAMPLES: how many there are unless somebody wants more.
-    :cvar MODEL: makes the model, of name and configuration.
+    :cvar EXAMPLES: how many examples run by default.
+    :cvar MODEL: makes the model from a name and a configuration.
     """
 
     TYPE: ClassVar[str]
@@ -98,7 +98,7 @@ class Machine(RuleBasedStateMachine):
             self.feeds.append(await getattr(client.pub, self.TYPE)(self.name, given))
 
     def configure(self, index: int, config: dict[str, Any]) -> None:
-        """Have a client change the configuration."""
+        """Make a client change the configuration."""
         self.run(self._configure(index, config))
 
     async def _configure(self, index: int, config: dict[str, Any]) -> None:
@@ -115,7 +115,7 @@ class Machine(RuleBasedStateMachine):
             self.create_anew(client, {"history": history})
 
     def create_anew(self, index: int, config: dict[str, Any]) -> None:
-        """Have a client delete the feed and another one create it."""
+        """Make one client delete the feed and another one create it."""
         self.run(self._create_anew(index, config))
 
     async def _create_anew(self, index: int, config: dict[str, Any]) -> None:
@@ -130,7 +130,7 @@ class Machine(RuleBasedStateMachine):
         await self.compare()
 
     def teardown(self) -> None:
-        """Delete the feed: nothing is left of it."""
+        """Delete the feed, and check that nothing of it is left."""
         if not self.world.dirty and hasattr(self, "feeds"):
             self.run(self._end())
 
@@ -148,7 +148,7 @@ class Machine(RuleBasedStateMachine):
     # -- verbs --------------------------------------------------------------------
 
     def act(self, index: int, verbs: list[Verb], cut: Cut | None = None) -> None:
-        """Have a client call verbs, one behind the other, without waiting for answers."""
+        """Make a client call verbs back to back, without waiting for replies."""
         self.run(self._act(index, verbs, cut))
 
     async def _act(self, index: int, verbs: list[Verb], cut: Cut | None) -> None:
@@ -170,7 +170,7 @@ class Machine(RuleBasedStateMachine):
         await self.compare()
 
     def _may_take(self, client: Client, cut: Cut | None) -> bool:
-        # What waits until there is a connection comes behind all that was called then.
+        # A get that waits for the connection is sent after the other calls that wait.
         before = cut is not None and cut.how == "before"
         return not (client.patient and (before or self.model.has_due()))
 
@@ -192,7 +192,7 @@ class Machine(RuleBasedStateMachine):
         return planned
 
     def _adopt(self, planned: list[Planned], count: int) -> None:
-        """Take the model as it is behind the first verbs, and check what they have fired."""
+        """Advance the model past the first ``count`` verbs, and check what they fired."""
         if count:
             self.model = planned[count - 1].after
         for one in planned:
@@ -207,7 +207,7 @@ class Machine(RuleBasedStateMachine):
     async def _resolve(
         self, client: Client, planned: list[Planned], made: list[Deferred[Any]], cut: Cut
     ) -> None:
-        """Learn which verbs were done: the first ones, each as a whole, and no other."""
+        """Find out which verbs were executed: the first ones, each as a whole, and no others."""
         state, messages = await self._look()
         least = max(
             [number for number, one in enumerate(planned, 1) if one.is_answered], default=0
@@ -227,13 +227,13 @@ class Machine(RuleBasedStateMachine):
     async def _go_on(
         self, client: Client, planned: list[Planned], made: list[Deferred[Any]], count: int
     ) -> None:
-        """Connect again, which must not change more than is known."""
+        """Reconnect, and check that this changes only what the model expects."""
         self._adopt(planned, count)
         waiting = [one.outcome is PENDING for one in planned]
         doubted = [one for one in planned if one.verb.doubts and not one.is_answered]
         await client.resume()
         if any(waiting) and not any(one.verb.takes for one in doubted):
-            await gatherResults(made)  # they have waited for the connection
+            await gatherResults(made)  # they waited for the connection
             self._adopt(planned, len(planned))
         elif doubted:
             await self._take_again(client, planned, made, waiting)
@@ -245,7 +245,7 @@ class Machine(RuleBasedStateMachine):
         made: list[Deferred[Any]],
         waiting: list[bool],
     ) -> None:
-        """What was taken for nobody comes back, and a patient get goes on."""
+        """Check that what was taken for a lost get is returned, and that a patient get goes on."""
         if not any(waiting):
             self.model.taken_again(False)
             return
@@ -264,7 +264,7 @@ class Machine(RuleBasedStateMachine):
     # -- comparing ------------------------------------------------------------------
 
     async def compare(self) -> None:
-        """Check that the feed is what the model says, and that all was told that it says."""
+        """Check that the feed and all published messages are as the model expects."""
         state, messages = await self._look()
         different = self._difference(self.model, state, messages)
         assert not different, different
@@ -278,10 +278,10 @@ class Machine(RuleBasedStateMachine):
         return await read_state(self.world.raw, self.name)
 
     async def _look(self) -> tuple[State, list[tuple[tuple[str, str], str]]]:
-        """Read the feed, and give all that was told since it was compared last."""
+        """Read the feed, and return all messages since the last comparison."""
         state = await self.read()
         heard = await self.world.spy.messages(own=True)
-        # Whether anybody waits for the result at that moment is not the model's.
+        # The model does not know whether a caller waits for the result.
         self.told += [told(*m) for m in heard if not m[0].startswith(b"feed.ended:")]
         return state, self.told
 
@@ -300,19 +300,19 @@ class Machine(RuleBasedStateMachine):
 
 
 class ModelTestCase(RedisTestCase):
-    """Tests that let a machine run."""
+    """Tests that run a machine."""
 
     timeout = TIMEOUT
 
     async def explore(self, machine: type[Machine]) -> None:
-        """Look for an example in which the real thing is not what its model is."""
+        """Look for an example in which the feed differs from its model."""
         spy = await self.spy()
         world = World(self.target, await server_url(), self.raw, spy)
         playing = type(machine.__name__, (machine,), {"world": world})
         self.addCleanup(world.end)
         failure = await deferToThread(_explore, playing)
         if failure:
-            # What was under way when a step failed has nobody who waits for it.
+            # The calls in progress when a step failed have errors that nothing handles.
             gc.collect()
             self.flushLoggedErrors()
             self.fail(failure)
@@ -320,7 +320,7 @@ class ModelTestCase(RedisTestCase):
 
 
 def _explore(machine: type[Machine]) -> str:
-    """Run examples, in a thread; give the smallest that fails, as text."""
+    """Run examples, in a thread; return the smallest failing one, as text."""
     examples = int(os.environ.get(EXAMPLES, 0))
     chosen = settings(
         max_examples=examples or machine.EXAMPLES,
@@ -338,14 +338,14 @@ def _explore(machine: type[Machine]) -> str:
         try:
             run_state_machine_as_test(machine, settings=chosen)
         except Exception as error:  # noqa: BLE001  (whatever it is, the steps belong to it)
-            # Where it came and went, the first time is all that there is to see.
+            # A failure that does not recur is described only by its first occurrence.
             first = machine.world.failures[:1]
             return "\n".join([*first, "-- when smaller --", *_described(error), *steps])
     return ""
 
 
 def _described(error: BaseException) -> list[str]:
-    """Tell what has failed, and in which steps; of what came and went, the first failure."""
+    """Describe what failed and in which steps."""
     frames = traceback.extract_tb(error.__traceback__)
     ours = [frame for frame in frames if "site-packages" not in frame.filename]
     where = traceback.format_list(ours[-6:])

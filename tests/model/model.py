@@ -16,10 +16,10 @@ SEPARATOR = "\0"
 
 
 class Refused(Exception):
-    """What a verb is answered with that is refused.
+    """The error that a refused verb fails with.
 
     :ivar error: the class of the error.
-    :ivar detail: what it knows of the present item.
+    :ivar detail: the present item that the error carries.
     """
 
     def __init__(self, error: type[Exception], detail: Any = None) -> None:
@@ -33,9 +33,9 @@ class Log:
     """A history.
 
     :ivar top: the last revision.
-    :ivar base: the revision of the items that have none of their own.
+    :ivar base: the revision of the items without a revision of their own.
     :ivar own: id -> revision of the item.
-    :ivar entries: revision, kind, id, rest and whether there is more, of each event.
+    :ivar entries: revision, kind, id, rest and whether more follows, of each event.
     """
 
     top: int
@@ -46,19 +46,19 @@ class Log:
 
 @attr.define
 class Model:
-    """What a feed of some type should be.
+    """The expected state of a feed of some type.
 
     :ivar name: the feed's name.
     :ivar config: the configuration, as text.
     :ivar items: id -> item.
-    :ivar publishes: how many publishes, edits and puts there were.
-    :ivar log: the history, as far as it was begun.
-    :ivar messages: what was told since somebody has looked: channel and message, those of
+    :ivar publishes: the number of publishes, edits and puts.
+    :ivar log: the history, if it has begun.
+    :ivar messages: the messages since the last comparison: channel and message, those of
         ``feed.event`` without the epoch.
-    :ivar events: the same as a subscription tells it: kind, id, rest, revision and whether there
-        is more.
-    :ivar serial: of the last new item.
-    :ivar caller: the number of the client that calls verbs just now.
+    :ivar events: the same as a subscription delivers them: kind, id, rest, revision and whether
+        more follows.
+    :ivar serial: the number of the last new item.
+    :ivar caller: the number of the client that is calling verbs.
     """
 
     name: str
@@ -73,11 +73,11 @@ class Model:
 
     #: Whether the history counts the items.
     COUNTS = True
-    #: Kinds of events of which calls of one turn may be one change, or may be several.
+    #: Kinds of events for which the calls of one reactor turn may be one change or several.
     LOOSE: ClassVar[tuple[str, ...]] = ()
 
     def new_item(self) -> str:
-        """Make an item that there was not before; some have what messages are split at."""
+        """Make a new item; some contain the separator of messages."""
         self.serial += 1
         return f"item {self.serial}" + ("\0ü" if self.serial % 3 == 0 else "")
 
@@ -92,7 +92,7 @@ class Model:
         return self.config.get("paused", "0") != "0"
 
     def look(self) -> Log | None:
-        """Give the history as a change or a reader finds it; None if there is none."""
+        """Return the history as a change or a reader finds it; None if there is none."""
         if not self.history:
             return None
         if self.log is not None:
@@ -101,14 +101,14 @@ class Model:
         return Log(first, first)
 
     def revision(self, id_: str) -> int:
-        """Give the revision of an item, which one can expect."""
+        """Return the revision of an item, for ``expect``."""
         log = self.look()
         if log is None or id_ not in self.items:
             return 0
         return log.own.get(id_, log.base)
 
     def expect(self, id_: str, expected: int | None) -> None:
-        """Refuse what expects another item."""
+        """Refuse a verb that expects another revision of the item."""
         if expected is None:
             return
         if not self.history:
@@ -118,9 +118,9 @@ class Model:
             raise Refused(Conflict, (self.items.get(id_), present))
 
     def tell(self, log: Log | None, *events: tuple[str, str, str | None, bool]) -> None:
-        """Tell of a change that was made: kind, id, rest, and whether the contract tells it.
+        """Record the events of a change: kind, id, rest, and whether the contract publishes it.
 
-        :param log: what :meth:`look` gave before the change.
+        :param log: what :meth:`look` returned before the change.
         """
         for index, (kind, id_, rest, public) in enumerate(events):
             message = id_ if rest is None else id_ + SEPARATOR + rest
@@ -142,7 +142,7 @@ class Model:
             self.log = log
 
     def public(self, kind: str) -> str:
-        """Give the kind that the contract has for a kind of events."""
+        """Return the kind that the contract has for a kind of event."""
         return kind
 
     def _own(self, log: Log, kind: str, id_: str) -> None:
@@ -173,7 +173,7 @@ class Model:
     # -- beside the real thing --------------------------------------------------
 
     def expected(self) -> dict[str, Any]:
-        """Give what Redis should hold, as :meth:`found` has it."""
+        """Return what Redis should hold, in the form of :meth:`found`."""
         log = self.log
         return {
             "config": self.config,
@@ -184,11 +184,11 @@ class Model:
         }
 
     def found(self, state: State) -> dict[str, Any]:
-        """Give what there is in Redis."""
+        """Return what Redis holds."""
         revision = state.hash("revision")
         own = {id_: int(text) for id_, text in revision.items() if id_[0] != SEPARATOR}
         entries = [self._entry(*one) for one in state.list("history")]
-        # Redis may keep more, but no fewer than are wanted.
+        # Redis may keep more than the configured number, but not fewer.
         if self.log is not None and len(entries) >= min(self.history, len(self.log.entries)):
             missing = len(self.log.entries) - len(entries)
             entries = self.log.entries[:missing] + entries
@@ -203,11 +203,11 @@ class Model:
         }
 
     def variants(self) -> list[Model]:
-        """Give what may be in the place of this while a connection is lost."""
+        """Return the models that may be right while a connection is lost."""
         return [self]
 
     def as_told(self, channel: str, message: str) -> tuple[str, str]:
-        """Give a message as this model has it."""
+        """Return a message in the form that this model uses."""
         if channel == f"feed.event:{self.name}":
             number, kind, rest = message.split(SEPARATOR, 2)
             if kind in self.LOOSE:
@@ -217,7 +217,7 @@ class Model:
     def as_event(
         self, kind: str, id_: str, rest: Any, revision: int | None, more: bool
     ) -> tuple[Any, ...]:
-        """Give an event as this model has it."""
+        """Return an event in the form that this model uses."""
         return kind, id_, rest, revision, more and kind not in self.LOOSE
 
     def _entry(self, id_: str, fields: dict[str, str]) -> tuple[Any, ...]:
@@ -227,19 +227,19 @@ class Model:
         return revision, kind, id_, rest, more
 
     def settle(self) -> None:
-        """Learn that all that was under way is answered."""
+        """Note that every call has its reply."""
 
     def has_due(self) -> bool:
-        """Tell whether who waits for an item changes something by that."""
+        """Return whether a waiting get changes something by waiting."""
         return False
 
     def unsettled(self, wrong: str) -> bool:
-        """Tell whether a finding of ``check_feed`` is nothing but what we know already."""
+        """Return whether a finding of ``check_feed`` is one that the model expects."""
         return False
 
 
 def told(channel: bytes, message: bytes) -> tuple[tuple[str, str], str]:
-    """Give a message as models have it, and the epoch that it is of, if any."""
+    """Return a message in the form of the models, and its epoch, if any."""
     name, text = channel.decode(), message.decode("utf-8", "surrogateescape")
     if name.startswith("feed.event:"):
         epoch, _, text = text.partition(SEPARATOR)

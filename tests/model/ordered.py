@@ -39,7 +39,7 @@ class OrderedModel(Model):
     # -- reading --------------------------------------------------------------------
 
     def pick(self, number: int) -> str:
-        """Give an id that a reader may ask for; some are not there."""
+        """Return an id that a reader may ask for; some do not exist."""
         return "nobody" if number == 11 or not self.order else self.order[number % len(self.order)]
 
     def get_range(self, start: int, stop: int) -> list[tuple[str, str]]:
@@ -115,7 +115,7 @@ class Read(Verb):
 
 @attr.frozen
 class ReadHistory(Verb):
-    """Reads the events that are kept."""
+    """Reads the events in the history."""
 
     def bind(self, model: OrderedModel) -> tuple[Any, ...]:
         return ()
@@ -135,7 +135,7 @@ class _History(list[Any]):
 
 @attr.frozen(eq=False)
 class _Expected:
-    """The events of a history, of which some may be forgotten."""
+    """The events of a history, of which the oldest may be gone."""
 
     least: int
     entries: list[Any]

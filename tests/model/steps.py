@@ -1,6 +1,6 @@
-"""What the steps of all machines are made of.
+"""The parts that the steps of all machines use.
 
-Numbers stand for ids, items and claims: each verb takes them modulo how many there are.
+Numbers stand for ids, items and claims: each verb takes them modulo the number that exist.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ CUTS = st.builds(
 
 
 def batches(verbs: st.SearchStrategy[Verb]) -> st.SearchStrategy[list[Verb]]:
-    """Make some verbs that are called one behind the other."""
+    """Make some verbs that are called back to back."""
     return st.lists(verbs, min_size=1, max_size=4)
 
 

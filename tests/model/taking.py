@@ -1,4 +1,4 @@
-"""What may happen to queues and job feeds alike: gets that wait, pauses, maintenance."""
+"""Steps for queues and job feeds: gets that wait, pauses, maintenance."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from txthoonk.errors import ConnectionLost
 
 __all__ = ["Get", "TakingMachine"]
 
-OLD = 60_000  # milliseconds by which everything on its way gets older
+OLD = 60_000  # milliseconds by which every delivery gets older
 
 
 @attr.frozen
@@ -75,7 +75,7 @@ class TakingMachine(Machine):
         await self._has_got(taker, await got)
 
     async def _has_got(self, taker: int, outcome: Any) -> None:
-        """Compare what a get has fired that has waited."""
+        """Compare what a waiting get fired with the model."""
         self.model.caller = taker
         expected = self.model.get()
         assert outcome == expected, f"a get that waited fired {outcome!r}, not {expected!r}"
@@ -84,7 +84,7 @@ class TakingMachine(Machine):
         await self.compare()
 
     async def _wait_and_be_cut_off(self, taker: int, putter: int) -> None:
-        """All connections of who waits are lost: a patient one goes on."""
+        """Cut every connection of a client with a waiting get; a patient client goes on."""
         client, got = self.world.clients[taker], self.feeds[taker].get()
         number = await self.world.somebody_blocks()
         client.hold()
@@ -110,7 +110,7 @@ class TakingMachine(Machine):
         raise NotImplementedError
 
     async def _give_up(self, taker: int, _: int) -> None:
-        """Wait in vain."""
+        """Cancel a get that waits."""
         got = self.feeds[taker].get()
         got.addErrback(lambda _: None)
         await self.world.somebody_blocks()
@@ -153,10 +153,10 @@ class TakingMachine(Machine):
         await self.compare()
 
     async def age(self, state: Any) -> None:
-        """Make older what else may get too old."""
+        """Make everything else that can expire older."""
 
     async def looked(self) -> None:
-        """Note an earlier look, if it takes two to find something too old."""
+        """Store an earlier look, if it takes two to expire something."""
 
     async def _maintain(self, client: int) -> None:
         await self.looked()
@@ -166,7 +166,7 @@ class TakingMachine(Machine):
         await self.compare()
 
     async def _maintain_with_cut(self, index: int, cut: Cut) -> None:
-        """What is cut off in the middle of it, the next one does to its end."""
+        """Cut maintenance off halfway; the next maintenance completes it."""
         client = self.world.clients[index]
         await self.looked()
         client.hold()

@@ -1,4 +1,4 @@
-"""The plain feed beside its model."""
+"""The plain feed and its model."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MAX_LENGTHS = st.sampled_from([0, 0, 1, 3, 4])
 
 @attr.define
 class FeedModel(OrderedModel):
-    """Items in the order of their publishing."""
+    """Items in the order in which they are published."""
 
     def publish(self, item: str, id_: str, expected: int | None) -> str:
         self.expect(id_, expected)
@@ -49,7 +49,7 @@ class FeedModel(OrderedModel):
         return True
 
     def unsettled(self, wrong: str) -> bool:
-        # Until the next publish.
+        # A smaller max_length takes effect at the next publish.
         most = int(self.config.get("max_length", "0"))
         return "max_length" in wrong and 0 < most < len(self.order)
 
@@ -98,7 +98,7 @@ CONFIGS = st.one_of(
 
 
 class FeedMachine(Machine):
-    """What may happen to a feed."""
+    """The steps of a feed."""
 
     TYPE = "feed"
     EXAMPLES = 80
@@ -125,5 +125,5 @@ class FeedTests(ModelTestCase):
     """Random verbs of several clients, some of which are cut off."""
 
     async def test_feed(self) -> None:
-        """A feed is what its model says, after each step, and so is all that is told of it."""
+        """After each step, the feed and all published messages are as the model expects."""
         await self.explore(FeedMachine)

@@ -1,4 +1,4 @@
-"""The rules of ``check_feed``: each finds nothing in a sound state, and what it is for."""
+"""The rules of ``check_feed``: each accepts sound states and finds its own violations."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ REDIS_TYPES: dict[Any, str] = {str: "string", list: "list", set: "set"}
 
 
 def redis_type(part: str, value: Any) -> str:
-    """Give the Redis type of a part's value."""
+    """Return the Redis type of a part's value."""
     if isinstance(value, dict):
         return "zset" if "zset" in PARTS[part] else "hash"
     return PARTS[part][0] if part == "history" else REDIS_TYPES[type(value)]
 
 
 def make(parts: dict[str, Any], kept: dict[str, Kept] | None = None, **options: Any) -> State:
-    """Make a state of parts; what is empty is not there."""
+    """Make a state of parts; empty parts are left out."""
     there = {part: value for part, value in parts.items() if value}
     types = {part: redis_type(part, value) for part, value in there.items()}
     return State("x", time=NOW, types=types, values=there, kept=kept or {}, **options)
@@ -39,7 +39,7 @@ def entry(revision: int, kind: str, id_: str, **rest: str) -> tuple[str, dict[st
 
 
 def log(top: int, length: int, publishes: int, **own: str) -> dict[str, str]:
-    """Make what is known of a history whose revisions begin with 1."""
+    """Make the fields of a history whose revisions begin with 1."""
     named = {"revision": str(top), "epoch": "ab12", "eras": "ab12:0 ", "server": "cd", "base": "0"}
     named |= {"publishes": str(publishes), "length": str(length), "cause": "recreated"}
     return {f"\0{name}": value for name, value in named.items()} | own
@@ -111,7 +111,7 @@ SOUND = {"feed": FEED, "sorted_feed": SORTED, "queue": QUEUE, "job": JOB}
 def changed(type_: str, **changes: Any) -> State:
     """Make a sound state with some parts changed.
 
-    A dict is merged into what is there, None in it removes an entry; anything else
+    A dict is merged into the existing part, and None in it removes an entry; any other value
     replaces the part.  A kept result of None is removed.
     """
     kept = KEPT | changes.pop("kept", {}) if type_ == "job" else changes.pop("kept", {})
@@ -125,7 +125,7 @@ def changed(type_: str, **changes: Any) -> State:
 
 
 def entries(type_: str, *more: Any, without: int = 0) -> list[Any]:
-    """Give the history of a sound state with entries more, or without the last ones."""
+    """Return the history of a sound state with more entries, or without the last ones."""
     kept: list[Any] = SOUND[type_]["history"]
     return [*kept[: len(kept) - without], *more]
 
@@ -137,8 +137,8 @@ def own(**fields: str | None) -> dict[str, str | None]:
 class Broken:
     """One way in which a state is broken.
 
-    :ivar rule: the one that finds it; others may find something, too.
-    :ivar words: what it says, among other things.
+    :ivar rule: the rule that finds it; others may find something, too.
+    :ivar words: words that the rule's finding contains.
     """
 
     def __init__(self, rule: Rule, type_: str, *words: str, **changes: Any) -> None:
@@ -274,7 +274,7 @@ BROKEN = [
 
 
 class RuleTests(SynchronousTestCase):
-    """Each rule is kept by sound states, and finds what breaks it."""
+    """Each rule accepts sound states and finds what breaks it."""
 
     def test_sound(self) -> None:
         """A sound state of each type breaks no rule."""
@@ -282,7 +282,7 @@ class RuleTests(SynchronousTestCase):
             self.assertEqual(list(findings(changed(type_), True)), [], type_)
 
     def test_broken(self) -> None:
-        """What breaks a rule is found by it, in words that name it."""
+        """A rule finds what breaks it, and its message names it."""
         for one in BROKEN:
             said = [wrong for rule, wrong in findings(one.state, True) if rule is one.rule]
             text = "\n".join(said)
@@ -291,13 +291,13 @@ class RuleTests(SynchronousTestCase):
                 self.assertIn(word, text)
 
     def test_every_rule_was_broken(self) -> None:
-        """There is no rule that nothing here breaks."""
+        """Every rule has a broken state in this module."""
         every = {rule for table in (ALWAYS, SETTLED) for found in table.values() for rule in found}
         every |= {rules.right_types, rules.right_keys}
         self.assertEqual({one.rule for one in BROKEN}, every)
 
     def test_settled(self) -> None:
-        """What may be for a moment, or be left by others, is said of what is settled only."""
+        """Momentary states, and what other programs leave, are reported for settled feeds only."""
         always = {rule for found in ALWAYS.values() for rule in found}
         always |= {rules.right_types, rules.right_keys}
         for one in BROKEN:
@@ -305,59 +305,59 @@ class RuleTests(SynchronousTestCase):
             self.assertEqual(one.rule in found, one.rule in always, (one.rule, one.words))
 
     def test_types(self) -> None:
-        """Every type has its rules, and a list of its keys."""
+        """Every type has rules and a list of its keys."""
         self.assertEqual(set(ALWAYS), set(OWNED))
         self.assertEqual(set(SETTLED), set(OWNED))
 
     def test_all_keys_are_read(self) -> None:
-        """Every key that a feed may own is looked at."""
+        """check_feed reads every key that a feed may own."""
         self.assertEqual({feed_key(part, "x") for part in PARTS}, set(feed_keys("x")))
 
 
 class StateTests(SynchronousTestCase):
-    """What is sound although it may look odd."""
+    """States that are sound although they look wrong."""
 
     def sound(self, type_: str, **changes: Any) -> None:
         self.assertEqual(list(findings(changed(type_, **changes), True)), [])
 
     def test_new_feeds(self) -> None:
-        """A feed without items, and one without a configuration, are sound."""
+        """A feed without items, or without a configuration, is sound."""
         for type_ in OWNED:
             state = make({"config": {"type": type_, "history": "5"}})
             self.assertEqual(list(findings(state, True)), [])
         self.assertEqual(list(findings(make({}), True)), [])
 
     def test_type_of_somebody_else(self) -> None:
-        """Of a type that txthoonk does not know, what all have is checked."""
+        """For a type that txthoonk does not know, only the common rules are checked."""
         parts = {"config": {"type": "tree"}, "ids": ["a", "a"], "claimed": {"b": 1.0}}
         self.assertEqual(list(findings(make(parts), True)), [])
         found = list(findings(make({**parts, "publishes": "?"}), True))
         self.assertEqual([rule for rule, _ in found], [rules.counters])
 
     def test_history_that_begins(self) -> None:
-        """A history that was begun, or voided, and has no entry yet, is at its base."""
+        """A history that has begun, or was invalidated, and has no entry yet is at its base."""
         begun = {"revision": {**log(7, 2, 4), "\0base": "7", "\0eras": "ab12:7 "}}
         state = make({**FEED, **begun, "history": []})
         self.assertEqual(list(findings(state, True)), [])
 
     def test_history_that_is_void(self) -> None:
-        """Where the very first event was told in part, there is nothing but that."""
+        """A history whose first event was only partly published has nothing but an empty epoch."""
         self.assertEqual(
             list(findings(make({**FEED, "revision": own(epoch=""), "history": []}), True)), []
         )
 
     def test_foreign_changes(self) -> None:
-        """Nothing is said of single items where somebody has written without the history."""
+        """After changes without the history, no findings about single items are reported."""
         foreign = {"publishes": "5", "items": {"b": "other"}}
         found = [rule for rule, _ in findings(changed("feed", **foreign), True)]
         self.assertEqual(found, [history.in_step])
 
     def test_many_eras(self) -> None:
-        """The server may have been another one before."""
+        """The server may have changed several times."""
         self.sound("feed", revision=own(eras="cd:0 ef:3 ab12:3 "))
 
     def test_results_that_are_wanted(self) -> None:
-        """A result that is wanted is not kept yet, and one that is wanted still is not counted."""
+        """A wanted result is not kept yet, and does not count towards keep_results."""
         self.sound("job", results={"again": 2 * NOW})
         self.sound(
             "job",
@@ -366,11 +366,11 @@ class StateTests(SynchronousTestCase):
         )
 
     def test_result_that_is_about_to_expire(self) -> None:
-        """The index may know a result for a moment longer than it is kept."""
+        """The index may have a result slightly longer than it is kept."""
         self.sound("job", results={"soon": NOW + 500})
 
     def test_job_that_was_edited_while_delayed(self) -> None:
-        """Of that nothing is told, so the history may know another item."""
+        """Editing a delayed job is not in the history, so its item there may differ."""
         parts: dict[str, Any] = {
             "config": {"type": "job", "history": "9"},
             "ids": ["a"],
@@ -392,7 +392,7 @@ class StateTests(SynchronousTestCase):
 
 
 class LeftoverTests(SynchronousTestCase):
-    """Of a feed that does not exist there is nothing."""
+    """A feed that does not exist has no keys."""
 
     def found(self, settled: bool = False, **parts: Any) -> Iterator[str]:
         options: Any = {name: parts.pop(name) for name in ("kept", "lasting") if name in parts}
@@ -401,11 +401,11 @@ class LeftoverTests(SynchronousTestCase):
             yield wrong
 
     def test_nothing(self) -> None:
-        """A name of which there is nothing is sound."""
+        """A name without any keys is sound."""
         self.assertEqual(list(self.found(True)), [])
 
     def test_left(self) -> None:
-        """Any key that is left is named, and kept results are, whatever they hold."""
+        """Any key that is left is reported, including kept results of any form."""
         for part in set(PARTS) - set(EXPIRING):
             left: Any = {part: FEED.get(part) or JOB.get(part) or "1"}
             (wrong,) = self.found(**left)
@@ -414,7 +414,7 @@ class LeftoverTests(SynchronousTestCase):
         self.assertIn("feed.jobfinished:x", wrong)
 
     def test_expiring(self) -> None:
-        """A note of a process may be left, if it expires."""
+        """A process's note may be left if it expires."""
         for part in EXPIRING:
             value: Any = {"who": 1.0} if "zset" in PARTS[part] else "somebody"
             self.assertEqual(list(self.found(**{part: value})), [])
@@ -430,7 +430,7 @@ class ListTests(SynchronousTestCase):
         self.assertEqual(listed(["a", "b"]), "'a', 'b'")
 
     def test_many(self) -> None:
-        """Of many ids the first are named, and the others counted."""
+        """The first of many ids are named, and the others counted."""
         text = listed([f"id{number}" for number in range(MOST + 3)])
         self.assertTrue(text.endswith(" and 3 more"), text)
         self.assertEqual(text.count("'"), 2 * MOST)

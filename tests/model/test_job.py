@@ -1,4 +1,4 @@
-"""The job feed beside its model."""
+"""The job feed and its model."""
 
 from __future__ import annotations
 
@@ -70,9 +70,9 @@ class PutMany(Verb):
 
 @attr.frozen
 class End(Verb):
-    """Says something of a claim: by the job's id, or by a claim that somebody has got.
+    """Ends or renews a claim: by the job's id, or by a claim that a client got.
 
-    :ivar what: the method, and with what.
+    :ivar what: the method and its arguments.
     """
 
     what: str
@@ -81,7 +81,7 @@ class End(Verb):
 
     @property
     def doubts(self) -> bool:
-        # One that was not answered is made again, if it was not done.
+        # A release without a reply is repeated if it was not executed.
         return self.what == "release"
 
     def bind(self, model: JobModel) -> tuple[Any, ...] | None:
@@ -159,7 +159,7 @@ class Progress(Verb):
 
 @attr.frozen
 class Change(Verb):
-    """Changes a job, whoever works on it."""
+    """Changes a job, whether it is claimed or not."""
 
     what: str
     number: int
@@ -195,7 +195,7 @@ class Read(Verb):
     def bind(self, model: JobModel) -> tuple[Any, ...] | None:
         if self.what != "result":
             return (pick(self.number),)
-        # Those of jobs that are there again would be waited for.
+        # get_result would wait for a job that was put again.
         ids = [id_ for id_ in IDS if not model.exists(id_)]
         return (ids[self.number % len(ids)],) if ids and ids[0] in model.kept else None
 
@@ -255,7 +255,7 @@ SETTINGS = st.sampled_from(["max_failures", "keep_stalled"])
 
 
 class JobMachine(TakingMachine):
-    """What may happen to a job feed."""
+    """The steps of a job feed."""
 
     TYPE = "job"
     EXAMPLES = 140
@@ -303,7 +303,7 @@ class JobMachine(TakingMachine):
         self.run(self._put_now(client, pick(number)))
 
     async def _put_now(self, client: int, id_: str) -> None:
-        """What is due at once is put in two steps, with all else that is due."""
+        """A put that is due at once takes two steps, together with all other due jobs."""
         if self.model.exists(id_):
             return
         item = self.model.new_item()
@@ -337,5 +337,5 @@ class JobTests(ModelTestCase):
     """Random verbs of several clients, some of which are cut off."""
 
     async def test_job(self) -> None:
-        """Jobs are what their model says, after each step, and so is all that is told of them."""
+        """After each step, the jobs and all published messages are as the model expects."""
         await self.explore(JobMachine)

@@ -1,4 +1,4 @@
-"""The queue beside its model."""
+"""The queue and its model."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from txthoonk.testing._feed_dump import State
 
 @attr.define
 class QueueModel(Model):
-    """A line of items.  Clients make the ids, so the model has the items in their place.
+    """A line of items.  Clients make the ids, so the model uses the items as ids.
 
     :ivar line: the items in the line; the last one is delivered next.
-    :ivar delivering: those that were taken, and whose consumer is cut off; with whether they
-        are there for so long that maintenance puts them back.
-    :ivar given: the last item that was taken, which its consumer may have.
+    :ivar delivering: items taken by a consumer that was cut off, and whether they are old enough
+        for maintenance to put them back.
+    :ivar given: the last item that was taken, which its consumer may have received.
     """
 
     line: list[str] = attr.Factory(list)
@@ -41,7 +41,7 @@ class QueueModel(Model):
     def put(self, items: list[str], priority: int) -> None:
         log = self.look()
         if priority == Queue.HIGH:
-            # The first one is put last, to be delivered next.
+            # The first item is put last, to be delivered next.
             items = items[::-1]
             self.line += items
         else:
@@ -60,7 +60,7 @@ class QueueModel(Model):
         self.delivering.pop(item, None)
 
     def taken_again(self, hungry: bool) -> str | None:
-        """Learn that a get was cut off: what it has taken waits for maintenance."""
+        """Note that a get was cut off; what it took waits for maintenance."""
         return self.get() if hungry and self.line else None
 
     def maintain(self) -> dict[str, int]:
@@ -71,7 +71,7 @@ class QueueModel(Model):
         return {"dated": 0, "restored": len(old), "dropped": 0}
 
     def age(self) -> list[str]:
-        """Let time pass: the items that are on their way for too long now."""
+        """Let time pass; return the items whose delivery is now too old."""
         self.delivering = dict.fromkeys(self.delivering, True)
         return list(self.delivering)
 
@@ -113,7 +113,7 @@ class QueueModel(Model):
         return super().as_event(kind, rest, rest, revision, more)
 
     def variants(self) -> list[Model]:
-        """What was taken last may be delivered, if its consumer has got it."""
+        """Return this model, and one in which the last item taken was delivered."""
         if self.given is None:
             return [self]
         other = attr.evolve(self, delivering=dict(self.delivering))
@@ -121,7 +121,7 @@ class QueueModel(Model):
         return [self, other]
 
     def unsettled(self, wrong: str) -> bool:
-        return wrong.startswith("on the way") and bool(self.delivering)
+        return wrong.startswith("on its way") and bool(self.delivering)
 
 
 @attr.frozen
@@ -183,7 +183,7 @@ VERBS = weighted(
 
 
 class QueueMachine(TakingMachine):
-    """What may happen to a queue."""
+    """The steps of a queue."""
 
     TYPE = "queue"
     EXAMPLES = 110
@@ -215,5 +215,5 @@ class QueueTests(ModelTestCase):
     """Random verbs of several clients, some of which are cut off."""
 
     async def test_queue(self) -> None:
-        """A queue is what its model says, after each step, and nothing is lost or doubled."""
+        """After each step, the queue is as the model expects; no item is lost or duplicated."""
         await self.explore(QueueMachine)

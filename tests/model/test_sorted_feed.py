@@ -1,4 +1,4 @@
-"""The sorted feed beside its model."""
+"""The sorted feed and its model."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from txthoonk.testing._feed_dump import State
 
 @attr.define
 class SortedModel(OrderedModel):
-    """Items in an order of the users' own.
+    """Items in an order that the users choose.
 
     :ivar last: the last id.
     """
@@ -40,7 +40,7 @@ class SortedModel(OrderedModel):
         return id_
 
     def _place(self, position: str) -> int:
-        """Give the index of a position."""
+        """Return the index of a position."""
         if position in ("begin:", ":end"):
             return 0 if position == "begin:" else len(self.order)
         relative = position.strip(":")
@@ -57,7 +57,7 @@ class SortedModel(OrderedModel):
         log = self.look()
         self.items[id_] = item
         self.publishes += 1
-        # The contract has it on the channel of publishes.
+        # The contract publishes edits on the channel of publishes.
         self.tell(log, ("edit", id_, item, True))
 
     def public(self, kind: str) -> str:
@@ -96,7 +96,7 @@ class SortedModel(OrderedModel):
 
 @attr.frozen
 class Publish(Verb):
-    """Publishes at a place: at the beginning, the end, or beside another item."""
+    """Publishes at a place: at the beginning, at the end, or next to another item."""
 
     where: str
     number: int
@@ -185,7 +185,7 @@ VERBS = weighted(
 
 
 class SortedFeedMachine(Machine):
-    """What may happen to a sorted feed."""
+    """The steps of a sorted feed."""
 
     TYPE = "sorted_feed"
     EXAMPLES = 80
@@ -212,5 +212,5 @@ class SortedFeedTests(ModelTestCase):
     """Random verbs of several clients, some of which are cut off."""
 
     async def test_sorted_feed(self) -> None:
-        """A sorted feed is what its model says, after each step, and so is all that is told."""
+        """After each step, the sorted feed and all messages are as the model expects."""
         await self.explore(SortedFeedMachine)

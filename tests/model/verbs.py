@@ -19,40 +19,40 @@ PENDING = object()
 class Verb:
     """A call of a feed's method, on the feed and on its model.
 
-    :cvar takes: whether it is a get, of which there is one in a batch.
+    :cvar takes: whether it is a get; a batch contains at most one.
     """
 
     takes: ClassVar[bool] = False
 
     @property
     def doubts(self) -> bool:
-        """Whether a client that is not answered looks for what is taken for nobody."""
+        """Return whether a client without a reply looks for what this verb took."""
         return self.takes
 
     def bind(self, model: Any) -> tuple[Any, ...] | None:
-        """Give the arguments for what there is; None if there is nothing to do."""
+        """Return the arguments for the present state; None if there is nothing to do."""
         raise NotImplementedError
 
     def call(self, feed: Any, *args: Any) -> Deferred[Any]:
-        """Do it."""
+        """Call the method on the feed."""
         raise NotImplementedError
 
     def apply(self, model: Any, *args: Any) -> Any:
-        """Do it to the model, and give what it fires; raise Refused."""
+        """Apply it to the model, and return what it should fire; raise Refused."""
         raise NotImplementedError
 
     def called(self, model: Any, *args: Any) -> None:
-        """Learn that it was called, whatever came of it."""
+        """Note that it was called, whatever its outcome."""
 
     def answered(self, model: Any, outcome: Any, *args: Any) -> None:
-        """Learn that it was answered."""
+        """Note that it has its reply."""
 
 
 @attr.define
 class Planned:
-    """A verb with its arguments, and what should come of it.
+    """A verb with its arguments and its expected outcome.
 
-    :ivar after: the model behind it.
+    :ivar after: the model after it.
     """
 
     verb: Verb
@@ -74,7 +74,7 @@ class Planned:
         return self.outcome is not PENDING and not lost
 
     def check(self) -> None:
-        """Compare what came of it with what should."""
+        """Compare its outcome with the expected one."""
         outcome, expected = self.outcome, self.expected
         if isinstance(outcome, Failure):
             if not isinstance(expected, Refused) or not outcome.check(expected.error):

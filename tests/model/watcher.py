@@ -1,4 +1,4 @@
-"""A subscriber that nobody cuts off: it hears every event once, in order."""
+"""A subscriber that is never cut off: it gets every event once, in order."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ class Watcher:
         self._following = await self._thoonk.subscribe(name, self._heard.append)
 
     async def leave(self) -> None:
-        """Follow nothing, for instance because a history begins or ends."""
+        """Stop following, for instance because a history begins or ends."""
         following, self._following = self._following, None
         if following is not None:
             following.stop()
 
     async def check(self, model: Model) -> None:
-        """Compare what was heard since the last time."""
+        """Compare the events since the last check with the model."""
         if self._following is None or self._thoonk is None:
             return
-        # What was told before the answer has arrived before it.
+        # Messages published so far arrive before the reply to this PING.
         await self._thoonk._sub.redis.send("PING")
         heard = [model.as_event(*_words(one)) for one in self._heard if one.kind != "config"]
         self._heard.clear()
@@ -59,5 +59,5 @@ def _words(event: Event) -> tuple[Any, ...]:
 
 
 def _plain(kind: str, id_: str | None, rest: Any, *position: Any) -> tuple[Any, ...]:
-    # How far a job is was taken apart; it is compared where it is read.
+    # Progress items are decoded; they are compared as stored.
     return (kind, id_, None if kind == "progress" else rest, *position)

@@ -1,4 +1,4 @@
-"""What all examples of a machine share: a server, clients, and who listens.
+"""What all examples of a machine share: a server, clients and a subscriber.
 
 A machine runs in a thread, which waits here until the reactor's thread has done a step.
 """
@@ -24,22 +24,22 @@ from txthoonk.protocol import Redis
 
 __all__ = ["World"]
 
-reactor: Any = installed_reactor  # a module, of which mypy does not know what it has
+reactor: Any = installed_reactor  # mypy does not know the attributes of this module
 
 STEP_TIMEOUT = 30  # seconds
 
 
 class Over(BaseException):
-    """Nobody waits any more for what the machine finds; Hypothesis lets it through."""
+    """The test no longer waits for the machine's result; Hypothesis lets this through."""
 
 
 class World:
     """What all examples of a test share.
 
-    :ivar clients: who plays: two bare publishers and a patient one.
-    :ivar over: whether nobody waits any more for the end.
-    :ivar failures: of the steps so far, described.
-    :ivar dirty: whether a step has failed, so that nobody knows what is under way.
+    :ivar clients: the publishers: two bare ones and a patient one.
+    :ivar over: whether the test no longer waits for the end.
+    :ivar failures: descriptions of the steps that failed so far.
+    :ivar dirty: whether a step has failed, so that calls may still be in progress.
     """
 
     def __init__(self, target: Target, url: str, raw: Redis, spy: Spy) -> None:
@@ -56,7 +56,7 @@ class World:
         self._url = url
 
     def wait_for(self, step: Coroutine[Any, Any, Any]) -> None:
-        """Run a step in the reactor's thread, and wait in this one until it is done."""
+        """Run a step in the reactor's thread, and wait in this thread until it is done."""
 
         def begin() -> None:
             doing = self._doing = Deferred.fromCoroutine(step).addTimeout(STEP_TIMEOUT, reactor)
@@ -64,7 +64,7 @@ class World:
 
         done: Queue[Any] = Queue()
         reactor.callFromThread(begin)
-        # Trial's reactor just ends where trial is interrupted: the thread must not outlive it.
+        # When trial is interrupted, its reactor just stops, and this thread must end with it.
         while reactor.running and not self.over:
             with suppress(Empty):
                 result = done.get(timeout=1)
@@ -74,13 +74,13 @@ class World:
         raise Over
 
     async def end(self) -> None:
-        """Close all connections, whatever is under way."""
+        """Close all connections, even while calls are in progress."""
         self.over = True
         self._doing.cancel()
         await self.close()
 
     async def ready(self, dirty: bool) -> None:
-        """Have the clients connected, and the database empty."""
+        """Connect the clients, and empty the database."""
         if dirty:
             await self.close()
             target = self._target
@@ -124,7 +124,7 @@ class World:
             await self._turns(cut.where)
             transport.abortConnection()
         await lost
-        # What was sent before that may still be under way to the server.
+        # Calls sent before that may still be on their way to the server.
         await self.gone(number)
         return made
 
@@ -139,7 +139,7 @@ class World:
         )
 
     async def somebody_blocks(self) -> int:
-        """Wait until a connection waits in BLMOVE, and give its number."""
+        """Wait until a connection blocks in BLMOVE, and return its number."""
         found = await until_answer(
             self._target.endpoint(reactor), self._blocked, credentials=self._target.credentials
         )
@@ -150,5 +150,5 @@ class World:
         return re.findall(rb"(?m)^id=(\d+) .* flags=\w*b\w* .* cmd=blmove", listed)
 
     async def nobody_blocks(self) -> None:
-        """Wait until no connection waits in BLMOVE."""
+        """Wait until no connection blocks in BLMOVE."""
         await until_polled(self._blocked, lambda found: not found)

@@ -1,8 +1,5 @@
 """Helpers for the tests of ACL rules: the rules of docs/security.rst, and the sent commands."""
 
-# Only part of Trial's TestCase has types.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 import fnmatch

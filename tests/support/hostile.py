@@ -1,8 +1,5 @@
 """Helpers for the tests of hostile peers: samples of garbage, and listeners of all kinds."""
 
-# Only part of Trial's TestCase has types.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 import gc

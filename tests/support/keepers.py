@@ -88,5 +88,7 @@ class KeeperTestCase(SynchronousTestCase):
     def nothing_left(self) -> None:
         """Check that nothing is scheduled, subscribed or under way."""
         self.assertEqual(self.clock.getDelayedCalls(), [])
-        self.assertEqual((self.room.timekeepers, self.room.listening), (set(), set()))
+        self.assertEqual(
+            (self.room.outages.returning, self.room.subscriber.listening), ({}, set())
+        )
         self.under_way(0)

@@ -63,4 +63,4 @@ class ListeningTestCase(SynchronousTestCase):
 
     def nothing_left(self) -> None:
         self.assertEqual(self.clock.getDelayedCalls(), [])
-        self.assertEqual(self.room.listening, set())
+        self.assertEqual(self.room.subscriber.listening, set())

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.support.wire import NUMBER, SCRIPTS, Connection, Endpoint, lose
 from txthoonk.client import ThoonkPub
 from txthoonk.connections._offline_queue import OfflineQueue
-from txthoonk.consumers._pool import WaitingRoom
+from txthoonk.consumers._room import WaitingRoom
 from txthoonk.errors import ConnectionLost
 from txthoonk.protocol import Redis
 from txthoonk.types import Job, Queue
@@ -25,8 +25,8 @@ CONFFEED, NEWFEED = b"conffeed", b"newfeed"
 
 
 def subscribe(*channels: bytes) -> list[list[bytes]]:
-    """Return the commands that subscribe to channels."""
-    return [[b"SUBSCRIBE", channel] for channel in channels]
+    """Return the request that subscribes to channels."""
+    return [[b"SUBSCRIBE", *channels]]
 
 
 def unsubscribe(*channels: bytes) -> list[list[bytes]]:
@@ -101,7 +101,7 @@ class PatienceTestCase(SynchronousTestCase):
 
     def nothing_left(self) -> None:
         self.assertEqual(self.clock.getDelayedCalls(), [])
-        self.assertEqual(self.room.active, set())
+        self.assertEqual(self.room.outages.waiting, set())
 
     def pass_time(self, seconds: float) -> None:
         """Let time pass in small steps."""
@@ -123,7 +123,7 @@ class ResultTestCase(PatienceTestCase):
         self.main.answer([b"active", b"item", noted])
 
     def subscribe(self) -> Connection:
-        """Confirm the subscriptions, which are requested one after the other."""
+        """Confirm the subscriptions, which are requested in one command."""
         self.allowed()
         return self.confirmed()
 
@@ -135,9 +135,8 @@ class ResultTestCase(PatienceTestCase):
 
     def confirmed(self) -> Connection:
         sub = self.endpoint.connections[-1]
-        for number, channel in enumerate((FINISH, FINISHES, STALLED), 1):
-            self.assertEqual(sub.sent(), [[b"SUBSCRIBE", channel]])
-            sub.answer([b"subscribe", channel, number])
+        self.assertEqual(sub.sent(), subscribe(FINISH, FINISHES, STALLED))
+        sub.answer(*confirm(FINISH, FINISHES, STALLED))
         return sub
 
     def wait(self, timeout: float = 0) -> tuple[Deferred[Any], Connection]:

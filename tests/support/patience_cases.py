@@ -14,7 +14,7 @@ from tests.support.waiting import until
 from txthoonk.client import ThoonkPub
 from txthoonk.connections._offline_queue import OfflineQueue
 from txthoonk.connections._reconnecting import Connection
-from txthoonk.consumers._pool import WaitingRoom
+from txthoonk.consumers._room import WaitingRoom
 from txthoonk.errors import ConnectionLost
 from txthoonk.protocol import Redis
 from txthoonk.types import Job, Queue
@@ -88,8 +88,8 @@ class CutTestCase(RedisTestCase):
     async def left(self) -> dict[bytes, Any]:
         """Return what is left of the queue, once all deliveries are acknowledged."""
         await self.raw.send("PING")  # a get is acknowledged only after it has fired
-        room = self.service.room
-        await until(lambda: not room.unanswered and not room.under_way)
+        outages = self.service.room.outages
+        await until(lambda: not outages.unanswered and not outages.under_way)
         kinds = (b"feed.ids", b"feed.items", b"feed.transit", b"feed.delivering")
         state = await self.state()
         return {key: state[key] for key in state if key.split(b":")[0] in kinds}

@@ -171,7 +171,7 @@ class ServiceTestCase(SynchronousTestCase):
         self.clock.advance(1000)
         self.assertEqual(len(self.endpoint.attempts), attempts)
         self.assertEqual((self.thoonk.state, self.thoonk.running), ("stopped", 0))
-        self.assertEqual(self.thoonk.waiting_room._open, [])
+        self.assertEqual(self.thoonk.waiting_room.pool._open, [])
         self.assertEqual(self.thoonk._subscribing.made, {})
 
     def stop(self) -> None:

@@ -1,8 +1,5 @@
 """Helpers for the tests of subscriptions and mirrors."""
 
-# Only part of Trial's TestCase has types.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 import contextlib

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from inspect import iscoroutine
+from types import CoroutineType
 from typing import Any, ParamSpec, TypeVar
 
 from twisted.internet.defer import Deferred, fail
@@ -62,7 +62,7 @@ def deferring(function: Callable[P, Deferred[T]]) -> Callable[P, Deferred[T]]:
 
 def begun(result: Any) -> Deferred[Any] | None:
     """Return the Deferred for the result of a user's function; None if the function is done."""
-    if iscoroutine(result):
+    if isinstance(result, CoroutineType):
         return Deferred.fromCoroutine(result)
     return result if isinstance(result, Deferred) else None
 

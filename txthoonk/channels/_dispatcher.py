@@ -55,8 +55,22 @@ class Dispatcher:
         :param feed: take only messages that begin with this name, on a channel for all feeds;
             None: take all.
         """
+        (added,) = self.add_all([(name, handler, feed)])
+        return added
+
+    def add_all(self, wanted: Iterable[tuple[str, Handler, str | None]]) -> list[Deferred[int]]:
+        """Add handlers as :meth:`add` does, with one SUBSCRIBE for all of their channels."""
         self.check_connected()
-        topic = self._topic(name, pattern=False)
+        added: list[Deferred[int]] = []
+        topics: dict[Topic, None] = {}
+        for name, handler, feed in wanted:
+            topic = self._topic(name, pattern=False)
+            added.append(self._add(topic, handler, feed))
+            topics[topic] = None
+        self._subscribe(topics)
+        return added
+
+    def _add(self, topic: Topic, handler: Handler, feed: str | None) -> Deferred[int]:
         id_ = next(self._new_id)
         self._by_id[id_] = topic
         if feed is not None:
@@ -68,7 +82,6 @@ class Dispatcher:
             return succeed(id_)
         added: Deferred[int] = Deferred(lambda _: self.remove(id_))
         topic.waiting[id_] = (added, tell)
-        self._subscribe([topic])
         return added
 
     def check_connected(self) -> None:

@@ -15,8 +15,8 @@ from txthoonk._support._deferreds import deferring
 from txthoonk.cli._output import say
 from txthoonk.cli._stdin import LineLoad
 from txthoonk.client import ThoonkPub
+from txthoonk.client._types import TYPES
 from txthoonk.errors import FeedTypeMismatch, InvalidInput
-from txthoonk.types import Feed, Job, Queue, SortedFeed
 from txthoonk.types._base import BaseFeed
 
 __all__ = ["CommandError", "existing", "item_from", "load_lines"]
@@ -24,14 +24,6 @@ __all__ = ["CommandError", "existing", "item_from", "load_lines"]
 PROGRESS_INTERVAL = 0.2  # seconds between two updates of the progress display
 
 AnyFeed = TypeVar("AnyFeed", bound=BaseFeed)
-
-# The value of ``type`` -> the class. The shell has no use for the pickles of a pyqueue.
-_TYPES: dict[str, type[BaseFeed]] = {
-    "feed": Feed,
-    "sorted_feed": SortedFeed,
-    "queue": Queue,
-    "job": Job,
-}
 
 
 class CommandError(Exception):
@@ -49,9 +41,9 @@ async def existing(
     """
     config = await pub.get_config(name)
     type_ = config.get("type", "feed")
-    cls = _TYPES.get(type_)
+    cls = TYPES.get(type_)
     if cls not in classes:
-        wanted = [word for word, cls in _TYPES.items() if cls in classes]
+        wanted = [word for word, cls in TYPES.items() if cls in classes]
         raise FeedTypeMismatch(f"feed {name!r} is of type {type_!r}, not {' or '.join(wanted)}")
     serializer = "text" if stored else config.get("serializer", "text")
     return cls(pub, name, serializer)

@@ -9,7 +9,7 @@ from twisted.python.failure import Failure
 from txthoonk._support._threads import check_thread
 from txthoonk.client._registry import Publishing
 from txthoonk.connections._wrapper import ThoonkBase
-from txthoonk.consumers._pool import WaitingRoom
+from txthoonk.consumers._room import WaitingRoom
 from txthoonk.errors import ConnectionLost
 from txthoonk.protocol import Redis
 

@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from txthoonk._support._deferreds import deferring, passing
 from txthoonk._support._replies import parses, parsing
 from txthoonk.client._types import TYPES
-from txthoonk.consumers._pool import WaitingRoom
+from txthoonk.consumers._room import WaitingRoom
 from txthoonk.errors import FeedDoesNotExist, FeedTypeMismatch, InvalidInput, InvalidType, shown
 from txthoonk.interfaces import FeedType
 from txthoonk.protocol._commands import Commands
@@ -254,9 +254,10 @@ class Publishing:
         fields = config_fields(config, None, self._feedtypes, force)
         limited = "" if force else limited_settings(fields)
         type_ = str((config or {}).get("type", ""))
-        prefix = _SET_CONFIG.bind(check_name(name), instance=self._uuid, type=type_)
-        command = (*prefix, limited, *fields)
-        return self.redis.call(_SET_CONFIG, command, TEXT).addCallback(lambda _: None)
+        prefix = _SET_CONFIG.bind(
+            check_name(name), instance=self._uuid, type=type_, limited=limited
+        )
+        return self.redis.call(_SET_CONFIG, (*prefix, *fields), TEXT).addCallback(lambda _: None)
 
     @deferring
     def get_config(self, name: str) -> Deferred[dict[str, str]]:

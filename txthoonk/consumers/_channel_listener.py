@@ -1,20 +1,20 @@
-"""Channels listened to on the subscriber of a waiting room, as long as somebody wants it."""
+"""Listens to channels on the shared subscriber, for as long as that is needed."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import CancelledError, Deferred, DeferredList
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
 from txthoonk.consumers._patience import Retry
+from txthoonk.consumers._subscriber import Handlers, Wanted, remove
 from txthoonk.errors import ConnectionLost, ThoonkError
 from txthoonk.wire._keys import CONFFEED, NEWFEED
 
 if TYPE_CHECKING:
-    from txthoonk.consumers._pool import WaitingRoom
-    from txthoonk.consumers._result_sub import ResultSub
+    from txthoonk.consumers._room import WaitingRoom
 
 __all__ = ["Listening"]
 
@@ -24,11 +24,11 @@ LASTING = 60.0  # seconds after which an attempt to listen counts as a success
 class Listening:
     """Listens between :meth:`begin` and :meth:`end`, across lost connections.
 
-    :param what: what for, to be shown.
-    :param channels: each with what is called with the parts of its messages.
-    :param ready: is called whenever messages come from now on; some may have been missed.
-    :param configured: the name of a feed, and what is called when that has got a configuration:
-        of the messages that tell of all feeds it hears no others.
+    :param what: what for, for log lines.
+    :param channels: each channel, and what to call with the parts of its messages.
+    :param ready: called when messages arrive from now on; some may have been missed before.
+    :param configured: the name of a feed, and what to call when its configuration changes; other
+        feeds' messages on the same channels are not passed on.
     """
 
     def __init__(
@@ -40,33 +40,29 @@ class Listening:
         configured: tuple[str, Callable[..., object]] | None = None,
     ) -> None:
         self._room = room
-        self._channels: list[tuple[str, Callable[..., object], str | None]] = [
+        self._channels: list[Wanted] = [
             (channel, told, None) for channel, told in channels.items()
         ]
         if configured is not None:
             feed, told = configured
             self._channels += [(channel, told, feed) for channel in (CONFFEED, NEWFEED)]
         self._ready = ready
-        self._handlers: list[tuple[ResultSub, int]] = []
+        self._handlers: Handlers = []
         self._since = 0.0  # when that was confirmed
         self._attempt: Deferred[Any] | None = None
         self._retry = Retry(room, what, self._listen)
         self._wanted = False
 
     def begin(self) -> None:
-        """Listen, if that is not done already."""
+        """Listen, unless it does already."""
         self._wanted = True
-        self._room.listening.add(self)
-        if self._room.health is not None:
-            self._room.health.hears()
+        self._room.subscriber.join(self)
         self._listen()
 
     def end(self) -> None:
         """Stop listening."""
         self._wanted = False
-        self._room.listening.discard(self)
-        if self._room.health is not None:
-            self._room.health.hears()
+        self._room.subscriber.leave(self)
         self._stop()
 
     def _stop(self) -> None:
@@ -74,9 +70,9 @@ class Listening:
         attempt, self._attempt = self._attempt, None
         if attempt is not None:
             attempt.cancel()
-        _remove(self._take_handlers())
+        remove(self._take_handlers())
 
-    def _take_handlers(self) -> list[tuple[ResultSub, int]]:
+    def _take_handlers(self) -> Handlers:
         handlers, self._handlers = self._handlers, []
         if handlers and self._room.reactor.seconds() - self._since > LASTING:
             self._retry.succeeded()
@@ -87,20 +83,13 @@ class Listening:
             attempt = self._attempt = Deferred.fromCoroutine(self._subscribe())
             attempt.addCallbacks(self._listens, self._cannot, (attempt,), {}, (attempt,), {})
 
-    async def _subscribe(self) -> list[tuple[ResultSub, int]]:
-        sub = await self._room.subscriber()
-        calls = [sub.listen(*one) for one in self._channels]
-        results: list[tuple[bool, Any]] = await DeferredList(calls, consumeErrors=True)
-        handlers = [(sub, result) for succeeded, result in results if succeeded]
-        for succeeded, result in results:
-            if not succeeded:
-                _remove(handlers)
-                result.raiseException()
-        return handlers
+    async def _subscribe(self) -> Handlers:
+        sub = await self._room.subscriber.get()
+        return await sub.listen(self._channels)
 
-    def _listens(self, handlers: list[tuple[ResultSub, int]], attempt: Deferred[Any]) -> None:
+    def _listens(self, handlers: Handlers, attempt: Deferred[Any]) -> None:
         if self._attempt is not attempt:
-            _remove(handlers)
+            remove(handlers)
             return
         self._attempt = None
         self._handlers = handlers
@@ -119,8 +108,3 @@ class Listening:
         if self._handlers:
             self._take_handlers()
             self._retry.later(Failure(error))
-
-
-def _remove(handlers: list[tuple[ResultSub, int]]) -> None:
-    for sub, handler in handlers:
-        sub.remove_handler(handler)

@@ -1,11 +1,11 @@
 """The claims that a publisher has on the jobs of one feed.
 
-A claim has a token: whose it is, and the time when it was made.  Who has lost a claim, by a
-timeout or otherwise, can do nothing with its token any more, also if the job is claimed
+The token of a claim contains the publisher and the time of the claim.  When a claim is lost, by
+a timeout or otherwise, its token is of no use any more, even if the same publisher claims the job
 again.
 
-When a connection is lost, so may be the answer that brought claims: nobody would work on
-them.  They are looked for on the next connection, and given back.
+A lost connection can lose an answer that contained claims: no handler would work on these jobs.
+The publisher looks for such claims on the next connection, and releases them.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from txthoonk.protocol._encoding import TEXT
 from txthoonk.wire._scripts import load
 
 if TYPE_CHECKING:
-    from txthoonk.consumers._pool import WaitingRoom
+    from txthoonk.consumers._room import WaitingRoom
 
 __all__ = ["Claims"]
 
 _OWNED = load("job/owned")
 _RELEASE = load("job/release")
 
-MOST = 100_000  # tokens that are remembered; the oldest go
+MOST = 100_000  # tokens to remember; the oldest are forgotten
 MOST_LOST = 10_000  # of claims that were lost
-SLICE = 500  # claims that are given back in one call
+SLICE = 500  # claims that one call releases
 
 
 class Claims:
     """The claims of one publisher on the jobs of one feed.
 
-    :ivar owner: whose they are: what a token begins with.
-    :ivar tokens: id -> token, of the claims that were made and not ended here.
+    :ivar owner: identifies the publisher; every token begins with it.
+    :ivar tokens: id -> token, of the claims that were made here and have not ended.
 
     :param name: the name of the feed.
     """
@@ -49,13 +49,13 @@ class Claims:
         self.owner = owner
         self.tokens: dict[str, str] = {}
         self._lost: dict[str, str] = {}
-        self._forgetful = False  # whether claims may be ours that we do not remember
+        self._forgetful = False  # whether a claim of ours may be missing in tokens
         self._release = _RELEASE.bind(name)
         self._owned = _OWNED.bind(name, owner=owner)
         self._name = name
 
     def made(self, id_: str, time: str) -> str:
-        """Remember a claim, and give its token."""
+        """Remember a claim, and return its token."""
         token = f"{self.owner}:{time}"
         self.tokens.pop(id_, None)
         self._lost.pop(id_, None)
@@ -66,7 +66,7 @@ class Claims:
         return token
 
     def token(self, id_: str) -> str:
-        """Give the token of the last claim on a job that was made here; empty: none."""
+        """Return the token of the last claim on a job that was made here; empty: none."""
         return self.tokens.get(id_) or self._lost.get(id_, "")
 
     def ended(self, id_: str, token: str) -> None:
@@ -75,7 +75,7 @@ class Claims:
             del self.tokens[id_]
 
     def lost(self, id_: str, token: str) -> None:
-        """Learn that a claim was lost: who names the job again still means that one."""
+        """Learn that a claim was lost; calls that name the job still mean this claim."""
         if self.tokens.get(id_) == token:
             del self.tokens[id_]
             if len(self._lost) >= MOST_LOST:
@@ -83,9 +83,9 @@ class Claims:
             self._lost[id_] = token
 
     def release(self, claims: list[tuple[str, str]]) -> Deferred[int]:
-        """Give jobs back.
+        """Release jobs.
 
-        :param claims: id and token of each; the one that shall be taken next comes last.
+        :param claims: id and token of each; the last one is the first to be claimed again.
         """
         words = [word for claim in claims for word in claim]
         for claim in claims:
@@ -94,15 +94,14 @@ class Claims:
         return called.addErrback(self._not_released)
 
     def give_back(self, ids: list[bytes], time: bytes) -> None:
-        """Give jobs back that found nobody here, with the time of their claims.
+        """Release jobs that no get waited for, with the time of their claims.
 
         :param ids: see :meth:`release`.
         """
         token = f"{self.owner}:{time.decode()}"
         called = self.release([(id_.decode("utf-8", "surrogateescape"), token) for id_ in ids])
-        self._room.under_way.add(called)
         called.addErrback(self._cannot_give_back)
-        called.addBoth(lambda _: self._room.under_way.discard(called))
+        self._room.outages.follow(called)
 
     def _not_released(self, reason: Failure) -> Failure:
         if reason.check(ConnectionLost):
@@ -116,19 +115,18 @@ class Claims:
     # -- answers that were lost ---------------------------------------------------
 
     def doubt(self) -> None:
-        """Note that the server may have made claims that we have not heard of."""
-        self._room.doubtful.add(self)
+        """Note that the server may have made claims whose answer was lost."""
+        self._room.outages.once(self.recover)
 
     def recover(self) -> None:
-        """Give back what was claimed for us, and nobody has got."""
-        self._room.doubtful.discard(self)
+        """Release the jobs whose claims were lost with the answer."""
         Deferred.fromCoroutine(self._recover()).addErrback(self._cannot_recover)
 
     async def _recover(self) -> None:
         if self._forgetful:
             return
         flat = await self._room.pub.redis.call(_OWNED, self._owned, TEXT)
-        # In the order of the calls every claim that was answered is known by now.
+        # Replies keep the order of the calls, so every claim that was answered is known by now.
         owned = zip(flat[::2], flat[1::2], strict=True)
         lost = [claim for claim in owned if self.tokens.get(claim[0]) != claim[1]]
         for first in range(0, len(lost), SLICE):

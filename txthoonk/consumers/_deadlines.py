@@ -1,9 +1,9 @@
-"""Does for a job feed what has its time: delayed jobs, and claims that get too old.
+"""The deadlines of a job feed: delayed jobs that are due, and claims that are too old.
 
-Whoever waits for jobs keeps their time, too: :class:`Timekeeper` knows when the next job is
-due, or the oldest claim too old, and looks then, not before.  Of jobs that are due earlier
-than those known it hears on the channel ``feed.delayed``.  Several timekeepers of one feed do
-no harm: the first one that looks does what there is to do.
+Every process that waits for jobs also keeps their deadlines: :class:`Timekeeper` knows when the
+next job is due, or the oldest claim too old, and calls Redis then, not before.  The channel
+``feed.delayed`` announces jobs that are due earlier.  Several timekeepers of one feed do no harm:
+the first one that calls does all that is due.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from txthoonk.consumers._patience import Retry
 from txthoonk.wire._keys import feed_channel
 
 if TYPE_CHECKING:
-    from txthoonk.consumers._pool import WaitingRoom
+    from txthoonk.consumers._room import WaitingRoom
 
 __all__ = ["MOST", "Timekeeper"]
 
 MOST = 100  # delayed jobs that one call puts into the line
 LEAST_WAIT = 0.005  # seconds from one look to the next
 MOST_WAIT = 3600.0
-SETTLING = 1.0  # seconds from a change of the configuration to the look for what it means
+SETTLING = 1.0  # seconds from a change of the configuration to the next look
 _TIME = re.compile("[0-9]{1,100}")  # milliseconds
-MARGIN = 0.001  # seconds; the server's times are told in whole milliseconds
+MARGIN = 0.001  # seconds; the server replies in whole milliseconds
 
 
 class Timekeeper:
-    """Keeps the time of one feed, between :meth:`attend` and :meth:`leave`.
+    """Keeps the deadlines of one feed, between :meth:`attend` and :meth:`leave`.
 
-    :param due: puts what is due into the line: see ``scripts/job/due.lua``.
-    :param expire: ends claims that are too old; fires in how many milliseconds to look again.
+    :param due: makes jobs that are due available: see ``scripts/job/due.lua``.
+    :param expire: ends claims that are too old; fires the milliseconds until the next look.
     """
 
     def __init__(
@@ -61,21 +61,23 @@ class Timekeeper:
         self._retry = Retry(room, what, self.look)
 
     def attend(self) -> None:
-        """Begin to keep the time, or go on for one more."""
+        """Start, or count one more user."""
         self._attending += 1
         if self._attending == 1:
-            self._room.timekeepers.add(self)
+            self._room.outages.join(self)
+            self._room.outages.will_act(self)
             self.resume()
 
     def leave(self) -> None:
-        """Stop, if nobody else wants it."""
+        """Count one user less; stop after the last one."""
         self._attending -= 1
         if not self._attending:
-            self._room.timekeepers.discard(self)
+            self._room.outages.leave(self)
+            self._room.outages.rests(self)
             self.rest()
 
     def resume(self) -> None:
-        """Go on, on a new connection."""
+        """Continue on a new connection."""
         self._listening.begin()
         self.look()
 
@@ -106,7 +108,7 @@ class Timekeeper:
         if int(limit) and oldest is not None and int(oldest) >= int(limit):
             waits.append(await self._expire() or 0)
         elif int(limit):
-            # Whoever claims the next one after this is too late after that time at the earliest.
+            # A claim that is made after this look is too old after the limit at the earliest.
             waits.append(int(limit) - int(oldest or 0))
         if count == MOST:
             waits = [0]
@@ -129,9 +131,9 @@ class Timekeeper:
 
     def _told(self, id_: str, milliseconds: str = "", *_: str) -> None:
         if self._looking is not None:
-            self._again = True  # what it will tell may be of before
+            self._again = True  # the look under way may not include it
         else:
-            # Anybody may publish anything there: without a time it looks at once.
+            # Any client can publish any message there: without a time it looks at once.
             wait = int(milliseconds) / 1000 if _TIME.fullmatch(milliseconds) else 0.0
             self._set_timer(wait + MARGIN, earlier=True)
 
@@ -139,7 +141,7 @@ class Timekeeper:
         if self._looking is not None:
             self._again = True
         else:
-            # If the timeout is shorter now, those who renew their claims shall be first.
+            # If the timeout is shorter now, workers must renew their claims first.
             self._set_timer(SETTLING, earlier=True)
 
     def _set_timer(self, wait: float, earlier: bool = False) -> None:

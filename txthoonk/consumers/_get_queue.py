@@ -1,17 +1,17 @@
-"""The gets of one feed: who waits, in which order, and how they are served.
+"""The gets of one feed: their order, and how they get items.
 
-At any time a line does one of three things. It is *idle*; or it *asks*: one script call
-takes items for as many as wait; or, when there were not enough, it *waits*: BLMOVE on a
-connection of its own moves the next id to ``feed.transit``, with which it asks again.
-An id for which nobody is left goes back to the front of the feed.
+At any time a line is in one of three states.  It is *idle*.  Or it *asks*: one script call takes
+an item for each get.  Or, if there were too few, it *waits*: BLMOVE on a connection of its own
+moves the next id to ``feed.transit``, and with this id the line asks again.  An id without a get
+goes back to the front of the feed.
 
-In a patient room (see :mod:`txthoonk.consumers._pool`) it may *rest* also while somebody waits:
-until the publisher has a connection again, or for a moment after a connection that it
-waited on was lost.  What was in flight on a lost connection is not sent again as it was,
-the line asks anew; so what an ask has taken whose reply was lost is not got by asking:
-for a queue it is in ``feed.delivering``, from where maintenance puts it back after 30
-seconds; for jobs it is claimed, until the feed's timeout.  An id that BLMOVE has moved
-while its connection was lost is in ``feed.transit``, which maintenance looks after, too.
+In a patient room (see :mod:`txthoonk.consumers._room`) it can also *rest* while gets
+wait: until the publisher has a connection again, or for a moment after the connection that it
+waited on was lost.  A call that was in flight on a lost connection is not repeated; the line asks
+anew.  If the lost call took items, asking does not return these: items of a queue are in
+``feed.delivering``, from which maintenance puts them back after 30 seconds; jobs are claimed
+until the feed's timeout.  An id that BLMOVE moved before its connection was lost is in
+``feed.transit``, which maintenance repairs, too.
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ from txthoonk.wire._scripts import Script
 if TYPE_CHECKING:
     from txthoonk.consumers._claims import Claims
     from txthoonk.consumers._deadlines import Timekeeper
-    from txthoonk.consumers._pool import WaitingConnection, WaitingRoom
+    from txthoonk.consumers._pool import WaitingConnection
+    from txthoonk.consumers._room import WaitingRoom
 
 __all__ = ["Line", "Scripts"]
 
@@ -54,12 +55,12 @@ MOST = 100  # items that one script call takes
 TRIES = 100  # to end a wait, before its connection is given up
 BRIEF = 3.0  # seconds that BLMOVE waits at a time where a wait cannot be ended
 
-# Seconds for which an id in feed.transit is ours to take: after 30 maintenance may have
-# put it back, and somebody else may be about to deliver it.
+# Seconds for which an id in feed.transit is ours: after 30 maintenance may have put it back,
+# and another process may be about to deliver it.
 FRESH = 20
 
-#: What a get does with what it gets: the time of the taking, the id, the item, and what else
-#: the script replies.
+#: Makes the value that a get fires, of the time, the id, the item, and what else the script
+#: replies.
 Receive = Callable[..., Any]
 
 
@@ -73,14 +74,14 @@ class _Get(Deferred[Any]):
 
 @attr.frozen
 class Scripts:
-    """The calls of a line, each begun with its KEYS and the first of its ARGV.
+    """The calls of a line, each with its KEYS and the first of its ARGV.
 
     :ivar get: takes items.
     :ivar width: how many parts of its reply make an item.
     :ivar put_back: puts ids back.
-    :ivar delivered: says that items were delivered; None if others say so later.
-    :ivar claims: of a job feed: who must know of answers that may be lost.
-    :ivar timekeeper: of a job feed: who puts delayed jobs into the line.
+    :ivar delivered: acknowledges items; None if that happens later.
+    :ivar claims: of a job feed: learns of answers that may be lost.
+    :ivar timekeeper: of a job feed: makes delayed jobs available.
     """
 
     get: tuple[Script, tuple[str | int, ...]]
@@ -92,9 +93,9 @@ class Scripts:
 
 
 class Line:
-    """Everybody on one publisher who waits for an item of one feed.
+    """All gets on one publisher that wait for an item of one feed.
 
-    :param name: the feed's name, for what is told to users.
+    :param name: the feed's name, for errors and log lines.
     :param ids: key of the list that the items come from.
     :param transit: key of the list that BLMOVE moves them to.
     """
@@ -142,7 +143,7 @@ class Line:
         """Wait for the next item.
 
         :param timeout: seconds; 0: for ever.
-        :param receive: makes of the parts of an item what is fired.
+        :param receive: makes the value to fire of the parts of an item.
         """
         if self._room.closed is not None:
             return fail(self._room.closed)
@@ -156,6 +157,11 @@ class Line:
         if not self._busy:
             self._ask()
         return get
+
+    @property
+    def waiting(self) -> int:
+        """How many gets wait."""
+        return len(self._gets)
 
     def _time_out(self, get: _Get, timeout: float) -> None:
         get.timer = None
@@ -182,7 +188,7 @@ class Line:
             get.timer = None
 
     def _all_gets(self) -> list[_Get]:
-        """Take off everybody, and give them."""
+        """Remove all gets, and return them."""
         gets = list(self._gets)
         for get in gets:
             self._take_off(get)
@@ -191,8 +197,8 @@ class Line:
     # -- asking ---------------------------------------------------------------
 
     def _ask(self) -> None:
-        """Take items for all who wait; the one that BLMOVE has moved comes first."""
-        self._room.active.add(self)
+        """Take an item for each get; the one that BLMOVE has moved comes first."""
+        self._room.outages.wait(self)
         if not self._room.up:
             self._rest()
             return
@@ -221,7 +227,7 @@ class Line:
         if reason.check(FeedDoesNotExist):
             self._feed_gone(reason)
         elif self._passes(reason, self._known > 0):
-            # Not at once: as long as nobody says that there is a connection, there is none.
+            # Not at once: without a connection, resume() asks as soon as there is one.
             if self._room.up and passing(reason.value) is not Passing.CONNECTION:
                 self._retry.later(reason)
             self._rest()
@@ -237,14 +243,14 @@ class Line:
         _fail(gets, reason)
 
     def _feed_gone(self, reason: Failure) -> None:
-        """Fail those who came when there was no feed; the others wait for the next one."""
+        """Fail the gets that began without a feed; the others wait for the next one."""
         self._resumed.end()
         late = [get for get in self._gets if get.number > self._known]
         for get in late:
             self._take_off(get)
         if not self._gets:
             self._rest()
-        elif self._moved:  # somebody puts items all the same
+        elif self._moved:  # another process puts items all the same
             self._give_back()
             self._retry.later(reason)
             self._rest()
@@ -253,7 +259,7 @@ class Line:
         _fail(late, reason)
 
     def _deal(self, reply: list[bytes], count: int) -> None:
-        """Hand the items over to those who wait."""
+        """Fire the gets with the items."""
         self._known = self._newest
         self._time, paused = reply[0], reply[1]
         if paused:
@@ -290,12 +296,12 @@ class Line:
             get.callback(value)
 
     def _settle(self) -> None:
-        """Say what was delivered, and put back what found nobody."""
+        """Acknowledge what was delivered, and put back what no get waited for."""
         delivered, self._handed_over = self._handed_over, []
         if delivered and self._delivered is not None:
             self._delivered.add(delivered)
         if self._taken and self._claims is not None:
-            # What was told as claimed must be told as available.
+            # Events announced these as claimed; now events must announce them as available.
             ids = [parts[0] for parts in reversed(self._taken)]
             self._taken.clear()
             self._claims.give_back(ids, self._time)
@@ -305,7 +311,7 @@ class Line:
             self._put_back.add(back)
 
     def _hold(self) -> None:
-        """Rest until somebody changes the configuration of a feed that is paused."""
+        """Rest until the configuration of a paused feed changes."""
         self._give_back()
         self._rest()
         if self._gets:
@@ -318,7 +324,7 @@ class Line:
         self.resume()
 
     def _attend(self, attend: bool) -> None:
-        """Keep the time of the feed, or leave that to others."""
+        """Keep the deadlines of the feed, or leave that to others."""
         if self._timekeeper is not None and attend is not self._attending:
             self._attending = attend
             (self._timekeeper.attend if attend else self._timekeeper.leave)()
@@ -328,7 +334,7 @@ class Line:
         if not self._gets:
             self._attend(False)
             self._resumed.end()
-            self._room.active.discard(self)
+            self._room.outages.end_wait(self)
             self._retry.stop()
             self._give_back()
         closing, self._closing = self._closing, []
@@ -336,7 +342,7 @@ class Line:
             waiter.callback(None)
 
     def _give_back(self) -> None:
-        """Put back what BLMOVE has moved for nobody."""
+        """Put back an id that BLMOVE has moved for no get."""
         moved, self._moved = self._moved, b""
         if moved:
             self._put_back.add([moved, b""])
@@ -349,10 +355,10 @@ class Line:
         self._waiting.addErrback(self._cannot_wait)
 
     async def _wait(self) -> None:
-        redis = self._redis = await self._room.borrow()
+        redis = self._redis = await self._room.pool.borrow()
         self._moved = await self._next(redis) if self._gets else b""
         self._redis = self._waiting = None
-        self._room.give_back(redis)
+        self._room.pool.give_back(redis)
         if self._moved:
             self._moved_at = self._room.reactor.seconds()
         else:
@@ -370,7 +376,7 @@ class Line:
             health.blocked(self)
         try:
             moved = await self._block(redis)
-            # That it was answered is all that a check wants to see.
+            # The answer itself is all that a check needs.
             while moved is None and self._gets and self._known == self._newest:
                 moved = await self._block(redis)
             return moved or b""
@@ -470,12 +476,12 @@ class Line:
     def _forget_connection(self) -> None:
         redis, self._redis = self._redis, None
         if redis is not None:
-            self._room.forget(redis)
+            self._room.pool.forget(redis)
 
     # -- the publisher's own connection ---------------------------------------
 
     def drop(self, error: ConnectionLost) -> None:
-        """Fail all who wait, and wait no more."""
+        """Fail all gets, and wait no more."""
         gets = self._all_gets()
         waiting, self._waiting = self._waiting, None
         if waiting is not None:
@@ -487,9 +493,9 @@ class Line:
         _fail(gets, error)
 
     def close(self, error: ConnectionLost) -> Deferred[None]:
-        """Fail all who wait.
+        """Fail all gets.
 
-        :return: fires once nothing is under way that might take an item for nobody.
+        :return: fires once no call is under way that could take an item for no get.
         """
         _fail(self._all_gets(), error)
         self._settle()

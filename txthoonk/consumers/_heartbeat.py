@@ -1,4 +1,4 @@
-"""Renews all claims of a publisher together, and tells that its workers live."""
+"""Renews all claims of a publisher together, and records that its workers are alive."""
 
 from __future__ import annotations
 
@@ -20,43 +20,44 @@ from txthoonk.wire._keys import CONFFEED
 from txthoonk.wire._scripts import load
 
 if TYPE_CHECKING:
-    from txthoonk.consumers._interfaces import HeldClaim, JobKeys, Publisher
+    from txthoonk.consumers._interfaces import HeldClaim, Named, Publisher
 
 __all__ = ["Renewal", "Renewed", "renewal_of"]
 
 _RENEW = load("worker/renew")
+_renew = _RENEW.bind_each()
 
 LONGEST = 10.0  # seconds between two renewals
 SHORTEST = 0.02
 PARTS = 3  # renewals in the time of a claim
 MOST_CLAIMS = 500  # in one call
 MOST_FEEDS = 100
-FORGOTTEN = 60_000  # milliseconds after which a worker that says nothing is forgotten
+FORGOTTEN = 60_000  # milliseconds without a renewal after which a worker counts as gone
 
 
 Part = list[tuple["Renewed", str, Sequence["HeldClaim"]]]
 
 
 class Renewed(Protocol):
-    """Whose claims are renewed: a worker's, on one feed.
+    """Has claims to renew: a worker, for one feed.
 
-    :ivar number: tells it from others of the same process.
+    :ivar number: identifies it among all of the process.
     """
 
     number: int
 
     @property
-    def job(self) -> JobKeys:
+    def job(self) -> Named:
         """The feed."""
 
     def claims(self) -> Sequence[HeldClaim]:
-        """Give the claims to renew."""
+        """Return the claims to renew."""
 
     def about(self) -> str:
-        """Give what to tell of the worker, as JSON."""
+        """Return what others can read about the worker, as JSON."""
 
     def lost(self, claim: HeldClaim) -> None:
-        """Learn that a job is not claimed by that any more."""
+        """Learn that a claim was lost."""
 
     def learn_timeout(self, seconds: float) -> None:
         """Learn how long claims last; 0: for ever."""
@@ -84,7 +85,7 @@ class Renewal:
         self._all[renewed] = 0.0
         self._by_feed.setdefault(renewed.job.name, {})[renewed] = None
         if len(self._all) == 1:
-            self._pub.waiting_room.returning.add(self)
+            self._pub.waiting_room.outages.join(self)
             self._listening.begin()
         self._set_timer(0.0)
 
@@ -99,7 +100,7 @@ class Renewal:
         if not same:
             del self._by_feed[renewed.job.name]
         if not self._all:
-            self._pub.waiting_room.returning.discard(self)
+            self._pub.waiting_room.outages.leave(self)
             self._listening.end()
             self._stop_timer()
         return self._call([(renewed, "", [])])
@@ -109,10 +110,10 @@ class Renewal:
         return max(SHORTEST, min([LONGEST, *limits]))
 
     def longest_rest(self) -> float:
-        """Give the seconds that may pass between two attempts to connect.
+        """Return the seconds that may pass between two attempts to connect.
 
-        Claims are ended half a timeout after an outage at the earliest (job/expire_claims): all
-        who hold some must be back by then.
+        After an outage claims expire half a timeout later at the earliest (job/expire_claims):
+        every publisher that holds claims must be back by then.
         """
         if not any(self._all.values()):
             return LAST_DELAY
@@ -131,7 +132,7 @@ class Renewal:
         """Renew all, and again in time."""
         self._set_timer(self._interval())
         if self._calling is None:
-            # Those first that may lose something.
+            # Those with claims first.
             all_ = sorted(self._all, key=lambda renewed: not renewed.claims())
             calling = self._calling = Deferred.fromCoroutine(self._renew(all_))
             calling.addErrback(self._cannot).addBoth(self._called)
@@ -161,15 +162,12 @@ class Renewal:
                 await self._call(left)
 
     def _call(self, part: Part) -> Deferred[None]:
-        keys: list[str] = []
         words: list[str | int] = [FORGOTTEN]
         for renewed, about, claims in part:
-            job = renewed.job
-            keys += (job.feed_claimed, job.feed_claims, job.feed_workers, job.feed_config)
             words += (f"{self._pub._uuid}:{renewed.number}", about, len(claims))
             for claim in claims:
                 words += (claim.id, claim.token)
-        command = (*_RENEW.prefix(keys), *words)
+        command = (*_renew([renewed.job.name for renewed, _, _ in part]), *words)
         called = self._pub.redis.call(_RENEW, command, TEXT)
         return called.addCallback(self._renewed, part)
 
@@ -192,7 +190,7 @@ class Renewal:
 
 
 def _seconds(timeout: str | None) -> float:
-    """Read how long claims last; 0: for ever."""
+    """Parse how long claims last, in seconds; 0: for ever."""
     try:
         seconds = float(timeout or 0)
     except ValueError:
@@ -201,7 +199,7 @@ def _seconds(timeout: str | None) -> float:
 
 
 def _parts(some: Iterable[Renewed]) -> Iterator[Part]:
-    """Divide what is to be renewed into calls, each made when the one before is answered."""
+    """Divide the claims into calls; each is made when the one before is answered."""
     part: Part = []
     size = 0
     for renewed in some:
@@ -218,7 +216,7 @@ def _parts(some: Iterable[Renewed]) -> Iterator[Part]:
 
 
 def renewal_of(pub: Publisher, reactor: Any) -> Renewal:
-    """Give the one of a publisher."""
+    """Return the renewal of a publisher; make it if there is none."""
     room = pub.waiting_room
     if room.renewal is None:
         room.renewal = Renewal(pub, reactor)

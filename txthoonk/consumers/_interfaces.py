@@ -12,9 +12,9 @@ from txthoonk.protocol._commands import Commands
 from txthoonk.wire._feed_config import Config
 
 if TYPE_CHECKING:
-    from txthoonk.consumers._pool import WaitingRoom
+    from txthoonk.consumers._room import WaitingRoom
 
-__all__ = ["HeldClaim", "JobKeys", "Publisher", "ResultCalls"]
+__all__ = ["HeldClaim", "Named", "Publisher", "ResultCalls"]
 
 
 class Publisher(Protocol):
@@ -61,21 +61,17 @@ class HeldClaim(Protocol):
 
     @property
     def token(self) -> str:
-        """What proves that the claim is ours."""
+        """Proves that the claim is still valid."""
 
 
-class JobKeys(Protocol):
-    """The keys of a job feed that a heartbeat writes to."""
+class Named(Protocol):
+    """A feed, of which a heartbeat needs the name."""
 
     name: str
-    feed_claimed: str
-    feed_claims: str
-    feed_workers: str
-    feed_config: str
 
 
 class ResultCalls(Protocol):
-    """The scripts for those who wait for results, see their headers; times are in seconds."""
+    """The scripts that waiting for results needs, see their headers; times are in seconds."""
 
     def look(self, id_: str, noted: bytes, wanted: float) -> Deferred[list[bytes]]:
         """Call ``job/result``."""
@@ -86,7 +82,7 @@ class ResultCalls(Protocol):
         """Call ``job/listen``; fires the parts of its reply."""
 
     def leave(self) -> Deferred[Any]:
-        """Take back that the results of all jobs are listened to."""
+        """Record that this publisher no longer listens to the results of all jobs."""
 
     def pass_on(self, results: Mapping[str, bytes | None]) -> Deferred[list[str]]:
         """Call ``job/pass_on``."""

@@ -1,4 +1,4 @@
-"""Passing on the results that one publisher hears of, to others that hear of their own jobs only.
+"""Passes on results from a publisher that listens to all, to those that listen to some jobs.
 
 See :mod:`txthoonk.consumers._result_waiters`.
 """
@@ -16,15 +16,14 @@ from txthoonk.errors import ThoonkError
 __all__ = ["MOST_HEARD", "MOST_IDS", "PassingOn"]
 
 MOST_IDS = 500  # in one call
-MOST_HEARD = 5000  # results that are held until it is known whether others want them
+MOST_HEARD = 5000  # results to keep until it is known whether others wait for them
 
 
 class PassingOn:
     """See the module.
 
-    :ivar heard: id -> result, as far as it is not known yet whether others want them: at most
-        :data:`MOST_HEARD`.
-    :ivar busy: whether others are being asked what they want.
+    :ivar heard: id -> result, of results that others may wait for; at most :data:`MOST_HEARD`.
+    :ivar busy: whether a call finds out which of them others wait for.
 
     :param call: calls ``job/pass_on`` with ids and results; fires the ids that are wanted.
     """
@@ -35,13 +34,13 @@ class PassingOn:
         self.busy = False
 
     def begin(self) -> None:
-        """Pass on what is heard, until nothing is left."""
+        """Pass results on until none is left."""
         self.busy = True
         passing: Deferred[Any] = Deferred.fromCoroutine(self._pass_on())
         passing.addErrback(lambda reason: reason.trap(ThoonkError))
 
     async def _pass_on(self) -> None:
-        """Tell others what they want of what was heard."""
+        """Pass on the results that others wait for."""
         try:
             while self.heard:
                 some = dict(itertools.islice(self.heard.items(), MOST_IDS))

@@ -1,9 +1,9 @@
-"""What waiting across an outage takes: when to try again, and who has gone silent.
+"""Waiting across an outage: when to try again, and which connections have gone silent.
 
-A connection on which BLMOVE waits says nothing for hours, and so does one whose peer has
-vanished.  So the server is asked now and then to end the wait: where that is answered
-on the publisher's connection, and not on the one that waits, nobody is there any more.
-Where ending it is forbidden, BLMOVE waits for some seconds only, each time.
+A connection on which BLMOVE waits is silent for hours, and so is one whose peer has vanished.  So
+the publisher asks the server now and then to end the wait.  If the publisher's connection gets
+the answer, and the waiting one does not, the waiting one is dead.  Where CLIENT UNBLOCK is
+forbidden, BLMOVE waits for some seconds only, each time.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from txthoonk.protocol._transient import serves
 
 if TYPE_CHECKING:
     from txthoonk.consumers._get_queue import Line
-    from txthoonk.consumers._pool import WaitingRoom
     from txthoonk.consumers._result_waiters import Results
+    from txthoonk.consumers._room import WaitingRoom
 
 __all__ = ["Health", "Retry"]
 
@@ -31,11 +31,11 @@ MOST_CHECKS = 200  # lines in one turn of the reactor
 
 
 class Retry:
-    """When to try again to wait, after attempts that failed in a row.
+    """Decides when to try again, after attempts that failed in a row.
 
-    :param what: what is waited for, to be shown.
+    :param what: what the attempts wait for, for log lines.
     :param again: tries again.
-    :param most: seconds to the next attempt, at the most.
+    :param most: the longest time to the next attempt, in seconds.
     """
 
     _log = Logger()
@@ -52,7 +52,7 @@ class Retry:
 
     @property
     def pending(self) -> bool:
-        """Whether the time for the next attempt has not come yet."""
+        """Whether the next attempt is due later."""
         return self._timer is not None
 
     def failed(self, reason: Failure) -> None:
@@ -66,7 +66,7 @@ class Retry:
         )
 
     def later(self, reason: Failure) -> None:
-        """Try again some time after an attempt that failed, which several may tell."""
+        """Try again some time after an attempt that failed; several may report the same one."""
         if self._timer is None:
             self.failed(reason)
             delay = min(back_off(self.failures), self._most)
@@ -82,18 +82,18 @@ class Retry:
         self._again()
 
     def succeeded(self) -> None:
-        """Begin to count anew."""
+        """Count failures from 0 again."""
         self.failures = 0
 
     def stop(self) -> None:
-        """Do not try again by itself."""
+        """Cancel the next attempt."""
         timer, self._timer = self._timer, None
         if timer is not None:
             timer.cancel()
 
 
 class Health:
-    """Drops those connections of a room that have gone silent, while somebody waits on them.
+    """Drops connections of a room that have gone silent, while calls wait on them.
 
     :ivar reply_timeout: seconds for an answer.
 
@@ -126,28 +126,28 @@ class Health:
         self._stop_if_idle()
 
     def listening(self, results: Results) -> None:
-        """Learn that somebody waits for a message on the subscriber."""
+        """Learn that calls wait for a message on the subscriber."""
         self._results.add(results)
         self._set_timer()
 
     def silent(self, results: Results) -> None:
-        """Learn that nobody does any more."""
+        """Learn that no call does any more."""
         self._results.discard(results)
         self._stop_if_idle()
 
     def hears(self) -> None:
-        """Learn that somebody else listens on the subscriber, or not any more."""
-        if self._room.listening:
+        """Learn that other objects listen on the subscriber, or no longer do."""
+        if self._room.subscriber.listening:
             self._set_timer()
         else:
             self._stop_if_idle()
 
     def _stop_if_idle(self) -> None:
-        if not self._results and not self._lines and not self._room.listening:
+        if not self._results and not self._lines and not self._room.subscriber.listening:
             self.stop()
 
     def stop(self) -> None:
-        """Forget them all, and leave nothing in the reactor."""
+        """Forget all of them, and leave no timer in the reactor."""
         self._lines.clear()
         self._results.clear()
         for redis in list(self._suspects):
@@ -171,14 +171,15 @@ class Health:
         self.check()
 
     def check(self) -> None:
-        """Find out which connections are alive; see :class:`Health`."""
+        """Find out which connections are alive."""
         if not self._interval:
             return
         self._unchecked = list(self._lines)
         if self._going_on is None:
             self._check_lines()
-        subscriber = self._room.present_subscriber
-        wanted = self._results or self._room.listening
+        sub = self._room.subscriber.sub
+        subscriber = None if sub is None else sub.redis
+        wanted = self._results or self._room.subscriber.listening
         if wanted and subscriber is not None and subscriber not in self._suspects:
             self.suspect(subscriber)
             asked = subscriber.request((b"PING",)).addCallback(check_pong)

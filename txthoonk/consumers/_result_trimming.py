@@ -1,8 +1,8 @@
-"""Forgets kept results of which a feed has too many, one call at a time.
+"""Deletes kept results that exceed the feed's ``keep_results``, one call at a time.
 
-Every finish that keeps a result may make one too many.  However many finishes are under way,
-a publisher has one call of ``job/forget`` under way for each feed, and rests between two that
-do not fill up: so forgetting costs a few calls a second, and not one for each finish.
+Every finish that keeps a result may exceed the limit.  However many finishes are under way, a
+publisher has one call of ``job/forget`` under way for each feed, and pauses after a call that was
+not full: so deleting costs a few calls a second, not one for each finish.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 
 if TYPE_CHECKING:
-    from txthoonk.consumers._pool import WaitingRoom
+    from txthoonk.consumers._room import WaitingRoom
 
 __all__ = ["MOST", "Forgetting"]
 
-MOST = 500  # results that one call forgets
+MOST = 500  # results that one call deletes
 PAUSE = 0.02  # seconds from the last call to the next look
 
 
 class Forgetting:
-    """What a publisher forgets of one feed.
+    """Deletes old results of one feed.
 
-    :param forget: forgets results, and fires the ids of others to forget: see
+    :param forget: deletes results, and fires the ids of others to delete: see
         ``scripts/job/forget.lua``.
     """
 
@@ -39,12 +39,12 @@ class Forgetting:
         self._timer: IDelayedCall | None = None
 
     def wanted(self) -> int:
-        """Give how many ids of old results the next finish is to reply."""
+        """Return how many ids of old results the next finish shall reply."""
         self._again = self._busy
         return 0 if self._busy else MOST
 
     def found(self, ids: list[str]) -> None:
-        """Learn which results are too many, from the reply of a finish."""
+        """Learn from the reply of a finish which results to delete."""
         if ids and not self._busy:
             self._busy = True
             self._call(ids)
@@ -55,7 +55,7 @@ class Forgetting:
 
     def _forgotten(self, more: list[str]) -> None:
         if self._again and len(more) < MOST:
-            self._room.retrying.add(self)
+            self._room.outages.will_act(self)
             self._timer = self._room.reactor.callLater(PAUSE, self._rested, more)
         elif more:
             self._call(more)
@@ -68,12 +68,12 @@ class Forgetting:
 
     def _rested(self, ids: list[str]) -> None:
         self._timer = None
-        self._room.retrying.discard(self)
+        self._room.outages.rests(self)
         self._call(ids)
 
     def rest(self) -> None:
         """Do nothing until the next finish."""
-        self._room.retrying.discard(self)
+        self._room.outages.rests(self)
         timer, self._timer = self._timer, None
         if timer is not None:
             timer.cancel()

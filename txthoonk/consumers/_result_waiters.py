@@ -1,27 +1,27 @@
-"""Who waits for the results of a feed's jobs.
+"""Calls that wait for the results of a feed's jobs.
 
-A result that is kept can be read.  For the others somebody must listen when the job is
-finished: all who wait on one publisher share one subscriber.  Until it listens, a note in
+A result that is kept can be read.  To get another result, the publisher must listen when the job
+is finished: all calls on one publisher share one subscriber.  Until it listens, a note in
 ``feed.results`` makes a finish keep the result.
 
-A few publishers (:data:`LISTENERS`) listen to the two channels that tell of all jobs of the
-feed; ``feed.listeners`` says which.  The others listen to a channel for each job that is waited
-for, and their notes stand: a finish tells that channel of results that are noted.  Other
-implementations do not, so the few pass on what is noted and was not told.  Where there may be
-such others, the few listen on for some time when nobody waits on them any more, so that
-others have taken their place by then.
+A few publishers (:data:`LISTENERS`) listen to the two channels that announce all ends of jobs of
+the feed; ``feed.listeners`` lists them.  The others listen to one channel for each job that they
+wait for, and their notes stay: a finish publishes a result with a note on that channel.  Other
+implementations do not, so the few pass on results with a note.  While there may be publishers of
+the other kind, the few listen on for some time after their last call has ended, so that others
+can take their place.
 
-In a patient room (see :mod:`txthoonk.consumers._pool`) those who wait look again whenever a
-connection was lost by which they would have learned of a result, and note again that it
-is wanted, often enough for the note to stand until somebody listens.  What is finished
-while nothing is noted, since nobody can reach Redis, or has learned yet that the
-subscriber is gone, is told to nobody; that there is no result is then told, too.
+In a patient room (see :mod:`txthoonk.consumers._room`) the calls look again whenever a
+connection was lost that would have announced their result, and renew their notes, often enough
+for a note to last until the subscriber listens.  If a job is finished while there is no note,
+because no publisher can reach Redis or knows yet that its subscriber is gone, the result is
+lost; then the calls fail.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, fail, succeed
@@ -32,7 +32,7 @@ from txthoonk._support._replies import parsing
 from txthoonk.consumers._interfaces import ResultCalls
 from txthoonk.consumers._passing_on import MOST_HEARD, MOST_IDS, PassingOn
 from txthoonk.consumers._patience import Retry
-from txthoonk.consumers._result_sub import ResultSub
+from txthoonk.consumers._subscriber import Handlers, ResultSub, Wanted, remove
 from txthoonk.errors import (
     ConnectionLost,
     Empty,
@@ -46,7 +46,7 @@ from txthoonk.protocol._transient import passes
 from txthoonk.wire._keys import ended_channel, feed_channel, job_finish_channel
 
 if TYPE_CHECKING:
-    from txthoonk.consumers._pool import WaitingRoom
+    from txthoonk.consumers._room import WaitingRoom
 
 __all__ = ["Results"]
 
@@ -98,9 +98,9 @@ class Results:
         self._name = name
         self._calls = calls
         self._waits: dict[str, dict[_Wait, None]] = {}
-        self._handlers: list[tuple[ResultSub, int]] = []
+        self._handlers: Handlers = []
         self._listened = False  # whether it ever did
-        self._attempt: Deferred[list[tuple[ResultSub, int]]] | None = None
+        self._attempt: Deferred[Handlers] | None = None
         self._joining: list[Deferred[ResultSub]] = []
         self._retry = Retry(room, f"results of {name!r}", self.resume, RENEWAL)
         self._all = False  # whether it listens to the results of all jobs
@@ -133,7 +133,7 @@ class Results:
         if not self._waits and self._handlers:
             self._go_on()
         self._waits.setdefault(id_, {})[wait] = None
-        self._room.active.add(self)
+        self._room.outages.wait(self)
         self._seek(id_, wait)
         return wait
 
@@ -151,14 +151,14 @@ class Results:
         self._take_back(id_, wait)
         handler, wait.handler = wait.handler, None
         if handler is not None:
-            _remove([handler])
+            remove([handler])
         if not waits:
             self._waits.pop(id_, None)
         if not self._waits:
             self._nobody_left()
 
     def _nobody_left(self) -> None:
-        self._room.active.discard(self)
+        self._room.outages.end_wait(self)
         self._retry.stop()
         self._stop_timer()
         if self._room.health is not None:
@@ -348,7 +348,7 @@ class Results:
             attempt.addTimeout(ATTEMPT, self._room.reactor, _too_slow)
         attempt.addCallbacks(self._listens, self._cannot_listen)
 
-    def _listens(self, handlers: list[tuple[ResultSub, int]]) -> None:
+    def _listens(self, handlers: Handlers) -> None:
         self._attempt = None
         self._listened = True
         self._handlers = handlers
@@ -366,22 +366,13 @@ class Results:
         for one in joining:
             one.errback(reason.value)
 
-    async def _subscribe(self) -> list[tuple[ResultSub, int]]:
-        sub = await self._room.subscriber()
+    async def _subscribe(self) -> Handlers:
+        sub = await self._room.subscriber.get()
         self._all = await self._asked()
-        handlers: list[tuple[str, Callable[..., object]]] = [
-            (feed_channel("stalled", self._name), self.stalled)
-        ]
+        wanted: list[Wanted] = [(feed_channel("stalled", self._name), self.stalled, None)]
         if self._all:
-            handlers[:0] = self._of_all()
-        added: list[tuple[ResultSub, int]] = []
-        try:
-            for channel, handler in handlers:
-                added.append((sub, await sub.register_handler(channel, handler)))
-        except BaseException:
-            _remove(added)
-            raise
-        return added
+            wanted[:0] = self._of_all()
+        return await sub.listen(wanted)
 
     def _stop_listening(self) -> None:
         self._stop_timer()
@@ -392,15 +383,15 @@ class Results:
             if wait.handler is not None:
                 handlers.append(wait.handler)
                 wait.handler = None
-        _remove(handlers)
+        remove(handlers)
 
     # -- to all, or to some -----------------------------------------------------
 
-    def _of_all(self) -> list[tuple[str, Callable[..., object]]]:
-        """Give the channels that tell of all jobs."""
+    def _of_all(self) -> list[Wanted]:
+        """Return the channels with the ends of all jobs."""
         return [
-            (job_finish_channel(self._name), self._hear),
-            (feed_channel("finishes", self._name), self.gone),
+            (job_finish_channel(self._name), self._hear, None),
+            (feed_channel("finishes", self._name), self.gone, None),
         ]
 
     async def _asked(self) -> bool:
@@ -426,7 +417,7 @@ class Results:
             channel = ended_channel(self._name, id_)
             handler = sub, await sub.register_handler(channel, self._ended)
             if wait.called or wait.handler is not None:
-                _remove([handler])
+                remove([handler])
             else:
                 wait.handler = handler
 
@@ -482,15 +473,9 @@ class Results:
 
     async def _listen_to_all(self, sub: ResultSub) -> None:
         """Take the place of one who listens no more."""
-        added: list[tuple[ResultSub, int]] = []
-        try:
-            for channel, handler in self._of_all():
-                added.append((sub, await sub.register_handler(channel, handler)))
-        except BaseException:
-            _remove(added)  # it is tried again with the next answer that says so
-            raise
+        added = await sub.listen(self._of_all())  # repeated with the next answer that says so
         if sub is not self._sub:
-            _remove(added)
+            remove(added)
             return
         self._all = True
         self._handlers += added
@@ -506,7 +491,14 @@ class Results:
             if not others.busy:
                 others.begin()
 
-    def listen_again(self, reason: Failure) -> None:
+    def lost(self, error: ConnectionLost) -> None:
+        """Listen again, or fail all who wait, because the subscriber was lost."""
+        if self._room.patient:
+            self._listen_again(Failure(error))
+        else:
+            self.drop(error)
+
+    def _listen_again(self, reason: Failure) -> None:
         """Look again, because the subscriber was lost with what it would have told.
 
         At once, since the results are not kept until that is done; unless it was lost
@@ -524,11 +516,6 @@ class Results:
     def alive(self) -> None:
         """Learn that the subscriber has answered."""
         self._retry.succeeded()
-
-
-def _remove(handlers: list[tuple[ResultSub, int]]) -> None:
-    for sub, handler in handlers:
-        sub.remove_handler(handler)
 
 
 def _too_slow(_: object, seconds: float) -> None:

@@ -1,10 +1,10 @@
-"""Calls of a script that are made again until they are answered."""
+"""Calls of a script, each repeated until Redis answers it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -15,7 +15,7 @@ from txthoonk.protocol._transient import refused
 from txthoonk.wire._scripts import Script
 
 if TYPE_CHECKING:
-    from txthoonk.consumers._pool import WaitingRoom
+    from txthoonk.consumers._room import WaitingRoom
 
 __all__ = ["Repeated"]
 
@@ -23,9 +23,9 @@ MOST = 1000  # words in one call
 
 
 class Repeated:
-    """Words for a script that may be called with them more than once.
+    """Calls of a script that may run more than once with the same arguments.
 
-    What was not answered is said again with the next words, and by :meth:`send`.
+    Arguments without an answer are sent again with the next ones, and by :meth:`send`.
     """
 
     _log = Logger()
@@ -38,43 +38,39 @@ class Repeated:
         self._retry = Retry(room, f"the answer of {script.name}", self.send)
 
     def add(self, words: list[bytes]) -> None:
-        """Say *words*, an even number of them, for which nobody waits."""
+        """Send *words*, an even number of arguments; no caller waits for the answer."""
         self._due += words
         self.send()
 
     def send(self) -> None:
-        """Say what was not said yet, or not answered."""
+        """Send what was not sent yet, or not answered."""
         if not self._room.up:
-            self._room.unanswered.add(self)
+            self._room.outages.once(self.send)
             return
         self.rest()
         due, self._due = self._due, []
         for first in range(0, len(due), MOST):
             some = due[first : first + MOST]
             called = self._room.pub.redis.call(self._script, (*self._prefix, *some), TEXT)
-            self._room.under_way.add(called)
             called.addCallbacks(self._answered, self._not_answered, errbackArgs=(some,))
-            called.addBoth(self._over, called)
+            self._room.outages.follow(called)
 
     def rest(self) -> None:
-        """Do not try again by itself."""
+        """Repeat nothing by itself."""
         self._retry.stop()
-        self._room.retrying.discard(self)
-
-    def _over(self, _: object, called: Deferred[Any]) -> None:
-        self._room.under_way.discard(called)
+        self._room.outages.rests(self)
 
     def _answered(self, _: object) -> None:
         self._retry.succeeded()
 
     def _not_answered(self, reason: Failure, words: list[bytes]) -> None:
         if getattr(reason.value, "code", "") == "WRONGTYPE" or refused(reason.value):
-            # The feed is gone, and something else is in its place; or it never can be said.
+            # Another type of key has the feed's place, or the server never takes this call.
             self._log.failure("{script} failed", reason, script=self._script.name)
             return
         self._due += words
         if reason.check(ConnectionLost, CancelledError):
-            self._room.unanswered.add(self)
-        else:  # a replica, or a full disk: not for ever
-            self._room.retrying.add(self)
+            self._room.outages.once(self.send)
+        else:  # a replica, or a full disk: that passes
+            self._room.outages.will_act(self)
             self._retry.later(reason)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred
 
 from txthoonk.consumers._deadlines import MOST, Timekeeper
-from txthoonk.consumers._pool import WaitingRoom
+from txthoonk.consumers._room import WaitingRoom
 from txthoonk.job._recoverer import JobPass
 from txthoonk.protocol._encoding import TEXT
 from txthoonk.wire._scripts import load

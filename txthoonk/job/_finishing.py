@@ -10,9 +10,9 @@ from twisted.internet.defer import Deferred
 
 from txthoonk._support._replies import parsing
 from txthoonk.consumers._claims import Claims
-from txthoonk.consumers._pool import WaitingRoom
 from txthoonk.consumers._result_trimming import MOST, Forgetting
 from txthoonk.consumers._result_waiters import Results
+from txthoonk.consumers._room import WaitingRoom
 from txthoonk.errors import from_reply
 from txthoonk.job._claim import NO_RESULT
 from txthoonk.protocol._encoding import RAW, TEXT, encode

@@ -15,8 +15,8 @@ from txthoonk._support._threads import check_thread
 from txthoonk._values import JobFailure, Progress
 from txthoonk.consumers._claims import Claims
 from txthoonk.consumers._get_queue import Scripts
-from txthoonk.consumers._pool import WaitingRoom
 from txthoonk.consumers._result_waiters import Results
+from txthoonk.consumers._room import WaitingRoom
 from txthoonk.errors import InvalidInput, JobStalled
 from txthoonk.job._changes import Changes
 from txthoonk.job._claim import NO_RESULT, Claim

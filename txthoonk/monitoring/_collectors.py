@@ -8,7 +8,6 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from txthoonk.consumers._get_queue import Line
 from txthoonk.monitoring._inspector import SILENT, Overview
 from txthoonk.service import Thoonk
 from txthoonk.worker import Worker
@@ -110,7 +109,7 @@ def _full(thoonk: Thoonk) -> int:
 
 
 def _waiting_gets(thoonk: Thoonk) -> int:
-    return sum(len(one._gets) for one in thoonk.waiting_room.active if isinstance(one, Line))
+    return thoonk.waiting_room.waiting_gets
 
 
 _LOOKED_UP: dict[str, tuple[str, Callable[[Thoonk], float]]] = {

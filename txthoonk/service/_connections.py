@@ -20,7 +20,7 @@ from txthoonk.connections._keepalive import text_of
 from txthoonk.connections._offline_queue import OfflineQueue
 from txthoonk.connections._reconnecting import Connection
 from txthoonk.connections._servers import Servers
-from txthoonk.consumers._pool import WaitingRoom
+from txthoonk.consumers._room import WaitingRoom
 from txthoonk.errors import ConnectionLost, WrongServer
 from txthoonk.protocol import Redis, RedisSubscriber
 

@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.reflect import safe_str
 
 from txthoonk._support._deferreds import deferring, passing
-from txthoonk._support._replies import parsing
+from txthoonk._support._replies import MISFITS, parsing
 from txthoonk.errors import (
     Conflict,
     InvalidInput,
@@ -33,8 +33,11 @@ SLICE = 1000  # events to read in one call
 
 def to_text(data: Any) -> str:
     """Make of bytes what hiredis makes of them where it decodes them as TEXT."""
-    with parsing:
+    try:  # every job and item passes here: a context manager costs more than the call
         return str(data, "utf-8", "surrogateescape")
+    except MISFITS:
+        with parsing:
+            raise
 
 
 class BaseFeed:

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from txthoonk._support._deferreds import deferring, passing
 from txthoonk._support._threads import check_thread
 from txthoonk.consumers._get_queue import Line, Scripts
-from txthoonk.consumers._pool import WaitingRoom
+from txthoonk.consumers._room import WaitingRoom
 from txthoonk.errors import InvalidInput, shown
 from txthoonk.protocol._encoding import TEXT
 from txthoonk.protocol._slices import read_ids

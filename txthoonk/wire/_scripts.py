@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from importlib.resources import files
 
@@ -47,14 +47,6 @@ class Script:
     sha: str
     header: Header = attr.field(default=Header(), eq=False, repr=False)
     rest: Script | None = None
-
-    def prefix(self, keys: Sequence[str], *arguments: str) -> Command:
-        """Begin a call: the words of EVALSHA, all KEYS, and the first of ARGV."""
-        header = self.header
-        once, more = len(header.keys), len(header.repeated)
-        if len(keys) < once or (len(keys) > once and not more):
-            raise ScriptError(f"{self.name} takes {once + more} keys, not {len(keys)}")
-        return ("EVALSHA", self.sha, len(keys), *keys, *arguments)
 
     def bind(self, feed: str, **names: str) -> Command:
         """Build the beginning of a call: EVALSHA, all KEYS, and the ARGV that are bound by name.

@@ -1,12 +1,12 @@
-"""Who gets how much of something, by weight: stride scheduling.
+"""Shares something by weight: stride scheduling.
 
-:class:`Shares` keeps accounts: each call changes them, and what is shared depends on all that
-was shared before.  It calls nothing, reads no clock, and does no input or output, so the same
-calls always give the same shares.
+:class:`Shares` keeps an account for each sharer.  Every call changes the accounts, and each share
+depends on all shares before it.  It reads no clock and does no input or output, so the same calls
+always give the same shares.
 
-Each sharer has a turn: how much it has had, divided by its weight.  The next piece goes to the
-one that has had least; of equals, to the one that got its last piece longest ago.  A piece costs
-O(log n) for n sharers.
+Each sharer has a turn: how much it got so far, divided by its weight.  The next piece goes to the
+lowest turn; of equals, to the one that got its last piece longest ago.  A piece costs O(log n)
+for n sharers.
 """
 
 from __future__ import annotations
@@ -25,21 +25,23 @@ AnySharer = TypeVar("AnySharer", bound=Hashable)
 
 @attr.define(eq=False)
 class _Account:
-    """What one sharer has had.
+    """What one sharer got so far.
 
     :ivar turn: how much, divided by the weight.
     :ivar served: the number of its last piece.
-    :ivar place: its entry in the heap; None while it wants nothing.
+    :ivar place: its entry in the heap; None while it gets nothing.
+    :ivar paused: whether it gets nothing now, and keeps its turn.
     """
 
     weight: float
     served: int
     turn: float = 0.0
     place: tuple[float, int] | None = None
+    paused: bool = False
 
 
 class Shares(Generic[AnySharer]):
-    """Sharers, of which some want pieces at present.
+    """Sharers, some of which want pieces at present.
 
     :param most: pieces that one sharer takes at a time.
     """
@@ -49,40 +51,58 @@ class Shares(Generic[AnySharer]):
         self._accounts: dict[AnySharer, _Account] = {}
         self._heap: list[tuple[tuple[float, int], int, AnySharer]] = []
         self._wanting = 0
-        self._now = 0.0  # the turn of the one that was served last
+        self._now = 0.0  # the turn of the sharer that was served last
         self._numbers = count()
 
     def add(self, sharer: AnySharer, weight: float) -> None:
-        """Take one in, which wants nothing yet."""
+        """Add a sharer, which wants nothing yet."""
         self._accounts[sharer] = _Account(weight, next(self._numbers))
 
     def want(self, sharer: AnySharer) -> None:
-        """Let one take part from now on."""
+        """Give a sharer pieces from now on."""
         account = self._accounts[sharer]
         if account.place is None:
-            # It has saved nothing by not taking part for a while.
-            account.turn = max(account.turn, self._now)
+            self._catch_up(account)
             self._wanting += 1
             self._line_up(sharer, account)
 
     def refuse(self, sharer: AnySharer) -> None:
-        """Let one take no part until it wants again."""
+        """Give a sharer nothing until it wants again; what it misses is lost to it."""
+        self._leave(sharer).paused = False
+
+    def pause(self, sharer: AnySharer) -> None:
+        """Give a sharer nothing until it wants again, and then what it misses meanwhile.
+
+        It catches up on as many pieces as it takes at a time; what is more is lost to it.
+        """
+        account = self._accounts[sharer]
+        if account.place is not None:
+            self._leave(sharer).paused = True
+
+    def _leave(self, sharer: AnySharer) -> _Account:
         account = self._accounts[sharer]
         if account.place is not None:
             account.place = None
             self._wanting -= 1
+        return account
+
+    def _catch_up(self, account: _Account) -> None:
+        """Let an account save no pieces for later, unless it was paused."""
+        saved = self._most / account.weight if account.paused else 0.0
+        account.turn = max(account.turn, self._now - saved)
+        account.paused = False
 
     def charge(self, sharer: AnySharer, pieces: int) -> None:
-        """Learn that one has got pieces without a share, or, below 0, gives some back."""
+        """Learn that a sharer got pieces without a share, or, below 0, returned some."""
         account = self._accounts[sharer]
-        if pieces > 0 and account.place is None:
-            account.turn = max(account.turn, self._now)
+        if pieces > 0 and account.place is None and not account.paused:
+            self._catch_up(account)
         account.turn += pieces / account.weight
         if account.place is not None:
             self._line_up(sharer, account)
 
     def share(self, pieces: int) -> dict[AnySharer, int]:
-        """Share pieces among those who want any number of them; they go on wanting."""
+        """Share pieces among the sharers that want some; they go on to want them."""
         shares: dict[AnySharer, int] = {}
         full: list[AnySharer] = []
         while pieces > 0 and (sharer := self._next()) is not None:
@@ -104,7 +124,7 @@ class Shares(Generic[AnySharer]):
         return shares
 
     def _next(self) -> AnySharer | None:
-        """Take out the one whose turn it is."""
+        """Take out the sharer whose turn it is."""
         while self._heap:
             place, _, sharer = heappop(self._heap)
             if self._accounts[sharer].place is place:  # else it has moved, or left

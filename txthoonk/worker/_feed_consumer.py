@@ -1,17 +1,18 @@
-"""One feed of a worker: what is claimed from it, and what is said to it.
+"""The jobs of one feed of a worker: claims them, finishes them, renews their claims.
 
-Jobs are claimed by the call that finishes others, as many as can be started.  When such a
-call has brought fewer than asked for, the line is empty: then one get waits for the next job
-(see :mod:`txthoonk.consumers._get_queue`).  :mod:`txthoonk.worker._schedule`, which knows all
-feeds of the worker, says when.  A call that was not answered, because the connection was lost,
-is made again until it is; the tokens of the claims see to it that nothing is done twice.
+One script call finishes the jobs that are done and claims as many new ones as the worker has
+room for.  If a call brings fewer than it asked for, the feed is empty: then one get waits for
+the next job (:mod:`txthoonk.consumers._get_queue`).  :mod:`txthoonk.worker._schedule`, which
+knows all feeds of the worker, decides when to do which.
+
+A call whose answer was lost with the connection is repeated until there is one.  The tokens of
+the claims ensure that nothing happens twice.
 """
 
 from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Callable
 from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -31,124 +32,132 @@ from txthoonk.errors import (
     InvalidResponse,
     JobNotClaimed,
     NotSent,
-    ResponseError,
     shown,
 )
 from txthoonk.protocol._slices import BIG
 from txthoonk.protocol._transient import refused
 from txthoonk.types._base import to_text
 from txthoonk.wire._job_records import dump_failure
+from txthoonk.worker._end_calls import EndCalls
 from txthoonk.worker._schedule import MOST, Schedule
 from txthoonk.worker._suspects import Suspects
 
 if TYPE_CHECKING:
     from txthoonk.types import Claim, Job
-    from txthoonk.worker._worker import Worker, _Run
+    from txthoonk.worker._interfaces import Run, WorkerCalls
 
-__all__ = ["MOST", "Pump"]
+__all__ = ["MOST", "FeedConsumer"]
 
-CALLS = 2  # under way: while the server does one, we work on what the other has brought
+CALLS = 2  # in flight: while Redis executes one, handlers work on what the other brought
+
+# Calls in a row that were sent and lost.  What they contain may be the cause, so after these a
+# new connection is no reason to hurry, and each finish is sent by itself.
+MOST_LOSSES = 4
+
+_ONLY_BYTES = {bytes}
+_ONLY_INTEGERS = {int}
 
 _numbers = count(1)
 
-# Calls that were sent and lost, in a row: what we send may be the reason for that, so after
-# these a new connection is no reason to hurry, and each is said for itself.
-MOST_LOSSES = 4
 
-#: The words of the script, and the claim.
-Finish = tuple[tuple[Any, ...], "Claim"]
-
-
-class Pump:
+class FeedConsumer:
     """One feed of a worker.
 
     :ivar job: the feed.
-    :ivar number: tells it from others of the same process.
-    :ivar weight: its share of the worker, where several feeds have jobs.
-    :ivar unbegun: what it has brought, and nobody has begun yet.
-    :ivar runs: the jobs of it that are worked on.
-    :ivar schedule: says when to ask and to watch.
-    :ivar ready: whether there may be jobs in the line.
+    :ivar number: identifies this object among all of the process.
+    :ivar weight: the feed's share of the worker, while several feeds have jobs.
+    :ivar unbegun: claimed jobs whose handler has not started.
+    :ivar runs: the jobs whose handler has started and not ended.
+    :ivar ready: whether the feed may have available jobs.
+
+    :param worker: what this object calls on its worker.
+    :param schedule: decides when to call and when to wait.
     """
 
     _log = Logger()
 
-    def __init__(self, worker: Worker, schedule: Schedule, job: Job, weight: float) -> None:
-        room = job.pub.waiting_room
+    def __init__(
+        self, worker: WorkerCalls, schedule: Schedule[FeedConsumer], job: Job, weight: float
+    ) -> None:
+        self._room = room = job.pub.waiting_room
         self._worker = worker
-        self.schedule = schedule
+        self._schedule = schedule
         self.job = job
         self.number = next(_numbers)
         self.weight = weight
         self.unbegun: deque[Claim] = deque()
-        self.runs: dict[_Run, None] = {}
-        self._unended: list[Claim] = []
+        self.runs: dict[Run, None] = {}
         self.ready = False
+        self._given_up: list[Claim] = []
         self._losses = 0
         self._calls = 0
-        self._outbox: list[Finish] = []
-        self._suspects = Suspects(self)
+        self._finished: list[Run] = []
         self._watch: Deferred[Claim] | None = None
-        self._telling: set[Callable[[], Deferred[Any]]] = set()
-        self._untold: list[Callable[[], Deferred[Any]]] = []
         self._retry = Retry(room, f"jobs of {job.name!r}", self._again)
-        what = f"the next job of {job.name!r}"
-        self._watch_retry = Retry(room, what, self._watch_again)
-        self._tell_retry = Retry(room, f"an end of a job of {job.name!r}", self._tell_again)
+        self._watch_retry = Retry(room, f"the next job of {job.name!r}", self._watch_again)
+        self._end_calls = EndCalls(room, job.name, self._check_settled)
+        self._suspects = Suspects(job, self._is_answered, self._blame, self._check_settled)
         self._open = False
         self._ended = False
         self._log_limit = LogLimit(self._log)
         self._warned = False
         self._settled: list[Deferred[None]] = []
 
-    # -- the worker's side ------------------------------------------------------------
+    # -- start and stop ---------------------------------------------------------------
 
     def start(self) -> None:
         """Begin to claim."""
         self._open = True
-        self.job.pub.waiting_room.returning.add(self)
-        self.schedule.add(self)
+        self._room.outages.join(self)
+        self._schedule.add(self)
 
     def stop(self) -> None:
-        """Claim no more, and give back what nobody has begun."""
+        """Claim no more, and release the jobs whose handler has not started."""
         self._open = self.ready = False
-        self.schedule.update(self)
+        self._schedule.update(self)
         self.unwatch()
-        self._give_back()
+        self._release_held()
 
     def end(self) -> None:
-        """Try no more to say what could not be said."""
+        """Stop repeating calls."""
         self._ended = True
         self._suspects.end()
-        for retry in (self._retry, self._watch_retry, self._tell_retry):
-            retry.stop()
-        self.job.pub.waiting_room.returning.discard(self)
+        self._retry.stop()
+        self._watch_retry.stop()
+        self._end_calls.stop()
+        self._room.outages.leave(self)
 
     def resume(self) -> None:
-        """Try again at once, on a new connection."""
-        retries = [self._watch_retry, self._tell_retry]
-        if self._losses < MOST_LOSSES:
-            retries.append(self._retry)
-        for retry in retries:
-            if retry.pending:
-                retry.now()
+        """Repeat at once, on a new connection, what waits for its next attempt."""
+        if self._watch_retry.pending:
+            self._watch_retry.now()
+        self._end_calls.resume()
+        if self._losses < MOST_LOSSES and self._retry.pending:
+            self._retry.now()
 
     @property
     def open(self) -> bool:
         """Whether it claims."""
         return self._open and not self._retry.pending
 
+    @property
+    def unanswered(self) -> bool:
+        """Whether a finish or another call has no answer yet."""
+        return bool(
+            self._finished or self._calls or self._end_calls.pending or self._suspects.left
+        )
+
     def settled(self) -> Deferred[None]:
-        """Wait until everything was said."""
+        """Wait until every call is answered, and no claim is held."""
         waiting: Deferred[None] = Deferred(lambda _: None)
         self._settled.append(waiting)
         self._check_settled()
         return waiting
 
     def _check_settled(self) -> None:
-        held = self.unbegun or self._unended
-        saying = self._outbox or self._calls or self._telling or self._suspects.left
-        if not (saying or self._watch or held):
+        if not self._settled:
+            return
+        if not (self.unanswered or self._watch or self.unbegun or self._given_up):
             settled, self._settled = self._settled, []
             for waiting in settled:
                 if not waiting.called:
@@ -156,136 +165,139 @@ class Pump:
 
     # -- claims and finishes -----------------------------------------------------------
 
-    def finish(self, words: tuple[Any, ...], claim: Claim) -> None:
+    def finish(self, run: Run) -> None:
         """Finish a job with the next call."""
-        self._outbox.append((words, claim))
-        self.schedule.speak(self)
+        if not self._finished:
+            self._schedule.speak(self)
+        self._finished.append(run)
 
     @property
     def free(self) -> bool:
-        """Whether another call may be made."""
+        """Whether there can be another call."""
         return self._calls < CALLS
 
     def call(self, claim: int) -> None:
-        """Say which jobs are finished, and claim others."""
-        if (not self._outbox and not claim) or not self.free or self._retry.pending:
+        """Finish the jobs that are done, and claim up to *claim* others."""
+        finished = self._finished
+        if (not finished and not claim) or self._calls >= CALLS or self._retry.pending:
             return
-        sent, self._outbox = self._outbox[:MOST], self._outbox[MOST:]
-        self.schedule.asked += claim
+        if len(finished) > MOST:
+            sent, self._finished = finished[:MOST], finished[MOST:]
+            self._schedule.speak(self)
+        else:
+            sent, self._finished = finished, []
+        self._schedule.asked += claim
         self._calls += 1
-        self.schedule.update(self)
-        if self._outbox:
-            self.schedule.speak(self)
-        called = self.job._finish_many([words for words, _ in sent], claim)
-        called.addCallback(self._understood, len(sent))
+        if self._calls == CALLS:
+            self._schedule.update(self)
+        called = self.job._finish_many([run.words for run in sent], claim)
+        called.addCallback(_check_reply, len(sent))
         called.addCallbacks(
             self._answered, self._not_answered, (sent, claim), {}, (sent, claim), {}
         )
 
-    def _understood(self, reply: Any, count: int) -> Any:
-        try:
-            time, _, statuses, claims, _ = reply
-            sound = type(time) is bytes and len(statuses) == count and len(claims) % 3 == 0
-            sound = sound and all(type(one) is bytes or one == 1 for one in statuses)
-            sound = sound and all(type(one) is bytes for one in [*claims[::3], *claims[1::3]])
-            sound = sound and all(type(one) is int for one in claims[2::3])
-        except (TypeError, ValueError):
-            sound = False
-        if not sound:
-            raise InvalidResponse(f"job/finish replied {shown(reply)}")
-        return reply
-
-    def _answered(self, reply: list[Any], sent: list[Finish], claim: int) -> None:
+    def _answered(self, reply: list[Any], sent: list[Run], claim: int) -> None:
         self._calls -= 1
         self._retry.succeeded()
         self._losses = 0
         time, _, statuses, claims, _ = reply
-        for (words, _), status in zip(sent, statuses, strict=True):
-            self._finished(words, status)
+        learn = self.job._said
+        for run, status in zip(sent, statuses, strict=True):
+            try:
+                learn(run.words, status)
+            except JobNotClaimed as error:
+                self._not_finished(error)
         got = len(claims) // 3
-        # Where jobs are big, there are fewer than were asked for, and more may be there.
+        # Where jobs are big, a call brings fewer than there are.
         more = got == claim or sum(map(len, claims[1::3])) >= BIG
-        self.schedule.answered(self, claim, got, more)
-        if self._outbox:
-            self.schedule.speak(self)
-        self._take(to_text(time), claims)
-        self._give_back()
-        self._worker._work()
-        self._check_settled()
+        self._schedule.answered(self, claim, got, more)
+        if self._finished:
+            self._schedule.speak(self)
+        if claims:
+            self._take(to_text(time), claims)
+        if not self._open:
+            self._release_held()
+        self._worker.work()
+        if self._settled:
+            self._check_settled()
 
-    def _finished(self, words: Finish, status: int | bytes) -> None:
+    def _is_answered(self, run: Run, reply: Any) -> None:
+        """Take the reply to a call that finished one job."""
         try:
-            self.job._said(words, status)
+            self.job._said(run.words, _check_reply(reply, 1)[2][0])
         except JobNotClaimed as error:
-            self._log.warn("nothing came of a finish: {error}", error=error)
+            self._not_finished(error)
+
+    def _not_finished(self, error: JobNotClaimed) -> None:
+        self._log.warn("nothing came of a finish: {error}", error=error)
 
     def _take(self, time: str, claims: list[Any]) -> None:
-        """Keep what was claimed until somebody begins it."""
+        """Keep what was claimed until its handler starts."""
         claimed = self.job._claimed
-        for at in range(0, len(claims), 3):
+        claim = iter(claims)
+        for id_, item, cancelled in zip(claim, claim, claim, strict=True):
             try:
-                claim = claimed(to_text(claims[at]), claims[at + 1], claims[at + 2], time)
+                self.unbegun.append(claimed(to_text(id_), item, cancelled, time))
             except InvalidItem as error:
                 self._unreadable(error)
-            else:
-                self.schedule.hold(self, claim)
+        self._schedule.hold(self)
 
     def give_back(self, claims: list[Claim]) -> None:
-        """Give back, when it has been stopped, what was begun and has not ended.
+        """Release jobs whose handler has started and not ended, after :meth:`stop`.
 
-        :param claims: in the order in which they were begun.
+        :param claims: in the order in which the handlers started.
         """
-        self._unended = claims
-        self._give_back()
+        self._given_up = claims
+        self._release_held()
 
-    def _give_back(self) -> None:
-        # What a call under way brings belongs behind what is here, and all goes to the front.
+    def _release_held(self) -> None:
+        # What a call in flight brings is claimed after these, and all go to the front.
         if not self._open and not self._calls:
-            claims = [*self._unended, *self.schedule.give_up(self)]
-            self._unended = []
-            self.release(claims[::-1])
+            claims = [*self._given_up, *self._schedule.give_up(self)]
+            self._given_up = []
+            self._release(claims[::-1])
 
-    def _not_answered(self, reason: Failure, sent: list[Finish], claim: int) -> None:
+    def _not_answered(self, reason: Failure, sent: list[Run], claim: int) -> None:
         self._calls -= 1
-        self.schedule.not_answered(self, claim)
+        self._schedule.not_answered(self, claim)
         if reason.check(ConnectionLost, CancelledError) and not reason.check(NotSent):
             self.job._claims.doubt()
             self._losses += 1
         if reason.check(FeedDoesNotExist, FeedTypeMismatch):
-            for words, _ in sent:
-                self.job._claims.ended(words[0], words[1])
+            for run in sent:
+                self.job._claims.ended(run.claim.id, run.claim.token)
         elif sent and (refused(reason.value) or self._losses >= MOST_LOSSES):
             self._suspects.add(sent)
         else:
-            self._outbox = sent + self._outbox
-        self._give_back()
+            self._finished = sent + self._finished
+        self._release_held()
         if sent and refused(reason.value):
             self._proceed()  # the others need not wait
         else:
             self._failed(reason)
         self._check_settled()
 
-    def blame(self, finish: Finish, reason: Failure) -> None:
-        """Let a job fail whose end cannot be said."""
-        self._worker._record_failure(self, finish[1], reason)
+    def _blame(self, run: Run, reason: Failure) -> None:
+        """Record that a job failed, because its finish cannot be sent."""
+        self._worker.record_failure(self, run.claim, reason)
 
     def _failed(self, reason: Failure) -> None:
         if not self._ended:
             self._retry.later(reason)
-        self.schedule.update(self)
-        self._worker._soon()
+        self._schedule.update(self)
+        self._worker.soon()
 
     def _again(self) -> None:
         self.ready = self._open
         self._proceed()
 
     def _proceed(self) -> None:
-        self.schedule.update(self)
-        if self._outbox:
-            self.schedule.speak(self)
-        self._worker._soon()
+        self._schedule.update(self)
+        if self._finished:
+            self._schedule.speak(self)
+        self._worker.soon()
 
-    # -- waiting for the next one ----------------------------------------------------
+    # -- waiting for the next job ------------------------------------------------------
 
     @property
     def watched(self) -> bool:
@@ -293,32 +305,33 @@ class Pump:
         return self._watch is not None
 
     def watch(self) -> None:
-        """Wait for the next job in an empty line."""
+        """Wait for the next job of an empty feed."""
         if self._watch is None and self.open and not self._watch_retry.pending:
             self._watch = self.job.get()
             self._watch.addCallbacks(self._came, self._cannot_watch).addBoth(self._watched)
 
     def unwatch(self) -> None:
-        """Wait no longer, because there is no room for it."""
+        """Wait no longer, because the worker has no room for another job."""
         if self._watch is not None:
             self._watch.cancel()
 
     def _watch_again(self) -> None:
-        self.schedule.watch_ended(self)
-        self._worker._soon()
+        self._schedule.watch_ended(self)
+        self._worker.soon()
 
     def _came(self, claim: Claim) -> None:
         self._watch = None
         self.ready = self._open
         self._watch_retry.succeeded()
-        has_room = self.schedule.came(self)
-        self.schedule.update(self)
+        has_room = self._schedule.came(self)
+        self._schedule.update(self)
         if has_room:
-            self.schedule.hold(self, claim)
-            self._worker._work()
+            self.unbegun.append(claim)
+            self._schedule.hold(self)
+            self._worker.work()
         else:
-            # Others may have room for it.  We ask for it as soon as we have.
-            self.release([claim])
+            # Other workers may have room for it.  This one asks as soon as it has.
+            self._release([claim])
 
     def _cannot_watch(self, reason: Failure) -> None:
         self._watch = None
@@ -327,59 +340,41 @@ class Pump:
             self._unreadable(error)
         elif not reason.check(CancelledError) and not self._ended:
             self._watch_retry.later(reason)
-        self.schedule.watch_ended(self)
-        self._worker._soon()
+        self._schedule.watch_ended(self)
+        self._worker.soon()
 
     def _watched(self, _: object) -> None:
         self._check_settled()
 
-    # -- what must be said, sooner or later ----------------------------------------------
+    # -- ending claims -----------------------------------------------------------------
 
-    def tell(self, call: Callable[[], Deferred[Any]]) -> None:
-        """Make a call that ends a claim, again until it is answered."""
-        self._telling.add(call)
-        self._try(call)
+    def fail(self, claim: Claim, reason: Failure, delay: float) -> None:
+        """Make a job available again after *delay* seconds, and record why."""
+        self._end_calls.add(lambda: self.job.fail(claim, reason, delay))
 
-    def _try(self, call: Callable[[], Deferred[Any]]) -> None:
-        call().addCallbacks(self._told, self._not_told, (call,), {}, (call,), {})
+    def stall(self, id_: str, token: str, reason: Failure | BaseException) -> None:
+        """Stall a job, and record why."""
+        why = dump_failure(reason)
+        self._end_calls.add(lambda: self.job._end_stalled(id_, token, why))
 
-    def _tell_again(self) -> None:
-        untold, self._untold = self._untold, []
-        for call in untold:
-            self._try(call)
+    def _release(self, claims: list[Claim]) -> None:
+        """Release jobs.
 
-    def _told(self, _: object, call: Callable[[], Deferred[Any]]) -> None:
-        self._tell_retry.succeeded()
-        self._telling.discard(call)
-        self._check_settled()
-
-    def _not_told(self, reason: Failure, call: Callable[[], Deferred[Any]]) -> None:
-        if reason.check(JobNotClaimed, FeedDoesNotExist, FeedTypeMismatch) or self._ended:
-            self._told(None, call)
-        elif reason.check(ConnectionLost, CancelledError, ResponseError) and not refused(
-            reason.value
-        ):
-            self._untold.append(call)
-            self._tell_retry.later(reason)
-        else:
-            self._log.failure("a job of {name!r} stays claimed", reason, name=self.job.name)
-            self._told(None, call)
-
-    def release(self, claims: list[Claim]) -> None:
-        """Give jobs back that nobody has begun, or ended.
-
-        :param claims: the one that shall be taken next comes last.
+        :param claims: the last one is the first that will be claimed again.
         """
         held = [(claim.id, claim.token) for claim in claims]
         for first in range(0, len(held), MOST):
-            self.tell(partial(self.job._claims.release, held[first : first + MOST]))
+            some = held[first : first + MOST]
+            self._end_calls.add(partial(self.job._claims.release, some))
 
     def _unreadable(self, error: InvalidItem) -> None:
-        # It will be so each time, until somebody edits it.
-        held = self.job._held(error.id)
+        # It stays unreadable until an operator edits it.
         self._log_limit.error("stalled: {error}", error=error)
-        why = dump_failure(error)
-        self.tell(lambda: self.job._end_stalled(*held, why))
+        self.stall(*self.job._held(error.id), error)
+
+    def forget(self, claim: HeldClaim) -> None:
+        """Forget a claim that was lost."""
+        self.job._claims.lost(claim.id, claim.token)
 
     # -- renewal: see txthoonk.consumers._heartbeat.Renewed -----------------------------
 
@@ -389,15 +384,15 @@ class Pump:
         return [*begun, *self.unbegun]
 
     def about(self) -> str:
-        """Give what to tell of the worker."""
+        """Give what others can read about the worker, as JSON."""
         return json.dumps(self._worker.about)
 
     def lost(self, claim: HeldClaim) -> None:
-        """Learn that a job is not claimed by that any more."""
-        if self.schedule.lose(self, claim):
-            self.job._claims.lost(claim.id, claim.token)
+        """Learn that a claim was lost."""
+        if self._schedule.lose(self, claim):
+            self.forget(claim)
         else:
-            self._worker._lost(self, claim)
+            self._worker.claim_lost(self, claim)
 
     def learn_timeout(self, seconds: float) -> None:
         """Learn how long claims last."""
@@ -408,3 +403,27 @@ class Pump:
                 "configuration 'timeout', in seconds",
                 name=self.job.name,
             )
+
+
+def _check_reply(reply: Any, count: int) -> Any:
+    """Check the shape of a reply of ``job/finish`` to *count* finishes."""
+    try:
+        time, _, statuses, claims, _ = reply
+        sound = (
+            type(time) is bytes
+            and len(statuses) == count
+            and (statuses.count(1) == count or all(map(_is_status, statuses)))
+            and len(claims) % 3 == 0
+            and _ONLY_BYTES.issuperset(map(type, claims[::3]))
+            and _ONLY_BYTES.issuperset(map(type, claims[1::3]))
+            and _ONLY_INTEGERS.issuperset(map(type, claims[2::3]))
+        )
+    except (TypeError, ValueError, AttributeError):
+        sound = False
+    if not sound:
+        raise InvalidResponse(f"job/finish replied {shown(reply)}")
+    return reply
+
+
+def _is_status(status: Any) -> bool:
+    return type(status) is bytes or status == 1

@@ -1,4 +1,4 @@
-"""The feeds of a worker: checked, and opened whenever there is a connection."""
+"""The feeds of a worker: checks them, and opens them when there is a connection."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _log = Logger()
 
 
 async def open_feed(feed: FeedOrName, thoonk: Thoonk | None, reactor: Any) -> Job:
-    """Give a job feed, created if it does not exist; try again until that succeeds."""
+    """Return a job feed; create it if it does not exist; try again until that succeeds."""
     if isinstance(feed, Job) or thoonk is None:
         return feed  # type: ignore[return-value]  # a name comes with a Thoonk
     failures = 0
@@ -53,7 +53,7 @@ async def _open(name: str, thoonk: Thoonk) -> Job:
 
 
 def weighted(feeds: Feeds, thoonk: Thoonk | None) -> dict[FeedOrName, float]:
-    """Check the feeds, and give each its weight."""
+    """Check the feeds, and return the weight of each."""
     if isinstance(feeds, (str, Job)):
         feeds = [feeds]
     if not isinstance(feeds, Iterable) or isinstance(feeds, bytes):

@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 
 from txthoonk._support._replies import MISFITS
 from txthoonk._support._threads import check_thread
+from txthoonk.client._types import TYPES
 from txthoonk.consumers._interfaces import Publisher
 from txthoonk.errors import (
     FeedDoesNotExist,
@@ -26,7 +27,7 @@ from txthoonk.errors import (
 )
 from txthoonk.protocol._encoding import TEXT
 from txthoonk.protocol._transient import memory_is_full, passes
-from txthoonk.types import Job, PythonQueue, Queue
+from txthoonk.types import Job
 from txthoonk.types._taken import TakenFeed
 from txthoonk.wire._checks import check_interval
 from txthoonk.wire._keys import check_name, feed_key
@@ -37,7 +38,6 @@ __all__ = ["Maintenance"]
 EXCLUSIVE = 0.6  # of the interval, for which others leave a feed alone
 JITTER = 0.25  # of the interval, more or less
 
-_TYPES: dict[str, type[TakenFeed]] = {"job": Job, "queue": Queue, "pyqueue": PythonQueue}
 
 FeedOrName = Union[TakenFeed, str]
 
@@ -172,8 +172,8 @@ class Maintenance(Service):
             self._leave(name)
         elif name in self._attended:
             return self._attended[name]
-        cls = _TYPES.get(type_)
-        if cls is not None:
+        cls = TYPES.get(type_)
+        if cls is not None and issubclass(cls, TakenFeed):
             return one if type(one) is cls else cls(self._pub, name)
         if self._feeds is None:
             return None

@@ -1,18 +1,19 @@
-"""Which feeds of a worker are asked for jobs, which are watched, and which are looked at.
+"""Decides which feeds of a worker are asked for jobs, which are watched, and which are checked.
 
-A feed of which nothing is known is *looked at*, many in one call, which takes nothing.  One
-that may have jobs is *asked*, as soon as there is room, in its turn.  One that was found empty
-is *watched* while there is room: a get waits for its next job.  Where jobs take all the room
-for longer, watches are taken back, a few at a time, and the feeds are looked at again, those
-first that were looked at longest ago.
+A feed of which nothing is known is *checked*: one call finds out for many feeds which have jobs,
+and claims none.  A feed that may have jobs is *asked* for them in its turn, as soon as the worker
+has room.  A feed that was found empty is *watched* while there is room: a get waits for its next
+job.  While jobs take all the room for longer, watches are ended, a few at a time, and the feeds
+are checked again, those first that were checked longest ago.
 
-Nothing here depends on how many feeds there are, but for what is found out of each once.
+The work for one job does not depend on how many feeds there are.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
@@ -23,49 +24,90 @@ from txthoonk.worker._fair_share import Shares
 
 if TYPE_CHECKING:
     from txthoonk.consumers._interfaces import HeldClaim, Publisher
-    from txthoonk.types import Claim
-    from txthoonk.worker._feed_consumer import Pump
+    from txthoonk.types import Claim, Job
 
-__all__ = ["MOST", "Schedule"]
+__all__ = ["MOST", "Schedule", "ScheduledFeed"]
 
 _LOOK = load("worker/look")
+_look = _LOOK.bind_each()
 
 MOST = 100  # jobs that one call finishes or claims
 MOST_LOOKS = 100  # feeds in one call
-LOOK = 0.02  # seconds from one call to the next, while there is no room
-# Watches are cheap to keep, and dear to begin again.  But what comes while there is no room
-# has to be given back, which takes time that others could have worked on it.
-UNWATCH = 0.05  # seconds from one time to the next that watches are taken back
+LOOK = 0.02  # seconds between two calls while there is no room
+# A watch is cheap to keep and expensive to start.  But a job that comes while there is no room
+# has to be released, and until then no other worker can start it.
+UNWATCH = 0.05  # seconds from one time to the next that watches are ended
 MOST_UNWATCHED = 10
 
 
-class _Unknown:
+class ScheduledFeed(Protocol):
+    """A feed of the worker.
+
+    :ivar weight: its share, while several feeds have jobs.
+    :ivar ready: whether it may have available jobs.
+    :ivar unbegun: claimed jobs whose handler has not started.
+    """
+
+    ready: bool
+
+    def __hash__(self) -> int: ...
+
+    @property
+    def weight(self) -> float: ...
+
+    @property
+    def job(self) -> Job: ...
+
+    @property
+    def unbegun(self) -> deque[Claim]: ...
+
+    @property
+    def open(self) -> bool:
+        """Whether it claims jobs at present."""
+
+    @property
+    def free(self) -> bool:
+        """Whether there can be another call."""
+
+    @property
+    def watched(self) -> bool:
+        """Whether a get waits for the next job."""
+
+    def call(self, claim: int) -> None:
+        """Finish the jobs that are done, and claim up to *claim* others."""
+
+    def watch(self) -> None:
+        """Wait for the next job."""
+
+    def unwatch(self) -> None:
+        """Stop waiting."""
+
+
+AnyFeed = TypeVar("AnyFeed", bound=ScheduledFeed)
+
+
+class _Unknown(Generic[AnyFeed]):
     """Feeds of one publisher of which it is not known whether they have jobs."""
 
-    def __init__(self, schedule: Schedule, pub: Publisher) -> None:
-        self._schedule = schedule
-        self._pub = pub
-        self._pumps: dict[Pump, None] = {}  # those first that were looked at longest ago
-        self._looking: list[Pump] = []
+    def __init__(self, pub: Publisher, looked: Callable[[AnyFeed, bool], object]) -> None:
+        self._redis = pub.redis
+        self._report = looked
+        self._feeds: dict[AnyFeed, None] = {}  # checked longest ago first
+        self._looking: list[AnyFeed] = []
         self._last = 0.0
 
-    def add(self, pump: Pump) -> None:
-        self._pumps[pump] = None
-
-    def remove(self, pump: Pump) -> None:
-        self._pumps.pop(pump, None)
+    def add(self, feed: AnyFeed) -> None:
+        self._feeds[feed] = None
 
     def look(self, now: float, room: bool) -> None:
-        """Look at some of them, but not too often while there is no room."""
-        if not self._pumps or self._looking or (not room and now - self._last < LOOK):
+        """Check some of them, but not too often while there is no room."""
+        if not self._feeds or self._looking or (not room and now - self._last < LOOK):
             return
         self._last = now
-        looking = self._looking = list(self._pumps)[:MOST_LOOKS]
-        keys: list[str] = []
-        for pump in looking:
-            del self._pumps[pump]
-            keys += (pump.job.feed_ids, pump.job.feed_config)
-        looked = self._pub.redis.call(_LOOK, _LOOK.prefix(keys), TEXT)
+        looking = self._looking = list(self._feeds)[:MOST_LOOKS]
+        for feed in looking:
+            del self._feeds[feed]
+        looked = self._redis.call(_LOOK, _look([feed.job.name for feed in looking]), TEXT)
         looked.addCallback(self._looked).addErrback(self._not_looked)
 
     def _looked(self, reply: Any) -> None:
@@ -73,27 +115,27 @@ class _Unknown:
         self._over([index in found for index in range(len(self._looking))])
 
     def _not_looked(self, reason: Failure) -> None:
-        # Whoever asks each of them learns why, and tries again.
+        # The call that asks each of them fails for the same reason, and is repeated.
         self._over([True] * len(self._looking))
 
     def _over(self, found: list[bool]) -> None:
         looked, self._looking = self._looking, []
-        for pump, ready in zip(looked, found, strict=True):
-            self._schedule.looked(pump, ready)
+        for feed, ready in zip(looked, found, strict=True):
+            self._report(feed, ready)
 
 
-class Schedule:
+class Schedule(Generic[AnyFeed]):
     """The feeds of one worker.
 
-    :ivar working: how many jobs are worked on.
-    :ivar asked: how many may be claimed any moment, by calls under way.
-    :ivar unbegun: the feeds of which jobs are claimed, and not begun.
+    :ivar working: how many jobs handlers work on.
+    :ivar asked: how many jobs the calls in flight may claim.
+    :ivar unbegun: the feeds that have claimed jobs whose handler has not started.
 
-    :param concurrency: how many may be worked on at a time.
+    :param concurrency: how many jobs handlers may work on at a time.
     :param many: whether there are several feeds.
     :param soon: calls :meth:`fill` soon.
-    :param in_threads: counts the threads that handlers occupy.  A handler keeps its thread
-        after its job was lost.
+    :param in_threads: counts the threads that handlers occupy; None without threads.  A handler
+        keeps its thread after its claim was lost.
     """
 
     def __init__(
@@ -102,7 +144,7 @@ class Schedule:
         many: bool,
         reactor: Any,
         soon: Callable[[], object],
-        in_threads: Callable[[], int] = lambda: 0,
+        in_threads: Callable[[], int] | None = None,
     ) -> None:
         self._concurrency = concurrency
         self._many = many
@@ -110,27 +152,26 @@ class Schedule:
         self._soon = soon
         self._in_threads = in_threads
         self.working = self.asked = 0
-        self.unbegun: dict[Pump, None] = {}
-        self._coming = 0  # jobs that are claimed, and not begun
+        self.unbegun: dict[AnyFeed, None] = {}
         self._stopped = False
-        self._shares: Shares[Pump] = Shares(MOST)
-        self._speaking: dict[Pump, None] = {}  # those that have something to say
-        self._empty: dict[Pump, None] = {}  # those that were found empty just now
-        self._unknown: dict[Publisher, _Unknown] = {}
-        self._watching: dict[Pump, None] = {}  # those first that have watched for longest
+        self._shares: Shares[AnyFeed] = Shares(MOST)
+        self._speaking: dict[AnyFeed, None] = {}  # those that have jobs to finish
+        self._empty: dict[AnyFeed, None] = {}  # those that were found empty just now
+        self._unknown: dict[Publisher, _Unknown[AnyFeed]] = {}
+        self._watching: dict[AnyFeed, None] = {}  # watched for longest first
         self._timer: IDelayedCall | None = None
 
-    def add(self, pump: Pump) -> None:
-        """Take a feed in."""
-        self._shares.add(pump, pump.weight)
-        pub = pump.job.pub
+    def add(self, feed: AnyFeed) -> None:
+        """Add a feed."""
+        self._shares.add(feed, feed.weight)
+        pub = feed.job.pub
         if pub not in self._unknown:
-            self._unknown[pub] = _Unknown(self, pub)
+            self._unknown[pub] = _Unknown(pub, self.looked)
         if self._many:
-            self._unknown[pub].add(pump)
+            self._unknown[pub].add(feed)
         else:
-            pump.ready = True
-            self.update(pump)
+            feed.ready = True
+            self.update(feed)
 
     def stop(self) -> None:
         """Claim no more."""
@@ -139,153 +180,156 @@ class Schedule:
         if timer is not None:
             timer.cancel()
 
-    # -- what is learnt of a feed -----------------------------------------------------------
+    # -- what is known of a feed --------------------------------------------------------------
 
-    def update(self, pump: Pump) -> None:
-        """Learn that a feed may be asked, or not any more."""
-        if pump.ready and pump.open and pump.free:
-            self._shares.want(pump)
+    def update(self, feed: AnyFeed) -> None:
+        """Learn that a feed may be asked for jobs, or may not any more."""
+        if not (feed.ready and feed.open):
+            self._shares.refuse(feed)
+        elif feed.free:
+            self._shares.want(feed)
         else:
-            self._shares.refuse(pump)
+            self._shares.pause(feed)
 
-    def speak(self, pump: Pump) -> None:
-        """Learn that a feed has something to say."""
-        self._speaking[pump] = None
+    def speak(self, feed: AnyFeed) -> None:
+        """Learn that a feed has jobs to finish."""
+        self._speaking[feed] = None
 
-    def answered(self, pump: Pump, claim: int, got: int, more: bool) -> None:
-        """Learn how many jobs a call has brought, of those that were asked for.
+    def answered(self, feed: AnyFeed, claim: int, got: int, more: bool) -> None:
+        """Learn how many jobs a call has claimed, of those that it asked for.
 
         :param more: whether there may be more.
         """
         self.asked -= claim
         if claim > got:
-            # An ask costs a piece also where it brings nothing.
-            self._shares.charge(pump, max(got, 1) - claim)
+            # A call that claims nothing costs its feed one job.
+            self._shares.charge(feed, max(got, 1) - claim)
         if not more:
-            pump.ready = False
-            self._empty[pump] = None
-        self.update(pump)
+            feed.ready = False
+            self._empty[feed] = None
+        self.update(feed)
 
-    def not_answered(self, pump: Pump, claim: int) -> None:
+    def not_answered(self, feed: AnyFeed, claim: int) -> None:
         """Learn that a call has failed."""
         self.asked -= claim
-        self._shares.charge(pump, -claim)
+        self._shares.charge(feed, -claim)
 
-    def looked(self, pump: Pump, ready: bool) -> None:
+    def looked(self, feed: AnyFeed, ready: bool) -> None:
         """Learn whether a feed has jobs."""
-        if not pump.open:
-            return  # it comes back by itself
+        if not feed.open:
+            return  # it is added again when it opens
         if ready:
-            pump.ready = True
-            self.update(pump)
-        elif not pump.ready:
-            self._empty[pump] = None
+            feed.ready = True
+            self.update(feed)
+        elif not feed.ready:
+            self._empty[feed] = None
         self._soon()
 
-    def came(self, pump: Pump) -> bool:
-        """Learn that a watch has brought a job; whether there is room for it."""
-        self._watching.pop(pump, None)
+    def came(self, feed: AnyFeed) -> bool:
+        """Learn that a watch has claimed a job; return whether there is room for it."""
+        self._watching.pop(feed, None)
         if not self.has_room():
             return False
-        self._shares.charge(pump, 1)
+        self._shares.charge(feed, 1)
         return True
 
-    def watch_ended(self, pump: Pump) -> None:
-        """Learn that a feed is watched no more, without a job."""
-        self._watching.pop(pump, None)
-        if pump.open and not pump.ready:
-            self._empty[pump] = None
+    def watch_ended(self, feed: AnyFeed) -> None:
+        """Learn that a watch has ended without a job."""
+        self._watching.pop(feed, None)
+        if feed.open and not feed.ready:
+            self._empty[feed] = None
 
-    # -- jobs that are claimed, and not begun -------------------------------------------------
+    # -- claimed jobs whose handler has not started -------------------------------------------
 
-    def hold(self, pump: Pump, claim: Claim) -> None:
-        """Keep a job until it is begun."""
-        pump.unbegun.append(claim)
-        self.unbegun[pump] = None
-        self._coming += 1
+    def hold(self, feed: AnyFeed) -> None:
+        """Learn that jobs were added to the ``unbegun`` of a feed."""
+        if feed.unbegun:
+            self.unbegun[feed] = None
 
-    def begin(self, pump: Pump) -> Claim:
-        """Give the one to begin next."""
-        claim = pump.unbegun.popleft()
-        self._forget(pump, 1)
+    def begin(self, feed: AnyFeed) -> Claim:
+        """Take the job whose handler starts next."""
+        claim = feed.unbegun.popleft()
+        if not feed.unbegun:
+            del self.unbegun[feed]
         return claim
 
-    def lose(self, pump: Pump, claim: HeldClaim) -> bool:
-        """Forget one that was lost; whether it was here."""
-        for index, one in enumerate(pump.unbegun):
+    def lose(self, feed: AnyFeed, claim: HeldClaim) -> bool:
+        """Forget a job whose claim was lost; return whether it was one of these."""
+        for index, one in enumerate(feed.unbegun):
             if one is claim:
-                del pump.unbegun[index]
-                self._forget(pump, 1)
+                del feed.unbegun[index]
+                if not feed.unbegun:
+                    del self.unbegun[feed]
                 return True
         return False
 
-    def give_up(self, pump: Pump) -> list[Claim]:
-        """Give all of a feed, which are not begun any more."""
-        claims = list(pump.unbegun)
-        pump.unbegun.clear()
-        self._forget(pump, len(claims))
+    def give_up(self, feed: AnyFeed) -> list[Claim]:
+        """Take all of these jobs of a feed; no handler starts for them."""
+        claims = list(feed.unbegun)
+        feed.unbegun.clear()
+        self.unbegun.pop(feed, None)
         return claims
 
-    def _forget(self, pump: Pump, count: int) -> None:
-        self._coming -= count
-        if not pump.unbegun:
-            self.unbegun.pop(pump, None)
+    # -- calls and watches ------------------------------------------------------------------
 
-    # -- what is done -----------------------------------------------------------------------
-
-    def room(self) -> int:
-        """Tell how many jobs may be claimed."""
-        return self._concurrency - self._busy() - self._coming - self.asked
-
-    def _busy(self) -> int:
-        return max(self.working, self._in_threads())
+    def _used(self) -> int:
+        """Count the jobs that were claimed and are not done."""
+        used = self.working
+        if self._in_threads is not None:
+            used = max(used, self._in_threads())
+        for feed in self.unbegun:
+            used += len(feed.unbegun)
+        return used
 
     def has_room(self) -> bool:
-        """Tell whether one may be claimed."""
-        return not self._stopped and self.room() > 0
+        """Return whether another job may be claimed."""
+        return not self._stopped and self._used() + self.asked < self._concurrency
 
     def fill(self) -> None:
-        """Say what there is to say, and claim as much as there is room for."""
-        shares = {} if self._stopped else self._shares.share(self.room())
+        """Finish the jobs that are done, and claim as many as there is room for."""
         speaking, self._speaking = self._speaking, {}
-        for pump in {**speaking, **shares}:
-            pump.call(shares.get(pump, 0))
-        if not self._stopped:
+        if self._stopped:
+            for feed in speaking:
+                feed.call(0)
+            return
+        shares = self._shares.share(self._concurrency - self._used() - self.asked)
+        for feed in speaking:
+            feed.call(shares.pop(feed, 0))
+        for feed, share in shares.items():
+            feed.call(share)
+        if self._empty or self._many:
             self._watch_or_look()
-            self._set_timer()
+        if self._watching and self._timer is None and self._is_full():
+            self._timer = self._reactor.callLater(UNWATCH, self._take_back)
 
     def _watch_or_look(self) -> None:
         room = self.has_room()
         empty, self._empty = self._empty, {}
-        for pump in empty:
+        for feed in empty:
             if room:
-                self._watch(pump)
+                self._watch(feed)
             elif self._many:
-                self._unknown[pump.job.pub].add(pump)
+                self._unknown[feed.job.pub].add(feed)
             else:
-                self._empty[pump] = None
+                self._empty[feed] = None
         if self._many:
             now = self._reactor.seconds()
             for unknown in self._unknown.values():
                 unknown.look(now, room)
 
-    def _watch(self, pump: Pump) -> None:
-        if pump.open and not pump.ready:
-            self._watching[pump] = None
-            pump.watch()
-            if not pump.watched:
-                self._watching.pop(pump, None)
-
-    def _set_timer(self) -> None:
-        if self._timer is None and self._watching and self._is_full():
-            self._timer = self._reactor.callLater(UNWATCH, self._take_back)
+    def _watch(self, feed: AnyFeed) -> None:
+        if feed.open and not feed.ready:
+            self._watching[feed] = None
+            feed.watch()
+            if not feed.watched:
+                self._watching.pop(feed, None)
 
     def _is_full(self) -> bool:
-        return self._busy() + self._coming >= self._concurrency
+        return self._used() >= self._concurrency
 
     def _take_back(self) -> None:
-        """Watch fewer feeds, if there is no room still."""
+        """Watch fewer feeds, if there is still no room."""
         self._timer = None
         if self._is_full():
-            for pump in list(self._watching)[:MOST_UNWATCHED]:
-                pump.unwatch()
+            for feed in list(self._watching)[:MOST_UNWATCHED]:
+                feed.unwatch()

@@ -1,15 +1,16 @@
-"""Ends of jobs that may be why calls fail, or connections are lost: each is said by itself.
+"""Finishes that may be why calls are refused, or connections are lost: each is sent by itself.
 
-A result that is too big for the server takes others of its call with it: it is refused, or,
-where the size is not known, the connection is lost, again and again.  So what was in such a
-call is said one by one.  What is refused by itself, or loses several connections that have
-worked until then, is to blame: its job fails, with the reason.
+A result that is too big for the server takes the other finishes of its call with it: the call is
+refused or, where the size limit is not known, the connection is lost, again and again.  So the
+finishes of such a call are sent one by one.  One that is refused by itself, or loses several
+connections that worked until then, is to blame: its job fails, and the reason is recorded.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
@@ -25,67 +26,81 @@ from txthoonk.errors import (
 from txthoonk.protocol._transient import refused
 
 if TYPE_CHECKING:
-    from txthoonk.worker._feed_consumer import Finish, Pump
+    from txthoonk.types import Job
+    from txthoonk.worker._interfaces import Run
 
 __all__ = ["Suspects"]
 
-MOST_LOSSES = 3  # connections that one may lose by itself
+MOST_LOSSES = 3  # connections that one finish may lose
 
 
 class Suspects:
-    """The ends of jobs of one feed that are said one by one."""
+    """The finishes of one feed that are sent one by one.
 
-    def __init__(self, pump: Pump) -> None:
-        self._pump = pump
-        self._left: deque[Finish] = deque()
+    :param answered: called with each finish that has a reply, and the reply.
+    :param blame: called with each finish that is to blame, and the reason.
+    :param idle: called when a round has ended.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        answered: Callable[[Run, Any], object],
+        blame: Callable[[Run, Failure], object],
+        idle: Callable[[], object],
+    ) -> None:
+        self._job = job
+        self._answered = answered
+        self._blame = blame
+        self._idle = idle
+        self._left: deque[Run] = deque()
         self._losses = 0  # of the first
-        self._saying: Deferred[None] | None = None
-        room = pump.job.pub.waiting_room
-        self._retry = Retry(room, f"an end of a job of {pump.job.name!r}", self._say)
+        self._sending: Deferred[None] | None = None
+        self._retry = Retry(job.pub.waiting_room, f"an end of a job of {job.name!r}", self._send)
 
     @property
     def left(self) -> bool:
         """Whether there are any."""
         return bool(self._left)
 
-    def add(self, finishes: list[Finish]) -> None:
-        """Take what was in a call that failed."""
-        self._left += finishes
-        if self._saying is None and not self._retry.pending:
-            self._say()
+    def add(self, runs: list[Run]) -> None:
+        """Take the finishes of a call that failed."""
+        self._left += runs
+        if self._sending is None and not self._retry.pending:
+            self._send()
 
     def end(self) -> None:
-        """Say no more."""
+        """Send no more."""
         self._retry.stop()
         self._left.clear()
-        if self._saying is not None:
-            self._saying.cancel()
+        if self._sending is not None:
+            self._sending.cancel()
 
-    def _say(self) -> None:
-        saying = self._saying = Deferred.fromCoroutine(self._say_all())
-        saying.addErrback(self._not_said).addBoth(self._said)
+    def _send(self) -> None:
+        sending = self._sending = Deferred.fromCoroutine(self._send_all())
+        sending.addErrback(self._not_sent).addBoth(self._sent)
 
-    def _said(self, _: object) -> None:
-        self._saying = None
+    def _sent(self, _: object) -> None:
+        self._sending = None
         if self._left and not self._retry.pending:
-            self._say()
-        self._pump._check_settled()
+            self._send()
+        self._idle()
 
-    async def _say_all(self) -> None:
-        finish_many = self._pump.job._finish_many
+    async def _send_all(self) -> None:
+        finish_many = self._job._finish_many
         while self._left:
-            words, _ = finish = self._left[0]
-            # That it is to blame is known only where the connection works without it.
+            run = self._left[0]
+            # The finish is to blame only if the connection works without it.
             await finish_many([], 0)
             try:
-                reply = await finish_many([words], 0)
+                reply = await finish_many([run.words], 0)
             except ThoonkError as error:
                 if not self._is_to_blame(error):
                     raise
-                self._pump.blame(finish, Failure())
+                self._blame(run, Failure())
             else:
                 self._retry.succeeded()
-                self._pump._finished(words, self._pump._understood(reply, 1)[2][0])
+                self._answered(run, reply)
             self._left.popleft()
             self._losses = 0
 
@@ -94,10 +109,10 @@ class Suspects:
             self._losses += 1
         return refused(error) or self._losses >= MOST_LOSSES
 
-    def _not_said(self, reason: Failure) -> None:
+    def _not_sent(self, reason: Failure) -> None:
         if reason.check(FeedDoesNotExist, FeedTypeMismatch):
-            for words, _ in self._left:
-                self._pump.job._claims.ended(words[0], words[1])
+            for run in self._left:
+                self._job._claims.ended(run.claim.id, run.claim.token)
             self._left.clear()
         elif not reason.check(CancelledError):
             self._retry.later(reason)

@@ -1,7 +1,7 @@
-"""The threads in which a worker's handlers run, and their way back to the reactor.
+"""The threads in which a worker's handlers run, and their calls in the reactor's thread.
 
-They are the worker's own.  Twisted looks host names up in the reactor's thread pool: while
-blocking handlers fill that, no connection comes back, and all claims expire.
+A worker has threads of its own.  Twisted resolves host names in the reactor's thread pool: if
+blocking handlers filled that pool, no connection would come back, and all claims would expire.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Pool:
 
     :param size: how many threads there are at most.
     :param name: what the threads are named after.
-    :param freed: is called when a function ends that was cancelled before.
+    :param freed: called when a function ends that was cancelled before.
     """
 
     def __init__(self, reactor: Any, size: int, name: str, freed: Callable[[], object]) -> None:
@@ -103,7 +103,7 @@ class Pool:
                 self._asking.discard(answer)
 
     def stop(self) -> None:
-        """Begin nothing more, and let no thread wait for the reactor."""
+        """Start no function any more, and let no thread wait for the reactor."""
         trigger, self._trigger = self._trigger, None
         if trigger is not None:
             self._reactor.removeSystemEventTrigger(trigger)

@@ -1,4 +1,4 @@
-"""ThoonkSub: each handler hears every message of its channel, and none harms another."""
+"""ThoonkSub calls each handler with every message of its channel, independently of others."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.subscriber import CHANNEL, SubscriberTestCase
 
 class HandlerTests(SubscriberTestCase):
     async def test_events_of_feeds(self) -> None:
-        """create, delete and config are newfeed, delfeed and conffeed."""
+        """``create``, ``delete`` and ``config`` are names for newfeed, delfeed and conffeed."""
         heard = await self.record(
             self.sub_, "create", "newfeed", "delete", "delfeed", "config", "conffeed"
         )
@@ -49,7 +49,7 @@ class HandlerTests(SubscriberTestCase):
         )
 
     async def test_other_channels(self) -> None:
-        """A channel of an application: its messages are taken apart at every NUL."""
+        """A handler of an application's channel gets the message split at every NUL."""
         heard = await self.record(self.sub_, "own channel", "é*[x]?")
         parts = ("a", "", "é", "\udcff")
         await self.pub_.publish_channel("own channel", "a", "", "é", b"\xff")
@@ -60,7 +60,7 @@ class HandlerTests(SubscriberTestCase):
         self.assertEqual(heard.calls, expected)
 
     async def test_only_what_it_asked_for(self) -> None:
-        """A handler hears its own channel, from its registration on."""
+        """A handler gets the messages of its own channel, from its registration on."""
         await self.feed.publish("before")
         heard = await self.record(self.sub_, CHANNEL)
         other = await self.pub_.feed("y")
@@ -70,7 +70,7 @@ class HandlerTests(SubscriberTestCase):
         self.assertEqual(heard.calls, [(CHANNEL, "1", "after")])
 
     async def test_several_per_channel(self) -> None:
-        """All handlers of a channel get each message, under ids of their own."""
+        """All handlers of a channel get each message, and each has its own id."""
         heard = Recorder()
         names = [f"h{number}" for number in range(5)]
         ids = [await self.sub_.register_handler(CHANNEL, heard.named(name)) for name in names]
@@ -84,7 +84,7 @@ class HandlerTests(SubscriberTestCase):
         self.assertEqual(await self.counted(CHANNEL), 1)
 
     async def test_same_handler_twice(self) -> None:
-        """A function that is registered twice is called twice, and can go once."""
+        """A function that is registered twice is called twice, and can be removed once."""
         heard = Recorder()
         first = await self.sub_.register_handler(CHANNEL, heard)
         second = await self.sub_.register_handler(CHANNEL, heard)
@@ -97,7 +97,7 @@ class HandlerTests(SubscriberTestCase):
         self.assertEqual(heard.calls, [("1", "i"), ("1", "i"), ("2", "j")])
 
     async def test_confirmed(self) -> None:
-        """The id is fired once Redis has confirmed: nothing published later is missed."""
+        """The id fires after Redis has confirmed the subscription, so no later message is lost."""
         for number in range(50):
             heard = Recorder()
             channel = f"feed.publish:{number}"
@@ -106,7 +106,7 @@ class HandlerTests(SubscriberTestCase):
             self.assertEqual(await heard.wait(1), [("1", "i")])
 
     async def test_waiting_handlers(self) -> None:
-        """A handler that waits holds up neither the others nor its own next call."""
+        """A handler that waits delays neither other handlers nor its own next call."""
         heard, gate = Recorder(), Deferred[None]()
 
         async def coroutine(id_: str, item: str) -> None:
@@ -133,7 +133,7 @@ class HandlerTests(SubscriberTestCase):
         self.assertEqual(set(heard.calls), expected)
 
     async def test_failing_handlers(self) -> None:
-        """Each failure is logged; the other handlers hear everything, before and after."""
+        """Each failing handler is logged; the other handlers get every message."""
         heard = Recorder()
 
         def raises(*call: str) -> None:
@@ -164,7 +164,7 @@ class HandlerTests(SubscriberTestCase):
             self.assertEqual(len(self.flushLoggedErrors(error)), 2, error)
 
     async def test_late_failure(self) -> None:
-        """A coroutine that fails later is logged, and harms nothing."""
+        """A coroutine that fails later is logged, and has no other effect."""
         heard, gate = Recorder(), Deferred[None]()
 
         async def coroutine(*call: str) -> None:
@@ -180,7 +180,7 @@ class HandlerTests(SubscriberTestCase):
         self.assertEqual((await heard.wait(2))[-1], ("2", "j"))
 
     async def test_malformed_messages(self) -> None:
-        """A message that the contract does not allow is logged once, and is no call."""
+        """A message that the contract does not allow is logged once, and calls no handler."""
         heard = Recorder()
         channels = (CHANNEL, "feed.edit:x", "feed.position:x")
         for channel in channels:
@@ -200,7 +200,7 @@ class HandlerTests(SubscriberTestCase):
         self.assertEqual(set(await heard.wait(2)), expected)
 
     async def test_odd_messages_are_messages(self) -> None:
-        """Empty ids and items, and any bytes, are no reason to complain."""
+        """Messages with empty ids, empty items or arbitrary bytes are valid."""
         complaints = self.complaints()
         heard = await self.record(self.sub_, CHANNEL)
         for message in (b"\0", b"1\0", b"\xff\0\xfe\0"):
@@ -210,7 +210,7 @@ class HandlerTests(SubscriberTestCase):
         self.assertEqual(complaints, [])
 
     async def test_order(self) -> None:
-        """The events of one feed are heard in the order of the changes."""
+        """A handler gets the events of one feed in the order of the changes."""
         await self.feed.set_config({"max_length": 3})
         spied = await self.spy()
         heard = await self.record(self.sub_, CHANNEL, "feed.edit:x", "feed.retract:x")

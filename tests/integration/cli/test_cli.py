@@ -1,4 +1,4 @@
-"""The ``thoonk`` command, in process where it ends by itself, else as a child process."""
+"""The ``thoonk`` command, run in process if it ends by itself, else as a child process."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from txthoonk.cli._settings_help import settings_help
 
 class ShortCommandTests(CommandTestCase):
     async def test_createConfigDelete(self) -> None:
-        """create, config, feeds and delete do what they say, with nothing else printed."""
+        """``create``, ``config``, ``feeds`` and ``delete`` work, and print nothing else."""
         self.assertEqual(
             await self.thoonk("create", "b", "max_length=2", "title=a=b"), (0, "", "")
         )
@@ -32,7 +32,7 @@ class ShortCommandTests(CommandTestCase):
         self.assertEqual(await self.publisher.get_feed_names(), {"a"})
 
     async def test_settings(self) -> None:
-        """A mistake in a setting is an error, unless --force; the help lists the settings."""
+        """A wrong setting is an error without ``--force``; the help lists all settings."""
         for words in (("create", "new"), ("config", "a")):
             await self.thoonk("create", "a")
             status, out, err = await self.thoonk(*words, "max_lenght=3")
@@ -50,7 +50,7 @@ class ShortCommandTests(CommandTestCase):
             self.assertIn(f"  {line}\n", out)
 
     async def test_publishOne(self) -> None:
-        """publish creates the feed if need be, and prints the id."""
+        """``publish`` creates a missing feed, and prints the id."""
         status, out, err = await self.thoonk("publish", "news", "hello")
         self.assertEqual((status, err), (0, ""))
         news = await self.publisher.feed("news")
@@ -59,7 +59,7 @@ class ShortCommandTests(CommandTestCase):
         self.assertEqual(await news.get_all(), {out.strip(): "again"})
 
     async def test_reading(self) -> None:
-        """items and item show what is stored, any bytes included."""
+        """``items`` and ``item`` print what is stored, including arbitrary bytes."""
         news = await self.publisher.feed("news", {"serializer": "bytes"})
         await news.publish(b"one", "1")
         await news.publish(b"\xff\n\0", "2")
@@ -74,7 +74,7 @@ class ShortCommandTests(CommandTestCase):
         self.assertEqual(await news.length(), 0)
 
     async def test_jsonFeed(self) -> None:
-        """A json feed takes JSON text only, and stores it as its serializer does."""
+        """A json feed accepts only JSON text, and stores it as its serializer does."""
         news = await self.publisher.feed("news", {"serializer": "json"})
         await self.thoonk("publish", "news", '{"a": [1]}', "--id", "1")
         self.assertEqual(await news.get_item("1"), {"a": [1]})
@@ -84,7 +84,7 @@ class ShortCommandTests(CommandTestCase):
         self.assertEqual(await news.length(), 1)
 
     async def test_errors(self) -> None:
-        """An error is one line that names what is wrong, and a status that is not 0."""
+        """An error is one line that names the fault, and an exit status other than 0."""
         await self.publisher.create_feed("work", {"type": "queue"})
         await self.publisher.feed("news")
         before = await self.raw.dbsize()
@@ -110,7 +110,7 @@ class ShortCommandTests(CommandTestCase):
         self.assertEqual(await self.raw.dbsize(), before)
 
     async def test_unreachable(self) -> None:
-        """Where nobody listens, or the URL is wrong, it says so, without the password."""
+        """A wrong URL or an absent server is an error that does not show the password."""
         for url in (
             "redis://user:secret@127.0.0.1:1/0",
             "unix://user:secret@/nowhere/at/all",
@@ -123,7 +123,7 @@ class ShortCommandTests(CommandTestCase):
             self.assertNotIn("secret", err)
 
     async def test_databaseThatIsNotThere(self) -> None:
-        """A database that the server does not have is an error, not database 0."""
+        """A database that the server does not have is an error; database 0 is not used instead."""
         separator = "?db=" if self.url.startswith("unix") else "/"
         self.url = self.url.rpartition(separator)[0] + separator + "9999999"
         status, _, err = await self.thoonk("publish", "news", "x")
@@ -133,7 +133,7 @@ class ShortCommandTests(CommandTestCase):
 
 class RunningCommandTests(CommandTestCase):
     async def test_publishLines(self) -> None:
-        """publish takes each line of standard input, the last one without its end too."""
+        """``publish`` takes each line of standard input, even a last one without a line end."""
         child = self.child("publish", "news")
         lines = [b"line %d \xff" % number for number in range(20_000)]
         child.transport.write(b"\n".join(lines))
@@ -149,7 +149,7 @@ class RunningCommandTests(CommandTestCase):
         )
 
     async def test_publishLinesAsTheyCome(self) -> None:
-        """A line is published when it comes, not when the input ends."""
+        """``publish`` publishes each line as it arrives, before the input ends."""
         sub = await self.sub()
         news = await self.publisher.feed("news")
         recorder = await self.record(sub, news.channel_publish)
@@ -163,7 +163,7 @@ class RunningCommandTests(CommandTestCase):
         self.assertEqual(await child.ended, 0)
 
     async def test_publishLinesStopsAtAnError(self) -> None:
-        """A line that cannot be published ends it; what was published is counted."""
+        """A line that cannot be published ends the command, which reports what was published."""
         await self.publisher.feed("news", {"serializer": "json"})
         child = self.child("publish", "news")
         child.transport.write(b"1\n2\n{oops\n")
@@ -172,7 +172,7 @@ class RunningCommandTests(CommandTestCase):
         self.assertRegex(child.err, r"published \d items")
 
     async def test_publishInterrupted(self) -> None:
-        """Ctrl-C while it waits for input ends it, with a status that says so."""
+        """Ctrl-C ends a ``publish`` that waits for input, with the status of an interrupt."""
         child = self.child("publish", "news")
         child.transport.write(b"1\n")
         sub = await self.sub()
@@ -183,7 +183,7 @@ class RunningCommandTests(CommandTestCase):
         self.assertEqual(await child.ended, cli.INTERRUPTED)
 
     async def test_watch(self) -> None:
-        """watch prints each event of the feeds that match once, as JSON if asked to."""
+        """``watch`` prints each event of the matching feeds once, as JSON with ``--json``."""
         child = self.child("watch", "--json", "n*", "news", "[[]odd", "n\\*")
         await child.seen("watching")
         for name in ("news", "other", "[odd", "odd"):
@@ -211,7 +211,7 @@ class RunningCommandTests(CommandTestCase):
             self.assertEqual([event for event in shown if event["feed"] == name], expected)
 
     async def test_watchOnATerminal(self) -> None:
-        """On a terminal an event is a line to be read; what it carries cannot steer it."""
+        """On a terminal, ``watch`` prints each event as one line without control characters."""
         child = self.child("watch", "news", terminal=True)
         await child.seen("watching")
         news = await self.publisher.feed("news")
@@ -224,7 +224,7 @@ class RunningCommandTests(CommandTestCase):
         )
 
     async def test_watchLosesItsConnection(self) -> None:
-        """When the connection is lost watch says so, goes on, and says what may be missing."""
+        """``watch`` reports a lost connection, continues, and says which feed may miss events."""
         await self.publisher.feed("kept", {"history": 10})
         child = self.child("watch", "news", "kept")
         await child.seen("watching")
@@ -239,7 +239,7 @@ class RunningCommandTests(CommandTestCase):
         self.assertEqual(await child.ended, 0)
 
     async def test_watchSince(self) -> None:
-        """watch begins behind an event, or with the items; history shows what is kept."""
+        """``watch`` starts after an event or with a snapshot; ``history`` prints kept events."""
         feed = await self.publisher.feed("news", {"history": 10, "serializer": "json"})
         for number in range(3):
             await feed.publish({"n": number}, str(number))
@@ -269,7 +269,7 @@ class RunningCommandTests(CommandTestCase):
             self.assertEqual((status, err), (1, "thoonk: --since goes with one feed\n"))
 
     async def test_watchWhoseReaderHasGone(self) -> None:
-        """When the output is not read any more, watch says so and ends."""
+        """``watch`` reports an error and ends when its output is closed."""
         child = self.child("watch", "news")
         await child.seen("watching")
         child.transport.closeStdout()
@@ -282,7 +282,7 @@ class RunningCommandTests(CommandTestCase):
         )
 
     async def test_embedded(self) -> None:
-        """embedded:/folder keeps data; a second command joins the server of a first one."""
+        """``embedded:/folder`` keeps its data; a second command joins the first one's server."""
         folder = self.mktemp()
         os.makedirs(folder)
         self.url = f"embedded:{os.path.abspath(folder)}"
@@ -297,7 +297,7 @@ class RunningCommandTests(CommandTestCase):
         self.assertEqual((status, out), (0, f"{publishing.out.strip()}\thello\n"))
 
     async def test_progressOnATerminal(self) -> None:
-        """On a terminal publish shows how far it is."""
+        """``publish`` shows its progress on a terminal."""
         controller, terminal = pty.openpty()
         child = children.Child()
         words = [*THOONK, "--url", self.url, "publish", "news"]
@@ -316,7 +316,7 @@ class RunningCommandTests(CommandTestCase):
 
 class SignalTests(CommandTestCase):
     async def test_terminated(self) -> None:
-        """SIGTERM ends a watch and its embedded server."""
+        """SIGTERM ends ``watch`` and its embedded server."""
         self.url = "embedded:"
         child = self.child("watch", "news")
         await child.seen("watching")

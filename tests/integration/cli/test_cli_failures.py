@@ -1,4 +1,4 @@
-"""``thoonk`` with jobs that fail, wait for their time, or shall not be taken."""
+"""The ``thoonk`` command on failed, delayed and paused jobs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class FailureCommandTests(CommandTestCase):
         self.job = await self.publisher.job("j", {"max_failures": 1})
 
     async def test_repair(self) -> None:
-        """A failure is shown, with its traceback if asked for; the item is edited, and retried."""
+        """``failures`` shows a failed job and its traceback; ``edit`` and ``retry`` repair it."""
         await self.job.put("eight", id_="a")
         await self.job.get()
         try:
@@ -38,14 +38,14 @@ class FailureCommandTests(CommandTestCase):
         self.assertEqual(await self.thoonk("get", "j"), (0, "a\t8\n", ""))
 
     async def test_edit_nothing(self) -> None:
-        """There must be a job of that id."""
+        """``edit`` fails if the feed has no job with that id."""
         status, out, err = await self.thoonk("edit", "j", "a", "8")
         self.assertEqual((status, out), (1, ""))
         self.assertIn("has no item 'a'", err)
         await self.assertFailure(self.job.edit("a", "8"), ItemDoesNotExist)
 
     async def test_delay(self) -> None:
-        """A job that is due later is shown as delayed; lines and queues take no delay."""
+        """``put --delay`` puts a delayed job; it is refused for input lines and for queues."""
         self.assertEqual(
             await self.thoonk("put", "j", "x", "--id", "a", "--delay", "60"), (0, "a\n", "")
         )
@@ -58,7 +58,7 @@ class FailureCommandTests(CommandTestCase):
             self.assertIn("--delay", err)
 
     async def test_pause(self) -> None:
-        """Feeds are paused and resumed, queues as well; nothing else can be."""
+        """``pause`` and ``resume`` work on queues and job feeds, and refuse other types."""
         await self.publisher.queue("q")
         await self.publisher.feed("news")
         await self.job.put("x", id_="a")
@@ -71,7 +71,7 @@ class FailureCommandTests(CommandTestCase):
         self.assertEqual((status, "not queue or job" in err), (1, True))
 
     async def test_drain(self) -> None:
-        """What is available is removed, and what is delayed if asked for."""
+        """``drain`` removes the available jobs, and the delayed ones with ``--delayed``."""
         await self.job.put_many(list("abc"))
         await self.job.put("d", delay=60)
         self.assertEqual(await self.thoonk("drain", "j"), (0, "3\n", ""))
@@ -79,7 +79,7 @@ class FailureCommandTests(CommandTestCase):
         self.assertEqual(await self.job.get_ids(), [])
 
     async def test_watch_progress(self) -> None:
-        """watch shows how far a job is."""
+        """``watch`` prints the progress of a job."""
         child = self.child("watch", "j", "--json")
         await child.seen("watching")
         await self.job.put("x", id_="a")

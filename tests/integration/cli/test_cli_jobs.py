@@ -11,7 +11,7 @@ from tests.support.cli import CommandTestCase
 
 class SortedFeedCommandTests(CommandTestCase):
     async def test_publishAndEdit(self) -> None:
-        """publish appends to a sorted feed, or edits the item whose id is given."""
+        """``publish`` appends to a sorted feed, or edits the item with the given id."""
         await self.thoonk("create", "todo", "type=sorted_feed")
         self.assertEqual(await self.thoonk("publish", "todo", "one"), (0, "1\n", ""))
         self.assertEqual(await self.thoonk("publish", "todo", "two"), (0, "2\n", ""))
@@ -24,7 +24,7 @@ class SortedFeedCommandTests(CommandTestCase):
         self.assertEqual(await self.thoonk("items", "todo", "--json"), (0, SECOND, ""))
 
     async def test_editWhatIsNotThere(self) -> None:
-        """An id that a sorted feed does not have is an error."""
+        """``publish`` fails if the sorted feed has no item with the given id."""
         await self.thoonk("create", "todo", "type=sorted_feed")
         status, out, err = await self.thoonk("publish", "todo", "one", "--id", "7")
         self.assertEqual((status, out), (1, ""))
@@ -36,7 +36,7 @@ SECOND = '{"id": "2", "item": "two"}\n'
 
 class QueueCommandTests(CommandTestCase):
     async def test_putAndGet(self) -> None:
-        """Items come out as they were put, those of high priority first."""
+        """``get`` takes items in the order they were put, with those of high priority first."""
         await self.thoonk("create", "q", "type=queue")
         for words in (("one",), ("two",), ("high", "--high")):
             status, out, err = await self.thoonk("put", "q", *words)
@@ -46,14 +46,14 @@ class QueueCommandTests(CommandTestCase):
         self.assertEqual(await self.thoonk("get", "q", "--timeout", "5"), (0, "two\n", ""))
 
     async def test_nothingToGet(self) -> None:
-        """get says so when nothing came in time."""
+        """``get`` reports an error if nothing arrived in time."""
         await self.thoonk("create", "q", "type=queue")
         status, out, err = await self.thoonk("get", "q", "--timeout", "0.01")
         self.assertEqual((status, out), (1, ""))
         self.assertIn("'q' had nothing to get for 0.01 seconds", err)
 
     async def test_getWaits(self) -> None:
-        """get waits for an item, and Ctrl-C ends it without taking one."""
+        """``get`` waits for an item; Ctrl-C ends it without taking one."""
         queue = await self.publisher.queue("q")
         one, two = self.child("get", "q"), self.child("get", "q")
         await self.blocked(2)
@@ -68,7 +68,7 @@ class QueueCommandTests(CommandTestCase):
         return {key: await self.value(key) for key in keys}
 
     async def test_putLines(self) -> None:
-        """put takes the lines of standard input."""
+        """``put`` takes the lines of standard input."""
         queue = await self.publisher.queue("q", {"serializer": "json"})
         child = self.child("put", "q")
         child.transport.write(b'{"a": 1}\n[2]\n')
@@ -78,7 +78,7 @@ class QueueCommandTests(CommandTestCase):
         self.assertEqual([await queue.get(), await queue.get()], [{"a": 1}, [2]])
 
     async def test_otherTypes(self) -> None:
-        """A feed of another type, pickles among them, is refused by name."""
+        """``put`` and ``get`` refuse a feed of another type, and name the type."""
         await self.publisher.feed("news")
         await self.publisher.pyqueue("pickles")
         for feed, type_ in (("news", "feed"), ("pickles", "pyqueue")):
@@ -91,7 +91,7 @@ class QueueCommandTests(CommandTestCase):
         self.assertIn("does not exist", err)
 
     async def test_idOfAQueue(self) -> None:
-        """The items of a queue get their ids from txthoonk; so do lines."""
+        """``--id`` is refused for queues and for input lines."""
         await self.publisher.queue("q")
         await self.publisher.job("j")
         for words in (("put", "q", "x", "--id", "1"), ("put", "j", "--id", "1")):
@@ -106,7 +106,7 @@ class JobCommandTests(CommandTestCase):
         self.job = await self.publisher.job("j")
 
     async def test_life(self) -> None:
-        """A job is put, claimed, finished, and its result shown."""
+        """The commands put, claim and finish a job, and print its result."""
         self.assertEqual(await self.thoonk("put", "j", "work", "--id", "a"), (0, "a\n", ""))
         self.assertEqual(await self.thoonk("get", "j"), (0, "a\twork\n", ""))
         self.assertEqual(await self.thoonk("finish", "j", "a", "done", "--keep", "9"), (0, "", ""))
@@ -115,7 +115,7 @@ class JobCommandTests(CommandTestCase):
         self.assertEqual(json.loads(out), {"id": "a", "item": "work", "result": "done"})
 
     async def test_resultWaits(self) -> None:
-        """result waits for the finish."""
+        """``result`` waits until the job is finished."""
         await self.job.put("work", id_="a")
         child = self.child("result", "j", "a")
         await self.numsub("feed.finishes:j", 1)
@@ -124,7 +124,7 @@ class JobCommandTests(CommandTestCase):
         self.assertEqual((await child.ended, child.out, child.err), (0, "done\n", ""))
 
     async def test_states(self) -> None:
-        """cancel, stall and retry take ids; jobs shows counts and ids by state."""
+        """``cancel``, ``stall`` and ``retry`` take ids; ``jobs`` shows counts and ids by state."""
         for id_ in "abcd":
             await self.job.put("work", id_=id_)
             await self.job.get()
@@ -144,7 +144,7 @@ class JobCommandTests(CommandTestCase):
         self.assertEqual(await self.thoonk("item", "j", "d"), (0, "work\n", ""))
 
     async def test_wrongState(self) -> None:
-        """What cannot be done is said for each id, and the others are done."""
+        """A command on several ids reports each one that fails, and processes the others."""
         await self.job.put("work", id_="a")
         await self.job.get()
         status, out, err = await self.thoonk("cancel", "j", "x", "a", "y")
@@ -158,7 +158,7 @@ class JobCommandTests(CommandTestCase):
         self.assertEqual((status, "RESULT" in err), (1, True))
 
     async def test_maintain(self) -> None:
-        """maintain does what is to do in the feeds that are named, or in all."""
+        """``maintain`` repairs the named feeds, or all feeds."""
         await self.publisher.feed("news")
         await self.publisher.queue("q")
         await self.raw.hset("feed.items:q", "lost", "x")
@@ -173,7 +173,7 @@ class JobCommandTests(CommandTestCase):
         self.assertEqual((status, "needs no maintenance" in err), (1, True))
 
     async def test_watch(self) -> None:
-        """watch shows all that happens to jobs."""
+        """``watch`` prints every event of a job."""
         child = self.child("watch", "j", "--json")
         await child.seen("watching")
         await self.job.put("work", id_="a")

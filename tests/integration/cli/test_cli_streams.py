@@ -1,4 +1,4 @@
-"""``thoonk`` where standard input or output is closed, full, or not in UTF-8."""
+"""The ``thoonk`` command with standard streams that are closed, full, or not in UTF-8."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CLOSED = "thoonk: cannot write to standard output: Bad file descriptor\n"
 
 class StreamTestCase(CommandTestCase):
     async def shell(self, script: str, **environment: str) -> tuple[int, str, str]:
-        """Run a script; ``thoonk`` is the command. Its exit status, output and errors."""
+        """Run a shell script that can call ``thoonk``; return its status, output and errors."""
         thoonk = shlex.join([*THOONK, "--url", self.url])
         script = f'set -o pipefail; thoonk() {{ {thoonk} "$@"; }}; {script}'
         here = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **environment}
@@ -33,25 +33,25 @@ class OutputTests(StreamTestCase):
         await self.news.publish("y", "2")
 
     async def test_reader_is_gone(self) -> None:
-        """A pipe whose reader ends early is one line, and the status of SIGPIPE."""
+        """A pipe whose reader ends early gives one error line, and the status of SIGPIPE."""
         status, out, err = await self.shell("thoonk items news | head -c 3")
         self.assertEqual((status, out, err), (141, "1\tx", GONE))
 
     async def test_full(self) -> None:
-        """So is a full disk, with status 1, at once or when all is printed; help included."""
+        """A full disk gives one error line and status 1, even for help."""
         for words in ("items news", "item news 2", "--help", "top --once --json"):
             status, _, err = await self.shell(f"thoonk {words} > /dev/full")
             self.assertEqual((status, err), (1, FULL), words)
 
     async def test_closed(self) -> None:
-        """So is a closed output; what prints nothing does not need one."""
+        """A closed output gives one error line, except for a command that prints nothing."""
         status, _, err = await self.shell("thoonk item news 2 >&-")
         self.assertEqual((status, err), (1, CLOSED))
         self.assertEqual(await self.shell("thoonk retract news 2 >&- 2>&- <&-"), (0, "", ""))
         self.assertEqual(await self.news.get_ids(), ["1"])
 
     async def test_errors_to_nowhere(self) -> None:
-        """What cannot be said changes nothing else, and is not printed instead of items."""
+        """A command whose error output fails keeps its status, and prints no errors as output."""
         for end in ("2>&-", "2>/dev/full"):
             status, out, _ = await self.shell(f"thoonk item news 3 {end}")
             self.assertEqual((status, out), (1, ""))
@@ -60,7 +60,7 @@ class OutputTests(StreamTestCase):
         self.assertEqual(await self.news.length(), 4)
 
     async def test_locale(self) -> None:
-        """Items leave as they are, whatever the locale has characters for."""
+        """Items are printed in UTF-8, whatever the locale."""
         await self.news.publish("caf\u00e9 \udcff", "2")
         for locale in (
             {"LC_ALL": "C"},
@@ -77,7 +77,7 @@ class OutputTests(StreamTestCase):
 
 class InputTests(StreamTestCase):
     async def test_closed(self) -> None:
-        """An input that is closed is one line, behind the one that says what was published."""
+        """A closed input gives one error line, after the line that counts the published items."""
         status, out, err = await self.shell("thoonk publish news <&-")
         self.assertEqual((status, out), (1, ""))
         published, why = err.splitlines()
@@ -85,7 +85,7 @@ class InputTests(StreamTestCase):
         self.assertEqual(why, "thoonk: cannot read standard input: Bad file descriptor")
 
     async def test_other_systems(self) -> None:
-        """Lines of other systems are items without their ends, and without the mark."""
+        """Windows line ends and a byte order mark are not part of the items."""
         status, _, err = await self.shell(r"printf '\xef\xbb\xbfa\r\nb\r\n' | thoonk publish news")
         self.assertEqual(status, 0)
         self.assertIn("published 2 items", err)
@@ -103,7 +103,7 @@ class GetTests(StreamTestCase):
             await self.job.put(item)
 
     async def test_cannot_print(self) -> None:
-        """get takes nothing that it cannot print, as far as it can know that."""
+        """``get`` takes nothing if it can detect that it cannot print."""
         before = await self.state()
         unread = "exec 3> >(true); wait $!;"  # a pipe without a reader
         for name in ("q", "j"):
@@ -115,7 +115,7 @@ class GetTests(StreamTestCase):
         self.assertEqual(await self.state(), before)
 
     async def test_given_back(self) -> None:
-        """What was taken and then not printed is the next to be taken again."""
+        """An item that was taken and could not be printed is the next one taken."""
         for name in ("q", "j"):
             for option in ("", "--json"):
                 status, out, err = await self.shell(f"thoonk get {name} {option} > /dev/full")

@@ -1,4 +1,4 @@
-"""Where ``thoonk`` has its URL from, so that ``ps`` need not show a password."""
+"""The sources of the URL of ``thoonk``, which keep passwords out of ``ps``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class UrlTests(CommandTestCase):
         return super().setUp()
 
     async def run_with(self, *words: str) -> tuple[int, str]:
-        """Run the command; its exit status, and what it has printed."""
+        """Run the command; return its exit status and its output."""
         printed = io.StringIO()
         self.patch(sys, "stdout", printed)
         self.patch(sys, "stderr", printed)
@@ -31,7 +31,7 @@ class UrlTests(CommandTestCase):
         return status, printed.getvalue()
 
     async def test_environment(self) -> None:
-        """THOONK_URL counts where the command line names no URL."""
+        """``THOONK_URL`` applies if the command line has no URL."""
         os.environ["THOONK_URL"] = self.url
         await self.publisher.feed("news")
         self.assertEqual(await self.run_with("feeds"), (0, "news\n"))
@@ -40,7 +40,7 @@ class UrlTests(CommandTestCase):
         self.assertIn("cannot connect to redis://127.0.0.1:1/0", printed)
 
     async def test_file(self) -> None:
-        """--url-file names a file with the URL, for a command that connects again, too."""
+        """``--url-file`` names a file that has the URL, also for a command that reconnects."""
         path = Path(self.mktemp())
         path.write_text(f"{self.url}\n")
         await self.publisher.feed("news")
@@ -51,7 +51,7 @@ class UrlTests(CommandTestCase):
         self.assertEqual(await child.ended, 0)
 
     async def test_refused(self) -> None:
-        """Wrong words and files end with a line that has no password in it."""
+        """A bad argument or file gives one error line that does not show the password."""
         path = Path(self.mktemp())
         path.write_text("redis://:s3cr3t@h:x")
         for words, wanted, text in [

@@ -1,4 +1,4 @@
-"""Looks at many feeds: a part of them at a time, and the busiest at each."""
+"""Reads of many feeds: a bounded number at a time, and the busiest in each."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ class RoundsTests(RedisTestCase):
         return Rounds(self.publisher.redis, **{"wanted": lambda name: True, **options})
 
     async def calls(self) -> int:
-        """Give how many commands the server has done, those of scripts included."""
+        """Return the number of commands the server has executed, including those of scripts."""
         stats = str(await self.raw.send("INFO", "commandstats"))
         await self.raw.send("CONFIG", "RESETSTAT")
         return sum(int(line.split("calls=")[1].split(",")[0]) for line in stats.splitlines()[1:])
 
     async def test_bounded(self) -> None:
-        """A look is bounded, and ten or so of them are a round in which each feed is met."""
+        """Each read is bounded, and about ten reads make a round that covers every feed."""
         one = await self.cost_of_one()
         rounds = self.rounds(most=MOST)
         turns: list[Any] = []
         while not turns or turns[-1][0] < FEEDS + 1:
             await self.calls()
             await rounds.look()
-            # A page more, those that are kept, and what finds them.
+            # The bound allows for one more page, the kept feeds, and finding them.
             self.assertLessEqual(await self.calls(), one * (MOST + 30 + 10) + 50)
             assert rounds.turn is not None
             turns.append(rounds.turn)
@@ -59,7 +59,7 @@ class RoundsTests(RedisTestCase):
         return await self.calls()
 
     async def test_busiest(self) -> None:
-        """A feed that is busy is shown from when it was met, until it is gone."""
+        """A busy feed is shown first, from its first read until it is deleted."""
         rounds = self.rounds(most=MOST)
         for _ in range(2 * (FEEDS // MOST + 2)):
             await self.busy.publish("x")
@@ -73,7 +73,7 @@ class RoundsTests(RedisTestCase):
         self.assertNotIn("z", rounds.feeds)
 
     async def test_all(self) -> None:
-        """Without a limit, or below it, a look is at all feeds, and the next one, too."""
+        """Each read covers all feeds if there is no limit, or if they are below it."""
         for most in (None, FEEDS + 50):
             counts: list[int] = []
             rounds = self.rounds(most=most, looked=counts.append)
@@ -82,10 +82,10 @@ class RoundsTests(RedisTestCase):
                 self.assertEqual(len(rounds.feeds), FEEDS + 1)
                 self.assertEqual((rounds.sums, rounds.turn), (None, None))
             self.assertEqual(counts[-1], FEEDS + 1)
-            self.assertGreater(len(counts), 50)  # it says so again and again
+            self.assertGreater(len(counts), 50)  # reports its progress repeatedly
 
     async def test_outage(self) -> None:
-        """After a lost connection a round begins again: its place on another server is nowhere."""
+        """A round starts again after a lost connection; its cursor is void on another server."""
         rounds = self.rounds(most=MOST)
         await rounds.look()
         self.publisher.redis.abort()
@@ -96,7 +96,7 @@ class RoundsTests(RedisTestCase):
         self.assertLess(rounds.turn[0], 2 * MOST)
 
     async def test_named(self) -> None:
-        """Feeds that are named are looked at, and no others."""
+        """Only the named feeds are read."""
         rounds = self.rounds(names=["z", "missing", "f0001"])
         await rounds.look()
         await self.calls()
@@ -105,7 +105,7 @@ class RoundsTests(RedisTestCase):
         self.assertEqual(set(rounds.feeds), {"z", "f0001"})
 
     async def test_pattern(self) -> None:
-        """Names that do not match are passed over, so many in a look."""
+        """Names that do not match are skipped, a bounded number in each read."""
         self.patch(_rounds, "PAGES", 10)
         rounds = self.rounds(wanted="z".__eq__, most=MOST)
         met = []

@@ -1,4 +1,4 @@
-"""``thoonk top``: printed once, and live on a terminal; and what it reads of feeds."""
+"""``thoonk top``, printed once and live on a terminal, and the data that it reads."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ class OverviewTests(RedisTestCase):
         return await read_overview(self.pub_.redis, name, most)
 
     async def age(self, name: str, id_: str, seconds: float) -> None:
-        """Have a job there for longer."""
+        """Age a job by this many seconds."""
         await self.raw.send("ZINCRBY", f"feed.published:{name}", -1000 * seconds, id_)
 
     async def check_oldest(self, seconds: float) -> None:
-        """See that the oldest has been there for so long, and not for a minute more."""
+        """Check that the oldest job has this age, within a minute."""
         oldest = (await self.seen("x")).oldest
         self.assertTrue(oldest is not None and 0 <= oldest - seconds < 60, oldest)
 
     async def test_job(self) -> None:
-        """All states of a job feed are counted; its claims are listed with who has them."""
+        """The overview of a job feed counts all states, and lists its claims with their owners."""
         job = await self.pub_.job("x")
         await job.put_many(["item"] * 7)
         await job.put("item", delay=60)
@@ -65,7 +65,7 @@ class OverviewTests(RedisTestCase):
         self.assertTrue(abs(int(server[0]) - seen.time) < 50)
 
     async def test_other_types(self) -> None:
-        """A feed has its items, a queue those in line and those being delivered."""
+        """An overview counts a feed's items, and a queue's available and pending ones."""
         feed = await self.pub_.feed("f")
         await feed.publish("item", "id")
         await feed.publish("new", "id")
@@ -88,7 +88,7 @@ class OverviewTests(RedisTestCase):
             )
 
     async def test_most(self) -> None:
-        """So many claims are listed, those that were renewed longest ago; 0: none."""
+        """Up to ``most`` claims are listed, the least recently renewed first; 0 lists none."""
         job = await self.pub_.job("x")
         await job.put_many(["item"] * 3)
         claims = [await job.get() for _ in range(3)]
@@ -98,7 +98,7 @@ class OverviewTests(RedisTestCase):
             self.assertEqual([one.id for one in held], [claims[at].id for at in expected])
 
     async def test_foreign_claim(self) -> None:
-        """A job that another implementation has claimed since is not shown as ours."""
+        """A job that another implementation has claimed since is listed without an owner."""
         job = await self.pub_.job("x")
         await job.put("item", id_="a")
         await job.get()
@@ -106,7 +106,7 @@ class OverviewTests(RedisTestCase):
         self.assertEqual((await self.seen("x")).held, [Held("a", "", 0.0)])
 
     async def test_oldest_is_behind(self) -> None:
-        """The job that waits for longest may be behind others; claimed ones do not wait."""
+        """The oldest available job counts, even if others precede it; claimed jobs do not."""
         job = await self.pub_.job("x")
         for id_ in ("claimed", "old", "new"):
             await job.put("item", id_=id_)
@@ -123,7 +123,7 @@ class OverviewTests(RedisTestCase):
         self.assertIsNone((await self.seen("x")).oldest)
 
     async def test_oldest_with_many_claims(self) -> None:
-        """Where too many are claimed to look at all, the job at the front is as good."""
+        """With too many claims to examine, the job at the front counts as the oldest."""
         job = await self.pub_.job("x")
         await job.put_many(["item"] * 1001)
         ids = await self.value("feed.ids:x")
@@ -140,7 +140,7 @@ class OverviewTests(RedisTestCase):
         await self.check_oldest(1000)
 
     async def test_left_behind(self) -> None:
-        """What others left of jobs that are gone does not wait."""
+        """Traces of jobs that no longer exist do not count as the oldest job."""
         job = await self.pub_.job("x")
         await self.raw.send("ZADD", "feed.published:x", 1, "gone")
         self.assertIsNone((await self.seen("x")).oldest)
@@ -150,7 +150,7 @@ class OverviewTests(RedisTestCase):
         await self.check_oldest(0)
 
     async def test_nonsense(self) -> None:
-        """Counters that are no numbers count nothing; a key of another type is an error."""
+        """Counters that are not numbers count as 0; a key of another type is an error."""
         await self.pub_.job("x")
         await self.pub_.job("y")
         await self.pub_.job("z")
@@ -165,7 +165,7 @@ class OverviewTests(RedisTestCase):
         self.assertIn("WRONGTYPE", str(failed["y"]))
 
     async def test_many(self) -> None:
-        """However many feeds there are, some are read at a time."""
+        """The overviews of many feeds are read 16 at a time."""
         names = [f"feed {n}" for n in range(100)]
         most = 0
         under_way: set[Deferred[Any]] = set()
@@ -185,13 +185,13 @@ class OverviewTests(RedisTestCase):
         self.assertEqual(await read_overviews(redis, []), ({}, {}))
 
     async def test_lost(self) -> None:
-        """A lost connection fails all of it, once."""
+        """A lost connection fails the whole read once."""
         reading = Deferred.fromCoroutine(read_overviews(self.pub_.redis, map(str, range(100))))
         self.pub_.redis.abort()
         await self.assertFailure(reading, ConnectionLost)
 
     async def test_cancelled(self) -> None:
-        """Who does not want it any more cancels all of it."""
+        """Cancelling a read of many feeds cancels all its calls."""
         reading = Deferred.fromCoroutine(read_overviews(self.pub_.redis, map(str, range(100))))
         reading.addErrback(lambda _: "cancelled").cancel()
         self.assertEqual(await reading, "cancelled")
@@ -200,7 +200,7 @@ class OverviewTests(RedisTestCase):
 
 class OnceTests(CommandTestCase):
     async def test_text(self) -> None:
-        """--once prints what there is as text, and ends; nothing is cut."""
+        """``--once`` prints the state as text and ends; no text is cut."""
         name = "a long name " * 9
         job = await self.publisher.job(name)
         await job.put_many(["item", "item"], ids=["a", "b"])
@@ -218,7 +218,7 @@ class OnceTests(CommandTestCase):
         self.assertRegex(lines[7], rf"\A\? {self.publisher._uuid} +1 +- {name} a \d\.\ds\Z")
 
     async def test_json(self) -> None:
-        """--once --json prints one object; which feeds, the arguments say."""
+        """``--once --json`` prints one object, for the feeds that match the arguments."""
         job = await self.publisher.job("jobs")
         await job.put("item")
         for other in ("job one", "jot", "other"):
@@ -251,14 +251,14 @@ class OnceTests(CommandTestCase):
         self.assertEqual(told["failed"], {})
 
     async def test_rates(self) -> None:
-        """With an interval it looks twice, and tells the rates between."""
+        """``--once`` with an interval reads twice, and prints the rates between the reads."""
         await self.publisher.job("jobs")
         status, out, _ = await self.thoonk("top", "--once", "--json", "--interval", "0.01")
         (feed,) = json.loads(out)["feeds"]
         self.assertEqual((status, feed["publishes_per_second"]), (0, 0.0))
 
     async def test_errors(self) -> None:
-        """What cannot be shown is an error, but a pattern that matches nothing is not."""
+        """A missing feed or a bad option is an error; a pattern without matches is not."""
         await self.publisher.feed("news")
         for words, text in (
             (("--once", "news", "nope"), "feed 'nope' does not exist"),
@@ -274,7 +274,7 @@ class OnceTests(CommandTestCase):
         self.assertIn("0 feeds", out)
 
     async def test_failed(self) -> None:
-        """Feeds that cannot be read are told of, and the others shown."""
+        """Feeds that cannot be read are reported, and the others are shown."""
         await self.publisher.job("bad\n")
         await self.publisher.job("good")
         await self.raw.send("SET", "feed.claimed:bad\n", "text")
@@ -288,10 +288,10 @@ class OnceTests(CommandTestCase):
 
 
 class LiveTests(CommandTestCase):
-    """In a terminal of its own."""
+    """``thoonk top`` in a terminal of its own."""
 
     def frame(self, child: Child) -> list[str]:
-        """Give the lines of the newest frame."""
+        """Return the lines of the newest frame."""
         newest = child.out.rpartition("\x1b[H")[2].partition(LEAVE)[0]
         plain = re.sub(r"\x1b\[[\d;]*[a-zA-Z]", "", newest)
         return [line.rstrip() for line in plain.split("\n")]
@@ -304,7 +304,7 @@ class LiveTests(CommandTestCase):
         return bool(termios.tcgetattr(child.transport.fd)[3] & termios.ECHO)
 
     async def test_live(self) -> None:
-        """What changes is seen, with the rates; q ends it, and the terminal is as before."""
+        """``top`` shows changes and rates; q ends it and restores the terminal."""
         news = await self.publisher.feed("news")
         child = self.child("top", "--interval", "0.05", terminal=True)
         await child.seen("news feed")
@@ -320,7 +320,7 @@ class LiveTests(CommandTestCase):
         self.assertNotIn("xyz", child.out)
 
     async def test_interrupted(self) -> None:
-        """Ctrl-C and SIGTERM end it as well."""
+        """Ctrl-C and SIGTERM end ``top``, too."""
         for end in (b"\x03", "TERM"):
             child = self.child("top", terminal=True)
             await child.seen(HEADING[5:])
@@ -332,11 +332,11 @@ class LiveTests(CommandTestCase):
             self.assertTrue(child.out.endswith(LEAVE))
 
     async def test_size(self) -> None:
-        """It fills the terminal and no more, and follows its size at once."""
+        """``top`` fills the terminal exactly, and follows a change of its size at once."""
         for n in range(50):
             await self.publisher.feed(f"a feed with a name of some length {n:03}")
         child = self.child("top", "--interval", "60", terminal=True)
-        await child.seen("... 31 more feeds")  # 24 lines where nobody knows
+        await child.seen("... 31 more feeds")  # 24 lines if the size is unknown
         for columns, lines in ((60, 12), (100, 40)):
             self.resize(child, columns, lines)
             await child.seen(f"... {50 - lines + 5} more feeds")
@@ -347,7 +347,7 @@ class LiveTests(CommandTestCase):
         self.assertEqual(await child.ended, 0)
 
     async def test_ascii(self) -> None:
-        """A character that the terminal does not have is a question mark, and widens no line."""
+        """A character that the terminal cannot show is a question mark of width one."""
         self.patch(os, "environ", {**os.environ, "PYTHONIOENCODING": "ascii"})
         await self.publisher.feed("\u65e5\u672c\u8a9e" * 3)
         child = self.child("top", terminal=True)
@@ -357,7 +357,7 @@ class LiveTests(CommandTestCase):
         self.assertEqual(await child.ended, 0)
 
     async def test_workers(self) -> None:
-        """Workers are shown, with what they run."""
+        """``top`` shows workers and the jobs that they run."""
         thoonk = Thoonk(self.url, reactor)
         self.addCleanup(thoonk.close)
         await thoonk.connect()
@@ -382,7 +382,7 @@ class LiveTests(CommandTestCase):
         endless.callback(None)
 
     async def test_connection_lost(self) -> None:
-        """When the connection is lost it says so, and goes on as soon as there is one."""
+        """``top`` reports a lost connection, and continues when it is connected again."""
         await self.publisher.feed("news")
         child = self.child("top", "--interval", "0.05", terminal=True)
         await child.seen("news feed")
@@ -398,7 +398,7 @@ class LiveTests(CommandTestCase):
         self.assertEqual(await child.ended, 0)
 
     async def test_json(self) -> None:
-        """With --json each look is a line, for whoever reads them."""
+        """``top --json`` prints one line for each read."""
         await self.publisher.feed("news")
         child = self.child("top", "--json", "--interval", "0.05")
         await until(lambda: child.out.count("\n") > 1)

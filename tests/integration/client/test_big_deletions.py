@@ -1,4 +1,4 @@
-"""Deleting a job feed with many kept results: in bounded steps, also while it is in use."""
+"""Deleting a job feed with many kept results: in bounded steps, even while it is in use."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class DeletionTests(RedisTestCase):
         self.patch(RedisProtocol, "call", lambda *call: self.counted(*call))
 
     def counted(self, redis: Any, script: Any, command: Any, encoding: Any) -> Deferred[Any]:
-        """Make a call, and note how big it and its answer are."""
+        """Make a call, and record the size of the call and of its reply."""
         if script.name not in NAMES:
             return self.call(redis, script, command, encoding)
         self.calls.append(script.name)
@@ -61,16 +61,16 @@ class DeletionTests(RedisTestCase):
         await self.keep(*[str(number) for number in range(MANY)])
 
     async def interrupted(self) -> None:
-        """Delete the feed, and die before its results are cleared."""
+        """Delete the feed, and stop before its results are cleared."""
         dying = self.dying = Deferred()
         deleting = self.job.delete_feed()
         await dying
-        await self.raw.ping()  # it is in the middle of its call still
+        await self.raw.ping()  # the deletion is still in the middle of its call
         deleting.cancel()
         await self.assertFailure(deleting, CancelledError)
 
     async def test_slices(self) -> None:
-        """However many results there are, no step takes more than some hundred of them."""
+        """No step of a deletion takes more than a few hundred results."""
         await self.keep_many()
         self.assertIs(await self.job.delete_feed(), True)
         self.assertEqual(await self.state(), {})
@@ -78,7 +78,7 @@ class DeletionTests(RedisTestCase):
         self.assertLessEqual(self.most_ids, SLICE)
 
     async def test_busy(self) -> None:
-        """Results that are kept while the feed is deleted neither hinder that nor stay."""
+        """Results that are kept during the deletion neither delay it nor remain."""
         await self.keep_many()
         await self.job.put_many(["x"] * 20)
         claims = [await self.job.get() for _ in range(20)]
@@ -88,7 +88,7 @@ class DeletionTests(RedisTestCase):
         self.assertEqual((self.calls.count("registry/delete"), len(claims)), (1, 19))
 
     async def test_first_out_of_the_registry(self) -> None:
-        """The first step takes all but the results away, and says so."""
+        """The first step deletes everything but the results, so the feed no longer exists."""
         await self.keep_many()
         await self.interrupted()
         left = await self.state()
@@ -96,17 +96,17 @@ class DeletionTests(RedisTestCase):
         await self.assertFailure(self.job.put("x"), FeedDoesNotExist)
 
     async def test_nobody_goes_on(self) -> None:
-        """Where nobody goes on, the index of the results expires with the last of them."""
+        """After an interrupted deletion, the index of results expires with the last result."""
         await self.keep_many()
         await self.interrupted()
         before = await self.now()
         left = await self.raw.send("PTTL", "feed.results:x")
-        # Both are in milliseconds, one of them in whole ones.
+        # Both are in milliseconds, but only the PTTL is a whole number.
         self.assertLessEqual(left, self.expires - before + 1)
         self.assertGreaterEqual(left, self.expires - await self.now() - 1)
 
     async def test_created_anew(self) -> None:
-        """A feed of that name has none of the results, whichever way it is created."""
+        """A new feed of the same name has no old results, however it is created."""
         for create in (
             lambda: self.pub_.job("x"),
             lambda: self.pub_.create_feed("x", {"type": "job"}),
@@ -119,7 +119,7 @@ class DeletionTests(RedisTestCase):
             self.assertLessEqual(self.most_words, 2 * SLICE + 100)
 
     async def test_created_anew_meanwhile(self) -> None:
-        """What goes on after that clears nothing of the new feed."""
+        """A deletion that continues after the feed was created again clears nothing of it."""
         await self.keep_many()
         await self.interrupted()
         await self.pub_.job("x")
@@ -128,14 +128,14 @@ class DeletionTests(RedisTestCase):
         self.assertEqual((await self.job.get_result("new"))[1], "result")
 
     async def test_deleted_again(self) -> None:
-        """Deleting once more says that there is no such feed, and clears what is left."""
+        """Deleting again fails with FeedDoesNotExist and clears the remaining results."""
         await self.keep_many()
         await self.interrupted()
         await self.assertFailure(self.job.delete_feed(), FeedDoesNotExist)
         self.assertEqual(await self.state(), {})
 
     async def test_deleted_by_others(self) -> None:
-        """So it is where others deleted the feed, who do not know where results are."""
+        """A new feed has no old results even when another implementation deleted the feed."""
         await self.keep("a")
         await self.raw.send("SREM", "feeds", "x")
         await self.raw.send("DEL", "feed.config:x")

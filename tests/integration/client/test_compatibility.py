@@ -1,4 +1,4 @@
-"""Programs written for txthoonk 0.1: they import, connect and run as they did."""
+"""Programs written for txthoonk 0.1 still import, connect and run."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Steps = Generator[Deferred[Any], Any, None]
 
 
 class OldProgramTests(RedisTestCase):
-    """Written as 0.1's own tests are, with inlineCallbacks."""
+    """Programs in the style of 0.1's own tests, with inlineCallbacks."""
 
     @inlineCallbacks
     def setUp(self) -> Steps:
@@ -40,7 +40,7 @@ class OldProgramTests(RedisTestCase):
         self.pub_ = yield endpoint.connect(ThoonkPubFactory(**arguments))
         self.addCleanup(self.pub_.close)
         self.pub_.redis.flushdb()
-        # Channels are no part of a database: a subscriber needs none.
+        # Channels are not part of a database, so a subscriber needs none.
         del arguments["db"]
         self.sub_ = yield endpoint.connect(ThoonkSubFactory(**arguments))
         self.addCleanup(self.sub_.close)
@@ -62,7 +62,7 @@ class OldProgramTests(RedisTestCase):
 
     @inlineCallbacks
     def test_ping(self) -> Steps:
-        """pub.redis has the commands of txredis, with its replies."""
+        """``pub.redis`` has the commands of txredis, with its replies."""
         self.assertEqual((yield self.pub_.redis.ping()), "PONG")
         yield self.pub_.redis.sadd("s", "a")
         self.assertEqual((yield self.pub_.redis.smembers("s")), {"a"})
@@ -72,7 +72,7 @@ class OldProgramTests(RedisTestCase):
 
     @inlineCallbacks
     def test_create_register_remove(self) -> Steps:
-        """A handler of create hears until it is removed; the wrapper sees each message."""
+        """A create handler is called until it is removed; messageReceived gets each message."""
         heard = Recorder()
         id_ = yield self.sub_.register_handler("create", heard)
         yield self.sub_.register_handler("delete", lambda *args: None)
@@ -96,7 +96,7 @@ class OldProgramTests(RedisTestCase):
 
     @inlineCallbacks
     def test_wrapper_sees_everything(self) -> Steps:
-        """Each message passes sub.redis.messageReceived, whenever its handler came."""
+        """Every message passes through sub.redis.messageReceived."""
         yield self.sub_.register_handler("feed.publish:x", lambda *args: None)
         feed = yield self.pub_.feed("x")
         for number in range(20):
@@ -112,7 +112,7 @@ class OldProgramTests(RedisTestCase):
 
     @inlineCallbacks
     def test_config(self) -> Steps:
-        """A configuration is what was set, all text, and a type; a missing feed has none."""
+        """get_config fires the stored settings as text, with a type; a missing feed fails."""
         config = {"blow": "2", "blew": "1"}
         failed = self.pub_.set_config("x", config)
         yield self.assertFailure(failed, FeedDoesNotExist)
@@ -124,7 +124,7 @@ class OldProgramTests(RedisTestCase):
 
     @inlineCallbacks
     def test_feed_made_by_hand(self) -> Steps:
-        """Feed(pub=..., name=...) has 0.1's attributes, and works."""
+        """``Feed(pub=..., name=...)`` has 0.1's attributes and works."""
         yield self.pub_.create_feed("teste", {"type": "feed"})
         feed = Feed(pub=self.pub_, name="teste")
         self.assertIs(feed.pub, self.pub_)
@@ -149,7 +149,7 @@ class OldProgramTests(RedisTestCase):
 
     @inlineCallbacks
     def test_config_without_waiting(self) -> Steps:
-        """Calls of one connection are carried out in their order, waited for or not."""
+        """Calls on one connection are executed in order, even without waiting for replies."""
         feed = yield self.pub_.feed("x")
         feed.set_config({"max_length": 20})
         for number in range(40):
@@ -159,7 +159,7 @@ class OldProgramTests(RedisTestCase):
 
     @inlineCallbacks
     def test_publish_channel(self) -> Steps:
-        """A message of an application goes through in its parts."""
+        """A handler gets an application's message in its parts."""
         parts = ("a", "b", "abc", "", "1")
         heard = Recorder()
         yield self.sub_.register_handler("mychannel", heard)
@@ -170,7 +170,7 @@ class OldProgramTests(RedisTestCase):
 
     @inlineCallbacks
     def test_ids_that_are_numbers(self) -> Steps:
-        """0.1 made text of an id that is a number; it may be refused, never changed."""
+        """A numeric id is published as text, as in 0.1, or refused."""
         feed = yield self.pub_.feed("x")
         published = yield feed.publish("i", 5).addErrback(lambda reason: reason.value)
         if isinstance(published, ValueError):
@@ -180,10 +180,10 @@ class OldProgramTests(RedisTestCase):
 
 
 class ObjectTests(RedisTestCase):
-    """What 0.1's classes are, to those who build on them."""
+    """0.1's classes still work for programs that subclass or construct them."""
 
     async def test_factories(self) -> None:
-        """They are reconnecting factories that name what they build."""
+        """0.1's factories are reconnecting factories that name what they build."""
         for factory, protocol, wrapper in (
             (ThoonkPubFactory, Redis, ThoonkPub),
             (ThoonkSubFactory, RedisSubscriber, ThoonkSub),
@@ -197,7 +197,7 @@ class ObjectTests(RedisTestCase):
             self.assertTrue(verifyObject(IProtocol, built))
 
     async def test_own_classes(self) -> None:
-        """A factory whose protocol_wrapper is the program's builds that."""
+        """A factory builds the ``protocol_wrapper`` that a program sets."""
 
         class OwnPub(ThoonkPub):
             pass
@@ -221,12 +221,12 @@ class ObjectTests(RedisTestCase):
         self.assertEqual((await heard.wait(1))[0][:2], ("create", "x"))
 
     async def test_positional_arguments(self) -> None:
-        """The database may be the first argument, as in txredis."""
+        """The database may be the first positional argument, as in txredis."""
         credentials = self.arguments()
         pub = await self.connect(ThoonkPubFactory(credentials.pop("db"), **credentials))
         await pub.create_feed("x")
         self.assertEqual(await self.value("feeds"), {b"x"})
 
     async def test_separator(self) -> None:
-        """The separator of messages is an attribute."""
+        """``SEPARATOR`` is an attribute of both classes."""
         self.assertEqual((ThoonkPub.SEPARATOR, ThoonkSub.SEPARATOR), ("\0", "\0"))

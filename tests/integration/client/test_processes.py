@@ -1,4 +1,4 @@
-"""Four processes publish into one bounded feed at once, and nobody sees it out of step."""
+"""Four processes that publish into one bounded feed at once keep it consistent."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ reactor: Any = installed_reactor
 WORKER = Path(__file__).parents[2] / "support" / "publish_worker.py"
 WORKERS, EACH, LENGTH = 4, 5_000, 100
 
-# One look: the ids in their order, and the ids that have an item, of one moment.
+# Reads atomically the ids in order, and the ids that have an item.
 LOOK = "return {redis.call('ZRANGE', KEYS[1], 0, -1), redis.call('HKEYS', KEYS[2])}"
 
 
@@ -35,7 +35,7 @@ class Worker(Child):
 
 class ProcessTests(RedisTestCase):
     async def test_four_processes(self) -> None:
-        """Never more than 100 ids, always in step, every dropped item told once."""
+        """The feed never exceeds its limit, and each dropped item has one retract event."""
         pub = await self.pub()
         await pub.feed("x", {"max_length": LENGTH})
         spied = await self.spy()
@@ -54,7 +54,7 @@ class ProcessTests(RedisTestCase):
         await self.check_end()
 
     async def look_until(self, ended: Deferred[Any]) -> int:
-        """Look at the feed again and again, to the end and once more; count the looks."""
+        """Read the feed until the workers end, and once more; return the number of reads."""
         looks, full = 0, False
         while not full:
             full = ended.called
@@ -65,7 +65,7 @@ class ProcessTests(RedisTestCase):
         return looks
 
     def check_events(self, messages: list[tuple[bytes, bytes]]) -> None:
-        """Check the events against each other."""
+        """Check that the events are consistent with each other."""
         ids = {b"%c-%d" % (worker, number) for worker in b"abcd" for number in range(EACH)}
         published, retracted, length = [], [], 0
         for channel, message in messages:
@@ -90,7 +90,7 @@ class ProcessTests(RedisTestCase):
         self.published = published
 
     async def check_end(self) -> None:
-        """Check what is stored against the events."""
+        """Check that the stored feed is consistent with the events."""
         stored = await self.value("feed.ids:x")
         self.assertEqual([id_ for id_, _ in stored], self.published[-LENGTH:])
         scores = [score for _, score in stored]

@@ -1,4 +1,4 @@
-"""ThoonkPub: feeds are created, found, configured and deleted, and everybody is told."""
+"""ThoonkPub creates, finds, configures and deletes feeds, and publishes each change."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from txthoonk.types import Feed
 
 class CreateTests(PublisherTestCase):
     async def test_create_feed(self) -> None:
-        """A feed is in the registry, has the type feed, and newfeed is published."""
+        """create_feed adds the feed to the registry, stores its type and publishes newfeed."""
         self.assertIsNone(await self.pub_.create_feed("x"))
         stored = {b"feeds": {b"x"}, b"feed.config:x": {b"type": b"feed"}}
         self.assertEqual(await self.state(own=False), stored)
         self.assertEqual(await self.told(), [("newfeed", "x")])
 
     async def test_create_feed_with_config(self) -> None:
-        """The configuration is kept as text, whatever its names are."""
+        """create_feed stores every setting as text, whatever its name."""
         config: Any = {"type": "feed", "max_length": 5, "title": "é\0\n", "anything": "1"}
         await self.pub_.create_feed("x", config)
         stored = {
@@ -36,7 +36,7 @@ class CreateTests(PublisherTestCase):
         self.assertEqual(await self.pub_.get_config("x"), {**config, "max_length": "5"})
 
     async def test_create_feed_that_exists(self) -> None:
-        """A second creation fails, and leaves the first as it is."""
+        """A second create_feed of the same name fails and changes nothing."""
         await self.pub_.create_feed("x", {"title": "first"})
         await self.spied.messages()
         before = await self.state()
@@ -48,7 +48,7 @@ class CreateTests(PublisherTestCase):
         self.assertEqual(await self.spied.messages(own=True), [])
 
     async def test_config_is_there_when_newfeed_is_told(self) -> None:
-        """Who hears of a new feed finds it complete."""
+        """When newfeed is published, the feed's configuration is already stored."""
         sub = await self.sub()
         found: Deferred[Any] = Deferred()
 
@@ -60,7 +60,7 @@ class CreateTests(PublisherTestCase):
         self.assertIn(b"max_length", await found)
 
     async def test_feed(self) -> None:
-        """feed() creates what is missing, with its type."""
+        """feed() creates a missing feed with its type."""
         feed = await self.pub_.feed("x")
         self.assertIsInstance(feed, Feed)
         self.assertEqual((feed.name, feed.pub), ("x", self.pub_))
@@ -68,13 +68,13 @@ class CreateTests(PublisherTestCase):
         self.assertEqual((await self.told())[0], ("newfeed", "x"))
 
     async def test_feed_with_config(self) -> None:
-        """feed() configures what it creates, and tells newfeed once."""
+        """feed() configures a feed that it creates, and publishes newfeed once."""
         await self.pub_.feed("x", {"max_length": 5})
         self.assertEqual(await self.pub_.get_config("x"), {"type": "feed", "max_length": "5"})
         self.assertEqual((await self.told()).count(("newfeed", "x")), 1)
 
     async def test_feed_that_exists(self) -> None:
-        """feed() opens what is there, and changes nothing."""
+        """feed() opens an existing feed and changes nothing."""
         await (await self.pub_.feed("x", {"max_length": 5})).publish("i", "1")
         await self.spied.messages()
         before = await self.state()
@@ -84,7 +84,7 @@ class CreateTests(PublisherTestCase):
         self.assertEqual(await self.spied.messages(own=True), [])
 
     async def test_feed_that_exists_with_config(self) -> None:
-        """feed() with a configuration adds it to what is there, and tells conffeed."""
+        """feed() adds the given settings to an existing feed and publishes conffeed."""
         await self.pub_.feed("x", {"max_length": 5, "title": "old"})
         await self.told()
         await self.pub_.feed("x", {"title": "new", "more": "1"})
@@ -93,7 +93,7 @@ class CreateTests(PublisherTestCase):
         self.assertEqual(await self.told(), [("conffeed", "x")])
 
     async def test_feed_does_not_change_its_arguments(self) -> None:
-        """The dict of the caller stays as it is."""
+        """feed() and set_config() do not change the caller's dict."""
         config = {"max_length": 5}
         await self.pub_.feed("x", config)
         await self.pub_.feed("x", config)
@@ -101,7 +101,7 @@ class CreateTests(PublisherTestCase):
         self.assertEqual(config, {"max_length": 5})
 
     async def test_type_mismatch(self) -> None:
-        """A feed of another type is not opened, configured, or changed."""
+        """feed() fails for a feed of another type and changes nothing."""
         for type_ in ("queue", "job", "sorted_feed", "own"):
             await self.raw.flushdb()
             await self.pub_.create_feed("x", {"type": type_}, force=True)
@@ -114,7 +114,7 @@ class CreateTests(PublisherTestCase):
             self.assertEqual(await self.spied.messages(own=True), [])
 
     async def test_type_may_not_change(self) -> None:
-        """set_config does not turn a feed into another type; its own type is no change."""
+        """set_config refuses another type, and accepts the feed's own."""
         feed = await self.pub_.feed("x")
         await self.spied.messages()
         before = await self.state()
@@ -126,7 +126,7 @@ class CreateTests(PublisherTestCase):
         self.assertEqual(await feed.get_config(), {"type": "feed", "title": "t"})
 
     async def test_concurrent_feed(self) -> None:
-        """Two publishers that open the same missing feeds at once: each is created once."""
+        """Two publishers that open the same missing feeds at once create each feed once."""
         other = await self.pub()
         names = [f"f{number}" for number in range(50)]
         calls = []
@@ -141,7 +141,7 @@ class CreateTests(PublisherTestCase):
             self.assertEqual(config, {"type": "feed", "a": "1", "b": "2"})
 
     async def test_concurrent_create_feed(self) -> None:
-        """Of two publishers that create a feed at once one gets FeedExists."""
+        """When two publishers create the same feed at once, one of them gets FeedExists."""
         other = await self.pub()
         for number in range(50):
             name = f"f{number}"
@@ -155,7 +155,7 @@ class CreateTests(PublisherTestCase):
             self.assertEqual((await self.told()).count(("newfeed", name)), 1)
 
     async def test_instance(self) -> None:
-        """A publisher has one instance uuid in all its notices; another has another."""
+        """Each publisher has its own instance UUID, the same in all its notices."""
         other = await self.pub()
         for pub in (self.pub_, other):
             await pub.feed("x")
@@ -170,7 +170,7 @@ class CreateTests(PublisherTestCase):
 
 class ConfigTests(PublisherTestCase):
     async def test_set_config(self) -> None:
-        """Given values are stored, others stay, and conffeed is told."""
+        """set_config stores the given values, keeps the others and publishes conffeed."""
         await self.pub_.create_feed("x", {"a": "1", "b": "2"})
         await self.told()
         self.assertIsNone(await self.pub_.set_config("x", {"b": "3", "max_length": 7}))
@@ -179,12 +179,12 @@ class ConfigTests(PublisherTestCase):
         self.assertEqual(await self.told(), [("conffeed", "x")])
 
     async def test_config_of_a_feed_without_any(self) -> None:
-        """No configuration is an empty one."""
+        """get_config fires an empty dict for a feed without a configuration."""
         await self.raw.send("SADD", "feeds", "x")
         self.assertEqual(await self.pub_.get_config("x"), {})
 
     async def test_missing_feed(self) -> None:
-        """Neither read nor set, and nothing is left behind."""
+        """Reading, configuring or deleting a missing feed fails and writes nothing."""
         for call in (
             self.pub_.get_config("x"),
             self.pub_.set_config("x", {"a": "1"}),
@@ -196,14 +196,14 @@ class ConfigTests(PublisherTestCase):
         self.assertEqual(await self.spied.messages(own=True), [])
 
     async def test_config_of_others(self) -> None:
-        """A configuration of other programs is read as text, whatever it holds."""
+        """get_config reads any bytes that another program stored, as text."""
         await self.raw.send("SADD", "feeds", "x")
         await self.raw.send("HSET", "feed.config:x", "type", "feed", b"\xff", b"\xfe\0")
         config = await self.pub_.get_config("x")
         self.assertEqual(config, {"type": "feed", "\udcff": "\udcfe\0"})
 
     async def test_names(self) -> None:
-        """feed_exists and get_feed_names know all feeds of all types and programs."""
+        """feed_exists and get_feed_names include feeds of all types and of all programs."""
         self.assertEqual(await self.pub_.get_feed_names(), set())
         self.assertIs(await self.pub_.feed_exists("x"), False)
         await self.pub_.create_feed("x", {"type": "job"})
@@ -216,7 +216,7 @@ class ConfigTests(PublisherTestCase):
 
 class DeleteTests(PublisherTestCase):
     async def seed(self, name: str) -> None:
-        """Make every key of every feed type, as the contract names them."""
+        """Make every key of every feed type, with the contract's names."""
         send = self.raw.send
         await send("SADD", "feeds", name)
         await send("HSET", f"feed.config:{name}", "type", "feed")
@@ -231,7 +231,7 @@ class DeleteTests(PublisherTestCase):
         await send("XADD", f"feed.history:{name}", "1-0", "kind", "publish")
 
     async def test_no_key_is_left(self) -> None:
-        """Deleting removes every key of every type; feeds of like names keep theirs."""
+        """delete_feed removes every key of the feed, and no key of feeds with similar names."""
         others = ("xx", "x:x", "x*", "X", "", "x\n")
         for name in others:
             await self.seed(name)
@@ -242,13 +242,13 @@ class DeleteTests(PublisherTestCase):
         self.assertEqual(await self.told(), [("delfeed", "x")])
 
     async def test_last_feed(self) -> None:
-        """With the last feed the database is empty."""
+        """Deleting the last feed leaves the database empty."""
         await self.seed("x")
         await self.pub_.delete_feed("x")
         self.assertEqual(await self.state(), {})
 
     async def test_kept_results(self) -> None:
-        """The results of jobs that were kept, which are indexed by id, go with their feed."""
+        """delete_feed removes the kept results of the feed's jobs, each in its own key."""
         for name in ("x", "y"):
             await self.seed(name)
             for id_ in ("r1", "r\n2"):
@@ -261,7 +261,7 @@ class DeleteTests(PublisherTestCase):
         self.assertIsNotNone(await self.value("feed.jobfinished:y\0r1"))
 
     async def test_items_are_not_told(self) -> None:
-        """A deletion is one notice, not a retract for each item."""
+        """delete_feed publishes one notice, and no retract for each item."""
         feed = await self.pub_.feed("x")
         await gatherResults([feed.publish("i") for _ in range(10)])
         await self.spied.messages()
@@ -269,7 +269,7 @@ class DeleteTests(PublisherTestCase):
         self.assertEqual(await self.told(), [("delfeed", "x")])
 
     async def test_concurrent(self) -> None:
-        """Of two publishers that delete a feed at once one gets FeedDoesNotExist."""
+        """When two publishers delete a feed at once, one of them gets FeedDoesNotExist."""
         other = await self.pub()
         for _ in range(20):
             await self.pub_.feed("x")
@@ -280,12 +280,12 @@ class DeleteTests(PublisherTestCase):
 
 
 class OwnFeed(Feed):
-    """A feed type of an application."""
+    """A feed type that an application defines."""
 
 
 class FeedTypeTests(PublisherTestCase):
     async def test_registered(self) -> None:
-        """A registered type is created and opened under its name."""
+        """The method of a registered type creates and opens feeds of that type."""
         self.assertIsNone(self.pub_.register_feedtype("own", OwnFeed))
         feed = await self.pub_.own("x", {"max_length": 1})  # type: ignore[attr-defined]
         self.assertIsInstance(feed, OwnFeed)
@@ -296,13 +296,13 @@ class FeedTypeTests(PublisherTestCase):
         await self.assertFailure(self.pub_.feed("x"), FeedTypeMismatch)
 
     async def test_not_known_elsewhere(self) -> None:
-        """A type is registered with one publisher only."""
+        """register_feedtype affects one publisher only."""
         self.pub_.register_feedtype("own", OwnFeed)
         self.assertFalse(hasattr(await self.pub(), "own"))
         self.assertFalse(hasattr(ThoonkPub, "own"))
 
     def test_bad_names(self) -> None:
-        """A name that cannot be called, or that means something else, is refused at once."""
+        """register_feedtype refuses names that are not identifiers or already attributes."""
         publish_channel = self.pub_.publish_channel
         for name in ("", "a b", "a-b", "1a", "a\0b", "delete_feed", "publish_channel", "redis"):
             self.assertRaises(ValueError, self.pub_.register_feedtype, name, OwnFeed)
@@ -314,7 +314,7 @@ class FeedTypeTests(PublisherTestCase):
 
 class ChannelTests(PublisherTestCase):
     async def test_publish_channel(self) -> None:
-        """The parts are joined by NUL; the number of receivers is fired."""
+        """publish_channel joins the parts with NUL and fires the number of receivers."""
         other = await self.subscriber()
         confirmed: Deferred[None] = Deferred()
         other.channelSubscribed = lambda *_: confirmed.callback(None)  # type: ignore

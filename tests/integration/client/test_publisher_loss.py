@@ -1,4 +1,4 @@
-"""ThoonkPub when the server forgets its scripts, or the connection is lost or closed."""
+"""ThoonkPub when the server loses its scripts, or the connection is lost or closed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from txthoonk.types import Feed
 
 class ScriptTests(PublisherTestCase):
     async def test_scripts_forgotten(self) -> None:
-        """A server that forgot its scripts is taught them again by every verb."""
+        """Every verb loads its script again after the server has lost it."""
         for _ in range(2):
             for call in (
                 lambda: self.pub_.feed("x", {"max_length": 5}),
@@ -29,7 +29,7 @@ class ScriptTests(PublisherTestCase):
                 await call()
 
     async def test_scripts_forgotten_in_a_burst(self) -> None:
-        """Publishes in flight meanwhile are each carried out once."""
+        """Publishes in flight while the server loses its scripts are each executed once."""
         feed = await self.pub_.feed("x")
         ids = [str(number) for number in range(2000)]
         calls = [feed.publish("i", id_) for id_ in ids[:1000]]
@@ -46,7 +46,7 @@ class ScriptTests(PublisherTestCase):
 
 class LossTests(PublisherTestCase):
     async def test_killed(self) -> None:
-        """Every call that waits for an answer fails when the connection is lost."""
+        """Every call that waits for a reply fails when the connection is lost."""
         feed = await self.pub_.feed("x")
         number = await self.pub_.redis.send("CLIENT", "ID")
         await self.raw.send("CLIENT", "PAUSE", "30000", "WRITE")
@@ -65,7 +65,7 @@ class LossTests(PublisherTestCase):
             await self.assertFailure(call, ConnectionLost)
 
     async def test_close(self) -> None:
-        """close() fires when the connection is gone; calls in flight and later ones fail."""
+        """close() fires when the connection is closed; calls in flight and later ones fail."""
         feed = await self.pub_.feed("x")
         number = await self.pub_.redis.send("CLIENT", "ID")
         calls: list[Deferred[Any]] = [feed.publish("i") for _ in range(10)]

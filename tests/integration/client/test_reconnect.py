@@ -1,4 +1,4 @@
-"""A subscriber whose connection is lost: its factory brings its handlers back."""
+"""A subscriber whose connection is lost gets its handlers back from its factory."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CHANNEL = "feed.publish:x"
 
 class ResubscriptionTests(ReconnectTestCase):
     async def test_factory_reconnects(self) -> None:
-        """The same object's handlers hear again, time after time."""
+        """A subscriber's handlers receive messages again after each reconnect."""
         sub = await self.kept_sub()
         for name in ("first", "second"):
             await sub.register_handler(CHANNEL, self.heard.named(name))
@@ -34,7 +34,7 @@ class ResubscriptionTests(ReconnectTestCase):
             self.assertEqual(set(calls), {*expected, ("retract", str(round_))})
 
     async def test_handlers_go_on_being_handlers(self) -> None:
-        """After a reconnect handlers are removed and registered as before."""
+        """Handlers can be removed and registered after a reconnect."""
         sub = await self.kept_sub()
         removed = await sub.register_handler(CHANNEL, self.heard.named("removed"))
         edits = await sub.register_handler("feed.edit:x", self.heard.named("edit"))
@@ -49,7 +49,7 @@ class ResubscriptionTests(ReconnectTestCase):
         await self.numsub("feed.edit:x", 0)
 
     async def test_many_channels(self) -> None:
-        """200 channels are all taken up again."""
+        """A reconnect subscribes to all of 200 channels again."""
         sub = await self.kept_sub()
         channels = [f"feed.publish:{number}" for number in range(200)]
         for channel in channels:
@@ -62,7 +62,7 @@ class ResubscriptionTests(ReconnectTestCase):
         self.assertEqual(await self.heard.wait(200), expected)
 
     async def test_nothing_to_take_up(self) -> None:
-        """A subscriber without handlers is connected again, and takes some."""
+        """A subscriber without handlers reconnects, and accepts handlers."""
         sub = await self.kept_sub()
         lost = sub.redis
         number = await self.client_id()
@@ -73,7 +73,7 @@ class ResubscriptionTests(ReconnectTestCase):
         self.assertEqual(await self.heard.wait(1), [("1", "i")])
 
     async def test_connected_by_hand(self) -> None:
-        """endpoint.connect(factory) again gives the object its new connection."""
+        """Connecting the same factory again gives the subscriber a new connection."""
         factory = ThoonkSubFactory(**self.arguments())
         endpoint = self.target.endpoint(reactor)
         sub: Any = await endpoint.connect(factory)
@@ -88,7 +88,7 @@ class ResubscriptionTests(ReconnectTestCase):
             self.assertEqual((await self.heard.wait(round_ + 1))[-1], (str(round_), "i"))
 
     async def test_two_objects_of_a_factory(self) -> None:
-        """A factory that built two objects gives each what it lost."""
+        """A factory that built two subscribers gives each its own handlers back."""
         factory = ThoonkSubFactory(**self.arguments())
         endpoint = self.target.endpoint(reactor)
         subs: list[Any] = [await endpoint.connect(factory) for _ in range(2)]
@@ -106,7 +106,7 @@ class ResubscriptionTests(ReconnectTestCase):
         self.assertEqual(set(await self.heard.wait(2)), {("a", "1", "i"), ("b", "1", "i")})
 
     async def test_closed(self) -> None:
-        """What was closed is not connected again."""
+        """A closed subscriber does not reconnect."""
         factory = ThoonkSubFactory(**self.arguments())
         clock = Clock()
         factory.clock = clock  # type: ignore[assignment]
@@ -119,7 +119,7 @@ class ResubscriptionTests(ReconnectTestCase):
         await self.assertFailure(sub.register_handler(CHANNEL, self.heard), ConnectionLost)
 
     async def test_closed_object_stays_closed(self) -> None:
-        """A factory does not give a new connection to what was closed."""
+        """A factory builds a new subscriber rather than reconnect a closed one."""
         factory = ThoonkSubFactory(**self.arguments())
         endpoint = self.target.endpoint(reactor)
         closed: Any = await endpoint.connect(factory)
@@ -135,7 +135,7 @@ class ResubscriptionTests(ReconnectTestCase):
 
 class PendingTests(ReconnectTestCase):
     async def test_registrations(self) -> None:
-        """Those that wait for Redis' word when the connection is lost fail."""
+        """Registrations that wait for Redis' confirmation fail when the connection is lost."""
         sub = await self.sub()
         stays = await sub.register_handler("other", self.heard)
         pending = [sub.register_handler(CHANNEL, self.heard) for _ in range(3)]
@@ -148,7 +148,7 @@ class PendingTests(ReconnectTestCase):
         sub.remove_handler(stays)
 
     async def test_registrations_that_end_each_other(self) -> None:
-        """The failure of one may cancel the others: each Deferred ends, the rest works."""
+        """Failing registrations may cancel each other; each fires once, and the rest works."""
         sub = await self.kept_sub()
         await sub.register_handler("other", self.heard.named("confirmed"))
         ended: list[str] = []
@@ -174,7 +174,7 @@ class PendingTests(ReconnectTestCase):
         self.assertEqual(await self.raw.publish("feed.publish:b", "1\0i"), 0)
 
     async def test_registrations_that_failed_do_not_come_back(self) -> None:
-        """After the reconnect only the confirmed handlers are called; a retry works."""
+        """Failed registrations do not return after a reconnect; repeating one works."""
         sub = await self.kept_sub()
         await sub.register_handler("other", self.heard.named("confirmed"))
         pending = sub.register_handler(CHANNEL, self.heard.named("failed"))
@@ -189,7 +189,7 @@ class PendingTests(ReconnectTestCase):
         self.assertEqual(await self.heard.wait(2), [("retry", "1", "i"), ("confirmed", "m")])
 
     async def test_publisher_comes_back(self) -> None:
-        """A publisher's pending calls fail; its factory gives the object a new connection."""
+        """A publisher's pending calls fail, and its factory gives it a new connection."""
         pub: ThoonkPub = await self.kept(ThoonkPubFactory(**self.arguments()))
         feed = await pub.feed("y")
         lost = pub.redis
@@ -208,7 +208,7 @@ class PendingTests(ReconnectTestCase):
         self.assertEqual(await (await pub.feed("z")).length(), 0)
 
     async def test_results_after_the_return(self) -> None:
-        """A job feed that was opened before the loss waits for results on the new connection."""
+        """A job feed opened before the loss waits for results on the new connection."""
         pub: ThoonkPub = await self.kept(ThoonkPubFactory(**self.arguments()))
         job = await pub.job("jobs")
         await job.put("item", id_="1")
@@ -221,7 +221,7 @@ class PendingTests(ReconnectTestCase):
         self.assertEqual(await waiting, ("item", "result"))
 
     async def test_messages_stop_with_the_connection(self) -> None:
-        """Between the loss and the return nothing is heard, and nothing is heard twice."""
+        """A handler gets no messages while disconnected, and none twice afterwards."""
         factory = ThoonkSubFactory(**self.arguments())
         endpoint = self.target.endpoint(reactor)
         sub: Any = await endpoint.connect(factory)

@@ -1,4 +1,4 @@
-"""ThoonkSub: registrations come and go, at once, inside handlers, cancelled and refused."""
+"""ThoonkSub: handlers are registered and removed, concurrently and inside handlers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.subscriber import CHANNEL, SubscriberTestCase
 
 class RegistrationTests(SubscriberTestCase):
     async def test_last_one_unsubscribes(self) -> None:
-        """The channel is left with its last handler, not before."""
+        """Only removing the last handler of a channel unsubscribes from it."""
         heard = Recorder()
         ids = [await self.sub_.register_handler(CHANNEL, heard) for _ in range(3)]
         other = await self.sub_.register_handler("feed.edit:x", heard)
@@ -31,7 +31,7 @@ class RegistrationTests(SubscriberTestCase):
         self.assertEqual(heard.calls, [("1", "i")])
 
     async def test_removed_twice(self) -> None:
-        """Removing again, or what never was, does nothing."""
+        """Removing a handler again, or an unknown id, does nothing."""
         heard = Recorder()
         first = await self.sub_.register_handler(CHANNEL, heard)
         await self.sub_.register_handler(CHANNEL, heard)
@@ -42,7 +42,7 @@ class RegistrationTests(SubscriberTestCase):
         self.assertEqual(heard.calls, [("1", "i")])
 
     async def test_removal_is_immediate(self) -> None:
-        """After remove_handler returns the handler is not called, whatever is on its way."""
+        """After remove_handler returns, a message already on its way does not call the handler."""
         heard = Recorder()
         id_ = await self.sub_.register_handler(CHANNEL, heard)
         await self.sub_.register_handler("feed.edit:x", lambda *call: None)
@@ -53,7 +53,7 @@ class RegistrationTests(SubscriberTestCase):
         self.assertEqual(heard.calls, [("1", "i")])
 
     async def test_removal_inside_a_handler(self) -> None:
-        """A handler may remove itself, and one that it removed is not called any more."""
+        """A handler may remove itself or another, which is then not called any more."""
         heard, ids = Recorder(), dict[str, Any]()
 
         def once(*call: str) -> None:
@@ -80,7 +80,7 @@ class RegistrationTests(SubscriberTestCase):
         self.assertIn((names.count("a"), names.count("b")), {(2, 0), (0, 2)})
 
     async def test_last_one_removes_itself(self) -> None:
-        """The only handler removes itself: the channel is left, and can be taken up again."""
+        """A channel's only handler may remove itself, and the channel can be used again."""
         heard, ids = Recorder(), list[Any]()
 
         def once(*call: str) -> None:
@@ -96,7 +96,7 @@ class RegistrationTests(SubscriberTestCase):
         self.assertEqual(heard.calls, [("0", "i"), ("1", "i"), ("2", "i")])
 
     async def test_registration_inside_a_handler(self) -> None:
-        """A handler may register another, which hears what comes after."""
+        """A handler may register another, which gets the messages after that."""
         heard, registered = Recorder(), list[Any]()
 
         def first(*call: str) -> None:
@@ -114,11 +114,11 @@ class RegistrationTests(SubscriberTestCase):
         self.assertEqual(heard.calls.count(("first", "2", "j")), 1)
 
     async def test_registered_again_at_once(self) -> None:
-        """A registration right after the last removal is subscribed, and hears each once."""
+        """A handler registered right after the last removal gets each message once."""
         heard = Recorder()
         id_ = await self.sub_.register_handler(CHANNEL, heard)
         for number in range(20):
-            await self.raw.ping()  # so that what follows does not run inside the confirmation
+            await self.raw.ping()  # so that the next lines do not run inside the confirmation
             self.sub_.remove_handler(id_)
             id_ = await self.sub_.register_handler(CHANNEL, heard)
             self.assertEqual(await self.counted(CHANNEL), 1)
@@ -128,7 +128,7 @@ class RegistrationTests(SubscriberTestCase):
         self.assertEqual(heard.calls, [(str(number), "i") for number in range(20)])
 
     async def test_registered_again_inside_the_confirmation(self) -> None:
-        """The same in the very call that fires the first registration."""
+        """A handler may be removed and replaced in the call that confirms its registration."""
         heard = Recorder()
         for number in range(20):
             removed = await self.sub_.register_handler(CHANNEL, heard.named("removed"))
@@ -141,7 +141,7 @@ class RegistrationTests(SubscriberTestCase):
         await self.numsub(CHANNEL, 0)
 
     async def test_removed_and_registered_many_times_at_once(self) -> None:
-        """Many changes in one turn of the reactor: what is left is what counts."""
+        """After many changes in one reactor turn, only the remaining handler is called."""
         heard = Recorder()
         id_ = await self.sub_.register_handler(CHANNEL, heard.named("old"))
         for _ in range(10):
@@ -157,7 +157,7 @@ class RegistrationTests(SubscriberTestCase):
         self.assertEqual(await self.counted(CHANNEL), 1)
 
     async def test_many_at_once(self) -> None:
-        """200 registrations on 200 channels and 200 on one, all in flight together."""
+        """200 registrations on 200 channels and 200 on one channel succeed concurrently."""
         heard = Recorder()
         channels = [f"feed.publish:{number}" for number in range(200)]
         register = self.sub_.register_handler
@@ -178,7 +178,7 @@ class RegistrationTests(SubscriberTestCase):
             await self.numsub(channel, 0)
 
     async def test_cancelled(self) -> None:
-        """A cancelled registration is gone; the others of its channel stay."""
+        """A cancelled registration is removed; others on its channel stay."""
         heard = Recorder()
         pending = self.sub_.register_handler(CHANNEL, heard.named("cancelled"))
         other = self.sub_.register_handler("feed.edit:x", heard.named("cancelled"))
@@ -195,7 +195,7 @@ class RegistrationTests(SubscriberTestCase):
         self.assertEqual(await self.counted(CHANNEL), 1)
 
     async def test_cancelled_and_registered_again(self) -> None:
-        """A channel whose only registration was cancelled can be taken up again."""
+        """A channel whose only registration was cancelled can be registered again."""
         heard = Recorder()
         for _ in range(10):
             pending = self.sub_.register_handler(CHANNEL, heard.named("cancelled"))
@@ -208,7 +208,7 @@ class RegistrationTests(SubscriberTestCase):
         self.assertEqual(heard.calls, [("stays", "1", "i")])
 
     async def test_refused(self) -> None:
-        """A channel that Redis refuses fails its registration, and no other."""
+        """A channel that Redis refuses fails its own registration only."""
         await self.raw.send(
             *("ACL", "SETUSER", "deaf", "on", ">secret", "allkeys", "allcommands"),
             *("resetchannels", "&allowed", "&settled"),

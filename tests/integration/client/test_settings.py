@@ -1,4 +1,4 @@
-"""The settings of a feed: what is stored, what is refused, and when subscribers hear of it."""
+"""The settings of a feed: what is stored, what is refused, and what is published."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class UnchangedTests(PublisherTestCase):
     """A configuration that changes nothing writes nothing and publishes nothing."""
 
     async def writes(self) -> int:
-        """Give how many changes the server has counted."""
+        """Return how many changes the server has counted."""
         persistence = await self.raw.send("INFO", "persistence")
         for line in persistence.decode().splitlines():
             if line.startswith("rdb_changes_since_last_save:"):
@@ -36,7 +36,7 @@ class UnchangedTests(PublisherTestCase):
         self.assertEqual(await self.spied.messages(own=True), [])
 
     async def test_open(self) -> None:
-        """Opening a feed of any type with what it has."""
+        """Opening a feed of any type with its present settings changes nothing."""
         for type_, config in (
             ("feed", {"max_length": 5, "history": 10, "title": "t", "type": "feed"}),
             ("sorted_feed", {"serializer": "json"}),
@@ -49,7 +49,7 @@ class UnchangedTests(PublisherTestCase):
             await self.changes_nothing(partial(open_, type_, config))
 
     async def test_set_config(self) -> None:
-        """Setting what is set."""
+        """Setting the present values changes nothing."""
         config: Any = {"timeout": 60, "paused": 1, "title": "é\0"}
         job = await self.pub_.job("x", config)
         await self.changes_nothing(
@@ -60,13 +60,13 @@ class UnchangedTests(PublisherTestCase):
         )
 
     async def test_whole_seconds(self) -> None:
-        """60 and 60.0 seconds are one value."""
+        """60 and 60.0 seconds are stored as the same value."""
         await self.pub_.job("x", {"timeout": 60.0})
         self.assertEqual((await self.pub_.get_config("x"))["timeout"], "60")
         await self.changes_nothing(lambda: self.pub_.job("x", {"timeout": 60}))
 
     async def test_history(self) -> None:
-        """The history of a feed stays."""
+        """Setting the present length of the history keeps its events."""
         feed = await self.pub_.feed("x", {"history": 10})
         await feed.publish("1", "a")
         await self.changes_nothing(lambda: self.pub_.feed("x", {"history": 10}))
@@ -82,7 +82,7 @@ class UnchangedTests(PublisherTestCase):
         self.assertEqual(await self.told(), [("conffeed", "x")])
 
     async def test_empty_value(self) -> None:
-        """An empty value is another one than none."""
+        """An empty value differs from a missing one."""
         await self.pub_.feed("x")
         await self.told()
         await self.pub_.feed("x", {"title": ""})
@@ -90,7 +90,7 @@ class UnchangedTests(PublisherTestCase):
         self.assertEqual(await self.told(), [("conffeed", "x")])
 
     async def test_values_of_others(self) -> None:
-        """A feed with nonsense in its configuration is opened with that as it is."""
+        """A feed opens with invalid settings of other programs and leaves them unchanged."""
         await self.raw.send("SADD", "feeds", "x")
         for field, value in (("type", "feed"), ("max_length", "soon"), ("max_lenght", b"\xff")):
             await self.raw.send("HSET", "feed.config:x", field, value)
@@ -104,17 +104,17 @@ class UnchangedTests(PublisherTestCase):
 
 
 class TypeTests(PublisherTestCase):
-    """Each feed has a type that is known."""
+    """Each feed has a known type."""
 
     async def test_none_given(self) -> None:
-        """create_feed stores the type feed: thoonk.py waits for one for ever."""
+        """create_feed stores the type feed by default: thoonk.py waits for a type for ever."""
         await self.pub_.create_feed("x")
         await self.pub_.create_feed("y", {"title": "t"})
         self.assertEqual(await self.value("feed.config:x"), {b"type": b"feed"})
         self.assertEqual(await self.value("feed.config:y"), {b"type": b"feed", b"title": b"t"})
 
     async def test_unknown(self) -> None:
-        """Another type is refused, with those that are known, unless it is forced."""
+        """An unknown type is refused with the list of known types, unless it is forced."""
         await self.pub_.feed("x")
         before = await self.state()
         for type_ in ("frog", "Feed", ""):
@@ -130,7 +130,7 @@ class TypeTests(PublisherTestCase):
         self.assertEqual(await self.pub_.get_config("new"), {"type": "frog"})
 
     async def test_registered(self) -> None:
-        """A registered type is known, and takes every setting."""
+        """A registered type is known, and accepts every setting."""
         self.pub_.register_feedtype("frog", Feed)
         await self.pub_.create_feed("x", {"type": "frog", "max_length": 1, "timeout": 1})
         await self.pub_.frog("x", {"keep_stalled": 5})  # type: ignore[attr-defined]
@@ -142,7 +142,7 @@ class TypeTests(PublisherTestCase):
 
 
 class RefusedTests(PublisherTestCase):
-    """What is a mistake is refused before anything is written."""
+    """A mistaken setting is refused before anything is written."""
 
     async def setUp(self) -> None:
         await super().setUp()
@@ -151,7 +151,7 @@ class RefusedTests(PublisherTestCase):
         await self.told()
 
     def verbs(self, config: Any, **options: Any) -> list[Call]:
-        """Give every verb of a plain feed that takes a configuration."""
+        """Return every verb of a plain feed that takes a configuration."""
         return [
             lambda: self.pub_.create_feed("new", {"type": "feed", **config}, **options),
             lambda: self.pub_.feed("new2", config, **options),
@@ -170,7 +170,7 @@ class RefusedTests(PublisherTestCase):
         self.assertEqual(await self.spied.messages(own=True), [])
 
     async def test_near_misses(self) -> None:
-        """A name close to that of a setting is refused with the right one."""
+        """A name similar to a setting's is refused with the right name."""
         for name, right in (
             ("max_lenght", "max_length"),
             ("maxLength", "max_length"),
@@ -182,7 +182,7 @@ class RefusedTests(PublisherTestCase):
             await self.refused(InvalidInput, words, *self.verbs({name: "3"}))
 
     async def test_near_misses_by_force(self) -> None:
-        """With force such a name is stored as it is."""
+        """With force, a name similar to a setting's is stored as given."""
         for call in self.verbs({"max_lenght": 3}, force=True):
             await call()
         for name in ("new", "new2", "x"):
@@ -190,7 +190,7 @@ class RefusedTests(PublisherTestCase):
             self.assertEqual(config, {"type": "feed", "max_lenght": "3"})
 
     async def test_wrong_values(self) -> None:
-        """A wrong value is refused with what is expected, by force too."""
+        """A wrong value is refused with what is expected, even with force."""
         for name, value, words in (
             ("max_length", "ten", ("a whole number of items", "0", "999,999,999,999,999")),
             ("max_length", 10**15, ("1000000000000000", "999,999,999,999,999")),
@@ -203,12 +203,12 @@ class RefusedTests(PublisherTestCase):
                 await self.refused(InvalidInput, (name, *words), *calls)
 
     async def test_too_many_digits(self) -> None:
-        """A number that Python does not make text of is refused by the name of the setting."""
+        """A number with too many digits for Python is refused with the setting's name."""
         for name in ("max_length", "title"):
             await self.refused(InvalidInput, (name,), *self.verbs({name: 10**5000}))
 
     async def test_times(self) -> None:
-        """Seconds, from 0 to some thirty years."""
+        """A time setting accepts seconds from 0 to 1,000,000,000."""
         job = await self.pub_.job("j")
         await self.told()
         for value in ("soon", -1, "nan", 1e10, "1_0", "\u0663"):
@@ -221,7 +221,7 @@ class RefusedTests(PublisherTestCase):
             )
 
     async def test_settings_of_other_types(self) -> None:
-        """A setting that the feed's type does not have is refused with the types that have it."""
+        """A setting that the feed's type lacks is refused with the types that have it."""
         for name, types in (("max_length", ("feed",)), ("timeout", ("job",))):
             await self.refused(
                 FeedTypeMismatch,
@@ -239,7 +239,7 @@ class RefusedTests(PublisherTestCase):
         )
 
     async def test_settings_of_other_types_by_force(self) -> None:
-        """With force they are stored."""
+        """With force, settings of other feed types are stored."""
         for call in self.verbs({"timeout": 3}, force=True):
             await call()
         self.assertEqual(await self.pub_.get_config("x"), {"type": "feed", "timeout": "3"})
@@ -256,7 +256,7 @@ class RefusedTests(PublisherTestCase):
         )
 
     async def test_type_of_others(self) -> None:
-        """Of what a type of others is made is not known: it takes every setting."""
+        """A feed of a type that is not known here accepts every setting."""
         await self.raw.send("SADD", "feeds", "own")
         await self.raw.send("HSET", "feed.config:own", "type", "own")
         await self.pub_.set_config("own", {"max_length": 3, "timeout": 3})

@@ -1,7 +1,4 @@
-"""Connecting to hosts: which are looked up, in the reactor's thread pool, and which not."""
-
-# Trial's TestCase is typed in part only.
-# mypy: allow-untyped-calls
+"""Names of hosts are looked up; addresses are connected to without a look-up."""
 
 from __future__ import annotations
 
@@ -30,9 +27,9 @@ OURS = Authority("an authority")
 
 @implementer(IHostnameResolver)
 class Resolver:
-    """Knows no host but the loopback, by any name.
+    """Resolves every name to the loopback address.
 
-    :ivar asked: the names that were asked for.
+    :ivar asked: the names that were looked up.
     """
 
     def __init__(self) -> None:
@@ -56,7 +53,7 @@ class HostsTestCase(RedisTestCase):
         self.addCleanup(reactor.installNameResolver, before)
 
     async def answers(self, place: str, **arguments: Any) -> Any:
-        """Connect to a place, which must answer."""
+        """Connect to a place, check that it replies, and return the target."""
         target = parse_url(place, **self.target.credentials, **arguments)
         factory = Factory.forProtocol(lambda: Redis(**target.credentials))
         redis: Any = await target.endpoint(reactor).connect(factory)
@@ -66,7 +63,7 @@ class HostsTestCase(RedisTestCase):
 
 
 class AddressTests(HostsTestCase):
-    """An address is connected to at once."""
+    """Addresses are connected to without a look-up."""
 
     async def setUp(self) -> None:
         await super().setUp()
@@ -75,13 +72,13 @@ class AddressTests(HostsTestCase):
         self.addCleanup(self.proxy.stop)
 
     async def test_url(self) -> None:
-        """That of a URL, and that of an endpoint string."""
+        """An address in a URL or in an endpoint string is not looked up."""
         for place in ("redis://127.0.0.1:{}", "tcp:127.0.0.1:{}", "tcp:host=127.0.0.1:port={}"):
             await self.answers(place.format(self.proxy.port))
         self.assertEqual(self.resolver.asked, [])
 
     async def test_waiting(self) -> None:
-        """That of the peer, for the connections on which a bare publisher waits."""
+        """A bare publisher's waiting connections use the peer's address without a look-up."""
         target = parse_url(f"redis://127.0.0.1:{self.proxy.port}", **self.target.credentials)
         pub: Any = await target.endpoint(reactor).connect(ThoonkPubFactory(**target.credentials))
         self.addCleanup(pub.close)
@@ -92,7 +89,7 @@ class AddressTests(HostsTestCase):
         self.assertEqual(self.resolver.asked, [])
 
     async def test_six(self) -> None:
-        """One of IPv6, too."""
+        """An IPv6 address is not looked up."""
         proxy = Proxy(reactor, self.target.endpoint(reactor))
         try:
             await proxy.start(interface="::1")
@@ -104,7 +101,7 @@ class AddressTests(HostsTestCase):
         self.assertEqual(self.resolver.asked, [])
 
     async def test_name(self) -> None:
-        """A name is looked up; also one with an underscore, which IDNA does not have."""
+        """A name is looked up, even one with an underscore, which IDNA does not allow."""
         for host in ("some-host", "my_redis"):
             for place in ("redis://{}:{}", "tcp:{}:{}"):
                 await self.answers(place.format(host, self.proxy.port))
@@ -112,7 +109,7 @@ class AddressTests(HostsTestCase):
 
 
 class EncryptedTests(HostsTestCase):
-    """With TLS it is the same, and the certificate must have the address."""
+    """TLS connections follow the same rules, and the certificate must match the address."""
 
     async def server(self, *hosts: str) -> TLSServer:
         server = TLSServer(self.target, OURS.server(*hosts), reactor)
@@ -124,14 +121,14 @@ class EncryptedTests(HostsTestCase):
         return (await self.server(*hosts)).port
 
     def trusted(self) -> str:
-        """Give a folder with the authority's certificate."""
+        """Return a folder with the authority's certificate."""
         folder = self.mktemp()
         os.mkdir(folder)
         (Path(folder) / "ca.pem").write_bytes(OURS.pem)
         return os.path.abspath(folder)
 
     async def test_address(self) -> None:
-        """A certificate for the address is taken, without a look-up."""
+        """A certificate for the address is accepted without a look-up."""
         port, folder = await self.serve("127.0.0.1"), self.trusted()
         await self.answers(f"rediss://127.0.0.1:{port}", ca_file=f"{folder}/ca.pem")
         for words in (
@@ -143,7 +140,7 @@ class EncryptedTests(HostsTestCase):
         self.assertEqual(self.resolver.asked, [])
 
     async def test_underscore(self) -> None:
-        """A certificate for a name with an underscore is taken for that one, and no other."""
+        """A certificate for a name with an underscore is accepted for exactly that name."""
         authority = f"{self.trusted()}/ca.pem"
         for names, taken in (
             (("my_redis", "other"), True),
@@ -161,7 +158,7 @@ class EncryptedTests(HostsTestCase):
             self.assertEqual(server.received, b"")
 
     async def test_underscore_untrusted(self) -> None:
-        """A certificate of an unknown authority is not accepted."""
+        """A certificate of an unknown authority is refused for a name with an underscore."""
         server = await self.server("my_redis")
         other = Path(self.trusted()) / "ca.pem"
         other.write_bytes(Authority("another authority").pem)
@@ -171,7 +168,7 @@ class EncryptedTests(HostsTestCase):
         self.assertEqual(server.received, b"")
 
     async def test_other_address(self) -> None:
-        """One for another address, or for a name, is not."""
+        """A certificate for another address, or for a name, is refused for an address."""
         folder = self.trusted()
         for host in ("127.0.0.2", "localhost"):
             port = await self.serve(host)

@@ -16,7 +16,7 @@ class ReplicaTests(TestCase):
     timeout = TIMEOUT
 
     async def test_changes_and_publishes_nothing(self) -> None:
-        """Each verb fails with READONLY; no key is changed and no event is published."""
+        """Each verb fails with READONLY, changes no key and publishes no event."""
         server = RedisServer()
         self.addCleanup(server.stop)
         await server.start()
@@ -31,7 +31,7 @@ class ReplicaTests(TestCase):
         for event in ("create", "delete", "config", "end", *self.channels(feed)):
             await sub.register_handler(event, heard)
         before = await self.state(pub.redis)
-        await pub.redis.slaveof("127.0.0.1", 1)  # no such master: it keeps its data
+        await pub.redis.slaveof("127.0.0.1", 1)  # the master does not exist, so the data stays
         for call in (
             lambda: feed.publish("new"),
             lambda: feed.publish("edited", "1"),

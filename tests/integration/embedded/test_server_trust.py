@@ -1,7 +1,4 @@
-"""A private redis-server trusts only what no other user of the machine can have put there."""
-
-# Trial's TestCase is typed in part only.
-# mypy: allow-untyped-calls
+"""A private redis-server refuses files and folders that another user may control."""
 
 from __future__ import annotations
 
@@ -33,7 +30,7 @@ class TrustTests(ServerTestCase):
         os.chown(path, STRANGER, STRANGER, follow_symlinks=False)
 
     async def refuses(self, folder: Path, named: Path | None = None) -> str:
-        """Start in vain; the error names what is wrong, and nothing has been started."""
+        """Check that a start fails, names the bad path, and starts nothing."""
         server = self.server(folder)
         error = await self.fails_to_start(server)
         self.assertIn(f"{named or folder} ", error)
@@ -41,7 +38,7 @@ class TrustTests(ServerTestCase):
         return error
 
     async def test_made(self) -> None:
-        """What it makes is for this user only, the folders above included, whatever the umask."""
+        """All files and folders that the server creates are private, whatever the umask."""
         folder = self.folder() / "above" / "data"
         self.addCleanup(os.umask, os.umask(0))
         server = self.server(folder)
@@ -50,7 +47,7 @@ class TrustTests(ServerTestCase):
         self.assertEqual([path for path in made if stat.S_IMODE(path.stat().st_mode) & 0o077], [])
 
     async def test_writable(self) -> None:
-        """A folder, a lock or a state file that others can write is refused, and says its mode."""
+        """A folder, lock file or state file that other users can write is refused."""
         for mode in (0o720, 0o702, 0o1777):
             folder = self.folder(mode)
             error = await self.refuses(folder)
@@ -64,7 +61,7 @@ class TrustTests(ServerTestCase):
             await self.refuses(folder, folder / name)
 
     async def test_links(self) -> None:
-        """A lock or a state file that is a link is refused; its target stays as it is."""
+        """A lock file or state file that is a link is refused, and its target is not changed."""
         for name in (_supervisor.LOCK_FILE, _supervisor.STATE_FILE):
             folder, target = self.folder(), Path(self.mktemp())
             target.write_text("mine")
@@ -73,7 +70,7 @@ class TrustTests(ServerTestCase):
             self.assertEqual(target.read_text(), "mine")
 
     async def test_own_link(self) -> None:
-        """A link of this user's to a folder of its own is as good as the folder."""
+        """A link of this user to a folder of this user works like the folder itself."""
         folder = self.folder()
         link = Path(os.path.abspath(self.mktemp()))
         link.symlink_to(folder)
@@ -83,7 +80,7 @@ class TrustTests(ServerTestCase):
         self.assertEqual(second.pid, first.pid)
 
     async def test_above(self) -> None:
-        """A folder that others can replace is refused; the sticky bit keeps them from it."""
+        """A folder is refused if others can write its parent, unless that has the sticky bit."""
         above = self.folder(0o777)
         await self.refuses(above / "data", above)
         above.chmod(0o1777)
@@ -91,7 +88,7 @@ class TrustTests(ServerTestCase):
 
     @as_root
     async def test_anothers_folder(self) -> None:
-        """Another user's folder is refused, with its owner."""
+        """A folder of another user is refused, and the error names the owner."""
         folder = self.folder()
         self.give_away(folder)
         error = await self.refuses(folder)
@@ -99,7 +96,7 @@ class TrustTests(ServerTestCase):
 
     @as_root
     async def test_anothers_parent(self) -> None:
-        """So is a folder in another user's, which can be replaced at any time."""
+        """A folder inside another user's folder is refused, because that user can replace it."""
         above = self.folder()
         (above / "data").mkdir(0o700)
         self.give_away(above)
@@ -107,7 +104,7 @@ class TrustTests(ServerTestCase):
 
     @as_root
     async def test_anothers_link(self) -> None:
-        """So is a link of another user, wherever it leads, and whatever it stands for."""
+        """A link of another user is refused, as the folder or as a part of its path."""
         folder = self.folder()
         link = Path(os.path.abspath(self.mktemp()))
         link.symlink_to(folder)
@@ -117,7 +114,7 @@ class TrustTests(ServerTestCase):
 
     @as_root
     async def test_planted_files(self) -> None:
-        """So is a folder with any file of another user: it must have been open to all once."""
+        """A folder with a file of another user is refused: others could write there once."""
         for name in (_supervisor.LOCK_FILE, _supervisor.STATE_FILE, "redis.log", "appendonlydir"):
             folder = self.folder()
             (folder / name).touch()
@@ -126,7 +123,7 @@ class TrustTests(ServerTestCase):
 
     @as_root
     async def test_planted_socket(self) -> None:
-        """A running server's socket that another user has replaced is not joined."""
+        """A running server is not joined if another user has replaced its socket."""
         folder, elsewhere = self.folder(), Path(tempfile.mkdtemp())  # a short path
         self.addCleanup(shutil.rmtree, elsewhere)
         server = self.server(folder)

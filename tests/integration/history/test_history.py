@@ -1,4 +1,4 @@
-"""History: every verb's events under dense revisions, in the stream and on feed.event."""
+"""History: every verb records its events without gaps, and publishes them on feed.event."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class HistoryTestCase(RedisTestCase):
 
 class RecordTests(HistoryTestCase):
     async def assertHistory(self, feed: Any, *expected: tuple[Any, ...]) -> None:
-        """Check stream, revision, and the messages on feed.event and on the contract's."""
+        """Check the stream, the revision, and the messages on feed.event."""
         events = await feed.get_history()
         self.assertEqual(told(events), list(expected))
         self.assertEqual(await feed.revision(), len(expected))
@@ -57,7 +57,7 @@ class RecordTests(HistoryTestCase):
         self.spied = await self.spy()
 
     async def test_feed(self) -> None:
-        """Publish, edit, retract, and what a bounded feed drops."""
+        """A feed records each publish, edit and retract, and the retracts of dropped items."""
         feed = await self.pub_.feed("x", {"history": 100, "max_length": 2})
         await feed.publish("1", "a")
         await feed.publish("2", "a")
@@ -76,7 +76,7 @@ class RecordTests(HistoryTestCase):
         )
 
     async def test_sorted_feed(self) -> None:
-        """An append takes two revisions; an edit is told as such."""
+        """A sorted feed records an append as two revisions, and an edit as an edit."""
         feed = await self.pub_.sorted_feed("x", {"history": 100})
         await feed.append("one")
         await feed.publish_before("1", "two")
@@ -95,7 +95,7 @@ class RecordTests(HistoryTestCase):
         )
 
     async def test_queue(self) -> None:
-        """A queue tells what is put."""
+        """A queue records each put, and nothing else."""
         queue = await self.pub_.queue("x", {"history": 100})
         id_ = await queue.put("one")
         self.assertEqual(await queue.get(), "one")
@@ -103,7 +103,7 @@ class RecordTests(HistoryTestCase):
         await self.assertHistory(queue, (1, "put", id_, "one"), (2, "put", other, "two"))
 
     async def test_job(self) -> None:
-        """A job feed tells everything that happens to a job."""
+        """A job feed records everything that happens to a job."""
         job = await self.pub_.job("x", {"history": 100, "timeout": 1, "max_failures": 2})
         await job.put("item", id_="a")
         await job.get()
@@ -139,7 +139,7 @@ class RecordTests(HistoryTestCase):
         )
 
     async def test_order_of_messages(self) -> None:
-        """Each event is told on feed.event first, then on the contract's channel."""
+        """Each event is published on feed.event first, then on the contract's channel."""
         feed = await self.pub_.sorted_feed("x", {"history": 100})
         await self.spied.messages()
         await feed.append("one")
@@ -150,7 +150,7 @@ class RecordTests(HistoryTestCase):
         self.assertEqual([channel for channel, _ in heard][1::2], contract)
 
     async def test_bytes(self) -> None:
-        """What is stored and told is, byte for byte, what docs/subscriptions.rst says."""
+        """The stored and published bytes are those that docs/subscriptions.rst specifies."""
         feed = await self.pub_.feed("x", {"history": 100, "max_length": 1})
         await feed.publish("1", "a")
         await feed.publish(b"2\0\xff", "b")
@@ -192,7 +192,7 @@ class RecordTests(HistoryTestCase):
         )
 
     async def test_trimmed(self) -> None:
-        """About as many events are kept as the configuration says, not fewer."""
+        """The history keeps at least the configured number of events, and drops older ones."""
         feed = await self.pub_.feed("x", {"history": 50})
         for number in range(1000):
             feed.publish(str(number), "a")
@@ -206,7 +206,7 @@ class RecordTests(HistoryTestCase):
         self.assertIn("not go back that far", str(error))
 
     async def test_none(self) -> None:
-        """A feed without history has none of that."""
+        """Reading the history of a feed that keeps none fails with NoHistory."""
         feed = await self.pub_.feed("x")
         await feed.publish("1", "a")
         await self.raw.send("SADD", "feeds", "x")
@@ -220,7 +220,7 @@ class RecordTests(HistoryTestCase):
 
 class ReadTests(HistoryTestCase):
     async def test_since(self) -> None:
-        """Read from a revision or a cursor on, and so many."""
+        """get_history starts after a revision or cursor, and returns at most ``count`` events."""
         feed = await self.pub_.feed("x", {"history": 5000})
         for number in range(2500):
             feed.publish(str(number), "a")
@@ -241,7 +241,7 @@ class ReadTests(HistoryTestCase):
             await self.assertFailure(feed.get_history(count=bad), InvalidInput)
 
     async def test_serializers(self) -> None:
-        """Items come as the feed's serializer makes them."""
+        """Events and conflicts carry items decoded by the feed's serializer."""
         for serializer, item in (("json", {"a": [1]}), ("bytes", b"\xff\0"), ("text", "ä\udcff")):
             feed = await self.pub_.feed(serializer, {"history": 10, "serializer": serializer})
             await feed.publish(item, "a")
@@ -253,7 +253,7 @@ class ReadTests(HistoryTestCase):
 
 class ExpectTests(HistoryTestCase):
     async def test_publish(self) -> None:
-        """A publish that expects another item changes nothing, and says what there is."""
+        """A publish that expects another revision fails with the item, and changes nothing."""
         feed = await self.pub_.feed("x", {"history": 10})
         await feed.publish("1", "a", expect=0)
         self.assertEqual(await feed.get_item("a", with_revision=True), ("1", 1))
@@ -275,7 +275,7 @@ class ExpectTests(HistoryTestCase):
         await feed.publish("4", "a", expect=0)
 
     async def test_edit(self) -> None:
-        """So does an edit; a move is no change of the item."""
+        """An edit that expects another revision fails; a move keeps the item's revision."""
         feed = await self.pub_.sorted_feed("x", {"history": 10})
         await feed.append("1")
         _, revision = await feed.get_item("1", with_revision=True)
@@ -287,7 +287,7 @@ class ExpectTests(HistoryTestCase):
         self.assertTrue(await feed.retract("1", expect=4))
 
     async def test_without_history(self) -> None:
-        """Where there are no revisions, nothing can be expected."""
+        """A call with ``expect`` fails on a feed without history, and changes nothing."""
         feed, sorted_ = await self.pub_.feed("x"), await self.pub_.sorted_feed("y")
         await feed.publish("1", "a")
         await sorted_.append("1")
@@ -302,14 +302,14 @@ class ExpectTests(HistoryTestCase):
         self.assertEqual(await self.state(), before)
 
     async def test_bad(self) -> None:
-        """An expectation is a revision."""
+        """``expect`` must be a revision."""
         feed = await self.pub_.feed("x", {"history": 10})
         bad: Any
         for bad in (-1, "1", 1.5, True):
             await self.assertFailure(feed.publish("1", "a", expect=bad), InvalidInput)
 
     async def test_items_from_before(self) -> None:
-        """What was there before the history has a revision too: that of its beginning."""
+        """An item older than the history has the revision with which the history begins."""
         feed = await self.pub_.feed("x")
         await feed.publish("1", "a")
         await feed.set_config({"history": 10})
@@ -319,7 +319,7 @@ class ExpectTests(HistoryTestCase):
         self.assertEqual(await feed.revision(), 2)
 
     async def test_foreign_writer(self) -> None:
-        """A change by somebody without history is a conflict for whoever read before."""
+        """A change by a program that keeps no history conflicts with an earlier revision."""
         feed = await self.pub_.feed("x", {"history": 10})
         await feed.publish("1", "a")
         await self.foreign_publish("a", "2")
@@ -331,7 +331,7 @@ class ExpectTests(HistoryTestCase):
 
 class EpochTests(HistoryTestCase):
     async def test_foreign_writer(self) -> None:
-        """It voids all positions; the revisions go on."""
+        """A change by a program that keeps no history voids all positions; revisions go on."""
         feed = await self.pub_.feed("x", {"history": 10})
         await feed.publish("1", "a")
         (event,) = await feed.get_history()
@@ -349,7 +349,7 @@ class EpochTests(HistoryTestCase):
         self.assertEqual(await feed.revision(), 5)
 
     async def test_recreated(self) -> None:
-        """So does a new feed of the same name; its revisions begin anew."""
+        """Recreating a feed voids all positions, and its revisions start again."""
         feed = await self.pub_.feed("x", {"history": 10})
         await feed.publish("1", "a")
         (event,) = await feed.get_history()
@@ -363,7 +363,7 @@ class EpochTests(HistoryTestCase):
         self.assertEqual(await feed.revision(), 1)
 
     async def test_deleted_by_others(self) -> None:
-        """Whoever knows no history leaves it behind; it is not taken up."""
+        """A new feed does not reuse a history that another implementation did not delete."""
         feed = await self.pub_.feed("x", {"history": 10})
         await feed.publish("1", "a")
         await self.raw.delete("feed.config:x", "feed.ids:x", "feed.items:x", "feed.publishes:x")
@@ -372,7 +372,7 @@ class EpochTests(HistoryTestCase):
         self.assertEqual(await feed.revision(), 0)
 
     async def test_switched_off_and_on(self) -> None:
-        """Nothing of the old history is left."""
+        """Switching the history off deletes it, and a new one voids old positions."""
         feed = await self.pub_.feed("x", {"history": 10})
         await feed.publish("1", "a")
         (event,) = await feed.get_history()
@@ -383,7 +383,7 @@ class EpochTests(HistoryTestCase):
         await self.assertFailure(feed.get_history(event.cursor), NoHistory)
 
     async def test_other_server(self) -> None:
-        """A position survives a restart that lost nothing, and not one that did."""
+        """A position survives a restart that lost no data, but not one that lost some."""
         feed = await self.pub_.feed("x", {"history": 10})
         for number in range(3):
             await feed.publish(str(number), "a")
@@ -404,7 +404,7 @@ class EpochTests(HistoryTestCase):
         )
 
     async def test_refused_at_once(self) -> None:
-        """Who may tell of nothing changes nothing, for nobody."""
+        """A user who may not publish events changes nothing, and positions stay valid."""
         feed = await self.pub_.feed("x", {"history": 10})
         await feed.publish("1", "a")
         (event,) = await feed.get_history()
@@ -418,7 +418,7 @@ class EpochTests(HistoryTestCase):
         self.assertEqual(await feed.get_history(event.cursor), [])
 
     async def test_refused_message(self) -> None:
-        """A revision that was told, but is not there, voids all positions."""
+        """A revision that was published but not stored voids all positions."""
         feed = await self.pub_.feed("x", {"history": 10})
         await feed.publish("1", "a")
         (event,) = await feed.get_history()

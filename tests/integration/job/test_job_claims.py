@@ -1,4 +1,4 @@
-"""Claims and their tokens: who has lost a claim changes nothing any more."""
+"""Claim tokens: a lost claim cannot change the job."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ class ClaimTestCase(RedisTestCase):
         return await self.job.get()
 
     async def time_out(self) -> None:
-        """Let the claim get too old."""
+        """Make the claim expire."""
         await self.raw.send("ZADD", "feed.claimed:x", 1, "a")
         await self.looked()
         self.assertEqual((await self.job.maintenance())["cancelled"], 1)
 
     async def nothing_changes(self, what: str, *calls: Callable[[], Deferred[Any]]) -> None:
-        """Check that each call is told that the job is not claimed, and that is all."""
+        """Check that each call fails with JobNotClaimed, changes nothing and publishes nothing."""
         before = await self.state()
         await self.spied.messages(own=True)
         for call in calls:
@@ -58,7 +58,7 @@ class ClaimTestCase(RedisTestCase):
 
 class TokenTests(ClaimTestCase):
     async def test_token(self) -> None:
-        """A claim has a token of its own: whose it is, and since when."""
+        """A claim has its own token: the publisher's UUID and the time of the claim."""
         claim = await self.claimed()
         time = (await self.value("feed.claimed:x"))[0][1]
         owner, _, since = claim.token.rpartition(":")
@@ -69,7 +69,7 @@ class TokenTests(ClaimTestCase):
         self.assertEqual((claim.id, claim.item, claim.cancelled), ("a", "item", 0))
 
     async def test_nothing_is_left(self) -> None:
-        """However a claim ends, nothing is left of it."""
+        """Ending a claim in any way removes every trace of it."""
         for name, verb in VERBS.items():
             if name == "renew":
                 continue
@@ -81,7 +81,7 @@ class TokenTests(ClaimTestCase):
             await self.job.retract("a")
 
     async def test_retracted(self) -> None:
-        """Nor if the job is retracted meanwhile."""
+        """Retracting a claimed job removes its claim, and every verb fails for that claim."""
         claim = await self.claimed()
         await self.other.retract("a")
         self.assertEqual(await self.value("feed.claims:x"), None)
@@ -89,7 +89,7 @@ class TokenTests(ClaimTestCase):
             await self.nothing_changes("retracted", partial(verb, self.job, claim))
 
     async def test_renewed(self) -> None:
-        """A claim that was renewed is the same, by whoever it was renewed."""
+        """Renewing a claim keeps its token, even when another publisher renews it."""
         claim = await self.claimed()
         for renewed in (self.job.renew(claim), self.job.renew("a"), self.other.renew("a")):
             await renewed
@@ -101,7 +101,7 @@ class TokenTests(ClaimTestCase):
 
 class LateTests(ClaimTestCase):
     async def test_claimed_by_another(self) -> None:
-        """A claim that timed out and was taken by another: no verb does anything, nor progress."""
+        """A claim that expired and was replaced by another publisher's can do nothing."""
         for name, verb in VERBS.items():
             late = await self.claimed()
             await self.time_out()
@@ -117,7 +117,7 @@ class LateTests(ClaimTestCase):
             await self.nothing_changes(name, lambda v=verb, c=late: v(self.job, c))  # type: ignore[misc]
 
     async def test_by_id(self) -> None:
-        """By the id it is the claim that this publisher got last that is meant."""
+        """A job's id stands for the last claim that this publisher got."""
         for name, verb in VERBS.items():
             await self.claimed()
             await self.time_out()
@@ -126,7 +126,7 @@ class LateTests(ClaimTestCase):
             await self.other.finish(theirs)
 
     async def test_claimed_again_by_the_same(self) -> None:
-        """So it is if the same publisher has claimed the job again."""
+        """An expired claim can do nothing after its publisher claims the job again."""
         for name, verb in VERBS.items():
             late = await self.claimed()
             await self.time_out()
@@ -137,7 +137,7 @@ class LateTests(ClaimTestCase):
             self.assertEqual(await self.job.get_ids(), [])
 
     async def test_available_again(self) -> None:
-        """Also while nobody has claimed it again."""
+        """An expired claim can do nothing while its job is available."""
         late = await self.claimed()
         await self.time_out()
         for name, verb in VERBS.items():
@@ -145,7 +145,7 @@ class LateTests(ClaimTestCase):
         self.assertEqual((await self.other.get()).cancelled, 1)
 
     async def test_put_again(self) -> None:
-        """A claim of a job that is over is not one of a later job of that id."""
+        """A claim of a finished job is not valid for a later job with the same id."""
         late = await self.claimed()
         await self.other.finish("a")
         await self.job.put("item", id_="a")
@@ -154,7 +154,7 @@ class LateTests(ClaimTestCase):
             await self.nothing_changes(name, partial(verb, self.job, late))
 
     async def test_same_call(self) -> None:
-        """Of two that finish the same claim at once, one does."""
+        """When a claim is finished twice at once, one call succeeds and the other fails."""
         claim = await self.claimed()
         outcomes = await gatherResults(
             [
@@ -177,7 +177,7 @@ class ForeignTests(ClaimTestCase):
         await self.raw.send("ZADD", "feed.claimed:x", now, job_id)
 
     async def test_by_id(self) -> None:
-        """A claim of another implementation can be ended by the id, as ever."""
+        """A claim of another implementation can be ended by the job's id."""
         for name, verb in VERBS.items():
             await self.job.put("item", id_="a")
             await self.claim_as_others()
@@ -187,10 +187,10 @@ class ForeignTests(ClaimTestCase):
             await self.job.retract("a")
 
     async def test_taken_from_us(self) -> None:
-        """Ours is lost once another implementation has the job, which knows no tokens."""
+        """Our claim is lost once another implementation, which knows no tokens, claims the job."""
         for name, verb in VERBS.items():
             late = await self.claimed()
-            # They cancel it, as they do when it is too old, and claim it again.
+            # The other implementation cancels the old claim and claims the job again.
             await self.raw.send("ZREM", "feed.claimed:x", "a")
             await self.raw.send("LPUSH", "feed.ids:x", "a")
             await self.claim_as_others()
@@ -198,7 +198,7 @@ class ForeignTests(ClaimTestCase):
             await self.job.retract("a")
 
     async def test_finished_by_others(self) -> None:
-        """What they leave of our claim does no harm."""
+        """The entry of our claim that others leave does not affect a later claim."""
         await self.claimed()
         for command in ("ZREM feed.claimed:x a", "HDEL feed.items:x a", "DEL feed.published:x"):
             await self.raw.send(*command.split())
@@ -207,7 +207,7 @@ class ForeignTests(ClaimTestCase):
         self.assertEqual(await self.value("feed.claims:x"), None)
 
     async def test_other_publisher_by_id(self) -> None:
-        """A publisher that has claimed nothing ends whichever claim there is by the id."""
+        """A publisher that has claimed nothing can end any claim by the job's id."""
         for name, verb in VERBS.items():
             await self.claimed()
             await verb(self.other, "a")
@@ -217,7 +217,7 @@ class ForeignTests(ClaimTestCase):
 
 class ReleaseTests(ClaimTestCase):
     async def test_release(self) -> None:
-        """A job that is released is next, as it was, and told as one that is retried."""
+        """release() puts the job at the front of the line, unchanged, and publishes retried."""
         await self.job.put("item", id_="behind")
         await self.job.put("item", Job.HIGH, "a")
         await self.job.set_config({"history": 0})
@@ -232,7 +232,7 @@ class ReleaseTests(ClaimTestCase):
         self.assertEqual(await self.job.get(), ("a", "item", 0))
 
     async def test_failures_stay(self) -> None:
-        """What was counted before stays counted."""
+        """release() keeps the failure count and the failure record."""
         await self.claimed()
         await self.job.fail("a", ERROR)
         await self.job.get()
@@ -243,15 +243,15 @@ class ReleaseTests(ClaimTestCase):
 
 class LostAnswerTests(CutTestCase):
     async def get(self, held: int) -> Deferred[Any]:
-        """Begin a get, and cut the connection when the server has claimed a job for it.
+        """Start a get, and cut the connection once the server has claimed a job for it.
 
-        :param held: how many claims there are beside it.
+        :param held: how many other claims there are.
         """
-        await self.claimed(held)  # those that were lost before are given back
+        await self.claimed(held)  # the claims lost before are released
         redis = self.service.offline_queue._redis
         assert redis is not None
         transport: Any = redis.transport
-        transport.pauseProducing()  # the call goes out, but its answer is not read
+        transport.pauseProducing()  # the call goes out, but its reply is not read
         get: Deferred[Any] = self.job.get()
         await self.claimed(held + 1)
         self.assertNoResult(get)
@@ -262,7 +262,7 @@ class LostAnswerTests(CutTestCase):
         await self.until_reply("ZCARD", "feed.claimed:j", holds=lambda reply: reply == count)
 
     async def test_given_back(self) -> None:
-        """A claim whose answer was lost with the connection is given back, uncounted."""
+        """A claim whose reply is lost with the connection is released without a failure."""
         ids = [str(number) for number in range(20)]
         await self.job.put_many(ids, ids=ids)
         claims = [await self.job.get()]
@@ -285,7 +285,7 @@ class LostAnswerTests(CutTestCase):
         self.assertEqual({claim.cancelled for claim in rest}, {0})
 
     async def test_what_somebody_has_stays(self) -> None:
-        """Claims that somebody has are not given back, nor those of other publishers."""
+        """Recovering a lost claim leaves delivered claims and other publishers' claims alone."""
         ids = [str(number) for number in range(10)]
         await self.job.put_many(ids, ids=ids)
         mine = [await self.job.get() for _ in range(3)]
@@ -301,7 +301,7 @@ class LostAnswerTests(CutTestCase):
         self.assertEqual(len(await self.job.get_ids("available")), 3)
 
     async def test_nobody_left(self) -> None:
-        """It is given back though nobody waits any more."""
+        """A lost claim is released even when its get was cancelled."""
         await self.job.put("item", id_="a")
         get = await self.get(0)
         get.cancel()

@@ -1,4 +1,4 @@
-"""Delayed jobs: unseen until they are due, then in the line, in their order, and on time."""
+"""Delayed jobs: hidden until they are due, then available in order and on time."""
 
 from __future__ import annotations
 
@@ -32,28 +32,28 @@ class DelayTestCase(RedisTestCase):
             await self.raw.send("ZINCRBY", "feed.delayed:x", -1000 * HOUR * hours, id_)
 
     async def later(self, id_: str, delay: float, **arguments: Any) -> float:
-        """Put a delayed job; when it is due, or just before that if it is taken already."""
+        """Put a delayed job; return when it is due, or its earliest time if already taken."""
         earliest = await self.now() + 1000 * delay
         await self.job.put(f"item {id_}", id_=id_, delay=delay, **arguments)
         due = await self.raw.send("ZSCORE", "feed.delayed:x", id_)
         return earliest if due is None else float(due)
 
     async def served(self, get: Deferred[Any], due: float) -> str:
-        """Check that a get is served on time; which job it is."""
+        """Check that a get is served on time; return the job's id."""
         claim = await get
         lateness = float(await self.raw.send("ZSCORE", "feed.claimed:x", claim.id)) - due
         self.assertTrue(0 <= lateness < LATE, lateness)
         return str(claim.id)
 
     async def waiting(self) -> None:
-        """Wait until a get waits, and hears of delayed jobs."""
+        """Wait until a get blocks and listens for delayed jobs."""
         await self.blocked()
         await self.numsub("feed.delayed:x", 1)
 
 
 class AsideTests(DelayTestCase):
     async def test_unseen(self) -> None:
-        """No key and no channel of the contract tells of a delayed job."""
+        """A delayed job appears in no key and on no channel of the contract."""
         before = await self.state()
         earliest = await self.now() + 1000 * HOUR
         for priority, id_ in ((Job.NORMAL, "a"), (Job.HIGH, "b")):
@@ -66,14 +66,14 @@ class AsideTests(DelayTestCase):
         self.assertEqual(await self.spied.messages(), [])
 
     async def test_told_to_those_who_wait(self) -> None:
-        """A job that is due before all others is told, with its milliseconds; a later one not."""
+        """A job that is due before all others is announced with its delay; a later one is not."""
         for id_, delay in (("a", 10), ("later", 11), ("b", 0.0015)):
             await self.job.put("item", id_=id_, delay=delay)
         told = [(b"feed.delayed:x", b"a\x0010000"), (b"feed.delayed:x", b"b\x002")]
         self.assertEqual(await self.spied.messages(own=True), told)
 
     async def test_at(self) -> None:
-        """A time is seconds since 1970 by the server's clock, or a datetime with a zone."""
+        """``at`` is in seconds since 1970 by the server's clock, or an aware datetime."""
         for id_, at, due in (
             ("a", 4_000_000_000, 4e12),
             ("b", 4_000_000_000.0005, 4e12 + 1),
@@ -83,7 +83,7 @@ class AsideTests(DelayTestCase):
             self.assertEqual(float(await self.raw.send("ZSCORE", "feed.delayed:x", id_)), due)
 
     async def test_read(self) -> None:
-        """A delayed job can be read like others, and is in no other state."""
+        """A delayed job can be read like any other, and is in no other state."""
         await self.job.put("now", id_="now")
         for id_, delay in (("second", 2 * HOUR), ("first", HOUR), ("third", 3 * HOUR)):
             await self.job.put(f"item {id_}", id_=id_, delay=delay)
@@ -99,7 +99,7 @@ class AsideTests(DelayTestCase):
         self.assertEqual(await self.job.stats(), stats)
 
     async def test_items(self) -> None:
-        """Whatever bytes an item has, they are those that come out."""
+        """An item of any bytes comes out of a delayed job unchanged."""
         job = await self.pub_.job("x", {"serializer": "bytes"})
         for id_, item in (("a", b""), ("b", b"\0L\xff\r\n"), ("c", b"R" * 100_000)):
             await job.put(item, id_=id_, delay=HOUR)
@@ -109,7 +109,7 @@ class AsideTests(DelayTestCase):
             self.assertEqual(await job.get(), (id_, item, 0))
 
     async def test_edit_and_retract(self) -> None:
-        """It can be changed and retracted; nobody is told, and nothing of it is left."""
+        """A delayed job can be edited and retracted; nothing is published or left."""
         before = await self.state()
         await self.job.put("item", Job.HIGH, "a", delay=HOUR)
         await self.spied.messages(own=True)
@@ -122,7 +122,7 @@ class AsideTests(DelayTestCase):
         self.assertEqual(await self.state(), before)
 
     async def test_exists(self) -> None:
-        """An id that is a job in whatever state, delayed ones included, is not put again."""
+        """put() refuses the id of a job in any state, including delayed jobs."""
         for id_ in ("stalled", "claimed"):
             await self.job.put("item", id_=id_)
             await self.job.get()
@@ -143,7 +143,7 @@ class AsideTests(DelayTestCase):
         self.assertEqual((await self.state(), await self.spied.messages(own=True)), (before, []))
 
     async def test_deleted_feed(self) -> None:
-        """A feed that is deleted leaves nothing of them, and takes no more."""
+        """Deleting a feed removes its delayed jobs, and no more can be put."""
         await self.job.put("item", delay=HOUR)
         await self.job.delete_feed()
         await self.assertFailure(self.job.put("item", delay=HOUR), FeedDoesNotExist)
@@ -152,7 +152,7 @@ class AsideTests(DelayTestCase):
 
 class DueTests(DelayTestCase):
     async def test_due(self) -> None:
-        """Once it is due it is a job like any other, in the contract's keys and channels."""
+        """A delayed job that is due looks like any other in the contract's keys and channels."""
         await self.job.put("item", id_="a")
         wanted, heard = timeless(await self.state()), await self.spied.messages()
         await self.job.retract("a")
@@ -169,7 +169,7 @@ class DueTests(DelayTestCase):
         self.assertEqual(await self.job.get(), ("a", "item", 0))
 
     async def test_order(self) -> None:
-        """They come in the order of their times, to the end of the line, or to its front."""
+        """Due jobs enter the line in the order of their times, at its end or its front."""
         await self.job.put("item", id_="there")
         for id_, hours in (("c", 3), ("a", 1), ("d", 4), ("b", 2), ("not yet", 9)):
             await self.later(id_, hours * HOUR)
@@ -181,7 +181,7 @@ class DueTests(DelayTestCase):
         self.assertEqual(await self.job.get_ids("delayed"), ["not yet"])
 
     async def test_many(self) -> None:
-        """However many are due at once, all come, each once, in their order."""
+        """Any number of jobs due at once become available, each once and in order."""
         count = 1234
         puts = [self.job.put(str(n), id_=str(n), delay=HOUR + n) for n in range(count)]
         await gatherResults(puts)
@@ -193,7 +193,7 @@ class DueTests(DelayTestCase):
         self.assertEqual([claim.id for claim in claims], [str(n) for n in range(count)])
 
     async def test_due_already(self) -> None:
-        """What is due at once, or was before, is in the line when the put fires."""
+        """A job that is already due is in the line when the put fires."""
         for id_, words in (("a", {"delay": 0}), ("b", {"at": 0}), ("c", {"at": 1.5e9})):
             await self.job.put("item", id_=id_, **words)
         self.assertEqual(await self.job.get_ids("available"), ["c", "b", "a"])
@@ -202,7 +202,7 @@ class DueTests(DelayTestCase):
         self.assertEqual(await self.spied.messages(), puts)
 
     async def test_others_see_it(self) -> None:
-        """A worker of another kind gets it when it is due."""
+        """A worker of another implementation gets a delayed job once it is due."""
         await self.later("a", HOUR)
         taken = (await self.redis()).send("BRPOP", "feed.ids:x", 0)
         await self.let_due("a")
@@ -211,7 +211,7 @@ class DueTests(DelayTestCase):
         self.assertEqual(await self.value("feed.items:x"), {b"a": b"item a"})
 
     async def test_history(self) -> None:
-        """The history tells of a job when it is due, and not before."""
+        """The history records a delayed job when it is due, not before."""
         await self.job.set_config({"history": 10})
         await self.later("a", HOUR)
         self.assertEqual(await self.job.revision(), 0)
@@ -223,7 +223,7 @@ class DueTests(DelayTestCase):
 
 class OnTimeTests(DelayTestCase):
     async def test_same_publisher(self) -> None:
-        """A get that waits is served on time, on the publisher that has put the job."""
+        """A waiting get is served on time on the publisher that put the job."""
         due = await self.later("a", 0.05)
         self.assertEqual(await self.served(self.job.get(), due), "a")
         get = self.job.get()
@@ -232,7 +232,7 @@ class OnTimeTests(DelayTestCase):
         self.assertEqual(await self.served(get, due), "b")
 
     async def test_other_publisher(self) -> None:
-        """So is one of another publisher, whether the job was put before or while it waits."""
+        """A get of another publisher is served on time, started before or after the put."""
         other = Job(await self.pub(), "x")
         due = await self.later("a", 0.05)
         self.assertEqual(await self.served(other.get(), due), "a")
@@ -242,7 +242,7 @@ class OnTimeTests(DelayTestCase):
         self.assertEqual(await self.served(get, due), "b")
 
     async def test_earlier_one_put_later(self) -> None:
-        """A job that is put later, but due before those known, is not late for that."""
+        """A job that is put later but due earlier than the known ones is served on time."""
         other = Job(await self.pub(), "x")
         await self.later("hour", HOUR)
         gets = [other.get(), other.get()]
@@ -255,7 +255,7 @@ class OnTimeTests(DelayTestCase):
         self.assertEqual(await self.job.get_ids("delayed"), ["minute", "hour"])
 
     async def test_many_who_wait(self) -> None:
-        """Each job goes to one of those who wait."""
+        """Each due job goes to exactly one waiting get."""
         others = [Job(await self.pub(), "x") for _ in range(3)]
         gets = [other.get() for other in others for _ in range(10)]
         puts = [self.job.put("item", id_=str(n), delay=0.05 + n / 1000) for n in range(30)]
@@ -264,7 +264,7 @@ class OnTimeTests(DelayTestCase):
         self.assertEqual({claim.id for claim in claims}, {str(n) for n in range(30)})
 
     async def test_subscriber_lost(self) -> None:
-        """What was told while nobody could hear it is not missed."""
+        """A job put while the subscriber is disconnected is still served."""
         thoonk = Thoonk(await server_url(), reactor, retry_policy=lambda _: 0.01)
         self.addCleanup(thoonk.close)
         await thoonk.connect()
@@ -278,7 +278,7 @@ class OnTimeTests(DelayTestCase):
 
 class RetryTests(DelayTestCase):
     async def test_retry_later(self) -> None:
-        """A job that failed is aside until its delay is over, with its count and its record."""
+        """A job that fails with a delay is delayed until then, with its count and record."""
         await self.job.put("item", id_="a")
         claim = await self.job.get()
         contract = timeless(await self.state(own=False))
@@ -301,7 +301,7 @@ class RetryTests(DelayTestCase):
         self.assertEqual(await self.job.get(), ("a", "item", 1))
 
     async def test_on_time(self) -> None:
-        """Whoever waits gets it on time."""
+        """A waiting get receives a delayed retry on time."""
         await self.job.put("item", id_="a")
         await self.job.fail(await self.job.get(), ValueError("no"), delay=0.05)
         due = float(await self.raw.send("ZSCORE", "feed.delayed:x", "a"))
@@ -315,7 +315,7 @@ class RefusedTests(DelayTestCase):
         await self.raw.send("CONFIG", "SET", "maxmemory", "1")
 
     async def test_no_memory(self) -> None:
-        """Without memory no delayed job can be put; what is due comes all the same."""
+        """Without memory, no delayed job can be put, but due jobs still become available."""
         await self.later("a", HOUR)
         await self.let_due("a")
         await self.no_memory()
@@ -328,7 +328,7 @@ class RefusedTests(DelayTestCase):
         self.assertEqual(await self.job.get(), ("a", "item a", 0))
 
     async def test_no_memory_while_one_waits(self) -> None:
-        """Whoever waits for it on a Thoonk gets it on time then, too."""
+        """Without memory, a get that waits on a Thoonk receives a due job on time."""
         thoonk = Thoonk(await server_url(), reactor)
         self.addCleanup(thoonk.close)
         await thoonk.connect()
@@ -339,9 +339,10 @@ class RefusedTests(DelayTestCase):
         self.assertEqual(await self.served(get, due), "a")
 
     async def test_no_memory_while_a_bare_publisher_waits(self) -> None:
-        """It gets the job, or the error of a server that refuses then what it took before.
+        """Without memory, a bare publisher's waiting get fires the job or fails with OOM.
 
-        Redis from 7.4 on and Valkey do so when an item ends the wait.  The job stays in the line.
+        Redis from 7.4 on and Valkey refuse the get when an item ends its wait.  The job stays in
+        the line.
         """
         get = self.job.get()
         await self.waiting()
@@ -356,7 +357,7 @@ class RefusedTests(DelayTestCase):
         self.assertEqual(claim.id, "a")
 
     async def test_refused_while_one_waits(self) -> None:
-        """What a user may not do is tried again; the job stays delayed until it is done."""
+        """A due job that the user may not publish stays delayed until it is allowed."""
         user = (
             "ACL",
             "SETUSER",
@@ -367,7 +368,8 @@ class RefusedTests(DelayTestCase):
             "allcommands",
             "resetchannels",
         )
-        await self.raw.send(*user, "&feed.delayed:x", "&feed.claimed:x")
+        heard = ("&feed.delayed:x", "&conffeed", "&newfeed")
+        await self.raw.send(*user, *heard, "&feed.claimed:x")
         self.addCleanup(self.raw.send, "ACL", "DELUSER", "mute")
         get = Job(await self.pub(username="mute", password="secret"), "x").get()
         await self.waiting()
@@ -385,7 +387,7 @@ class RefusedTests(DelayTestCase):
         self.assertEqual((await get).id, "a")
 
     async def test_replica(self) -> None:
-        """A replica puts nothing into the line, and takes no delayed job."""
+        """A replica refuses to make due jobs available and to take delayed jobs."""
         await self.later("a", HOUR)
         await self.let_due("a")
         before = await self.state()

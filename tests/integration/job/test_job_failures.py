@@ -1,4 +1,4 @@
-"""Failures: what is recorded of them, when a job stalls, and claims that end by themselves."""
+"""Failed jobs: what is recorded, when a job stalls, and which claims expire."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ HOUR = 3600
 
 
 def raised(text: str) -> Failure:
-    """Make a failure that knows where it was raised."""
+    """Make a failure with a traceback."""
     try:
         raise ValueError(text)
     except ValueError:
@@ -48,7 +48,7 @@ class FailureTestCase(RedisTestCase):
 
 class FailTests(FailureTestCase):
     async def test_available(self) -> None:
-        """A job that failed is at the end of the line, with one failure more, and its record."""
+        """A failed job goes to the end of the line, with one failure more and a record of it."""
         claim = await self.claimed()
         await claim.progress(1)
         await self.job.put("other", id_="b")
@@ -67,7 +67,7 @@ class FailTests(FailureTestCase):
         self.assertEqual(await self.job.get_failure_count("a"), 1)
 
     async def test_record(self) -> None:
-        """The record has the error's type and text, where it was raised, how often, and when."""
+        """The record has the error's type, message, traceback, count and time."""
         await self.claimed()
         earliest = await self.now() / 1000
         await self.job.fail("a", raised("no\nway \u00e4\0"))
@@ -86,7 +86,7 @@ class FailTests(FailureTestCase):
         self.assertEqual(await self.job.get_failures(), [found])
 
     async def test_long_ones(self) -> None:
-        """Of a long text the beginning is kept, of a long traceback the end."""
+        """The record keeps the beginning of a long message and the end of a long traceback."""
         claim = await self.claimed()
         await self.job.fail(claim, raised("first" + "x" * 10**6))
         found = await self.failure()
@@ -94,7 +94,7 @@ class FailTests(FailureTestCase):
         self.assertEqual(len(found.traceback), 10_000)
 
     async def test_stalled(self) -> None:
-        """The failure that reaches max_failures stalls the job, whatever the delay."""
+        """The failure that reaches max_failures stalls the job, even with a delay."""
         await self.claimed()
         states = [await self.job.fail("a", ValueError("1"))]
         await self.job.get()
@@ -121,7 +121,7 @@ class FailTests(FailureTestCase):
         )
 
     async def test_no_limit(self) -> None:
-        """Without max_failures it is tried for ever."""
+        """Without max_failures, or with an invalid one, a job is retried for ever."""
         for value in ("0", "many", ""):
             await self.raw.send("HSET", "feed.config:x", "max_failures", value)
             await self.claimed()
@@ -131,7 +131,7 @@ class FailTests(FailureTestCase):
             await self.job.finish("a")
 
     async def test_gone(self) -> None:
-        """A job that is finished or retracted leaves no record; one that is retried keeps it."""
+        """Finishing or retracting a job removes its failure record; retrying keeps it."""
         await self.claimed()
         await self.job.fail("a", ValueError("no"))
         await self.job.finish(await self.job.get())
@@ -149,14 +149,14 @@ class FailTests(FailureTestCase):
         self.assertEqual(await self.value("feed.failed:x"), None)
 
     async def test_all(self) -> None:
-        """The failures of all jobs come with the latest first."""
+        """get_failures fires the failures of all jobs, latest first."""
         for id_ in "abc":
             await self.claimed(id_)
             await self.job.stall(id_, f"why {id_}")
         self.assertEqual([one.id for one in await self.job.get_failures()], ["c", "b", "a"])
 
     async def test_unreadable(self) -> None:
-        """What somebody else has written there is no reason to fail."""
+        """Reading a failure record that another program wrote never fails."""
         stored = ("", "x", "1 2", "1 2 3", "1 2 []", "1 2 {", "x y {}", '1 5000 {"type": 5}')
         for number, text in enumerate(stored):
             await self.raw.send("HSET", "feed.failures:x", str(number), text)
@@ -166,7 +166,7 @@ class FailTests(FailureTestCase):
         self.assertEqual(last, JobFailure("7", "5", "", "", 1, 5.0))
 
     async def test_not_claimed(self) -> None:
-        """What nobody has claimed cannot fail; nothing is recorded of it."""
+        """fail() refuses a job that is not claimed and records nothing."""
         await self.job.put("item", id_="a")
         before = await self.state()
         for id_ in ("a", "b"):
@@ -176,7 +176,7 @@ class FailTests(FailureTestCase):
         await self.assertFailure(self.job.fail("a", ValueError("no")), FeedDoesNotExist)
 
     async def test_history(self) -> None:
-        """The history tells of each failure as the contract's channels do."""
+        """The history records each failure with the same events as the contract's channels."""
         await self.job.set_config({"history": 100})
         await self.claimed()
         await self.job.fail("a", ValueError("1"), delay=HOUR)
@@ -204,7 +204,7 @@ class FailTests(FailureTestCase):
 
 class StallTests(FailureTestCase):
     async def test_reason(self) -> None:
-        """The reason to stall is recorded; without one what is known stays."""
+        """stall() records its reason; without one, it keeps the previous failure."""
         await self.claimed()
         await self.job.fail("a", ValueError("before"))
         await self.job.get()
@@ -223,7 +223,7 @@ class StallTests(FailureTestCase):
         self.assertEqual((await self.failure("c")).message, "")
 
     async def test_repair(self) -> None:
-        """See the failure, edit the item, retry: the next claim has the new item."""
+        """A stalled job that is edited and retried is claimed with its new item."""
         await self.job.stall(await self.claimed(), "bad item")
         (found,) = await self.job.get_failures()
         await self.spied.messages()
@@ -236,7 +236,7 @@ class StallTests(FailureTestCase):
 
 class EditTests(FailureTestCase):
     async def test_all_states(self) -> None:
-        """The item is replaced in whatever state the job is, and nothing else is changed."""
+        """edit() replaces the item in every state of the job and changes nothing else."""
         for id_ in ("stalled", "claimed"):
             await self.claimed(id_)
         await self.job.stall("stalled", "why")
@@ -256,13 +256,13 @@ class EditTests(FailureTestCase):
         )
 
     async def test_missing(self) -> None:
-        """What is no job cannot be edited."""
+        """edit() fails for an id that has no job."""
         before = await self.state()
         await self.assertFailure(self.job.edit("a", "new"), ItemDoesNotExist)
         self.assertEqual((await self.state(), await self.spied.messages(own=True)), (before, []))
 
     async def test_nothing_is_left(self) -> None:
-        """An edit leaves nothing behind in the history's keys once the job is gone."""
+        """After the job is gone, an edit leaves no fields in the revision key."""
         await self.job.set_config({"history": 10})
         await self.claimed()
         await self.job.finish("a")
@@ -281,11 +281,11 @@ class TimeoutTests(FailureTestCase):
         self.other = Job(await self.pub(), "x")
 
     async def lateness(self, claimed: float) -> float:
-        """Give how late a claim has ended, in milliseconds: half a timeout after it."""
+        """Return how many milliseconds too late a claim expired; it is due at 1.5 timeouts."""
         return 1000 * (await self.failure()).time - claimed - 1.5 * self.age
 
     async def test_on_time(self) -> None:
-        """Whoever waits ends claims that are too old, on time, and records why."""
+        """A waiting get expires old claims on time and records the timeout."""
         late = await self.claimed()
         since = float(late.token.rpartition(":")[2])
         claim = await self.other.get()
@@ -298,7 +298,7 @@ class TimeoutTests(FailureTestCase):
         await self.assertFailure(self.job.finish(late), JobNotClaimed)
 
     async def test_claimed_while_one_waits(self) -> None:
-        """Also if it was claimed by another after the wait began; max_failures stalls it."""
+        """A waiting get expires claims made after it started, and stalls at max_failures."""
         gets: list[Deferred[Any]] = [self.other.get(), self.other.get()]
         await self.blocked()
         stalled: Deferred[str] = Deferred()
@@ -315,8 +315,8 @@ class TimeoutTests(FailureTestCase):
         keeps_time.addErrback(lambda _: None)
 
     async def test_renewed(self) -> None:
-        """A claim that is renewed does not end, and ends on time when it is not any more."""
-        self.age = 1500.0  # so that it is renewed in time on a busy machine, too
+        """A renewed claim does not expire; it expires on time after its last renewal."""
+        self.age = 1500.0  # long enough to renew in time on a busy machine
         await self.job.set_config({"timeout": self.age / 1000})
         claim = await self.claimed()
         get = self.other.get()
@@ -332,7 +332,7 @@ class TimeoutTests(FailureTestCase):
         self.assertTrue(0 <= lateness < LATE, lateness)
 
     async def test_timeout_set_while_one_waits(self) -> None:
-        """A timeout that is configured while somebody waits counts from then on."""
+        """A timeout that is configured while a get waits takes effect at once."""
         await self.job.set_config({"timeout": 0})
         await self.claimed()
         first, second = self.other.get(), self.other.get(60)
@@ -346,7 +346,7 @@ class TimeoutTests(FailureTestCase):
         self.assertEqual((await second).cancelled, 1)
 
     async def test_record_as_json(self) -> None:
-        """The record is count, milliseconds and JSON, for whoever reads it otherwise."""
+        """The stored record is the count, the time in milliseconds, and JSON."""
         await self.claimed()
         await self.raw.send("ZADD", "feed.claimed:x", 1, "a")
         await self.looked()

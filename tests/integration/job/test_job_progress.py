@@ -1,4 +1,4 @@
-"""Progress of jobs: told to all who follow the feed, and read by whoever asks."""
+"""Progress of jobs: published to subscribers, and stored for callers that ask."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ProgressTestCase(SubscriptionTestCase):
 
 class ProgressTests(ProgressTestCase):
     async def test_read(self) -> None:
-        """The last one told can be read; nothing of the contract changes."""
+        """get_progress fires the last progress; keys of the contract do not change."""
         claim = await self.claimed()
         self.assertIsNone(await self.job.get_progress("a"))
         before, spied = await self.state(), await self.spy()
@@ -42,7 +42,7 @@ class ProgressTests(ProgressTestCase):
         self.assertEqual((len(told), told[-1]), (4, (b"feed.progress:x", b"a\0" + stored)))
 
     async def test_over(self) -> None:
-        """However the claim ends, nothing is left of it."""
+        """Progress is removed when its claim ends, in any way."""
         ends: tuple[Any, ...] = (
             lambda claim: self.job.cancel(claim),
             lambda claim: self.job.fail(claim, ValueError("no")),
@@ -67,7 +67,7 @@ class ProgressTests(ProgressTestCase):
             await self.job.retract("b")
 
     async def test_old_claim(self) -> None:
-        """A claim that maintenance has ended leaves none either."""
+        """Maintenance removes the progress of a claim that it expires."""
         await self.job.set_config({"timeout": 60})
         claim = await self.claimed()
         await claim.progress(1)
@@ -77,7 +77,7 @@ class ProgressTests(ProgressTestCase):
         self.assertEqual(await self.value("feed.progress:x"), None)
 
     async def test_deleted_feed(self) -> None:
-        """A feed that is deleted has none."""
+        """Deleting a feed removes the progress of its jobs."""
         claim = await self.claimed()
         await claim.progress(1)
         await self.job.delete_feed()
@@ -85,7 +85,7 @@ class ProgressTests(ProgressTestCase):
         self.assertEqual(await self.state(), {})
 
     async def test_unreadable(self) -> None:
-        """What cannot be read is told so; what there is of it is read."""
+        """get_progress fails for unreadable progress; optional fields may be missing."""
         for text in ("", "x", "[]", "5", "{}", '{"total": 1}'):
             await self.raw.send("HSET", "feed.progress:x", "a", text)
             error = await self.assertFailure(self.job.get_progress("a"), InvalidItem)
@@ -114,15 +114,15 @@ class EventTests(ProgressTestCase):
         self.assertEqual([event.revision for event in events], revisions)
 
     async def test_without_history(self) -> None:
-        """Who subscribes gets it as an event, whose item is a Progress."""
+        """A subscriber gets progress as an event whose item is a Progress."""
         await self.told_progress(0)
 
     async def test_with_history(self) -> None:
-        """With a history it has its revision."""
+        """With a history, a progress event has a revision."""
         await self.told_progress(100)
 
     async def test_handler(self) -> None:
-        """A handler of the channel gets id and JSON."""
+        """A handler of the progress channel gets the id and JSON."""
         sub = await self.sub()
         heard = await self.record(sub, "feed.progress:x")
         claim = await self.claimed()
@@ -132,7 +132,7 @@ class EventTests(ProgressTestCase):
         self.assertEqual(Progress(**json.loads(text)), FAR)
 
     async def test_bare_subscriber(self) -> None:
-        """A bare subscriber has it, too."""
+        """A subscription of a bare ThoonkSub gets progress events."""
         sub = await self.sub()
         subscription = await sub.subscribe("x")
         claim = await self.claimed()
@@ -142,7 +142,7 @@ class EventTests(ProgressTestCase):
         await subscription.stop()
 
     async def test_pattern(self) -> None:
-        """So has a subscription to a pattern."""
+        """A subscription to a pattern gets progress events."""
         subscription = await self.thoonk.subscribe_pattern("x*")
         claim = await self.claimed()
         await claim.progress(*FAR)
@@ -150,7 +150,7 @@ class EventTests(ProgressTestCase):
         self.assertEqual((event.feed, event.id, event.item), ("x", "a", FAR))
 
     async def test_unreadable(self) -> None:
-        """What others tell there that cannot be read is an event with the error."""
+        """Unreadable progress that another program publishes is an event with the error."""
         subscription = await self.thoonk.subscribe("x")
         await self.raw.publish("feed.progress:x", "a\0nonsense")
         event = await subscription.next()
@@ -159,7 +159,7 @@ class EventTests(ProgressTestCase):
 
 class HistoryTests(ProgressTestCase):
     async def everything(self) -> None:
-        """Do all that can happen to jobs, whatever it is."""
+        """Do everything that can happen to jobs."""
         job = self.job
         await job.put_many(["1", "2", "3"], ids=["a", "b", "c"])
         first = await job.get()
@@ -189,21 +189,21 @@ class HistoryTests(ProgressTestCase):
     )
 
     async def test_history(self) -> None:
-        """Every change has its revision, dense, in the stream and live, in the same order."""
+        """Every change has the next revision, in the same order in the history and live."""
         await self.job.set_config({"history": 1000})
         subscription = await self.thoonk.subscribe("x")
         await self.everything()
         events = await take(subscription, len(self.EVENTS))
         told = [brief(event) for event in events]
         self.assertEqual(told[:-3], list(self.EVENTS[:-3]))
-        self.assertEqual(set(told[-3:]), set(self.EVENTS[-3:]))  # drained in whatever order
+        self.assertEqual(set(told[-3:]), set(self.EVENTS[-3:]))  # drain retracts in any order
         self.assertEqual([e.revision for e in events], list(range(1, len(events) + 1)))
         self.assertEqual(await self.job.get_history(), events)
         replayed = await self.thoonk.subscribe("x", since=0)
         self.assertEqual(await take(replayed, len(events)), events)
 
     async def test_without_history(self) -> None:
-        """Without one, what the contract has channels for is told in the same order."""
+        """Without a history, a subscriber gets the contract's events in the same order."""
         subscription = await self.thoonk.subscribe("x")
         await self.everything()
         expected = [event for event in self.EVENTS if event[0] != "retract"]
@@ -211,7 +211,7 @@ class HistoryTests(ProgressTestCase):
         self.assertEqual([brief(event) for event in events], expected)
 
     async def test_nothing_missed(self) -> None:
-        """A subscription that is cut off again and again misses nothing, and has nothing twice."""
+        """A subscription that is cut off repeatedly gets every event exactly once."""
         await self.job.set_config({"history": 100_000})
         heard: list[Event] = []
         await self.thoonk.subscribe("x", heard.append, limit=100_000)

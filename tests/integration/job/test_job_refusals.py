@@ -1,4 +1,4 @@
-"""The newer verbs of jobs and queues: what is refused changes nothing, and nobody is told."""
+"""A refused call of a newer job or queue verb changes nothing and publishes nothing."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ VERBS: dict[str, Callable[[Job], Deferred[Any]]] = {
     "what is due": lambda job: job._deadlines.look(),
     "old claims": lambda job: job.maintenance(),
 }
-#: Those that tell nobody, and those that only the history tells of.
+#: Verbs that publish nothing, and verbs that publish only with a history.
 SILENT = ("put delayed", "renew", "edit a delayed one", "get", "old claims")
 NOTED = ("retract", "retract a delayed one", "drain")
-#: When the job is due that is due next, where that is not long ago.
+#: Milliseconds at which the next job is due, for verbs that need it to be in the future.
 DUE = {"put delayed, the first": "3.9e12"}
 ADDING = ("put", "put_many", "edit", "progress")
 
@@ -101,7 +101,7 @@ class RefusalTestCase(RedisTestCase):
         await self.spied.messages()
 
     async def refused(self, what: Any, call: Any, error: type[Exception] = ThoonkError) -> None:
-        """Check that a call fails, that everything is as before, and nobody told."""
+        """Check that a call fails, changes nothing and publishes nothing."""
         before = await self.state()
         failure = await call().addCallbacks(lambda _: None, lambda reason: reason.value)
         if not isinstance(failure, error):
@@ -145,15 +145,15 @@ class WrongTypeTests(RefusalTestCase):
         self.assertEqual(self.complaints, [], "\n" + "\n".join(self.complaints))
 
     async def test_foreign_keys(self) -> None:
-        """A key of another type fails each verb that would write it, as a whole."""
+        """A key of the wrong type fails every verb that would write it, before any change."""
         await self.each_key(False)
 
     async def test_foreign_keys_with_a_history(self) -> None:
-        """So it is where the feed keeps a history."""
+        """A key of the wrong type fails every verb of a feed with history, before any change."""
         await self.each_key(True)
 
     async def test_counter(self) -> None:
-        """A counter that is no number lets nothing come that would be counted."""
+        """A publish counter that is not a number fails the verbs that increment it."""
         for name in ("put_many", "what is due"):
             for history in (False, True):
                 await self.seed(history)
@@ -165,7 +165,7 @@ class WrongTypeTests(RefusalTestCase):
 
 class DueAtOnceTests(RefusalTestCase):
     async def test_put(self) -> None:
-        """A put that is due at once is done, whatever keeps jobs from the line just then."""
+        """A put that is due at once but cannot enter the line stays a delayed job."""
         await self.seed()
         await self.raw.send("SET", "feed.publishes:x", "many")
         self.assertEqual(await Job(self.pub_, "x").put("item", id_="new", delay=0), "new")
@@ -174,7 +174,7 @@ class DueAtOnceTests(RefusalTestCase):
 
 class ServerTests(RefusalTestCase):
     async def test_channels_refused(self) -> None:
-        """A user who may not publish on a job feed's channels cannot change it."""
+        """A user who may not publish on a job feed's channels cannot change the feed."""
         await self.raw.send(
             *("ACL", "SETUSER", "mute", "on", ">secret", "allkeys", "allcommands", "resetchannels")
         )
@@ -191,7 +191,7 @@ class ServerTests(RefusalTestCase):
         self.assertEqual(self.complaints, [], "\n" + "\n".join(self.complaints))
 
     async def test_one_channel_refused(self) -> None:
-        """Nor one who may publish on all but one of them; nobody believes what was told."""
+        """A user who may not publish on one channel that a verb needs cannot change the feed."""
         for index, (channel, name) in enumerate(
             (
                 ("feed.publishes:x", "put_many"),
@@ -222,12 +222,12 @@ class ServerTests(RefusalTestCase):
                 failure = await VERBS[name](Job(mute, "x")).addErrback(lambda reason: reason.value)
                 self.assertIsInstance(failure, ResponseError, name)
                 after = await self.state()
-                # A revision that was told, and then not used, voids the history.
+                # A revision that was published but not used invalidates the history.
                 after.pop(b"feed.revision:x", None), before.pop(b"feed.revision:x", None)
                 self.assertEqual(after, before, (name, history))
 
     async def test_no_memory(self) -> None:
-        """Without memory nothing can be put or noted; what is there can be ended."""
+        """Without memory, verbs that add data fail, and all other verbs succeed."""
         (_, limit), *_ = pairs(await self.raw.send("CONFIG", "GET", "maxmemory"))
         self.addCleanup(self.raw.send, "CONFIG", "SET", "maxmemory", limit)
         for history in (False, True):
@@ -247,7 +247,7 @@ class ServerTests(RefusalTestCase):
         self.assertEqual(self.complaints, [], "\n" + "\n".join(self.complaints))
 
     async def test_replica(self) -> None:
-        """A replica refuses each verb as a whole."""
+        """A replica refuses every verb, before any change."""
         for name, verb in VERBS.items():
             await self.seed()
             await self.raw.send("REPLICAOF", "127.0.0.1", "1")
@@ -258,7 +258,7 @@ class ServerTests(RefusalTestCase):
         self.assertEqual(self.complaints, [], "\n" + "\n".join(self.complaints))
 
     async def test_missing_feed(self) -> None:
-        """Every verb on a feed that does not exist fails so, and writes nothing."""
+        """Every verb fails with FeedDoesNotExist on a missing feed and writes nothing."""
         others = {
             "pause": lambda job: job.pause(),
             "resume": lambda job: job.resume(),
@@ -277,7 +277,7 @@ WRONG: tuple[Any, ...] = ("1", True, [])
 
 class BadInputTests(RefusalTestCase):
     async def test_calls(self) -> None:
-        """Bad input fails the call, names the value, writes nothing, and tells nobody."""
+        """Bad input fails the call with an error that names the value, and changes nothing."""
         await self.seed()
         job: Any = Job(self.pub_, "x")
         queue = Queue(self.pub_, "x")

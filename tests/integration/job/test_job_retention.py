@@ -1,4 +1,4 @@
-"""Retention: which results and stalled jobs are kept, and what a restart of the server keeps."""
+"""Retention: which results and stalled jobs are kept, also across a server restart."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ class ResultTests(RetentionTestCase):
         await self.pub_.redis.ping()
 
     async def kept(self) -> list[str]:
-        """Give the jobs whose results are kept, oldest first; the index agrees with it."""
+        """Return the ids of kept results, oldest first; check the index against the keys."""
         keys = await self.raw.send("KEYS", "feed.jobfinished:*")
         index = [id_.decode() for id_, _ in await self.value("feed.results:x") or []]
         self.assertEqual({kept_key(id_) for id_ in index}, set(keys))
         return index
 
     async def test_for(self) -> None:
-        """keep_results_for keeps every result for so many seconds."""
+        """keep_results_for keeps every result for that many seconds."""
         await self.job.set_config({"keep_results_for": 1.5})
         await self.finished("a", "b")
         self.assertEqual(await self.kept(), ["a", "b"])
@@ -65,7 +65,7 @@ class ResultTests(RetentionTestCase):
         self.assertEqual(await self.job.wait("b"), "result b")
 
     async def test_how_many(self) -> None:
-        """keep_results keeps the last so many, for long."""
+        """keep_results keeps that many of the latest results, with a long expiry."""
         await self.job.set_config({"keep_results": 3})
         for id_, kept in (
             ("a", ["a"]),
@@ -83,14 +83,14 @@ class ResultTests(RetentionTestCase):
         self.assertEqual(await self.kept(), ["f"])
 
     async def test_both(self) -> None:
-        """With both, a result goes by whichever says so first."""
+        """With both settings, a result is removed by the one that is reached first."""
         await self.job.set_config({"keep_results": 2, "keep_results_for": HOUR})
         await self.finished("a", "b", "c")
         self.assertEqual(await self.kept(), ["b", "c"])
         self.assertLessEqual(await self.raw.send("PTTL", kept_key("c")), 1000 * HOUR)
 
     async def test_own_time(self) -> None:
-        """What finish() says goes before the configuration; 0 keeps nothing."""
+        """The timeout of finish() overrides the configuration; 0 keeps nothing."""
         await self.job.set_config({"keep_results_for": HOUR})
         await self.finished("a", timeout=0)
         self.assertEqual(await self.kept(), [])
@@ -98,7 +98,7 @@ class ResultTests(RetentionTestCase):
         self.assertGreater(await self.raw.send("PTTL", kept_key("b")), 9000 * HOUR)
 
     async def test_no_result(self) -> None:
-        """A finish without a result keeps nothing, and forgets that of an earlier job."""
+        """A finish without a result removes the kept result of an earlier job."""
         await self.job.set_config({"keep_results_for": HOUR})
         await self.finished("a")
         await self.claimed("a")
@@ -106,7 +106,7 @@ class ResultTests(RetentionTestCase):
         self.assertEqual(await self.kept(), [])
 
     async def test_many_at_once(self) -> None:
-        """Workers that finish at once keep no more than that, and those are the last."""
+        """Workers that finish jobs at once keep exactly keep_results results."""
         await self.job.set_config({"keep_results": 10})
         ids = [str(number) for number in range(300)]
         await self.claimed(*ids)
@@ -118,7 +118,7 @@ class ResultTests(RetentionTestCase):
         self.assertEqual(len(await self.kept()), 10)
 
     async def test_forgetting_is_bounded(self) -> None:
-        """Finishes at once of several workers begin one loop of forgetting each, not hundreds."""
+        """Removing the excess results of hundreds of finishes takes fewer than 30 calls."""
         await self.job.set_config({"keep_results": 10})
         ids = [str(number) for number in range(600)]
         await self.claimed(*ids)
@@ -132,10 +132,10 @@ class ResultTests(RetentionTestCase):
         self.assertEqual(len(await self.kept()), 10)
 
     async def test_wanted_results_do_not_count(self) -> None:
-        """That somebody waits for a result makes no other result go."""
+        """A result that a caller waits for does not count towards keep_results."""
         await self.job.set_config({"keep_results": 1, "keep_results_for": 5})
         await self.claimed("a", "b")
-        # What a get_result notes in Redis, until it listens: the result is wanted for 10 s.
+        # get_result stores this note until it listens: the result is wanted for 10 s.
         seconds, _ = await self.raw.send("TIME")
         await self.raw.send("ZADD", "feed.results:x", (int(seconds) + 10) * 1000, "a")
         await self.job.finish("b", "result b")
@@ -143,7 +143,7 @@ class ResultTests(RetentionTestCase):
         self.assertEqual(await self.job.get_result("b"), ("item b", "result b"))
 
     async def test_wanted_still(self) -> None:
-        """A result stays while it is wanted by somebody who does not listen yet."""
+        """A result stays while a caller that does not listen yet wants it."""
         await self.job.set_config({"keep_results": 1})
         await self.claimed("a", "b", "c")
         seconds, _ = await self.raw.send("TIME")
@@ -156,7 +156,7 @@ class ResultTests(RetentionTestCase):
         await self.assertFailure(self.job.get_result("b"), Empty)
 
     async def test_turned_off(self) -> None:
-        """0 keeps no results; what is kept already stays."""
+        """Setting both to 0 keeps no new results; those already kept stay."""
         await self.job.set_config({"keep_results_for": HOUR, "keep_results": 5})
         await self.finished("a")
         await self.job.set_config({"keep_results_for": 0, "keep_results": 0})
@@ -164,7 +164,7 @@ class ResultTests(RetentionTestCase):
         self.assertEqual(await self.kept(), ["a"])
 
     async def test_deleted_feed(self) -> None:
-        """A feed that is deleted leaves no results."""
+        """Deleting a feed removes its kept results."""
         await self.job.set_config({"keep_results": 5})
         await self.finished("a", "b")
         await self.job.delete_feed()
@@ -190,7 +190,7 @@ class StalledTests(RetentionTestCase):
         self.assertEqual(await self.job.maintenance(), {**NO_JOB, "retracted": retracted})
 
     async def assertOnly(self, *ids: str) -> None:
-        """Check that these are stalled, with all that is known of them, and no others."""
+        """Check that exactly these jobs are stalled, with all their records."""
         encoded = [id_.encode() for id_ in ids]
         self.assertEqual(await self.value("feed.stalled:x"), set(encoded) or None)
         self.assertEqual(set(await self.value("feed.items:x")), {b"waits", *encoded})
@@ -199,14 +199,14 @@ class StalledTests(RetentionTestCase):
         self.assertEqual({one.id for one in await self.job.get_failures()}, set(ids))
 
     async def test_all(self) -> None:
-        """Without a configuration all stay."""
+        """Without settings, every stalled job stays."""
         await self.stalled("a", "b")
         await self.age("a", 10**9)
         await self.maintained()
         await self.assertOnly("a", "b")
 
     async def test_for(self) -> None:
-        """keep_stalled_for: maintenance removes those that have been stalled for longer."""
+        """keep_stalled_for lets maintenance remove jobs that have been stalled for longer."""
         await self.job.set_config({"keep_stalled_for": HOUR})
         await self.stalled("old", "young")
         await self.age("old", HOUR + 1)
@@ -217,7 +217,7 @@ class StalledTests(RetentionTestCase):
         self.assertEqual(await spied.messages(own=True), [])
 
     async def test_how_many(self) -> None:
-        """keep_stalled: it removes the oldest, as many as there are too many."""
+        """keep_stalled lets maintenance remove the oldest stalled jobs above that number."""
         await self.job.set_config({"keep_stalled": 2})
         await self.stalled(*"abcd")
         await self.age("c", 100)
@@ -226,7 +226,7 @@ class StalledTests(RetentionTestCase):
         await self.maintained()
 
     async def test_both(self) -> None:
-        """With both, a job goes by whichever says so first."""
+        """With both settings, a job is removed by the one that is reached first."""
         await self.job.set_config({"keep_stalled": 3, "keep_stalled_for": HOUR})
         await self.stalled(*"abcde")
         await self.age("e", HOUR + 1)
@@ -238,7 +238,7 @@ class StalledTests(RetentionTestCase):
         await self.assertOnly("d")
 
     async def test_nothing_is_left(self) -> None:
-        """Of those that are removed nothing is left in any key."""
+        """Removing stalled jobs leaves nothing of them in any key."""
         counted = {b"feed.publishes:x": b"4"}
         await self.stalled(*"abc")
         await self.job.set_config({"keep_stalled_for": 0.001})
@@ -249,7 +249,7 @@ class StalledTests(RetentionTestCase):
         self.assertEqual(timeless(await self.state()), timeless({**self.before, **counted}))
 
     async def test_many(self) -> None:
-        """However many there are, all go in one pass; several at once do no harm."""
+        """Several maintenance passes at once remove any number of jobs, each once."""
         await self.job.set_config({"keep_stalled": 7})
         await self.raw.send(
             "EVAL",
@@ -265,7 +265,7 @@ class StalledTests(RetentionTestCase):
         self.assertEqual(set(await self.job.get_ids("stalled")), expected)
 
     async def test_history(self) -> None:
-        """The history tells that they are retracted."""
+        """The history records the removal of a stalled job as a retract."""
         await self.stalled("a", "b")
         await self.job.set_config({"keep_stalled": 1, "history": 10})
         await self.maintained(1)
@@ -273,7 +273,7 @@ class StalledTests(RetentionTestCase):
         self.assertEqual(told, [("retract", "a")])
 
     async def test_others_stall(self) -> None:
-        """A job that another implementation has stalled counts from when it is first seen."""
+        """A job that another implementation stalled ages from when it is first seen."""
         await self.job.set_config({"keep_stalled_for": HOUR})
         await self.claimed("a")
         await self.raw.send("ZREM", "feed.claimed:x", "a")
@@ -284,12 +284,12 @@ class StalledTests(RetentionTestCase):
         self.assertEqual(await self.job.get_ids("stalled"), [])
 
     async def test_others_retry(self) -> None:
-        """A job that another implementation has retried is not stalled: it is never removed."""
+        """A job that another implementation retried is never removed as stalled."""
         await self.job.set_config({"keep_stalled_for": HOUR, "keep_stalled": 1})
         await self.stalled("a", "b", "c")
         for id_ in ("a", "b"):
             await self.age(id_, HOUR + 1)
-            # As thoonk.py does it.
+            # thoonk.py retries a job with these two commands.
             await self.raw.send("SREM", "feed.stalled:x", id_)
             await self.raw.send("LPUSH", "feed.ids:x", id_)
         await self.maintained()
@@ -299,7 +299,7 @@ class StalledTests(RetentionTestCase):
         self.assertEqual(got, ["waits", "a", "b"])
 
     async def test_others_retry_and_others_stay(self) -> None:
-        """Nor does it count: as many as configured stay."""
+        """A job that another implementation retried does not count towards keep_stalled."""
         await self.job.set_config({"keep_stalled": 2})
         await self.stalled("a", "b", "c")
         await self.raw.send("SREM", "feed.stalled:x", "c")
@@ -314,7 +314,7 @@ class RestartTests(OutageTestCase):
         await self.restart()
 
     async def test_kept(self) -> None:
-        """Delayed jobs are all there after a restart of the server, as they were."""
+        """Delayed jobs survive a restart of the server unchanged."""
         job = await (await self.begin()).job("x")
         await job.put("item", Job.HIGH, "a", delay=HOUR)
         await job.put("item", id_="failed")
@@ -329,7 +329,7 @@ class RestartTests(OutageTestCase):
         self.assertEqual(await job.get(), ("failed", "item", 1))
 
     async def test_get_that_waits(self) -> None:
-        """A get that waits across the restart gets what has become due meanwhile, and after."""
+        """A get that waits across a server restart receives jobs due during it and after it."""
         job = await (await self.begin()).job("x")
         gets = [job.get(), job.get()]
         await self.blocked(1)
@@ -344,7 +344,7 @@ class RestartTests(OutageTestCase):
 
 class BadInputTests(RetentionTestCase):
     async def test_config(self) -> None:
-        """What says how much is kept is a whole number, or a number of seconds."""
+        """Retention settings accept only whole numbers, or numbers of seconds."""
         before, bad = await self.state(), ("-1", "many", "nan", "1_0", "")
         values: dict[str, tuple[Any, ...]] = {
             "keep_results": (*bad, 1.5),

@@ -1,4 +1,4 @@
-"""wait(): the end of a job, whatever end it is, on whichever publisher."""
+"""wait(): how it ends, for each way that a job can end, on any publisher."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class WaitTestCase(RedisTestCase):
         await self.worker.get()
 
     async def waiting(self, job: Job, timeout: float = 0) -> Deferred[Any]:
-        """Begin to wait; it is sure that somebody listens."""
+        """Start a wait, and return once the publisher is listening."""
         waiting = job.wait("a", timeout)
         await self.numsub("feed.finishes:x", 1)
         await self.until_reply("ZSCORE", "feed.results:x", "a", holds=lambda reply: reply is None)
@@ -35,7 +35,7 @@ class WaitTestCase(RedisTestCase):
         return waiting
 
     async def nothing_left(self) -> None:
-        """Nothing is noted or kept, and nobody listens."""
+        """Check that nothing is stored and that no publisher listens."""
         await self.numsub("feed.finishes:x", 0)
         await self.job.pub.redis.ping()
         self.assertEqual([key for key in await self.state() if key in OWN], [])
@@ -43,14 +43,14 @@ class WaitTestCase(RedisTestCase):
 
 class EndTests(WaitTestCase):
     async def ends(self, end: Callable[[Job], Deferred[Any]], **outcome: Any) -> None:
-        """Check how a wait ends, on the publisher that ends the job, and on another."""
+        """Check how a wait ends, on the publisher that ends the job and on another."""
         for job, ender in ((self.job, self.worker), (self.worker, self.worker)):
             for listening in (True, False):
                 await self.claimed()
                 if not listening and job is not ender:
                     asked = await self.command_seen("ZADD", "feed.results:x")
                     waiting = job.wait("a", 20)
-                    await asked  # nobody needs to listen yet
+                    await asked  # the publisher need not listen yet
                 else:
                     waiting = await self.waiting(job) if listening else job.wait("a", 20)
                 await end(ender)
@@ -63,23 +63,23 @@ class EndTests(WaitTestCase):
                 await self.nothing_left()
 
     async def test_result(self) -> None:
-        """It fires the result."""
+        """wait() fires the result."""
         await self.ends(lambda job: job.finish("a", "done"), result="done")
 
     async def test_no_result(self) -> None:
-        """It fires None if the job is finished without one."""
+        """wait() fires None if the job is finished without a result."""
         await self.ends(lambda job: job.finish("a"), result=None)
 
     async def test_stalled(self) -> None:
-        """It fails if the job is stalled."""
+        """wait() fails with JobStalled if the job is stalled."""
         await self.ends(lambda job: job.stall("a", "why"), error=JobStalled)
 
     async def test_failed_for_the_last_time(self) -> None:
-        """So it does if the last failure stalls it."""
+        """wait() fails with JobStalled if the last failure stalls the job."""
         await self.ends(lambda job: job.fail("a", ValueError("no")), error=JobStalled)
 
     async def test_failure(self) -> None:
-        """The error has the failure, and tells of it; without a record it has none."""
+        """JobStalled carries the failure and describes it; without a record, it has None."""
         await self.claimed()
         waiting = await self.waiting(self.job)
         await self.worker.fail("a", ValueError("no"))
@@ -94,7 +94,7 @@ class EndTests(WaitTestCase):
         self.assertIsNone(error.failure)
 
     async def test_stalled_already(self) -> None:
-        """A job that is stalled already is told at once."""
+        """wait() fails at once if the job is already stalled."""
         await self.claimed()
         await self.worker.stall("a", "why")
         error = await self.assertFailure(self.job.wait("a"), JobStalled)
@@ -102,7 +102,7 @@ class EndTests(WaitTestCase):
         await self.nothing_left()
 
     async def test_timed_out_claims(self) -> None:
-        """A claim that is too old for the last time ends it, too."""
+        """wait() fails with JobStalled if the last allowed claim expires."""
         await self.job.set_config({"timeout": 60})
         await self.claimed()
         waiting = await self.waiting(self.job)
@@ -113,7 +113,7 @@ class EndTests(WaitTestCase):
         self.assertEqual(error.failure.type, "Timeout")
 
     async def test_gone(self) -> None:
-        """A job that is not there, and has left nothing, is told at once."""
+        """wait() fails with Empty at once if the job does not exist and left no result."""
         error = await self.assertFailure(self.job.wait("a"), Empty)
         self.assertIn("'a'", str(error))
         await self.claimed()
@@ -121,27 +121,27 @@ class EndTests(WaitTestCase):
         await self.assertFailure(self.job.wait("a"), Empty)
 
     async def test_kept_result(self) -> None:
-        """A result that is kept is fired at once, as often as asked for."""
+        """wait() fires a kept result at once, any number of times."""
         await self.claimed()
         await self.worker.finish("a", "done", 60)
         self.assertEqual(await gatherResults([self.job.wait("a") for _ in range(3)]), ["done"] * 3)
 
     async def test_retracted(self) -> None:
-        """A job that is retracted by the same publisher ends without a result."""
+        """wait() fires None if the same publisher retracts the job."""
         await self.job.put("item", id_="a")
         waiting = await self.waiting(self.job, 5)
         await self.job.retract("a")
         self.assertIsNone(await waiting)
 
     async def test_drained(self) -> None:
-        """So does one that is drained."""
+        """wait() fires None if the same publisher drains the feed."""
         await self.job.put("item", id_="a")
         waiting = await self.waiting(self.job, 3)
         await self.job.drain()
         self.assertIsNone(await waiting)
 
     async def test_retracted_elsewhere(self) -> None:
-        """Nothing tells of what another publisher retracts: that is waited for in vain."""
+        """wait() does not notice that another publisher retracts the job: no event says so."""
         await self.claimed()
         waiting = await self.waiting(self.job, 0)
         await self.worker.retract("a")
@@ -153,7 +153,7 @@ class EndTests(WaitTestCase):
 
 class WaitTests(WaitTestCase):
     async def test_all_its_life(self) -> None:
-        """It waits through delay, failure, release and retry, and for the finish alone."""
+        """wait() survives delay, failure, release and retry, and ends with the finish."""
         await self.job.set_config({"max_failures": 9})
         await self.job.put("item", id_="a", delay=HOUR)
         waiting = await self.waiting(self.job)
@@ -174,7 +174,7 @@ class WaitTests(WaitTestCase):
         await self.nothing_left()
 
     async def test_timeout(self) -> None:
-        """After its time it fails, and leaves nothing."""
+        """wait() fails after its timeout and leaves nothing."""
         await self.claimed()
         before = timeless(await self.state())
         error = await self.assertFailure(self.job.wait("a", 0.05), Empty)
@@ -183,7 +183,7 @@ class WaitTests(WaitTestCase):
         self.assertEqual(timeless(await self.state()), before)
 
     async def test_cancelled(self) -> None:
-        """Cancelling it leaves nothing; others wait on."""
+        """Cancelling one wait leaves nothing and does not affect the others."""
         await self.claimed()
         stays = await self.waiting(self.job)
         waiting = [self.job.wait("a"), await self.waiting(self.job)]
@@ -195,7 +195,7 @@ class WaitTests(WaitTestCase):
         await self.nothing_left()
 
     async def test_many(self) -> None:
-        """All who wait are told, with get_result beside them."""
+        """Every wait and every get_result for a job fires when it is finished."""
         await self.claimed()
         others = [self.job, self.worker, Job(await self.pub(), "x")]
         asked = await self.command_seen("ZADD", "feed.results:x")
@@ -209,7 +209,7 @@ class WaitTests(WaitTestCase):
         self.assertEqual(await gatherResults(results), [("item", "done")] * 3)
 
     async def test_get_result_of_a_stalled_job(self) -> None:
-        """get_result() waits on for a stalled job, which may be retried."""
+        """get_result() keeps waiting for a stalled job, which may be retried."""
         await self.claimed()
         result = self.job.get_result("a")
         waiting = await self.waiting(self.job)
@@ -222,7 +222,7 @@ class WaitTests(WaitTestCase):
         self.assertEqual(await result, ("item", "done"))
 
     async def test_each_finish(self) -> None:
-        """However the finish and the wait fall together, the end is told."""
+        """wait() fires however the finish and the start of the wait interleave."""
         for number in range(100):
             await self.claimed()
             asked = await self.command_seen("ZADD", "feed.results:x") if number % 2 else None
@@ -236,7 +236,7 @@ class WaitTests(WaitTestCase):
         await self.nothing_left()
 
     async def test_serializer(self) -> None:
-        """The result is what the serializer makes of it."""
+        """wait() decodes the result with the feed's serializer."""
         pub: Any = self.job.pub
         job = await pub.job("json", {"serializer": "json"})
         await job.put(1, id_="a")

@@ -1,7 +1,4 @@
-"""Numbers that make no sense, stored by somebody else: no verb stops half-way, and all goes on."""
-
-# Trial's TestCase is typed in part only.
-# mypy: allow-untyped-calls
+"""Invalid numbers that other programs stored: every verb completes or changes nothing."""
 
 from __future__ import annotations
 
@@ -28,7 +25,7 @@ class JobTests(HostileTestCase):
         await self.thoonk.redis.ping()
 
     async def test_keep_results_for(self) -> None:
-        """A time that is too long for Redis keeps a result as long as may be."""
+        """A keep_results_for that is too long for Redis keeps a result as long as possible."""
         for value in TOO_LONG:
             await self.set("keep_results_for", value)
             await self.finished("a")
@@ -36,14 +33,14 @@ class JobTests(HostileTestCase):
             self.assertGreater(await self.raw.send("PTTL", b"feed.jobfinished:x\0a"), 10**11)
 
     async def test_keep_results_for_nothing(self) -> None:
-        """What is no time keeps none."""
+        """A keep_results_for that is not a valid time keeps no results."""
         for value in ("nan", "-inf", "-1", "soon", ""):
             await self.set("keep_results_for", value)
             await self.finished("a")
             self.assertIsNone(await self.value("feed.results:x"), value)
 
     async def test_keep_results(self) -> None:
-        """A number of results that is not whole counts as the whole number below it."""
+        """A fractional keep_results is rounded down, and an invalid one keeps nothing."""
         for value, most in (("2.5", 2), ("0.5", 0), ("nan", 0), ("1e1", 10), ("inf", 12)):
             await self.thoonk.delete_feed("x")
             self.job = await self.thoonk.job("x", {"timeout": 60})
@@ -54,7 +51,7 @@ class JobTests(HostileTestCase):
             self.assertEqual(await self.raw.send("ZCARD", "feed.results:x"), most, value)
 
     async def test_keep_stalled(self) -> None:
-        """So does a number of stalled jobs: maintenance goes on to its end."""
+        """A fractional keep_stalled is rounded down; 0 or an invalid one removes nothing."""
         for value, most in (("2.5", 2), ("0.5", 2), ("nan", 2), ("1.9", 1)):
             for id_ in "abc":
                 if not await self.job.has_id(id_):
@@ -66,7 +63,7 @@ class JobTests(HostileTestCase):
             self.assertEqual(await self.raw.send("SCARD", "feed.stalled:x"), left, value)
 
     async def test_count_of_failures(self) -> None:
-        """A count of failures that is none counts as none."""
+        """An invalid failure count is read as a valid one; the job can still fail and finish."""
         for value in ("nan", "inf", "-3", "1e300", "many"):
             await self.job.put("item", id_="a")
             await self.raw.send("HSET", "feed.cancelled:x", "a", value)
@@ -76,7 +73,7 @@ class JobTests(HostileTestCase):
             await self.job.finish(await self.job.get())
 
     async def test_claims(self) -> None:
-        """A nonsensical entry of one claim keeps nobody from renewing the others."""
+        """An invalid entry of one claim does not stop the renewal of others."""
         await self.job.put_many(["1", "2"], ids=["a", "b"])
         claims = [await self.job.get() for _ in range(2)]
         await self.raw.send("HSET", "feed.claims:x", "a", f"{claims[0].token} soon")
@@ -86,7 +83,7 @@ class JobTests(HostileTestCase):
         self.assertEqual(await self.job.get_ids("claimed"), ["a"])
 
     async def test_infinite_scores(self) -> None:
-        """A delayed job or a claim with an infinite score holds up no other one."""
+        """A delayed job or a claim with an infinite score does not delay other jobs."""
         for score in ("inf", "-inf", "1e300"):
             await self.raw.send("ZADD", "feed.claimed:x", score, "nothing")
             await self.raw.send("ZADD", "feed.delayed:x", score, "none")
@@ -98,7 +95,7 @@ class JobTests(HostileTestCase):
         self.assertEqual(self.logged(), [])
 
     async def test_workers(self) -> None:
-        """Workers that tell of another time than now are forgotten."""
+        """Worker entries without a current time are removed."""
         await self.everybody()
         values = ("1e300 {}", "nan {}", "-inf {}", "{}", "")
         for number, value in enumerate(values):
@@ -110,7 +107,7 @@ class JobTests(HostileTestCase):
 
 class RevisionTests(HostileTestCase):
     async def test_revision(self) -> None:
-        """Subscribers are told that a revision is lost, and have each change after it."""
+        """After an invalid revision, subscribers get a resync and then every later change."""
         feed = await self.thoonk.feed(FEED, {"history": 10})
         seen = Seen()
         await self.thoonk.subscribe(FEED, seen)
@@ -125,7 +122,7 @@ class RevisionTests(HostileTestCase):
             self.assertEqual((await feed.get_history())[-1].item, f"good {2 * number + 1}")
 
     async def test_own_revision(self) -> None:
-        """A revision of an item that is above the feed's is none: the item can be edited."""
+        """An item's revision above the feed's is ignored, and the item can be edited."""
         feed = await self.thoonk.feed(FEED, {"history": 10})
         await feed.publish("old", "a")
         for value in NO_REVISION:
@@ -135,7 +132,7 @@ class RevisionTests(HostileTestCase):
             await feed.publish("new", "a", expect=revision)
 
     async def test_entries_of_others(self) -> None:
-        """Entries behind the last revision, which others have added, are nobody's."""
+        """Entries that another program added after the last revision are ignored."""
         feed = await self.thoonk.feed(FEED, {"history": 10})
         await feed.publish("good 0")
         await self.raw.send("XADD", f"feed.history:{FEED}", f"{10**16}-0", "kind", "publish")
@@ -149,7 +146,7 @@ class RevisionTests(HostileTestCase):
 
 class MessageTests(HostileTestCase):
     async def test_delayed(self) -> None:
-        """Whatever is published on the channel of delayed jobs is no error."""
+        """No message on the channel of delayed jobs causes an error."""
         await self.everybody()
         self.logged()
         for message in (
@@ -169,7 +166,7 @@ class MessageTests(HostileTestCase):
         self.assertEqual(self.logged(), [])
 
     async def test_flood(self) -> None:
-        """Of thousands of messages that are none some are logged, and the rest is counted."""
+        """Of thousands of invalid messages, some are logged and the rest only counted."""
         await self.everybody()
         self.logged()
         for kind in ("publish", "edit", "retract", "event"):

@@ -1,4 +1,4 @@
-"""Results: whoever asked before the finish gets them, and nothing is kept but what must be."""
+"""Results reach every caller that asked before the finish; others are not kept."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ class WantedTests(RedisTestCase):
         await self.worker.get()
 
     async def left(self) -> dict[bytes, Any]:
-        """Give what is left of results."""
+        """Return the stored keys that belong to results."""
         state = await self.state()
         return {key: state[key] for key in state if key in (KEPT, b"feed.results:x")}
 
     async def test_finished_at_the_same_time(self) -> None:
-        """Whoever asked before the finish gets the result, whenever they begin to listen."""
+        """A caller that asks before the finish gets the result, even if it listens only later."""
         for _ in range(100):
             await self.claimed()
             asked = await self.command_seen("ZADD", "feed.results:x")
             result = self.job.get_result("a")
-            # The question is in Redis, and an answer may be; nobody listens yet.
+            # The note that the result is wanted is in Redis, but get_result may not listen yet.
             await asked
             await gatherResults([self.worker.finish("a", "done"), result])  # type: ignore[arg-type]
             self.assertEqual(await result, ("item", "done"))
@@ -42,7 +42,7 @@ class WantedTests(RedisTestCase):
             self.assertEqual(await self.left(), {})
 
     async def test_finished_by_the_same_publisher(self) -> None:
-        """The same on one connection, without a word in between."""
+        """get_result and finish, sent back to back on one connection, fire the result."""
         await self.claimed()
         result = self.job.get_result("a")
         finished = self.job.finish("a", "done")
@@ -52,7 +52,7 @@ class WantedTests(RedisTestCase):
         await self.assertFailure(self.job.get_result("a"), Empty)
 
     async def test_several(self) -> None:
-        """All get it: on several publishers, several times on one."""
+        """Every get_result fires, on several publishers and several times on one."""
         others = [Job(await self.pub(), "x") for _ in range(3)]
         for _ in range(20):
             await self.claimed()
@@ -66,7 +66,7 @@ class WantedTests(RedisTestCase):
             self.assertEqual(await gatherResults(waiting), [("item", "done")] * 6)
 
     async def test_kept_for_long(self) -> None:
-        """A result that is kept stays, however many have waited for it."""
+        """A kept result stays after a waiting get_result has fired it."""
         await self.claimed()
         asked = await self.command_seen("ZADD", "feed.results:x")
         result = self.job.get_result("a")
@@ -78,13 +78,13 @@ class WantedTests(RedisTestCase):
         self.assertEqual(await self.job.get_result("a"), ("item", "done"))
 
     async def test_nobody_wants_it(self) -> None:
-        """A result that nobody waits for is published, and not kept."""
+        """A result without a waiting caller is not kept."""
         await self.claimed()
         await self.worker.finish("a", "done")
         self.assertEqual(await self.left(), {})
 
     async def test_without_a_result(self) -> None:
-        """A finish without a result leaves nothing, and ends the wait."""
+        """A finish without a result ends the wait with Empty and leaves nothing."""
         await self.claimed()
         asked = await self.command_seen("ZADD", "feed.results:x")
         result = self.job.get_result("a")
@@ -94,7 +94,7 @@ class WantedTests(RedisTestCase):
         self.assertEqual(await self.left(), {})
 
     async def test_result_of_an_earlier_job(self) -> None:
-        """A job that is put again under its id is waited for; its old result goes."""
+        """get_result waits for a job that was put again, and the old result is removed."""
         await self.claimed()
         await self.worker.finish("a", "old", 60)
         await self.claimed()
@@ -105,7 +105,7 @@ class WantedTests(RedisTestCase):
         self.assertEqual(await self.left(), {})
 
     async def test_old_result_that_nobody_asked_for(self) -> None:
-        """A finish without keeping removes what was kept of an earlier job."""
+        """A finish that keeps no result removes the kept result of an earlier job."""
         await self.claimed()
         await self.worker.finish("a", "old", 60)
         await self.claimed()
@@ -113,14 +113,14 @@ class WantedTests(RedisTestCase):
         self.assertEqual(await self.left(), {})
 
     async def test_note_that_nobody_took_back(self) -> None:
-        """The note of a process that died is over soon."""
+        """The note of a dead process that a result is wanted expires."""
         await self.claimed()
         await self.raw.send("ZADD", "feed.results:x", 1, "a")
         await self.worker.finish("a", "done")
         self.assertEqual(await self.left(), {})
 
     async def test_left_before(self) -> None:
-        """Who leaves takes back that the result is wanted."""
+        """Cancelling get_result withdraws the note that the result is wanted."""
         await self.claimed()
         asked = await self.command_seen("ZADD", "feed.results:x")
         result = self.job.get_result("a")

@@ -1,4 +1,4 @@
-"""Metrics as Prometheus gets them: over HTTP, of workers and feeds on a real server."""
+"""Metrics as Prometheus reads them over HTTP, from workers and feeds on a real server."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class MetricsTestCase(RedisTestCase):
         self.agent = Agent(reactor, pool=self.pool)
 
     async def close_pool(self) -> None:
-        """Close the connections, and let the reactor see that they are."""
+        """Close the connections, and wait until the reactor notices."""
         await self.pool.closeCachedConnections()
         await deferLater(reactor, 0)
 
@@ -69,7 +69,7 @@ class MetricsTestCase(RedisTestCase):
         return response.code, (await readBody(response)).decode()
 
     async def scrape(self, service: MetricsService) -> Samples:
-        """Give what Prometheus would see: name and labels -> value."""
+        """Return what Prometheus would read: name and labels -> value."""
         code, text = await self.get(service)
         self.assertEqual(code, 200)
         return {
@@ -79,7 +79,7 @@ class MetricsTestCase(RedisTestCase):
         }
 
     async def scraped(self, service: MetricsService, name: str, value: float) -> Samples:
-        """Scrape once a metric without labels has a value."""
+        """Scrape when a metric without labels has reached *value*."""
 
         def current() -> float | None:
             service.metrics.sample()
@@ -91,7 +91,7 @@ class MetricsTestCase(RedisTestCase):
 
 class PageTests(MetricsTestCase):
     async def test_all(self) -> None:
-        """A worker, its feed and the connections can be seen on one page."""
+        """One page shows the metrics of a worker, its feed and its connections."""
         endless: Deferred[None] = Deferred()
 
         def handler(claim: Claim) -> Deferred[None] | None:
@@ -146,7 +146,7 @@ class PageTests(MetricsTestCase):
         self.assertTrue(any(name == "process_cpu_seconds_total" for name, _ in samples))
 
     async def test_all_feeds(self) -> None:
-        """Without workers it tells of all queues and job feeds."""
+        """Without workers, the page shows all queues and job feeds."""
         for type_ in ("feed", "sorted_feed", "queue", "pyqueue", "job"):
             await getattr(self.thoonk, type_)(f"a {type_}")
         samples = await self.scraped(self.serve(), "up", 1.0)
@@ -154,7 +154,7 @@ class PageTests(MetricsTestCase):
         self.assertEqual(feeds, {None, "a queue", "a pyqueue", "a job"})
 
     async def test_reconnect(self) -> None:
-        """Connections that were lost and are up again are counted."""
+        """``reconnects_total`` counts connections that were lost and made again."""
         service = self.serve()
         await self.scraped(service, "up", 1.0)
         publisher = await self.thoonk.redis.send("CLIENT", "ID")
@@ -163,7 +163,7 @@ class PageTests(MetricsTestCase):
         await self.scraped(service, "connected", 1.0)
 
     async def test_other_pages(self) -> None:
-        """There is nothing else to be seen."""
+        """Only ``/metrics`` and paths below it serve the metrics; others fail with 404."""
         service = self.serve()
         for path in ("/", "/metrics/x/..", "/other"):
             code, text = await self.get(service, path)
@@ -174,7 +174,7 @@ class PageTests(MetricsTestCase):
 
 class DocumentTests(MetricsTestCase):
     async def test_names(self) -> None:
-        """docs/metrics.rst has all metrics, and no others."""
+        """docs/metrics.rst lists all metrics and no others."""
         await self.thoonk.job("mail")
         worker = Worker("mail", lambda claim: None, thoonk=self.thoonk)
         page = await self.scraped(self.serve(worker), "up", 1.0)
@@ -186,7 +186,7 @@ class DocumentTests(MetricsTestCase):
         self.assertLessEqual(set(re.findall(r"txthoonk_\w+", text)), named)
 
     async def test_program(self) -> None:
-        """Its program does what it says."""
+        """The program in docs/metrics.rst prints what its comments say."""
         (program,) = blocks("docs/metrics.rst")
         printed: list[str] = []
         names: dict[str, Any] = {"thoonk": self.thoonk, "print": printed.append}
@@ -197,12 +197,12 @@ class DocumentTests(MetricsTestCase):
 
 class LifeTests(MetricsTestCase):
     async def test_loopback(self) -> None:
-        """Nobody but this machine can see it, unless one says so."""
+        """The page is served on the loopback interface unless another interface is given."""
         self.assertEqual(self.serve().address.host, "127.0.0.1")
         self.assertEqual(self.serve(interface="::1").address.host, "::1")
 
     async def test_port_in_use(self) -> None:
-        """A port that somebody else has is an error at the start, and nothing is begun."""
+        """A port in use fails startService, which leaves nothing running."""
         port = self.serve().address.port
         second = MetricsService(self.thoonk, (), port)
         with self.assertRaises(CannotListenError):
@@ -212,7 +212,7 @@ class LifeTests(MetricsTestCase):
         self.assertEqual(len(self.thoonk._state_observers), 1)
 
     async def test_restart(self) -> None:
-        """Stopping closes the port, and connections that somebody keeps; it can start again."""
+        """stopService closes the port and kept connections, and the service can start again."""
         service = self.serve()
         self.assertEqual((await self.get(service))[0], 200)
         port = service.address.port
@@ -228,12 +228,12 @@ class LifeTests(MetricsTestCase):
         self.assertEqual((await self.get(service))[0], 200)
 
     async def test_unused(self) -> None:
-        """Who does not want metrics does not import them."""
+        """Programs without metrics do not import prometheus_client."""
         out, err, code = await self.python(UNUSED)
         self.assertEqual((out.strip(), err, code), ("[]", "", 0))
 
     async def test_missing(self) -> None:
-        """Where prometheus_client is missing, it is said how to install it."""
+        """Without prometheus_client, the import error says how to install it."""
         _, err, code = await self.python(WITHOUT)
         self.assertEqual(code, 1)
         self.assertIn("pip install 'txthoonk[metrics]'", err)

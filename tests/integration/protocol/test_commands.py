@@ -1,7 +1,7 @@
-"""The commands of txredis 2.4 against a real server: arguments and reply shapes as there.
+"""The commands of txredis 2.4 have the same arguments and reply shapes on a real server.
 
-What would stop, save or empty a server that others use is checked by the bytes that it
-sends, in ``tests.unit.protocol.test_redis_requests``.
+Commands that would stop, save or empty a shared server are checked by the bytes that they send, in
+``tests.unit.protocol.test_redis_requests``.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ zunionstore(dstkey, keys, aggregate=None)
 
 
 def shown(method: Any) -> str:
-    """Write a method's arguments down; how the variable ones are called is its own matter."""
+    """Return a method's signature; the names of variable arguments do not count."""
     words = []
     for name, parameter in inspect.signature(method).parameters.items():
         if parameter.kind is parameter.VAR_POSITIONAL:
@@ -161,16 +161,16 @@ def shown(method: Any) -> str:
 
 
 class SurfaceTests(SynchronousTestCase):
-    """The methods are those of txredis."""
+    """``Redis`` has the methods of txredis."""
 
     def test_names_and_arguments(self) -> None:
-        """Every method of txredis 2.4 is there, with its arguments' names and defaults."""
+        """``Redis`` has every method of txredis 2.4, with its argument names and defaults."""
         for line in SURFACE.split("\n")[1:-1]:
             name, bracket, arguments = line.partition("(")
             self.assertEqual(f"{name}{shown(getattr(Redis, name))}", name + bracket + arguments)
 
     def test_constructor(self) -> None:
-        """It takes txredis' arguments, and one more at the end."""
+        """The constructor takes the arguments of txredis, and one more at the end."""
         self.assertEqual(
             shown(Redis),
             "(db=None, password=None, charset='utf8', errors='strict', username=None)",
@@ -178,26 +178,26 @@ class SurfaceTests(SynchronousTestCase):
 
 
 class ServerTests(CommandTestCase):
-    """The connection and the server."""
+    """Commands on the connection and the server."""
 
     async def test_ping_and_echo(self) -> None:
-        """The server answers."""
+        """``ping``, ``echo`` and ``send`` fire the server's reply."""
         self.assertEqual(await self.client.ping(), "PONG")
         self.assertEqual(await self.client.echo(msg="hällo\0"), "hällo\0")
         self.assertEqual(await self.client.send("ECHO", "x"), "x")
 
     async def test_quit(self) -> None:
-        """QUIT is answered, and then the connection ends."""
+        """``quit`` fires the reply; then the connection closes."""
         leaving = await self.redis()
         self.assertEqual(await leaving.quit(), "OK")
         await self.assertFailure(leaving.brpop(["nothing"], 0), ConnectionLost)
 
     async def test_auth(self) -> None:
-        """A wrong password is an error."""
+        """``auth`` fails with a wrong password."""
         await self.fails(self.client.auth("certainly not"))
 
     async def test_wrong_credentials(self) -> None:
-        """A connection with wrong credentials runs nothing."""
+        """A connection with wrong credentials executes no command."""
         client = await self.redis(username="nobody", password="nothing")
         calls = [client.set("a", 1), client.ping()]
         for call in calls:
@@ -206,7 +206,7 @@ class ServerTests(CommandTestCase):
         self.assertIsNone(await self.raw.get("a"))
 
     async def test_another_database(self) -> None:
-        """The constructor's database is the one that commands run on, from the first one on."""
+        """Every command runs on the constructor's database, from the first one on."""
         key = f"test-{uuid.uuid4().hex}"
         other = self.target.db - 1 if self.target.db else 1
         client = await self.redis(db=other)
@@ -220,7 +220,7 @@ class ServerTests(CommandTestCase):
         self.assertEqual(await client.move(key, self.target.db), 0)
 
     async def test_database_out_of_range(self) -> None:
-        """A database that there is not runs nothing, on no database."""
+        """A connection to a database that does not exist executes no command on any database."""
         client = await self.redis(db=999_999)
         calls = [client.set("a", 1), client.flushdb()]
         await self.raw.set("b", 1)
@@ -229,7 +229,7 @@ class ServerTests(CommandTestCase):
         self.assertEqual(await self.raw.keys("*"), [b"b"])
 
     async def test_info(self) -> None:
-        """Info is a dict of int and text."""
+        """``info`` fires a dict of int and text."""
         await self.client.set("a", 1)
         info = await self.client.info()
         self.assertRegex(info["redis_version"], r"\A\d+\.\d+\.\d+\Z")
@@ -238,7 +238,7 @@ class ServerTests(CommandTestCase):
         self.assertEqual((await self.raw.info())["tcp_port"], info["tcp_port"])
 
     async def test_config(self) -> None:
-        """Configuration is a dict of text."""
+        """``get_config`` fires a dict of text."""
         config = await self.client.get_config("maxmemory*")
         self.assertIn("maxmemory-policy", config)
         limit = config["maxmemory"]
@@ -248,21 +248,21 @@ class ServerTests(CommandTestCase):
         await self.fails(self.client.set_config(parameter="no-such-thing", value=1), "ERR")
 
     async def test_counts(self) -> None:
-        """The size of the database, and the time of the last save."""
+        """``dbsize`` fires the number of keys, and ``lastsave`` a time."""
         self.assertEqual(await self.client.dbsize(), 0)
         await self.client.mset({"a": 1, "b": 2})
         self.assertEqual(await self.client.dbsize(), 2)
         self.assertIsInstance(await self.client.lastsave(), int)
 
     async def test_flush(self) -> None:
-        """The database can be emptied in two ways."""
+        """``flush`` and ``flushdb`` empty the database."""
         for flush in (self.client.flush, self.client.flushdb):
             await self.client.set("a", 1)
             self.assertEqual(await flush(), "OK")
             self.assertEqual(await self.client.dbsize(), 0)
 
     async def test_killed_connection(self) -> None:
-        """A connection that the server ends fails what waits on it."""
+        """Waiting calls fail when the server closes the connection."""
         id_ = await self.client.send("CLIENT", "ID")
         waiting = self.client.brpop(["nothing"], timeout=0)
         await self.raw.send("CLIENT", "KILL", "ID", id_)
@@ -270,7 +270,7 @@ class ServerTests(CommandTestCase):
         await self.assertFailure(self.client.ping(), ConnectionLost)
 
     async def test_cancelled_wait(self) -> None:
-        """A wait that is cancelled leaves the connection in step."""
+        """A cancelled wait leaves later replies in order."""
         id_ = await self.client.send("CLIENT", "ID")
         waiting = self.client.brpop(["nothing"], timeout=0)
         after = self.client.echo("after")

@@ -1,4 +1,4 @@
-"""Lists, sets, hashes and sorted sets: the replies have txredis' shapes."""
+"""Commands on lists, sets, hashes and sorted sets fire replies of txredis' shapes."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from txthoonk.errors import InvalidCommand
 
 
 class ListTests(CommandTestCase):
-    """Lists, and the pops that wait."""
+    """Commands on lists, including blocking pops."""
 
     async def test_push(self) -> None:
-        """Values go to either end, one or many; the reply is the length."""
+        """The push commands add one or many values to either end, and fire the length."""
         client = self.client
         self.assertEqual(await client.push("l", "b"), 1)
         self.assertEqual(await client.push("l", "c", tail=True), 2)
@@ -30,7 +30,7 @@ class ListTests(CommandTestCase):
         self.assertEqual(await client.llen("l"), 12)
 
     async def test_pop(self) -> None:
-        """Values come from either end; an empty list gives None."""
+        """The pop commands take a value from either end, and fire None for an empty list."""
         client = self.client
         await client.rpush("l", *"abcdef")
         self.assertEqual(await client.pop("l"), "a")
@@ -41,7 +41,7 @@ class ListTests(CommandTestCase):
         self.assertIsNone(await client.rpop("none"))
 
     async def test_elements(self) -> None:
-        """Elements are read, replaced and removed by their place or value."""
+        """Elements can be read, replaced and removed by index or value."""
         client = self.client
         await client.rpush("l", *"abacada")
         self.assertEqual(await client.lindex("l", 1), "b")
@@ -57,7 +57,7 @@ class ListTests(CommandTestCase):
         self.assertEqual(await client.lrange("none", 0, -1), [])
 
     async def test_move(self) -> None:
-        """An element goes from one list to the other."""
+        """``rpoplpush`` and ``brpoplpush`` move an element from one list to another."""
         client = self.client
         await client.rpush("l", "a", "b")
         self.assertEqual(await client.rpoplpush("l", "m"), "b")
@@ -66,7 +66,7 @@ class ListTests(CommandTestCase):
         self.assertEqual(await client.lrange("m", 0, -1), ["a", "b"])
 
     async def test_pop_at_once(self) -> None:
-        """Where there is an element, a pop that could wait gives its key and itself."""
+        """A blocking pop fires the key and the element at once if there is one."""
         client = self.client
         await client.rpush("l", *"abcd")
         self.assertEqual(await client.bpop(["none", "l"]), ["l", "a"])
@@ -75,7 +75,7 @@ class ListTests(CommandTestCase):
         self.assertEqual(await client.bpop(keys=["l"], tail=False, timeout=1), ["l", "b"])
 
     async def test_pop_that_waits(self) -> None:
-        """It fires when another client pushes."""
+        """A blocking pop fires when another client pushes."""
         for pop in (
             self.client.bpop(["l", "m"], timeout=30),
             self.client.brpop(["l", "m"], timeout=30),
@@ -87,7 +87,7 @@ class ListTests(CommandTestCase):
         self.assertEqual(await waiting, "y")
 
     async def test_pop_that_waits_in_vain(self) -> None:
-        """After its timeout, of fractions of a second too, it fires None."""
+        """A blocking pop fires None after its timeout, which may be a fraction of a second."""
         for deferred in (
             self.client.bpop(["l"], timeout=0.01),
             self.client.bpop(["l"], tail=True, timeout=0.01),
@@ -98,10 +98,10 @@ class ListTests(CommandTestCase):
 
 
 class SetTests(CommandTestCase):
-    """Sets; smembers, sinter and sunion fire a set."""
+    """Commands on sets; ``smembers``, ``sinter`` and ``sunion`` fire a set."""
 
     async def test_members(self) -> None:
-        """Members are added and removed, one or many."""
+        """One or many members can be added and removed."""
         client = self.client
         self.assertEqual(await client.sadd("s", "a", "b"), 2)
         self.assertEqual(await client.sadd("s", value="c"), 1)
@@ -120,7 +120,7 @@ class SetTests(CommandTestCase):
         self.assertEqual(await client.smembers("s"), set())
 
     async def test_many_sets(self) -> None:
-        """Sets are compared, and the result is fired or stored."""
+        """The difference, intersection and union of sets can be fired or stored."""
         client = self.client
         await client.sadd("s", *"abc")
         await client.sadd("t", *"bcd")
@@ -136,16 +136,16 @@ class SetTests(CommandTestCase):
         self.assertEqual(await client.smembers("x"), {"a", "b"})
 
     async def test_wrong_type(self) -> None:
-        """A key of another type is an error."""
+        """A set command fails on a key of another type."""
         await self.client.set("a", 1)
         await self.fails(self.client.smembers("a"), "WRONGTYPE")
 
 
 class HashTests(CommandTestCase):
-    """Hashes; hgetall and hget fire a dict."""
+    """Commands on hashes; ``hgetall`` and ``hget`` fire a dict."""
 
     async def test_fields(self) -> None:
-        """Fields are set and removed."""
+        """Fields can be set and removed."""
         client = self.client
         self.assertEqual(await client.hset("h", "a", 1), 1)
         self.assertEqual(await client.hset("h", "a", 2), 0)
@@ -165,7 +165,7 @@ class HashTests(CommandTestCase):
         await self.assertFailure(client.hdel("h"), InvalidCommand)
 
     async def test_get(self) -> None:
-        """hget fires what was asked for with its value; hget_value the value alone."""
+        """``hget`` fires a dict of field and value; ``hget_value`` fires only the value."""
         client = self.client
         await client.hmset("h", {"a": 1, "b": "", "ä": "ö"})
         self.assertEqual(await client.hget("h", "a"), {"a": "1"})
@@ -181,7 +181,7 @@ class HashTests(CommandTestCase):
         self.assertEqual(await self.raw.hget("h", [b"a", "ä"]), {b"a": b"1", "ä": "ö".encode()})
 
     async def test_numbers(self) -> None:
-        """Fields count by any amount."""
+        """A field can be incremented by any amount."""
         client = self.client
         self.assertEqual(await client.hincr("h", "n"), 1)
         self.assertEqual(await client.hincr("h", "n", amount=-5), -4)
@@ -189,10 +189,10 @@ class HashTests(CommandTestCase):
 
 
 class SortedSetTests(CommandTestCase):
-    """Sorted sets; scores are floats."""
+    """Commands on sorted sets; scores are floats."""
 
     async def test_add(self) -> None:
-        """One member may be given with its score behind it, many with it before them."""
+        """``zadd`` takes one member and its score in either order, and many as score, member."""
         client = self.client
         self.assertEqual(await client.zadd("z", "a", 1), 1)
         self.assertEqual(await client.zadd("z", 2, "b"), 1)
@@ -209,7 +209,7 @@ class SortedSetTests(CommandTestCase):
         self.assertEqual(await client.zrange("z", start=0, end=-1), ["e", "c", "d"])
 
     async def test_scores(self) -> None:
-        """A member's score and rank; None if it is not there."""
+        """A member has a score and a rank; both are None if it does not exist."""
         client = self.client
         await client.zadd("z", 1, "a", 2, "b", 3, "c")
         self.assertEqual(await client.zscore("z", "a"), 1.0)
@@ -225,7 +225,7 @@ class SortedSetTests(CommandTestCase):
         self.assertEqual(await client.zcount("z", min="(2", max="+inf"), 2)
 
     async def test_ranges(self) -> None:
-        """Ranges by rank and by score, in both directions, with scores or without."""
+        """Ranges by rank and by score work in both directions, with and without scores."""
         client = self.client
         await client.zadd("z", 1, "a", 2, "b", 3, "c", 4, "d")
         self.assertEqual(await client.zrange("z", 1, 2), ["b", "c"])
@@ -249,7 +249,7 @@ class SortedSetTests(CommandTestCase):
         await self.assertFailure(client.zrangebyscore("z", offset=1), InvalidCommand, ValueError)
 
     async def test_remove_ranges(self) -> None:
-        """The reply is how many were removed."""
+        """The removal of a range fires the number of removed members."""
         client = self.client
         await client.zadd("z", 1, "a", 2, "b", 3, "c", 4, "d")
         self.assertEqual(await client.zremrangebyrank("z", 0, 0), 1)
@@ -257,7 +257,7 @@ class SortedSetTests(CommandTestCase):
         self.assertEqual(await client.zrange("z", 0, -1), ["b"])
 
     async def test_stores(self) -> None:
-        """Sorted sets are put together, with weights where keys are a mapping."""
+        """Sorted sets can be combined, with weights if the keys are a mapping."""
         client = self.client
         await client.zadd("y", 1, "a", 2, "b")
         await client.zadd("z", 10, "b", 20, "c")

@@ -1,4 +1,4 @@
-"""Strings, keys, transactions and scripts: the replies have txredis' shapes."""
+"""Commands on strings, keys, transactions and scripts fire replies of txredis' shapes."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from txthoonk.errors import InvalidCommand, NoScript, NotBusy, ResponseError
 
 
 class StringTests(CommandTestCase):
-    """Strings and their bits."""
+    """Commands on strings and their bits."""
 
     async def test_set(self) -> None:
-        """Set has four forms."""
+        """``set`` can set plainly, preserve, return the old value, and expire."""
         client = self.client
         self.assertEqual(await client.set("a", "x"), "OK")
         self.assertEqual(await client.set("a", "y", preserve=True), 0)
@@ -25,7 +25,7 @@ class StringTests(CommandTestCase):
         self.assertIn(await client.ttl("d"), range(90, 101))
 
     async def test_get(self) -> None:
-        """What is not there is None."""
+        """``get`` and ``mget`` fire None for a missing key."""
         client = self.client
         self.assertIsNone(await client.get("a"))
         self.assertEqual(await client.setnx(key="a", value="ä"), 1)
@@ -36,7 +36,7 @@ class StringTests(CommandTestCase):
         self.assertEqual(await client.mget("a", "b"), ["2", None])
 
     async def test_many(self) -> None:
-        """Mappings are stored at once, or not at all."""
+        """``msetnx``, or ``mset`` with *preserve*, stores all keys of a mapping or none."""
         client = self.client
         self.assertEqual(await client.mset({"a": 1, "b": "x"}), "OK")
         self.assertEqual(await client.mset({"b": 2, "c": 3}, preserve=True), 0)
@@ -54,7 +54,7 @@ class StringTests(CommandTestCase):
         self.assertEqual(await client.substr("a", start=-3, end=-1), "you")
 
     async def test_numbers(self) -> None:
-        """Counters go up and down by any amount."""
+        """Counters can be changed by any amount."""
         client = self.client
         self.assertEqual(await client.incr("a"), 1)
         self.assertEqual(await client.incr("a", 5), 6)
@@ -65,7 +65,7 @@ class StringTests(CommandTestCase):
         await self.fails(client.incr("a"), "ERR")
 
     async def test_bits(self) -> None:
-        """Bits are int."""
+        """Bit commands fire ints."""
         client = self.client
         self.assertEqual(await client.setbit("a", 7, 1), 0)
         self.assertEqual(await client.setbit(key="a", offset=7, value=1), 1)
@@ -77,7 +77,7 @@ class StringTests(CommandTestCase):
         self.assertEqual(await client.bitcount("a", 1), 22)
 
     async def test_charsets(self) -> None:
-        """What one stores the other reads, each in its own way."""
+        """Clients with different charsets read the same bytes, each in its own charset."""
         latin = await self.redis(charset="latin-1")
         await latin.set("k", "ä")
         self.assertEqual(await self.raw.get("k"), b"\xe4")
@@ -89,7 +89,7 @@ class StringTests(CommandTestCase):
         self.assertEqual(await bad.get("k"), "a\ufffd")
 
     async def test_big_value(self) -> None:
-        """20 MB go there and back."""
+        """A value of 20 MB can be stored and read."""
         value = bytes(range(256)) * 80_000
         self.assertEqual(await self.raw.set("big", value), b"OK")
         self.assertTrue(await self.raw.get("big") == value)
@@ -99,7 +99,7 @@ class KeyTests(CommandTestCase):
     """Commands on keys of any type."""
 
     async def test_existence(self) -> None:
-        """Keys are counted and deleted."""
+        """Keys can be counted and deleted."""
         client = self.client
         await client.mset({"a": 1, "b": 2, "c": 3})
         self.assertEqual(await client.exists("a"), 1)
@@ -108,7 +108,7 @@ class KeyTests(CommandTestCase):
         self.assertEqual(await client.delete("a", "b", "c"), 2)
 
     async def test_type(self) -> None:
-        """A key that is not there has the type None."""
+        """The type of a missing key is None."""
         client = self.client
         await client.set("a", 1)
         await client.push("b", 1)
@@ -118,7 +118,7 @@ class KeyTests(CommandTestCase):
         self.assertIsNone(await self.raw.get_type("c"))
 
     async def test_object(self) -> None:
-        """One of three things is told of an object."""
+        """``get_object`` fires one of three properties, and needs exactly one."""
         client = self.client
         await client.set("a", "text")
         self.assertEqual(await client.get_object("a", refcount=True), 1)
@@ -127,7 +127,7 @@ class KeyTests(CommandTestCase):
         await self.assertFailure(client.get_object("a"), InvalidCommand)
 
     async def test_keys(self) -> None:
-        """Keys come as a sorted list."""
+        """``keys`` fires a sorted list."""
         client = self.client
         self.assertEqual(await client.keys("*"), [])
         self.assertIsNone(await client.randomkey())
@@ -138,7 +138,7 @@ class KeyTests(CommandTestCase):
         self.assertIn(await client.randomkey(), [*names, "other"])
 
     async def test_rename(self) -> None:
-        """A key gets another name, over one that is there or not."""
+        """``rename`` replaces an existing key, unless *preserve* is set."""
         client = self.client
         await client.mset({"a": 1, "b": 2})
         self.assertEqual(await client.rename("a", "b", preserve=True), 0)
@@ -148,7 +148,7 @@ class KeyTests(CommandTestCase):
         await self.fails(client.rename("a", "b"), "ERR")
 
     async def test_expiry(self) -> None:
-        """Expiry is in seconds."""
+        """Expiry times are in seconds."""
         client = self.client
         await client.mset({"a": 1, "b": 2})
         self.assertEqual(await client.expire("a", time=100), 1)
@@ -160,7 +160,7 @@ class KeyTests(CommandTestCase):
         self.assertEqual(await client.exists("b"), 0)
 
     async def test_sort(self) -> None:
-        """Lists and sets are sorted, by themselves or by other keys."""
+        """``sort`` sorts a list by its values or by other keys."""
         client = self.client
         await client.rpush("l", 3, 1, 20)
         self.assertEqual(await client.sort("l"), ["1", "3", "20"])
@@ -177,10 +177,10 @@ class KeyTests(CommandTestCase):
 
 
 class TransactionTests(CommandTestCase):
-    """MULTI to EXEC."""
+    """Transactions, from MULTI to EXEC."""
 
     async def test_execute(self) -> None:
-        """Commands are queued, and their replies come together as the server has them."""
+        """Commands in a transaction are queued, and EXEC fires their replies unconverted."""
         client = self.client
         await client.hset("h", "f", "v")
         await client.zadd("z", "m", 1.5)
@@ -203,19 +203,19 @@ class TransactionTests(CommandTestCase):
         self.assertEqual(await client.execute(), [*expected, "none", ["a"]])
 
     async def test_pipelined(self) -> None:
-        """Nobody has to wait for the single replies."""
+        """A transaction can be sent without waiting for its replies."""
         client = self.client
         calls = [client.multi(), client.incr("a"), client.incr("a"), client.execute()]
         self.assertEqual([await call for call in calls], ["OK", "QUEUED", "QUEUED", [1, 2]])
 
     async def test_no_charset(self) -> None:
-        """The same holds for bytes."""
+        """A transaction works without a charset."""
         await self.raw.multi()
         self.assertEqual(await self.raw.hgetall("h"), b"QUEUED")
         self.assertEqual(await self.raw.execute(), [[]])
 
     async def test_watch(self) -> None:
-        """Where a watched key has changed, EXEC fires None, and nothing is done."""
+        """EXEC fires None, and executes nothing, if a watched key has changed."""
         client = self.client
         self.assertEqual(await client.watch("a", "b"), "OK")
         await self.raw.set("b", 1)
@@ -225,7 +225,7 @@ class TransactionTests(CommandTestCase):
         self.assertIsNone(await client.get("c"))
 
     async def test_unwatch(self) -> None:
-        """What is not watched any more may change."""
+        """EXEC succeeds if a key that changed is no longer watched."""
         client = self.client
         await client.watch("a")
         await self.raw.set("a", 1)
@@ -235,7 +235,7 @@ class TransactionTests(CommandTestCase):
         self.assertEqual(await client.execute(), ["OK"])
 
     async def test_discard(self) -> None:
-        """What was queued is forgotten."""
+        """``discard`` drops the queued commands."""
         client = self.client
         await client.multi()
         await client.set("a", 1)
@@ -244,7 +244,7 @@ class TransactionTests(CommandTestCase):
         await self.fails(client.execute(), "ERR")
 
     async def test_error_inside(self) -> None:
-        """A command that fails is an error among the replies; the others are done."""
+        """A command that fails in a transaction is an error among the replies of the others."""
         client = self.client
         await client.multi()
         await client.set("a", "x")
@@ -255,7 +255,7 @@ class TransactionTests(CommandTestCase):
         self.assertIsInstance(error, ResponseError)
 
     async def test_aborted(self) -> None:
-        """A command that is not even taken fails the whole."""
+        """A command that cannot be queued fails the whole transaction."""
         client = self.client
         await client.multi()
         await self.fails(client.send("NOSUCHCOMMAND"), "ERR")
@@ -266,7 +266,7 @@ class ScriptTests(CommandTestCase):
     """EVAL, EVALSHA and SCRIPT."""
 
     async def test_eval(self) -> None:
-        """A script gets its keys and arguments, and answers in any shape."""
+        """A script gets its keys and arguments, and can reply in any shape."""
         client = self.client
         self.assertEqual(
             await client.eval("return {KEYS[1], ARGV[1], ARGV[2]}", ["k"], ["a", 2]),
@@ -277,7 +277,7 @@ class ScriptTests(CommandTestCase):
         self.assertEqual(await client.eval(source="return #KEYS", keys=("a", "b")), 2)
 
     async def test_errors(self) -> None:
-        """A script's error has the code that it gives."""
+        """A script's error has the code that the script gives."""
         error = await self.fails(
             self.client.eval("return redis.error_reply('MYCODE what')"), "MYCODE"
         )
@@ -285,7 +285,7 @@ class ScriptTests(CommandTestCase):
         await self.fails(self.client.eval("this is not Lua"), "ERR")
 
     async def test_digest(self) -> None:
-        """A script that was loaded can be called by its digest."""
+        """A loaded script can be called by its digest."""
         client = self.client
         source = f"return '{uuid.uuid4().hex}' .. ARGV[1]"
         sha = await client.script_load(source)
@@ -296,5 +296,5 @@ class ScriptTests(CommandTestCase):
         await self.assertFailure(client.evalsha(sha1=sha), NoScript)
 
     async def test_kill(self) -> None:
-        """There is no script to be killed."""
+        """``script_kill`` fails if no script is running."""
         await self.assertFailure(self.client.script_kill(), NotBusy)

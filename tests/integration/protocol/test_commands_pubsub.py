@@ -1,4 +1,4 @@
-"""Publish and subscribe with plain clients, against a real server."""
+"""Publish and subscribe with plain clients on a real server."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from txthoonk.protocol import RedisSubscriber
 
 
 class PubSubTests(CommandTestCase):
-    """Redis publishes, RedisSubscriber is called."""
+    """``RedisSubscriber`` receives what ``Redis`` publishes."""
 
     async def listen(self, **arguments: Any) -> tuple[RedisSubscriber, Recorder]:
-        """Connect a subscriber whose hooks are recorded, channels with a name of the test's."""
+        """Connect a subscriber whose hooks are recorded."""
         subscriber = await self.subscriber(**arguments)
         recorder = Recorder()
         for hook in HOOKS:
@@ -24,7 +24,7 @@ class PubSubTests(CommandTestCase):
         return subscriber, recorder
 
     def channel(self, name: str) -> str:
-        """Give a channel of this test: channels are shared by all databases."""
+        """Return a channel name that is unique to this test; all databases share channels."""
         return f"{self.prefix}:{name}"
 
     async def setUp(self) -> None:
@@ -32,7 +32,7 @@ class PubSubTests(CommandTestCase):
         self.prefix = f"test-{uuid.uuid4().hex}"
 
     async def test_messages(self) -> None:
-        """A message comes to its channel and to each pattern; others do not."""
+        """A subscriber receives each message once for its channel and once for each pattern."""
         a, b, pattern = map(self.channel, ("a", "b", "*"))
         subscriber, recorder = await self.listen()
         subscriber.subscribe(a)
@@ -53,7 +53,7 @@ class PubSubTests(CommandTestCase):
         )
 
     async def test_bytes(self) -> None:
-        """Without a charset messages are bytes."""
+        """A subscriber without a charset receives bytes."""
         a = self.channel("a").encode()
         subscriber, recorder = await self.listen(charset=None)
         subscriber.subscribe(a)
@@ -62,7 +62,7 @@ class PubSubTests(CommandTestCase):
         self.assertEqual((await recorder.wait(2))[1], ("messageReceived", a, b"\xff\0"))
 
     async def test_unsubscribe(self) -> None:
-        """Channels end by name or all together; requests beside them stay in step."""
+        """Channels can be unsubscribed by name or together, and replies stay in order."""
         a, b, c = map(self.channel, "abc")
         subscriber, recorder = await self.listen()
         subscriber.unsubscribe()
@@ -92,7 +92,7 @@ class PubSubTests(CommandTestCase):
         )
 
     async def test_the_same_channel_as_text_and_bytes(self) -> None:
-        """The server takes both for one channel, and so do we."""
+        """A channel as text and as bytes is one channel, for the server and for the subscriber."""
         a = self.channel("a")
         subscriber, recorder = await self.listen()
         subscriber.subscribe(a, a.encode())
@@ -105,7 +105,7 @@ class PubSubTests(CommandTestCase):
         self.assertEqual(await pong, "PONG")
 
     async def restricted(self) -> dict[str, str]:
-        """Make a user who may subscribe to some channels only."""
+        """Create a user who may subscribe only to some channels."""
         user = f"test-{uuid.uuid4().hex}"
         rules = ("on", ">pw", "~*", "+@all", "resetchannels", f"&{self.channel('a')}*")
         self.assertEqual(await self.client.send("ACL", "SETUSER", user, *rules), "OK")
@@ -113,7 +113,7 @@ class PubSubTests(CommandTestCase):
         return {"username": user, "password": "pw"}
 
     async def test_refused(self) -> None:
-        """A channel that an ACL forbids fails its whole request, and no other."""
+        """A request with a forbidden channel fails as a whole; other requests succeed."""
         a, b, also = map(self.channel, ("a", "b", "also"))
         subscriber, recorder = await self.listen(**await self.restricted())
         subscriber.subscribe(a)
@@ -129,7 +129,7 @@ class PubSubTests(CommandTestCase):
         self.assertEqual(await pong, ["pong", "x"])
 
     async def test_unsubscribe_from_all_after_a_refusal(self) -> None:
-        """What was refused is not waited for when all channels end."""
+        """Unsubscribing from all channels does not wait for channels that were refused."""
         a, b, c = map(self.channel, "abc")
         subscriber, recorder = await self.listen(**await self.restricted())
         subscriber.subscribe(a)
@@ -144,7 +144,7 @@ class PubSubTests(CommandTestCase):
         self.assertEqual(await pong, "PONG")
 
     async def test_many(self) -> None:
-        """Messages come in the order in which one client published them."""
+        """A subscriber receives the messages of one client in order."""
         a = self.channel("a")
         subscriber, recorder = await self.listen()
         subscriber.subscribe(a)

@@ -1,7 +1,4 @@
-"""What is too big for the server fails by itself: the connection and the neighbours stay."""
-
-# Trial's TestCase is typed in part only.
-# mypy: allow-untyped-calls
+"""A call that is too big for the server fails alone, and the connection stays."""
 
 from __future__ import annotations
 
@@ -18,12 +15,12 @@ from txthoonk import Thoonk
 from txthoonk.errors import ConnectionLost, InvalidInput, ResponseError, ThoonkError
 from txthoonk.types import Claim
 
-LIMIT = 2**20  # bytes: the least that a server can be set to
+LIMIT = 2**20  # bytes: the lowest limit that a server accepts
 BIG = 2_000_000
 
 
 class SizeTestCase(WorkerTestCase):
-    """A server whose limits are low, and which may not say so."""
+    """A server with low limits, which its configuration may hide."""
 
     SETTING = "proto-max-bulk-len"
 
@@ -35,13 +32,13 @@ class SizeTestCase(WorkerTestCase):
         self.lost: list[str] = []
 
     def watch(self, thoonk: Thoonk) -> None:
-        """Count the connections that are lost from now on."""
+        """Record the connections that are lost from now on."""
         thoonk._state_observers.append(
             lambda state, _: self.lost.append(state) if state == "disconnected" else None
         )
 
     async def silent(self) -> Thoonk:
-        """Make a service whose user may not ask for the configuration."""
+        """Create a service whose user may not read the configuration."""
         user = ("reset", "on", ">secret", "allkeys", "allchannels", "+@all", "-config")
         await self.raw.send("ACL", "SETUSER", "silent", *user)
         self.addCleanup(self.raw.send, "ACL", "DELUSER", "silent")
@@ -49,7 +46,7 @@ class SizeTestCase(WorkerTestCase):
         return await thoonk.connect()
 
     async def poison(self, thoonk: Thoonk) -> str:
-        """Work on jobs of which one has a result that is too big; give why it failed."""
+        """Work on jobs, one of which has too big a result; return why that one failed."""
         self.watch(thoonk)
         job = await thoonk.job("x")
         await job.put(str(BIG), id_="big")
@@ -64,10 +61,10 @@ class SizeTestCase(WorkerTestCase):
 
 
 class ReadableTests(SizeTestCase):
-    """The server says what it takes."""
+    """The service can read the server's limits."""
 
     async def test_each_verb(self) -> None:
-        """Each verb with too big an item fails with both sizes; a neighbour does not notice."""
+        """Every verb with too big an item fails and names both sizes; other calls succeed."""
         self.watch(self.thoonk)
         feed, sorted_ = await self.thoonk.feed("f"), await self.thoonk.sorted_feed("s")
         queue, job = await self.thoonk.queue("q"), self.job
@@ -115,7 +112,7 @@ class ReadableTests(SizeTestCase):
         await job.finish(claim, "x" * (LIMIT - 10))
 
     async def test_order(self) -> None:
-        """What is called while the server is asked is done in the order of the calls."""
+        """Calls that are made while the limits are read are executed in order."""
         big, redis = "x" * BIG, self.thoonk.redis
         calls = [redis.send("RPUSH", "list", "1"), redis.send("RPUSH", "list", big)]
         calls += [redis.send("RPUSH", "list", word) for word in ("2", "y" * LIMIT, big, "3")]
@@ -125,7 +122,7 @@ class ReadableTests(SizeTestCase):
         self.assertEqual([word[0] for word in kept], ["1", "2", "y", "3"])
 
     async def test_transaction(self) -> None:
-        """In a transaction nothing is asked; what was asked before counts."""
+        """In a transaction the limits are not read; those read before apply."""
         redis = self.thoonk.redis
         await self.assertFailure(redis.send("SET", "key", "x" * BIG), InvalidInput)
         multi, put, done = redis.multi(), redis.set("key", "x" * BIG), redis.execute()
@@ -133,20 +130,20 @@ class ReadableTests(SizeTestCase):
         self.assertEqual((await multi, await done), ("OK", []))
 
     async def test_bare(self) -> None:
-        """A publisher without a service asks as well, before it has logged in, too."""
+        """A publisher without a service reads the limits, too, even before it has logged in."""
         pub = await self.pub()
         feed = await pub.feed("f")
         await self.assertFailure(feed.publish("x" * BIG), InvalidInput)
         self.assertEqual(await feed.length(), 0)
 
     async def test_worker(self) -> None:
-        """A result that is too big fails its job; no connection is lost, and others go on."""
+        """A result that is too big fails its job, without a lost connection; others finish."""
         why = await self.poison(self.thoonk)
         self.assertRegex(why, r"InvalidInput: an? .* of 2,000,000 bytes .*1,048,576")
         self.assertEqual(self.lost, [])
 
     async def test_repeated(self) -> None:
-        """What is said until it is answered is not said again if it is too big."""
+        """A call that would be repeated is given up if it is too big."""
         queue, big = await self.thoonk.queue("q"), "x" * BIG
         await self.raw.send("CONFIG", "SET", self.SETTING, 2 * BIG)
         await self.raw.send("HSET", "feed.items:q", big, "item")
@@ -157,11 +154,11 @@ class ReadableTests(SizeTestCase):
         await until(lambda: bool(self.texts(LogLevel.critical)))
         await self.rounds()
         self.assertEqual((calls.of("queue/delivered"), self.lost), (1, []))
-        self.assertFalse(self.thoonk.waiting_room.retrying)
+        self.assertFalse(self.thoonk.waiting_room.outages.resting)
         self.assertEqual(len(self.flushLoggedErrors(InvalidInput)), 1)
 
     async def test_many_arguments(self) -> None:
-        """More than a million arguments are sent where the server takes them."""
+        """More than a million arguments are sent if the server accepts them."""
         self.watch(self.thoonk)
         sent = self.thoonk.redis.send("DEL", *["key"] * (2**20 + 1))
         if b"redis_version:6." in await self.raw.send("INFO", "server"):
@@ -173,10 +170,10 @@ class ReadableTests(SizeTestCase):
 
 
 class SilentTests(SizeTestCase):
-    """The server does not say what it takes, and hangs up."""
+    """The service cannot read the limits, and the server closes the connection."""
 
     async def test_call(self) -> None:
-        """The call that is to blame fails, and from then on such a call is not sent."""
+        """The call that was too big fails, and later calls of that size are not sent."""
         thoonk = await self.silent()
         self.watch(thoonk)
         feed = await thoonk.feed("f")
@@ -192,7 +189,7 @@ class SilentTests(SizeTestCase):
         self.assertEqual(len(self.lost), 1)
 
     async def test_neighbours(self) -> None:
-        """What was called behind it is done, or fails as when a connection is lost."""
+        """A call after one that was too big is executed, or fails with ConnectionLost."""
         thoonk = await self.silent()
         feed = await thoonk.feed("f")
 
@@ -215,25 +212,25 @@ class SilentTests(SizeTestCase):
 
 
 class QueryBufferTests(SizeTestCase):
-    """The server hangs up without a word."""
+    """The server closes the connection without an error reply."""
 
     SETTING = "client-query-buffer-limit"
 
     async def test_readable(self) -> None:
-        """Where that limit is lower, it is the one that counts."""
+        """The limit of the query buffer applies if it is lower."""
         error = await self.assertFailure(self.job.put("x" * LIMIT), InvalidInput)
         self.assertIn("1,048,574 (client-query-buffer-limit)", str(error))
         await self.job.put("x" * (LIMIT - 2))
 
     async def test_worker(self) -> None:
-        """What loses every connection that it is said on fails its job; the others end."""
+        """A job whose result closes each connection fails; the other jobs finish."""
         why = await self.poison(await self.silent())
         self.assertRegex(why, "ConnectionLost")
 
 
 class DefaultTests(RedisTestCase):
     async def test_default(self) -> None:
-        """Up to a megabyte nothing is asked."""
+        """Calls of up to a megabyte do not read the limits."""
         thoonk = Thoonk(await server_url())
         self.addCleanup(thoonk.close)
         await thoonk.connect()

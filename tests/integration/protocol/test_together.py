@@ -1,4 +1,4 @@
-"""Many calls of one turn: each is done, told and answered as if it had been alone."""
+"""Each of many calls in one reactor turn acts and replies as if it were alone."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ class TogetherTests(RedisTestCase):
         return await self.commands("evalsha")
 
     async def commands(self, name: str) -> int:
-        """Read how many of these commands the server has done."""
+        """Return how many of these commands the server has executed."""
         info = str((await self.raw.send("INFO", "commandstats")).decode())
         lines = [line for line in info.splitlines() if line.startswith(f"cmdstat_{name}:")]
         return int(lines[0].split("calls=")[1].split(",")[0]) if lines else 0
 
     async def test_publish(self) -> None:
-        """Items are published in the order of the calls, known ones are edited."""
+        """A batch publishes items in the order of the calls, and edits those that exist."""
         feed = await self.pub_.feed("news", {"max_length": MANY})
         spy = await self.spy()
         before = await self.evalshas()
@@ -48,7 +48,7 @@ class TogetherTests(RedisTestCase):
         self.assertLess(await self.evalshas() - before, MANY / 10)
         published = [(b"feed.publish:news", f"{i}\0item {i}".encode()) for i in ids]
         self.assertEqual(await spy.messages(), published)
-        # Behind a call that is under way: one edit, one new item that drops the oldest.
+        # The batch includes one edit and one new item that drops the oldest.
         fired = await gatherResults(
             [feed.publish("x", "1"), feed.publish("e", "1"), feed.publish("n", "new")]
         )
@@ -69,7 +69,7 @@ class TogetherTests(RedisTestCase):
         self.assertEqual(scores, sorted(set(scores)))
 
     async def test_sorted_feed(self) -> None:
-        """Items join either end in the order of the calls, also around those put between."""
+        """A batch adds items to either end in order, around items placed between others."""
         feed = await self.pub_.sorted_feed("news", {"history": 100})
         spy = await self.spy()
         before = await self.evalshas()
@@ -102,7 +102,7 @@ class TogetherTests(RedisTestCase):
         self.assertEqual(await self.raw.get("feed.publishes:news"), b"7")
 
     async def test_reads(self) -> None:
-        """Items that are read in one turn come in a few answers, each to who has asked for it."""
+        """Reads of one turn share a few commands, and each call gets its own reply."""
         feed = await self.pub_.feed("news", {"serializer": "bytes"})
         other = await self.pub_.queue("other")
         waiting = await other.put("elsewhere")
@@ -130,7 +130,7 @@ class TogetherTests(RedisTestCase):
         self.assertLess(await self.commands("hmget") - before, MANY / 10)
 
     async def test_history(self) -> None:
-        """Each takes the next revision, and expects what those before have made."""
+        """Each call of a batch gets the next revision, and can expect that of the call before."""
         feed: Feed = await self.pub_.feed("news", {"history": 100})
         fired = await each(
             [
@@ -156,7 +156,7 @@ class TogetherTests(RedisTestCase):
         )
 
     async def test_jobs(self) -> None:
-        """A job that there is already fails alone, also one of the same turn."""
+        """A job that already exists fails alone, even if the same batch put it."""
         job = await self.pub_.job("work")
         await job.put("0", id_="there")
         fired = await each(
@@ -180,7 +180,7 @@ class TogetherTests(RedisTestCase):
         self.assertEqual((await job.stats())["publishes"], 4)
 
     async def test_priorities(self) -> None:
-        """What goes to the front last is taken first, as when put one after the other."""
+        """A batch of puts with high priority gives the same order as single calls."""
         for feed in (await self.pub_.queue("q"), await self.pub_.job("j")):
             calls = [feed.put(text, int(text.isupper())) for text in "abAcBC"]
             await gatherResults(calls)
@@ -189,7 +189,7 @@ class TogetherTests(RedisTestCase):
             self.assertEqual("".join(items), "CBAabc")
 
     async def test_missing_feed(self) -> None:
-        """All fail where the feed is gone, and others do not."""
+        """Calls on a deleted feed fail, and other calls of the turn succeed."""
         feed, other = await self.pub_.feed("news"), await self.pub_.feed("other")
         await feed.delete_feed()
         fired = await each(
@@ -205,7 +205,7 @@ class TogetherTests(RedisTestCase):
             self.assertIsInstance(error, FeedDoesNotExist)
 
     async def test_channel_refused(self) -> None:
-        """Where only edits may not be told, only edits fail; what is not told is not done."""
+        """Only edits fail if the user may not publish edit events, and they change nothing."""
         feed = await self.pub_.feed("news")
         await feed.publish("old", "known")
         rules = ("on", ">secret", "allkeys", "allcommands", "resetchannels", "&feed.publish:*")
@@ -219,7 +219,7 @@ class TogetherTests(RedisTestCase):
         self.assertEqual(await self.raw.get("feed.publishes:news"), b"4")
 
     async def test_outage(self) -> None:
-        """Calls that wait for a connection go together when there is one."""
+        """Calls that wait for a connection are sent when there is one."""
         thoonk = Thoonk(self.target.text, reactor, wait=5)
         self.addCleanup(thoonk.close)
         feed = Feed(thoonk, "news")
@@ -230,7 +230,7 @@ class TogetherTests(RedisTestCase):
         self.assertEqual(await feed.get_ids(), [str(number) for number in range(MANY)])
 
     async def test_never_connected(self) -> None:
-        """Those that were never sent say so."""
+        """Calls that were never sent fail with an error that says so."""
         thoonk = Thoonk(self.target.text, reactor, wait=5)
         thoonk.startService()
         fired = each([Feed(thoonk, "news").publish("x") for _ in range(3)])

@@ -1,4 +1,4 @@
-"""Many calls of one turn, one of which is trouble: its neighbours do not suffer."""
+"""A call that fails does not affect the other calls of its reactor turn."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from txthoonk.types import Feed
 
 
 class Lax:
-    """A serializer that stores what it is given, as it is."""
+    """A serializer that stores its input unchanged."""
 
     binary = False
 
@@ -39,11 +39,11 @@ class TroubleTests(RedisTestCase):
         self.pub_ = await self.pub()
 
     def busy(self) -> None:
-        """Have a call under way, so that those to come go together."""
+        """Start a call, so that the next ones form a batch."""
         self.pub_.redis.get("x")
 
     async def turn(self) -> None:
-        """Go on in another turn of the reactor, not from within an answer."""
+        """Continue in another turn of the reactor, outside a reply's callback."""
         await deferLater(reactor, 0, lambda: None)
 
     async def forget_scripts(self) -> None:
@@ -52,7 +52,7 @@ class TroubleTests(RedisTestCase):
         await self.turn()
 
     async def test_script_to_load(self) -> None:
-        """What comes behind, with the same script, does not come before, on a fresh server."""
+        """Calls stay in order when their script has to be loaded first."""
         for feed in (await self.pub_.queue("q"), await self.pub_.job("j")):
             await self.forget_scripts()
             self.busy()
@@ -61,7 +61,7 @@ class TroubleTests(RedisTestCase):
             self.assertEqual([getattr(one, "item", one) for one in got], list("1234"))
 
     async def test_multi(self) -> None:
-        """What was called before MULTI is done before it, and is no part of it."""
+        """A call before MULTI is executed before the transaction, and is not part of it."""
         feed = await self.pub_.feed("news")
         redis = self.pub_.redis
         await self.forget_scripts()
@@ -73,7 +73,7 @@ class TroubleTests(RedisTestCase):
         self.assertEqual(await published, "a")
 
     async def test_multi_behind_what_cannot_be_sent(self) -> None:
-        """Nor do they fail because a neighbour cannot be sent."""
+        """Calls before MULTI, and the transaction, succeed if another call cannot be sent."""
         feed = await self.pub_.feed("news")
         self.busy()
         calls = [feed.publish("1", "a"), feed.publish("\ud800", "b"), feed.publish("3", "c")]
@@ -86,7 +86,7 @@ class TroubleTests(RedisTestCase):
         self.assertEqual(await feed.get_ids(), ["a", "c"])
 
     async def test_told_of_what_cannot_be_sent(self) -> None:
-        """Who is told that, and calls more, comes behind those that were called before."""
+        """A call from the errback of a call that cannot be sent follows the calls made before."""
         feed: Feed = await self.pub_.feed("news")
         await feed.publish("its script is loaded")
         await self.turn()
@@ -99,7 +99,7 @@ class TroubleTests(RedisTestCase):
         self.assertEqual(await feed.get_item("x"), "late")
 
     async def test_serializer(self) -> None:
-        """What a serializer makes that cannot be stored fails alone, and so it does if alone."""
+        """An item whose serialized form cannot be stored fails only its own call."""
         register_serializer("lax", Lax())
         self.addCleanup(serializers._registry.pop, "lax")
         feed = await self.pub_.feed("news", {"serializer": "lax"})
@@ -117,7 +117,7 @@ class TroubleTests(RedisTestCase):
         self.assertEqual(sorted(await job.get_ids()), ["a", "c"])
 
     async def test_too_big(self) -> None:
-        """An item that is too big for the server fails alone; the calls around it are done."""
+        """An item that is too big for the server fails its own call; the others succeed."""
         before = await self.raw.send("CONFIG", "GET", "proto-max-bulk-len")
         await self.raw.send("CONFIG", "SET", "proto-max-bulk-len", 1024 * 1024)
         self.addCleanup(self.raw.send, "CONFIG", "SET", *before)
@@ -136,7 +136,7 @@ class TroubleTests(RedisTestCase):
         self.assertEqual(await other.get_ids(), ["a", "b", "c"])
 
     async def test_channel_refused_behind_one_that_was_told(self) -> None:
-        """A change that was told, and then refused, is a resync for who has heard of it."""
+        """An edit that was published and then refused gives its subscribers a resync."""
         channels = ("&feed.event:*", "&feed.publish:*", "&newfeed", "&conffeed")
         user = ("ACL", "SETUSER", "limited", "on", ">p", "~*", "+@all", "resetchannels")
         await self.raw.send(*user, *channels)
@@ -158,7 +158,7 @@ class TroubleTests(RedisTestCase):
         self.assertEqual(await feed.get_all(), {"1": "one", "2": "two"})
 
     async def test_empty_id(self) -> None:
-        """A job needs an id that is not empty: who waits for one could not be given it."""
+        """A job's id must not be empty, because ``get`` could not return it."""
         job = await self.pub_.job("work")
         for call in (job.put("item", id_=""), job.put_many(["item"], ids=[""])):
             error = await self.assertFailure(call, InvalidInput)
@@ -166,7 +166,7 @@ class TroubleTests(RedisTestCase):
         self.assertEqual(await job.get_ids(), [])
 
     async def test_errors_of_others(self) -> None:
-        """An error of the caller's own items, or progress, is told as it is."""
+        """An error in the caller's own items or progress function is raised unchanged."""
         queue = await self.pub_.queue("q")
 
         def items() -> Any:

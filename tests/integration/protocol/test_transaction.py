@@ -1,4 +1,4 @@
-"""Feeds beside a transaction of the user's own."""
+"""Feeds on a connection with a transaction of the caller."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from txthoonk.protocol import InvalidCommand
 
 class TransactionTests(RedisTestCase):
     async def test_feeds_wait_for_the_end(self) -> None:
-        """Between MULTI and EXEC a feed's verbs fail, and nothing of them is queued."""
+        """A feed's verbs fail between MULTI and EXEC, and queue nothing."""
         pub = await self.pub()
         feed = await pub.feed("x")
         await feed.publish("item", "1")

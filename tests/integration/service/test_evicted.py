@@ -1,7 +1,4 @@
-"""Servers that remove keys, and feeds that have lost their configuration to them."""
-
-# Trial's TestCase is typed in part only.
-# mypy: allow-untyped-calls
+"""Servers that evict keys, and feeds that have lost their configuration."""
 
 from __future__ import annotations
 
@@ -33,7 +30,7 @@ class EvictedTests(RedisTestCase):
         await self.raw.send("DEL", f"feed.config:{name}")
 
     async def refused(self, *calls: Callable[[], Deferred[Any]]) -> None:
-        """Check that calls fail, and change nothing."""
+        """Check that the calls fail and change nothing."""
         before = await self.state()
         for call in calls:
             error = await self.assertFailure(call(), FeedNotConfigured)
@@ -41,7 +38,7 @@ class EvictedTests(RedisTestCase):
         self.assertEqual(await self.state(), before)
 
     async def test_other_types(self) -> None:
-        """What is not a plain feed has always had a type: without it nothing is put or taken."""
+        """A queue, job feed or sorted feed without a configuration refuses every verb."""
         queue = await self.pub_.queue("x", {"history": 5})
         await queue.put("item")
         await self.lose("x")
@@ -66,7 +63,7 @@ class EvictedTests(RedisTestCase):
         )
 
     async def test_history(self) -> None:
-        """A feed that has kept a history does not go on without one."""
+        """A feed with a history refuses every change without its configuration."""
         feed = await self.pub_.feed("x", {"history": 5})
         await feed.publish("item", "1")
         await self.lose("x")
@@ -75,7 +72,7 @@ class EvictedTests(RedisTestCase):
         )
 
     async def test_server_that_evicts(self) -> None:
-        """Where the server removes keys, no feed is taken for one that never had any."""
+        """A plain feed without a configuration refuses every verb if the server evicts keys."""
         feed = await self.pub_.feed("x", {"max_length": 2, "serializer": "json"})
         await feed.publish([1], "1")
         await self.raw.send("CONFIG", "SET", POLICY, "allkeys-lru")
@@ -92,7 +89,7 @@ class EvictedTests(RedisTestCase):
         self.assertEqual(await feed.get_all(), {"2": [2], "3": [3]})
 
     async def test_subscription(self) -> None:
-        """A subscription says that the feed cannot be read, and goes on when it can be again."""
+        """A subscription delivers a resync if the configuration is gone, and recovers with it."""
         thoonk = Thoonk(await server_url(), reactor)
         self.addCleanup(thoonk.close)
         await thoonk.connect()
@@ -113,7 +110,7 @@ class EvictedTests(RedisTestCase):
         self.assertEqual(self.flushLoggedErrors(), [])
 
     async def test_feed_without_any(self) -> None:
-        """A plain feed of txthoonk 0.1 may have none, and works."""
+        """A plain feed of txthoonk 0.1 works without a configuration."""
         await self.raw.send("SADD", "feeds", "x")
         feed = await self.pub_.feed("x")
         await feed.publish("item", "1")
@@ -121,10 +118,10 @@ class EvictedTests(RedisTestCase):
 
 
 class ConnectTests(ServerTestCase):
-    """What a service says of its server."""
+    """The warnings of a service about its server."""
 
     async def said(self, server: RedisServer) -> list[str]:
-        """Connect twice, and give the warnings."""
+        """Connect twice, and return the warnings."""
         warnings: list[str] = []
 
         def observe(event: Any) -> None:
@@ -140,7 +137,7 @@ class ConnectTests(ServerTestCase):
         return warnings
 
     async def test_policy(self) -> None:
-        """A server that removes keys when it is full is warned of, once."""
+        """A server whose policy evicts keys causes one warning."""
         options = ("--maxmemory", "100mb", "--maxmemory-policy", "volatile-lru")
         (warning,) = await self.said(await self.server(arguments=options).start())
         self.assertIn("maxmemory-policy volatile-lru", warning)
@@ -148,7 +145,7 @@ class ConnectTests(ServerTestCase):
             self.assertEqual(await self.said(await self.server(arguments=more).start()), [])
 
     async def test_replica(self) -> None:
-        """So is a replica."""
+        """A server that is a replica causes one warning."""
         options = ("--replicaof", "127.0.0.1", "1")
         (warning,) = await self.said(await self.server(arguments=options).start())
         self.assertIn("a read-only replica of 127.0.0.1:1", warning)

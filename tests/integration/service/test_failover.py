@@ -1,7 +1,4 @@
-"""A replica takes the place of its master, and the old one lives on."""
-
-# Trial's TestCase is typed in part only.
-# mypy: allow-untyped-calls
+"""A replica is promoted, and the old master lives on as a replica."""
 
 from __future__ import annotations
 
@@ -40,7 +37,7 @@ class FailoverTestCase(TestCase):
         await self.pair.blocked(server, count)
 
     async def put(self, line: Any, item: str) -> int:
-        """Put an item until it is taken; how often a replica has refused it."""
+        """Put an item until it succeeds; return how often a replica refused it."""
         refused = 0
         while True:
             try:
@@ -52,12 +49,12 @@ class FailoverTestCase(TestCase):
                 return refused
 
     async def all_moved(self, count: int) -> None:
-        """Wait until the new master has so many clients, and the old one none."""
+        """Wait until the new master has this many clients, and the old one has none."""
         await self.pair.has_clients(self.pair.replica, 0)
         await self.pair.has_clients(self.pair.master, count)
 
     def leave(self, waiting: Deferred[Any]) -> None:
-        """Cancel what must still be waiting."""
+        """Cancel a Deferred that must still be waiting."""
         self.assertNoResult(waiting)
         waiting.cancel()
         self.failureResultOf(waiting, CancelledError)
@@ -65,7 +62,7 @@ class FailoverTestCase(TestCase):
 
 class FailoverTests(FailoverTestCase):
     async def test_calls(self) -> None:
-        """The call that is refused fails; the next one waits for the new master."""
+        """The call that a demoted master refuses fails; the next waits for the new one."""
         thoonk = await self.connect()
         queue = await thoonk.queue("q")
         await self.pair.promote()
@@ -76,7 +73,7 @@ class FailoverTests(FailoverTestCase):
         self.assertEqual(await queue.get(), "item")
 
     async def test_pipelined(self) -> None:
-        """All calls under way are answered: refused, with nothing done."""
+        """Calls that were sent to a demoted master are all refused, and change nothing."""
         thoonk = await self.connect()
         queue, feed = await thoonk.queue("q"), await thoonk.feed("f")
         await self.pair.promote()
@@ -89,7 +86,7 @@ class FailoverTests(FailoverTestCase):
         self.assertEqual(await feed.length(), 0)
 
     async def test_waits(self) -> None:
-        """Waiting gets, results and subscriptions go on at the new master."""
+        """Waiting gets, results and subscriptions continue on the new master."""
         thoonk = await self.connect()
         queue, job = await thoonk.queue("q"), await thoonk.job("j", {"timeout": 60})
         feed = await thoonk.feed("f", {"history": 10})
@@ -116,7 +113,7 @@ class FailoverTests(FailoverTestCase):
         self.assertEqual(transit, 0)
 
     async def test_workers(self) -> None:
-        """Jobs under way are finished at the new master, once, and others are begun there."""
+        """Jobs in progress finish once on the new master, and later jobs start there."""
         thoonk = await self.connect()
         job = await thoonk.job("j", {"timeout": 60, "keep_results_for": 60})
         under_way: list[Deferred[str]] = []
@@ -145,7 +142,7 @@ class FailoverTests(FailoverTestCase):
         self.assertEqual(self.flushLoggedErrors(), [])
 
     async def test_name_that_follows_later(self) -> None:
-        """While the name leads to a replica calls wait, as without a connection."""
+        """Calls wait while the server's name leads to a replica."""
         thoonk = await self.connect(retry_policy=lambda _: 0.01)
         queue = await thoonk.queue("q")
         await self.pair.promote(name=False)
@@ -161,7 +158,7 @@ class FailoverTests(FailoverTestCase):
         self.assertEqual(await queue.length(), 1)
 
     async def test_nothing_is_written(self) -> None:
-        """A waiting get meets the replica by itself, and a put is not needed to leave it."""
+        """A waiting ``get`` detects the replica and leaves it, without any put."""
         thoonk = await self.connect()
         got = (await thoonk.queue("q")).get()
         await self.blocked(self.pair.master)
@@ -191,7 +188,7 @@ class ReplicaTests(FailoverTestCase):
         self.assertEqual(self.states, ["connecting", "connected"])
 
     async def test_writing(self) -> None:
-        """What writes there fails each time, and reading goes on."""
+        """Every write on a replica fails, and reads continue."""
         writer = await self.connect()
         await (await writer.feed("f")).publish("first", "1")
         await self.pair.caught_up()
@@ -206,7 +203,7 @@ class ReplicaTests(FailoverTestCase):
         self.assertEqual(self.states, ["connecting", "connected"])
 
     async def test_one_server(self) -> None:
-        """All connections follow one that leads to another master."""
+        """All connections follow the first one that reaches another master."""
         thoonk = await self.connect()
         await thoonk.register_handler("create", Recorder())
         got = (await thoonk.queue("q")).get()
@@ -224,7 +221,7 @@ class ReplicaTests(FailoverTestCase):
         self.leave(got)
 
     async def test_a_replica_at_times(self) -> None:
-        """Where the publisher has a master, no other connection goes to a replica."""
+        """No other connection uses a replica while the publisher has a master."""
         thoonk = await self.connect(retry_policy=lambda _: 0.01)
         await thoonk.register_handler("create", Recorder())
         self.pair.name.lead_to(self.pair.replica.endpoint())

@@ -1,7 +1,4 @@
-"""The database and the password that are chosen at run time hold for connections opened later."""
-
-# Trial's TestCase is typed in part only.
-# mypy: allow-untyped-calls
+"""A database or password that is chosen at run time also applies to later connections."""
 
 from __future__ import annotations
 
@@ -33,11 +30,11 @@ class SelectedTests(RedisTestCase):
         return await thoonk.connect()
 
     async def cut(self, pub: Any) -> None:
-        """Have the server close the publisher's connection."""
+        """Make the server close the publisher's connection."""
         await self.raw.send("CLIENT", "KILL", "ID", await pub.redis.send("CLIENT", "ID"))
 
     async def test_select(self) -> None:
-        """A service stays in the database, with what waits."""
+        """A service stays in the selected database, and so do its waiting calls."""
         thoonk = await self.thoonk()
         await thoonk.redis.select(9)
         queue = await thoonk.queue("q")
@@ -53,7 +50,7 @@ class SelectedTests(RedisTestCase):
         self.assertEqual(await self.raw.send("KEYS", "*"), [])
 
     async def test_select_bare(self) -> None:
-        """So does a publisher whose factory connects it again."""
+        """A publisher whose factory reconnects it stays in the selected database."""
         pub: ThoonkPub = await returning(reactor, self.target)
         self.addCleanup(pub.close)
         await pub.redis.select(9)
@@ -66,7 +63,7 @@ class SelectedTests(RedisTestCase):
         self.assertEqual(await self.other.send("SISMEMBER", "feeds", "x"), 1)
 
     async def test_auth(self) -> None:
-        """All connections of a service, the subscriber's too, use the new password."""
+        """All connections of a service use the new password, including the subscriber's."""
         await self.raw.send("ACL", "SETUSER", "default", ">old")
         self.addCleanup(self.raw.send, "ACL", "SETUSER", "default", "nopass")
         thoonk = await self.thoonk(password="old")
@@ -86,7 +83,7 @@ class SelectedTests(RedisTestCase):
         self.assertEqual(await got, "item")
 
     async def test_changed_password(self) -> None:
-        """A waiting get survives a change of the password."""
+        """A waiting ``get`` survives a change of the password."""
         await self.raw.send("ACL", "SETUSER", "default", ">old")
         self.target = attr.evolve(self.target, password="old")
         self.addCleanup(self.raw.send, "ACL", "SETUSER", "default", "nopass")

@@ -1,8 +1,6 @@
-"""The service with a real server: every kind of URL, credentials, and its methods."""
+"""The service on a real server: every kind of URL, credentials, and its methods."""
 
 # Trial's TestCase and the applications of Twisted are typed in part only.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 import os
@@ -29,14 +27,14 @@ USER, SECRET = "somebody", "s3cr3t-passw0rd"
 
 class URLTests(LeakTestCase):
     async def test_unix(self) -> None:
-        """A Unix socket, as a URL and as an endpoint string."""
+        """A Unix socket can be given as a URL or as an endpoint string."""
         server = await self.server().start()
         path = server.endpoint()._path  # type: ignore[attr-defined]
         for url in (server.url, f"unix:path={path}", f"unix:{path}"):
             await self.works(await self.connect(url))
 
     async def test_tcp(self) -> None:
-        """A host and its port, as a URL and as an endpoint string."""
+        """A host and port can be given as a URL or as an endpoint string."""
         server = await self.server(port=0).start()
         port = int(server.url.rpartition(":")[2].partition("/")[0])
         for url in (
@@ -48,7 +46,7 @@ class URLTests(LeakTestCase):
             await self.works(await self.connect(url))
 
     async def test_tls(self) -> None:
-        """A server with a certificate, by an authority of its own; all connections go there."""
+        """Every connection to a TLS server uses the given authority, and fails without it."""
         server = await self.server().start()
         authority = Authority("our authority")
         file = Path(self.mktemp())
@@ -76,7 +74,7 @@ class URLTests(LeakTestCase):
         self.assertIsNone(await (await self.connect(base)).redis.get("key"))
 
     async def test_embedded(self) -> None:
-        """A private server runs while the service does; its data goes with it."""
+        """A private server runs while the service does, and its data is lost with it."""
         thoonk = await self.connect("embedded:")
         server: Any = thoonk._server
         pid, folder = server.pid, server.folder
@@ -90,7 +88,7 @@ class URLTests(LeakTestCase):
         self.assertIsNone(await thoonk.redis.get("key"))
 
     async def test_embedded_folder(self) -> None:
-        """A folder keeps the data from one service to the next, and over a restart."""
+        """A folder keeps the data of a private server for later services and restarts."""
         folder = os.path.abspath(self.mktemp())
         thoonk = await self.connect(f"embedded:{folder}", db=2)
         pid = thoonk._server.pid  # type: ignore[union-attr]
@@ -105,7 +103,7 @@ class URLTests(LeakTestCase):
         self.assertEqual(await (await other.feed("x")).get_all(), {"id": "item"})
 
     async def test_embedded_crash(self) -> None:
-        """A private server that dies is started again, with its data."""
+        """A private server that dies is started again with its data."""
         folder = os.path.abspath(self.mktemp())
         thoonk = await self.connect(f"embedded:{folder}")
         server: Any = thoonk._server
@@ -118,7 +116,7 @@ class URLTests(LeakTestCase):
         self.assertEqual(await thoonk.redis.get("key"), "value")
 
     async def test_embedded_stopped_at_once(self) -> None:
-        """A private server that is being started is stopped."""
+        """A private server is stopped even while it starts."""
         thoonk = self.make("embedded:")
         thoonk.startService()
         await until(lambda: os.path.exists(thoonk._server.log))  # type: ignore[union-attr]
@@ -126,7 +124,7 @@ class URLTests(LeakTestCase):
         self.assertFalse(os.path.exists(thoonk._server.folder))  # type: ignore[union-attr]
 
     async def test_no_server_to_start(self) -> None:
-        """Where there is no redis-server, the reason says so."""
+        """A missing redis-server is the reason of the calls' failure."""
         self.patch(os, "environ", {**os.environ, "TXTHOONK_REDIS_SERVER": "/nowhere/redis"})
         thoonk = self.make("embedded:", wait=0.2)
         thoonk.startService()
@@ -146,7 +144,7 @@ class CredentialTests(LeakTestCase):
         self.addCleanup(self.nothing_logged)
 
     def nothing_logged(self) -> None:
-        """Check that no event has the password in it."""
+        """Check that no log event contains the password."""
         for event in self.logged:
             self.assertNotIn(SECRET, eventAsText(event))
             self.assertNotIn(SECRET, repr(event))
@@ -156,7 +154,7 @@ class CredentialTests(LeakTestCase):
             self.assertNotIn(SECRET, f"{value} {value!r}")
 
     async def test_accepted(self) -> None:
-        """User, password and database, in the URL and as keywords."""
+        """User, password and database can be given in the URL or as keywords."""
         given = {"username": USER, "password": SECRET}
         for url, words in (
             (f"redis://{USER}:{SECRET}@{self.place}/1", {}),
@@ -180,7 +178,7 @@ class CredentialTests(LeakTestCase):
             await thoonk.close()
 
     async def test_refused(self) -> None:
-        """What the server refuses fails connect() at once, and stops the service."""
+        """Refused credentials or databases fail ``connect`` at once, and stop the service."""
         for url in (
             f"redis://{USER}:{SECRET}x@{self.place}/0",
             f"redis://nobody:{SECRET}@{self.place}/0",
@@ -201,7 +199,7 @@ class CredentialTests(LeakTestCase):
         self.check_shown(call, call.__context__, call.__cause__)
 
     async def test_failures(self) -> None:
-        """No error and no line of the log contains the password."""
+        """No error and no log event contains the password."""
         thoonk = await self.connect(f"redis://{USER}:{SECRET}@{self.place}/0", wait=0.3, limit=2)
         queue = await thoonk.queue("q")
         get = queue.get()
@@ -222,7 +220,7 @@ class CredentialTests(LeakTestCase):
         self.check_shown(error, error.__cause__, error.__context__)
 
     async def test_changed(self) -> None:
-        """A password that is changed while the service runs is an outage, no more."""
+        """A password that changes while the service runs causes only an outage."""
         thoonk = await self.connect(f"redis://{USER}:{SECRET}@{self.place}/0")
         admin = await self.connect(f"redis://{USER}:{SECRET}@{self.place}/0")
         await admin.redis.send("ACL", "SETUSER", USER, "resetpass", ">other")
@@ -230,7 +228,7 @@ class CredentialTests(LeakTestCase):
         await until(lambda: thoonk._connections.publisher.failures > 0)
         self.check_shown(thoonk._connections.publisher.last_error)
         call = thoonk.redis.ping()
-        # admin's connection is of before, and stays.
+        # The connection of admin was made before the change, and stays.
         await admin.redis.send("ACL", "SETUSER", USER, "resetpass", f">{SECRET}")
         self.assertEqual(await call, "PONG")
 
@@ -241,7 +239,7 @@ def _user_and_db(line: str) -> tuple[str, str]:
 
 
 class OfferTests(RedisTestCase):
-    """What a service has of publisher and subscriber."""
+    """The methods of a service that publishers and subscribers have."""
 
     async def setUp(self) -> None:
         await super().setUp()
@@ -251,7 +249,7 @@ class OfferTests(RedisTestCase):
         self.addCleanup(self.thoonk.close)
 
     def test_all_methods(self) -> None:
-        """It has every public method of both."""
+        """A service has every public method of ThoonkPub and ThoonkSub."""
         for cls in (ThoonkPub, ThoonkSub):
             own = {"connectionLost", "makeConnection", "messageReceived", "channelSubscribed"}
             for name in {name for name in vars(cls) if not name.startswith("_")} - own:
@@ -259,12 +257,12 @@ class OfferTests(RedisTestCase):
                     self.assertTrue(callable(getattr(self.thoonk, name)), name)
 
     async def test_feed_types(self) -> None:
-        """Its feeds do what those of a publisher do."""
+        """The feeds of a service work like those of a publisher."""
         sorted_feed = await self.thoonk.sorted_feed("s")
         id_ = await sorted_feed.append("item")
         self.assertEqual(await sorted_feed.get_ids(), [id_])
         job = await self.thoonk.job("j")
-        wanted = self.thoonk.redis  # a result is waited for on a connection of its own
+        wanted = self.thoonk.redis  # a result is awaited on a connection of its own
         self.assertIs(wanted, self.thoonk.redis)
         number = await job.put("query")
         result = job.get_result(number)
@@ -278,7 +276,7 @@ class OfferTests(RedisTestCase):
         self.assertEqual(await queue.get(1), "a")
 
     async def test_handlers(self) -> None:
-        """Handlers of channels, and of feeds as a whole."""
+        """Handlers can be registered for channels and for the events of feeds."""
         heard = Recorder()
         id_ = await self.thoonk.register_handler("feed.publish:x", heard.named("item"))
         await self.thoonk.register_handler("create", heard.named("create"))
@@ -290,7 +288,7 @@ class OfferTests(RedisTestCase):
         await self.numsub("feed.publish:x", 0)
 
     async def test_application(self) -> None:
-        """It starts and stops with the application that it is a part of."""
+        """A service starts and stops with its parent application."""
         application = Application("app")
         thoonk = Thoonk(
             self.target.text,
@@ -306,7 +304,7 @@ class OfferTests(RedisTestCase):
         self.assertEqual((thoonk.state, thoonk.running), ("stopped", 0))
 
     async def test_connect_cancelled(self) -> None:
-        """Cancelling connect() stops the service."""
+        """Cancelling ``connect`` stops the service."""
         thoonk = Thoonk(self.target.text, reactor)
         connecting = thoonk.connect()
         connecting.cancel()

@@ -1,7 +1,4 @@
-"""The service while its server is killed, restarted, stopped and full."""
-
-# Trial's TestCase is typed in part only.
-# mypy: allow-untyped-calls
+"""The service during outages: a server that is killed, restarted, frozen or full."""
 
 from __future__ import annotations
 
@@ -20,7 +17,7 @@ from txthoonk.service import _thoonk as service
 
 class KilledTests(OutageTestCase):
     async def test_calls(self) -> None:
-        """What was sent fails; what comes then is sent after the restart, in its order."""
+        """Calls that were sent fail; later ones are sent in order after the restart."""
         thoonk = await self.begin()
         flying = [thoonk.redis.send("BLPOP", "nothing", 0), thoonk.redis.rpush("list", "lost")]
         await self.redis_server.kill()
@@ -38,7 +35,7 @@ class KilledTests(OutageTestCase):
         self.assertEqual(self.states, ["connecting", "connected", "disconnected", "connected"])
 
     async def test_many_times(self) -> None:
-        """Each time it comes back, with all that it had to do."""
+        """The service recovers its handlers and waiting gets from each of several outages."""
         thoonk = await self.begin()
         heard = Recorder()
         await thoonk.register_handler("feed.publish:x", heard)
@@ -55,7 +52,7 @@ class KilledTests(OutageTestCase):
         self.assertEqual(heard.calls, [(str(round_), "item") for round_ in range(4)])
 
     async def test_too_late_and_too_many(self) -> None:
-        """They fail with NotSent, and with the reason."""
+        """Calls that wait too long, or exceed the limit, fail with NotSent and the reason."""
         thoonk = await self.begin(wait=0.3, limit=2)
         await self.kill()
         waiting = [thoonk.redis.ping(), thoonk.redis.ping()]
@@ -74,7 +71,7 @@ class KilledTests(OutageTestCase):
         self.assertEqual(await thoonk.redis.ping(), "PONG")
 
     async def test_waiting_gets(self) -> None:
-        """A get that waits gets what another program puts after the restart."""
+        """A waiting ``get`` gets an item that another program puts after the restart."""
         thoonk = await self.begin()
         queue, job = await thoonk.queue("q"), await thoonk.job("j")
         gets: list[Deferred[Any]] = [queue.get(), job.get()]
@@ -89,7 +86,7 @@ class KilledTests(OutageTestCase):
         self.assertEqual((await gets[0], (await gets[1])[1], await gets[2]), ("a", "work", "b"))
 
     async def test_handlers(self) -> None:
-        """Handlers can be registered again, during the outage and after it."""
+        """Handlers can be registered and removed during an outage, and after it."""
         thoonk = await self.begin()
         heard = Recorder()
         first = await thoonk.register_handler("feed.publish:x", heard.named("first"))
@@ -115,7 +112,7 @@ class KilledTests(OutageTestCase):
         self.assertEqual(await call, "PONG")
 
     async def test_one_connection(self) -> None:
-        """Where Redis ends the subscriber's connection only, calls go on."""
+        """Calls go on if Redis closes only the subscriber's connection."""
         thoonk = await self.begin()
         await thoonk.register_handler("create", lambda *_: None)
         await ask(self.redis_server, "CLIENT", "KILL", "TYPE", "pubsub")
@@ -126,32 +123,32 @@ class KilledTests(OutageTestCase):
 
 
 class SilentTests(OutageTestCase):
-    """A server that is there, and does not answer; its time is in our hands."""
+    """A server that is alive but does not reply; the test controls the time."""
 
     async def setUp(self) -> None:
         await super().setUp()
         self.clock = HalfClock()
 
     def make(self, url: str, **arguments: Any) -> Thoonk:
-        # What comes after less than a second comes by itself.
+        # Delays of less than a second pass by themselves.
         options = {"reactor": self.clock, "reply_timeout": 30.0, "retry_policy": lambda _: 0.05}
         return super().make(url, **{**options, **arguments})
 
     async def noticed(self) -> None:
-        """Let the time pass in which both connections must be found to be silent."""
+        """Advance the clock until both connections must have been found silent."""
         await turns()
         await self.clock.go_on(60)
         self.assertEqual(self.thoonk._connections.up, {"publisher": False, "subscriber": False})
 
     async def test_call(self) -> None:
-        """The call fails after reply_timeout; the service comes back with the server."""
+        """A call fails after ``reply_timeout``; the service recovers with the server."""
         thoonk = await self.begin(health=0)
         self.freeze()
         call = thoonk.redis.ping()
         await turns()
         await self.clock.go_on(25)
         self.assertNoResult(call)
-        await self.clock.go_on(20)  # it looks every 15 seconds
+        await self.clock.go_on(20)  # it checks every 15 seconds
         error = await self.assertFailure(call, ConnectionLost)
         self.assertIn("no reply for 30 seconds", str(error))
         waiting = thoonk.redis.ping()
@@ -160,7 +157,7 @@ class SilentTests(OutageTestCase):
         await thoonk.whenConnected()
 
     async def test_idle(self) -> None:
-        """Without a call the PINGs notice it, on both connections."""
+        """Without calls, the heartbeat PINGs detect a silent server on both connections."""
         thoonk = await self.begin(health=25.0)
         self.freeze()
         await self.noticed()
@@ -173,7 +170,7 @@ class SilentTests(OutageTestCase):
         self.assertEqual(await thoonk.redis.ping(), "PONG")
 
     async def test_get(self) -> None:
-        """A get that waits gets its item once the server is back."""
+        """A waiting ``get`` gets its item once the server replies again."""
         thoonk = await self.begin(health=25.0)
         queue = await thoonk.queue("q")
         get = queue.get()
@@ -186,8 +183,8 @@ class SilentTests(OutageTestCase):
         self.assertEqual(await get, "item")
 
     async def test_connect(self) -> None:
-        """connect() goes on while its attempts are not answered, and comes to its end."""
-        thoonk = self.make(self.url, wait=1e8)  # more than passes
+        """``connect`` keeps trying while the server does not reply, and fires when it does."""
+        thoonk = self.make(self.url, wait=1e8)  # longer than the test
         self.freeze()
         connecting = thoonk.connect()
         while thoonk._connections.publisher.failures < 2:
@@ -196,7 +193,7 @@ class SilentTests(OutageTestCase):
         self.assertIs(await connecting, thoonk)
 
     async def test_closed(self) -> None:
-        """To stop the service does not wait for it longer than it says."""
+        """Stopping the service does not wait longer than its drain timeout."""
         self.patch(service, "DRAIN_TIMEOUT", 0.3)
         thoonk = await self.begin(reply_timeout=None)
         queue = await thoonk.queue("q")
@@ -213,7 +210,7 @@ class SilentTests(OutageTestCase):
 
 class FullTests(OutageTestCase):
     async def test_full(self) -> None:
-        """A server that takes no more clients is waited for, and named as the reason."""
+        """A server with too many clients is retried, and named as the reason."""
         await ask(self.redis_server, "CONFIG", "SET", "maxclients", "3")
         others = [await self.connect(self.url)]
         thoonk = self.make(self.url, wait=0.3)

@@ -1,7 +1,4 @@
-"""The service is stopped and started again in every state, with a real server."""
-
-# Trial's TestCase is typed in part only.
-# mypy: allow-untyped-calls
+"""The service can be stopped and started again in every state."""
 
 from __future__ import annotations
 
@@ -30,7 +27,7 @@ class StopTests(OutageTestCase):
         return self.thoonk
 
     async def stop(self) -> None:
-        """Stop it, see that nothing is left, and that it works again."""
+        """Stop the service, check that nothing is left, and that it can start again."""
         self.assertIsNone(await self.thoonk.stopService())
         self.assertEqual(self.thoonk.state, "stopped")
         await self.nothing_left()
@@ -46,12 +43,12 @@ class StopTests(OutageTestCase):
             await self.assertFailure(call, ConnectionLost)
 
     async def test_just_started(self) -> None:
-        """In the same turn of the reactor."""
+        """A service can be stopped in the reactor turn that started it."""
         self.start()
         await self.stop()
 
     async def test_some_turns_later(self) -> None:
-        """After any number of turns: connecting, authenticating, or connected."""
+        """A service can be stopped any number of turns after its start."""
         for turns in range(12):
             thoonk = self.start()
             for _ in range(turns):
@@ -61,7 +58,7 @@ class StopTests(OutageTestCase):
         await self.stop()
 
     async def test_connecting(self) -> None:
-        """Before the server's answer to PING."""
+        """A service can be stopped before the server has replied to PING."""
         self.freeze()
         thoonk = self.start()
         await until(
@@ -78,7 +75,7 @@ class StopTests(OutageTestCase):
         await self.stop()
 
     async def test_waiting(self) -> None:
-        """Between attempts that fail, and with calls that wait."""
+        """A service can be stopped between failed attempts, and with waiting calls."""
         await self.redis_server.kill()
         thoonk = self.start()
         calls = [thoonk.redis.ping(), thoonk.feed("x"), thoonk.subscribe("x"), thoonk.mirror("x")]
@@ -89,7 +86,7 @@ class StopTests(OutageTestCase):
         await self.stop()
 
     async def test_lost(self) -> None:
-        """After the server has died."""
+        """A service can be stopped after the server has died."""
         thoonk = await self.begin()
         queue = await thoonk.queue("q")
         get = queue.get()
@@ -104,7 +101,7 @@ class StopTests(OutageTestCase):
         await self.stop()
 
     async def test_connected(self) -> None:
-        """With gets and results that wait, subscriptions and handlers."""
+        """A service can be stopped with waiting gets, results, subscriptions and handlers."""
         thoonk = await self.begin()
         queue, job = await thoonk.queue("q"), await thoonk.job("j")
         waits = [queue.get(), job.get(), job.get_result(await job.put("query"))]
@@ -122,7 +119,7 @@ class StopTests(OutageTestCase):
         await self.stop()
 
     async def test_subscribing(self) -> None:
-        """With subscriptions in the making, after any number of turns."""
+        """A service can be stopped while subscriptions are being made."""
         for turns in range(8):
             thoonk = await self.begin()
             made = [thoonk.subscribe("x", snapshot=True), thoonk.subscribe_pattern("x*")]
@@ -138,7 +135,7 @@ class StopTests(OutageTestCase):
         await self.stop()
 
     async def test_calls_under_way(self) -> None:
-        """Calls that were sent are answered before the end."""
+        """Calls that were sent get their replies before the service stops."""
         thoonk = await self.begin()
         calls = [thoonk.redis.rpush("list", number) for number in range(1000)]
         stopped = thoonk.stopService()
@@ -147,7 +144,7 @@ class StopTests(OutageTestCase):
         await self.stop()
 
     async def test_nothing_is_taken(self) -> None:
-        """A get that waits when the service stops takes no item that comes later."""
+        """A ``get`` that waits when the service stops takes no later item."""
         thoonk = await self.begin()
         other = await self.connect(self.url)
         theirs = await other.queue("q")
@@ -168,13 +165,13 @@ class StopTests(OutageTestCase):
         self.assertEqual(await other.redis.llen("feed.transit:q"), 0)
 
     async def test_twice(self) -> None:
-        """Both calls wait for the end."""
+        """Two calls that stop the service both wait for its end."""
         thoonk = await self.begin()
         await gatherResults([thoonk.stopService(), thoonk.close()])
         await self.stop()
 
     async def test_started_while_it_stops(self) -> None:
-        """It ends, and begins again."""
+        """A service that is started while it stops ends first, then starts again."""
         thoonk = await self.begin()
         stopped = thoonk.stopService()
         connected = thoonk.connect()
@@ -188,7 +185,7 @@ class StopTests(OutageTestCase):
         await self.stop()
 
     async def test_many_times(self) -> None:
-        """As often as one likes."""
+        """A service can be stopped and started many times."""
         thoonk = await self.begin()
         for _ in range(20):
             await thoonk.close()

@@ -1,8 +1,6 @@
-"""What a user's function raises, be it no Exception, stops nothing but itself."""
+"""An exception of a user's function, of any class, stops nothing but that call."""
 
 # Trial's TestCase and Twisted's services are typed in part only.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 import asyncio
@@ -21,7 +19,7 @@ from txthoonk.protocol import RedisSubscriber
 from txthoonk.serializers import _registry, register_serializer
 from txthoonk.types import Claim
 
-#: What ends a program, or a coroutine, elsewhere; and one of the ordinary kind.
+# Exceptions that end a program or a coroutine elsewhere, and an ordinary one.
 KINDS: tuple[type[BaseException], ...] = (
     SystemExit,
     KeyboardInterrupt,
@@ -33,12 +31,12 @@ NAMES = [kind.__name__ for kind in KINDS]
 
 
 def raising(name: str) -> Any:
-    """Raise what an item names."""
+    """Raise the exception that an item names."""
     raise KINDS[NAMES.index(name)](name)
 
 
 class Picky:
-    """A serializer that raises what an item names."""
+    """A serializer that raises the exception that an item names."""
 
     binary = False
     reads = writes = True
@@ -51,7 +49,7 @@ class Picky:
 
 
 class Pickled:
-    """An object that raises what is named, when it is made of a pickle, or pickled."""
+    """An object that raises a named exception while it is pickled or unpickled."""
 
     def __init__(self, at_load: str | None, at_dump: str | None = None) -> None:
         self.names = at_load, at_dump
@@ -63,7 +61,7 @@ class Pickled:
 
 class RaisingTestCase(WorkerTestCase):
     async def logs(self, *names: str) -> None:
-        """Wait until as much was logged as raised; it must be that, in its order."""
+        """Wait for the logged failures, and check that they have these names in this order."""
         await until(lambda: len(self.failures()) >= len(names))
         self.assertEqual([failure.type.__name__ for failure in self.failures()], list(names))
         self.flushLoggedErrors(*KINDS)
@@ -74,10 +72,10 @@ class RaisingTestCase(WorkerTestCase):
 
 
 class HandlerTests(RaisingTestCase):
-    """Handlers of events get the next one."""
+    """A handler that raises is still called for the next event."""
 
     def handlers(self, heard: Recorder) -> Iterator[Any]:
-        """Make handlers of each kind, which record an item and raise the error that it names."""
+        """Make one handler of each kind, which records an item and raises what the item names."""
 
         def plain(item: str) -> None:
             heard(item)
@@ -94,7 +92,7 @@ class HandlerTests(RaisingTestCase):
         yield from (plain, coroutine, deferred)
 
     async def test_subscription(self) -> None:
-        """Those of a subscription."""
+        """A subscription calls its handler again after an exception."""
         feed = await self.thoonk.feed("f")
         heard = Recorder()
         for handler in self.handlers(heard):
@@ -111,7 +109,7 @@ class HandlerTests(RaisingTestCase):
             await subscription.stop()
 
     async def test_channel(self) -> None:
-        """Those of a channel, and others of that channel get all, too."""
+        """A channel's handler that raises is called again, and so are the channel's others."""
         feed = await self.thoonk.feed("f")
         heard, other = Recorder(), Recorder()
         for handler in self.handlers(heard):
@@ -131,7 +129,7 @@ class HandlerTests(RaisingTestCase):
                 self.thoonk.remove_handler(id_)
 
     async def test_alone_on_a_channel(self) -> None:
-        """The only handler of a channel, which is called by a shorter way."""
+        """The only handler of a channel, which has a call path of its own, is called again."""
         feed = await self.thoonk.feed("f")
         heard = Recorder()
         for handler in self.handlers(heard):
@@ -147,7 +145,7 @@ class HandlerTests(RaisingTestCase):
             self.thoonk.remove_handler(id_)
 
     async def test_hooks_of_a_connection(self) -> None:
-        """Overridden methods of a subscriber; the connection stays."""
+        """A subscriber's overridden methods may raise; the connection stays."""
         heard = Recorder()
 
         class Hooks(RedisSubscriber):
@@ -165,7 +163,7 @@ class HandlerTests(RaisingTestCase):
         self.assertEqual(await hooks.send("PING"), ["pong", ""])
 
     async def test_routes_of_a_connection(self) -> None:
-        """What a subscriber's messages are routed to."""
+        """A route of a subscriber's messages may raise; the connection stays."""
         heard = Recorder()
 
         def route(message: str) -> None:
@@ -183,7 +181,7 @@ class HandlerTests(RaisingTestCase):
         self.assertEqual(await subscriber.send("PING"), ["pong", ""])
 
     async def test_mirror(self) -> None:
-        """The callbacks of a mirror."""
+        """A mirror's callback may raise; the mirror applies later events."""
         feed, heard = await self.thoonk.feed("f"), Recorder()
         mirror = await self.thoonk.mirror("f")
         mirror.on_change(lambda event: heard(event.item) or raising(event.item))
@@ -194,7 +192,7 @@ class HandlerTests(RaisingTestCase):
         await self.logs(*NAMES)
 
     async def test_state_changed(self) -> None:
-        """What is called with each new state, and what others have appended."""
+        """Other observers get each state even if ``state_changed`` raises."""
         for name in NAMES:
             states: list[str] = []
             thoonk = self.service(state_changed=lambda *_, name=name: raising(name))
@@ -206,10 +204,10 @@ class HandlerTests(RaisingTestCase):
 
 
 class WorkerTests(RaisingTestCase):
-    """Workers do the next job; a job whose handler raises has failed."""
+    """A job fails if its handler raises, and the worker takes the next job."""
 
     async def test_handlers(self) -> None:
-        """Of each form, and in a thread."""
+        """A handler of any form may raise, also in a thread."""
 
         def plain(claim: Claim) -> None:
             if claim.id != "fine":
@@ -233,7 +231,7 @@ class WorkerTests(RaisingTestCase):
             await worker.stopService()
 
     async def test_back_off(self) -> None:
-        """With a back_off that raises, the job is tried again as by default."""
+        """A job is retried with the default back-off if ``back_off`` raises."""
         tried = Recorder()
 
         def handler(claim: Claim) -> None:
@@ -250,7 +248,7 @@ class WorkerTests(RaisingTestCase):
         await self.logs(*NAMES)
 
     async def test_ended(self) -> None:
-        """What is called when a job has ended; those after it are called, too."""
+        """A callback for ended jobs may raise; the callbacks after it are called."""
         names = iter(NAMES)
         worker = self.make(lambda claim: None)
         worker.ended.insert(0, lambda *_: raising(next(names)))
@@ -261,7 +259,7 @@ class WorkerTests(RaisingTestCase):
         self.assertEqual(self.ended, [("x", "finished")] * len(NAMES))
 
     async def test_canceller(self) -> None:
-        """The canceller of a handler's Deferred, when the worker is stopped."""
+        """A canceller that raises does not keep the worker from stopping."""
         started = Recorder()
 
         def handler(claim: Claim) -> Deferred[None]:
@@ -277,7 +275,7 @@ class WorkerTests(RaisingTestCase):
 
 
 class SerializerTests(RaisingTestCase):
-    """A serializer that cannot write fails the call, one that cannot read makes InvalidItem."""
+    """A serializer that cannot write fails the call; one that cannot read gives InvalidItem."""
 
     CONFIG = {"timeout": 60, "max_failures": 3, "serializer": "picky"}
 
@@ -288,7 +286,7 @@ class SerializerTests(RaisingTestCase):
         await super().setUp()
 
     async def test_writing(self) -> None:
-        """The caller gets what was raised."""
+        """The caller gets the exception that the serializer raised."""
         self.picky.writes = False
         feed = await self.thoonk.feed("f", {"serializer": "picky"})
         queue = await self.thoonk.queue("q", {"serializer": "picky"})
@@ -298,7 +296,7 @@ class SerializerTests(RaisingTestCase):
             await self.assertFailure(queue.put_many(["a", name]), kind)
 
     async def test_result(self) -> None:
-        """A job whose result cannot be written has failed."""
+        """A job fails if its result cannot be serialized."""
         worker = self.make(lambda claim: claim.id, back_off=lambda _: HOUR)
         for name in NAMES:
             await self.job.put(name, id_=name)
@@ -308,7 +306,7 @@ class SerializerTests(RaisingTestCase):
             self.assertEqual((await self.failure(name)).type, name)
 
     async def test_reading(self) -> None:
-        """A reader gets the item as one that cannot be read; others are not concerned."""
+        """A reader gets InvalidItem for an unreadable item; other items are not affected."""
         feed = await self.thoonk.feed("f", {"serializer": "picky"})
         queue = await self.thoonk.queue("q", {"serializer": "picky"})
         for name in NAMES:
@@ -322,7 +320,7 @@ class SerializerTests(RaisingTestCase):
         self.assertEqual(await queue.get(), "fine")
 
     async def test_pickles(self) -> None:
-        """Objects that raise while they are pickled, or made of a pickle."""
+        """An exception in pickling is InvalidInput, and one in unpickling is InvalidItem."""
         queue = await self.thoonk.pyqueue("p")
         for name in NAMES:
             await self.assertFailure(queue.put(Pickled(None, name)), errors.InvalidInput)
@@ -330,7 +328,7 @@ class SerializerTests(RaisingTestCase):
             await self.assertFailure(queue.get(), errors.InvalidItem)
 
     async def test_events(self) -> None:
-        """A subscriber gets an event whose item is the error."""
+        """A subscriber gets an event whose item is the InvalidItem."""
         feed = await self.thoonk.feed("f", {"serializer": "picky"})
         heard = Recorder()
         self.picky.reads = False
@@ -341,7 +339,7 @@ class SerializerTests(RaisingTestCase):
         self.assertEqual([type(item) for (item,) in heard.calls], [errors.InvalidItem] * 5)
 
     async def test_worker(self) -> None:
-        """A worker stalls a job that it cannot read, and does the others."""
+        """A worker stalls a job that it cannot read, and finishes the others."""
         for name in [*NAMES, "fine"]:
             await self.job.put(name, id_=name)
         self.picky.reads = False
@@ -351,10 +349,10 @@ class SerializerTests(RaisingTestCase):
 
 
 class CallTests(RaisingTestCase):
-    """What is called for a call of the user fails that call."""
+    """An exception of a function that a call uses fails that call."""
 
     async def test_feed_type(self) -> None:
-        """The class of a feed type."""
+        """An exception of a feed type's class fails the call that makes the feed."""
         for kind, name in (*zip(KINDS, NAMES, strict=True), (TypeError, "")):
 
             def make(*_: Any, kind: Any = kind) -> Any:
@@ -367,7 +365,7 @@ class CallTests(RaisingTestCase):
         self.assertEqual(await self.thoonk.redis.ping(), "PONG")
 
     async def test_put_many(self) -> None:
-        """The items of put_many, and its progress callback."""
+        """An exception of the items or of the progress callback fails ``put_many``."""
         queue = await self.thoonk.queue("q")
 
         def items(name: str) -> Iterator[str]:
@@ -381,7 +379,7 @@ class CallTests(RaisingTestCase):
         self.assertEqual(await queue.length(), len(NAMES))
 
     async def test_retry_policy(self) -> None:
-        """With a retry_policy that raises, a lost connection comes back as by default."""
+        """A lost connection is retried with the default delay if ``retry_policy`` raises."""
         for name in NAMES:
             thoonk = self.service()
             thoonk._connections.publisher._policy = lambda _, name=name: raising(name)  # type: ignore[misc]

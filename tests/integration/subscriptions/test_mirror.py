@@ -1,4 +1,4 @@
-"""Mirrors: a copy of a feed that is always a state that the feed really had."""
+"""A mirror is a copy of a feed, and always shows a state that the feed had."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from txthoonk.events import Event
 
 class MirrorTests(MirrorTestCase):
     async def test_mapping(self) -> None:
-        """It is a mapping of ids to items, in the feed's order."""
+        """A mirror maps ids to items, in the feed's order."""
         for history in (0, 100):
             feed = await self.feed("sorted_feed", history, serializer="json")
             for number in range(3):
@@ -33,7 +33,7 @@ class MirrorTests(MirrorTestCase):
             await feed.delete_feed()
 
     async def test_feed_object(self) -> None:
-        """A feed of the service makes its own mirror, too."""
+        """``mirror`` accepts a feed object, and a feed of the service has the same method."""
         feed = await self.thoonk.feed("x")
         await feed.publish("1", "a")
         mirrors = [await self.thoonk.mirror(feed), await feed.mirror()]
@@ -41,7 +41,7 @@ class MirrorTests(MirrorTestCase):
             self.assertEqual(dict(mirror), {"a": "1"})
 
     async def test_empty(self) -> None:
-        """An empty feed, and one that is not there, have empty mirrors."""
+        """An empty feed, or a missing one, has an empty mirror."""
         mirror = await self.thoonk.mirror("none")
         self.assertEqual((dict(mirror), mirror.current), ({}, True))
         watch = Watch(mirror)
@@ -51,14 +51,14 @@ class MirrorTests(MirrorTestCase):
         await watch.until([("2", "2"), ("1", "1")])
 
     async def test_large(self) -> None:
-        """A large feed is there at once and whole."""
+        """A mirror of a large feed is complete when it fires."""
         feed = await self.feed("feed", 0)
         await gatherResults([feed.publish(str(n), str(n)) for n in range(3500)])
         mirror = await self.thoonk.mirror("x")
         self.assertEqual(list(mirror.items()), await self.contents(feed))
 
     async def test_events(self) -> None:
-        """A callback gets each event once the mirror has it."""
+        """A callback gets each event after the mirror has applied it."""
         feed = await self.feed("feed", 0)
         await feed.publish("1", "a")
         watch = await self.mirrored("x")
@@ -75,7 +75,7 @@ class MirrorTests(MirrorTestCase):
         )
 
     async def test_revision(self) -> None:
-        """The revision is the feed's, whatever was told last."""
+        """A mirror's revision is that of the feed, whichever event arrived last."""
         feed = await self.feed("feed", 10)
         watch = await self.mirrored(feed)
         await feed.publish("1", "a")
@@ -87,7 +87,7 @@ class MirrorTests(MirrorTestCase):
         self.assertEqual(watch.mirror.revision, 2)
 
     async def test_removed_callback(self) -> None:
-        """A callback that was taken away is not called, not even by the event under way."""
+        """A callback that was removed is not called, even for the present event."""
         feed = await self.feed("feed", 10)
         mirror = await self.thoonk.mirror(feed)
         calls: list[Any] = []
@@ -108,7 +108,7 @@ class MirrorTests(MirrorTestCase):
         self.assertEqual(calls, [("first", "a"), ("first", "b")])
 
     async def test_failing_callback(self) -> None:
-        """What a callback raises is logged; the others are called."""
+        """A callback that raises is logged, and the others are called."""
         feed = await self.feed("feed", 10)
         mirror = await self.thoonk.mirror(feed)
 
@@ -122,7 +122,7 @@ class MirrorTests(MirrorTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
     async def test_undecodable(self) -> None:
-        """An item that cannot be read is the error itself."""
+        """An item that cannot be decoded is an InvalidItem in the mirror."""
         feed = await self.feed("feed", 0, serializer="json")
         await self.foreign_publish("x", "a", "{")
         watch = await self.mirrored("x")
@@ -135,7 +135,7 @@ class MirrorTests(MirrorTestCase):
         self.assertEqual(watch.mirror["a"], 1)
 
     async def test_no_order(self) -> None:
-        """There is no mirror of a queue or a job, nor without a service that runs."""
+        """``mirror`` fails for queues, job feeds and bad names, and on a closed service."""
         before = await self.subscribed()
         await self.writer.queue("q")
         await self.writer.job("j")
@@ -146,7 +146,7 @@ class MirrorTests(MirrorTestCase):
         await self.assertFailure(self.thoonk.mirror("x"), ConnectionLost)
 
     async def test_stop(self) -> None:
-        """After stop() the items stay as they are; nothing is subscribed any more."""
+        """A stopped mirror keeps its items, and unsubscribes from all channels."""
         feed = await self.feed("feed", 10)
         await feed.publish("1", "a")
         before = await self.subscribed()
@@ -159,7 +159,7 @@ class MirrorTests(MirrorTestCase):
         self.assertFalse(watch.mirror.current)
 
     async def test_stop_from_within(self) -> None:
-        """A callback may stop the mirror: nothing changes after that."""
+        """A callback may stop the mirror, which then changes no more."""
         feed = await self.feed("feed", 10)
         before = await self.subscribed()
         watch = await self.mirrored("x")
@@ -170,7 +170,7 @@ class MirrorTests(MirrorTestCase):
         self.assertEqual((dict(watch.mirror), len(watch.events)), ({"0": "0"}, 1))
 
     async def test_cancelled(self) -> None:
-        """A mirror that is cancelled while it is made leaves nothing behind."""
+        """A mirror that is cancelled while it is made leaves no channel subscribed."""
         feed = await self.feed("feed", 10)
         await gatherResults([feed.publish(str(n), str(n)) for n in range(1500)])
         before = await self.subscribed()
@@ -181,7 +181,7 @@ class MirrorTests(MirrorTestCase):
 
 
 class TruthTests(MirrorTestCase):
-    """Random changes: what is seen is what was."""
+    """A mirror shows only states that the feed had, under random changes."""
 
     async def history_states(self, feed: Any, sorted_: bool) -> dict[int, Items]:
         """Read every state that the feed has had, by its revision."""
@@ -214,23 +214,23 @@ class TruthTests(MirrorTestCase):
         self.assertEqual(seen, list(range(min(seen or [0]), max(seen or [0]) + 1)))
 
     async def test_feed(self) -> None:
-        """A feed with a history: each state is that of its revision, and none is left out."""
+        """A mirror of a feed with a history shows every state of its revisions."""
         await self.with_history("feed", kills=False)
 
     async def test_bounded_feed(self) -> None:
-        """A bounded one is never seen between a drop and the publish that it belongs to."""
+        """A mirror of a bounded feed never shows a state between a drop and its publish."""
         await self.with_history("feed", kills=False, max_length=10)
 
     async def test_sorted_feed(self) -> None:
-        """Nor is a sorted feed between a publish and its position."""
+        """A mirror of a sorted feed never shows a state between a publish and its position."""
         await self.with_history("sorted_feed", kills=False)
 
     async def test_killed(self) -> None:
-        """Lost connections change nothing about that."""
+        """A mirror of a bounded feed shows every state despite lost connections."""
         await self.with_history("feed", kills=True, max_length=10)
 
     async def test_killed_sorted_feed(self) -> None:
-        """The same with a sorted feed."""
+        """A mirror of a sorted feed shows every state despite lost connections."""
         await self.with_history("sorted_feed", kills=True)
 
     async def without_history(self, type_: str, kills: bool) -> None:
@@ -250,29 +250,29 @@ class TruthTests(MirrorTestCase):
         await watch.until(states[-1])
         position = 0
         for _, state in watch.states:
-            # They go on in the order in which they were.
+            # The states appear in their original order.
             self.assertIn(state, states[position:])
             position = states.index(state, position)
         self.assertEqual("resync" in [event.kind for event in watch.events], kills)
 
     async def test_feed_without_history(self) -> None:
-        """Without a history: each state is one that the feed had, in their order."""
+        """A mirror of a feed without a history shows states that the feed had, in order."""
         await self.without_history("feed", kills=False)
 
     async def test_sorted_feed_without_history(self) -> None:
-        """The same with a sorted feed."""
+        """A mirror of a sorted feed without a history shows states that the feed had, in order."""
         await self.without_history("sorted_feed", kills=False)
 
     async def test_killed_without_history(self) -> None:
-        """It repairs itself by reading the feed again; in between it keeps what it had."""
+        """A mirror without history keeps its items after a loss until it has read the feed."""
         await self.without_history("feed", kills=True)
 
     async def test_killed_sorted_feed_without_history(self) -> None:
-        """The same with a sorted feed."""
+        """A mirror of a sorted feed without a history recovers from lost connections."""
         await self.without_history("sorted_feed", kills=True)
 
     async def test_several_writers(self) -> None:
-        """Many writers at once, with and without a history, bounded and not."""
+        """A mirror follows several concurrent writers, with and without a history or a bound."""
         for history in (0, 100_000):
             for config in ({}, {"max_length": 7}):
                 name = f"m{history}{len(config)}"

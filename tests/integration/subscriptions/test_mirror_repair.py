@@ -1,4 +1,4 @@
-"""Mirrors of feeds that are lost sight of, deleted, made again or changed by others."""
+"""A mirror recovers from outages, deletions, recreations and foreign changes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.subscriptions import brief, change
 
 class RepairTests(MirrorTestCase):
     async def test_stale_until_read(self) -> None:
-        """While changes are missing, the old state stays and is not current."""
+        """A mirror keeps its old state and is not current until it has read missed changes."""
         thoonk, gate = await self.gated()
         feed = await self.feed("feed", 0)
         await feed.publish("1", "a")
@@ -30,7 +30,7 @@ class RepairTests(MirrorTestCase):
                          [("resync", None), ("snapshot", None)])  # fmt: skip
 
     async def test_current_while_away(self) -> None:
-        """Without a connection it is not current, though nothing may be missing."""
+        """A mirror is not current without a connection, even if nothing may be missing."""
         for history in (0, 100):
             thoonk, gate = await self.gated()
             feed = await self.feed("feed", history)
@@ -54,7 +54,7 @@ class RepairTests(MirrorTestCase):
             await feed.delete_feed()
 
     async def test_deleted(self) -> None:
-        """A feed that is deleted has an empty mirror."""
+        """A mirror of a deleted feed is empty."""
         for history in (0, 100):
             feed = await self.feed("feed", history)
             await feed.publish("1", "a")
@@ -65,7 +65,7 @@ class RepairTests(MirrorTestCase):
             await watch.mirror.stop()
 
     async def test_recreated(self) -> None:
-        """It is followed when it is made again, also as another type, and again."""
+        """A mirror follows a feed that is recreated repeatedly, also as another type."""
         for history in (0, 100):
             feed = await self.feed("feed", history)
             await feed.publish("1", "b")
@@ -88,7 +88,7 @@ class RepairTests(MirrorTestCase):
             await feed.delete_feed()
 
     async def test_recreated_at_once(self) -> None:
-        """The same without a pause between the calls."""
+        """A mirror follows a feed that is deleted and created again without a pause."""
         for history in (0, 100):
             feed = await self.feed("feed", history)
             watch = await self.mirrored("x")
@@ -102,7 +102,7 @@ class RepairTests(MirrorTestCase):
             await feed.delete_feed()
 
     async def test_recreated_while_away(self) -> None:
-        """And while nobody listens, also as another type."""
+        """A mirror follows a feed that was recreated during an outage, also as another type."""
         thoonk, gate = await self.gated()
         for history in (0, 100):
             feed = await self.feed("feed", history)
@@ -122,7 +122,7 @@ class RepairTests(MirrorTestCase):
             await feed.delete_feed()
 
     async def test_deleted_while_away(self) -> None:
-        """A feed that was deleted while nobody listened leaves an empty mirror."""
+        """A mirror is empty after an outage in which its feed was deleted."""
         thoonk, gate = await self.gated()
         for history in (0, 100):
             feed = await self.feed("feed", history)
@@ -135,7 +135,7 @@ class RepairTests(MirrorTestCase):
             await watch.mirror.stop()
 
     async def test_foreign_writer(self) -> None:
-        """A writer that keeps no history is followed, with a history and without."""
+        """A mirror follows a writer that keeps no history, on feeds with a history and without."""
         for history in (0, 100):
             feed = await self.feed("feed", history)
             await feed.publish("1", "a")
@@ -149,7 +149,7 @@ class RepairTests(MirrorTestCase):
             await feed.delete_feed()
 
     async def test_history_switched(self) -> None:
-        """A history that is switched on and off makes no difference, at whatever moment."""
+        """A mirror stays correct when the history is switched on and off at any moment."""
         random, feed = Random(2), await self.feed("feed", 0)
         watch = await self.mirrored("x")
         ids: list[str] = []
@@ -163,7 +163,7 @@ class RepairTests(MirrorTestCase):
         await watch.until(await self.contents(feed))
 
     async def test_slow_reader_of_events(self) -> None:
-        """Thousands of changes at once overrun nothing."""
+        """A mirror handles thousands of changes at once."""
         for history in (0, 100_000):
             feed = await self.feed("feed", history)
             watch = await self.mirrored("x")

@@ -1,4 +1,4 @@
-"""Subscriptions of a bare ThoonkSub: live only."""
+"""A subscription of a bare ThoonkSub delivers live events only."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class BareTests(ReconnectTestCase):
         return [await sub.subscribe(feed), await sub.subscribe_pattern(f"{feed}*")]
 
     async def test_live(self) -> None:
-        """It hears what happens, with revisions where there is a history."""
+        """A bare subscription delivers live events, with revisions if the feed has a history."""
         for feed in (self.feed, self.kept_feed):
             subscriptions = await self.both(self.bare, feed.name)
             heard = Heard()
@@ -47,14 +47,14 @@ class BareTests(ReconnectTestCase):
             self.assertEqual((await heard.take(3))[:3], events)
 
     async def test_no_past(self) -> None:
-        """since and snapshot need a publisher."""
+        """A bare subscription refuses ``since`` and ``snapshot``, which need a publisher."""
         for options in ({"since": 0}, {"since": "a:1"}, {"snapshot": True}):
             await self.assertFailure(self.bare.subscribe("h", **options), InvalidInput)
         await self.assertFailure(self.bare.subscribe_pattern("h", snapshot=True), InvalidInput)
         self.assertEqual(await self.raw.send("PUBSUB", "CHANNELS"), [])
 
     async def test_reconnected(self) -> None:
-        """After its factory has connected it again, there is a resync and then live events."""
+        """A subscription delivers a resync, then live events, after its factory reconnects."""
         sub = await self.kept_sub()
         subscriptions = await self.both(sub, "x") + await self.both(sub, "h")
         await self.feed.publish("0", "a")
@@ -80,7 +80,7 @@ class BareTests(ReconnectTestCase):
                 self.assertEqual((event.kind, event.item), ("edit", str(round_)))
 
     async def test_foreign_writer(self) -> None:
-        """A writer that keeps no history is heard on a feed that does, or a resync is."""
+        """A foreign change to a feed with a history gives its own event or a resync."""
         subscription = await self.bare.subscribe("h")
         await self.kept_feed.publish("1", "a")
         await self.raw.publish("feed.publish:h", "b\0foreign")
@@ -90,7 +90,7 @@ class BareTests(ReconnectTestCase):
         self.assertTrue({("resync",), ("publish", "b", "foreign")} & set(kinds))
 
     async def test_slow(self) -> None:
-        """A slow subscriber is told so."""
+        """A slow bare subscription gets a resync."""
         subscription = await self.bare.subscribe("x", limit=3)
         for number in range(20):
             await self.feed.publish(str(number), "a")
@@ -102,7 +102,7 @@ class BareTests(ReconnectTestCase):
         self.assertLessEqual(len(kinds), 4)
 
     async def test_not_connected(self) -> None:
-        """Without a connection a subscription fails at once; one that was made ends quietly."""
+        """A subscription without a connection fails at once; an existing one stops quietly."""
         subscription = await self.bare.subscribe("x")
         await self.bare.close()
         await self.assertFailure(self.bare.subscribe("x"), ConnectionLost)
@@ -110,7 +110,7 @@ class BareTests(ReconnectTestCase):
         await subscription.stop()
 
     async def test_stop(self) -> None:
-        """stop() unsubscribes."""
+        """``stop`` unsubscribes from all channels and patterns."""
         for subscription in await self.both(self.bare, "x"):
             await subscription.stop()
         for question in ("CHANNELS", "NUMPAT"):

@@ -1,4 +1,4 @@
-"""What falls between two connections, two looks or two subscriptions is told, and once."""
+"""Changes between two connections, two reads or two subscriptions are delivered once."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class PatternTests(SubscriptionTestCase):
         return heard
 
     def cut_at_the_next_word(self) -> Deferred[None]:
-        """Let the subscriber lose its connection when it has read anything more."""
+        """Abort the subscriber's connection when it next receives data."""
         redis: Any = self.thoonk_._sub.redis
         real, cut = redis.dataReceived, Deferred[None]()
 
@@ -40,7 +40,7 @@ class PatternTests(SubscriptionTestCase):
         return cut
 
     async def test_lost_before_the_first_look(self) -> None:
-        """A feed that is heard of, and lost before it was looked at, is read, or a resync."""
+        """A new feed that a lost connection left unread arrives in full, or as one resync."""
         for history in (0, 100):
             for created in (True, False):
                 heard = await self.follow()
@@ -73,7 +73,7 @@ class PatternTests(SubscriptionTestCase):
                 await self.thoonk_.close()
 
     async def test_made_again_during_an_outage(self) -> None:
-        """A feed that was deleted, and is made again unheard, is followed from then on, once."""
+        """A feed that was created again during an outage delivers each of its events once."""
         heard = await self.follow()
         await self.writer.feed("x1", {"history": 100})
         await self.writer.delete_feed("x1")
@@ -101,7 +101,7 @@ class PatternTests(SubscriptionTestCase):
         self.assertEqual(ids[: ids.index("d")], ["a", "b", "c"])
 
     async def test_more_feeds_than_room(self) -> None:
-        """It begins though more is told than it has room for, before anybody can take it."""
+        """A pattern subscription succeeds if more events arrive than its limit before it fires."""
         feeds = [await self.writer.feed(f"x{number}", {"history": 9}) for number in range(20)]
         subscribing = self.thoonk.subscribe_pattern("x*", limit=3)
         for _ in range(30):
@@ -113,7 +113,7 @@ class PatternTests(SubscriptionTestCase):
             event = await subscription.next()
 
     async def test_made_anew_as_a_queue(self) -> None:
-        """With snapshots, too, what is told of the new feed is all that there was."""
+        """A pattern with snapshots delivers every item of a queue that replaces a feed."""
         feed = await self.writer.feed("x1", {"history": 100})
         heard = await self.follow(snapshot=True)
         await feed.publish("item", "a")
@@ -129,7 +129,7 @@ class PatternTests(SubscriptionTestCase):
         async def late(*words: Any) -> Any:
             queue = await self.writer.queue("x1", {"history": 100})
             await queue.put_many(["1", "2"])
-            # What was told of that has come.
+            # The messages about the new queue have arrived by now.
             await self.told(await self.thoonk_.subscribe("y"), "y")
             return await real(*words)
 
@@ -151,12 +151,12 @@ class PatternTests(SubscriptionTestCase):
 
 class FeedTests(SubscriptionTestCase):
     async def rest(self) -> None:
-        """Wait until the first who follows the feed has nothing more to read."""
+        """Wait until the feed's first follower has read everything."""
         ((source,),) = self.thoonk._sources._by_feed.values()
         await until(lambda: source.followers[0].is_live)  # type: ignore[attr-defined]
 
     async def test_subscribed_between_two_messages_of_one_change(self) -> None:
-        """A subscription that is made by who hears of a change begins behind all of it."""
+        """A subscription that a handler makes during a change begins after the whole change."""
         feed = await self.writer.feed("x", {"history": 100})
         second: list[Any] = []
         heard = Heard()
@@ -174,7 +174,7 @@ class FeedTests(SubscriptionTestCase):
         self.assertEqual(briefs(heard.events), [("publish", "b", "2")])
 
     async def test_too_slow_without_a_publisher(self) -> None:
-        """Who alone has only a subscriber is told of what was dropped, also if all is quiet."""
+        """A slow subscriber without a publisher gets a resync even if the feed falls silent."""
         feed = await self.writer.feed("x", {"history": 100})
         sub = await self.sub()
         subscription = await sub.subscribe("x", limit=2)
@@ -187,7 +187,7 @@ class FeedTests(SubscriptionTestCase):
         self.assertEqual(brief(await subscription.next()), ("publish", "6", "6"))
 
     async def test_check_of_each(self) -> None:
-        """Each position is compared with the server's, not only that of one subscription."""
+        """The check compares the position of every subscription with the server's."""
         feed = await self.writer.feed("x", {"history": 100})
         slow = await self.thoonk.subscribe("x", limit=1)
         heard = Heard()
@@ -195,7 +195,7 @@ class FeedTests(SubscriptionTestCase):
         await feed.publish("1", "1")
         await feed.publish("2", "2")
         await heard.wait(2)
-        # The server says nothing any more, but answers.
+        # The server delivers nothing from here on, but still replies.
         redis = self.thoonk._sub.redis
         redis._ask("UNSUBSCRIBE", tuple(redis._channels))
         await redis.send("PING")
@@ -207,7 +207,7 @@ class FeedTests(SubscriptionTestCase):
         self.assertEqual([event.id for event in heard.events], ["1", "2", "3"])
 
     async def test_flood_of_revisions(self) -> None:
-        """Messages of revisions that there are not cost a few looks, however many they are."""
+        """Messages with revisions that do not exist cost few reads, however many arrive."""
         feed = await self.writer.feed("x", {"history": 100})
         heard = Heard()
         await self.thoonk.subscribe("x", heard)

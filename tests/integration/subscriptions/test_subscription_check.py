@@ -1,4 +1,4 @@
-"""Silence is not health: positions are compared with the server's now and then."""
+"""A periodic check compares the positions of subscriptions with the server's."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ class CheckTests(RedisTestCase):
         self.subscription = await self.thoonk.subscribe(self.feed)
 
     def starve(self) -> None:
-        """Let the subscriber's connection get nothing but answers any more."""
+        """Drop every message that the subscriber's connection receives, but not the replies."""
         self.thoonk._sub._dispatcher.routes.clear()
 
     async def take(self, count: int) -> list[Event]:
         return [await self.subscription.next() for _ in range(count)]
 
     async def test_starved(self) -> None:
-        """What a connection did not bring is read from the history."""
+        """The check reads events that the connection did not deliver from the history."""
         await self.feed.publish("1", "a")
         first = await self.take(1)
         self.starve()
@@ -43,7 +43,7 @@ class CheckTests(RedisTestCase):
         self.assertEqual(first + await self.take(2), await self.feed.get_history())
 
     async def test_every_so_often(self) -> None:
-        """The service does so every 25 seconds."""
+        """The service runs the check every 25 seconds."""
         clock: Any = Clock()
         checking = self.sources.checking(clock)
         checking.start(CHECK_INTERVAL, now=False)
@@ -55,7 +55,7 @@ class CheckTests(RedisTestCase):
         self.assertEqual(await self.take(1), await self.feed.get_history())
 
     async def test_all_is_well(self) -> None:
-        """Where nothing is missing, nothing is told, and only the position is asked for."""
+        """The check delivers nothing and reads only the position if nothing is missing."""
         await self.feed.publish("1", "a")
         await self.take(1)
         await self.raw.send("CONFIG", "RESETSTAT")
@@ -68,7 +68,7 @@ class CheckTests(RedisTestCase):
         self.assertEqual((event.kind, event.revision), ("edit", 2))
 
     async def test_changed_in_silence(self) -> None:
-        """A change without history, and without a message, is found by the counters."""
+        """The check detects a change without history or message by the feed's counters."""
         await self.feed.publish("1", "a")
         await self.take(1)
         await self.raw.hdel("feed.items:x", "a")
@@ -78,7 +78,7 @@ class CheckTests(RedisTestCase):
         self.assertIn("keeps no history", event.reason or "")
 
     async def test_gone_in_silence(self) -> None:
-        """So is a feed that is gone, or whose history is switched off."""
+        """The check detects a feed that is gone, or whose history is switched off."""
         for gone in (
             lambda: self.raw.hset("feed.config:x", "history", "0"),
             lambda: self.raw.flushdb(),
@@ -93,7 +93,7 @@ class CheckTests(RedisTestCase):
             self.assertIn("gone", event.reason or "")
 
     async def test_one_that_cannot_be_checked(self) -> None:
-        """A foreign key in the place of one history keeps none of the others from it."""
+        """A foreign key that replaces one history does not keep the check from other feeds."""
         other = await self.thoonk.feed("y", {"history": 100})
         subscription = await self.thoonk.subscribe(other)
         await self.feed.publish("1", "a")
@@ -108,7 +108,7 @@ class CheckTests(RedisTestCase):
 
 
 class CheckWithoutHistoryTests(RedisTestCase):
-    """Of a feed without history, the registry and the feed's counter are compared."""
+    """For a feed without a history, the check compares the registry and the feed's counter."""
 
     async def setUp(self) -> None:
         await super().setUp()
@@ -131,7 +131,7 @@ class CheckWithoutHistoryTests(RedisTestCase):
         remove()
 
     async def read_again(self) -> None:
-        """Check, and wait for what comes of it."""
+        """Run the check, and wait until it has read the mirror again."""
         self.events.clear()
         heard = Deferred.fromCoroutine(self.heard("snapshot"))
         await self.sources.check()
@@ -139,7 +139,7 @@ class CheckWithoutHistoryTests(RedisTestCase):
         self.assertEqual((self.events, self.mirror.current), (["resync", "snapshot"], True))
 
     async def assert_well(self, mirror: Mirror) -> None:
-        """Check, and see that nothing comes of it."""
+        """Run the check, and assert that it changes nothing."""
         self.events.clear()
         for _ in range(2):
             await self.sources.check()
@@ -147,7 +147,7 @@ class CheckWithoutHistoryTests(RedisTestCase):
         self.assertEqual(self.events, [])
 
     async def test_flushed(self) -> None:
-        """A mirror of a feed whose server was flushed is read again, once."""
+        """A mirror is read again once if its server was flushed."""
         await self.assert_well(self.mirror)
         await self.raw.flushdb()
         await self.read_again()
@@ -163,7 +163,7 @@ class CheckWithoutHistoryTests(RedisTestCase):
         await self.assert_well(self.mirror)
 
     async def test_older_data(self) -> None:
-        """So is one whose feed has older data than was published."""
+        """A mirror is read again if its feed has older data than was published."""
         heard = Deferred.fromCoroutine(self.heard("publish"))
         await self.feed.publish("2", "b")
         await heard
@@ -176,7 +176,7 @@ class CheckWithoutHistoryTests(RedisTestCase):
         await self.assert_well(self.mirror)
 
     async def test_deleted(self) -> None:
-        """Where the feed's deletion was published, there is nothing to say."""
+        """The check changes nothing if the deletion of the feed was published."""
         heard = Deferred.fromCoroutine(self.heard("delete"))
         await self.feed.delete_feed()
         await heard
@@ -187,11 +187,11 @@ class CheckWithoutHistoryTests(RedisTestCase):
         await self.assert_well(self.mirror)
 
     async def test_not_there(self) -> None:
-        """Nor is there of a feed that does not exist yet."""
+        """The check changes nothing if the mirrored feed does not exist yet."""
         await self.assert_well(await self.thoonk.mirror("missing"))
 
     async def test_pattern(self) -> None:
-        """The feeds of a pattern that are gone are no longer followed."""
+        """A pattern no longer follows feeds that are gone."""
         for snapshot in (False, True):
             await self.thoonk.feed("x")
             subscription = await self.thoonk.subscribe_pattern("?", snapshot=snapshot)
@@ -202,12 +202,12 @@ class CheckWithoutHistoryTests(RedisTestCase):
             await next_of(subscription, "resync")
             if snapshot:
                 self.assertEqual((await subscription.next()).item, [])
-            await self.thoonk.redis.ping()  # what that was a part of has ended
+            await self.thoonk.redis.ping()  # the call that it belongs to has ended
             self.assertEqual(pattern.sources, {})
             await subscription.stop()
 
     async def test_few_calls(self) -> None:
-        """Of many feeds it is read in few calls, and of those that agree nothing else."""
+        """The check of many feeds takes few calls, and reads nothing more of feeds that agree."""
         await self.mirror.stop()
         for number in range(COMPARED + 1):
             await self.thoonk.feed(f"many:{number}", {"history": 10 * (number % 2)})

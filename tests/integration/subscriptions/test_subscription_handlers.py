@@ -1,4 +1,4 @@
-"""How the handlers of subscriptions are called: one at a time, in order, whatever they do."""
+"""A subscription calls its handler one event at a time, in order."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class HandlerTests(SubscriptionTestCase):
         return [event.item for event in self.heard.events]
 
     async def test_one_at_a_time(self) -> None:
-        """A handler's Deferred delays the next event of that subscription only."""
+        """A handler's Deferred delays the next event of its own subscription only."""
         gates: list[Deferred[None]] = []
 
         def slow(event: Event) -> Deferred[None]:
@@ -61,7 +61,7 @@ class HandlerTests(SubscriptionTestCase):
         self.assertEqual(self.items(), [str(number) for number in range(50)])
 
     async def test_failures(self) -> None:
-        """A failing handler is logged, and gets the next event; so do all others."""
+        """A handler that fails is logged; it and all others still get the next event."""
 
         class Bug(Exception):
             pass
@@ -87,7 +87,7 @@ class HandlerTests(SubscriptionTestCase):
         self.assertEqual(len(self.flushLoggedErrors(Bug)), 3)
 
     async def test_late_failure(self) -> None:
-        """So is one that fails later."""
+        """A handler whose Deferred fails later is logged, and gets the next event."""
         late: Deferred[None] = Deferred()
 
         def handler(event: Event) -> Any:
@@ -103,7 +103,7 @@ class HandlerTests(SubscriptionTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
     async def test_stops_itself(self) -> None:
-        """A handler may stop its own subscription: it hears nothing more."""
+        """A handler that stops its own subscription gets no more events."""
         before = await self.subscribed()
 
         def handler(event: Event) -> None:
@@ -119,7 +119,7 @@ class HandlerTests(SubscriptionTestCase):
         await self.unsubscribed_to(before)
 
     async def test_stops_itself_in_a_replay(self) -> None:
-        """Nor does it from a replay or the slices of a snapshot."""
+        """A handler that stops its subscription gets no more of a replay or a snapshot."""
         for options in ({"since": 0}, {"snapshot": True}):
             feed = await self.writer.feed("h", {"history": 5000})
             for number in range(1500):
@@ -145,7 +145,7 @@ class HandlerTests(SubscriptionTestCase):
             await feed.delete_feed()
 
     async def test_stops_another(self) -> None:
-        """A handler may stop another: that hears nothing more, whichever was first."""
+        """A handler may stop earlier and later subscriptions, which then get no more events."""
         others: list[Any] = []
 
         def handler(event: Event) -> None:
@@ -163,7 +163,7 @@ class HandlerTests(SubscriptionTestCase):
         self.assertEqual(len(last.calls), 0)
 
     async def test_subscribes_from_within(self) -> None:
-        """A handler may subscribe anew: the new one hears what comes after this event."""
+        """A subscription that a handler makes gets the events after the present one."""
         for history in (0, 10):
             feed = await self.writer.feed(f"h{history}", {"history": history})
             heard, inner = Heard(), Heard()
@@ -186,7 +186,7 @@ class HandlerTests(SubscriptionTestCase):
             self.assertEqual([event.item for event in await inner.take(2)], ["1", "2"])
 
     async def test_since_its_own_event(self) -> None:
-        """Subscribing from within with the event's cursor gives neither it nor a gap."""
+        """A handler may subscribe since its event's cursor, and gets the next event first."""
         feed = await self.writer.feed("h", {"history": 100})
         inner = Heard()
         subscribed: list[Any] = []
@@ -205,7 +205,7 @@ class HandlerTests(SubscriptionTestCase):
         self.assertEqual(self.items(), [str(number) for number in range(10)])
 
     async def test_reads_from_within(self) -> None:
-        """A handler may read and write the feed, and wait for that."""
+        """A handler may read and write the feed, and wait for the result."""
         feed = await self.thoonk.feed("x")
 
         async def handler(event: Event) -> None:

@@ -1,4 +1,4 @@
-"""Subscriptions to feeds with a history: since, and connections that are lost."""
+"""Subscriptions to feeds with a history: ``since``, and lost connections."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class SinceTests(SubscriptionTestCase):
         return events
 
     async def test_cursor(self) -> None:
-        """From an event's cursor on come exactly the events behind it, and then the live ones."""
+        """A subscription since an event's cursor delivers each later event, then the live ones."""
         for number, event in enumerate(self.events, 1):
             self.assertEqual(await self.since(event.cursor), self.events[number:])
         subscription = await self.thoonk.subscribe("x", since=self.events[2].cursor)
@@ -44,13 +44,13 @@ class SinceTests(SubscriptionTestCase):
         self.assertEqual((brief(events[2]), events[2].revision), (("publish", "a", "live"), 6))
 
     async def test_revision(self) -> None:
-        """A bare revision is trusted to be of the same feed; 0 is before the first event."""
+        """``since`` accepts a bare revision as int or text; 0 is before the first event."""
         for number in range(6):
             self.assertEqual(await self.since(number), self.events[number:])
             self.assertEqual(await self.since(str(number)), self.events[number:])
 
     async def test_long_replay(self) -> None:
-        """A replay of thousands of events is complete, while the feed goes on."""
+        """A replay of thousands of events is complete while the feed is being written."""
         feed = await self.writer.feed("long", {"history": 10_000})
         await gatherResults([feed.publish(str(n), str(n)) for n in range(3210)])
         subscribing = self.thoonk.subscribe("long", since=0, limit=10_000)
@@ -60,7 +60,7 @@ class SinceTests(SubscriptionTestCase):
         self.assertEqual([event.revision for event in events], list(range(1, 4001)))
 
     async def test_trimmed(self) -> None:
-        """Where the history does not go back that far, a resync comes first, and live goes on."""
+        """A subscription since a trimmed revision delivers a resync, then live events."""
         await self.raw.send("XTRIM", "feed.history:x", "MAXLEN", 2)
         for position in (0, 2, self.events[1].cursor):
             subscription = await self.thoonk.subscribe("x", since=position)
@@ -75,13 +75,13 @@ class SinceTests(SubscriptionTestCase):
         self.assertEqual(briefs(await take(subscription, 2))[1:], [("publish", "a", "live")])
 
     async def test_all_trimmed(self) -> None:
-        """A history that is empty does not go back to anywhere but its end."""
+        """An empty history accepts only the feed's last revision as a position."""
         await self.raw.send("XTRIM", "feed.history:x", "MAXLEN", 0)
         self.assertEqual([event.kind for event in await self.since(4)], ["resync"])
         self.assertEqual(await self.since(5), [])
 
     async def test_old_epoch(self) -> None:
-        """A cursor of a feed that was deleted is good for no other feed."""
+        """A cursor of a deleted feed gives a resync on a later feed of the same name."""
         cursors = [event.cursor for event in self.events]
         await self.feed.delete_feed()
         feed = await self.writer.feed("x", {"history": 1000})
@@ -94,7 +94,7 @@ class SinceTests(SubscriptionTestCase):
             self.assertEqual(resync.revision, 7)
 
     async def test_the_future(self) -> None:
-        """A revision that the feed does not have was lost."""
+        """A revision that the feed has not reached gives a resync, because events were lost."""
         cursor = (self.events[-1].cursor or "").replace(":5", ":6")
         for position in (6, 10**14, cursor):
             (resync,) = await self.since(position)
@@ -103,7 +103,7 @@ class SinceTests(SubscriptionTestCase):
             self.assertEqual(resync.revision, 5)
 
     async def test_off(self) -> None:
-        """A feed without a history, or none at all, has nothing behind any position."""
+        """A position gives a resync without a history, and at most a resync without a feed."""
         await self.writer.feed("off")
         for name in ("off", "none"):
             for position in (0, 3, self.events[0].cursor):
@@ -118,14 +118,14 @@ class SinceTests(SubscriptionTestCase):
                 await subscription.stop()
 
     async def test_resync_cursor(self) -> None:
-        """The cursor of a resync is where the events go on."""
+        """The cursor of a resync continues with the next event."""
         (resync,) = await self.since(77)
         await self.feed.publish("new", "a")
         (event,) = await self.since(resync.cursor)
         self.assertEqual(brief(event), ("publish", "a", "new"))
 
     async def test_bad(self) -> None:
-        """What is no position is refused."""
+        """``since`` rejects a value that is not a position."""
         before = await self.subscribed()
         bad: Any
         for bad in (
@@ -148,7 +148,7 @@ class SinceTests(SubscriptionTestCase):
         self.assertEqual(await self.subscribed(), before)
 
     async def test_with_snapshot(self) -> None:
-        """With both, the state comes only where the events are not to be had."""
+        """With ``since`` and ``snapshot``, the state arrives only if events are unavailable."""
         subscription = await self.thoonk.subscribe("x", since=3, snapshot=True)
         self.assertEqual(await self.told(subscription), self.events[3:])
         subscription = await self.thoonk.subscribe("x", since=99, snapshot=True)
@@ -158,17 +158,17 @@ class SinceTests(SubscriptionTestCase):
         self.assertEqual(snapshot.cursor, self.events[-1].cursor)
 
     async def test_other_subscriber(self) -> None:
-        """Another who follows the feed live hears nothing of a replay."""
+        """A live subscriber gets nothing of another subscription's replay."""
         other = await self.thoonk.subscribe("x")
         self.assertEqual(await self.since(0), self.events)
         self.assertEqual(await self.told(other), [])
 
 
 class LossTests(SubscriptionTestCase):
-    """Connections that are killed while others write."""
+    """Subscriptions recover from connections that are killed during writes."""
 
     async def written(self, type_: str, *whom: str, rounds: int = 15) -> None:
-        """Write while connections are killed; nothing may be missing, nor come twice."""
+        """Write while connections are killed, and check that each event arrives exactly once."""
         random = Random(len(whom) + len(type_))
         bound = {"max_length": 20} if type_ == "feed" else {}
         feed = await getattr(self.writer, type_)("x", {"history": 100_000, **bound})
@@ -196,23 +196,23 @@ class LossTests(SubscriptionTestCase):
             self.assertEqual((await one.take(len(history) + 1))[len(history)].kind, "config")
 
     async def test_subscriber(self) -> None:
-        """After the subscriber's connection is lost, there is no gap and no duplicate."""
+        """A lost subscriber connection leaves no gap and no duplicate."""
         await self.written("feed", "subscriber")
 
     async def test_publisher(self) -> None:
-        """Nor after the publisher's."""
+        """A lost publisher connection leaves no gap and no duplicate."""
         await self.written("feed", "publisher")
 
     async def test_both(self) -> None:
-        """Nor after both."""
+        """Losing both connections leaves no gap and no duplicate."""
         await self.written("feed", "subscriber", "publisher")
 
     async def test_sorted_feed(self) -> None:
-        """The same with a sorted feed."""
+        """Losing both connections leaves no gap and no duplicate in a sorted feed."""
         await self.written("sorted_feed", "subscriber", "publisher")
 
     async def test_killed_again_at_once(self) -> None:
-        """Connections that are killed while the history is read are no harm."""
+        """A subscription recovers from connections that are killed while it reads the history."""
         feed = await self.writer.feed("x", {"history": 100_000})
         heard = Heard()
         await self.thoonk.subscribe("x", heard)
@@ -225,7 +225,7 @@ class LossTests(SubscriptionTestCase):
         self.assertEqual(await heard.take(3500), history)
 
     async def test_many_subscriptions(self) -> None:
-        """All subscriptions are taken up again, each from its own position."""
+        """Each of many subscriptions recovers from its own position."""
         feeds = [await self.writer.feed(f"x{n}", {"history": 1000}) for n in range(100)]
         heard = [Heard() for _ in feeds]
         for feed, one in zip(feeds, heard, strict=True):
@@ -239,7 +239,7 @@ class LossTests(SubscriptionTestCase):
             self.assertEqual(await one.take(6), await feed.get_history())
 
     async def test_away(self) -> None:
-        """What happened while a subscriber was away for long is replayed in order."""
+        """A subscriber gets the events of a long outage in order."""
         thoonk, gate = await self.gated()
         feed = await self.writer.feed("x", {"history": 10_000})
         subscription = await thoonk.subscribe("x", limit=10)
@@ -255,7 +255,7 @@ class LossTests(SubscriptionTestCase):
         self.assertEqual((await subscription.next()).item, "live")
 
     async def test_feed_created_while_away(self) -> None:
-        """A feed that was made while nobody listened is replayed, or a resync says so."""
+        """A subscriber gets the events of a feed that was created in an outage, or a resync."""
         thoonk, gate = await self.gated()
         subscription = await thoonk.subscribe("x")
         gate.shut()
@@ -272,7 +272,7 @@ class LossTests(SubscriptionTestCase):
             self.assertEqual(event.item, "0")
 
     async def test_without_history(self) -> None:
-        """A feed without a history has one resync for each loss, before the next event."""
+        """A feed without a history delivers one resync for each loss, before the next event."""
         feeds = {name: await self.writer.feed(name) for name in ("x", "y")}
         subscriptions = {name: await self.thoonk.subscribe(name) for name in feeds}
         for round_ in range(3):
@@ -289,7 +289,7 @@ class LossTests(SubscriptionTestCase):
                 self.assertEqual(briefs(got), [("publish", str(round_), "1")])
 
     async def test_publisher_without_history(self) -> None:
-        """The publisher's loss is nothing to them."""
+        """Losing the publisher's connection has no effect on feeds without a history."""
         feed = await self.writer.feed("x")
         subscription = await self.thoonk.subscribe("x")
         await self.kill("publisher")

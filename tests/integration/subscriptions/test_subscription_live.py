@@ -1,4 +1,4 @@
-"""What a subscription delivers, the events of every type; and how handlers are called."""
+"""A subscription delivers the events of every feed type, with decoded items."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from txthoonk.events import Event
 
 
 class KindsTests(SubscriptionTestCase):
-    """Each test runs without a history and with one."""
+    """Each feed type delivers its events with a history and without one."""
 
     async def subscribed_to(self, type_: str, **config: Any) -> tuple[Any, Any]:
         feed = await getattr(self.writer, type_)("x", config)
         return feed, await self.thoonk.subscribe("x")
 
     def assertEvents(self, events: list[Event], history: int, expected: list[Any]) -> None:
-        """Check the events, and their revisions where there are."""
+        """Check the events, and their revisions if the feed has a history."""
         self.assertEqual(briefs(events), expected)
         revisions = [event.revision for event in events]
         if not history:
@@ -49,11 +49,11 @@ class KindsTests(SubscriptionTestCase):
         self.assertEvents(await self.told(subscription), history, expected)
 
     async def test_feed(self) -> None:
-        """A feed: publish, edit, retract, and what a bounded feed drops."""
+        """A feed delivers publish, edit and retract events, and retracts items that it drops."""
         await self.feed(0)
 
     async def test_feed_with_history(self) -> None:
-        """The same events, each with the next revision."""
+        """A feed with a history delivers the same events, each with the next revision."""
         await self.feed(100)
 
     async def sorted_feed(self, history: int) -> None:
@@ -80,15 +80,15 @@ class KindsTests(SubscriptionTestCase):
         self.assertEvents(await self.told(subscription), history, expected)
 
     async def test_sorted_feed(self) -> None:
-        """A sorted feed: each new item has its position behind it."""
+        """A sorted feed delivers a position after each new item."""
         await self.sorted_feed(0)
 
     async def test_sorted_feed_with_history(self) -> None:
-        """The same, and an edit is told as such."""
+        """A sorted feed with a history delivers an edit as an edit event."""
         await self.sorted_feed(100)
 
     async def test_queue(self) -> None:
-        """A queue tells nothing but to those with a history."""
+        """A queue delivers put events only if it has a history."""
         for history in (0, 100):
             queue = await self.writer.queue(f"x{history}", {"history": history})
             subscription = await self.thoonk.subscribe(queue)
@@ -120,19 +120,19 @@ class KindsTests(SubscriptionTestCase):
             ("put", "c", "item"), ("retract", "c"),
         ]  # fmt: skip
         events = await self.told(subscription)
-        # The contract has no channel for the retract of a job.
+        # The contract has no channel for the retract event of a job.
         self.assertEvents(events, history, expected if history else expected[:-1])
 
     async def test_job(self) -> None:
-        """A job feed tells everything that happens to a job."""
+        """A job feed delivers an event for each change of a job."""
         await self.job(0)
 
     async def test_job_with_history(self) -> None:
-        """The same, each with the next revision."""
+        """A job feed with a history delivers every event with the next revision."""
         await self.job(100)
 
     async def test_own_kinds(self) -> None:
-        """By its object, a feed of every type tells the same as by its name."""
+        """A subscription by feed object delivers the same events as one by name."""
         for type_ in ("feed", "sorted_feed", "queue", "job"):
             for history in (0, 100):
                 name = f"{type_}{history}"
@@ -157,7 +157,7 @@ class KindsTests(SubscriptionTestCase):
                 self.assertEqual(await take(by_object, len(events)), events)
 
     async def test_feed_events(self) -> None:
-        """That it is created, configured and deleted is told of each feed; none is a revision."""
+        """A subscription delivers create, config and delete events, which have no revision."""
         for history in (0, 10):
             subscription = await self.thoonk.subscribe("x")
             feed = await self.writer.feed("x", {"history": history})
@@ -187,7 +187,7 @@ class KindsTests(SubscriptionTestCase):
 
 class SerializerTests(SubscriptionTestCase):
     async def test_decoded(self) -> None:
-        """Items are as the feed's serializer has them, live and replayed."""
+        """Live, replayed and snapshot items are decoded by the feed's serializer."""
         items: dict[str, list[Any]] = {
             "json": [{"a": [1, None]}, "ä", None],
             "bytes": [b"\xff\0", b""],
@@ -213,7 +213,7 @@ class SerializerTests(SubscriptionTestCase):
                 self.assertEqual([item for _, item in event.item], values)
 
     async def test_job_results(self) -> None:
-        """So is the result of a finish."""
+        """The result of a finish event is decoded by the feed's serializer."""
         job = await self.writer.job("x", {"serializer": "json"})
         subscription = await self.thoonk.subscribe(job)
         await job.put([1], id_="a")
@@ -225,7 +225,7 @@ class SerializerTests(SubscriptionTestCase):
         )
 
     async def test_undecodable(self) -> None:
-        """An item that cannot be read is the error; the events go on."""
+        """An item that cannot be decoded is an InvalidItem; later events still arrive."""
         feed = await self.writer.feed("x", {"serializer": "json"})
         subscription = await self.thoonk.subscribe("x")
         await self.foreign_publish("x", "a", "{no json")
@@ -241,7 +241,7 @@ class SerializerTests(SubscriptionTestCase):
         self.assertIsInstance(error, InvalidItem)
 
     async def test_changed_serializer(self) -> None:
-        """A serializer that is set while somebody is subscribed counts from then on."""
+        """A subscription decodes later items with a serializer that is set while it is live."""
         for history in (0, 10):
             feed = await self.writer.feed(f"x{history}", {"history": history})
             subscription = await self.thoonk.subscribe(f"x{history}")

@@ -1,4 +1,4 @@
-"""subscribe_pattern: all feeds whose names match, now or later."""
+"""A pattern subscription delivers the events of all feeds whose names match, now or later."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from txthoonk.events import Event
 
 
 def by_feed(events: list[Event]) -> dict[str, list[tuple[Any, ...]]]:
-    """Sort events by feed: between two feeds there is no order."""
+    """Group events by feed; events of different feeds have no order."""
     found: dict[str, list[tuple[Any, ...]]] = {}
     for event in events:
         found.setdefault(event.feed, []).append(brief(event))
@@ -29,7 +29,7 @@ def by_feed(events: list[Event]) -> dict[str, list[tuple[Any, ...]]]:
 
 class PatternTests(SubscriptionTestCase):
     async def test_matching(self) -> None:
-        """The feeds that match are heard, and no others; the pattern is as Redis has it."""
+        """A pattern selects feeds as Redis patterns do."""
         names = ["team:1:tasks", "team:1:x:tasks", "team:2:tasks", "team:*:tasks", "xteam:1:tasks"]
         feeds = [await self.writer.feed(name) for name in names]
         expected = {
@@ -54,7 +54,7 @@ class PatternTests(SubscriptionTestCase):
             )
 
     async def test_life_of_a_feed(self) -> None:
-        """Feeds are followed that are created later; a deletion and a recreation are told."""
+        """A pattern follows feeds that are created later, deleted and created again."""
         for history in (0, 100):
             subscription = await self.thoonk.subscribe_pattern("team:*")
             feed = await self.writer.feed("team:1", {"history": history})
@@ -80,7 +80,7 @@ class PatternTests(SubscriptionTestCase):
             await self.writer.delete_feed("other")
 
     async def test_all_types(self) -> None:
-        """The events of feeds of all types, items as their serializers have them."""
+        """A pattern delivers the events of every feed type, with decoded items."""
         feed = await self.writer.feed("f", {"serializer": "json"})
         job = await self.writer.job("j", {"serializer": "bytes", "history": 10})
         subscription = await self.thoonk.subscribe_pattern("?")
@@ -101,7 +101,7 @@ class PatternTests(SubscriptionTestCase):
         )  # fmt: skip
 
     async def test_not_announced(self) -> None:
-        """A feed that nobody has announced is followed from its first message on."""
+        """A pattern follows a feed that was never announced, from its first message on."""
         subscription = await self.thoonk.subscribe_pattern("?")
         await self.foreign_publish("q", "1", "i")
         await self.foreign_publish("q", "2", "j")
@@ -114,7 +114,7 @@ class PatternTests(SubscriptionTestCase):
         )
 
     async def test_overlapping(self) -> None:
-        """Patterns that overlap, and a plain subscription, each have every event once."""
+        """Overlapping patterns and a plain subscription each deliver every event once."""
         for history in (0, 100):
             name = f"a:b{history}"
             feed = await self.writer.feed(name, {"history": history})
@@ -134,7 +134,7 @@ class PatternTests(SubscriptionTestCase):
                 await subscription.stop()
 
     async def test_beginning(self) -> None:
-        """What was told before is not heard; what is told after the firing is."""
+        """A pattern subscription delivers every event after it fired, and none before."""
         feeds = [await self.writer.feed(f"x{n}", {"history": 10 * (n % 2)}) for n in range(50)]
         await gatherResults([feed.publish("old", "a") for feed in feeds])
         heard = Heard()
@@ -144,7 +144,7 @@ class PatternTests(SubscriptionTestCase):
         self.assertEqual(by_feed(await heard.take(50)), expected)
 
     async def test_snapshot(self) -> None:
-        """With snapshot=True each feed begins with its state; queues and jobs have none."""
+        """With ``snapshot=True``, each feed begins with its state, except queues and job feeds."""
         feed = await self.writer.feed("f", {"history": 10})
         await feed.publish("1", "a")
         sorted_ = await self.writer.sorted_feed("s")
@@ -172,7 +172,7 @@ class PatternTests(SubscriptionTestCase):
         self.assertEqual(replayed(events, False).items, [("b", "2")])
 
     async def test_snapshot_while_written(self) -> None:
-        """State and changes make each feed, also of feeds that are made meanwhile."""
+        """Snapshots and changes make up each feed, even one that is created meanwhile."""
         random = Random(7)
         feeds: dict[str, Any] = {}
         ids: dict[str, list[str]] = {}
@@ -197,7 +197,7 @@ class PatternTests(SubscriptionTestCase):
         ids[name] = []
 
     async def check(self, heard: Heard, feeds: dict[str, Any]) -> None:
-        """Check that what was heard makes all feeds."""
+        """Check that the received events make up all feeds."""
         for name, feed in feeds.items():
             contents = await self.contents(feed)
             while True:
@@ -208,7 +208,7 @@ class PatternTests(SubscriptionTestCase):
                 await heard.wait(count + 1)
 
     async def test_reconnect(self) -> None:
-        """After a loss: no gap where there is a history, a resync where there is none."""
+        """A lost connection causes no gap in feeds with a history, and one resync in others."""
         feeds = [await self.writer.feed(f"x{n}", {"history": 100 * (n % 2)}) for n in range(10)]
         subscription = await self.thoonk.subscribe_pattern("x*")
         await gatherResults([feed.publish("0", "a") for feed in feeds])
@@ -225,7 +225,7 @@ class PatternTests(SubscriptionTestCase):
             for feed in feeds[::2]:
                 kinds = [kind for kind, *_ in found[feed.name]]
                 self.assertEqual(kinds.count("resync"), 1)
-            # An edit that was told behind the resync may be there still.
+            # An edit that was published after the resync may still be waiting.
             await self.told(subscription, "x0")
 
     def has(self, events: list[Event], count: int, kind: str, odd: bool = False) -> bool:
@@ -235,7 +235,7 @@ class PatternTests(SubscriptionTestCase):
         return len(found) == count
 
     async def test_made_while_away(self) -> None:
-        """Feeds that were made, deleted and made again while nobody listened are followed."""
+        """A pattern follows feeds that were created, deleted or recreated during an outage."""
         thoonk, gate = await self.gated()
         old = await self.writer.feed("x:old", {"history": 100})
         gone = await self.writer.feed("x:gone")
@@ -262,7 +262,7 @@ class PatternTests(SubscriptionTestCase):
         await self.check(heard, feeds)
 
     async def test_killed_while_written(self) -> None:
-        """The states of all feeds are right at the end, whatever was killed."""
+        """The state of every feed is correct at the end, whichever connections were killed."""
         random = Random(11)
         feeds: dict[str, Any] = {}
         ids: dict[str, list[str]] = {}
@@ -285,7 +285,7 @@ class PatternTests(SubscriptionTestCase):
         await self.check(heard, feeds)
 
     async def test_stops_from_within(self) -> None:
-        """A handler that stops its pattern hears nothing more."""
+        """A handler that stops its pattern subscription gets no more events."""
         feeds = [await self.writer.feed(name) for name in "xyz"]
         before = await self.subscribed()
         heard = Heard()

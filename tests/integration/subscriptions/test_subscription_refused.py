@@ -15,7 +15,7 @@ from txthoonk.errors import ResponseError
 from txthoonk.events import ITEM_KINDS, item_channel
 
 ALL = ("&newfeed", "&delfeed", "&conffeed", "&feed.*", "&job.finish:*")
-# Redis compares the pattern of a PSUBSCRIBE with those of the user letter by letter.
+# Redis compares a PSUBSCRIBE pattern with the user's patterns literally.
 PATTERNS = [f"&{item_channel(kind, 'x*')}" for kind in ITEM_KINDS] + ["&feed.event:x*"]
 
 
@@ -25,7 +25,7 @@ class RefusedTests(RedisTestCase):
         self.addCleanup(self.raw.send, "ACL", "DELUSER", "limited")
 
     async def limited(self, *channels: str) -> Thoonk:
-        """Connect as a user who may do all, but hear only of these channels."""
+        """Connect as a user with access to all keys and commands, but only to these channels."""
         user = ("ACL", "SETUSER", "limited", "reset", "on", ">secret", "allkeys", "allcommands")
         await self.raw.send(*user, "resetchannels", *channels)
         url = await server_url()
@@ -41,30 +41,30 @@ class RefusedTests(RedisTestCase):
         self.assertEqual((sources._literal, sources._by_feed, sources._patterns), ({}, {}, {}))
 
     async def test_one_channel(self) -> None:
-        """Without the right to one of a feed's channels, a subscription fails."""
+        """A subscription fails if the user may not read one of the feed's channels."""
         thoonk = await self.limited(*ALL[:3], "&feed.publish:*", "&feed.edit:*", "&feed.mark:*")
         await self.refused(thoonk.subscribe("x"))
         await self.refused(thoonk.mirror("x"))
 
     async def test_pattern(self) -> None:
-        """So does one to a pattern."""
+        """A pattern subscription fails if the user may not read one of its channels."""
         thoonk = await self.limited(*ALL[:3], "&feed.publish:*", "&feed.mark:*")
         await self.refused(thoonk.subscribe_pattern("x*"))
 
     async def test_channels_of_all_feeds(self) -> None:
-        """The channels that tell of feeds created and deleted are needed as well."""
+        """A subscription fails if the user may not read the channels that announce feeds."""
         thoonk = await self.limited("&feed.*", "&job.finish:*")
         await self.refused(thoonk.subscribe("x"))
         await self.refused(thoonk.subscribe_pattern("x*"))
 
     async def test_allowed(self) -> None:
-        """These rights are enough."""
+        """A user with exactly these channels can subscribe to a feed and to a pattern."""
         thoonk = await self.limited(*ALL, *PATTERNS)
         for made in (await thoonk.subscribe("x"), await thoonk.subscribe_pattern("x*")):
             await made.stop()
 
     async def test_second_of_the_same_feed(self) -> None:
-        """Who subscribes to a feed that another hears no more of is refused, and does not wait."""
+        """A second subscription to a feed that became forbidden fails instead of waiting."""
         thoonk = await self.limited(*ALL)
         first = await thoonk.subscribe("x")
         await self.allow(*ALL[:3], "&feed.mark:*")
@@ -76,7 +76,7 @@ class RefusedTests(RedisTestCase):
         await first.stop()
 
     async def test_of_all_feeds_for_a_while(self) -> None:
-        """When what tells of all feeds is allowed again, all is heard again."""
+        """Subscriptions and mirrors recover when the feed announcements are allowed again."""
         thoonk = await self.limited(*ALL)
         feed = await thoonk.feed("x")
         subscription, mirror = await thoonk.subscribe("x"), await thoonk.mirror("x")
@@ -95,12 +95,12 @@ class RefusedTests(RedisTestCase):
         self.assertEqual(await self.raw.send("PUBSUB", "NUMSUB", "newfeed"), [b"newfeed", 1])
 
     async def allow(self, *channels: str) -> None:
-        """Let the user hear of these channels, from the next connection on."""
+        """Allow the user these channels, from the next connection on."""
         await self.raw.send("ACL", "SETUSER", "limited", "resetchannels", *channels)
         await self.raw.send("CLIENT", "KILL", "USER", "limited", "TYPE", "pubsub")
 
     async def test_taken_away(self) -> None:
-        """Rights that are taken away later: the subscriber is told that he hears no more."""
+        """A subscriber gets a resync that says so when its rights are taken away."""
         for pattern in (False, True):
             thoonk = await self.limited(*ALL, *PATTERNS)
             feed = await thoonk.feed("x")
@@ -127,13 +127,13 @@ class UnreadableTests(RedisTestCase):
         await self.raw.set("feed.history:bad", "foreign")
 
     async def test_one_feed(self) -> None:
-        """A feed with a foreign key in the place of its history cannot be subscribed to."""
+        """A subscription fails if a foreign key replaces the feed's history."""
         for call in (self.thoonk.subscribe("bad"), self.thoonk.subscribe("bad", snapshot=True)):
             error = await self.assertFailure(call, ResponseError)
             self.assertIn("WRONGTYPE", f"{error.code} {error}")
 
     async def test_pattern(self) -> None:
-        """Of a pattern the others are followed; that one is told, and followed when it is well."""
+        """A pattern delivers a resync for an unreadable feed, and follows it once readable."""
         subscription = await self.thoonk.subscribe_pattern("*")
         event = await subscription.next()
         self.assertEqual((event.kind, event.feed), ("resync", "bad"))
@@ -149,13 +149,13 @@ class UnreadableTests(RedisTestCase):
         self.assertEqual((event.kind, event.feed, event.revision), ("publish", "bad", 1))
 
     async def followed(self, feed: str, subscription: Subscription) -> None:
-        """Wait until the events of a feed are live; nothing tells of that."""
+        """Wait until the events of a feed are live; no event announces that."""
         (pattern,) = self.thoonk._sources._patterns
         (follower,) = pattern.sources[feed].followers
         await until(lambda: follower.is_live)  # type: ignore[attr-defined]
 
     async def test_mirror(self) -> None:
-        """A mirror that cannot be read for a time is whole again behind that."""
+        """A mirror that cannot be read for a time is complete again afterwards."""
         mirror = await self.thoonk.mirror("good")
         await self.raw.set("feed.revision:good", "foreign")
         await self.raw.send("CLIENT", "KILL", "TYPE", "pubsub")
@@ -172,7 +172,7 @@ class UnreadableTests(RedisTestCase):
         self.assertEqual(dict(mirror), {"a": "1"})
 
     async def test_later(self) -> None:
-        """One that cannot be read any more after a lost connection says so."""
+        """A feed that is unreadable after a lost connection delivers a resync that says so."""
         subscription = await self.thoonk.subscribe("good")
         await self.raw.set("feed.revision:good", "foreign")
         await self.raw.send("CLIENT", "KILL", "TYPE", "pubsub")

@@ -1,4 +1,4 @@
-"""Where a feed with a history cannot be followed without a gap: resync, and its reasons."""
+"""A subscription delivers a resync, with its reason, where a feed's history has a gap."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class ResyncTestCase(SubscriptionTestCase):
         self.feed = await self.writer.feed("x", {"history": 1000})
 
     async def subscribe(self, **options: Any) -> None:
-        """Subscribe through a gate, and hear three events."""
+        """Subscribe through a gate and take three events."""
         self.thoonk_, self.gate = await self.gated()
         self.subscription = await self.thoonk_.subscribe("x", **options)
         await self.publish("1", "2", "3")
@@ -35,7 +35,7 @@ class ResyncTestCase(SubscriptionTestCase):
             await self.feed.publish(item, "a")
 
     async def assertResync(self, reason: str) -> Event:
-        """Check that there is one resync next, and that live events and since follow it."""
+        """Check for a resync next, and that live events and ``since`` continue from it."""
         resync = await self.subscription.next()
         self.assertEqual((resync.kind, resync.feed, resync.id), ("resync", "x", None))
         self.assertIn(reason, resync.reason or "")
@@ -52,14 +52,15 @@ class ResyncTestCase(SubscriptionTestCase):
         return resync
 
     async def live(self, heard: Heard) -> list[Event]:
-        """Publish until that is heard; gives all events but those of the configuration.
+        """Publish until the handler gets the item; return all events except those of the
+        configuration.
 
-        What is published while the history is read may be covered by a resync.
+        A resync may cover items that are published while the history is read.
         """
         known = len(heard.calls)
         while "live" not in [event.item for event in heard.events[known:]]:
             await self.publish("live")
-            # Heard of on the same connection, behind that item.
+            # The marker follows that item on the same connection.
             other = await self.thoonk.subscribe("y")
             await self.told(other, "y")
             await other.stop()
@@ -67,10 +68,10 @@ class ResyncTestCase(SubscriptionTestCase):
 
 
 class AwayTests(ResyncTestCase):
-    """What is found when the subscriber's connection is back."""
+    """A subscriber that reconnects recovers, or gets a resync with its reason."""
 
     async def test_nothing_happened(self) -> None:
-        """Nothing is told if nothing happened."""
+        """A subscriber that reconnects gets no extra event if nothing changed."""
         await self.subscribe()
         self.gate.shut("all")
         self.gate.open()
@@ -79,7 +80,7 @@ class AwayTests(ResyncTestCase):
         self.assertEqual(briefs(await take(self.subscription, 1)), [("edit", "a", "4")])
 
     async def test_trimmed(self) -> None:
-        """More happened than the history keeps."""
+        """A subscriber gets a resync if it missed more events than the history keeps."""
         await self.subscribe()
         self.gate.shut()
         await self.publish("4", "5", "6")
@@ -88,7 +89,7 @@ class AwayTests(ResyncTestCase):
         await self.assertResync("not go back that far")
 
     async def test_trimmed_by_writing(self) -> None:
-        """The same by the feed's own bound; a resync with a snapshot gives the state."""
+        """A snapshot follows the resync if the feed's own bound has trimmed the missed events."""
         await self.subscribe(snapshot=True)
         # The first of the three events is the empty snapshot.
         self.assertEqual(brief(await self.subscription.next()), ("edit", "a", "3"))
@@ -104,7 +105,7 @@ class AwayTests(ResyncTestCase):
         self.assertEqual(snapshot.revision, 1003)
 
     async def test_recreated(self) -> None:
-        """It is another feed of the same name, at a higher revision."""
+        """A subscriber gets a resync if the feed was created again, even at a higher revision."""
         await self.subscribe()
         self.gate.shut()
         await self.feed.delete_feed()
@@ -114,7 +115,7 @@ class AwayTests(ResyncTestCase):
         await self.assertResync("again")
 
     async def test_deleted(self) -> None:
-        """The feed is gone: something is told, before anything of a later feed of the name."""
+        """A subscriber that missed the deletion of its feed gets a resync or a delete event."""
         await self.subscribe()
         self.gate.shut()
         await self.feed.delete_feed()
@@ -124,7 +125,7 @@ class AwayTests(ResyncTestCase):
         self.assertIn(event.kind, ("resync", "delete"))
 
     async def test_foreign_publish(self) -> None:
-        """A writer that keeps no history published."""
+        """A subscriber gets a resync if a writer that keeps no history published an item."""
         await self.subscribe()
         self.gate.shut()
         await self.foreign_publish("x", "f", "foreign")
@@ -132,7 +133,7 @@ class AwayTests(ResyncTestCase):
         await self.assertResync("keeps no history changed")
 
     async def test_foreign_edit(self) -> None:
-        """It edited: the items are as many as before."""
+        """A subscriber gets a resync if a writer that keeps no history edited an item."""
         await self.subscribe()
         self.gate.shut()
         await self.foreign_publish("x", "a", "foreign")
@@ -141,7 +142,7 @@ class AwayTests(ResyncTestCase):
         await self.assertResync("keeps no history changed")
 
     async def test_foreign_retract(self) -> None:
-        """It retracted."""
+        """A subscriber gets a resync if a writer that keeps no history retracted an item."""
         await self.subscribe()
         self.gate.shut()
         await self.foreign_retract("x", "a")
@@ -149,7 +150,7 @@ class AwayTests(ResyncTestCase):
         await self.assertResync("keeps no history changed")
 
     async def test_switched_off_and_on(self) -> None:
-        """A history that began anew knows nothing of the old one."""
+        """A subscriber gets a resync if the history was switched off and on again."""
         await self.subscribe()
         self.gate.shut()
         await self.feed.set_config({"history": 0})
@@ -160,7 +161,7 @@ class AwayTests(ResyncTestCase):
         await self.assertResync("again")
 
     async def test_switched_off(self) -> None:
-        """Without a history nothing behind the position is to be had."""
+        """A subscriber gets a resync without a cursor if the history was switched off."""
         await self.subscribe()
         self.gate.shut()
         await self.feed.set_config({"history": 0})
@@ -174,20 +175,20 @@ class AwayTests(ResyncTestCase):
 
 
 class LostDataTests(ResyncTestCase):
-    """A server that comes back with an older state."""
+    """A subscriber recovers from a server that returns with older data."""
 
     async def kept(self) -> dict[str, Any]:
         names = [f"feed.{key}:x" for key in KEYS]
         return {name: await self.raw.send("DUMP", name) for name in names}
 
     async def restore(self, kept: dict[str, Any]) -> None:
-        """Bring back an older state, as of a server that lost what came after it."""
+        """Restore an older state, as on a server that lost the later writes."""
         for name, value in kept.items():
             await self.raw.send("RESTORE", name, 0, value, "REPLACE")
         await self.raw.hset("feed.revision:x", "\0server", "another server")
 
     async def test_lost(self) -> None:
-        """Events that were told, but are not there any more, void what the subscriber has."""
+        """A subscriber gets a resync if the server has lost events that it received."""
         await self.subscribe()
         kept = await self.kept()
         await self.publish("4", "5")
@@ -198,7 +199,7 @@ class LostDataTests(ResyncTestCase):
         await self.assertResync("lost")
 
     async def test_lost_and_written_again(self) -> None:
-        """So do they if the revisions were given to other events meanwhile."""
+        """A subscriber gets a resync if lost revisions were assigned to other events."""
         await self.subscribe()
         kept = await self.kept()
         await self.publish("4", "5")
@@ -210,7 +211,7 @@ class LostDataTests(ResyncTestCase):
         await self.assertResync("lost")
 
     async def test_nothing_lost(self) -> None:
-        """Another server that has all that was told is followed without a gap."""
+        """A subscriber continues without a gap on another server that has all delivered events."""
         await self.subscribe()
         kept = await self.kept()
         self.gate.shut()
@@ -222,7 +223,7 @@ class LostDataTests(ResyncTestCase):
         self.assertEqual([event.revision for event in events], [4, 5])
 
     async def test_lost_unheard(self) -> None:
-        """What was lost before the subscriber heard of it is nothing to him."""
+        """A subscriber gets no resync if the server lost only events it had not received."""
         await self.subscribe()
         kept = await self.kept()
         self.gate.shut()
@@ -234,7 +235,7 @@ class LostDataTests(ResyncTestCase):
         self.assertEqual((brief(event), event.revision), (("edit", "a", "other 4"), 4))
 
     async def test_since(self) -> None:
-        """A cursor of what was lost is not good any more; one from before is."""
+        """A cursor of a lost event gives a resync; a cursor from before the loss stays valid."""
         await self.publish("1", "2", "3")
         kept = await self.kept()
         await self.publish("4")
@@ -249,7 +250,7 @@ class LostDataTests(ResyncTestCase):
         self.assertEqual(briefs(await self.told(good)), [("edit", "a", "other 4")])
 
     async def test_twice(self) -> None:
-        """A second loss is seen like the first."""
+        """A subscriber detects each of several losses."""
         await self.subscribe()
         for _ in range(3):
             kept = await self.kept()
@@ -262,7 +263,7 @@ class LostDataTests(ResyncTestCase):
             await self.assertResync("lost")
 
     async def test_all_lost(self) -> None:
-        """An empty database is told of, and followed when the feed is made again."""
+        """A subscriber gets a resync if the database was flushed and the feed recreated."""
         await self.subscribe()
         self.gate.shut()
         await self.raw.flushdb()
@@ -273,22 +274,25 @@ class LostDataTests(ResyncTestCase):
 
 
 class LiveTests(ResyncTestCase):
-    """The same while the subscriber listens."""
+    """A subscriber that is connected detects the same changes."""
 
     async def test_foreign_publish(self) -> None:
-        """A writer that keeps no history is told as a resync."""
+        """A live subscriber gets a resync when a writer without history publishes an item."""
         await self.subscribe()
         await self.foreign_publish("x", "f", "foreign")
         await self.assertResync("keeps no history changed")
 
     async def test_foreign_retract(self) -> None:
-        """So is its retract."""
+        """A live subscriber gets a resync when a writer without history retracts an item."""
         await self.subscribe()
         await self.foreign_retract("x", "a")
         await self.assertResync("keeps no history changed")
 
     async def test_foreign_move(self) -> None:
-        """So is its move, which no counter shows."""
+        """A live subscriber gets a resync when a writer without history moves an item.
+
+        No counter shows the move.
+        """
         feed = await self.writer.sorted_feed("s", {"history": 100})
         for item in "abc":
             await feed.append(item)
@@ -303,7 +307,7 @@ class LiveTests(ResyncTestCase):
         self.assertEqual(briefs(await take(subscription, 1)), [("position", "3", "begin:")])
 
     async def test_foreign_among_others(self) -> None:
-        """In the midst of many changes, what comes behind the last resync is complete."""
+        """The events after the last resync are complete, even among many changes."""
         heard = Heard()
         await self.thoonk.subscribe("x", heard)
         for number in range(20):
@@ -315,7 +319,7 @@ class LiveTests(ResyncTestCase):
         self.assertEqual(events[last + 1 :], await self.feed.get_history(events[last].cursor))
 
     async def test_recreated(self) -> None:
-        """A feed that is made again has its delete and create told, and its events follow."""
+        """A live subscriber gets the delete, create and later events of a recreated feed."""
         await self.subscribe()
         await self.feed.delete_feed()
         await self.writer.feed("x", {"history": 1000})
@@ -327,7 +331,7 @@ class LiveTests(ResyncTestCase):
         self.assertEqual([event.revision for event in events], [None, None, 1, 2])
 
     async def test_recreated_at_once(self) -> None:
-        """The same without a pause between the calls, time after time."""
+        """The events after the last create are complete when a feed is often recreated at once."""
         heard = Heard()
         await self.thoonk.subscribe("x", heard)
         for round_ in range(20):
@@ -344,7 +348,7 @@ class LiveTests(ResyncTestCase):
             self.assertEqual(behind, history)
 
     async def test_switched_on(self) -> None:
-        """A history that is switched on while somebody is subscribed makes no gap."""
+        """Switching a history on leaves no gap for a live subscriber."""
         feed = await self.writer.feed("y")
         subscription = await self.thoonk.subscribe("y")
         await feed.publish("1", "a")
@@ -364,7 +368,7 @@ class LiveTests(ResyncTestCase):
         self.assertEqual((event.item, event.revision), ("4", top + 1))
 
     async def test_switched_off(self) -> None:
-        """Nor does one that is switched off."""
+        """Switching a history off leaves no gap for a live subscriber."""
         await self.subscribe()
         await self.feed.set_config({"history": 0})
         await self.publish("4", "5")
@@ -378,7 +382,7 @@ class LiveTests(ResyncTestCase):
         self.assertIsNotNone(events[1].revision)
 
     async def test_switched_at_once(self) -> None:
-        """Switched without a pause, each event comes once, or a resync stands for it."""
+        """Each event arrives once, or a resync covers it, while the history is switched."""
         heard = Heard()
         await self.thoonk.subscribe("x", heard)
         calls: list[Any] = []
@@ -398,7 +402,7 @@ class LiveTests(ResyncTestCase):
                 position, may_miss = found + 1, False
 
     async def test_foreign_without_history(self) -> None:
-        """Where there is no history, the events of all writers are the same."""
+        """A feed without a history delivers the events of all writers alike."""
         feed = await self.writer.feed("y")
         subscription = await self.thoonk.subscribe("y")
         await feed.publish("1", "a")

@@ -1,4 +1,4 @@
-"""A subscriber that is slower than the feed: bounded memory, and a resync where it must be."""
+"""A slow subscriber uses bounded memory, and gets a resync where events were dropped."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ class SlowTests(SubscriptionTestCase):
         await gatherResults([feed.publish(str(n), str(n)) for n in range(first, last)])
 
     async def arrived(self, feed: str = "x") -> None:
-        """Wait until all that was told has arrived; subscribers hear of a configuration."""
+        """Wait for all messages to arrive, with the config event as a marker."""
         other = await self.thoonk.subscribe(feed)
         await self.told(other, feed)
         await other.stop()
 
     async def next(self, subscription: Subscription) -> Event:
-        """Take the next event that is not of :meth:`arrived`."""
+        """Take the next event that is not a marker of :meth:`arrived`."""
         event = await subscription.next()
         while event.kind == "config":
             event = await subscription.next()
@@ -39,7 +39,7 @@ class SlowTests(SubscriptionTestCase):
         return len(subscription._events)
 
     async def test_with_history(self) -> None:
-        """With a history nothing is missed: it is read there as there is room."""
+        """A slow subscriber misses nothing of a history; it reads events when it has room."""
         feed = await self.writer.feed("x", {"history": 10_000})
         for limit in (1, 2, 5, 100):
             start = await feed.revision()
@@ -55,7 +55,7 @@ class SlowTests(SubscriptionTestCase):
             await subscription.stop()
 
     async def test_slow_handler_with_history(self) -> None:
-        """The same with a handler that takes its time."""
+        """A slow handler misses nothing of a feed with a history."""
         feed = await self.writer.feed("x", {"history": 10_000})
         heard, gate = Heard(), Deferred[None]()
 
@@ -72,7 +72,7 @@ class SlowTests(SubscriptionTestCase):
         self.assertEqual((await heard.take(3000))[:3000], await feed.get_history())
 
     async def test_since(self) -> None:
-        """A long replay waits for the subscriber too."""
+        """A long replay waits for the subscriber."""
         feed = await self.writer.feed("x", {"history": 10_000})
         await self.publish(feed, 0, 3000)
         subscription = await self.thoonk.subscribe("x", since=0, limit=10)
@@ -81,7 +81,7 @@ class SlowTests(SubscriptionTestCase):
             self.assertEqual((await self.next(subscription)).revision, revision)
 
     async def test_too_slow_for_the_history(self) -> None:
-        """Who is slower than the history is long is told so."""
+        """A subscriber gets a resync if the history drops events before it has read them."""
         feed = await self.writer.feed("x", {"history": 1000})
         subscription = await self.thoonk.subscribe("x", limit=10)
         await self.publish(feed, 0, 50)
@@ -97,7 +97,7 @@ class SlowTests(SubscriptionTestCase):
         self.assertEqual((await self.next(subscription)).item, "50")
 
     async def test_without_history(self) -> None:
-        """Without one events are dropped, and a resync says so before what comes after."""
+        """Without a history, a slow subscriber loses events and gets a resync in their place."""
         feed = await self.writer.feed("x")
         for limit in (1, 2, 5, 100):
             subscription = await self.thoonk.subscribe("x", limit=limit)
@@ -109,7 +109,7 @@ class SlowTests(SubscriptionTestCase):
                 heard.append(await self.next(subscription))
             self.assertIn("slow", heard[-1].reason or "")
             self.assertIsNone(heard[-1].cursor)
-            # What is told from now on is not missed.
+            # Events from here on must not be dropped.
             await feed.publish("last", "a")
             while brief(heard[-1])[1:] != ("a", "last"):
                 heard.append(await self.next(subscription))
@@ -118,7 +118,7 @@ class SlowTests(SubscriptionTestCase):
             await subscription.stop()
 
     async def test_at_the_limit(self) -> None:
-        """As many as may wait do wait."""
+        """The full limit of events can wait without a resync."""
         feed = await self.writer.feed("x")
         subscription = await self.thoonk.subscribe("x", limit=50)
         await self.publish(feed, 0, 50)
@@ -128,7 +128,7 @@ class SlowTests(SubscriptionTestCase):
         self.assertEqual(await self.told(subscription), [])
 
     async def test_with_snapshot(self) -> None:
-        """With snapshot=True the state follows: state and changes make the feed."""
+        """With ``snapshot=True``, snapshots and changes of a slow subscriber make up the feed."""
         for history in (0, 100_000):
             feed = await self.writer.feed(f"x{history}", {"history": history})
             await self.publish(feed, 0, 5)
@@ -149,7 +149,7 @@ class SlowTests(SubscriptionTestCase):
             self.assertEqual("resync" in kinds, not history)
 
     async def test_two_subscribers(self) -> None:
-        """The one that is fast misses nothing."""
+        """A fast subscriber misses nothing beside a slow one."""
         feed = await self.writer.feed("x")
         slow = await self.thoonk.subscribe("x", limit=3)
         heard = Heard()
@@ -161,10 +161,10 @@ class SlowTests(SubscriptionTestCase):
         self.assertLessEqual(self.waiting(slow), 4)
 
     async def test_pattern(self) -> None:
-        """By pattern: after the last resync of a feed nothing of that feed is missing.
+        """A pattern subscription misses no event of a feed after the feed's last resync.
 
-        Who reads the feed when he gets the resync, and applies what comes behind it, has
-        the feed.
+        A reader that reads the feed at each resync and applies the later events has the whole
+        feed.
         """
         feeds = {name: await self.writer.feed(name) for name in ("x", "y", "z")}
         subscription = await self.thoonk.subscribe_pattern("?", limit=10)
@@ -190,19 +190,19 @@ class SlowTests(SubscriptionTestCase):
     async def finish(
         self, feeds: dict[str, Any], known: dict[str, dict[str, Any]], subscription: Subscription
     ) -> None:
-        """Take what is there still."""
+        """Take the events that still wait."""
         await self.arrived()
         while self.waiting(subscription):
             await self.follow(feeds, known, await subscription.next())
 
     async def test_pattern_pause(self) -> None:
-        """A feed whose events were dropped misses none behind the resync that was taken."""
+        """A pattern subscription misses no event of a feed after the feed's resync was taken."""
         feeds = {name: await self.writer.feed(name) for name in ("x", "y")}
         subscription = await self.thoonk.subscribe_pattern("?", limit=10)
         await self.publish(feeds["y"], 0, 10)
         await self.publish(feeds["x"], 0, 1)
         await self.arrived("other")
-        # The resync of x waits behind the ten of y; more of y come behind it.
+        # The resync of x waits after ten events of y, and more events of y follow it.
         await take(subscription, 3)
         await self.publish(feeds["y"], 10, 13)
         await self.arrived("other")

@@ -1,4 +1,4 @@
-"""snapshot=True: the state, in slices, and then exactly the changes since."""
+"""With ``snapshot=True``, the state arrives in slices, followed by exactly the later changes."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ class SnapshotTests(SubscriptionTestCase):
         return feed
 
     async def each(self, count: int) -> Any:
-        """Make a feed of each type, with and without history."""
+        """Create a feed of each type, with and without a history."""
         for type_ in ("feed", "sorted_feed"):
             for history in (0, 10_000):
                 yield await self.make(type_, f"{type_}{history}", history, count), history
 
     async def test_empty(self) -> None:
-        """An empty feed gives one empty slice; so does a feed that is not there."""
+        """An empty feed, or a missing one, gives one empty slice."""
         async for feed, history in self.each(0):
             subscription = await self.thoonk.subscribe(feed, snapshot=True)
             (event,) = await self.told(subscription, feed.name)
@@ -56,7 +56,7 @@ class SnapshotTests(SubscriptionTestCase):
         self.assertEqual(briefs(await self.told(subscription, "none")), [("snapshot", [])])
 
     async def test_small(self) -> None:
-        """A small one is one slice, in order; then come the changes."""
+        """A small feed gives one slice in the feed's order; changes follow."""
         async for feed, history in self.each(7):
             subscription = await self.thoonk.subscribe(feed, snapshot=True)
             (event,) = await self.told(subscription, feed.name)
@@ -69,7 +69,7 @@ class SnapshotTests(SubscriptionTestCase):
             )
 
     async def test_order(self) -> None:
-        """The order is the feed's, not that of the ids."""
+        """A snapshot has the order of the feed, not of the ids."""
         feed = await self.writer.feed("x")
         for id_ in ("9", "1", "5", "9"):
             await feed.publish(id_, id_)
@@ -82,7 +82,7 @@ class SnapshotTests(SubscriptionTestCase):
             self.assertEqual([id_ for id_, _ in event.item], order)
 
     async def test_slices(self) -> None:
-        """3,500 items come in 4 slices of the same revision, *more* on all but the last."""
+        """A snapshot of 3,500 items has 4 slices of one revision; all but the last have *more*."""
         async for feed, history in self.each(3500):
             subscription = await self.thoonk.subscribe(feed, snapshot=True)
             slices = await take(subscription, 4)
@@ -95,13 +95,13 @@ class SnapshotTests(SubscriptionTestCase):
             self.assertEqual(await self.told(subscription, feed.name), [])
 
     async def test_even_slices(self) -> None:
-        """2,000 items end with a full slice that says so."""
+        """A snapshot of 2,000 items ends with a full slice that has no *more*."""
         feed = await self.make("feed", "x", 0, 2000)
         slices = await state(await self.thoonk.subscribe(feed, snapshot=True))
         self.assertEqual([(len(one.item), one.more) for one in slices], [(1000, 1), (1000, 0)])
 
     async def test_changed_meanwhile(self) -> None:
-        """State and changes make the feed, however it was changed while they were read."""
+        """The snapshot and the changes make up the feed, whatever changes during the read."""
         async for feed, history in self.each(3500):
             random = Random(len(feed.name))
             ids = list(await feed.get_ids())
@@ -135,7 +135,7 @@ class SnapshotTests(SubscriptionTestCase):
     async def changes(self, feed: Any, random: Random, ids: list[str]) -> None:
         for _ in range(100):
             await change(feed, random, ids)
-            # Of items that the first slice does not have, too.
+            # Include items that are not in the first slice.
             id_ = random.choice(ids)
             if hasattr(feed, "append"):
                 await feed.move_first(id_)
@@ -144,7 +144,7 @@ class SnapshotTests(SubscriptionTestCase):
                 await feed.publish("edited", id_)
 
     async def test_late_messages(self) -> None:
-        """Messages that come long after what they tell was read make no difference."""
+        """Messages that arrive long after their changes were read have no effect."""
         thoonk, gate = await self.gated()
         async for feed, _ in self.each(2500):
             random, ids = Random(3), list(await feed.get_ids())
@@ -166,7 +166,7 @@ class SnapshotTests(SubscriptionTestCase):
             await first.stop()
 
     async def test_bounded(self) -> None:
-        """The same with a bounded feed that is full."""
+        """The snapshot and the changes make up a full bounded feed that changes meanwhile."""
         for history in (0, 10_000):
             feed = await self.make("feed", f"x{history}", history, 2500)
             await feed.set_config({"max_length": 2500})
@@ -178,7 +178,7 @@ class SnapshotTests(SubscriptionTestCase):
             self.assertEqual(replayed(heard.events, False).items, await self.contents(feed))
 
     async def test_killed_meanwhile(self) -> None:
-        """A state that was being read when a connection was lost is read anew."""
+        """A snapshot is read again if a connection is lost during the read."""
         async for feed, _ in self.each(3500):
             random, ids = Random(1), list(await feed.get_ids())
             heard = Heard()
@@ -195,7 +195,7 @@ class SnapshotTests(SubscriptionTestCase):
             self.assertIn((last, "last"), model.items)
 
     async def test_deleted_meanwhile(self) -> None:
-        """A feed that is deleted and made again while it is read ends up right."""
+        """A snapshot is correct in the end if its feed is recreated during the read."""
         async for feed, history in self.each(2500):
             heard = Heard()
             subscribing = self.thoonk.subscribe(feed.name, heard, snapshot=True)
@@ -206,7 +206,7 @@ class SnapshotTests(SubscriptionTestCase):
             await self.until_replayed(heard, feed)
 
     async def test_no_state(self) -> None:
-        """A queue and a job have no order, hence no snapshot, and nothing stays subscribed."""
+        """A snapshot of a queue or a job feed is refused, and leaves no channel subscribed."""
         before = await self.subscribed()
         for type_ in ("queue", "job", "pyqueue"):
             for history in (0, 10):
@@ -217,7 +217,7 @@ class SnapshotTests(SubscriptionTestCase):
                 await self.unsubscribed_to(before)
 
     async def test_again_after_a_resync(self) -> None:
-        """Each resync is followed by the state afresh."""
+        """A new snapshot follows each resync."""
         async for feed, history in self.each(1200):
             subscription = await self.thoonk.subscribe(feed, snapshot=True)
             await state(subscription)
@@ -236,7 +236,7 @@ class SnapshotTests(SubscriptionTestCase):
             self.assertEqual(brief(await subscription.next()), ("retract", together[0][0]))
 
     async def test_after_a_loss_with_history(self) -> None:
-        """Where nothing is missed, the state is not given again."""
+        """No second snapshot arrives if a lost connection caused no gap."""
         feed = await self.make("feed", "x", 100, 3)
         subscription = await self.thoonk.subscribe(feed, snapshot=True)
         await state(subscription)
@@ -245,7 +245,7 @@ class SnapshotTests(SubscriptionTestCase):
         self.assertEqual(brief(await subscription.next()), ("publish", "a", "new"))
 
     async def test_foreign_live(self) -> None:
-        """A writer that keeps no history makes a resync, and the state comes with its change."""
+        """A change by a writer without history gives a resync and a snapshot that includes it."""
         feed = await self.make("feed", "x", 100, 3)
         subscription = await self.thoonk.subscribe(feed, snapshot=True)
         await state(subscription)

@@ -1,4 +1,4 @@
-"""Subscriptions in trouble: too much at once, writers that break things, nobody there."""
+"""Subscriptions in trouble: overload, misbehaving writers, and an absent publisher."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BIG = "x" * 600_000
 
 class TroubleTests(SubscriptionTestCase):
     async def test_many_feeds_behind_one_subscriber(self) -> None:
-        """However much many feeds have missed, no more than the limit waits."""
+        """No more events than the limit wait, however many feeds have missed events."""
         names = [f"f{number}" for number in range(30)]
         feeds = [await self.writer.feed(name, {"history": 1000}) for name in names]
         subscription = await self.thoonk.subscribe_pattern("f*", limit=50)
@@ -33,7 +33,7 @@ class TroubleTests(SubscriptionTestCase):
         self.assertLessEqual(most, 50)
 
     async def test_big_items(self) -> None:
-        """A history and a state of big items are read in parts."""
+        """A history and a snapshot of big items are read in parts."""
         feed = await self.writer.feed("x", {"history": 100})
         for number in range(6):
             await feed.publish(f"{number}{BIG}", str(number))
@@ -45,7 +45,7 @@ class TroubleTests(SubscriptionTestCase):
         self.assertEqual([item[0] for item in mirror.values()], list("012345"))
 
     def at_the_mark(self, *messages: str) -> None:
-        """Have messages come while the state is read, as often as it is."""
+        """Deliver messages during each read of the state."""
         reader: Any = self.thoonk._sources.reader
         mark = reader.mark
 
@@ -60,7 +60,7 @@ class TroubleTests(SubscriptionTestCase):
         reader.mark = marking
 
     async def test_half_a_change(self) -> None:
-        """A publish whose position is not told is in the mirror once it is."""
+        """A mirror shows a published item once its position has arrived."""
         feed = await self.writer.sorted_feed("x")
         await feed.append("one")
         self.at_the_mark("7\0late")
@@ -73,7 +73,7 @@ class TroubleTests(SubscriptionTestCase):
         self.assertEqual(list(mirror.items()), [("7", "late"), ("1", "one")])
 
     async def test_writer_without_history_who_never_rests(self) -> None:
-        """While somebody goes on writing without revisions, messages are gone by."""
+        """A mirror is complete although a writer without history keeps writing during the read."""
         self.patch(_snapshot, "ATTEMPTS", 0)
         self.patch(_snapshot, "SLICE", 2)
         feed = await self.writer.feed("x", {"history": 100})
@@ -97,7 +97,7 @@ class TroubleTests(SubscriptionTestCase):
         self.assertEqual(reads, 3)
 
     async def test_stopped_in_a_pause(self) -> None:
-        """A mirror that is stopped between two attempts leaves nothing in the reactor."""
+        """A subscription that is cancelled between two attempts leaves no delayed call."""
         self.patch(_snapshot, "ATTEMPTS", 1000)
         self.patch(_snapshot, "PAUSE", 1000.0)
         self.patch(_snapshot, "LONGEST_PAUSE", 1000.0)
@@ -120,16 +120,16 @@ class TroubleTests(SubscriptionTestCase):
         await paused
         subscribing.cancel()
         await self.assertFailure(subscribing, CancelledError)
-        # Trial fails the test if the pause is left.
+        # Trial fails the test if the delayed call is left.
 
     def break_in(self) -> None:
-        """Tell of a change that a writer without history has made."""
+        """Deliver the message of a change by a writer that keeps no history."""
         route = self.thoonk._sub._dispatcher.routes.get("feed.publish:x")
         if route is not None:
             route("foreign\0item")
 
     async def test_only_the_publisher_is_away(self) -> None:
-        """Where nothing can be read, a new subscription fails in time."""
+        """A new subscription fails in time if the publisher's connection is down."""
         thoonk = Thoonk(self.thoonk.url, installed_reactor, wait=0.1)
         self.addCleanup(thoonk.close)
         await thoonk.connect()
@@ -144,7 +144,7 @@ class TroubleTests(SubscriptionTestCase):
             await self.assertFailure(call, NotSent)
 
     async def test_serializer_that_fails(self) -> None:
-        """Whatever a serializer raises, the item is that error, and nothing is missed."""
+        """Any exception of a serializer becomes the event's item, and no event is lost."""
 
         class Poison:
             binary = False

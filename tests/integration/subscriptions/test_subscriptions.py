@@ -1,4 +1,4 @@
-"""Subscribing: in three ways, by feed or name, and the end of it."""
+"""How to subscribe by feed or by name, receive events, and end a subscription."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class WaysTests(SubscriptionTestCase):
         await self.feed.retract("a")
 
     async def test_handler(self) -> None:
-        """A handler gets each event, from the subscribe's firing on."""
+        """A handler gets each event after ``subscribe`` has fired."""
         heard = Heard()
         subscription = await self.thoonk.subscribe("x", heard)
         await self.write()
@@ -35,7 +35,7 @@ class WaysTests(SubscriptionTestCase):
         self.assertEqual(subscription.name, "x")
 
     async def test_next(self) -> None:
-        """So does next(), called before the event or after it."""
+        """``next`` fires each event, whether it is called before the event or after it."""
         subscription = await self.thoonk.subscribe("x")
         waiting = [subscription.next(), subscription.next()]
         await self.write()
@@ -43,7 +43,7 @@ class WaysTests(SubscriptionTestCase):
         self.assertEqual(briefs(got), EVENTS)
 
     async def test_cancelled_next(self) -> None:
-        """A cancelled next() loses no event."""
+        """A cancelled ``next`` loses no event."""
         subscription = await self.thoonk.subscribe("x")
         waiting = [subscription.next() for _ in range(3)]
         waiting[1].cancel()
@@ -53,7 +53,7 @@ class WaysTests(SubscriptionTestCase):
         self.assertEqual(briefs(got), EVENTS)
 
     async def test_async_for(self) -> None:
-        """An iteration gives every event, and ends with stop()."""
+        """An iteration yields every event, and ends with ``stop``."""
         subscription = await self.thoonk.subscribe("x")
         got: list[Event] = []
 
@@ -73,7 +73,7 @@ class WaysTests(SubscriptionTestCase):
         self.assertEqual(briefs(got), EVENTS)
 
     async def test_feed_object(self) -> None:
-        """A feed is given as itself, of any type and any publisher, or by its name."""
+        """``subscribe`` accepts a feed object of any type and publisher, or a name."""
         own = await self.thoonk.feed("x")
         subscriptions = [await self.thoonk.subscribe(feed) for feed in (own, self.feed, "x")]
         await self.write()
@@ -87,7 +87,7 @@ class WaysTests(SubscriptionTestCase):
         )
 
     async def test_literal_names(self) -> None:
-        """What is a pattern elsewhere is a name here."""
+        """``subscribe`` takes a name with pattern characters literally."""
         names = ["a*", "a?b", "[x]", "a\\*", "\\", "*", "a**", "[^x]"]
         others = ["ab", "axb", "x", "a*b", "y"]
         heard = {name: Heard() for name in names}
@@ -107,7 +107,7 @@ class WaysTests(SubscriptionTestCase):
         self.assertEqual(await self.raw.send("PUBSUB", "NUMPAT"), 0)
 
     async def test_before_the_feed(self) -> None:
-        """A feed need not exist yet."""
+        """A subscription to a feed that does not exist yet delivers the feed's events."""
         subscription = await self.thoonk.subscribe("new")
         feed = await self.writer.feed("new", {"history": 10})
         await feed.publish("1", "a")
@@ -116,7 +116,7 @@ class WaysTests(SubscriptionTestCase):
         self.assertEqual(events[1].revision, 1)
 
     async def test_bad(self) -> None:
-        """A bad argument is refused before anything is subscribed."""
+        """A bad argument is refused before any channel is subscribed."""
         before = await self.subscribed()
         heard = Heard()
         feed: Any
@@ -136,7 +136,7 @@ class WaysTests(SubscriptionTestCase):
         self.assertEqual(await self.subscribed(), before)
 
     async def test_not_running(self) -> None:
-        """A service that does not run subscribes nothing."""
+        """A subscription fails if the service does not run."""
         await self.thoonk.close()
         await self.assertFailure(self.thoonk.subscribe("x"), ConnectionLost)
         await self.assertFailure(self.thoonk.subscribe_pattern("x"), ConnectionLost)
@@ -149,7 +149,7 @@ class EndTests(SubscriptionTestCase):
         self.before = await self.subscribed()
 
     async def test_stop(self) -> None:
-        """After stop() nothing is delivered, and nothing is subscribed any more."""
+        """A stopped subscription delivers nothing, and unsubscribes from all channels."""
         subscription = await self.thoonk.subscribe("x")
         self.assertNotEqual(await self.subscribed(), self.before)
         waiting = subscription.next()
@@ -162,7 +162,7 @@ class EndTests(SubscriptionTestCase):
         await self.unsubscribed_to(self.before)
 
     async def test_waiting_events_are_dropped(self) -> None:
-        """Events that wait are not delivered after stop(), nor to a busy handler."""
+        """Waiting events are not delivered after ``stop``, even to a busy handler."""
         subscription = await self.thoonk.subscribe("x")
         heard, busy = Heard(), Deferred[None]()
 
@@ -182,7 +182,7 @@ class EndTests(SubscriptionTestCase):
         self.assertEqual(briefs(heard.events), [("publish", "a", "0")])
 
     async def test_one_of_two(self) -> None:
-        """The other subscription of the feed goes on, by its name or by its object."""
+        """Stopping one of two subscriptions does not affect the other, by name or by object."""
         for mine, others in (("x", "x"), (self.feed, self.feed), ("x", self.feed)):
             for first in (True, False):
                 one = await self.thoonk.subscribe(mine)
@@ -198,7 +198,7 @@ class EndTests(SubscriptionTestCase):
                 await self.unsubscribed_to(self.before)
 
     async def test_beside_handlers(self) -> None:
-        """register_handler on the same channel keeps it, and the other way round."""
+        """``register_handler`` and a subscription on the same channel do not affect each other."""
         heard = Heard()
         id_ = await self.thoonk.register_handler("feed.publish:x", lambda *call: heard(call))
         own = await self.subscribed()
@@ -219,7 +219,7 @@ class EndTests(SubscriptionTestCase):
         await self.unsubscribed_to(self.before)
 
     async def test_cancelled(self) -> None:
-        """A subscribe that is cancelled leaves nothing behind."""
+        """A cancelled subscription leaves no channel subscribed."""
         for subscribe in (
             lambda: self.thoonk.subscribe("x"),
             lambda: self.thoonk.subscribe("x", since=0),
@@ -233,7 +233,7 @@ class EndTests(SubscriptionTestCase):
             await self.unsubscribed_to(self.before)
 
     async def test_cancelled_beside_another(self) -> None:
-        """Nor does it take anything from another subscription."""
+        """A cancelled subscription does not affect another one of the same feed."""
         kept = await self.thoonk.subscribe("x")
         own = await self.subscribed()
         subscribing = self.thoonk.subscribe("x")
@@ -244,7 +244,7 @@ class EndTests(SubscriptionTestCase):
         await self.unsubscribed_to(own)
 
     async def test_stop_and_subscribe(self) -> None:
-        """Who subscribes again at once, before Redis has answered, misses nothing."""
+        """Subscribing again before Redis has answered the unsubscribe misses no event."""
         for _ in range(20):
             old = await self.thoonk.subscribe("x")
             old.stop()
@@ -255,7 +255,7 @@ class EndTests(SubscriptionTestCase):
         await self.unsubscribed_to(self.before)
 
     async def test_patterns(self) -> None:
-        """A pattern is unsubscribed by the last who wants it."""
+        """A pattern stays subscribed until its last subscription stops."""
         one = await self.thoonk.subscribe_pattern("x*")
         own = await self.subscribed()
         self.assertGreater(own[1], 0)
@@ -280,7 +280,7 @@ class EndTests(SubscriptionTestCase):
         self.assertTrue(subscription.stopped and pattern.stopped)
 
     async def test_stop_while_away(self) -> None:
-        """What is stopped while the connection is lost is not taken up again."""
+        """A subscription that is stopped during an outage is not restored."""
         thoonk, gate = await self.gated()
         own = await self.subscribed()
         one, two = await thoonk.subscribe("x"), await thoonk.subscribe_pattern("x*")

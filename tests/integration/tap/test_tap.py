@@ -1,4 +1,4 @@
-"""The plugins as processes of ``twist``: they work, log, and end as they should."""
+"""The plugins as processes of ``twist``: their work, their logs, and how they stop."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.children import ROOT
 from tests.support.examples import Child, ProgramTestCase
 from txthoonk import Job
 
-KILLED = (None, signal.SIGTERM)  # which is how twist ends when all is done
+KILLED = (None, signal.SIGTERM)  # how twist exits after it has stopped
 
 TASKS = """
 from twisted.internet.defer import Deferred
@@ -68,7 +68,7 @@ class PluginTestCase(RedisTestCase, ProgramTestCase):
         return job
 
     def twist(self, words: str, **environment: str) -> Child:
-        """Start it where the tasks are, on the test's database."""
+        """Start ``twist`` in the folder of the tasks, on the test's database."""
         here = {"THOONK_REDIS": self.target.text, "THOONK_LOG_JSON": "1", **environment}
         with mock.patch.dict(os.environ, here):
             return self.run_example(f"twist {words}", cwd=self.here)
@@ -77,14 +77,14 @@ class PluginTestCase(RedisTestCase, ProgramTestCase):
         return self.twist(f"thoonk-worker --handler tasks.{handler} {words}", **environment)
 
     async def end(self, child: Child) -> tuple[int | None, int | None]:
-        """Send SIGTERM; its exit status and signal."""
+        """Send SIGTERM; return the exit status and the signal."""
         child.signal("TERM")
         return await child.ended
 
 
 class WorkerTests(PluginTestCase):
     async def test_works(self) -> None:
-        """A worker finishes the jobs of all its feeds, and creates those that do not exist."""
+        """A worker finishes the jobs of all its feeds, and creates feeds that do not exist."""
         job = await self.job()
         await job.put_many(["a", "b", "c"], ids=["1", "2", "3"])
         child = self.worker("shout", "--concurrency 2", THOONK_JOB="work=2,other")
@@ -99,12 +99,12 @@ class WorkerTests(PluginTestCase):
         self.assertEqual((await job.stats())["finishes"], 3)
 
     async def created(self, name: str) -> Job:
-        """Wait until a feed is created."""
+        """Wait until a feed is created; return it."""
         await self.until_answer(lambda: self.publisher.feed_exists(name))
         return await self.publisher.job(name)
 
     async def test_command_line(self) -> None:
-        """What the command line says wins, and the handler may run in threads."""
+        """The command line overrides variables, and the handler may run in threads."""
         job = await self.job()
         await job.put("item", id_="1")
         child = self.worker(
@@ -123,7 +123,7 @@ class WorkerTests(PluginTestCase):
         self.assertFalse(await self.publisher.feed_exists("other"))
 
     async def test_json_log(self) -> None:
-        """Each line is a JSON object, what the handler prints included, and nothing is beside."""
+        """Each line of output is a JSON object, including what the handler prints."""
         job = await self.job()
         await job.put("one\ntwo", id_="1")
         child = self.worker("shout", "--job work")
@@ -137,7 +137,7 @@ class WorkerTests(PluginTestCase):
         self.assertEqual(printed, ["doing one", "two"])
 
     async def test_metrics(self) -> None:
-        """--metrics-port shows what the worker does, on this machine only."""
+        """``--metrics-port`` serves the worker's metrics, on this machine only."""
         job = await self.job()
         child = self.worker("shout", "--job work --metrics-port 0")
         port = (await child.seen(r"metrics at .*127\.0\.0\.1.*?(?:port=|:)(\d+)"))[1]
@@ -148,7 +148,7 @@ class WorkerTests(PluginTestCase):
         self.assertEqual(await self.end(child), KILLED)
 
     async def test_usage(self) -> None:
-        """Bad options end it at once, with what is wrong in the first line."""
+        """A bad option ends the process at once, with an error that names the problem."""
         child = self.worker("shuot", "--job work")
         self.assertEqual(await child.ended, (64, None))
         self.assertRegex(
@@ -158,7 +158,7 @@ class WorkerTests(PluginTestCase):
 
 class EndTests(PluginTestCase):
     async def test_grace(self) -> None:
-        """After SIGTERM no job is claimed; handlers that end in time finish theirs."""
+        """After SIGTERM a worker claims no jobs; handlers that end in time finish theirs."""
         job, gate = await self.job(), await self.publisher.queue("gate")
         await job.put("item", id_="1")
         child = self.worker("through_the_gate", "--job work --concurrency 2 --grace 50")
@@ -172,7 +172,7 @@ class EndTests(PluginTestCase):
         self.assertEqual(await job.get_ids("available"), ["2"])
 
     async def test_release(self) -> None:
-        """Jobs that are not done after the grace time are available at once, first in line."""
+        """Jobs that are unfinished after the grace time are available at once, first in line."""
         job = await self.job(max_failures=1)
         await job.put_many(["a", "b", "c"], ids=["1", "2", "3"])
         child = self.worker("hang", "--job work --concurrency 2 --grace 0")
@@ -204,7 +204,7 @@ class EndTests(PluginTestCase):
         return {key.encode(): await self.value(key) for key in keys}
 
     async def works_on(self, job: Job) -> None:
-        """Check that another worker takes it from there."""
+        """Check that another worker can finish the jobs."""
         child = self.worker("shout", "--job work")
         found = [await job.get_result(id_) for id_ in ("1", "2", "3")]
         self.assertEqual(found, [("a", "A"), ("b", "B"), ("c", "C")])
@@ -212,7 +212,7 @@ class EndTests(PluginTestCase):
         self.assertEqual(re.findall(r"doing (\w)", child.out), ["a", "b", "c"])
 
     async def test_interrupt(self) -> None:
-        """Ctrl-C does the same."""
+        """Ctrl-C stops a worker as SIGTERM does."""
         job = await self.job()
         await job.put("a", id_="1")
         child = self.worker("hang", "--job work --grace 0")
@@ -222,7 +222,7 @@ class EndTests(PluginTestCase):
         self.assertEqual(await job.get_failure_count("1"), 0)
 
     async def test_without_redis(self) -> None:
-        """A worker that has not found its Redis says so, and ends when it is told to."""
+        """A worker that cannot reach Redis logs each attempt, and stops on SIGTERM."""
         child = self.worker("shout", "--job work", THOONK_REDIS="redis://127.0.0.1:1/0")
         await child.seen("attempt 1 to connect to redis://127.0.0.1:1/0 failed")
         self.assertEqual(await self.end(child), KILLED)
@@ -230,7 +230,7 @@ class EndTests(PluginTestCase):
 
 class MaintenanceTests(PluginTestCase):
     async def test_maintains(self) -> None:
-        """Jobs of somebody who died are available again, in all feeds or those named."""
+        """Jobs of a dead worker become available again, in all feeds or in the named ones."""
         for words, others in (("", [b"1"]), ("--feed work", None)):
             await self.raw.flushdb()
             job, other = await self.job(), await self.job("other")
@@ -248,7 +248,7 @@ class MaintenanceTests(PluginTestCase):
 
 class DocumentedTests(PluginTestCase):
     async def test_handler(self) -> None:
-        """The handler of docs/deployment.rst does what it shows."""
+        """The documented handler does what its documentation shows."""
         text = (ROOT / "docs" / "deployment.rst").read_text()
         found = re.search(r"code-block:: python\n\n((?:    .*\n|\n)+)", text)
         assert found is not None

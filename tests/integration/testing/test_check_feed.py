@@ -1,4 +1,4 @@
-"""check_feed on real feeds: sound ones, damaged ones, and while others work on them."""
+"""check_feed on real feeds: sound, damaged, and in use."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from txthoonk.testing import check_feed
 
 TYPES = ("feed", "sorted_feed", "queue", "pyqueue", "job")
 
-#: Type of a feed -> a command that damages it, and what is said of that, at any time.
+#: Type of a feed -> commands that damage it, with findings that are always reported.
 DAMAGE: dict[str, list[tuple[tuple[Any, ...], str]]] = {
     "feed": [
         (("HDEL", "feed.items:x", "b"), "in feed.ids:x without an item: 'b'"),
@@ -48,7 +48,7 @@ DAMAGE: dict[str, list[tuple[tuple[Any, ...], str]]] = {
     ],
 }
 
-#: The same for what is said only of a feed on which nothing is under way.
+#: The same for findings that are reported only of settled feeds.
 UNSETTLED: dict[str, list[tuple[tuple[Any, ...], str]]] = {
     "feed": [
         (("HSET", "feed.config:x", "max_length", "1"), "2 items, but max_length is 1"),
@@ -74,14 +74,14 @@ UNSETTLED: dict[str, list[tuple[tuple[Any, ...], str]]] = {
 
 
 class CheckTests(RedisTestCase):
-    """What check_feed says of a feed."""
+    """What check_feed reports about a feed."""
 
     async def setUp(self) -> None:
         await super().setUp()
         self.publisher = await self.pub()
 
     async def fill(self, type_: str, name: str = "x", **config: Any) -> Any:
-        """Make a feed that has a bit of everything."""
+        """Make a feed with a little of everything."""
         feed = await getattr(self.publisher, type_)(name, {"history": 10, **config})
         await getattr(self, f"fill_{type_}")(feed)
         return feed
@@ -103,7 +103,7 @@ class CheckTests(RedisTestCase):
         for item in (b"A", b"B", b"C"):
             await feed.put(item)
         await feed.get()
-        await self.publisher.redis.send("PING")  # the delivery is said
+        await self.publisher.redis.send("PING")  # the delivery is acknowledged by now
 
     fill_pyqueue = fill_queue
 
@@ -118,7 +118,7 @@ class CheckTests(RedisTestCase):
         await feed.put("L", id_="line")
 
     async def says(self, *words: str, settled: bool = False) -> None:
-        """Check that there is one finding for each text, and no other."""
+        """Check that check_feed reports one finding for each text, and no more."""
         found = await check_feed(self.publisher, "x", settled)
         self.assertEqual(len(found), len(words), found)
         for finding, word in zip(found, words, strict=True):
@@ -127,21 +127,21 @@ class CheckTests(RedisTestCase):
     # -- sound feeds -------------------------------------------------------------------
 
     async def test_sound(self) -> None:
-        """A feed that only txthoonk has used, and that rests, is sound in every respect."""
+        """A settled feed that only txthoonk has used has no findings."""
         for type_ in TYPES:
             await self.fill(type_)
             await self.says(settled=True)
             await self.raw.flushdb()
 
     async def test_without_history(self) -> None:
-        """A feed need not keep a history."""
+        """A feed without history has no findings."""
         for type_ in TYPES:
             await self.fill(type_, history=0)
             await self.says(settled=True)
             await self.raw.flushdb()
 
     async def test_history_switched(self) -> None:
-        """A history may begin late, and end."""
+        """A history that starts late or is switched off causes no findings."""
         for type_ in TYPES:
             feed = await self.fill(type_, history=0)
             await feed.set_config({"history": 2})
@@ -154,11 +154,11 @@ class CheckTests(RedisTestCase):
             await self.raw.flushdb()
 
     async def test_nothing(self) -> None:
-        """A feed that does not exist is sound."""
+        """A feed that does not exist has no findings."""
         await self.says(settled=True)
 
     async def test_nothing_is_changed(self) -> None:
-        """Checking writes nothing, and tells nothing."""
+        """check_feed writes nothing and publishes nothing."""
         for type_ in TYPES:
             await self.fill(type_, type_)
         before, spy = await self.state(), await self.spy()
@@ -168,7 +168,7 @@ class CheckTests(RedisTestCase):
         self.assertEqual(await spy.messages(own=True), [])
 
     async def test_thoonk(self) -> None:
-        """A service checks feeds as well, and waits for its connection."""
+        """check_feed accepts a Thoonk service, and waits for its connection."""
         await self.fill("job")
         thoonk = Thoonk(await server_url())
         self.addCleanup(thoonk.close)
@@ -180,7 +180,7 @@ class CheckTests(RedisTestCase):
     # -- damaged feeds -----------------------------------------------------------------
 
     async def test_damage(self) -> None:
-        """Damage is found at any time, and named."""
+        """check_feed names each kind of damage, even without ``settled``."""
         for type_, damages in DAMAGE.items():
             for command, word in damages:
                 await self.fill(type_)
@@ -190,7 +190,7 @@ class CheckTests(RedisTestCase):
                 await self.raw.flushdb()
 
     async def test_what_may_be_for_a_moment(self) -> None:
-        """What others may leave, or is under way, is said of a feed that rests only."""
+        """check_feed reports a state that may be temporary only with ``settled``."""
         for type_, damages in UNSETTLED.items():
             for command, word in damages:
                 await self.fill(type_)
@@ -201,7 +201,7 @@ class CheckTests(RedisTestCase):
                 await self.raw.flushdb()
 
     async def test_custom_type(self) -> None:
-        """Of a type of somebody's own, what all feeds have is checked."""
+        """check_feed checks a custom type only for what all feeds have in common."""
         await self.publisher.create_feed("x", {"type": "tree"}, force=True)
         await self.raw.send("RPUSH", "feed.ids:x", "a", "a")
         await self.says(settled=True)
@@ -211,14 +211,14 @@ class CheckTests(RedisTestCase):
     # -- what is left of deleted feeds ---------------------------------------------------
 
     async def test_deleted(self) -> None:
-        """Nothing is left of a feed that was deleted, nor found."""
+        """check_feed finds nothing left of a deleted feed."""
         for type_ in TYPES:
             feed = await self.fill(type_)
             await feed.delete_feed()
             await self.says(settled=True)
 
     async def test_left(self) -> None:
-        """What is left of a feed that is not in the registry is named, kept results too."""
+        """check_feed names the keys of a feed that is not registered, including kept results."""
         await self.fill("job")
         await self.raw.send("SREM", "feeds", "x")
         (found,) = await check_feed(self.publisher, "x")
@@ -230,7 +230,7 @@ class CheckTests(RedisTestCase):
         await self.says("'feed.jobfinished:x\\x00id'")
 
     async def test_left_notes(self) -> None:
-        """Notes of processes may be left of a feed that is gone, but only if they expire."""
+        """check_feed accepts notes of processes without a feed only if they expire."""
         await self.raw.send("SET", "feed.maintained:x", "somebody", "PX", 60_000)
         await self.raw.send("ZADD", "feed.listeners:x", 1, "somebody")
         await self.raw.send("PEXPIRE", "feed.listeners:x", 60_000)
@@ -241,7 +241,7 @@ class CheckTests(RedisTestCase):
             await self.raw.send("DEL", key)
 
     async def test_names(self) -> None:
-        """Neither a longer name nor one that is a pattern is mixed up with the feed's."""
+        """A longer name, or a name that is a pattern, is not confused with the feed's own."""
         for name in ("x", "x:y", "x*", "[x]", "x?", "^x", "x\\", "-"):
             await self.fill("job", name)
         for name in await self.publisher.get_feed_names():
@@ -253,7 +253,7 @@ class CheckTests(RedisTestCase):
     # -- live feeds --------------------------------------------------------------------
 
     async def test_live(self) -> None:
-        """While others change a feed, nothing is said that is not so."""
+        """check_feed reports nothing false while others change the feed."""
         others = [await self.pub(), await self.pub()]
         for type_ in TYPES:
             config: Any = {"max_length": 3} if type_ == "feed" else {}
@@ -284,7 +284,7 @@ class CheckTests(RedisTestCase):
                 await gatherResults([feed.get(), feed.get()])
 
     async def test_results_that_come_meanwhile(self) -> None:
-        """Results that are kept while the feed is being read are no damage."""
+        """Results stored while check_feed reads the feed are not reported as damage."""
         feed = await self.fill("job")
         checked = [check_feed(self.publisher, "x", settled=True)]
         for number in range(5):
@@ -299,13 +299,13 @@ class CheckTests(RedisTestCase):
     # -- errors ------------------------------------------------------------------------
 
     async def test_bad_name(self) -> None:
-        """A name that no feed can have is refused."""
+        """check_feed refuses an invalid feed name."""
         name: Any
         for name in ("", "a\0b", None):
             await self.assertFailure(check_feed(self.publisher, name), InvalidInput)
 
     async def test_transaction(self) -> None:
-        """Between MULTI and EXEC of somebody else's, it fails, and disturbs nothing."""
+        """check_feed fails within another caller's MULTI, and does not disturb it."""
         redis = self.publisher.redis
         redis.multi()
         await self.assertFailure(check_feed(self.publisher, "x"), InvalidCommand)
@@ -314,12 +314,12 @@ class CheckTests(RedisTestCase):
         self.assertEqual(await self.raw.send("GET", "key"), b"value")
 
     async def test_connection_lost(self) -> None:
-        """Without a connection it fails with ConnectionLost."""
+        """Without a connection, check_feed fails with ConnectionLost."""
         await self.publisher.close()
         await self.assertFailure(check_feed(self.publisher, "x"), ConnectionLost)
 
     async def test_server_refuses(self) -> None:
-        """What the server refuses is told, whatever it was."""
+        """check_feed fails with the server's error if a command is refused."""
         await self.raw.send("ACL", "SETUSER", "blind", "on", ">secret", "~*", "+@all", "-xrange")
         self.addCleanup(self.raw.send, "ACL", "DELUSER", "blind")
         other = await self.pub(username="blind", password="secret")

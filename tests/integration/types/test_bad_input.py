@@ -1,4 +1,4 @@
-"""Bad input of every kind: a clear error at the call, before anything is written."""
+"""Bad input of any kind fails the call with a clear error, before anything is written."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Call = Callable[[], Any]
 
 
 class Unprintable:
-    """Something that no serializer takes."""
+    """A value that no serializer can encode."""
 
     def __repr__(self) -> str:
         return "<unprintable>"
@@ -85,7 +85,7 @@ class BadInputTests(PublisherTestCase):
         self.assertEqual(self.complaints, [], "\n" + "\n".join(self.complaints))
 
     async def refused(self, what: str, value: Any, call: Call) -> None:
-        """The Deferred fails, the error names the value, nothing is changed or told."""
+        """Check that a call fails naming *value*, and neither changes nor publishes anything."""
         problem = await self.problem(value, call)
         if await self.state() != self.before:
             problem = problem or "something was written"
@@ -115,7 +115,7 @@ class BadInputTests(PublisherTestCase):
         return None
 
     async def test_names(self) -> None:
-        """A feed's name is text without NUL."""
+        """A feed's name must be text without NUL."""
         pub = self.pub_
         for name in BAD_TEXT:
             for what, verb in (
@@ -130,7 +130,7 @@ class BadInputTests(PublisherTestCase):
                 await self.refused(what, name, partial(verb, name))
 
     async def test_feed_object(self) -> None:
-        """A feed that is made by hand refuses bad arguments at once, or in each verb."""
+        """A Feed that is constructed directly refuses bad arguments, at once or in each method."""
         for name in BAD_TEXT:
             try:
                 feed = Feed(self.pub_, name)
@@ -143,7 +143,7 @@ class BadInputTests(PublisherTestCase):
             self.assertRaises((ValueError, TypeError), Feed, self.pub_, "x", serializer)
 
     async def test_ids(self) -> None:
-        """An item's id is text without NUL."""
+        """An item's id must be text without NUL."""
         feed = self.feed
         for id_ in BAD_IDS:
             for what, verb in (
@@ -158,19 +158,19 @@ class BadInputTests(PublisherTestCase):
             await self.refused(verb.__name__, None, partial(verb, None))  # type: ignore[arg-type]
 
     async def test_config_values(self) -> None:
-        """A configuration has text or whole numbers; what txthoonk knows is checked."""
+        """A configuration holds text or whole numbers; txthoonk checks the settings it knows."""
         for key, value in BAD_CONFIGS:
             named = value if isinstance(key, str) and value != "value" else key
             config = {"a": "first", key: value, "z": "last"}
             await self.configured(named, config)
 
     async def test_configs(self) -> None:
-        """A configuration is a mapping."""
+        """A configuration must be a mapping."""
         for config in NO_CONFIGS:
             await self.configured(config, config)
 
     async def configured(self, named: Any, config: Any) -> None:
-        """Every verb that takes a configuration refuses this one."""
+        """Check that every method that takes a configuration refuses this one."""
         pub, feed = self.pub_, self.feed
         await self.refused("create_feed", named, lambda: pub.create_feed("new", config))
         await self.refused("feed, new", named, lambda: pub.feed("new", config))
@@ -179,7 +179,7 @@ class BadInputTests(PublisherTestCase):
         await self.refused("feed.set_config", named, lambda: feed.set_config(config))
 
     async def test_another_type(self) -> None:
-        """feed() makes plain feeds only."""
+        """feed() refuses to create or open a feed of another type."""
         for name in ("new", "x"):
             deferred = self.pub_.feed(name, {"type": "job"})
             (result,) = await deferred.addBoth(lambda result: [result])
@@ -189,7 +189,7 @@ class BadInputTests(PublisherTestCase):
         self.assertEqual(await self.spied.messages(own=True), [])
 
     async def test_items(self) -> None:
-        """An item is what the feed's serializer takes."""
+        """An item must be a value that the feed's serializer can encode."""
         for serializer, items in BAD_ITEMS.items():
             feed = await self.pub_.feed("x", {"serializer": serializer})
             await self.spied.messages()
@@ -204,7 +204,7 @@ class BadInputTests(PublisherTestCase):
                 )
 
     async def test_ranges(self) -> None:
-        """The ends of a range are whole numbers."""
+        """The ends of a range must be whole numbers."""
         for start, stop in BAD_RANGES:
             bad = start if not isinstance(start, int) else stop
             await self.refused(
@@ -214,7 +214,7 @@ class BadInputTests(PublisherTestCase):
             )
 
     async def test_channels(self) -> None:
-        """A channel is text, a part is text or bytes."""
+        """A channel must be text, and each part of a message must be text or bytes."""
         for channel in (None, THING, "\ud800"):
             await self.refused(
                 "publish_channel",
@@ -229,7 +229,7 @@ class BadInputTests(PublisherTestCase):
             )
 
     async def test_handlers(self) -> None:
-        """An event is text, a handler can be called."""
+        """A handler's event must be non-empty text, and the handler must be callable."""
         sub = await self.sub()
         for event in (None, 5, THING, "\ud800", ""):
             await self.refused(
@@ -246,16 +246,16 @@ class BadInputTests(PublisherTestCase):
 
 
 def names(value: Any, text: str) -> bool:
-    """Tell whether an error's text shows the value, or what of it cannot be sent."""
+    """Return whether *text* shows the value, or the part of it that cannot be encoded."""
     bad = "\\ud800"
     return repr(value) in text or (bad in repr(value) and bad in text)
 
 
 class ServiceInputTests(TestCase):
-    """Bad input is told at the call, whether there is a connection or not."""
+    """A service refuses bad input at the call, with or without a connection."""
 
     async def test_subscriptions(self) -> None:
-        """What is wrong with a subscription or a handler does not wait for Redis."""
+        """Bad arguments of subscriptions and handlers fail at once, without a connection."""
         thoonk = Thoonk("redis://localhost:1", installed_reactor)
         calls: list[Any] = [
             thoonk.subscribe(""),
@@ -274,7 +274,7 @@ class ServiceInputTests(TestCase):
         await self.assertFailure(thoonk.subscribe("x"), ConnectionLost)
 
     async def test_options(self) -> None:
-        """So is a bad option, when the object is made."""
+        """A bad option is refused when the Thoonk is constructed."""
         for bad in (
             {"wait": -1},
             {"wait": True},

@@ -1,4 +1,4 @@
-"""Feeds with many or big items: no reply has more than a slice, and what is fired is whole."""
+"""Feeds with many or big items: replies are limited to a slice, and results are complete."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MEGABYTE = 1_000_000
 
 
 def size(reply: Any) -> tuple[int, int]:
-    """Count the texts in a reply, and their bytes."""
+    """Return the number of values in a reply, and their size in bytes."""
     if not isinstance(reply, list):
         return 1, len(reply) if isinstance(reply, (str, bytes)) else 8
     sizes = [size(one) for one in reply]
@@ -46,7 +46,7 @@ class BigTestCase(RedisTestCase):
             await self.raw.send(command, key, *words[first : first + 2000])
 
     def bounded(self, most: int = IDS + 1010) -> None:
-        """Check the replies since the last time."""
+        """Check the sizes of the replies since the last check."""
         self.assertLessEqual(self.most, most)
         self.assertLessEqual(self.most_bytes, 2 * MEGABYTE)
         self.assertGreater(self.replies, 2)
@@ -61,7 +61,7 @@ class ManyTests(BigTestCase):
         self.items = [word for id_ in self.ids for word in (id_, f"item {id_}")]
 
     async def test_feed(self) -> None:
-        """Ids and items of a feed."""
+        """The ids and items of a feed are read in slices."""
         feed = await self.pub_.feed("x")
         await self.fill("ZADD", feed.feed_ids, self.scores)
         await self.fill("HSET", feed.feed_items, self.items)
@@ -72,7 +72,7 @@ class ManyTests(BigTestCase):
         self.bounded()
 
     async def test_feed_in_use(self) -> None:
-        """Items that stay are all there, whatever is published, edited and retracted meanwhile."""
+        """get_all returns every item that stays, whatever is changed during the read."""
         feed = await self.pub_.feed("x", {"max_length": MANY})
         await self.fill("ZADD", feed.feed_ids, self.scores)
         await self.fill("HSET", feed.feed_items, self.items)
@@ -118,15 +118,15 @@ class ManyTests(BigTestCase):
         self.bounded()
 
     async def test_mirror(self) -> None:
-        """A mirror has exactly what the feed has, whatever has changed meanwhile."""
+        """A mirror equals its feed, whatever changes while the mirror starts."""
         await self.check_mirror({"history": 10_000})
 
     async def test_mirror_without_history(self) -> None:
-        """So has one that goes by the messages."""
+        """A mirror of a feed without history equals the feed, whatever changes meanwhile."""
         await self.check_mirror({})
 
     async def test_sorted_feed(self) -> None:
-        """Items of a sorted feed; its order is read at once."""
+        """The items of a sorted feed are read in slices, its order in one reply."""
         feed = await self.pub_.sorted_feed("x")
         await self.fill("RPUSH", feed.feed_ids, self.ids)
         await self.fill("HSET", feed.feed_items, self.items)
@@ -134,14 +134,14 @@ class ManyTests(BigTestCase):
         self.bounded(MANY)
 
     async def test_queue(self) -> None:
-        """Ids in a line."""
+        """The ids of a queue are read in slices."""
         queue = await self.pub_.queue("x")
         await self.fill("RPUSH", queue.feed_ids, self.ids)
         self.assertEqual(await queue.get_ids(), self.ids)
         self.bounded()
 
     async def test_job(self) -> None:
-        """Ids of jobs, in each state and in any, and their failures."""
+        """The ids of jobs, in each state and in any, and their failures are read in slices."""
         job = await self.pub_.job("x")
         await self.fill("HSET", job.feed_items, self.items)
         await self.fill("HSET", job.feed_failures, [w for i in self.ids for w in (i, "1 2 {}")])
@@ -160,30 +160,30 @@ class ManyTests(BigTestCase):
 
 
 class BytesTests(BigTestCase):
-    """Big items: a reply has as many as make about a megabyte."""
+    """The number of big items in a reply is limited by their size."""
 
     async def test_get_all(self) -> None:
-        """Items of a feed, of which one step would bring too much."""
+        """get_all reads big items in several steps."""
         feed = await self.pub_.feed("x")
         for number in range(60):
             await feed.publish("x" * BIG, str(number))
         self.assertEqual(list(await feed.get_all()), [str(number) for number in range(60)])
-        # It reads twenty, looks how big they are, and goes on or not.
+        # The script reads 20 items, and more only if these are not too big.
         self.assertLessEqual(self.most_bytes, 20 * BIG + 1000)
 
     async def check_gets(self, feed: Any) -> None:
         await gatherResults([feed.put("x" * BIG) for _ in range(30)])
         self.most_bytes = 0
         self.assertEqual(len(await gatherResults([feed.get() for _ in range(30)])), 30)
-        # One, then sixteen are read together.
+        # The script reads one item, then 16 at once.
         self.assertLessEqual(self.most_bytes, MEGABYTE + 16 * BIG)
 
     async def test_queue(self) -> None:
-        """Gets that wait together get their items by several calls."""
+        """Gets of a queue that wait together receive big items in several calls."""
         await self.check_gets(await self.pub_.queue("x"))
 
     async def test_worker(self) -> None:
-        """A worker asks on until it has as many as it can run; it waits for none meanwhile."""
+        """A worker claims big jobs in several calls, without a wait, until its slots are used."""
         job = await self.pub_.job("x")
         await gatherResults([job.put("x" * BIG) for _ in range(30)])
         self.most_bytes = 0
@@ -213,5 +213,5 @@ class BytesTests(BigTestCase):
         await worker.stopService()
 
     async def test_job(self) -> None:
-        """So do gets of jobs."""
+        """Gets of a job feed that wait together receive big jobs in several calls."""
         await self.check_gets(await self.pub_.job("x"))

@@ -1,4 +1,4 @@
-"""Feed: what each verb stores, tells and fires, and what ``max_length`` keeps."""
+"""Feed: what each verb stores, publishes and fires, and what ``max_length`` keeps."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from txthoonk.errors import FeedDoesNotExist
 
 class VerbTests(FeedTestCase):
     async def test_publish(self) -> None:
-        """A new id is stored, counted, and told as a publish."""
+        """Publishing under a new id stores the item, counts it, and sends a publish event."""
         self.assertEqual(await self.feed.publish("hello", "1"), "1")
         state = await self.state(own=False)
         ((id_, score),) = state.pop(b"feed.ids:x")
@@ -31,7 +31,7 @@ class VerbTests(FeedTestCase):
         self.assertEqual(await self.spied.messages(), [(PUBLISH, b"1\0hello")])
 
     async def test_publish_makes_an_id(self) -> None:
-        """Without an id the item gets a uuid4 in hex, another one each time."""
+        """A publish without an id gives each item a new uuid4 in hex."""
         ids = await gatherResults([self.feed.publish("same") for _ in range(50)])
         self.assertEqual(len(set(ids)), 50)
         for id_ in ids:
@@ -41,7 +41,7 @@ class VerbTests(FeedTestCase):
         self.assertEqual(await self.spied.messages(), told)
 
     async def test_publish_of_a_known_id(self) -> None:
-        """A known id is an edit: it moves to the end, and is counted too."""
+        """Publishing under a known id is an edit: it moves the item to the end and is counted."""
         await self.fill(3)
         self.assertEqual(await self.feed.publish("new", "0"), "0")
         self.assertEqual(await self.stored(), ["1", "2", "0"])
@@ -50,14 +50,14 @@ class VerbTests(FeedTestCase):
         self.assertEqual(await self.spied.messages(), [(EDIT, b"0\0new")])
 
     async def test_publish_of_the_same_item(self) -> None:
-        """An edit that changes nothing is told and counted like any other."""
+        """An edit that changes nothing is published and counted like any other."""
         await self.fill(2)
         await self.feed.publish("i1", "1")
         self.assertEqual(await self.spied.messages(), [(EDIT, b"1\0i1")])
         self.assertEqual(await self.value("feed.publishes:x"), b"3")
 
     async def test_retract(self) -> None:
-        """A retracted id leaves ids and items, is told, and is not counted."""
+        """A retract removes the id and the item, is published, and is not counted."""
         await self.fill(3)
         self.assertIs(await self.feed.retract("1"), True)
         self.assertEqual(await self.stored(), ["0", "2"])
@@ -65,7 +65,7 @@ class VerbTests(FeedTestCase):
         self.assertEqual(await self.spied.messages(), [(RETRACT, b"1")])
 
     async def test_retract_of_the_last_item(self) -> None:
-        """An emptied feed is still a feed, and starts again as a publish."""
+        """A feed without items still exists, and its next item is a publish, not an edit."""
         await self.fill(1)
         await self.feed.retract("0")
         self.assertEqual(await self.feed.get_all(), {})
@@ -75,7 +75,7 @@ class VerbTests(FeedTestCase):
         self.assertEqual(await self.spied.messages(), [(PUBLISH, b"0\0again")])
 
     async def test_retract_of_what_is_not_there(self) -> None:
-        """Nothing changes and nothing is told."""
+        """Retracting a missing item fires False and changes nothing."""
         await self.fill(2)
         before = await self.state()
         self.assertIs(await self.feed.retract("missing"), False)
@@ -83,7 +83,7 @@ class VerbTests(FeedTestCase):
         self.assertEqual(await self.spied.messages(own=True), [])
 
     async def test_reading(self) -> None:
-        """The reading verbs agree with each other, in publish order."""
+        """All reading methods agree, in publish order."""
         await gatherResults([self.feed.publish(item, id_) for id_, item in ("b1", "a2", "c3")])
         await self.feed.publish("4", "a")
         expected = [("b", "1"), ("c", "3"), ("a", "4")]
@@ -98,7 +98,7 @@ class VerbTests(FeedTestCase):
             self.assertIs(await self.feed.has_id(id_), True)
 
     async def test_reading_what_is_not_there(self) -> None:
-        """A missing item is None, an empty feed is empty."""
+        """A missing item is read as None, and an empty feed as empty."""
         self.assertIsNone(await self.feed.get_item("missing"))
         self.assertIsNone(await self.feed.get_id("missing"))
         self.assertIs(await self.feed.has_id("missing"), False)
@@ -108,7 +108,7 @@ class VerbTests(FeedTestCase):
         self.assertEqual(await self.feed.length(), 0)
 
     async def test_get_range(self) -> None:
-        """A range is cut by rank, both ends included, negative ones from the end."""
+        """A range includes both ends, and negative ranks count from the end."""
         ids = await self.fill(10)
         everything = [(id_, f"i{id_}") for id_ in ids]
         for start, stop, expected in (
@@ -127,7 +127,7 @@ class VerbTests(FeedTestCase):
             self.assertEqual(got, expected, f"get_range({start}, {stop})")
 
     async def test_reading_in_flight(self) -> None:
-        """Many readers in flight get their own replies; nothing changes, nothing is told."""
+        """Many reads in flight get their own replies, and neither change nor publish anything."""
         await self.fill(3)
         before = await self.state()
         calls: list[tuple[Any, tuple[Any, ...]]] = [
@@ -147,7 +147,7 @@ class VerbTests(FeedTestCase):
         self.assertEqual(await self.spied.messages(own=True), [])
 
     async def test_cancelled_publish(self) -> None:
-        """Cancelling ends the wait; the calls behind it get their own replies."""
+        """Cancelling a publish ends its wait, and later calls still get their own replies."""
         first = self.feed.publish("a", "1")
         second = self.feed.publish("b", "2")
         third = self.feed.get_ids()
@@ -158,7 +158,7 @@ class VerbTests(FeedTestCase):
         self.assertEqual(await third, ["1", "2"])
 
     async def test_events_are_in_the_order_of_the_changes(self) -> None:
-        """Verbs started at once tell publish, edit and retract in their order."""
+        """Verbs called at once publish their events in the order of the changes."""
         await gatherResults(
             [  # type: ignore[arg-type]
                 self.feed.publish("a", "1"),
@@ -184,7 +184,7 @@ class VerbTests(FeedTestCase):
         self.assertEqual(await self.value("feed.publishes:x"), b"4")
 
     async def test_deleted_feed(self) -> None:
-        """Writing to a feed that was deleted fails, and brings no key back."""
+        """Calls on a deleted feed fail and create no key."""
         await self.fill(2)
         self.assertIs(await self.feed.delete_feed(), True)
         await self.spied.messages()
@@ -201,7 +201,7 @@ class VerbTests(FeedTestCase):
         self.assertEqual(await self.spied.messages(own=True), [])
 
     async def test_deleted_and_created_again(self) -> None:
-        """A new feed of the same name starts empty; the old object works on it."""
+        """A feed that is created again starts empty, and objects of the old feed work on it."""
         await self.fill(2)
         await self.pub_.delete_feed("x")
         again = await self.pub_.feed("x")
@@ -215,7 +215,7 @@ class MaxLengthTests(FeedTestCase):
     config = {"max_length": 3}
 
     async def test_full_feed(self) -> None:
-        """The oldest item makes room: its retract is told before the publish."""
+        """A publish to a full feed drops the oldest item; its retract precedes the publish."""
         await self.fill(3)
         await self.feed.publish("i3", "3")
         self.assertEqual(await self.stored(), ["1", "2", "3"])
@@ -223,7 +223,7 @@ class MaxLengthTests(FeedTestCase):
         self.assertEqual(await self.value("feed.publishes:x"), b"4")
 
     async def test_never_one_too_few(self) -> None:
-        """The feed holds 1, 2, 3 and then always 3 items."""
+        """A feed with a max_length of 3 grows to 3 items and stays there."""
         lengths = []
         for number in range(6):
             await self.feed.publish("i", str(number))
@@ -231,7 +231,7 @@ class MaxLengthTests(FeedTestCase):
         self.assertEqual(lengths, [1, 2, 3, 3, 3, 3])
 
     async def test_edit_in_a_full_feed(self) -> None:
-        """Editing drops nothing, whichever item it is."""
+        """An edit in a full feed drops nothing, whichever item it changes."""
         await self.fill(3)
         for id_ in "012201":
             await self.feed.publish("new", id_)
@@ -240,7 +240,7 @@ class MaxLengthTests(FeedTestCase):
         self.assertEqual(await self.spied.messages(), told)
 
     async def test_length_one(self) -> None:
-        """A feed of one item keeps the newest."""
+        """A feed with a max_length of 1 keeps only the newest item."""
         await self.feed.set_config({"max_length": 1})
         await self.spied.messages()
         await gatherResults([self.feed.publish(id_, id_) for id_ in "aab"])
@@ -251,7 +251,7 @@ class MaxLengthTests(FeedTestCase):
         )
 
     async def test_lowered(self) -> None:
-        """A lower limit does nothing by itself; the next publish drops the rest."""
+        """Lowering max_length drops nothing until the next publish, which drops the excess."""
         await self.feed.set_config({"max_length": 10})
         await self.fill(10)
         await self.feed.set_config({"max_length": 3})
@@ -263,7 +263,7 @@ class MaxLengthTests(FeedTestCase):
         self.assertEqual(await self.spied.messages(), [*told, (PUBLISH, b"n\0new")])
 
     async def test_lowered_then_edited(self) -> None:
-        """An edit counts as the newest: the others make room, and it is not retracted."""
+        """After max_length is lowered, an edited item counts as the newest and is kept."""
         for edited, kept, dropped in (
             ("0", ["8", "9", "0"], "1234567"),
             ("5", ["8", "9", "5"], "0123467"),
@@ -282,7 +282,7 @@ class MaxLengthTests(FeedTestCase):
             self.assertEqual(await self.spied.messages(), [*told, edit])
 
     async def test_raised(self) -> None:
-        """A higher limit takes effect at the next publish too."""
+        """Raising max_length takes effect at the next publish."""
         await self.fill(3)
         await self.feed.set_config({"max_length": 4})
         await self.feed.publish("a", "a")
@@ -290,7 +290,7 @@ class MaxLengthTests(FeedTestCase):
         self.assertEqual(await self.stored(), ["1", "2", "a", "b"])
 
     async def test_zero(self) -> None:
-        """0 is no limit, and so is a feed without the setting."""
+        """A max_length of 0 means no limit, and so does a missing max_length."""
         await self.feed.set_config({"max_length": 0})
         await self.fill(50)
         self.assertEqual(len(await self.stored()), 50)
@@ -299,14 +299,14 @@ class MaxLengthTests(FeedTestCase):
         self.assertEqual(len(await self.stored()), 51)
 
     async def test_set_by_others(self) -> None:
-        """The limit is read from Redis each time: other programs may change it."""
+        """Each publish reads max_length from Redis, so other programs can change it."""
         await self.fill(3)
         await self.raw.send("HSET", "feed.config:x", "max_length", "2")
         await self.feed.publish("new", "n")
         self.assertEqual(await self.stored(), ["2", "n"])
 
     async def test_many_in_flight(self) -> None:
-        """Publishes started at once keep the limit, each drop told before its publish."""
+        """Publishes called at once keep the limit, and each retract precedes its publish."""
         await gatherResults([self.feed.publish("i", str(number)) for number in range(500)])
         told = []
         for number in range(500):
@@ -317,7 +317,7 @@ class MaxLengthTests(FeedTestCase):
         self.assertEqual(await self.stored(), ["497", "498", "499"])
 
     async def test_retract_makes_room(self) -> None:
-        """After a retract the next publish drops nothing."""
+        """A publish drops nothing after a retract has made room."""
         await self.fill(3)
         await self.feed.retract("1")
         await self.feed.publish("n", "n")

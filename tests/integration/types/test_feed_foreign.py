@@ -1,4 +1,4 @@
-"""Feed: keys of others in the way, and data of others half there: all or nothing."""
+"""Feed: keys of foreign types and incomplete data; each verb does all of its work or none."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.support.feed import FeedTestCase
 from tests.support.feed_foreign import JSON_CONFIG, MAKERS
 from txthoonk.errors import ThoonkError
 
-# The keys of a plain feed, with the type that the contract gives them.
+# The keys of a plain feed and their types in the contract.
 KEYS = {
     "feeds": "set",
     "feed.config:x": "hash",
@@ -28,7 +28,7 @@ class WrongTypeTests(FeedTestCase):
         await self.fill(2)
 
     def verbs(self) -> dict[str, Callable[[], Any]]:
-        """Give every verb that writes, with what makes it write as much as it can."""
+        """Return every writing verb, as a call that writes as much as possible."""
         return {
             "publish": lambda: self.feed.publish("new", "n"),
             "edit": lambda: self.feed.publish("new", "1"),
@@ -40,13 +40,13 @@ class WrongTypeTests(FeedTestCase):
         }
 
     async def seeded(self) -> None:
-        """Make the same feed again, whatever was done to it."""
+        """Create the feed again, with two items."""
         await self.raw.flushdb()
         await self.pub_.feed("x", self.config)
         await self.fill(2)
 
     async def assertAllOrNothing(self, what: str, verb: Callable[[], Any]) -> Any:
-        """A verb that fails has changed nothing and told nobody."""
+        """Call a verb; if it fails, check that it changed and published nothing."""
         before = await self.state()
         await self.spied.messages()
         result: Any = await verb().addErrback(lambda reason: reason.value)
@@ -62,7 +62,7 @@ class WrongTypeTests(FeedTestCase):
         await self.raw.send(command, key, *arguments)
 
     async def test_every_key_of_every_type(self) -> None:
-        """Whatever key is of a foreign type: a verb does all of its work or none."""
+        """A verb is executed entirely or not at all, whichever key has a foreign type."""
         for key, right in KEYS.items():
             for type_ in MAKERS:
                 if type_ == right:
@@ -74,7 +74,7 @@ class WrongTypeTests(FeedTestCase):
                     await self.assertAllOrNothing(what, self.verbs()[verb])
 
     async def test_publish_needs_them_all(self) -> None:
-        """Publishing and editing use every key of the feed: a foreign one is an error."""
+        """A publish or edit fails if any key of the feed has a foreign type."""
         for key in list(KEYS)[1:]:
             for verb in ("publish", "edit"):
                 await self.seeded()
@@ -83,7 +83,7 @@ class WrongTypeTests(FeedTestCase):
                 self.assertIsInstance(result, ThoonkError, f"{verb} with {key} a list")
 
     async def test_counter_that_is_no_number(self) -> None:
-        """A counter that Redis cannot add to stops the publish before it begins."""
+        """A counter that Redis cannot increment fails the publish before it changes anything."""
         for counter in ("x", "", "1.5", " 1", str(2**63 - 1), str(2**64)):
             for verb in ("publish", "edit"):
                 await self.seeded()
@@ -93,7 +93,7 @@ class WrongTypeTests(FeedTestCase):
                 self.assertIsInstance(result, ThoonkError, what)
 
     async def test_limit_that_is_no_number(self) -> None:
-        """A max_length that others wrote and nobody can read: all or nothing."""
+        """A publish with an unreadable max_length is executed entirely or not at all."""
         for limit in ("x", "", "-1", "1.5", "1e1", "nan", "inf", "0x10", str(2**70)):
             for verb in ("publish", "edit"):
                 await self.seeded()
@@ -105,7 +105,7 @@ class WrongTypeTests(FeedTestCase):
                     self.assertEqual(stored[-1], "n" if verb == "publish" else "1", what)
 
     async def test_key_that_may_only_be_read(self) -> None:
-        """On a server that takes no writes a verb fails and tells nobody."""
+        """Every verb fails and publishes nothing on a server that accepts no writes."""
         await self.raw.send("CONFIG", "SET", "min-replicas-to-write", "1")
         try:
             for verb, call in self.verbs().items():
@@ -138,7 +138,7 @@ class WrongTypeTests(FeedTestCase):
         self.assertIsInstance(result, ThoonkError)
 
     async def test_full_memory(self) -> None:
-        """On a server without memory a publish fails and tells nobody."""
+        """Verbs that add data fail and publish nothing on a server without memory."""
         (_, limit), *_ = pairs(await self.raw.send("CONFIG", "GET", "maxmemory"))
         await self.raw.send("CONFIG", "SET", "maxmemory", "1")
         try:
@@ -151,7 +151,7 @@ class WrongTypeTests(FeedTestCase):
 
 class LeftoverTests(FeedTestCase):
     async def test_feed_that_is_not_registered(self) -> None:
-        """A key in the way of a feed that is to be created: all or nothing."""
+        """A feed is created entirely or not at all if a key of a foreign type is in the way."""
         for key in ("feeds", "feed.config:y"):
             for type_, (command, *arguments) in MAKERS.items():
                 for verb in (self.pub_.feed, self.pub_.create_feed):
@@ -193,7 +193,7 @@ class LeftoverTests(FeedTestCase):
 
 class JsonConfigTests(FeedTestCase):
     async def test_error_says_so(self) -> None:
-        """A configuration kept as a JSON string is refused by name, and left alone."""
+        """A configuration stored as a JSON string is kept, and the error names its key."""
         await self.fill(2)
         await self.raw.send("SET", "feed.config:x", JSON_CONFIG)
         before = await self.state()
@@ -216,7 +216,7 @@ class JsonConfigTests(FeedTestCase):
 
 class HalfThereTests(FeedTestCase):
     async def test_id_without_item(self) -> None:
-        """An id that lost its item does not stop the others from being read."""
+        """Items can be read even if the feed has an id without an item."""
         await self.fill(2)
         await self.raw.send("ZADD", "feed.ids:x", "5", "lost")
         everything = await self.feed.get_all()
@@ -227,7 +227,7 @@ class HalfThereTests(FeedTestCase):
             self.assertEqual(item, None if id_ == "lost" else f"i{id_}")
 
     async def test_id_without_item_is_repaired(self) -> None:
-        """Publishing it, or retracting it, brings ids and items into step again."""
+        """Publishing or retracting an id without an item makes ids and items match again."""
         for repair in (
             lambda: self.feed.publish("new", "lost"),
             lambda: self.feed.retract("lost"),
@@ -237,7 +237,7 @@ class HalfThereTests(FeedTestCase):
             await self.stored()
 
     async def test_item_without_id_is_repaired(self) -> None:
-        """The same for an item whose id is not in the order."""
+        """Publishing or retracting an item without an id makes ids and items match again."""
         for repair in (
             lambda: self.feed.publish("new", "lost"),
             lambda: self.feed.retract("lost"),
@@ -247,7 +247,7 @@ class HalfThereTests(FeedTestCase):
             await self.stored()
 
     async def test_dropped_without_item(self) -> None:
-        """An id without an item takes its place in max_length, and leaves it."""
+        """An id without an item counts towards max_length, and is dropped like any other."""
         await self.feed.set_config({"max_length": 2})
         await self.raw.send("ZADD", "feed.ids:x", "5", "lost")
         for id_ in "abc":
@@ -255,7 +255,7 @@ class HalfThereTests(FeedTestCase):
         self.assertEqual(await self.stored(), ["b", "c"])
 
     async def test_feed_without_configuration(self) -> None:
-        """A feed that others registered without any configuration is a plain feed."""
+        """A feed that another program registered without a configuration is a plain feed."""
         await self.raw.flushdb()
         await self.raw.send("SADD", "feeds", "x")
         feed = await self.pub_.feed("x")
@@ -264,7 +264,7 @@ class HalfThereTests(FeedTestCase):
         self.assertEqual(await feed.get_all(), {"1": "i"})
 
     async def test_ids_that_are_not_text(self) -> None:
-        """An id of others that is not UTF-8 can be read, and used again."""
+        """An id of another program that is not UTF-8 can be read and retracted."""
         await self.raw.send("ZADD", "feed.ids:x", "5", b"\xff\xfe")
         await self.raw.send("HSET", "feed.items:x", b"\xff\xfe", "old")
         (id_,) = await self.feed.get_ids()

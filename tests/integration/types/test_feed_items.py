@@ -1,4 +1,4 @@
-"""Feed: any item and any name, small and big, as the serializers have them."""
+"""Feed: items of every serializer and size, and names and ids of any characters."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ODD_NAMES = (
 
 class TextTests(FeedTestCase):
     async def check(self, item: Any, stored: bytes, read: Any) -> None:
-        """Publish, edit and read *item*: Redis holds and tells *stored*."""
+        """Publish, edit and read *item*, which is stored as *stored* and read as *read*."""
         id_ = await self.feed.publish(item)
         await self.feed.publish(item, id_)
         self.assertEqual(await self.value("feed.items:x"), {id_.encode(): stored})
@@ -33,12 +33,12 @@ class TextTests(FeedTestCase):
         await self.spied.messages()
 
     async def test_text(self) -> None:
-        """Text is stored in UTF-8, and read as text."""
+        """Text is stored as UTF-8 and read back as text."""
         for item in ("hello", "", "\0", "a\0b\0", "é名\U0001f600", "\r\n", "'\"\\", "*3\r\n"):
             await self.check(item, item.encode(), item)
 
     async def test_bytes(self) -> None:
-        """Bytes are taken too; what is not UTF-8 comes back as surrogates, and goes out again."""
+        """Bytes are accepted; invalid UTF-8 is read as surrogates, and stored again as bytes."""
         for item in (
             b"",
             b"plain",
@@ -57,11 +57,11 @@ class BytesTests(TextTests):
     config = {"serializer": "bytes"}
 
     async def test_text(self) -> None:
-        """Nothing is decoded, whatever it looks like."""
+        """The serializer ``bytes`` does not decode UTF-8."""
         await self.check("é".encode(), "é".encode(), "é".encode())
 
     async def test_bytes(self) -> None:
-        """Bytes come back as they went in."""
+        """The serializer ``bytes`` returns any bytes unchanged."""
         for item in (b"", b"plain", b"\0", ALL_BYTES, ALL_BYTES[::-1], b"\xed\xb2\x80"):
             await self.check(item, item, item)
 
@@ -70,7 +70,7 @@ class JsonTests(FeedTestCase):
     config = {"serializer": "json"}
 
     async def test_round_trip(self) -> None:
-        """What JSON can hold comes back as it went in."""
+        """The serializer ``json`` returns every JSON value unchanged."""
         import json
 
         text = "é\0\U0001f600"
@@ -83,13 +83,13 @@ class JsonTests(FeedTestCase):
         self.assertEqual([item for _, item in await self.feed.get_range(0, -1)], items)
 
     async def test_none_is_an_item(self) -> None:
-        """An item null is there, although get_item cannot tell it from a missing one."""
+        """null is an item, although get_item cannot distinguish it from a missing one."""
         await self.feed.publish(None, "1")
         self.assertIs(await self.feed.has_id("1"), True)
         self.assertEqual(await self.feed.get_all(), {"1": None})
 
     async def test_items_of_others(self) -> None:
-        """An item that is no JSON fails the call that reads it, and no other."""
+        """An item that is not valid JSON fails only the calls that read it."""
         await self.feed.publish([1], "good")
         for item in (b"{not json", b"", b"\xff\xfe", b"\0"):
             await self.raw.send("HSET", "feed.items:x", "bad", item)
@@ -110,7 +110,7 @@ class JsonTests(FeedTestCase):
         self.assertEqual(await self.feed.get_all(), {"good": [1], "bad": [2]})
 
     async def test_serializer_of_the_feed(self) -> None:
-        """Another publisher that opens the feed uses what its configuration says."""
+        """A publisher that opens a feed uses the serializer of its configuration."""
         other = await (await self.pub()).feed("x")
         await other.publish({"a": 1}, "1")
         self.assertEqual(await self.feed.get_item("1"), {"a": 1})
@@ -118,7 +118,7 @@ class JsonTests(FeedTestCase):
 
 class SerializerTests(FeedTestCase):
     async def test_unknown_to_this_program(self) -> None:
-        """A feed whose serializer is not known here is not opened, and stays as it is."""
+        """A feed with an unknown serializer cannot be opened, and stays unchanged."""
         await self.raw.send("HSET", "feed.config:x", "serializer", "msgpack")
         before = await self.state()
         error = await self.assertFailure(self.pub_.feed("x"), ValueError)
@@ -127,7 +127,7 @@ class SerializerTests(FeedTestCase):
         self.assertEqual(await self.spied.messages(own=True), [])
 
     async def test_changed(self) -> None:
-        """A new serializer holds for what is opened after it."""
+        """A new serializer applies to Feed objects that are opened after the change."""
         await self.feed.publish('{"a": 1}', "1")
         reopened = await self.pub_.feed("x", {"serializer": "json"})
         self.assertEqual(await reopened.get_item("1"), {"a": 1})
@@ -137,7 +137,7 @@ class SerializerTests(FeedTestCase):
 
 class SizeTests(FeedTestCase):
     async def test_big_items(self) -> None:
-        """Items of 10 MB are stored, told, and read."""
+        """Items of 10 MB can be stored, published and read."""
         for item in ("x" * 10_000_000, bytes(10_000_000), ALL_BYTES * 40_000):
             stored = item if isinstance(item, bytes) else item.encode()
             read = stored.decode("utf-8", "surrogateescape")
@@ -148,7 +148,7 @@ class SizeTests(FeedTestCase):
             self.assertEqual(message == b"1\0" + stored, True)
 
     async def test_big_feed(self) -> None:
-        """20,000 items are read, and dropped in slices once max_length was lowered."""
+        """A feed of 20,000 items can be read, and a lowered max_length trims it in slices."""
         count = 20_000
         ids = await self.fill(count)
         everything = [(id_, f"i{id_}") for id_ in ids]
@@ -162,11 +162,11 @@ class SizeTests(FeedTestCase):
         await self.feed.publish("last", "n")
         self.assertEqual(await self.stored(), ["n"])
         told = [(RETRACT, id_.encode()) for id_ in ids]
-        told.insert(501, (PUBLISH, b"n\0last"))  # its own and 500 more; the rest follow
+        told.insert(501, (PUBLISH, b"n\0last"))  # 501 retracts come first, the rest follow
         self.assertEqual(await self.spied.messages() == told, True)
 
     async def test_big_feed_deleted(self) -> None:
-        """A feed of 20,000 items is deleted at once."""
+        """Deleting a feed of 20,000 items removes all its keys."""
         await self.fill(20_000)
         await self.feed.delete_feed()
         self.assertEqual(await self.state(), {})
@@ -174,7 +174,7 @@ class SizeTests(FeedTestCase):
 
 class NameTests(RedisTestCase):
     async def test_names(self) -> None:
-        """Any name without NUL is a feed of its own; deleting one harms no other."""
+        """Any name without NUL is a separate feed, and deleting it affects no other feed."""
         pub, spied = await self.pub(), await self.spy()
         feeds = await gatherResults([pub.feed(name) for name in ODD_NAMES])
         self.assertEqual(await pub.get_feed_names(), set(ODD_NAMES))
@@ -199,7 +199,7 @@ class NameTests(RedisTestCase):
         self.assertEqual(await self.state(), {})
 
     async def test_ids(self) -> None:
-        """Any id without NUL is an id."""
+        """Any text without NUL is a valid id."""
         feed, spied = await (await self.pub()).feed("x"), await self.spy()
         ids = list(ODD_NAMES)
         await gatherResults([feed.publish(f"item {id_}", id_) for id_ in ids])
@@ -216,7 +216,7 @@ class NameTests(RedisTestCase):
         self.assertEqual(await feed.length(), 0)
 
     async def test_empty_id(self) -> None:
-        """An empty id is refused or kept, and never replaced by another."""
+        """An empty id is either refused or kept, and never replaced by another id."""
         feed = await (await self.pub()).feed("x")
         published = await feed.publish("i", "").addErrback(lambda reason: reason.value)
         if isinstance(published, ValueError):

@@ -1,4 +1,4 @@
-"""A feed that was deleted and made anew as another type: who has the old object does no harm."""
+"""An object of a deleted feed does no harm when the feed is created again as another type."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class AnotherTypeTests(RedisTestCase):
         self.other = await self.pub()
 
     async def check(self, old: str, new: str, *calls: Any) -> None:
-        """Make a feed anew, and see that calls on the old object fail and change nothing."""
+        """Recreate a feed as another type; check that calls on the old object change nothing."""
         feed = await getattr(self.pub_, old)("x")
         await self.other.delete_feed("x")
         made = await getattr(self.other, new)("x")
@@ -34,13 +34,13 @@ class AnotherTypeTests(RedisTestCase):
         await self.other.delete_feed("x")
 
     async def test_queue(self) -> None:
-        """A queue neither takes what is not its own, nor puts among it."""
+        """A queue object neither takes from a feed of another type nor puts into it."""
         for new in ("job", "sorted_feed"):
             await self.check("queue", new, lambda q: q.get(1), lambda q: q.put("3"))
             await self.check("pyqueue", new, lambda q: q.get(1), lambda q: q.put("3"))
 
     async def test_job(self) -> None:
-        """Nor do jobs."""
+        """A job feed object neither takes from a feed of another type nor puts into it."""
         for new in ("queue", "sorted_feed"):
             await self.check(
                 "job",
@@ -52,7 +52,7 @@ class AnotherTypeTests(RedisTestCase):
             )
 
     async def test_sorted_feed(self) -> None:
-        """Nor does a sorted feed."""
+        """A sorted feed object does not change a feed of another type."""
         for new in ("queue", "job"):
             await self.check(
                 "sorted_feed",
@@ -64,7 +64,7 @@ class AnotherTypeTests(RedisTestCase):
             )
 
     async def test_waiting_get(self) -> None:
-        """A get that waits puts back what it has taken, and fails."""
+        """A waiting get that takes an item of a feed of another type puts it back and fails."""
         queue: Queue = await self.pub_.queue("x")
         got: Deferred[Any] = queue.get()
         await self.waits()
@@ -78,13 +78,13 @@ class AnotherTypeTests(RedisTestCase):
         self.assertEqual(await check_feed(self.other, "x", settled=True), [])
 
     async def waits(self) -> None:
-        """Wait until the server has a client that is blocked."""
+        """Wait until the server has a blocked client."""
         await self.until_reply(
             "INFO", "clients", holds=lambda reply: b"blocked_clients:0" not in reply
         )
 
     async def test_type_of_ones_own(self) -> None:
-        """A type of one's own is of the kind that its class takes it for."""
+        """A custom feed type works like the class that it extends."""
         for base, put in ((Queue, "put"), (Job, "put"), (SortedFeed, "append")):
             name = f"own{base.__name__.lower()}"
             own: Any = type(name, (base,), {})

@@ -1,4 +1,4 @@
-"""Feed: items are in publish order, strictly, whatever the scores are."""
+"""Feed: items are strictly in publish order, whatever their scores are."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DAY = 86_400_000.0  # milliseconds
 
 class OrderTests(FeedTestCase):
     async def seed(self, **scores: float) -> None:
-        """Store items as other programs left them."""
+        """Store items with these scores, as other programs do."""
         for id_, score in scores.items():
             await self.raw.send("ZADD", "feed.ids:x", repr(score), id_)
             await self.raw.send("HSET", "feed.items:x", id_, f"old {id_}")
@@ -25,7 +25,7 @@ class OrderTests(FeedTestCase):
         return {id_.decode(): score for id_, score in await self.value("feed.ids:x")}
 
     async def assertFollows(self, last: float, count: int = 5) -> list[float]:
-        """Publish, with ids that sort in reverse: all come after *last*, in order."""
+        """Publish items whose ids sort in reverse; check that all follow *last*, in order."""
         before = await self.feed.get_ids()
         ids = [f"z{99 - number}" for number in range(count)]
         await gatherResults([self.feed.publish("new", id_) for id_ in ids])
@@ -36,7 +36,7 @@ class OrderTests(FeedTestCase):
         return scores
 
     async def test_clock(self) -> None:
-        """The score is the server's clock in milliseconds, microseconds as its fraction."""
+        """A score is the server's time in milliseconds, with microseconds as its fraction."""
         before = await self.now()
         await self.feed.publish("i", "1")
         (score,) = await self.scores()
@@ -48,7 +48,7 @@ class OrderTests(FeedTestCase):
         self.assertGreater(len(fractions), 1, "no score has a fraction")
 
     async def test_one_millisecond(self) -> None:
-        """Many items of one millisecond stay in publish order, not in that of their ids."""
+        """Items of one millisecond stay in publish order, whatever the order of their ids."""
         ids = [f"{number:05}" for number in range(5000, 0, -1)]
         await gatherResults([self.feed.publish("i", id_) for id_ in ids])
         self.assertEqual(await self.feed.get_ids(), ids)
@@ -59,22 +59,22 @@ class OrderTests(FeedTestCase):
         self.assertLess(len(set(map(int, scores))), len(ids), "no two in one millisecond")
 
     async def test_edits_in_one_millisecond(self) -> None:
-        """Edits move to the end in their order."""
+        """Edits within one millisecond move items to the end in the order of the edits."""
         ids = await self.fill(500)
         await gatherResults([self.feed.publish("e", id_) for id_ in reversed(ids)])
         self.assertEqual(await self.feed.get_ids(), ids[::-1])
 
     async def test_future(self) -> None:
-        """After a clock that stepped back, new items still come last, close behind."""
+        """After the clock was set back, new items still come last, with the next higher scores."""
         last = await self.now() + DAY
         await self.seed(a=last - 5, b=last)
         scores = await self.assertFollows(last)
         for before, score in zip([last, *scores], scores, strict=False):
-            # A microsecond each, as far as the double can tell.
+            # Each score is a microsecond higher, as exactly as a double can hold it.
             self.assertLess(abs(score - before - 0.001), 0.0005)
 
     async def test_future_and_the_edit_of_the_last(self) -> None:
-        """An edit is never at or below the feed's last score, even if that is its own."""
+        """An edit's score is above the feed's last, even if the edited item is the last."""
         last = await self.now() + DAY
         await self.seed(a=last - 5, b=last)
         await self.feed.publish("new", "b")
@@ -94,7 +94,7 @@ class OrderTests(FeedTestCase):
         self.assertEqual((await self.feed.get_ids())[-1], "a")
 
     async def test_seconds_in_a_full_feed(self) -> None:
-        """max_length drops the items scored in seconds first."""
+        """max_length drops items scored in seconds first."""
         seconds = await self.now() / 1000
         await self.seed(a=seconds - 100, b=seconds)
         await self.feed.set_config({"max_length": 2})
@@ -105,7 +105,7 @@ class OrderTests(FeedTestCase):
         self.assertEqual(await self.spied.messages(), expected)
 
     async def test_microseconds_vanish(self) -> None:
-        """Where a microsecond is lost in the double, the next double is taken."""
+        """If a double cannot hold another microsecond, the score is the next double."""
         for last in (2.0**53 * 8, 2.0**53, 1e300, 2.0**44, 2.0**1000, 1e16):
             await self.raw.send("DEL", "feed.ids:x", "feed.items:x")
             await self.seed(a=last)
@@ -117,14 +117,14 @@ class OrderTests(FeedTestCase):
                     self.assertEqual(score, expected)
 
     async def test_negative_scores(self) -> None:
-        """Scores below zero are older than everything."""
+        """Items with negative scores come before all new ones."""
         await self.seed(a=-1e300, b=-5.0, c=0.0)
         before = await self.now()
         (score, *_) = await self.assertFollows(0.0)
         self.assertGreaterEqual(score, before)
 
     async def test_end_of_all_doubles(self) -> None:
-        """Where no finite score is left, order holds or the publish changes nothing."""
+        """If no finite score is left, a publish either keeps the order or changes nothing."""
         for last in (sys.float_info.max, math.inf):
             await self.raw.send("DEL", "feed.ids:x", "feed.items:x")
             await self.raw.send("ZADD", "feed.ids:x", repr(last), "z")
@@ -143,7 +143,7 @@ class OrderTests(FeedTestCase):
                     self.assertEqual(await self.state(), before)
 
     async def test_two_publishers(self) -> None:
-        """Publishers beside each other: the order is that of the events."""
+        """Items of concurrent publishers are in the order of their events."""
         other = await (await self.pub()).feed("x")
         calls = []
         for number in range(300):

@@ -1,4 +1,4 @@
-"""A max_length that is lowered far below what a feed has: in bounded steps."""
+"""A feed whose max_length is lowered far below its length drops items in bounded slices."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class LoweredTests(FeedTestCase):
         self.lengths.clear()
 
     def counted(self, redis: Any, script: Any, *rest: Any) -> Any:
-        """Make a call, and ask how many items the feed has after it."""
+        """Make a call, then request the feed's length."""
         self.before(redis, script.name)
         called = self.call(redis, script, *rest)
         if script.name in NAMES:
@@ -47,12 +47,12 @@ class LoweredTests(FeedTestCase):
         return called
 
     async def dropped(self) -> list[int]:
-        """Give how many items fewer there were after each call."""
+        """Return how many items each call dropped."""
         lengths = [MANY, *await gatherResults(self.lengths)]
         return [before - after for before, after in pairwise(lengths)]
 
     async def test_slices(self) -> None:
-        """No step drops more than some hundred; the publish fires when all are gone."""
+        """No call drops more than a slice, and the publish fires after the last drop."""
         await self.feed.publish("y", "new")
         self.assertEqual(await self.feed.get_ids(), [*self.ids[-9:], "new"])
         dropped = await self.dropped()
@@ -65,7 +65,7 @@ class LoweredTests(FeedTestCase):
         self.assertEqual(await check_feed(self.pub_, "x"), [])
 
     async def test_several_at_once(self) -> None:
-        """Publishes of one turn share the work, and each fires its id."""
+        """Publishes of one reactor turn share the trimming, and each fires its id."""
         new = [f"new {number}" for number in range(60)]
         self.assertEqual(await gatherResults([self.feed.publish("y", id_) for id_ in new]), new)
         self.assertEqual(await self.feed.get_ids(), new[-10:])
@@ -73,19 +73,19 @@ class LoweredTests(FeedTestCase):
         self.assertEqual(await check_feed(self.pub_, "x"), [])
 
     async def test_edit(self) -> None:
-        """The oldest item, edited, is the newest one, and stays."""
+        """An edit makes the oldest item the newest, so it is not dropped."""
         await self.feed.publish("y", "0")
         self.assertEqual(await self.feed.get_ids(), [*self.ids[-9:], "0"])
 
     async def test_others_publish_meanwhile(self) -> None:
-        """Several publishers come to one end."""
+        """With several publishers, the feed ends at its max_length."""
         other = Feed(await self.pub(), "x")
         await gatherResults([feed.publish("y") for feed in (self.feed, other) for _ in range(30)])
         self.assertEqual(await self.feed.length(), 10)
         self.assertEqual(await check_feed(self.pub_, "x"), [])
 
     async def test_connection_lost(self) -> None:
-        """A publish whose connection is lost then fires; the next one goes on."""
+        """A publish fires even if the connection is lost; the next one continues the trim."""
 
         def lose(redis: Any, name: str) -> None:
             if name == "feed/trim":
@@ -100,7 +100,7 @@ class LoweredTests(FeedTestCase):
         self.assertEqual(await again.get_ids(), [*self.ids[-8:], "new", "newer"])
 
     async def test_mirror(self) -> None:
-        """A mirror follows all of it."""
+        """A mirror ends with the items that the trimmed feed has."""
         thoonk = Thoonk(await server_url())
         self.addCleanup(thoonk.close)
         mirror = await (await thoonk.connect()).mirror("x")

@@ -28,7 +28,7 @@ class PauseTestCase(RedisTestCase):
         self.others: tuple[Any, ...] = (Queue(other, "q"), Job(other, "j"))
 
     async def nothing_taken(self, feed: Any, *ids: str) -> None:
-        """Check that these are in the line, and nothing is on its way."""
+        """Check that the line holds exactly *ids*, and that nothing is in delivery or claimed."""
         await feed.pub.redis.ping()
         line = [id_.decode() for id_ in await self.value(feed.feed_ids) or []]
         self.assertEqual(line, list(ids))
@@ -41,7 +41,7 @@ class PauseTestCase(RedisTestCase):
 
 class PauseTests(PauseTestCase):
     async def test_config(self) -> None:
-        """It is a configuration, which everybody is told of."""
+        """pause and resume change the setting ``paused``, and announce it on ``conffeed``."""
         spied = await self.spy()
         for feed in self.feeds:
             self.assertFalse(await feed.is_paused())
@@ -56,7 +56,7 @@ class PauseTests(PauseTestCase):
             self.assertEqual(told, [(b"conffeed", feed.name.encode())] * 2)
 
     async def test_nothing_is_taken(self) -> None:
-        """Nobody gets anything from a paused feed; what is put waits in its order."""
+        """A paused feed delivers nothing to any publisher, and keeps new items in the line."""
         for feed, other in zip(self.feeds, self.others, strict=True):
             await feed.put("before")
             await feed.pause()
@@ -74,7 +74,7 @@ class PauseTests(PauseTestCase):
             self.assertLess(got.index(got[0]), got.index(got[1]))
 
     async def test_order(self) -> None:
-        """After it, those who wait are served in the order of their calls."""
+        """After a resume, waiting gets are served in the order of their calls."""
         for feed, other in zip(self.feeds, self.others, strict=True):
             await feed.pause()
             await other.put_many([str(number) for number in range(10)])
@@ -85,7 +85,7 @@ class PauseTests(PauseTestCase):
             self.assertEqual(got, [str(number) for number in range(10)])
 
     async def test_gets_that_wait_already(self) -> None:
-        """A get that waits when the feed is paused gets nothing either, until it is resumed."""
+        """A get that already waits when the feed is paused receives nothing until the resume."""
         for feed, other in zip(self.feeds, self.others, strict=True):
             for _ in range(5):
                 get = feed.get()
@@ -104,7 +104,7 @@ class PauseTests(PauseTestCase):
             await self.nothing_taken(feed)
 
     async def test_several_that_wait(self) -> None:
-        """What was on its way to several publishers is taken later, in whatever order."""
+        """Items taken by several blocked gets of a paused feed return to the line in any order."""
         for feed, other in zip(self.feeds, self.others, strict=True):
             gets = [feed.get(), other.get()]
             await self.blocked(2)
@@ -122,7 +122,7 @@ class PauseTests(PauseTestCase):
             self.assertEqual(sorted(got), ["first", "second"])
 
     async def test_timeout_and_cancelling(self) -> None:
-        """A get on a paused feed ends after its time, or when cancelled, and takes nothing."""
+        """A get on a paused feed can time out or be cancelled, and takes nothing."""
         for feed in self.feeds:
             await feed.pause()
             await feed.put("item")
@@ -136,7 +136,7 @@ class PauseTests(PauseTestCase):
             self.assertEqual(self.items([await feed.get()]), ["item"])
 
     async def test_paused_again(self) -> None:
-        """Pausing and resuming many times loses nothing, and gives nothing twice."""
+        """Repeated pausing and resuming neither loses an item nor delivers one twice."""
         for feed, other in zip(self.feeds, self.others, strict=True):
             gets = [one.get() for _ in range(100) for one in (feed, other)]
             for number in range(200):
@@ -150,7 +150,7 @@ class PauseTests(PauseTestCase):
             self.assertEqual(sorted(got, key=int), [str(number) for number in range(200)])
 
     async def test_subscriber_lost(self) -> None:
-        """A resume that nobody could hear is not missed."""
+        """A get continues after a resume, even if its connection was lost at the announcement."""
         thoonk = Thoonk(await server_url(), reactor, retry_policy=lambda _: 0.01)
         self.addCleanup(thoonk.close)
         await thoonk.connect()
@@ -169,7 +169,7 @@ class PauseTests(PauseTestCase):
             self.assertEqual(self.items([await get]), ["item"])
 
     async def test_others_go_on(self) -> None:
-        """Other implementations do not know of it."""
+        """Other implementations ignore the pause, and can still take items."""
         for feed in self.feeds:
             await feed.pause()
             id_ = await feed.put("item")
@@ -177,7 +177,7 @@ class PauseTests(PauseTestCase):
             self.assertEqual(taken[1].decode(), id_)
 
     async def test_jobs_in_hand(self) -> None:
-        """What is claimed can be ended; delayed jobs come in time, and wait in the line."""
+        """While a job feed is paused, claims can be ended, and delayed jobs join the line."""
         await self.job.put_many(["1", "2"], ids=["a", "b"])
         claims = [await self.job.get(), await self.job.get()]
         await self.job.put("later", id_="c", delay=HOUR)
@@ -191,7 +191,7 @@ class PauseTests(PauseTestCase):
         self.assertEqual([(await self.job.get()).id for _ in range(2)], ["b", "c"])
 
     async def test_delayed_while_paused(self) -> None:
-        """A get that waited while paused is served on time afterwards."""
+        """After a resume, a get that waited receives a delayed job on time."""
         await self.job.pause()
         get = self.job.get()
         await self.job.put("later", id_="c", delay=0.05)
@@ -201,20 +201,20 @@ class PauseTests(PauseTestCase):
 
 class DrainTests(PauseTestCase):
     async def seed(self) -> None:
-        """Make jobs in every state."""
+        """Make a stalled and a claimed job."""
         for id_ in ("stalled", "claimed"):
             await self.job.put("item", id_=id_)
             await self.job.get()
         await self.job.stall("stalled", "why")
 
     async def fill(self) -> None:
-        """Add jobs that are available."""
+        """Add available jobs, one of which has failed before."""
         await self.job.put_many(["item"] * 1234)
         await self.job.put("item", self.job.HIGH, "failed")
         await self.job.fail(await self.job.get(), ValueError("no"))
 
     async def test_available(self) -> None:
-        """All that is available goes, with all that is known of it; nothing else does."""
+        """drain removes all available jobs with their records, and nothing else."""
         await self.seed()
         await self.job.put("item", id_="delayed", delay=HOUR)
         before = await self.state()
@@ -228,7 +228,7 @@ class DrainTests(PauseTestCase):
         self.assertEqual(await self.job.drain(), 0)
 
     async def test_delayed(self) -> None:
-        """With delayed=True those go, too."""
+        """drain(delayed=True) also removes delayed jobs."""
         await self.seed()
         before = await self.state()
         await self.fill()
@@ -242,7 +242,7 @@ class DrainTests(PauseTestCase):
         self.assertEqual(after, before)
 
     async def test_history(self) -> None:
-        """The history tells that each is retracted."""
+        """The history records a retract for each drained job."""
         await self.job.set_config({"history": 10})
         await self.job.put_many(["1", "2"], ids=["a", "b"])
         await self.job.put("3", id_="c", delay=HOUR)
@@ -252,7 +252,7 @@ class DrainTests(PauseTestCase):
         self.assertEqual(sorted(told[2:]), [("retract", id_) for id_ in "abc"])
 
     async def test_foreign_entries(self) -> None:
-        """Ids of no job, twice in line, or claimed all the same, do no harm."""
+        """drain copes with line entries that have no job, occur twice, or belong to a claim."""
         await self.seed()
         await self.job.put("item", id_="a")
         await self.raw.send("RPUSH", "feed.ids:j", "ghost", "a", "claimed")
@@ -261,7 +261,7 @@ class DrainTests(PauseTestCase):
         self.assertEqual(set(await self.job.get_ids()), {"stalled", "claimed"})
 
     async def test_what_is_put_meanwhile(self) -> None:
-        """What is put behind the others while it drains stays."""
+        """Each job is drained or stays, and only jobs put while drain runs can stay."""
         await self.job.put_many(["item"] * 5000)
         draining = self.job.drain()
         puts = [self.others[1].put("new") for _ in range(5)]
@@ -272,15 +272,15 @@ class DrainTests(PauseTestCase):
         self.assertLessEqual(set(left), set(ids))
 
     async def test_empty_line(self) -> None:
-        """Nor does a put into an empty line fall to it."""
+        """A job that is put into an empty line right after a drain is not drained."""
         for _ in range(50):
-            # On one connection, so that the put is the later one.
+            # Both use one connection, so the put is executed after the drain.
             await gatherResults([self.job.drain(), self.job.put("new", id_="new")])  # type: ignore[arg-type]
             self.assertEqual(await self.job.get_ids("available"), ["new"])
             await self.job.retract("new")
 
     async def test_cancelled(self) -> None:
-        """Cancelling it removes no more; what is left is whole."""
+        """Cancelling drain stops it, and the remaining jobs keep all their records."""
         await self.job.put_many(["item"] * 5000)
         draining = self.job.drain()
         await self.until_reply("LLEN", "feed.ids:j", holds=lambda reply: reply != 5000)

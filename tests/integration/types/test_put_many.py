@@ -1,4 +1,4 @@
-"""put_many: many items in few calls, each item as if it had been put by itself."""
+"""put_many stores many items in few calls, with the same result as single puts."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ class PutManyTestCase(RedisTestCase):
         self.ids = [f"id {number}" for number in range(MANY)]
 
     async def got(self, feed: Any, count: int) -> list[str]:
-        """Take so many items, in their order."""
+        """Take *count* items, and return their values in order."""
         taken = await gatherResults([feed.get(5) for _ in range(count)])
         return [one.item if feed is self.job else one for one in taken]
 
 
 class OrderTests(PutManyTestCase):
     async def test_order(self) -> None:
-        """Items are taken in their order, behind those that were there."""
+        """Items are taken in the order given, after the items that were already in the line."""
         for feed in self.feeds:
             await feed.put("before")
             ids = await feed.put_many(self.items)
@@ -58,7 +58,7 @@ class OrderTests(PutManyTestCase):
             self.assertEqual(await self.got(feed, MANY + 2), ["before", *self.items, "behind"])
 
     async def test_high(self) -> None:
-        """With high priority they come before those that were there, the first of them first."""
+        """High-priority items go to the front of the line and keep their order."""
         for count in (3, 500, 501, MANY):
             for feed in self.feeds:
                 await feed.put("there")
@@ -67,7 +67,7 @@ class OrderTests(PutManyTestCase):
                 self.assertEqual(got, [*self.items[:count], "there"], (feed, count))
 
     async def test_same_as_put(self) -> None:
-        """The state is the one that as many puts make, and so are the messages."""
+        """put_many leaves the same state and sends the same messages as single puts."""
         await gatherResults(
             [self.job.put(item, id_=id_) for item, id_ in zip(self.items, self.ids, strict=True)]
         )
@@ -84,7 +84,7 @@ class OrderTests(PutManyTestCase):
         self.assertEqual(await spied.messages(own=True), [(b"feed.publishes:x", p) for p in puts])
 
     async def test_nothing(self) -> None:
-        """No items are nothing to do."""
+        """put_many with no items changes nothing."""
         before = await self.state()
         for feed in self.feeds:
             self.assertEqual(await feed.put_many([]), [])
@@ -92,7 +92,7 @@ class OrderTests(PutManyTestCase):
         self.assertEqual(await self.state(), before)
 
     async def test_history(self) -> None:
-        """Each takes its revision."""
+        """Each item gets its own revision."""
         for feed in self.feeds:
             await feed.set_config({"history": 10_000})
             ids = await feed.put_many(self.items)
@@ -102,7 +102,7 @@ class OrderTests(PutManyTestCase):
             self.assertEqual(told, [("put", *both) for both in zip(ids, self.items, strict=True)])
 
     async def test_waiting_gets(self) -> None:
-        """Whoever waits is served."""
+        """Waiting gets receive the items in the order of their calls."""
         for feed in self.feeds:
             gets = [feed.get() for _ in range(200)]
             await feed.put_many(self.items[:200])
@@ -111,7 +111,7 @@ class OrderTests(PutManyTestCase):
             self.assertEqual(items, self.items[:200])
 
     async def test_serializers(self) -> None:
-        """Items are what the serializer takes; big ones make more calls."""
+        """put_many encodes items with the feed's serializer, and sends big items in more calls."""
         job = await self.pub_.job("json", {"serializer": "json"})
         await job.put_many([{"a": 1}, None, [1, 2]])
         self.assertEqual([(await job.get()).item for _ in range(3)], [{"a": 1}, None, [1, 2]])
@@ -128,7 +128,7 @@ class OrderTests(PutManyTestCase):
 
 class SourceTests(PutManyTestCase):
     async def test_iterables(self) -> None:
-        """Whatever can be gone through: generators, asynchronous ones, sets of one."""
+        """Items can come from a generator, an asynchronous generator, a tuple or a set."""
 
         async def slowly() -> AsyncIterator[str]:
             for item in self.items:
@@ -144,7 +144,7 @@ class SourceTests(PutManyTestCase):
             self.assertEqual(await self.got(feed, 1), ["one"])
 
     async def test_ids_of_an_iterator(self) -> None:
-        """Ids may come from an iterator, also beside asynchronous items."""
+        """Ids can come from an iterator, even when the items are asynchronous."""
 
         async def source() -> AsyncIterator[str]:
             for item in self.items:
@@ -154,14 +154,14 @@ class SourceTests(PutManyTestCase):
         self.assertEqual(await self.job.get_item("id 1000"), "item 1000")
 
     async def test_progress(self) -> None:
-        """Progress tells how many are put, after each call, all of them at the end."""
+        """``progress`` receives the number of items stored so far, after each call."""
         for feed in self.feeds:
             progress: list[int] = []
             await feed.put_many(self.items, progress=progress.append)
             self.assertEqual(progress, [500, 1000, MANY])
 
     async def test_bounded(self) -> None:
-        """No more is read than a few calls hold; what follows is read as they are answered."""
+        """put_many reads ahead no more items than fit in the calls in flight."""
         read, ahead = 0, []
 
         def source() -> Iterator[str]:
@@ -178,7 +178,7 @@ class SourceTests(PutManyTestCase):
 
 class EndTests(PutManyTestCase):
     async def whole_calls(self, feed: Any, most: int) -> int:
-        """Check that what was put is there as a whole; how many these are."""
+        """Check that each call was executed entirely or not at all; return the number of items."""
         await feed.pub.redis.ping()
         count: int = await feed.length()
         self.assertLessEqual(count, most)
@@ -187,7 +187,7 @@ class EndTests(PutManyTestCase):
         return count
 
     async def test_source_fails(self) -> None:
-        """If the source fails, so does the call, with that error; what was put stays."""
+        """An error of the source fails put_many with that error; items already stored stay."""
         closed = []
 
         def broken() -> Iterator[str]:
@@ -209,7 +209,7 @@ class EndTests(PutManyTestCase):
         self.assertEqual(len(closed), 2)
 
     async def test_bad_item(self) -> None:
-        """An item that the serializer cannot take fails it by name."""
+        """An item that the serializer cannot encode fails put_many; the error names the item."""
         for feed in self.feeds:
             error = await self.assertFailure(
                 feed.put_many([*self.items[:600], 5, "more"]), InvalidType
@@ -218,7 +218,7 @@ class EndTests(PutManyTestCase):
             await self.whole_calls(feed, 600)
 
     async def test_progress_fails(self) -> None:
-        """If the function that is told fails, so does the call."""
+        """An error of ``progress`` fails put_many with that error."""
 
         def tell(done: int) -> None:
             raise RuntimeError(str(done))
@@ -230,7 +230,7 @@ class EndTests(PutManyTestCase):
         await self.whole_calls(self.queue, MANY)
 
     async def test_exists(self) -> None:
-        """A call with an id that is a job, or is there twice, is not done at all."""
+        """A call with an id that already exists, or that occurs twice, stores nothing."""
         await self.job.put("item", id_="there")
         await self.job.put("item", id_="delayed", delay=HOUR)
         before, spied = await self.state(), await self.spy()
@@ -242,7 +242,7 @@ class EndTests(PutManyTestCase):
         self.assertEqual((await self.state(), await spied.messages(own=True)), (before, []))
 
     async def test_cancelled(self) -> None:
-        """Cancelling it puts no more; what was put is there as a whole."""
+        """Cancelling put_many stops further calls; calls already sent are executed as a whole."""
         for feed in self.feeds:
             blocked: Deferred[None] = Deferred()
 
@@ -262,14 +262,14 @@ class EndTests(PutManyTestCase):
             await self.whole_calls(feed, MANY)
 
     async def test_missing_feed(self) -> None:
-        """A feed that does not exist takes none."""
+        """put_many on a feed that does not exist fails and stores nothing."""
         await self.raw.flushdb()
         for feed in self.feeds:
             await self.assertFailure(feed.put_many(self.items), FeedDoesNotExist)
         self.assertEqual(await self.state(), {})
 
     async def test_refused(self) -> None:
-        """What the server refuses fails it, and nothing of that call is done."""
+        """put_many fails if the server refuses a call, and that call changes nothing."""
         before, spied = await self.state(), await self.spy()
         await self.raw.send("REPLICAOF", "127.0.0.1", "1")
         try:
@@ -280,7 +280,7 @@ class EndTests(PutManyTestCase):
             await self.raw.send("REPLICAOF", "NO", "ONE")
 
     async def test_bad_input(self) -> None:
-        """Bad arguments fail it before anything is put."""
+        """Invalid arguments fail put_many before it stores anything."""
         queue: Any = self.queue
         job: Any = self.job
         before, complaints = await self.state(), []

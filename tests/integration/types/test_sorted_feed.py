@@ -1,4 +1,4 @@
-"""SortedFeed: what each verb stores, tells and fires; its model for the other tests."""
+"""SortedFeed: what each verb stores, publishes and fires."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from txthoonk.errors import FeedDoesNotExist, ItemDoesNotExist
 
 class VerbTests(SortedFeedTestCase):
     async def test_created(self) -> None:
-        """A sorted feed is registered with its type, and is empty."""
+        """A new sorted feed is registered with its type and is empty."""
         self.assertEqual(self.stored_config, {b"type": b"sorted_feed"})
         await self.assertAsModel()
 
     async def test_attributes(self) -> None:
-        """The object names its keys and the channels on which it tells."""
+        """A SortedFeed has attributes for the names of its keys and channels."""
         self.assertEqual(self.feed.feed_ids, "feed.ids:x")
         self.assertEqual(self.feed.feed_items, "feed.items:x")
         self.assertEqual(self.feed.feed_publishes, "feed.publishes:x")
@@ -24,25 +24,25 @@ class VerbTests(SortedFeedTestCase):
         self.assertEqual(self.feed.channel_retract, RETRACT.decode())
 
     async def test_append(self) -> None:
-        """An item goes to the right end: publish, then the position ``:end``."""
+        """append adds an item at the end, and publishes the item, then the position ``:end``."""
         for verb in ("append", "publish", "append"):
             await self.same(verb, "item")
         self.assertEqual(await self.feed.get_ids(), ["1", "2", "3"])
 
     async def test_append_tells(self) -> None:
-        """The messages of an append, byte for byte."""
+        """The messages of an append are exactly these bytes."""
         self.assertEqual(await self.feed.append("a\0b"), "1")
         told = [(PUBLISH, b"1\0a\0b"), (POSITION, b"1\0:end")]
         self.assertEqual(await self.spied.messages(own=False), told)
 
     async def test_prepend(self) -> None:
-        """An item goes to the left end: publish, then the position ``begin:``."""
+        """prepend adds an item at the beginning, and publishes the item, then ``begin:``."""
         for verb in ("prepend", "append", "prepend"):
             await self.same(verb, "item")
         self.assertEqual(await self.feed.get_ids(), ["3", "1", "2"])
 
     async def test_publish_beside(self) -> None:
-        """An item goes right before or after another one, wherever that is."""
+        """publish_before and publish_after place an item right beside another, wherever it is."""
         await self.fill(3)
         for relative in ("1", "2", "3", "4", "5"):
             await self.same("publish_before", relative, "before")
@@ -50,7 +50,10 @@ class VerbTests(SortedFeedTestCase):
         self.assertEqual(await self.feed.length(), 13)
 
     async def test_publish_beside_what_is_not_there(self) -> None:
-        """Nothing is written or told, no id is used up; the error names feed and id."""
+        """Publishing beside a missing item changes nothing and uses no id.
+
+        The error names the feed and the missing id.
+        """
         await self.fill(2)
         for verb in (self.feed.publish_before, self.feed.publish_after):
             error = await self.assertFailure(verb("missing", "item"), ItemDoesNotExist)
@@ -60,7 +63,7 @@ class VerbTests(SortedFeedTestCase):
         self.assertEqual(await self.same("append", "next"), "3")
 
     async def test_edit(self) -> None:
-        """An edit stays in its place, is counted, and is told on the channel of publish."""
+        """An edit keeps the item's place, is counted, and is published on the publish channel."""
         await self.fill(3)
         self.assertIsNone(await self.same("edit", "2", "new"))
         self.assertEqual((await self.feed.get_all())["2"], "new")
@@ -68,7 +71,7 @@ class VerbTests(SortedFeedTestCase):
         self.assertEqual(await self.value("feed.publishes:x"), b"5")
 
     async def test_edit_what_is_not_there(self) -> None:
-        """Nothing is written or told; the error names feed and id."""
+        """Editing a missing item changes nothing; the error names the feed and the id."""
         await self.fill(2)
         error = await self.assertFailure(self.feed.edit("missing", "i"), ItemDoesNotExist)
         self.assertIn("'x'", str(error))
@@ -76,27 +79,27 @@ class VerbTests(SortedFeedTestCase):
         await self.assertAsModel()
 
     async def test_retract(self) -> None:
-        """A retracted id leaves ids and items, is told, and is not counted."""
+        """A retract removes the id and the item, is published, and is not counted."""
         await self.fill(4)
         for id_ in ("2", "1", "4", "3"):
             self.assertIs(await self.same("retract", id_), True)
 
     async def test_retract_of_what_is_not_there(self) -> None:
-        """Nothing changes and nothing is told."""
+        """Retracting a missing item fires False and changes nothing."""
         await self.fill(2)
         for id_ in ("3", "", "missing", "1"):
             await self.same("retract", id_)
         self.assertIs(await self.same("retract", "1"), False)
 
     async def test_ids_are_not_used_again(self) -> None:
-        """The counter goes on, whatever was retracted."""
+        """The id of a retracted item is not used again."""
         await self.fill(2)
         for id_ in ("2", "1"):
             await self.same("retract", id_)
         self.assertEqual(await self.same("append", "item"), "3")
 
     async def test_numbers_as_ids(self) -> None:
-        """An id may be given as an int; what is fired and told is text."""
+        """An id can be passed as an int; results and messages have it as text."""
         await self.fill(3)
         feed: Any = self.feed
         self.model.call("publish_before", "2", "item")
@@ -109,14 +112,14 @@ class VerbTests(SortedFeedTestCase):
         self.assertIs(await feed.has_id(1), True)
 
     async def test_unbounded(self) -> None:
-        """A sorted feed has no ``max_length``, even if its configuration has one."""
+        """A sorted feed ignores ``max_length`` in its configuration."""
         await self.raw.send("HSET", "feed.config:x", "max_length", "2")
         self.stored_config = await self.value("feed.config:x")
         await self.fill(5)
         await self.assertAsModel()
 
     async def test_cancelled(self) -> None:
-        """Cancelling ends the wait; the calls behind it get their own replies."""
+        """Cancelling a call ends its wait, and later calls still get their own replies."""
         first, second, third = map(self.feed.append, "abc")
         ids = self.feed.get_ids()
         second.cancel()
@@ -127,7 +130,7 @@ class VerbTests(SortedFeedTestCase):
         await self.assertAsModel()
 
     async def test_deleted_feed(self) -> None:
-        """Writing to a feed that was deleted fails, and brings no key back."""
+        """Writing to a deleted feed fails and creates no key."""
         await self.fill(2)
         self.assertIs(await self.feed.delete_feed(), True)
         self.assertEqual(await self.state(), {})
@@ -147,7 +150,7 @@ class VerbTests(SortedFeedTestCase):
 
 class ReadingTests(SortedFeedTestCase):
     async def test_reading(self) -> None:
-        """The reading verbs agree with each other, in the order of the list."""
+        """All reading methods agree, in the order of the list."""
         await self.fill(3)
         await self.same("prepend", "first")
         await self.same("move_last", "2")
@@ -164,7 +167,7 @@ class ReadingTests(SortedFeedTestCase):
         await self.assertAsModel()
 
     async def test_reading_what_is_not_there(self) -> None:
-        """A missing item is None, an empty feed is empty; nothing is made by reading."""
+        """A missing item is read as None and an empty feed as empty; reading creates nothing."""
         self.assertIsNone(await self.feed.get_item("missing"))
         self.assertIsNone(await self.feed.get_id("missing"))
         self.assertIs(await self.feed.has_id("missing"), False)
@@ -176,7 +179,7 @@ class ReadingTests(SortedFeedTestCase):
         await self.assertAsModel()
 
     async def test_get_range(self) -> None:
-        """A range is cut by place, both ends included, negative ones from the end."""
+        """A range includes both ends, and negative places count from the end."""
         everything = [(id_, f"i{id_}") for id_ in await self.fill(7)]
         for start in range(-9, 10):
             for stop in range(-9, 10):
@@ -186,7 +189,7 @@ class ReadingTests(SortedFeedTestCase):
                 self.assertEqual(got, everything[first : max(last + 1, 0)], (start, stop))
 
     async def test_big_feed(self) -> None:
-        """10,000 items are appended in flight, read at once, and deleted at once."""
+        """A feed of 10,000 items can be filled in one turn, read, and deleted."""
         ids = await self.fill(10_000)
         self.assertEqual(await self.feed.get_ids() == ids, True)
         everything = [(id_, f"i{id_}") for id_ in ids]

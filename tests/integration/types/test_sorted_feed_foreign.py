@@ -1,4 +1,4 @@
-"""SortedFeed: other implementations on the same feed, and keys of others in the way."""
+"""SortedFeed beside another implementation, with keys of foreign types, and with refusals."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from txthoonk.errors import (
 )
 from txthoonk.testing import RedisServer
 
-# The keys of a sorted feed, with the type that the contract gives them.
+# The keys of a sorted feed and their types in the contract.
 KEYS = {
     "feeds": "set",
     "feed.config:x": "hash",
@@ -33,7 +33,7 @@ KEYS = {
 }
 ADDING = ("append", "publish", "prepend", "publish_before", "publish_after")
 MOVING = ("move", "move_before", "move_after", "move_first", "move_last")
-# The keys that a verb cannot do without.
+# The keys that each verb needs.
 NEEDED = {
     **dict.fromkeys(ADDING, list(KEYS)[2:]),
     "edit": ("feed.items:x", "feed.publishes:x"),
@@ -43,7 +43,7 @@ NEEDED = {
 
 
 class Peer:
-    """A program in another language: the commands of the contract, one after the other."""
+    """Another implementation, which sends the commands of the contract one by one."""
 
     def __init__(self, send: Callable[..., Any]) -> None:
         self.send = send
@@ -132,10 +132,10 @@ class Peer:
 
 
 class PeerTests(SortedFeedTestCase):
-    """Two implementations of the contract on one feed."""
+    """Two implementations of the contract work on one feed."""
 
     async def both(self, verb: str, *arguments: str) -> None:
-        """What the other implementation does is what the model does."""
+        """Call a verb of the other implementation, and check that the model agrees."""
         fired = await getattr(self.peer, verb)(*arguments)
         self.assertEqual(fired, self.model.call(verb, *arguments), (verb, arguments))
         await self.assertAsModel()
@@ -145,7 +145,7 @@ class PeerTests(SortedFeedTestCase):
         self.peer = Peer((await self.redis(charset=None)).send)
 
     async def test_each_verb_of_the_other(self) -> None:
-        """What the other one does is read here, and heard in its order."""
+        """Changes by another implementation can be read, and its events arrive in order."""
         heard = await self.record(await self.sub(), "feed.publish:x", "feed.position:x", "end")
         await self.feed.append("i1")
         self.model.append("i1")
@@ -165,7 +165,7 @@ class PeerTests(SortedFeedTestCase):
         self.assertEqual(await heard.wait(len(expected) + 1), [*expected, ("end", "")])
 
     async def test_taking_turns(self) -> None:
-        """Whoever does what, the feed is the same for both."""
+        """The feed has the same state, whichever implementation makes each change."""
         choice = random.Random(3)
         verbs = [verb for verb in VERBS if verb[0] not in ("publish", "move")]
         for _ in range(300):
@@ -177,13 +177,13 @@ class PeerTests(SortedFeedTestCase):
 
 class WrongTypeTests(SortedFeedTestCase):
     async def seeded(self) -> None:
-        """Make the same feed again, whatever was done to it."""
+        """Create the feed again, with three items."""
         await self.raw.flushdb()
         await self.pub_.sorted_feed("x")
         await gatherResults([self.feed.append(f"i{number}") for number in range(3)])
 
     async def assertAllOrNothing(self, what: str, verb: tuple[str, ...]) -> Any:
-        """A verb that fails has changed nothing and told nobody."""
+        """Call a verb; if it fails, check that it changed and published nothing."""
         before = await self.state()
         await self.spied.messages()
         called = getattr(self.feed, verb[0])(*verb[1:])
@@ -199,7 +199,7 @@ class WrongTypeTests(SortedFeedTestCase):
         self.assertIsInstance(result, ResponseError, what)
 
     async def test_every_key_of_every_type(self) -> None:
-        """Whatever key is of a foreign type: a verb does all of its work or none."""
+        """A verb is executed entirely or not at all, whichever key has a foreign type."""
         for key, right in KEYS.items():
             for type_, (command, *arguments) in MAKERS.items():
                 if type_ == right:
@@ -215,7 +215,7 @@ class WrongTypeTests(SortedFeedTestCase):
                         await self.assertAllOrNothing(what, verb)
 
     async def test_counters_that_are_no_number(self) -> None:
-        """A counter that Redis cannot add to stops the verb before it begins."""
+        """A counter that Redis cannot increment fails the verb before it changes anything."""
         for key in ("feed.publishes:x", "feed.idincr:x"):
             for counter in ("x", "", "1.5", " 1", str(2**63 - 1), str(2**64)):
                 for verb in VERBS[:6]:
@@ -225,7 +225,7 @@ class WrongTypeTests(SortedFeedTestCase):
                         await self.assertRefused(f"{verb[0]} with {key} {counter!r}", verb)
 
     async def test_no_replicas(self) -> None:
-        """On a server that takes no writes every verb fails and tells nobody."""
+        """Every verb fails and publishes nothing on a server that accepts no writes."""
         await self.seeded()
         await self.raw.send("CONFIG", "SET", "min-replicas-to-write", "1")
         try:
@@ -235,7 +235,7 @@ class WrongTypeTests(SortedFeedTestCase):
             await self.raw.send("CONFIG", "SET", "min-replicas-to-write", "0")
 
     async def test_full_memory(self) -> None:
-        """On a server without memory what adds is refused; what moves or frees goes through."""
+        """Without memory, a server refuses verbs that add data; moves and removals still work."""
         await self.seeded()
         (_, limit), *_ = pairs(await self.raw.send("CONFIG", "GET", "maxmemory"))
         await self.raw.send("CONFIG", "SET", "maxmemory", "1")
@@ -266,12 +266,12 @@ class WrongTypeTests(SortedFeedTestCase):
             await self.assertRefused(verb[0], verb)
 
     async def test_first_item_refused(self) -> None:
-        """Not even the counters are made by such a user."""
+        """A user who may not publish on a feed's channels does not create its counters either."""
         await self.mute()
         await self.assertRefused("append", ("append", "item"))
 
     async def test_some_channels_refused(self) -> None:
-        """Nothing is stored if one of the messages cannot be told."""
+        """A verb stores nothing if the user may not publish one of its messages."""
         await self.seeded()
         await self.mute("&feed.publish:x")
         before = await self.state()
@@ -282,7 +282,7 @@ class WrongTypeTests(SortedFeedTestCase):
                 self.assertEqual(await self.state(), before, verb)
 
     async def test_json_config(self) -> None:
-        """A configuration kept as a JSON string is refused by name, and left alone."""
+        """A configuration stored as a JSON string is kept, and the error names its key."""
         await self.seeded()
         await self.raw.send("SET", "feed.config:x", JSON_CONFIG)
         before = await self.state()
@@ -291,7 +291,7 @@ class WrongTypeTests(SortedFeedTestCase):
         self.assertEqual(await self.state(), before)
 
     async def test_another_type(self) -> None:
-        """A feed of another type is not opened, nor changed."""
+        """A feed of another type is neither opened nor changed."""
         for opened, others in (("sorted_feed", ("feed", "queue", "job")), ("feed", ())):
             for type_ in others or ("sorted_feed",):
                 await self.raw.send("HSET", "feed.config:x", "type", type_)
@@ -305,7 +305,7 @@ class ReplicaTests(TestCase):
     timeout = TIMEOUT
 
     async def test_changes_nothing_and_tells_nobody(self) -> None:
-        """Each verb fails with READONLY; no key is changed and no event is told."""
+        """On a replica, every verb fails with READONLY, changes no key and publishes no event."""
         server = RedisServer()
         self.addCleanup(server.stop)
         await server.start()
@@ -318,7 +318,7 @@ class ReplicaTests(TestCase):
         heard = Recorder()
         for event in (feed.channel_publish, feed.channel_position, feed.channel_retract, "end"):
             await sub.register_handler(event, heard)
-        await pub.redis.slaveof("127.0.0.1", 1)  # nobody is there: it keeps what it has
+        await pub.redis.slaveof("127.0.0.1", 1)  # no server is there, so it keeps its data
         for verb, *arguments in VERBS:
             error = await self.assertFailure(getattr(feed, verb)(*arguments), ResponseError)
             self.assertIn("READONLY", f"{error.code} {error}")

@@ -1,4 +1,4 @@
-"""SortedFeed: any item, as the serializers have it, and items and ids half there."""
+"""SortedFeed: items of every serializer, the id counter, and ids without items."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from txthoonk.errors import InvalidInput, InvalidItem, ItemDoesNotExist, Respons
 
 class ItemTests(SortedFeedTestCase):
     async def test_any_bytes(self) -> None:
-        """Any text and any bytes are stored, told and read as they are."""
+        """Any text and any bytes are stored, published and read unchanged."""
         for item in ("", "\0", "a\0b\0", "é名\U0001f600", bytes(range(256)), b"\xed\xb2\x80"):
             stored = item if isinstance(item, bytes) else item.encode()
             read = stored.decode("utf-8", "surrogateescape")
@@ -31,7 +31,7 @@ class ItemTests(SortedFeedTestCase):
             await self.spied.messages()
 
     async def test_bytes(self) -> None:
-        """With the serializer ``bytes`` nothing is decoded."""
+        """The serializer ``bytes`` decodes nothing."""
         feed = await self.pub_.sorted_feed("x", {"serializer": "bytes"})
         await gatherResults([feed.append(b"\xff\0"), feed.prepend(b"plain")])
         self.assertEqual(await feed.get_all(), {"2": b"plain", "1": b"\xff\0"})
@@ -39,7 +39,7 @@ class ItemTests(SortedFeedTestCase):
         self.assertEqual(await feed.get_ids(), ["2", "1"])
 
     async def test_json(self) -> None:
-        """With the serializer ``json`` what JSON can hold comes back; null is an item too."""
+        """The serializer ``json`` returns every JSON value unchanged, including null."""
         feed = await self.pub_.sorted_feed("x", {"serializer": "json"})
         items: list[Any] = [None, True, 0, -1.5, "", "é\0", [], {"a": [1, {"b": None}]}]
         ids = await gatherResults(list(map(feed.append, items)))
@@ -49,7 +49,7 @@ class ItemTests(SortedFeedTestCase):
         self.assertEqual(json.loads((await self.value("feed.items:x"))[b"1"]), {"new": 1})
 
     async def test_items_of_others(self) -> None:
-        """An item that is no JSON fails the call that reads it, and no other."""
+        """An item that is not valid JSON fails only the calls that read it."""
         feed = await self.pub_.sorted_feed("x", {"serializer": "json"})
         await gatherResults([feed.append([1]), feed.append([2])])
         await self.raw.send("HSET", "feed.items:x", "1", "{not json")
@@ -65,7 +65,7 @@ class ItemTests(SortedFeedTestCase):
         self.assertEqual(await feed.get_all(), {"2": [2], "1": [3]})
 
     async def test_refused(self) -> None:
-        """What the serializer does not take fails the Deferred; nothing is written or told."""
+        """An item that the serializer cannot encode fails the call, which writes nothing."""
         await self.fill(2)
         thing: Any = object()
         for serializer in ("text", "bytes", "json"):
@@ -81,7 +81,7 @@ class ItemTests(SortedFeedTestCase):
 
 class CounterTests(SortedFeedTestCase):
     async def test_behind_the_ids(self) -> None:
-        """A counter that is behind skips the ids that are there, and overwrites none."""
+        """A counter that is lower than existing ids skips them, and overwrites no item."""
         await self.raw.send("RPUSH", "feed.ids:x", *map(str, range(1, 301)))
         items = {b"%d" % number: b"foreign" for number in range(1, 301)}
         await self.raw.send(
@@ -99,7 +99,7 @@ class CounterTests(SortedFeedTestCase):
         self.assertEqual(await self.value("feed.publishes:x"), b"5")
 
     async def test_with_gaps(self) -> None:
-        """The first id that is free is taken, wherever the others are."""
+        """A new item gets the next number that is not already an id."""
         for id_ in ("2", "3", "5"):
             await self.raw.send("RPUSH", "feed.ids:x", id_)
             await self.raw.send("HSET", "feed.items:x", id_, "foreign")
@@ -108,12 +108,12 @@ class CounterTests(SortedFeedTestCase):
         self.assertEqual(await self.feed.get_ids(), ["2", "3", "5", "1", "4", "6", "7"])
 
     async def test_big_numbers(self) -> None:
-        """An id is the counter, digit by digit, as far as Redis can count."""
+        """An id has all digits of the counter, up to the largest number that Lua keeps exact."""
         for last in (999_999, 10**14 - 1, 10**15, 2**53 - 3):
             await self.check(last)
 
     async def test_beyond_doubles(self) -> None:
-        """The same where Lua's numbers end; a counter that is full stops the publish."""
+        """Ids stay exact beyond what Lua's numbers can hold; a full counter fails the append."""
         for last in (2**53 - 1, 2**53 + 2, 10**17, 2**63 - 3):
             await self.check(last)
         before = await self.state()
@@ -122,7 +122,7 @@ class CounterTests(SortedFeedTestCase):
         self.assertEqual(await self.spied.messages(own=True), [])
 
     async def check(self, last: int) -> None:
-        """Append two items to a feed that had *last* items."""
+        """Append two items to a feed whose counter is *last*, and check their ids and messages."""
         await self.raw.send("SET", "feed.idincr:x", str(last))
         for number in (last + 1, last + 2):
             self.assertEqual(await self.feed.append("item"), str(number))
@@ -132,14 +132,14 @@ class CounterTests(SortedFeedTestCase):
         self.assertEqual(await self.value("feed.idincr:x"), b"%d" % (last + 2))
 
     async def test_negative(self) -> None:
-        """A counter below zero is a counter."""
+        """A negative counter counts on like any other."""
         await self.raw.send("SET", "feed.idincr:x", "-2")
         ids = [await self.feed.append("item") for _ in range(3)]
         self.assertEqual(ids, ["-1", "0", "1"])
         self.assertEqual(await self.feed.get_all(), dict.fromkeys(ids, "item"))
 
     async def test_big_count(self) -> None:
-        """The counter of publishes goes on beyond what a double can hold."""
+        """The counter of publishes stays exact beyond what a double can hold."""
         await self.raw.send("SET", "feed.publishes:x", str(2**53))
         await self.feed.append("item")
         await self.feed.edit("1", "new")
@@ -148,13 +148,13 @@ class CounterTests(SortedFeedTestCase):
 
 class HalfThereTests(SortedFeedTestCase):
     async def assertInStep(self, order: list[str]) -> None:
-        """Ids and items are those of *order*, each once."""
+        """Check that ids and items are those of *order*, each id once."""
         ids = [id_.encode() for id_ in order]
         self.assertEqual(await self.value("feed.ids:x") or [], ids)
         self.assertEqual(set(await self.value("feed.items:x") or {}), set(ids))
 
     async def test_id_without_item(self) -> None:
-        """An id that lost its item does not stop the others from being read."""
+        """Items can be read even if one id has lost its item."""
         await self.fill(3)
         await self.raw.send("HDEL", "feed.items:x", "2")
         everything = await self.feed.get_all()
@@ -166,7 +166,7 @@ class HalfThereTests(SortedFeedTestCase):
             self.assertEqual(item, None if id_ == "2" else f"i{id_}")
 
     async def test_id_without_item_is_missing(self) -> None:
-        """There is nothing to edit or to move, and nothing beside of which to publish."""
+        """An id without an item cannot be edited, moved or used as a position."""
         await self.fill(3)
         await self.raw.send("HDEL", "feed.items:x", "2")
         before = await self.state()
@@ -185,14 +185,14 @@ class HalfThereTests(SortedFeedTestCase):
         self.assertEqual(await self.spied.messages(own=True), [])
 
     async def test_id_without_item_is_retracted(self) -> None:
-        """Retracting brings ids and items into step again."""
+        """Retracting an id without an item removes the id."""
         await self.fill(3)
         await self.raw.send("HDEL", "feed.items:x", "2")
         await self.feed.retract("2")
         await self.assertInStep(["1", "3"])
 
     async def test_item_without_id(self) -> None:
-        """It is no place to put something beside; editing it changes the item only."""
+        """An item that is not in the order can be read, but not used as a position."""
         await self.fill(2)
         await self.raw.send("HSET", "feed.items:x", "lost", "old")
         before = await self.state()
@@ -211,7 +211,7 @@ class HalfThereTests(SortedFeedTestCase):
         self.assertEqual(await self.feed.get_ids(), ["1", "2"])
 
     async def test_item_without_id_is_moved(self) -> None:
-        """Moving it puts it into the order, wherever it is moved to."""
+        """Moving an item that is not in the order inserts it at the given position."""
         for position, order in (
             (":end", ["1", "2", "lost"]),
             ("begin:", ["lost", "1", "2"]),
@@ -229,14 +229,14 @@ class HalfThereTests(SortedFeedTestCase):
             self.assertEqual(await self.spied.messages(), told)
 
     async def test_item_without_id_is_retracted(self) -> None:
-        """Retracting brings ids and items into step again."""
+        """Retracting an item that is not in the order removes the item."""
         await self.fill(2)
         await self.raw.send("HSET", "feed.items:x", "lost", "old")
         await self.feed.retract("lost")
         await self.assertInStep(["1", "2"])
 
     async def test_ids_that_are_not_text(self) -> None:
-        """An id of others that is not UTF-8 can be read, and used."""
+        """An id of another program that is not UTF-8 can be read and used."""
         await self.fill(1)
         await self.raw.send("RPUSH", "feed.ids:x", b"\xff\xfe")
         await self.raw.send("HSET", "feed.items:x", b"\xff\xfe", "old")
@@ -257,7 +257,7 @@ class HalfThereTests(SortedFeedTestCase):
         await self.assertInStep(["1"])
 
     async def test_odd_ids(self) -> None:
-        """Ids of others may have colons and blanks."""
+        """Ids of other programs can contain colons, spaces and other characters."""
         ids = ["a:b", " ", "é", "-", "*"]
         await self.raw.send("RPUSH", "feed.ids:x", *ids)
         for id_ in ids:

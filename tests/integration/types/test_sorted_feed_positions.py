@@ -1,4 +1,4 @@
-"""SortedFeed: positions in all their forms, and the order that many verbs come to."""
+"""SortedFeed: every form of position, and the order that results from many verbs."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ MALFORMED = (
 )
 NO_POSITIONS: tuple[Any, ...] = (None, 1, 1.5, b":1", b"begin:", [":1"], (":", "1"), True)
 UNSENDABLE = "\\ud800"  # as repr() shows it
-# Text that can be no id, or that no position can name.
+# Values that cannot be an id, or that no position can name.
 NO_IDS: tuple[Any, ...] = ("a\0", "\0", "\ud800", None, 1.5, b"1", ["1"], True)
 
 
 class FormTests(SortedFeedTestCase):
     async def test_every_move(self) -> None:
-        """Each item to each place in every form: stored and told as the position says."""
+        """A move with any form of position stores the new order and publishes the position."""
         ids = await self.fill(4)
         positions = ["begin:", ":end", *(f":{id_}" for id_ in ids), *(f"{id_}:" for id_ in ids)]
         for position, id_ in product(positions, ids):
             self.assertIsNone(await self.same("move", position, id_))
 
     async def test_every_move_by_its_name(self) -> None:
-        """The verbs with a name of their own do what ``move`` does."""
+        """The verbs that name their position do the same as ``move``."""
         ids = await self.fill(4)
         for relative, id_ in product(ids, ids):
             self.assertIsNone(await self.same("move_before", relative, id_))
@@ -49,7 +49,7 @@ class FormTests(SortedFeedTestCase):
             self.assertIsNone(await self.same("move_last", id_))
 
     async def test_messages(self) -> None:
-        """A move tells the position as it was given, and nothing else."""
+        """A move publishes one event, with the position as it was given."""
         await self.fill(3)
         for verb, *arguments, position in (
             ("move", ":1", "3", ":1"),
@@ -66,19 +66,19 @@ class FormTests(SortedFeedTestCase):
             self.assertEqual(await self.spied.messages(), [(POSITION, message)])
 
     async def test_alone(self) -> None:
-        """The only item can be moved to both ends, and is told so."""
+        """The only item can be moved to either end, and the move is published."""
         await self.fill(1)
         for position in ("begin:", ":end"):
             await self.same("move", position, "1")
 
     async def test_not_counted(self) -> None:
-        """A move is no publish."""
+        """A move does not count as a publish."""
         await self.fill(3)
         await self.same("move_first", "3")
         self.assertEqual(await self.value("feed.publishes:x"), b"3")
 
     async def test_beside_itself(self) -> None:
-        """Nothing is changed or told; but an item that is missing is missing."""
+        """Moving an item beside itself does nothing; it fails if the item is missing."""
         await self.fill(3)
         before = await self.state()
         for position in (":2", "2:"):
@@ -91,7 +91,7 @@ class FormTests(SortedFeedTestCase):
             await self.assertFailure(self.feed.move(position, "9"), ItemDoesNotExist)
 
     async def test_what_is_not_there(self) -> None:
-        """Nothing is changed or told; the error names the feed and the id that is missing."""
+        """A move with a missing id changes nothing; the error names the feed and that id."""
         await self.fill(2)
         for position, id_ in (
             (":missing", "1"),
@@ -108,7 +108,7 @@ class FormTests(SortedFeedTestCase):
             await self.assertAsModel()
 
     async def test_heard(self) -> None:
-        """Handlers get each publish, position and retract, taken apart, in their order."""
+        """Handlers receive each publish, position and retract, split into parts, in order."""
         heard = Recorder()
         sub = await self.sub()
         for channel in (
@@ -144,7 +144,7 @@ class FormTests(SortedFeedTestCase):
 
 class MalformedTests(SortedFeedTestCase):
     async def refused(self, value: Any, verb: str, *arguments: Any) -> None:
-        """It fails, and names what it does not take; nothing was written or told."""
+        """Check that a call fails naming *value*, and neither changes nor publishes anything."""
         called: Deferred[Any] = getattr(self.feed, verb)(*arguments)
         wanted: type[Exception] = InvalidInput if isinstance(value, str) else InvalidType
         named = repr(value.strip(":"))[1:-1] if isinstance(value, str) else repr(value)
@@ -155,7 +155,7 @@ class MalformedTests(SortedFeedTestCase):
         await self.assertAsModel()
 
     async def test_positions(self) -> None:
-        """Text that is no position is a ValueError, before anything is written."""
+        """Text that is not a position is refused before anything is written."""
         await self.fill(2)
         for position in MALFORMED:
             for id_ in ("1", "missing"):
@@ -163,13 +163,13 @@ class MalformedTests(SortedFeedTestCase):
         self.assertTrue(issubclass(InvalidInput, ValueError))
 
     async def test_no_positions(self) -> None:
-        """What is no text is no position."""
+        """A position must be text."""
         await self.fill(2)
         for position in NO_POSITIONS:
             await self.refused(position, "move", position, "1")
 
     async def test_ids(self) -> None:
-        """What can be no id is refused by every verb, wherever it stands."""
+        """Every verb refuses an invalid id, in every argument."""
         await self.fill(2)
         for id_ in NO_IDS:
             for verb, *arguments in (
@@ -190,7 +190,7 @@ class MalformedTests(SortedFeedTestCase):
                 await self.refused(id_, verb, *arguments)
 
     async def test_beside_what_a_position_cannot_name(self) -> None:
-        """``:begin`` and ``end:`` cannot be told, nor a colon at both ends; "" is nothing."""
+        """An item cannot be placed beside an id if the resulting position would be ambiguous."""
         await self.fill(2)
         await self.raw.send("RPUSH", "feed.ids:x", "begin", "end", "a:", ":a", "")
         for id_ in ("begin", "end", "a:", ":a", ""):
@@ -211,7 +211,7 @@ class MalformedTests(SortedFeedTestCase):
         self.assertEqual(await self.spied.messages(own=True), [])
 
     async def test_names_of_the_ends_as_ids(self) -> None:
-        """The ends are never ids, whatever ids there are."""
+        """``begin:`` and ``:end`` mean the ends, even if items have the ids begin and end."""
         await self.fill(2)
         await self.raw.send("RPUSH", "feed.ids:x", "begin", "end")
         await self.raw.send("HSET", "feed.items:x", "begin", "B", "end", "E")
@@ -223,7 +223,7 @@ class MalformedTests(SortedFeedTestCase):
 
 
 def random_verb(choice: random.Random, known: Iterable[str]) -> tuple[str, ...]:
-    """Make a verb with arguments, most of which are there."""
+    """Make a verb with arguments, most of which are known ids."""
     ids = [*known, *known, "0", "missing"]
     verb, *arguments = choice.choice(VERBS)
     made = {"item": f"i{choice.randrange(10**6)}"}
@@ -234,13 +234,13 @@ def random_verb(choice: random.Random, known: Iterable[str]) -> tuple[str, ...]:
 
 class ManyTests(SortedFeedTestCase):
     async def test_any_verbs_one_after_the_other(self) -> None:
-        """After each of many verbs the feed is what a list and a dict would be."""
+        """After each of many verbs, the feed equals a list and a dict with the same changes."""
         choice = random.Random(1)
         for _ in range(300):
             await self.same(*random_verb(choice, self.model.order))
 
     async def test_any_verbs_in_flight(self) -> None:
-        """Verbs started at once take effect, and are told, in their order."""
+        """Verbs called at once take effect and publish in the order of their calls."""
         for seed in range(20):
             choice = random.Random(seed)
             verbs = [random_verb(choice, map(str, range(1, 12))) for _ in range(60)]
@@ -251,7 +251,7 @@ class ManyTests(SortedFeedTestCase):
             await self.assertAsModel()
 
     async def test_many_publishers(self) -> None:
-        """Whatever several publishers do at once, what is told leads to what is stored."""
+        """The events of several concurrent publishers add up to the stored state."""
         pubs = [await self.pub() for _ in range(4)]
         feeds = [await pub.sorted_feed("x") for pub in pubs]
         choice = random.Random(2)
@@ -268,7 +268,7 @@ class ManyTests(SortedFeedTestCase):
 
 
 def follow(messages: list[Message]) -> tuple[list[bytes], dict[bytes, bytes]]:
-    """Give the ids and items that somebody has who only listens."""
+    """Return the ids and items that result from the messages alone."""
     order: list[bytes] = []
     items: dict[bytes, bytes] = {}
     for channel, message in messages:

@@ -1,4 +1,4 @@
-"""Queues and jobs: items of every kind, and input that cannot be used."""
+"""Queues and jobs: items of every serializer, and invalid input."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from txthoonk.types import Job, PythonQueue, Queue
 
 
 class Trap:
-    """Leaves a trace when it is unpickled."""
+    """An object that leaves a trace when it is unpickled."""
 
     sprung = False
 
@@ -35,7 +35,7 @@ def spring() -> str:
 
 class SerializerTests(RedisTestCase):
     async def test_round_trip(self) -> None:
-        """Items and results come out as they went in, with every serializer."""
+        """Items and results are returned unchanged, with every serializer."""
         pub = await self.pub()
         for serializer, items in (
             ("text", ["", "ä\0b", b"\xff\0".decode("utf-8", "surrogateescape")]),
@@ -55,7 +55,7 @@ class SerializerTests(RedisTestCase):
                 self.assertEqual(await job.get_result(id_), (item, item))
 
     async def test_unreadable(self) -> None:
-        """An item that is not what the serializer reads fails its get, which has it."""
+        """An item that the serializer cannot read fails its get, and the error has the item."""
         pub = await self.pub()
         queue = await pub.queue("q", {"serializer": "json"})
         job = await pub.job("j", {"serializer": "json"})
@@ -80,13 +80,13 @@ class PythonQueueTests(RedisTestCase):
         self.queue = await self.pub_.pyqueue("q")
 
     async def test_objects(self) -> None:
-        """What can be pickled comes out as it went in."""
+        """A PythonQueue returns every object that can be pickled unchanged."""
         for item in (None, Decimal("1.5"), {1: {2}}, b"\xff", [object]):
             await self.queue.put(item, PythonQueue.HIGH)
             self.assertEqual(await self.queue.get(), item)
 
     async def test_other_pythons(self) -> None:
-        """Pickles of Python 2 are read, and ours can be read there."""
+        """A PythonQueue reads pickles of Python 2, and writes pickles that Python 2 can read."""
         for id_, pickled, item in (
             ("1", b"(dp0\nS'a'\np1\nI1\ns.", {"a": 1}),
             ("2", b"S'\\xc3\\xa4'\np0\n.", "ä"),
@@ -100,7 +100,7 @@ class PythonQueueTests(RedisTestCase):
         self.assertEqual((stored[:2], pickle.loads(stored)), (b"\x80\x02", ["ä"]))  # noqa: S301
 
     async def test_not_a_pickle(self) -> None:
-        """What is no pickle, or names what is not here, fails its get."""
+        """An item that is not a pickle, or that names a missing object, fails its get."""
         broken = (b"", b"x", b"\x80\x02", b"cnothing.here\nat_all\n.", b"cos\nnothing\n.")
         for id_, data in zip("12345", broken, strict=True):
             await self.raw.send("HSET", "feed.items:q", id_, data)
@@ -109,14 +109,14 @@ class PythonQueueTests(RedisTestCase):
             self.assertEqual((error.id, error.data), (id_, data))
 
     async def test_cannot_be_pickled(self) -> None:
-        """What cannot be pickled is bad input."""
+        """An object that cannot be pickled is refused as invalid input."""
         for item in (lambda: None, open(os.devnull)):  # noqa: SIM115
             error = await self.assertFailure(self.queue.put(item), InvalidInput)
             self.assertIn("cannot be pickled", str(error))
         self.assertEqual(await self.queue.length(), 0)
 
     async def test_nobody_else_unpickles(self) -> None:
-        """No configuration makes another type of feed unpickle, or this one do otherwise."""
+        """Only a PythonQueue unpickles items, whatever the configuration says."""
         await self.assertFailure(self.pub_.queue("q"), FeedTypeMismatch)
         for name in ("pickle", "pyqueue"):
             await self.assertFailure(self.pub_.queue("other", {"serializer": name}), InvalidInput)
@@ -131,7 +131,7 @@ class PythonQueueTests(RedisTestCase):
 
 class BadInputTests(RedisTestCase):
     async def test_calls(self) -> None:
-        """Bad input fails the call, names the value, and writes nothing."""
+        """Invalid input fails the call with an error that names the value, and writes nothing."""
         pub = await self.pub()
         queue: Any = await pub.queue("q")
         job: Any = await pub.job("j")
@@ -180,7 +180,7 @@ class BadInputTests(RedisTestCase):
         self.assertEqual(await self.state(), before)
 
     async def test_timeouts(self) -> None:
-        """A fraction of a second is a timeout."""
+        """A timeout can be a fraction of a second."""
         pub = await self.pub()
         queue, job = await pub.queue("q"), await pub.job("j", {"timeout": "0.5"})
         await self.assertFailure(queue.get(0.001), Empty)
@@ -190,7 +190,7 @@ class BadInputTests(RedisTestCase):
         self.assertIn("job 'a' of feed 'j'", str(error))
 
     async def test_kept_for_a_moment(self) -> None:
-        """A result is kept for a fraction of a second, at least for a millisecond."""
+        """A result can be kept for a fraction of a second, but at least for one millisecond."""
         job: Job = await (await self.pub()).job("j")
         for seconds, milliseconds in ((0.0001, 1), (1.5, 1500)):
             await job.put("item", id_="a")

@@ -1,7 +1,4 @@
-"""The ACL rules of docs/security.rst: each role can do what is its own, and nothing else."""
-
-# Trial's TestCase is typed in part only.
-# mypy: allow-untyped-calls
+"""Each role of the ACL rules in docs/security.rst can do its work and nothing else."""
 
 from __future__ import annotations
 
@@ -24,7 +21,7 @@ from txthoonk.worker import Worker
 
 
 class RolesTests(AclTestCase):
-    """Each role does all that it is for, and its rules have nothing else."""
+    """Each role can do all of its work, and its rules grant nothing more."""
 
     async def check(self, role: str, story: Callable[[Thoonk], Awaitable[None]]) -> None:
         thoonk = await self.thoonk(role)
@@ -87,7 +84,7 @@ class RolesTests(AclTestCase):
         await job.get_progress("1")
         await job.get_failure_count("1")
         await job.stats()
-        # What another implementation has told, and another publisher wants.
+        # Pass on a result of another implementation that another publisher waits for.
         await self.raw.send("ZADD", "feed.results:news:j", 10**15, "0")
         await job._results._calls.pass_on({"0": b"x"})
         waiting = [job.wait("1"), job.get_result("1")]
@@ -104,7 +101,7 @@ class RolesTests(AclTestCase):
         await job.drain(delayed=True)
 
     async def test_subscriber(self) -> None:
-        """A subscriber follows feeds and patterns of names, with their past and their state."""
+        """A subscriber follows feeds and name patterns, with their history and snapshots."""
         await self.check("subscriber", self.subscribe)
 
     async def subscribe(self, thoonk: Thoonk) -> None:
@@ -125,7 +122,7 @@ class RolesTests(AclTestCase):
             await one.retract(ids.pop(0))
         await job.finish(await self.put_and_get(job), "done")
         await until(lambda: {"retract", "finish"} <= {event.kind for event in heard})
-        # Somebody without a history changes the feed: its next reader begins it anew.
+        # A program that keeps no history changes the feed, so the next read restarts its history.
         await self.raw.send("INCR", "feed.publishes:news:f")
         await thoonk._sources.check()
         await until(lambda: any(event.kind == "resync" for event in heard))
@@ -149,7 +146,7 @@ class RolesTests(AclTestCase):
         return claim
 
     async def test_worker(self) -> None:
-        """A worker takes jobs and items of queues, and tells what became of them."""
+        """A worker takes jobs and queue items, and reports their outcomes."""
         await self.check("worker", self.work)
 
     async def work(self, thoonk: Thoonk) -> None:
@@ -164,7 +161,7 @@ class RolesTests(AclTestCase):
 
         worker = Worker("news:j", handler, thoonk=thoonk, back_off=lambda failures: 0.01)
         worker.startService()
-        await until(lambda: bool(worker._pumps))
+        await until(lambda: bool(worker._consumers))
         admins = await self.admin.job("news:j", {"history": 10, "keep_results_for": 60})
         await self.admin.set_config("news:j", {"keep_results": 1, "keep_stalled": 1})
         results = [admins.wait(await admins.put("x", id_=id_)) for id_ in ("good", "bad")]
@@ -193,7 +190,7 @@ class RolesTests(AclTestCase):
         await job.get_failure("fail")
 
     async def test_maintainer(self) -> None:
-        """A maintainer puts right what others left behind."""
+        """A maintainer repairs what other processes left unfinished."""
         await self.check("maintainer", self.maintain)
 
     async def maintain(self, thoonk: Thoonk) -> None:
@@ -218,7 +215,7 @@ class RolesTests(AclTestCase):
         return {"job": Job, "queue": Queue}[type_](thoonk, name)
 
     async def test_observer(self) -> None:
-        """An observer looks at feeds and workers, as thoonk top and the metrics do."""
+        """An observer reads feeds and workers, as thoonk top and the metrics do."""
         await self.check("observer", self.observe)
 
     async def observe(self, thoonk: Thoonk) -> None:
@@ -241,7 +238,7 @@ class RolesTests(AclTestCase):
 
 
 class RefusalTests(AclTestCase):
-    """What a role is not for is refused."""
+    """The server refuses what a role does not need."""
 
     FORBIDDEN = (
         ("FLUSHALL",),
@@ -273,14 +270,14 @@ class RefusalTests(AclTestCase):
     )
 
     async def test_commands(self) -> None:
-        """No role runs commands of the administrator, or touches what is not its own."""
+        """No role can run administrative commands, or use keys and channels of other feeds."""
         for role in ROLES:
             redis = await self.redis(username=f"news-{role}", password="secret")
             for command in self.FORBIDDEN:
                 await self.refused(redis.send(*command))
 
     async def test_publisher(self) -> None:
-        """A publisher of feeds with one prefix cannot touch others, not by a script either."""
+        """A publisher of feeds with one prefix can neither read nor change other feeds."""
         other = await self.admin.feed("other", {"history": 5})
         tricky = await self.admin.feed("other:news:x")
         before = await self.state()
@@ -298,7 +295,7 @@ class RefusalTests(AclTestCase):
         self.assertEqual(await self.state(), before)
 
     async def test_subscriber(self) -> None:
-        """A subscriber changes nothing, and hears of no other feeds."""
+        """A subscriber cannot change feeds, and receives no events of other feeds."""
         feed = await self.admin.feed("news:f", {"history": 5})
         job = await self.admin.job("news:j")
         await self.admin.feed("other")
@@ -323,7 +320,7 @@ class RefusalTests(AclTestCase):
         self.assertEqual(await self.state(), before)
 
     async def test_snapshots_without_history(self) -> None:
-        """A snapshot of a feed that keeps no history needs to publish, as the page says."""
+        """A snapshot of a feed without history needs the right to publish, as the page says."""
         feed = await self.admin.feed("news:f")
         id_ = await feed.publish("x")
         await self.refused((await self.thoonk("subscriber")).mirror("news:f"))
@@ -333,7 +330,7 @@ class RefusalTests(AclTestCase):
         self.assertEqual(await thoonk.publish_channel("feed.publish:news:f", "1", "forged"), 1)
 
     async def test_worker(self) -> None:
-        """A worker publishes to no feed, and deletes none."""
+        """A worker cannot publish to a feed, delete a feed, or take jobs of other feeds."""
         feed = await self.admin.feed("news:f")
         job = await self.admin.job("news:j", {"history": 5})
         await job.put("x")
@@ -348,7 +345,7 @@ class RefusalTests(AclTestCase):
         self.assertEqual(await self.state(), before)
 
     async def test_maintainer(self) -> None:
-        """A maintainer takes no job, and deletes no feed."""
+        """A maintainer can neither take jobs nor delete feeds."""
         job = await self.admin.job("news:j", {"history": 5})
         await job.put("x")
         before = await self.state()
@@ -358,7 +355,7 @@ class RefusalTests(AclTestCase):
         self.assertEqual(await self.state(), before)
 
     async def test_observer(self) -> None:
-        """An observer changes nothing at all."""
+        """An observer can neither change anything nor subscribe."""
         feed = await self.admin.feed("news:f")
         await feed.publish("x", "1")
         before = await self.state()
@@ -375,7 +372,7 @@ class RefusalTests(AclTestCase):
         self.assertEqual(await self.state(), before)
 
     async def test_what_is_left(self) -> None:
-        """What the page says that these rules do not prevent: it is so."""
+        """The rules leave the gaps that the page describes."""
         await self.admin.feed("other")
         await self.admin.feed("news:f")
         redis = await self.redis(username="news-publisher", password="secret")
@@ -389,7 +386,7 @@ class RefusalTests(AclTestCase):
 
 class PageTests(RedisTestCase):
     async def test_rules(self) -> None:
-        """Every role has rules, which begin with nothing allowed."""
+        """Each role's rules start with no permissions, name every command, and repeat nothing."""
         for role, words in rules().items():
             self.assertEqual(words[:3], ["reset", "resetchannels", "on"], role)
             self.assertEqual([w for w in words if w in ("allkeys", "allchannels", "~*", "&*")], [])

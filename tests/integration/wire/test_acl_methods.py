@@ -1,11 +1,8 @@
-"""The ACL rules of docs/security.rst: each role can call each method that the page gives it.
+"""Each role of the ACL rules in docs/security.rst can call the methods that the page gives it.
 
-The methods are the rows of :mod:`tests.faults.verbs`; the rules are those of the page, with the
-name of the rows' feed in the place of ``news:*``.
+The methods are the rows of :mod:`tests.faults.verbs`. The rules are those of the page, with
+``news:*`` replaced by the name of the rows' feed.
 """
-
-# Trial's TestCase is typed in part only.
-# mypy: allow-untyped-calls
 
 from __future__ import annotations
 
@@ -18,7 +15,7 @@ from tests.support import RedisTestCase
 from tests.support.acl import ROLES, rules
 from txthoonk.errors import ThoonkError
 
-# Which rows a role can call, by their names. An observer has no verbs: it looks.
+# Patterns of the names of the rows that each role can call. An observer only reads names.
 READS = r"Feed\.(get|has|length|revision)|SortedFeed\.(get|has|length|revision)"
 GIVEN = {
     "publisher": (
@@ -42,7 +39,7 @@ class MethodTests(RedisTestCase):
     timeout = 600
 
     async def check(self, role: str) -> None:
-        """Call each row that the role has."""
+        """Check that the role can call each of its rows."""
         words = [word.replace("news:*", f"{FEED}*") for word in rules()[role]]
         words = [word if word[0] != ">" else ">secret" for word in words]
         self.addCleanup(self.raw.send, "ACL", "DELUSER", "narrow")
@@ -74,25 +71,25 @@ class MethodTests(RedisTestCase):
         return ""
 
     async def test_publisher(self) -> None:
-        """A publisher can call all that opens, changes and reads, and waits for results."""
+        """A publisher can call all methods that open, change or read feeds, or await results."""
         await self.check("publisher")
 
     async def test_subscriber(self) -> None:
-        """A subscriber can call all that reads feeds."""
+        """A subscriber can call all methods that read feeds."""
         await self.check("subscriber")
 
     async def test_worker(self) -> None:
-        """A worker can call all that takes, ends and gives back."""
+        """A worker can call all methods that take, end and give back jobs."""
         await self.check("worker")
 
     async def test_maintainer(self) -> None:
-        """A maintainer can do all that maintenance does."""
+        """A maintainer can call all methods of maintenance."""
         await self.check("maintainer")
 
     async def test_observer(self) -> None:
-        """An observer can look at the names."""
+        """An observer can read the names of feeds."""
         await self.check("observer")
 
     def test_roles(self) -> None:
-        """Every role has its rows."""
+        """Every role has a pattern of its rows."""
         self.assertEqual(set(GIVEN), set(ROLES))

@@ -1,4 +1,4 @@
-"""Our glob patterns are Redis' own: the server is asked for its opinion."""
+"""Patterns match the same names as in Redis, whose ``KEYS`` command is the reference."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PATTERNS = [
 
 class GlobTests(RedisTestCase):
     async def test_as_redis(self) -> None:
-        """Every pattern matches the names that Redis says it does."""
+        """Every pattern matches exactly the names that ``KEYS`` returns."""
         redis = await self.redis()
         await redis.mset({name: "x" for name in NAMES})
         for pattern in PATTERNS:

@@ -1,4 +1,4 @@
-"""Queues and jobs: what Redis refuses changes nothing, whichever verb, whichever key."""
+"""Queues and jobs: a verb that Redis refuses changes nothing, whatever the reason."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class RefusalTestCase(RedisTestCase):
         self.pub_ = await self.pub()
 
     async def seed(self) -> None:
-        """Make a queue and a job feed in which every verb has something to do."""
+        """Make a queue and a job feed on which every verb has something to do."""
         await self.raw.flushdb()
         await self.pub_.queue("q")
         await self.pub_.job("j", {"timeout": 60, "max_failures": 3})
@@ -68,7 +68,7 @@ class RefusalTestCase(RedisTestCase):
         await self.looked("j")
 
     async def each(self) -> Any:
-        """Give every verb on a fresh state, as a name and a call."""
+        """Yield the name and a call of every verb, each on a fresh state."""
         for name, verb in QUEUE.items():
             await self.seed()
             yield f"queue {name}", lambda verb=verb: verb(Queue(self.pub_, "q"))
@@ -77,7 +77,7 @@ class RefusalTestCase(RedisTestCase):
             yield f"job {name}", lambda verb=job_verb: verb(Job(self.pub_, "j"))
 
     async def refused(self, name: str, call: Any, error: type[Exception] = ThoonkError) -> None:
-        """Check that a call fails, and that everything is as before."""
+        """Check that a call fails and changes nothing."""
         before = await self.state()
         await self.assertFailure(call(), error)
         self.assertEqual(await self.state(), before, name)
@@ -85,7 +85,7 @@ class RefusalTestCase(RedisTestCase):
 
 class WrongTypeTests(RefusalTestCase):
     async def test_foreign_keys(self) -> None:
-        """A key of another type fails each verb that would write it, as a whole."""
+        """A verb fails as a whole if a key that it writes has a foreign type."""
         failed = set()
         for number in range(len(feed_keys("x"))):
             async for name, call in self.each():
@@ -99,14 +99,14 @@ class WrongTypeTests(RefusalTestCase):
                 except ResponseError as error:
                     self.assertIn("WRONGTYPE", f"{error.code} {error}", name)
                     failed.add((name, key.partition(":")[0]))
-                    if "maintenance" not in name:  # which takes several steps
+                    if "maintenance" not in name:  # maintenance takes several steps
                         self.assertEqual(await self.state(), before, (name, key))
                 self.assertEqual(await self.value(key), b"foreign", (name, key))
         self.assertGreater(len(failed), 60)
         self.assertIn(("job cancel", "feed.ids"), failed)
 
     async def test_counters(self) -> None:
-        """A counter that is no number fails each verb that counts, as a whole."""
+        """A counter that is not a number fails the verb that increments it, as a whole."""
         for part in ("publishes", "finishes"):
             async for name, call in self.each():
                 verb = name.split()[1]
@@ -115,7 +115,7 @@ class WrongTypeTests(RefusalTestCase):
                     await self.refused(name, call, ResponseError)
 
     async def test_failures_that_are_no_number(self) -> None:
-        """So does a count of failures."""
+        """A count of failures that is not a number fails cancel as a whole."""
         await self.seed()
         await self.raw.send("HSET", "feed.cancelled:j", "claimed", "many")
         await self.refused("cancel", lambda: Job(self.pub_, "j").cancel("claimed"), ResponseError)
@@ -123,7 +123,7 @@ class WrongTypeTests(RefusalTestCase):
 
 class MissingFeedTests(RefusalTestCase):
     async def test_missing_feed(self) -> None:
-        """Every verb on a feed that does not exist fails so, and writes nothing."""
+        """Every verb on a missing feed fails with FeedDoesNotExist and writes nothing."""
         async for name, call in self.each():
             await self.raw.send("DEL", "feeds", "feed.config:q", "feed.config:j")
             await self.refused(name, call, FeedDoesNotExist)
@@ -145,7 +145,7 @@ class ServerTests(RefusalTestCase):
             await self.refused(name, lambda verb=verb: verb(Job(self.pub_, "j")), ResponseError)
 
     async def test_no_memory(self) -> None:
-        """Without memory nothing can be put; what is there can be taken, ended and mended."""
+        """A server without memory refuses puts; taking, ending and maintenance still work."""
         (_, limit), *_ = pairs(await self.raw.send("CONFIG", "GET", "maxmemory"))
         self.addCleanup(self.raw.send, "CONFIG", "SET", "maxmemory", limit)
         async for name, call in self.each():
@@ -159,7 +159,7 @@ class ServerTests(RefusalTestCase):
             await self.raw.send("CONFIG", "SET", "maxmemory", limit)
 
     async def test_replica(self) -> None:
-        """A replica refuses each verb as a whole."""
+        """A replica refuses every verb as a whole."""
         async for name, call in self.each():
             await self.raw.send("REPLICAOF", "127.0.0.1", "1")
             try:

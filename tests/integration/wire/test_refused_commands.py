@@ -1,13 +1,10 @@
-"""Every verb without every command that its scripts use: refused, it has done nothing.
+"""A script that may not use one of its commands changes nothing, for every verb and command.
 
-The rows are those of :mod:`tests.faults.verbs`, and some for what only maintenance does.  Each
-is run once undisturbed, which shows the scripts that it calls, and the commands that each of
-these uses, of those that stand in its source.  Then it is run once for each script and command,
-with a user who may not use that command while that script runs.
+The rows are those of :mod:`tests.faults.verbs`, and more for scripts that only maintenance and
+workers call. Each row runs once undisturbed, which shows the scripts that it calls and which of
+the commands in their source they use. Then it runs once for each script and command, as a user who
+may not use that command while that script runs.
 """
-
-# Trial's TestCase is typed in part only.
-# mypy: allow-untyped-calls
 
 from __future__ import annotations
 
@@ -32,7 +29,7 @@ from txthoonk.protocol._encoding import TEXT
 from txthoonk.types import Feed, Job, Queue
 from txthoonk.wire._scripts import Script, load
 
-# All that Redis holds, read in one call.
+# Reads everything that Redis holds, in one call.
 DUMP = """
 local read = {string = {'GET'}, hash = {'HGETALL'}, set = {'SMEMBERS'}, list = {'LRANGE', 0, -1},
   zset = {'ZRANGE', 0, -1, 'WITHSCORES'}, stream = {'XRANGE', '-', '+'}}
@@ -48,7 +45,7 @@ return found
 OWN = ("feed.revision:", "feed.history:")
 CALLED = re.compile(rb"cmdstat_([a-z|]+):calls=(\d+)")
 
-# What may be refused without an error, since the script can do without it.
+# Commands that may be refused without an error, because the script works without them.
 SPARED = {
     ("registry/delete", "PEXPIREAT"): "what it is for is that nobody clears the results",
     ("job/forget", "ZCARD"): "what it forgets is to be forgotten; what is left is, later",
@@ -62,49 +59,49 @@ SPARED = {
 }
 
 
-# -- states of which only maintenance sees something ---------------------------------------
+# -- states that only maintenance notices --------------------------------------------------
 
 
 async def moved(pub: Any) -> None:
-    """An item whose id somebody has taken with BLMOVE, and died."""
+    """Make an item whose id a consumer moved with BLMOVE before it died."""
     await states.queue(pub)
     await pub.redis.send("LMOVE", f"feed.ids:{FEED}", f"feed.transit:{FEED}", "RIGHT", "LEFT")
 
 
 async def held(pub: Any) -> None:
-    """An item that has been on its way for too long."""
+    """Make an item that has been in delivery for too long."""
     await states.queue(pub)
     id_ = await pub.redis.send("RPOP", f"feed.ids:{FEED}")
     await pub.redis.send("ZADD", f"feed.delivering:{FEED}", 1, id_)
 
 
 async def due(pub: Any) -> None:
-    """A job that is due, and was not put into the line yet."""
+    """Make a delayed job that is due but not in the line yet."""
     await states.delayed(pub)
     await pub.redis.send("ZADD", f"feed.delayed:{FEED}", 1, "b")
 
 
 async def stalled_too_long(pub: Any) -> None:
-    """A stalled job that shall not be kept."""
+    """Make a stalled job that has been kept for longer than ``keep_stalled_for``."""
     await states.stalled(pub)
     await Job(pub, FEED).set_config({"keep_stalled_for": 1})
     await pub.redis.send("ZADD", f"feed.failed:{FEED}", 1, "a")
 
 
 async def expired(pub: Any) -> None:
-    """A claim that is too old, of a job that has failed often enough."""
+    """Make an expired claim of a job that has reached ``max_failures``."""
     await states.old_claim(pub)
     await Job(pub, FEED).set_config({"max_failures": 1})
 
 
 async def foreign(pub: Any) -> None:
-    """A feed that somebody has changed who keeps no history."""
+    """Make a feed that was changed by a program that keeps no history."""
     await states.feed(pub)
     await pub.redis.send("INCR", f"feed.publishes:{FEED}")
 
 
 async def two_results(pub: Any) -> Any:
-    """A claimed job, whose result is wanted, of a feed that keeps one result."""
+    """Make a claimed job whose result is wanted, in a feed that keeps one result."""
     claim = await states.kept_results(pub)
     await ResultScripts(pub, FEED).look(claim.id, b"", 10.0)
     return claim
@@ -121,8 +118,8 @@ def put_back(pub: Any, _: object) -> Deferred[Any]:
         got.cancel()
         with contextlib.suppress(CancelledError):
             await got
-        while pub.waiting_room.under_way:
-            await next(iter(pub.waiting_room.under_way))
+        while pub.waiting_room.outages.under_way:
+            await next(iter(pub.waiting_room.outages.under_way))
 
     return Deferred.fromCoroutine(take())
 
@@ -140,7 +137,7 @@ def renewed(pub: Any, claim: Any) -> Deferred[Any]:
 def called_each(
     pub: Any, name: str, values: list[str], *words: Any, **names: str
 ) -> Deferred[Any]:
-    """Call a script that no method calls by itself at once."""
+    """Call a script that no method calls alone."""
     script = load(name)
     command = (*script.bind_each(**names)(values), *words)
     return pub.redis.call(script, command, TEXT)
@@ -155,7 +152,7 @@ def trimmed(pub: Any, _: object) -> Deferred[Any]:
 
 
 async def too_many(pub: Any) -> None:
-    """A feed with more items than its max_length."""
+    """Make a feed with more items than its max_length."""
     await states.feed(pub)
     await pub.redis.send("HSET", f"feed.config:{FEED}", "max_length", 1)
 
@@ -173,7 +170,7 @@ def forgotten(pub: Any, _: object) -> Deferred[Any]:
 
 
 async def told_elsewhere(pub: Any) -> None:
-    """A job that another implementation has finished, and whose result is wanted."""
+    """Make a job that another implementation has finished, and whose result is wanted."""
     await states.claimed(pub)
     await ResultScripts(pub, FEED).look("a", b"", 10.0)
     await pub.redis.send("HDEL", f"feed.items:{FEED}", "a")
@@ -223,9 +220,9 @@ ROWS = [*[verb for verb in VERBS if "pub" in verb.on], *MORE]
 
 @attr.define
 class Seen:
-    """What came of a script.
+    """The outcome of one call of a script.
 
-    :ivar commands: what it used.
+    :ivar commands: the commands that it used.
     """
 
     script: Script
@@ -257,25 +254,25 @@ class RefusedCase(RedisTestCase):
         await self.raw.send("ACL", "SETUSER", "narrow", "on", ">secret", *rules)
 
     async def dump(self) -> dict[str, Any]:
-        """Read all that there is."""
+        """Read everything that Redis holds."""
         found = {}
         for key, type_, value in await self.raw.send("EVAL", DUMP, 0):
             found[key.decode()] = READERS[type_][2](value)
         return found
 
     def sources(self, script: Script) -> set[str]:
-        """Give the commands that stand in a script, those of its header included."""
+        """Return the commands named in a script, including its header."""
         return set(re.findall(r"\b[A-Z]+\b", script.source)) & self.commands
 
     # -- one script of one call -------------------------------------------------------------
 
     def called(self, script: Script, command: Any, encoding: Any) -> Any:
-        """Look at the first call of the script that is wanted; note all others."""
+        """Record every call, and observe the first call of the wanted script."""
         self.scripts.append(script.name)
         if script.name != self.wanted or self.looking:  # type: ignore[has-type]
             return self.real(self.user.redis, script, command, encoding)
         self.looking = True
-        # It is not to be cancelled half-way.
+        # Cancelling the call must not interrupt the observation.
         answer: Deferred[Any] = Deferred(lambda _: None)
         Deferred.fromCoroutine(self.look(script, command, encoding)).addBoth(
             lambda found: None if answer.called else answer.callback(found)
@@ -312,7 +309,7 @@ class RefusedCase(RedisTestCase):
         return reply
 
     async def run_row(self, verb: Verb, wanted: str = "", refused: str | None = None) -> None:
-        """Make a call; the script that is wanted may not use a command."""
+        """Run a row; while the wanted script runs, the user may not use the refused command."""
         await self.raw.flushdb()
         self.wanted, self.refused, self.seen, self.looking = "", None, None, False
         self.scripts: list[str] = []
@@ -325,15 +322,15 @@ class RefusedCase(RedisTestCase):
         with contextlib.suppress(ThoonkError, CancelledError):
             await ended
         room = self.user.waiting_room
-        while room.under_way:
-            await next(iter(room.under_way))
+        while room.outages.under_way:
+            await next(iter(room.outages.under_way))
         await self.user.waiting_room.close()
         room.closed = None
 
 
 class RefusedTests(RefusedCase):
     async def check(self, history: int) -> None:
-        """Check all rows whose call ends by itself."""
+        """Check all rows that need no trigger and make one call."""
         self.patch(states, "HISTORY", {"history": history})
         complaints: list[str] = []
         tried: dict[str, set[str]] = {}
@@ -358,7 +355,7 @@ class RefusedTests(RefusedCase):
         self.assertEqual(set(NAMES) - set(tried), set())
 
     def complaint(self, seen: Seen | None) -> str:
-        """Say what is wrong."""
+        """Describe what is wrong; empty if nothing is."""
         if seen is None:
             return "not called"
         revision = f"feed.revision:{FEED}"
@@ -373,16 +370,16 @@ class RefusedTests(RefusedCase):
             for key in {*seen.before, *seen.after}
             if seen.before.get(key) != seen.after.get(key)
             and not (key.startswith(OWN) and void and epochs[0])
-            # That a worker lives is true, whatever is refused behind it.
+            # A worker is alive, even if a later command is refused.
             and key != f"feed.workers:{FEED}"
         )
         heard = [one for one in seen.heard if not (void and epochs[0])]
         return f"changed {changed}, heard {heard}" if changed or heard else ""
 
     async def test_with_history(self) -> None:
-        """Of a feed that keeps a history: nothing has changed, or the history is void."""
+        """With history, a script whose command is refused changes nothing or voids the history."""
         await self.check(100)
 
     async def test_without_history(self) -> None:
-        """Of a feed that keeps none: nothing has changed, and nothing was told."""
+        """Without history, a script whose command is refused changes and publishes nothing."""
         await self.check(0)

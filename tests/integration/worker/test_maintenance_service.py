@@ -1,8 +1,6 @@
 """The maintenance service: which feeds, when, and beside others."""
 
 # Trial's TestCase and Clock are typed in part only.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 from typing import Any

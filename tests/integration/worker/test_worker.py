@@ -1,8 +1,5 @@
 """A worker: handlers of all kinds, how many jobs at a time, and with how many calls."""
 
-# Trial's TestCase is typed in part only.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 import threading

@@ -1,8 +1,5 @@
 """Handlers that fail, and claims that are lost."""
 
-# Trial's TestCase is typed in part only.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 from typing import Any
@@ -18,7 +15,7 @@ from txthoonk.consumers import _heartbeat
 from txthoonk.consumers._heartbeat import renewal_of
 from txthoonk.errors import InvalidData, InvalidInput, InvalidItem, InvalidType
 from txthoonk.types import Claim, Job
-from txthoonk.worker._worker import back_off
+from txthoonk.worker._handlers import back_off
 
 
 class FailureTests(WorkerTestCase):

@@ -1,8 +1,5 @@
 """A worker with several feeds, paused ones, and delayed jobs; and which arguments it takes."""
 
-# Trial's TestCase is typed in part only.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 import json
@@ -19,7 +16,8 @@ from tests.support.waiting import until
 from tests.support.worker import Doing, WorkerTestCase
 from txthoonk.errors import InvalidInput, InvalidType
 from txthoonk.types import Claim, Job
-from txthoonk.worker._worker import SLICE, Worker
+from txthoonk.worker._handlers import SLICE
+from txthoonk.worker._worker import Worker
 
 LATE = 15.0  # seconds: far more than it takes, and less than to the next maintenance
 CLOCKS = 0.01  # seconds by which ours and the server's may be apart
@@ -100,6 +98,7 @@ class ShareTests(FeedsTestCase):
         """Jobs of either feed begin as soon as there is room, in the order of the turns."""
         doing = Doing()
         self.work(doing, 1, [self.job, self.other])
+        await self.blocked(2)  # both are watched: a feed that is not is checked 20 ms later
         await self.put("a")
         await doing.begun(1)
         await self.put("b", "c")

@@ -1,8 +1,5 @@
 """A worker on many feeds, far away: each feed's jobs are run, and nothing is asked in vain."""
 
-# Trial's TestCase is typed in part only.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 from typing import Any
@@ -12,6 +9,7 @@ from tests.support.service import reactor
 from tests.support.waiting import until
 from tests.support.worker import HOUR, Doing, WorkerTestCase
 from txthoonk.consumers import _heartbeat
+from txthoonk.consumers._deadlines import Timekeeper
 from txthoonk.consumers._heartbeat import Renewal
 from txthoonk.protocol._encoding import TEXT
 from txthoonk.service import Thoonk
@@ -98,8 +96,10 @@ class FarTests(ManyTestCase):
 
     async def quiet(self, scripts: Scripts, far: Thoonk) -> None:
         """Wait until all of them hear of delayed jobs; from then on nothing is asked."""
-        keepers = list(far.waiting_room.timekeepers)
-        await until(lambda: not far.waiting_room.listening.difference(self.heard(far)))
+        keepers = [
+            one for one in far.waiting_room.outages.returning if isinstance(one, Timekeeper)
+        ]
+        await until(lambda: not far.waiting_room.subscriber.listening.difference(self.heard(far)))
         await until(lambda: all(map(self.is_quiet, keepers)))
         scripts.names.clear()
         await self.rounds()
@@ -112,7 +112,8 @@ class FarTests(ManyTestCase):
         return keeper._looking is None and timer and timer.getTime() > reactor.seconds() + 9
 
     def heard(self, far: Thoonk) -> set[Any]:
-        return {one for one in far.waiting_room.listening if one._handlers}
+        all_: set[Any] = far.waiting_room.subscriber.listening
+        return {one for one in all_ if one._handlers}
 
     async def test_few_near(self) -> None:
         """Three feeds on the same machine."""

@@ -1,10 +1,8 @@
 """A worker whose connections are cut, whose server restarts, and whose feed is deleted."""
 
-# Trial's TestCase is typed in part only.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import Any
 
@@ -52,6 +50,8 @@ class CutTests(WorkerTestCase):
             await self.blocked()
             for kind in ("normal", "pubsub")[number % 2 :]:
                 await self.raw.send("CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes")
+            with contextlib.suppress(ConnectionLost):
+                await self.thoonk.redis.ping()  # it knows of the loss, then
             await self.put(str(number))
             await self.comes_to(0, 0, 0, number + 1)
 

@@ -1,8 +1,6 @@
 """A worker is stopped, in whatever it is doing."""
 
 # Trial's TestCase and Twisted's services are typed in part only.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 import contextlib
@@ -20,6 +18,7 @@ from tests.support.waiting import until
 from tests.support.worker import Doing, WorkerTestCase
 from txthoonk.types import Claim, Job
 from txthoonk.worker import _worker as worker_module
+from txthoonk.worker._handlers import SLICE
 
 GRACE = 10.0  # seconds; more than any of these tests takes
 
@@ -96,8 +95,8 @@ class GraceTests(WorkerTestCase):
 
         def stop(claim: Claim) -> Deferred[None]:
             begun.append(claim.id)
-            (pump,) = worker._pumps
-            pump.call(5)
+            (consumer,) = worker._consumers
+            consumer.call(5)
             stops.append(worker.stopService())
             return Deferred()
 
@@ -117,7 +116,7 @@ class GraceTests(WorkerTestCase):
             begun.append(claim.id)
             if len(begun) == 2:
                 stops.append(worker.stopService())
-            time.sleep(1.5 * worker_module.SLICE)  # blocks the reactor, as a slow function does
+            time.sleep(1.5 * SLICE)  # blocks the reactor, as a slow function does
 
         stops: list[Deferred[None]] = []
         worker = self.work(busy, 10, grace=GRACE)

@@ -1,4 +1,4 @@
-"""The words of the ``thoonk`` command: where options stand, help, completion, what is imported."""
+"""The arguments of the ``thoonk`` command: option placement, help, completion and imports."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ class ParseTests(SynchronousTestCase):
         return cli._parsed(words)[0]
 
     def refused(self, *words: str) -> tuple[int, str]:
-        """Parse wrong words: the exit status, and what is said."""
+        """Parse bad arguments; return the exit status and the error output."""
         said = io.StringIO()
         self.patch(sys, "stderr", said)
         end = self.assertRaises(SystemExit, cli._parsed, words)
         return int(end.code), said.getvalue()
 
     def test_options_anywhere(self) -> None:
-        """The options that name the server stand before the command or anywhere after it."""
+        """The options that name the server may precede the command, or follow it anywhere."""
         there = Where("redis://there", None, "ca.pem")
         for words in (
             ("--url", "redis://there", "--ca-file", "ca.pem", "item", "news", "1"),
@@ -45,7 +45,7 @@ class ParseTests(SynchronousTestCase):
         self.assertEqual(self.where("feeds", "--url-file", "x").url_file, "x")
 
     def test_variable(self) -> None:
-        """Without such an option the variable counts, and without that the default."""
+        """``THOONK_URL`` applies without a URL option, and the default URL without either."""
         self.patch(os, "environ", {"THOONK_URL": "redis://variable"})
         self.assertEqual(self.where("feeds").read(), "redis://variable")
         self.assertEqual(self.where("feeds", "--url", "redis://x").read(), "redis://x")
@@ -53,7 +53,7 @@ class ParseTests(SynchronousTestCase):
         self.assertEqual(self.where("feeds").read(), "redis://localhost:6379/0")
 
     def test_both(self) -> None:
-        """A URL and a file with one are refused, wherever they stand."""
+        """A URL and a URL file together are refused, in any place."""
         for words in (
             ("--url", "redis://x", "feeds", "--url-file", "y"),
             ("feeds", "--url-file", "y", "--url", "redis://x"),
@@ -63,7 +63,7 @@ class ParseTests(SynchronousTestCase):
             self.assertIn("--url-file is not allowed with --url", said)
 
     def test_wrong_words(self) -> None:
-        """Wrong usage is one line, with the place to look for help, and status 2."""
+        """Wrong usage gives one line that points to the help, and status 2."""
         for words, text in [
             ((), "Missing command. (see thoonk --help)"),
             (("publish",), "Missing argument 'FEED'. (see thoonk publish --help)"),
@@ -77,19 +77,19 @@ class ParseTests(SynchronousTestCase):
             self.assertTrue(said.startswith("thoonk: "), said)
 
     def test_hyphen(self) -> None:
-        """After -- come arguments only."""
+        """Words after ``--`` are arguments, not options."""
         _, call = cli._parsed(["publish", "news", "--", "-5"])
         self.assertEqual(call.run.keywords["item"], "-5")  # type: ignore[attr-defined]
 
 
 class HelpTests(SynchronousTestCase):
     def function(self, line: str) -> str:
-        """Parse a command line: the name of the function that it calls."""
+        """Parse a command line; return the name of the function that it calls."""
         call: Any = cli._parsed(shlex.split(line))[1]
         return str(call.run.func.__name__)
 
     def test_all(self) -> None:
-        """Each command has its help: a sentence, examples that can be parsed, the server."""
+        """The help of each command has a sentence, examples that parse, and the server options."""
         for name, command in cli.thoonk.commands.items():
             context = click.Context(command, info_name=name)
             shown = command.get_help(context)
@@ -101,7 +101,7 @@ class HelpTests(SynchronousTestCase):
                 self.assertEqual(self.function(example), name)
 
     def test_page(self) -> None:
-        """The page of the documentation has all commands, and no others."""
+        """The documentation page lists exactly the existing commands."""
         shown = PAGE.read_text("utf-8")
         listed = [
             line.split("``")[1].split()[1]
@@ -111,7 +111,7 @@ class HelpTests(SynchronousTestCase):
         self.assertEqual(sorted(listed), sorted(cli.thoonk.commands))
 
     def test_completion(self) -> None:
-        """A shell is offered the commands and options that fit."""
+        """A shell is offered the commands and options that match."""
         complete = ShellComplete(cli.thoonk, {}, "thoonk", cli.COMPLETION)
         for words, begun, expected in [
             ([], "f", {"feeds", "finish", "failures"}),
@@ -125,14 +125,14 @@ class HelpTests(SynchronousTestCase):
 
 class ImportTests(SynchronousTestCase):
     def loaded(self, module: str) -> set[str]:
-        """Import a module in a process of its own: the libraries that this has loaded."""
+        """Import a module in a process of its own; return which libraries that loads."""
         program = f"import sys, {module}; print(*{{'click', 'rich'}} & set(sys.modules))"
         return set(subprocess.check_output([sys.executable, "-c", program], text=True).split())
 
     def test_library(self) -> None:
-        """Who imports the library does not pay for the command line."""
+        """Importing the library does not load the libraries of the command line."""
         self.assertEqual(self.loaded("txthoonk, txthoonk.testing, txthoonk.tap.worker"), set())
 
     def test_command(self) -> None:
-        """rich is loaded for ``thoonk top`` only."""
+        """Importing the command line does not load rich, which only ``thoonk top`` needs."""
         self.assertEqual(self.loaded("txthoonk.cli"), {"click"})

@@ -1,4 +1,4 @@
-"""Lines of standard input: where they end, and what it takes to find that."""
+"""Lines of standard input: where they end, and the cost of finding that."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class LineTests(SynchronousTestCase):
         return succeed(None)
 
     def read(self, data: bytes, size: int) -> list[bytes]:
-        """Read it so many bytes at a time, and then the end."""
+        """Feed the data in chunks of this size, then the end; return the lines."""
         self.setUp()
         for at in range(0, len(data), size):
             self.load._take(Chunk(data[at : at + size]))
@@ -40,7 +40,7 @@ class LineTests(SynchronousTestCase):
         return self.lines
 
     def test_ends(self) -> None:
-        """A line ends with a line feed, or with a carriage return before it, however it is cut."""
+        """A line ends with LF or CR LF, however the input is split."""
         for data, lines in {
             b"": [],
             b"a": [b"a"],
@@ -53,7 +53,7 @@ class LineTests(SynchronousTestCase):
                 self.assertEqual(self.read(data, size), lines)
 
     def test_byte_order_mark(self) -> None:
-        """One at the beginning is no part of the first line; others stay."""
+        """A byte order mark at the beginning is not part of the first line; others stay."""
         mark = "\ufeff".encode()
         for data, lines in {
             mark: [],
@@ -66,14 +66,14 @@ class LineTests(SynchronousTestCase):
                 self.assertEqual(self.read(data, size), lines)
 
     def test_long_line(self) -> None:
-        """Each byte of a line is searched for its end once, however long the line is."""
+        """Each byte of a line is searched once, however long the line is."""
         Chunk.searched = 0
         line = bytes(10) * 10_000
         self.assertEqual(self.read(line + b"\nb", 10), [line, b"b"])
         self.assertEqual(Chunk.searched, len(line) + 2)
 
     def test_endless_line(self) -> None:
-        """A line longer than Redis takes is refused before it fills the memory."""
+        """A line longer than Redis accepts is refused before it fills the memory."""
         self.patch(_stdin, "LONGEST", 10)
         self.assertEqual(self.read(b"1234567890\n", 4), [b"1234567890"])
         self.assertRaises(InvalidInput, self.read, b"12345678901", 4)

@@ -10,7 +10,7 @@ from txthoonk.wire._settings import SETTINGS
 
 class HelpTests(SynchronousTestCase):
     def test_all(self) -> None:
-        """Each setting stands once, below the types that have it, with its default."""
+        """Each setting is listed once, under the types that have it, with its default."""
         types, seen = "", {}
         for line in settings_help().splitlines():
             self.assertLessEqual(len(line), WIDTH)

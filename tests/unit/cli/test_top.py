@@ -1,4 +1,4 @@
-"""``thoonk top``: what it shows of feeds and workers, on terminals of all sizes."""
+"""The display of ``thoonk top``: feeds and workers on terminals of all sizes."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Line(NamedTuple):
 
 
 def drawn(feeds: list[Overview], before: Any, size: tuple[int, int], **words: Any) -> list[Line]:
-    """Give the lines that a terminal of this size shows, without spaces at their ends."""
+    """Return the lines that a terminal of this size shows, without trailing spaces."""
     columns, lines = size
     console = Console(width=columns, height=lines, file=io.StringIO())
     view = render(feeds, before, size, **words)
@@ -81,13 +81,13 @@ def cells(text: str) -> int:
 
 class RateTests(SynchronousTestCase):
     def test_difference(self) -> None:
-        """A rate is the difference of two looks, over the time of the server between them."""
+        """A rate is the difference of two reads over the server's time between them."""
         before = look("x", publishes=10, finishes=4)
         now = look("x", time=104.0, publishes=20, finishes=5)
         self.assertEqual(rates(now, before), Rates(2.5, 0.25))
 
     def test_unknown(self) -> None:
-        """There is no rate at the first look, nor where the feed or the clock is another one."""
+        """A rate is unknown at the first read, and if the feed or the clock was reset."""
         now = look("x", time=104.0, publishes=20, finishes=5)
         self.assertEqual(rates(now, None), Rates(None, None))
         self.assertEqual(rates(now, now), Rates(None, None))
@@ -96,14 +96,14 @@ class RateTests(SynchronousTestCase):
         self.assertEqual(rates(now, look("x", finishes=6)), Rates(5.0, None))
 
     def test_only_jobs_are_finished(self) -> None:
-        """Nobody counts what is taken from a queue."""
+        """A queue has no rate of finished items, because Redis does not count them."""
         now = look("x", time=104.0, type="queue", publishes=20)
         self.assertEqual(rates(now, look("x", type="queue")), Rates(5.0, None))
 
 
 class ViewTests(SynchronousTestCase):
     def test_whole(self) -> None:
-        """A view has a line for each feed and each who works, in columns."""
+        """A view has one line for each feed and each worker, in columns."""
         held = [Held("4f5b" * 8, "a's", 75.2), Held("2", "a's", 3.2), Held("3", "?", 0.1)]
         mail = look(
             "mail",
@@ -142,7 +142,7 @@ class ViewTests(SynchronousTestCase):
         )
 
     def test_nothing(self) -> None:
-        """Where there is nothing, there are no workers to be shown."""
+        """A view without feeds shows no workers."""
         self.assertEqual(
             texts([]),
             [
@@ -154,12 +154,12 @@ class ViewTests(SynchronousTestCase):
         )
 
     def test_problem(self) -> None:
-        """What is wrong is said above the feeds, in bold."""
+        """A problem is shown above the feeds, in bold."""
         line = drawn([], {}, SIZE, problem="no connection\n")[2]
         self.assertEqual(line, (r"no connection\n", True))
 
     def test_busiest_first(self) -> None:
-        """Sorted by rate, then by claims, then by what waits; roughly, so that lines stay."""
+        """Feeds are sorted by rough rate, then by claims, then by available jobs."""
         before = [look(name) for name in "abcdefg"]
         now = [
             look("a", time=101.0),
@@ -174,12 +174,12 @@ class ViewTests(SynchronousTestCase):
         self.assertEqual([line[0] for line in lines], list("gefdbca"))
 
     def test_items_of_feeds_do_not_wait(self) -> None:
-        """A feed with many items is not busy."""
+        """A feed with many items does not count as busy."""
         now = [look("a", type="feed", available=1000), look("b", available=1)]
         self.assertEqual([line[0] for line in texts(now)[BEGIN + 1 :]], ["b", "a"])
 
     def test_more_than_fit(self) -> None:
-        """Workers get a third of the lines if need be, and what is not shown is counted."""
+        """Workers get up to a third of the lines, and the lines that do not fit are counted."""
         feeds = [look(f"feed{n:03}") for n in range(100)]
         feeds[0] = look("feed000", workers=[worker(f"w{n}") for n in range(50)])
         lines = texts(feeds)
@@ -189,7 +189,7 @@ class ViewTests(SynchronousTestCase):
         self.assertEqual(lines[-1], "... 45 more workers")
 
     def test_lines_left_over(self) -> None:
-        """Lines that the one part does not need are for the other."""
+        """Lines that one part does not need go to the other."""
         feeds = [look(f"feed{n:03}") for n in range(100)]
         feeds[0] = look("feed000", workers=[worker("w")])
         lines = texts(feeds)
@@ -198,7 +198,7 @@ class ViewTests(SynchronousTestCase):
         self.assertEqual((len(few), few[-1]), (24, "... 34 more workers"))
 
     def test_long_names(self) -> None:
-        """A name that is too long is cut in the middle; its mark is not."""
+        """A name that is too long is cut in the middle; its mark is kept."""
         name = "begin" + 100 * "-" + "end"
         lines = texts([look(name, paused=True)])
         self.assertRegex(lines[BEGIN + 1], r"\Abegin-*~-*end \(paused\) job ")
@@ -206,13 +206,13 @@ class ViewTests(SynchronousTestCase):
         self.assertIn(name, texts([look(name)], size=(200, 24))[BEGIN + 1])
 
     def test_wide_characters(self) -> None:
-        """Columns stand under each other where characters take two, or none."""
+        """Columns are aligned if characters take two cells, or none."""
         lines = texts([look("日本語"), look("ascii!"), look("e\u0301toile")])[BEGIN:]
         places = {cells(line[: line.index("job")]) for line in lines[1:]}
         self.assertEqual(places, {lines[0].index("TYPE")})
 
     def test_hostile(self) -> None:
-        """Nothing that others stored steers the terminal, or makes another line."""
+        """Stored text can neither control the terminal nor start a new line."""
         evil = "\x1b[2J\r\n\u202e\udcff\x9b"
         feed = look(evil, type=evil, workers=[worker(evil)], held=[Held(evil, evil, 1.0)])
         shown = "".join(texts([feed], size=(400, 24)))
@@ -222,13 +222,13 @@ class ViewTests(SynchronousTestCase):
 
 class WorkerTests(SynchronousTestCase):
     def crews(self, *feeds: Overview, size: Any = SIZE) -> list[str]:
-        """Give the lines below the workers' heading."""
+        """Return the lines below the workers' heading."""
         lines = texts(list(feeds), size=size)
         (heading,) = (at for at, line in enumerate(lines) if line.startswith("WORKER "))
         return lines[heading + 1 :]
 
     def test_several_feeds(self) -> None:
-        """A worker has one line, with all of its feeds; the longest job of each comes first."""
+        """A worker has one line with all its feeds; the longest job of each feed comes first."""
         one, two = worker("w", 5.0), worker("w", 2.0)
         held = [Held("1", "w's", 1.0), Held("2", "w's", 2.0)]
         self.assertEqual(
@@ -240,19 +240,19 @@ class WorkerTests(SynchronousTestCase):
         )
 
     def test_silent(self) -> None:
-        """A worker that was not heard of for a minute is marked."""
+        """A worker that was not seen for a minute is marked as silent."""
         feed = look("x", workers=[worker("w", 61.0)])
         line = drawn([feed], {}, SIZE)[-1]
         self.assertEqual(line, ("w           0/4  1m01s silent: idle on x", True))
         self.assertIn(" 0 workers ", texts([feed])[1])
 
     def test_more_claims_than_listed(self) -> None:
-        """Where not all claims were listed, there may be more."""
+        """A plus sign marks a worker's count if not all claims were listed."""
         feed = look("x", claimed=9, workers=[worker("w")], held=[Held("1", "w's", 1.0)])
         self.assertEqual(self.crews(feed), ["w          1+/4   1.0s x 1 1.0s"])
 
     def test_more_jobs_than_fit(self) -> None:
-        """Jobs for which there is no room are counted."""
+        """Jobs that do not fit are counted."""
         held = [Held(f"{n:032}", "w's", 100.0 - n) for n in range(100)]
         feed = look("a name that is long", claimed=100, workers=[worker("w", 1, 100)], held=held)
         (line,) = self.crews(feed)
@@ -263,7 +263,7 @@ class WorkerTests(SynchronousTestCase):
         self.assertIn(f"{0:032} 1m40s, {1:032} 1m39s", line)
 
     def test_others(self) -> None:
-        """Claims of somebody who is no worker are shown as well, and of nobody who is known."""
+        """Claims of unknown owners are shown, and claims without an owner as well."""
         held = [Held("1", "somebody", 1.0), Held("2", "", 1.0), Held("3", "", 0.5)]
         self.assertEqual(
             self.crews(look("x", claimed=3, held=held)),
@@ -276,7 +276,7 @@ class WorkerTests(SynchronousTestCase):
 
 class FitTests(SynchronousTestCase):
     def test_fit(self) -> None:
-        """What is too long keeps its beginning and its end."""
+        """Text that is too long keeps its beginning and its end."""
         for room, expected in (
             (9, "beginning"),
             (8, "begi~ing"),
@@ -298,7 +298,7 @@ class FitTests(SynchronousTestCase):
         st.integers(1, 30),
     )
     def test_always_fits(self, given: list[Any], width: int, height: int) -> None:
-        """Whatever there is, and however small the terminal is, nothing leaves it."""
+        """Any content fits into any terminal."""
         feeds = [
             look(
                 name,
@@ -319,7 +319,7 @@ class FitTests(SynchronousTestCase):
             self.assertLessEqual(cells(line.text), width)
 
     def test_numbers(self) -> None:
-        """Numbers and times keep to their columns."""
+        """Numbers and times fit into their columns."""
         for count in (0, 9, 99_999, 100_000, 10**6, 10**9, 10**12, 10**18):
             line = texts([look("x", available=count, oldest=count)])[BEGIN + 1]
             self.assertEqual(len(line), len("FEED") + 57, line)
@@ -327,7 +327,7 @@ class FitTests(SynchronousTestCase):
 
 class JSONTests(SynchronousTestCase):
     def test_all(self) -> None:
-        """JSON has all that is known of each feed, with times in seconds."""
+        """The JSON has everything that is known of each feed, with times in seconds."""
         held = Held("1", "w's", 2.5)
         now = look("x", time=102.0, publishes=3, finishes=1, workers=[worker("w")], held=[held])
         told = as_json([now], {"x": look("x")}, {"b": ResponseError("ERR bad")})

@@ -1,4 +1,4 @@
-"""``thoonk top`` as it goes on: when it looks, what it does without a connection, its keys."""
+"""``thoonk top`` while it runs: its timing, lost connections, and keys."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from txthoonk.errors import NotSent
 
 
 class Looks:
-    """A view whose looks take as long as the test says."""
+    """A view whose reads take as long as the test decides."""
 
     def __init__(self) -> None:
         self.under_way: list[Deferred[None]] = []
@@ -42,7 +42,7 @@ class LookOnTests(SynchronousTestCase):
         self.looking = Deferred.fromCoroutine(looking)
 
     def test_interval(self) -> None:
-        """Looks begin every interval, however long the one before took."""
+        """Reads begin once per interval, regardless of how long the last one took."""
         for begin in (0.0, 2.0, 4.0):
             self.looks.under_way.pop().callback(None)
             self.assertEqual(self.shown[-1], begin)
@@ -52,7 +52,7 @@ class LookOnTests(SynchronousTestCase):
             self.assertEqual(len(self.looks.under_way), 1)
 
     def test_slow(self) -> None:
-        """A look that takes long is followed by a pause that is as long."""
+        """A pause as long as the read follows a slow read."""
         self.clock.advance(5.0)
         self.looks.under_way.pop().callback(None)
         self.clock.advance(4.9)
@@ -78,7 +78,7 @@ class Nobody:
 
 class ProblemTests(SynchronousTestCase):
     def test_no_connection(self) -> None:
-        """What cannot be looked at now is a problem, not the end; JSON goes on without it."""
+        """A read that fails is shown as a problem, and the JSON output skips it."""
         out, err = io.StringIO(), io.StringIO()
         self.patch(sys, "stdout", out)
         self.patch(sys, "stderr", err)
@@ -103,7 +103,7 @@ class KeyTests(SynchronousTestCase):
         self.ends += 1
 
     def test_keys(self) -> None:
-        """q and Ctrl-D end it, other keys do not; nor does the reactor drop them."""
+        """q and Ctrl-D end ``top``; other keys do not, and the reactor keeps reading."""
         for typed, ends in ((b"abc", 0), (b"q", 1), (b"\x04", 2), (b"Q", 2)):
             os.write(self.writes, typed)
             self.assertIsNone(self.keys.doRead())
@@ -111,7 +111,7 @@ class KeyTests(SynchronousTestCase):
         os.close(self.writes)
 
     def test_end_of_input(self) -> None:
-        """A terminal that has gone ends it."""
+        """A terminal that is closed ends ``top``."""
         os.close(self.writes)
         reason = self.keys.doRead()
         self.assertIsInstance(reason, ConnectionDone)
@@ -122,7 +122,7 @@ class KeyTests(SynchronousTestCase):
         self.assertEqual((self.ends, unreadable.logPrefix()), (2, "keys"))
 
     def test_no_terminal(self) -> None:
-        """Where input is no terminal, nobody reads it."""
+        """Standard input that is not a terminal is not read."""
         os.close(self.writes)
         self.patch(sys, "stdin", io.StringIO("q"))
         with read_keys(None, self.end):

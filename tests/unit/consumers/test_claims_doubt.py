@@ -66,7 +66,7 @@ class DoubtTests(ClaimTestCase):
         self.assertEqual(self.main.sent(), [])
         self.assertEqual(self.logged, [LogLevel.info])
         self.assertEqual(self.claims.tokens["kept"], kept.token)
-        self.assertEqual(self.pub.waiting_room.doubtful, set())
+        self.assertEqual(self.pub.waiting_room.outages.unanswered, {})
 
     def test_nothing_lost(self) -> None:
         """If nothing was claimed, nothing is given back, and nothing told."""
@@ -88,7 +88,7 @@ class DoubtTests(ClaimTestCase):
         for _ in range(2):
             self.connect()
             self.assertEqual((self.main.sent(), self.logged), ([], []))
-            self.assertEqual(self.pub.waiting_room.doubtful, set())
+            self.assertEqual(self.pub.waiting_room.outages.unanswered, {})
         self.assertEqual(list(self.claims.tokens), ["b", "c", "d"])
 
     def test_forgotten_elsewhere(self) -> None:
@@ -124,7 +124,7 @@ class DoubtTests(ClaimTestCase):
         get = self.job.get()
         self.main.answer(Exception("NOFEED feed 'j' does not exist"))
         self.failureResultOf(get, FeedDoesNotExist)
-        self.assertEqual(self.pub.waiting_room.doubtful, set())
+        self.assertEqual(self.pub.waiting_room.outages.unanswered, {})
 
     def test_many(self) -> None:
         """Many are given back a slice at a time."""
@@ -227,7 +227,7 @@ class PatienceTests(PatienceTestCase):
         get = self.queue.get()
         self.main.sent()
         self.down()
-        self.assertEqual(self.room.doubtful, set())
+        self.assertEqual(self.room.outages.unanswered, {})
         self.up()
         self.asked(1)
         self.leave(get)

@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from txthoonk.consumers._outages import Outages
 from txthoonk.consumers._result_trimming import MOST, PAUSE, Forgetting
 from txthoonk.errors import ConnectionLost
 
@@ -18,7 +19,7 @@ FULL = ["id"] * MOST
 class ForgettingTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
-        self.room: Any = SimpleNamespace(reactor=self.clock, retrying=set())
+        self.room: Any = SimpleNamespace(reactor=self.clock, outages=Outages(patient=False))
         self.calls: list[tuple[list[str], Deferred[list[str]]]] = []
         self.forgetting = Forgetting(self.room, self.forget)  # type: ignore[arg-type]
 
@@ -69,7 +70,7 @@ class ForgettingTests(SynchronousTestCase):
         self.clock.advance(PAUSE)
         self.assertEqual(self.called(), [["a"], [""], []])
         self.reply()
-        self.assertEqual((self.clock.getDelayedCalls(), self.room.retrying), ([], set()))
+        self.assertEqual((self.clock.getDelayedCalls(), self.room.outages.resting), ([], set()))
 
     def test_backlog(self) -> None:
         """While calls fill up, the next one follows at once."""
@@ -93,7 +94,7 @@ class ForgettingTests(SynchronousTestCase):
         self.finish("a")
         self.finish()
         self.reply()
-        self.assertEqual(self.room.retrying, {self.forgetting})
+        self.assertEqual(self.room.outages.resting, {self.forgetting})
         self.forgetting.rest()
-        self.assertEqual((self.clock.getDelayedCalls(), self.room.retrying), ([], set()))
+        self.assertEqual((self.clock.getDelayedCalls(), self.room.outages.resting), ([], set()))
         self.assertEqual(self.finish(""), MOST)

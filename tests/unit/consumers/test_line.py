@@ -283,7 +283,7 @@ class WaitingTests(LineTestCase):
             self.main.answer([b"6.5", 0, b"a", b"A"], 1)
             self.assertEqual(self.successResultOf(get), "A")
             self.main.sent()
-            self.pub.waiting_room.forget(self.pub.waiting_room._spare.pop())
+            self.pub.waiting_room.pool.forget(self.pub.waiting_room.pool._spare.pop())
 
     def test_cancelled_wait_that_cannot_be_ended(self) -> None:
         """It ends by itself; what it brings goes back, or to a get that has come meanwhile."""

@@ -34,7 +34,7 @@ class HoldTests(Held, LineTestCase):
         """Check that nobody listens, nothing is scheduled, and nothing is sent."""
         self.assertEqual(self.clock.getDelayedCalls(), [])
         room = self.pub.waiting_room
-        self.assertEqual((room.active, room.listening), (set(), set()))
+        self.assertEqual((room.outages.waiting, room.subscriber.listening), (set(), set()))
         for connection in connections:
             self.assertEqual(connection.sent(), [])
 

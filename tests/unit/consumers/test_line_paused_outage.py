@@ -48,7 +48,7 @@ class PatienceTests(Held, PatienceTestCase):  # type: ignore[misc]
         self.asked(1)
         self.main.answer(ITEM)
         self.assertEqual(self.successResultOf(get), "A")
-        self.assertEqual(self.room.listening, set())
+        self.assertEqual(self.room.subscriber.listening, set())
 
     def test_moved_and_lost(self) -> None:
         """What goes back because of the pause is said again until it is answered."""

@@ -22,7 +22,7 @@ class MessageTests(ListeningTestCase):
         self.assertEqual(self.seen(), [("ready",)])
         sub.answer([b"message", CHANNEL, b"a\x0012\0"], [b"message", CHANNEL, b""])
         self.assertEqual(self.seen(), [("a", "12", ""), ("",)])
-        self.assertEqual(self.room.listening, {self.listening})
+        self.assertEqual(self.room.subscriber.listening, {self.listening})
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_others(self) -> None:

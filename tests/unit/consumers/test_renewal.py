@@ -1,8 +1,6 @@
 """Claims are renewed with one call, in time, and lost ones are told."""
 
 # Trial's TestCase and Clock are typed in part only.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 from typing import Any
@@ -15,6 +13,7 @@ from tests.support.logs import observe_log
 from txthoonk.connections._back_off import FIRST_DELAY, LAST_DELAY
 from txthoonk.consumers import _heartbeat
 from txthoonk.consumers._heartbeat import LONGEST, MOST_FEEDS, SHORTEST, Renewal, renewal_of
+from txthoonk.consumers._outages import Outages
 from txthoonk.errors import ConnectionLost, ResponseError, from_reply
 from txthoonk.types import Claim
 
@@ -23,13 +22,23 @@ class Room:
     """What a renewal needs of a waiting room."""
 
     def __init__(self) -> None:
-        self.returning: set[Any] = set()
+        self.outages = Outages(patient=False)
         self.renewal: Any = None
-        self.listening: set[Any] = set()
-        self.health = None
         self.sub = Sub()
+        self.subscriber = self
 
-    def subscriber(self) -> Deferred[Any]:
+    @property
+    def returning(self) -> Any:
+        """Who goes on with a new connection."""
+        return self.outages.returning
+
+    def join(self, listening: Any) -> None:
+        """Take who listens."""
+
+    def leave(self, listening: Any) -> None:
+        """Forget it."""
+
+    def get(self) -> Deferred[Any]:
         """Give what it listens on."""
         return succeed(self.sub)
 
@@ -40,9 +49,9 @@ class Sub:
     def __init__(self) -> None:
         self.told: dict[str, Any] = {}
 
-    def listen(self, channel: str, told: Any, feed: str | None) -> Deferred[int]:
+    def listen(self, wanted: Any) -> Deferred[Any]:
         """Note what is to be called."""
-        self.told[channel] = told
+        self.told |= {channel: told for channel, told, _ in wanted}
         return Deferred()
 
 
@@ -76,8 +85,6 @@ class Feed:
             self.held.append(claim)
         self.told: list[Any] = []
         self.job: Any = self
-        for kind in ("claimed", "claims", "workers", "config"):
-            setattr(self, f"feed_{kind}", f"{kind}:{name}")
 
     def claims(self) -> list[Claim]:
         """Give the claims to renew."""
@@ -132,7 +139,9 @@ class CallTests(RenewalTestCase):
         x = ("about x", 2, "a", "token a", "b", "token b")
         words = (_heartbeat.FORGOTTEN, "me:120", *x, "me:121", "about y", 0)
         self.assertEqual(self.calls(), [words])
-        keys = [f"{kind}:{name}" for name in "xy" for kind in ("claimed", "claims", "workers")]
+        keys = [
+            f"feed.{kind}:{name}" for name in "xy" for kind in ("claimed", "claims", "workers")
+        ]
         self.assertTrue(set(keys) < set(self.pub.calls[0][0]))
 
     def test_many(self) -> None:
@@ -222,12 +231,12 @@ class CallTests(RenewalTestCase):
         """On a new connection all is renewed at once; for that it is known to the room."""
         feed = Feed("x", "a")
         self.add(feed)
-        self.assertEqual(self.pub.waiting_room.returning, {self.renewal})
+        self.assertEqual(self.pub.waiting_room.returning, {self.renewal: None})
         self.renewal.resume()
         self.assertEqual(len(self.pub.calls), 1)
         self.answer("60", [])
         self.renewal.remove(feed)
-        self.assertEqual(self.pub.waiting_room.returning, set())
+        self.assertEqual(self.pub.waiting_room.returning, {})
 
     def test_one_each(self) -> None:
         """A publisher has one renewal."""

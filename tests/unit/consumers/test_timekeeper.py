@@ -288,7 +288,7 @@ class AttendingTests(KeeperTestCase):
     def test_begin(self) -> None:
         """It looks at once, and again when it listens: what was told before is lost."""
         self.keeper.attend()
-        self.assertEqual(self.room.timekeepers, {self.keeper})
+        self.assertEqual(list(self.room.outages.returning), [self.keeper])
         self.answer(due=60_000)
         sub = self.endpoint.connections[-1]
         self.assertEqual(sub.sent(), SUBSCRIBE)

@@ -56,7 +56,9 @@ class GetTests(SynchronousTestCase):
 
     def nothing_left(self) -> None:
         self.assertEqual(self.clock.getDelayedCalls(), [])
-        self.assertEqual((self.room.timekeepers, self.room.listening), (set(), set()))
+        self.assertEqual(
+            (self.room.outages.returning, self.room.subscriber.listening), ({}, set())
+        )
 
     def test_notice(self) -> None:
         """A get that waits puts the jobs into the line that become due, and gets them."""
@@ -104,7 +106,7 @@ class GetTests(SynchronousTestCase):
         waiting.answer(b"a")
         self.main.answer([b"6.5", 0, b"a", b"A", 0])
         self.successResultOf(first)
-        self.assertEqual((sub.sent(), len(self.room.timekeepers)), ([], 1))
+        self.assertEqual((sub.sent(), len(self.room.outages.returning)), ([], 1))
         second.cancel()
         self.failureResultOf(second, CancelledError)
         self.main.answer(1)

@@ -118,7 +118,7 @@ class FailureTests(KeeperTestCase):
         lose(self.pub)
         self.assertTrue(self.sub.transport.disconnected)
         self.assertEqual(self.clock.getDelayedCalls(), [])
-        self.assertEqual(self.room.timekeepers, {self.keeper})
+        self.assertEqual(list(self.room.outages.returning), [self.keeper])
         self.clock.advance(100)
         self.under_way(0)
         self.pub.set_redis(Redis())
@@ -222,7 +222,9 @@ class OutageTests(PatienceTestCase):
         self.leave(get)
         lose(waiting.protocol)
         self.nothing_left()
-        self.assertEqual((self.room.timekeepers, self.room.listening), (set(), set()))
+        self.assertEqual(
+            (self.room.outages.returning, self.room.subscriber.listening), ({}, set())
+        )
         self.up()
         self.assertEqual(self.main.sent(), [])
         self.assertEqual(sub.sent(), UNSUBSCRIBE)
@@ -235,7 +237,9 @@ class OutageTests(PatienceTestCase):
         self.room.drop(GONE)
         self.failureResultOf(get, ConnectionLost)
         self.nothing_left()
-        self.assertEqual((self.room.timekeepers, self.room.listening), (set(), set()))
+        self.assertEqual(
+            (self.room.outages.returning, self.room.subscriber.listening), ({}, set())
+        )
 
     def test_silent(self) -> None:
         """A subscriber that has gone silent is replaced: it would tell nothing."""
@@ -265,4 +269,6 @@ class OutageTests(PatienceTestCase):
         lose(waiting.protocol)
         self.assertIsNone(self.successResultOf(closing))
         self.nothing_left()
-        self.assertEqual((self.room.timekeepers, self.room.listening), (set(), set()))
+        self.assertEqual(
+            (self.room.outages.returning, self.room.subscriber.listening), ({}, set())
+        )

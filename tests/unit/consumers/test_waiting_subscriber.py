@@ -54,14 +54,14 @@ class SubscriberTestCase(SynchronousTestCase):
 class JoinTests(SubscriberTestCase):
     def test_one_connection(self) -> None:
         """All that ask while it is made get the same one, and so do those that ask later."""
-        joining = [self.room.subscriber() for _ in range(3)]
+        joining = [self.room.subscriber.get() for _ in range(3)]
         self.gate.let_in()
-        found = {self.successResultOf(one) for one in (*joining, self.room.subscriber())}
+        found = {self.successResultOf(one) for one in (*joining, self.room.subscriber.get())}
         self.assertEqual((len(found), self.gate.waiting), (1, []))
 
     def test_cancelled(self) -> None:
         """One that is cancelled, the first one too, leaves the others what they wait for."""
-        joining = [self.room.subscriber() for _ in range(3)]
+        joining = [self.room.subscriber.get() for _ in range(3)]
         for one in (joining[0], joining[2]):
             one.cancel()
             self.failureResultOf(one, CancelledError)
@@ -72,18 +72,18 @@ class JoinTests(SubscriberTestCase):
     def test_all_cancelled(self) -> None:
         """With the last one the attempt is given up; the next one makes another."""
         for _ in range(2):
-            joining = self.room.subscriber()
+            joining = self.room.subscriber.get()
             joining.cancel()
             self.failureResultOf(joining, CancelledError)
         self.assertEqual(self.gate.cancelled, 2)
-        joining = self.room.subscriber()
+        joining = self.room.subscriber.get()
         del self.gate.waiting[:2]
         self.gate.let_in()
         self.successResultOf(joining)
 
     def test_cancelled_by_another(self) -> None:
         """One that another cancels, which is told before it, is not told."""
-        first, second = self.room.subscriber(), self.room.subscriber()
+        first, second = self.room.subscriber.get(), self.room.subscriber.get()
         first.addCallback(lambda _: second.cancel())
         self.gate.let_in()
         self.successResultOf(first)
@@ -91,11 +91,11 @@ class JoinTests(SubscriberTestCase):
 
     def test_refused(self) -> None:
         """Where there is no connection all fail, each with an error of its own."""
-        joining = [self.room.subscriber() for _ in range(3)]
+        joining = [self.room.subscriber.get() for _ in range(3)]
         self.gate.waiting.pop()[1].errback(OSError("no"))
         reasons = [self.failureResultOf(one, ConnectionLost) for one in joining]
         self.assertEqual(len(set(map(id, reasons))), 3)
-        joining = [self.room.subscriber()]
+        joining = [self.room.subscriber.get()]
         self.gate.let_in()
         self.successResultOf(joining[0])
 
@@ -153,5 +153,5 @@ class ManyTests(SubscriberTestCase):
         """And all of them can end, before the connection or after."""
         for listening in self.all:
             listening.end()
-        self.assertEqual((self.gate.cancelled, self.room.listening), (1, set()))
+        self.assertEqual((self.gate.cancelled, self.room.subscriber.listening), (1, set()))
         self.assertEqual(self.clock.getDelayedCalls(), [])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 from prometheus_client import generate_latest
@@ -254,12 +255,13 @@ class JobTests(MetricsTestCase):
         self.begin(worker)
         claim = Claim("id", "item", 0)
         claim.job = Job(self.thoonk, "b")
-        worker._runs = {Run(claim): None}  # type: ignore[dict-item]
+        consumer = SimpleNamespace(runs={Run(claim): None})
+        worker._consumers = [consumer]  # type: ignore[list-item]
         self.assertEqual(self.value("running_jobs", feed="b"), 0.0)
         self.metrics.sample()
         self.assertEqual(self.value("running_jobs", feed="b"), 1.0)
         self.assertEqual(self.value("running_jobs", feed="a"), 0.0)
-        worker._runs = {}
+        worker._consumers = []
         self.metrics.sample()
         self.assertEqual(self.value("running_jobs", feed="b"), 0.0)
 

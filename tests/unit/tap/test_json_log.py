@@ -1,4 +1,4 @@
-"""Logs of one JSON object a line."""
+"""Logs with one JSON object per line."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ class JsonLogTests(SynchronousTestCase):
         self.log = Logger("a.namespace", observer=self.observer)
 
     def lines(self) -> list[dict[str, Any]]:
-        """Read what was logged, without the times."""
+        """Return the logged lines, without their times."""
         lines = [json.loads(line) for line in self.file.getvalue().splitlines()]
         for line in lines:
             self.assertRegex(line.pop("time"), r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$")
         return lines
 
     def test_lines(self) -> None:
-        """An event is a line, whatever is in it, with the values that JSON has."""
+        """Each event is one line, whatever it contains, with the values that JSON supports."""
         self.log.info("nothing else")
         self.log.warn(
             "{id} of {feed}: {error}",
@@ -65,12 +65,12 @@ class JsonLogTests(SynchronousTestCase):
         )
 
     def test_time(self) -> None:
-        """The time is that of the event, in UTC."""
+        """The time of a line is that of the event, in UTC."""
         self.observer({"log_time": 1.25, "log_level": LogLevel.info, "log_format": "x"})
         self.assertEqual(json.loads(self.file.getvalue())["time"], "1970-01-01T00:00:01.250000Z")
 
     def test_failure(self) -> None:
-        """What was raised comes with its traceback."""
+        """A logged failure has its traceback."""
         with self.log.failuresHandled("it failed: {what}", what="this"):
             raise ValueError("oh")
         (line,) = self.lines()
@@ -88,13 +88,13 @@ class JsonLogTests(SynchronousTestCase):
         )
 
     def test_cannot_be_formatted(self) -> None:
-        """An event whose text cannot be made is logged all the same."""
+        """An event whose text cannot be formatted is still logged."""
         self.log.info("{missing}")
         (line,) = self.lines()
         self.assertRegex(line["message"], "(?i)unable to format")
 
     def test_old_events(self) -> None:
-        """What comes by twisted.python.log is text, and the failure if there is one."""
+        """An event of ``twisted.python.log`` is logged as text, with the traceback if any."""
         observe_log(self, self.observer)
         legacy_log.msg("one", "two", kept=1)
         legacy_log.err(ValueError("oh"), "it failed")

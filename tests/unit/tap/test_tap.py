@@ -1,4 +1,4 @@
-"""The plugins of ``twist``: options, from the command line and the environment, and services."""
+"""The plugins of ``twist``: their options, environment variables and services."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ WORK = ["--job", "a", "--handler", "os.path.join"]
 
 
 def parsed(module: Any, *words: str, **environment: str) -> Any:
-    """Parse words of a command line, with these variables only."""
+    """Parse the words of a command line, with only these variables set."""
     options = module.Options(environment)
     options.parseOptions(list(words))
     return options
@@ -44,7 +44,7 @@ class OptionsTests(SynchronousTestCase):
         return str(self.assertRaises(UsageError, parsed, module, *words, **environment))
 
     def test_worker_defaults(self) -> None:
-        """A worker needs a feed and a handler; all else has a default."""
+        """A worker requires a feed and a handler; every other option has a default."""
         options = parsed(worker, *WORK)
         names = [setting.name for setting in worker.Options.settings]
         self.assertEqual(
@@ -67,7 +67,7 @@ class OptionsTests(SynchronousTestCase):
         )
 
     def test_worker_command_line(self) -> None:
-        """Each option can be given; --job more than once, with weights."""
+        """Every option can be given; ``--job`` can be repeated, and takes a weight."""
         options = parsed(
             worker,
             *("--redis", "unix:///run/redis.sock?db=2", "--handler", "os.path:join"),
@@ -89,7 +89,7 @@ class OptionsTests(SynchronousTestCase):
         self.assertEqual(options.thoonk.url, "unix:///run/redis.sock?db=2")
 
     def test_worker_environment(self) -> None:
-        """Each option has a variable; several feeds are separated by commas or spaces."""
+        """Every option has a variable; commas or spaces separate several feeds."""
         options = parsed(
             worker,
             THOONK_REDIS="redis://:geheim@example.org/3",
@@ -108,7 +108,7 @@ class OptionsTests(SynchronousTestCase):
         self.assertEqual(options.thoonk.url, "redis://***@example.org/3")
 
     def test_url(self) -> None:
-        """It comes from the command line, or from a file, or from either of two variables."""
+        """The URL comes from the command line, from a file, or from one of two variables."""
         path = self.mktemp()
         Path(path).write_text("redis://:geheim@file\n")
         first = {"THOONK_REDIS": "redis://one"}
@@ -126,7 +126,7 @@ class OptionsTests(SynchronousTestCase):
         self.assertEqual(refused, "--redis and --redis-file: give only one of them")
 
     def test_url_file_refused(self) -> None:
-        """A file that has no URL is named, and its content is not shown."""
+        """A URL file without a URL is an error that names the file and hides its content."""
         for content, text in [
             (None, "the URL cannot be read from '.*': No such file"),
             ("", "'.*' must contain one line, a URL"),
@@ -141,7 +141,7 @@ class OptionsTests(SynchronousTestCase):
             self.assertNotIn("geheim", refused)
 
     def test_maintenance_options(self) -> None:
-        """Maintenance is for all feeds, or for those that are named."""
+        """Maintenance covers all feeds, or the feeds that are named."""
         options = parsed(maintenance)
         self.assertEqual(values(options, "feed", "interval"), {"feed": [], "interval": 30.0})
         options = parsed(maintenance, "--feed", "a b", "--feed", "c", "--interval", "0.25")
@@ -152,7 +152,7 @@ class OptionsTests(SynchronousTestCase):
         self.assertEqual(values(options, "feed", "interval"), {"feed": ["a", "b"], "interval": 5})
 
     def test_command_line_wins(self) -> None:
-        """What the command line says replaces the variable; an empty variable is none."""
+        """The command line overrides a variable; an empty variable counts as unset."""
         options = parsed(
             worker,
             *(*WORK, "--concurrency", "2"),
@@ -167,7 +167,7 @@ class OptionsTests(SynchronousTestCase):
         )
 
     def test_process_environment(self) -> None:
-        """Without other variables, those of the process count."""
+        """The variables of the process are the default."""
         with mock.patch.dict("os.environ", {"THOONK_INTERVAL": "7"}):
             options = maintenance.Options()
         with mock.patch.dict("os.environ", {"THOONK_INTERVAL": "8"}):
@@ -175,7 +175,7 @@ class OptionsTests(SynchronousTestCase):
         self.assertEqual(options["interval"], 8)
 
     def test_refused(self) -> None:
-        """What cannot be used is named, with where it came from and what would do."""
+        """A bad option is an error that names the option, the value and what is expected."""
         for words, text in [
             (["--concurrency", "0"], "--concurrency: '0' is not a whole number from 1"),
             (["--concurrency", "1.5"], "--concurrency: '1.5' is not a whole number"),
@@ -203,7 +203,7 @@ class OptionsTests(SynchronousTestCase):
             self.assertNotIn("geheim", refused)
 
     def test_refused_from_the_environment(self) -> None:
-        """An error says which variable it was."""
+        """A bad variable is an error that names the variable."""
         for variable, value, text in [
             ("THOONK_CONCURRENCY", "many", "'many' is not a whole number"),
             ("THOONK_JOB", "a,b=c", "'c' in 'b=c' is not a weight"),
@@ -217,7 +217,7 @@ class OptionsTests(SynchronousTestCase):
             self.assertRegex(refused, f"^{variable}: {text}")
 
     def test_refused_by_maintenance(self) -> None:
-        """An interval is above 0, and a feed has a name."""
+        """Maintenance refuses an interval that is not above 0, and a feed without a name."""
         for words, text in [
             (["--interval", "0"], "--interval: the time must be above 0 seconds"),
             (["--interval", "x"], "--interval: 'x' is not a number of seconds"),
@@ -226,7 +226,7 @@ class OptionsTests(SynchronousTestCase):
             self.assertEqual(self.refused(maintenance, *words), text)
 
     def test_missing(self) -> None:
-        """What a worker cannot do without is named, with its variable."""
+        """A missing option that a worker requires is an error that names its variable, too."""
         self.assertEqual(
             self.refused(worker, *WORK[:2]),
             "--handler is missing; give it, or set THOONK_HANDLER",
@@ -237,7 +237,7 @@ class OptionsTests(SynchronousTestCase):
         )
 
     def test_help(self) -> None:
-        """The help names each option with its variable, and fits a terminal."""
+        """The help names each option with its variable, and is at most 80 columns wide."""
         for module in (worker, maintenance):
             options = module.Options({})
             text = options.getUsage(width=80)
@@ -249,7 +249,7 @@ class OptionsTests(SynchronousTestCase):
             self.assertIn("the command line wins", " ".join(text.split()))
 
     def test_version(self) -> None:
-        """--version is that of txthoonk."""
+        """``--version`` prints the version of txthoonk."""
         self.patch(sys, "stdout", io.StringIO())
         self.assertRaises(SystemExit, parsed, worker, "--version")
         self.assertEqual(sys.stdout.getvalue(), f"txthoonk {__version__}\n")  # type: ignore
@@ -261,7 +261,7 @@ class ServiceTests(SynchronousTestCase):
         return list(service)
 
     def test_worker(self) -> None:
-        """The connections come first, then a worker with all that was asked for."""
+        """The service has the connections first, then a worker with the given options."""
         options = parsed(
             worker,
             *("--job", "b=2", *WORK, "--concurrency", "3", "--grace", "2.5"),
@@ -283,14 +283,14 @@ class ServiceTests(SynchronousTestCase):
         )
 
     def test_threads(self) -> None:
-        """The option reaches the worker."""
+        """``--in-thread`` reaches the worker."""
         for words, in_thread in (((), False), (("--in-thread",), True)):
             options = parsed(worker, *WORK, *words)
             _, made = self.children(worker.makeService(options))
             self.assertIs(made._in_thread, in_thread)
 
     def test_maintenance(self) -> None:
-        """The connections come first, then the maintenance."""
+        """The service has the connections first, then the maintenance."""
         for words, feeds in (([], None), (["--feed", "a"], ["a"])):
             options = parsed(maintenance, *words, "--interval", "5")
             thoonk, made = self.children(maintenance.makeService(options))
@@ -299,7 +299,7 @@ class ServiceTests(SynchronousTestCase):
             self.assertEqual((made._pub, made._feeds, made._interval), (thoonk, feeds, 5.0))
 
     def test_metrics(self) -> None:
-        """Metrics are served where the options say, for the worker if there is one."""
+        """Metrics are served at the given port and host, and include the worker if any."""
         made: list[Any] = []
 
         class MetricsService(MultiService):
@@ -323,7 +323,7 @@ class ServiceTests(SynchronousTestCase):
         )
 
     def test_metrics_are_missing(self) -> None:
-        """Without prometheus_client it says what to install; without the option, nothing."""
+        """``--metrics-port`` without prometheus_client is an error that says what to install."""
         absent = dict.fromkeys(["prometheus_client", "prometheus_client.core"])
         with mock.patch.dict(sys.modules, absent):
             for name in ("txthoonk.metrics", "txthoonk.monitoring._metrics"):
@@ -335,7 +335,7 @@ class ServiceTests(SynchronousTestCase):
 
 class PluginTests(SynchronousTestCase):
     def test_found(self) -> None:
-        """twist knows both plugins, each with its own options."""
+        """``twist`` finds both plugins, each with its own options."""
         found = {plugin.tapname: plugin for plugin in getPlugins(IServiceMaker)}
         for name, module in (("thoonk-worker", worker), ("thoonk-maintenance", maintenance)):
             self.assertIs(found[name].options, module.Options)
@@ -343,11 +343,11 @@ class PluginTests(SynchronousTestCase):
             self.assertRegex(found[name].description, r"^.{20,52}$")
 
     def test_no_package(self) -> None:
-        """The folders of the plugins are no packages: those would hide Twisted."""
+        """The plugin folders are not packages, because a package would hide Twisted's."""
         self.assertEqual(list((ROOT / "twisted").rglob("__init__.py")), [])
 
     def test_json_with_twist(self) -> None:
-        """--log-json takes the place of what twist would have logged with."""
+        """``--log-json`` replaces the log format of ``twist``."""
         for words, expected in (([], False), (["--log-json"], True)):
             options = TwistOptions()
             with mock.patch.dict("os.environ", clear=True):
@@ -355,7 +355,7 @@ class PluginTests(SynchronousTestCase):
             self.assertEqual(options["fileLogObserverFactory"] is json_observer, expected)
 
     def test_json_with_twistd(self) -> None:
-        """twistd has other ways to log."""
+        """``--log-json`` is refused by ``twistd``."""
         options = ServerOptions()
         words = ["-n", "thoonk-maintenance", "--log-json"]
         refused = self.assertRaises(UsageError, options.parseOptions, words)
@@ -363,7 +363,7 @@ class PluginTests(SynchronousTestCase):
 
 
 class DocumentedTests(SynchronousTestCase):
-    """What ``docs/deployment.rst`` shows."""
+    """The examples of ``docs/deployment.rst``."""
 
     def blocks(self, language: str) -> list[str]:
         text = (ROOT / "docs" / "deployment.rst").read_text()
@@ -371,7 +371,7 @@ class DocumentedTests(SynchronousTestCase):
         return [re.sub("(?m)^    ", "", block) for block in found]
 
     def test_unit_file(self) -> None:
-        """The unit and its environment file make a worker, which has time enough to end."""
+        """The unit file and its environment make a worker, with enough time to stop."""
         lines = [line.partition("=") for line in self.blocks("ini")[0].splitlines()]
         unit = [(name, value) for name, equals, value in lines if equals]
         pairs = [value for name, value in unit if name == "Environment"]
@@ -390,7 +390,7 @@ class DocumentedTests(SynchronousTestCase):
         self.assertEqual((Path(command[0]).name, command[1:]), ("twist", ["thoonk-worker"]))
 
     def test_log_line(self) -> None:
-        """The line of the log has the keys that lines have."""
+        """The documented log line has the keys of real log lines."""
         line = json.loads(self.blocks("json")[0])
         file = io.StringIO()
         Logger("x", observer=json_observer(file)).info("{id}", id="7")

@@ -14,7 +14,7 @@ from txthoonk.tap import worker
 
 
 def parsed(*words: str) -> worker.Options:
-    """Parse words of a command line, without variables."""
+    """Parse the words of a command line, with no variables set."""
     options = worker.Options({})
     options.parseOptions(["--job", "a", *words])
     return options
@@ -43,21 +43,21 @@ class HandlerTests(SynchronousTestCase):
             "tap_tasks.py", "def work(claim):\n    import tap_later\n    return tap_later\n"
         )
         self.write("tap_later.py", "")
-        self.write("colorsys.py", "def ours(claim): pass\n")  # there is one in the library, too
+        self.write("colorsys.py", "def ours(claim): pass\n")  # the standard library has one, too
         sys.modules.pop("colorsys", None)
         self.assertEqual(worker.load_handler("tap_tasks.work")(None).__name__, "tap_later")  # type: ignore[arg-type]
         self.assertEqual(worker.load_handler("colorsys.ours").__name__, "ours")
         self.assertEqual(sys.path.count(str(self.folder)), 1)
 
     def test_not_found_here(self) -> None:
-        """Where Python is told not to look here, this does not either."""
+        """The current directory is not searched if Python's safe path is on."""
         self.write("tap_tasks.py", "def work(claim): pass\n")
         flags = types.SimpleNamespace(safe_path=True)
         self.patch(worker, "sys", types.SimpleNamespace(flags=flags, path=sys.path))
         self.assertRegex(self.refused("tap_tasks.work"), "No module named 'tap_tasks'")
 
     def test_inside_of_an_object(self) -> None:
-        """With a colon, what is behind it may be of any depth."""
+        """The name after a colon may be an attribute at any depth."""
         self.write("tap_package/__init__.py", "")
         self.write(
             "tap_package/tasks.py",
@@ -72,7 +72,7 @@ class HandlerTests(SynchronousTestCase):
         )
 
     def test_refused(self) -> None:
-        """What is missing, or cannot be called, is named, with where it was looked for."""
+        """A handler that is missing or not callable is an error that names the place searched."""
         self.write("tap_tasks.py", "number = 3\n")
         for name, text in [
             ("", "'' does not have the form package.module.function"),
@@ -89,7 +89,7 @@ class HandlerTests(SynchronousTestCase):
             self.assertRegex(self.refused(name), f"^--handler: .*{text}")
 
     def test_what_failed(self) -> None:
-        """A module that cannot be imported shows why, from its own code on."""
+        """A failing import of the handler's module is an error with the module's traceback."""
         self.write("tap_missing.py", "import tap_nothing_like_it\n")
         self.write("tap_raises.py", "def f():\n    raise ValueError('oh')\n\nf()\n")
         self.write("tap_syntax.py", "def f(:\n")
@@ -107,7 +107,7 @@ class HandlerTests(SynchronousTestCase):
             self.assertTrue(lines[-1].startswith(error), lines)
 
     def test_coroutine_in_a_thread(self) -> None:
-        """A coroutine function cannot run in a thread."""
+        """A coroutine function as a handler cannot run in a thread."""
         self.write("tap_tasks.py", "async def work(claim): pass\n")
         words = ["--handler", "tap_tasks.work"]
         parsed(*words)

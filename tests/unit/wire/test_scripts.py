@@ -168,7 +168,7 @@ def job_pass(pub: ThoonkPub) -> JobPass:
 
 def look(pub: ThoonkPub) -> None:
     holder: Any = Holder(pub)
-    unknown = _Unknown(holder, pub)
+    unknown: _Unknown[Any] = _Unknown(pub, lambda *_: None)
     unknown.add(holder)
     unknown.look(0.0, room=True)
 

@@ -23,7 +23,7 @@ class Pub:
     def call(self, script: Any, command: tuple[Any, ...], encoding: Any) -> Deferred[Any]:
         """Note which feeds are looked at."""
         looked: Deferred[Any] = Deferred()
-        self.looks.append((list(command[3::2]), looked))
+        self.looks.append(([key.partition(":")[2] for key in command[3::2]], looked))
         return looked
 
 
@@ -39,8 +39,7 @@ class Pump:
 
     def __init__(self, schedule: Any, pub: Pub, name: str) -> None:
         self.schedule = schedule
-        self.name = self.feed_ids = name
-        self.feed_config = f"{name} config"
+        self.name = name
         self.pub = pub
         self.job: Any = self
         self.unbegun: deque[Any] = deque()
@@ -72,7 +71,7 @@ class ScheduleTestCase(SynchronousTestCase):
 
     def make(self, count: int, concurrency: int = 1) -> None:
         """Make a schedule of some feeds, and begin."""
-        self.schedule = Schedule(concurrency, count > 1, self.clock, self.call_soon)
+        self.schedule: Schedule[Any] = Schedule(concurrency, count > 1, self.clock, self.call_soon)
         self.pumps: list[Any] = [
             Pump(self.schedule, self.pub, f"f{number}") for number in range(count)
         ]
@@ -344,6 +343,28 @@ class BusyTests(ScheduleTestCase):
                 self.clock.advance(LOOK)
                 self.looked(*names)
         self.assertTrue(order.count("f0") >= 4, order.count("f0"))
+
+    def test_calls_in_flight(self) -> None:
+        """A feed whose calls take long to be answered gets its share all the same."""
+        self.patch(Pump, "weight", 3.0)
+        self.make(2)
+        self.looked()
+        self.pump("f1").weight = 1.0
+        self.schedule = Schedule(1, True, self.clock, self.call_soon)
+        for pump in self.pumps:
+            pump.schedule, pump.watched, pump.ready = self.schedule, False, True
+            self.schedule.add(pump)
+            self.schedule.update(pump)
+        counts: Counter[str] = Counter()
+        for number in range(400):
+            self.pumps[0].free = number % 20 >= 4
+            self.schedule.update(self.pumps[0])
+            self.schedule.fill()
+            (name,) = self.asked()
+            counts[name] += 1
+            self.got(name)
+            self.schedule.working -= 1
+        self.assertTrue(295 <= counts["f0"] <= 305, counts)
 
     def test_work(self) -> None:
         """What is done for a job does not depend on how many feeds there are."""

@@ -103,6 +103,34 @@ class ShareTests(SynchronousTestCase):
         self.only("a", "b", "c")
         self.assertTrue(4 <= self.total(1, 15)["b"] <= 6)
 
+    def test_paused(self) -> None:
+        """A sharer that could take nothing for a while gets later what it missed."""
+        self.make(a=3, b=1)
+        self.shares.pause("a")
+        self.assertEqual(self.total(1, 10), {"b": 10})
+        self.shares.want("a")
+        self.assertEqual(self.total(1, 30), {"a": 30})
+        self.assertEqual(self.total(1, 40), {"a": 30, "b": 10})
+
+    def test_paused_for_long(self) -> None:
+        """It does not get more than it takes at a time."""
+        self.make(a=1, b=1)
+        self.shares.pause("a")
+        self.total(1, 3 * MOST)
+        self.shares.want("a")
+        self.assertEqual(self.total(1, MOST), {"a": MOST})
+        self.assertEqual(self.total(1, 100), {"a": 50, "b": 50})
+
+    def test_refused_after_a_pause(self) -> None:
+        """It gets nothing of it if it wanted nothing meanwhile."""
+        self.make(a=1, b=1)
+        self.shares.pause("a")
+        self.shares.refuse("a")
+        self.shares.pause("a")
+        self.total(1, 100)
+        self.shares.want("a")
+        self.assertTrue(4 <= self.total(1, 10)["a"] <= 6)
+
     def test_charged(self) -> None:
         """What one has got otherwise counts, and what it gives back does not."""
         self.only("a", "b")

@@ -10,8 +10,8 @@
 --   2 channel conffeed
 --   3 [instance] uuid of the caller
 --   4 [type] in the given configuration, empty if it has none
---   5 the given settings that some feed types do not have, as words: name, the types that have
---     it, the types that do not, with commas between types; ...
+--   5 [limited] settings: those given that some feed types do not have, as words: name, the types
+--     that have it, the types that do not, with commas between types; ...
 --   6.. configuration: field, value, field, value, ...
 -- Reply: 1
 -- Errors: NOFEED, WRONGFEEDTYPE, CONFIGNOTHASH

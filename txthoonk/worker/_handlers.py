@@ -1,0 +1,246 @@
+"""Calls the handler for each job, and records how it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from txthoonk._support._deferreds import begun
+from txthoonk.connections._back_off import back_off as growing
+from txthoonk.consumers._interfaces import HeldClaim
+from txthoonk.errors import readable, shown
+from txthoonk.job._claim import NO_RESULT
+from txthoonk.types import Claim
+from txthoonk.wire._checks import delay_from
+from txthoonk.worker._errors import Retry, Stall
+from txthoonk.worker._feed_consumer import FeedConsumer
+from txthoonk.worker._interfaces import Run
+from txthoonk.worker._schedule import Schedule
+
+__all__ = ["BackOff", "Ended", "Handlers", "back_off"]
+
+FIRST_DELAY = 1.0  # seconds until the first retry
+LAST_DELAY = 600.0
+SLICE = 0.02  # seconds after which starting handlers lets the reactor do other work
+
+#: Gives the seconds until a job is tried again, from how often it has failed.
+BackOff = Callable[[int], float]
+
+#: Called when a handler has ended, with the feed's name, the outcome, and the seconds it took.
+Ended = Callable[[str, str, float], object]
+
+
+def back_off(failures: int) -> float:
+    """Give the seconds until the next attempt: from 1, doubling, to 600, half of it by chance."""
+    return growing(failures, FIRST_DELAY, LAST_DELAY)
+
+
+class Handlers:
+    """Starts the handlers of one worker, and records how they end.
+
+    :ivar about: what others can read about the worker.
+    :ivar schedule: decides which feeds to ask for jobs.
+
+    :param call: calls the handler with a claim; returns its result, a Deferred or a coroutine.
+    :param back_off: gives the seconds until a failed job is tried again.
+    :param ended: what to call when a handler has ended.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        call: Callable[[Claim], Any],
+        schedule: Schedule[FeedConsumer],
+        back_off: BackOff,
+        ended: Sequence[Ended],
+        about: Mapping[str, object],
+        reactor: Any,
+    ) -> None:
+        self._call = call
+        self.schedule = schedule
+        self._back_off = back_off
+        self._hooks = ended
+        self.about = about
+        self._reactor = reactor
+        self._stopped = False
+        self._working = False  # whether the loop of work() runs
+        self._scheduled: IDelayedCall | None = None
+        self._idle: Deferred[None] | None = None
+
+    # -- which jobs ----------------------------------------------------------------------
+
+    def soon(self) -> None:
+        """Call :meth:`work` at the end of this turn of the reactor."""
+        if self._scheduled is None and not self._working:
+            self._scheduled = self._reactor.callLater(0, self._later)
+
+    def work(self) -> None:
+        """Start handlers for the claimed jobs, then finish what is done, and claim more.
+
+        A handler that is a plain function may take long: after some time the others wait for the
+        next turn of the reactor.
+        """
+        if self._working:
+            return
+        schedule = self.schedule
+        unbegun = schedule.unbegun
+        if unbegun and not self._stopped:
+            self._working = True
+            seconds = self._reactor.seconds
+            now = seconds()
+            until = now + SLICE
+            try:
+                while unbegun and now <= until and not self._stopped:
+                    consumer = next(iter(unbegun))
+                    self._start(consumer, schedule.begin(consumer), now)
+                    now = seconds()
+            finally:
+                self._working = False
+        schedule.fill()
+        if unbegun and not self._stopped:
+            self.soon()
+
+    def _later(self) -> None:
+        self._scheduled = None
+        self.work()
+
+    def cancel_soon(self) -> None:
+        """Do not call :meth:`work` at the end of this turn."""
+        scheduled, self._scheduled = self._scheduled, None
+        if scheduled is not None:
+            scheduled.cancel()
+
+    def stop(self) -> None:
+        """Start no handler any more."""
+        self._stopped = True
+        self.schedule.stop()
+
+    async def end(self, consumers: Iterable[FeedConsumer], grace: float) -> None:
+        """Give running handlers some seconds, then cancel them and release their jobs."""
+        if self.schedule.working:
+            idle = self._idle = Deferred()
+            with self._log.failuresHandled("error while handlers end"):
+                try:
+                    await idle.addTimeout(grace, self._reactor)
+                except TimeoutError:
+                    self._log.info(
+                        "{count} handlers did not end within {grace:g} seconds: cancelled",
+                        count=self.schedule.working,
+                        grace=grace,
+                    )
+        self._idle = None
+        for consumer in consumers:
+            self._release_all(consumer)
+
+    def _release_all(self, consumer: FeedConsumer) -> None:
+        left = [run for run in consumer.runs if not run.over]
+        consumer.give_back([run.claim for run in left])
+        # The end of one handler may be the end of another.
+        for run in left:
+            run.over = True
+        for run in left:
+            self._cancel(run, "released")
+
+    # -- one job -------------------------------------------------------------------------
+
+    def _start(self, consumer: FeedConsumer, claim: Claim, now: float) -> None:
+        run = Run(consumer, claim, now)
+        consumer.runs[run] = None
+        self.schedule.working += 1
+        try:
+            result = self._call(claim)
+        except BaseException:  # noqa: BLE001  (recorded with the job, as a Deferred would)
+            self._failed(Failure(), run)
+            return
+        ending = run.ending = begun(result)
+        if ending is None:
+            self._succeeded(result, run)
+        else:
+            ending.addCallbacks(self._succeeded, self._failed, (run,), {}, (run,), {})
+
+    def _succeeded(self, result: Any, run: Run) -> None:
+        if run.over:
+            self._leave(run)
+            return
+        consumer, claim = run.consumer, run.claim
+        try:
+            given = NO_RESULT if result is None else result
+            run.words = consumer.job._to_finish(claim.id, claim.token, given)
+        except BaseException:  # noqa: BLE001  (recorded with the job)
+            self._failed(Failure(), run)
+            return
+        consumer.finish(run)
+        if self._hooks:
+            self._report(run, "finished")
+        self._leave(run)
+
+    def _failed(self, reason: Failure, run: Run) -> None:
+        if not run.over:
+            self._report(run, self.record_failure(run.consumer, run.claim, reason))
+        elif not reason.check(CancelledError):
+            self._log.failure("a handler that was cancelled failed", reason)
+        self._leave(run)
+
+    def record_failure(self, consumer: FeedConsumer, claim: Claim, reason: Failure) -> str:
+        """Record that a job failed.
+
+        :return: the outcome: ``failed`` or ``stalled``.
+        """
+        error = reason.value
+        self._log.info(
+            "job {id} of feed {name!r} failed: {type}: {error}",
+            id=shown(claim.id),
+            name=consumer.job.name,
+            type=reason.type.__name__ if reason.type else "error",
+            error=readable(reason.getErrorMessage()),
+        )
+        if isinstance(error, Stall):
+            consumer.stall(claim.id, claim.token, reason)
+            return "stalled"
+        delay = error.delay if isinstance(error, Retry) else None
+        if delay is None:
+            delay = delay_from(self._back_off, claim.cancelled + 1, "back_off", back_off)
+        consumer.fail(claim, reason, delay)
+        return "failed"
+
+    def _leave(self, run: Run) -> None:
+        if run in run.consumer.runs:
+            del run.consumer.runs[run]
+            self.schedule.working -= 1
+            if not self.schedule.working and self._idle is not None and not self._idle.called:
+                self._idle.callback(None)
+        self.soon()
+
+    def _report(self, run: Run, outcome: str) -> None:
+        seconds = self._reactor.seconds() - run.begun
+        for ended in self._hooks:
+            with self._log.failuresHandled("error in what is called when a job has ended"):
+                ended(run.consumer.job.name, outcome, seconds)
+
+    def claim_lost(self, consumer: FeedConsumer, claim: HeldClaim) -> None:
+        """Cancel the handler of a job whose claim was lost."""
+        for run in list(consumer.runs):
+            if run.claim is claim and not run.over:
+                self._log.warn(
+                    "the claim on job {id!r} of feed {name!r} was lost: its handler is cancelled",
+                    id=claim.id,
+                    name=consumer.job.name,
+                )
+                consumer.forget(run.claim)
+                self._cancel(run, "lost")
+
+    def _cancel(self, run: Run, outcome: str) -> None:
+        run.over = True
+        self._report(run, outcome)
+        if run.ending is not None:
+            try:
+                run.ending.cancel()
+            except BaseException:  # noqa: BLE001  (of a canceller; its Deferred will not end)
+                self._log.failure("error while a handler was cancelled")
+                self._leave(run)

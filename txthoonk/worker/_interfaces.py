@@ -1,0 +1,60 @@
+"""What the parts of a worker need of each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+import attr
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+if TYPE_CHECKING:
+    from txthoonk.consumers._interfaces import HeldClaim
+    from txthoonk.types import Claim
+    from txthoonk.worker._feed_consumer import FeedConsumer
+
+__all__ = ["Run", "WorkerCalls"]
+
+
+@attr.define(eq=False)
+class Run:
+    """One job that a handler works on, or whose finish is not answered yet.
+
+    :ivar consumer: the feed consumer that claimed it.
+    :ivar begun: when the handler started, in seconds.
+    :ivar words: the arguments of ``job/finish`` for it; empty before the handler has ended.
+    :ivar ending: fires when the handler has ended; None if it ended at once.
+    :ivar over: whether to ignore how it ends, because the claim was lost or released.
+    """
+
+    consumer: FeedConsumer
+    claim: Claim
+    begun: float
+    words: tuple[Any, ...] = ()
+    ending: Deferred[Any] | None = None
+    over: bool = False
+
+
+class WorkerCalls(Protocol):
+    """What a feed consumer calls on its worker's handlers.
+
+    :ivar about: what others can read about the worker.
+    """
+
+    about: Mapping[str, object]
+
+    def work(self) -> None:
+        """Start handlers for the claimed jobs, then finish what is done, and claim more."""
+
+    def soon(self) -> None:
+        """Call :meth:`work` at the end of this turn of the reactor."""
+
+    def record_failure(self, consumer: FeedConsumer, claim: Claim, reason: Failure) -> str:
+        """Record that a job failed.
+
+        :return: the outcome: ``failed`` or ``stalled``.
+        """
+
+    def claim_lost(self, consumer: FeedConsumer, claim: HeldClaim) -> None:
+        """Cancel the handler of a job whose claim was lost."""
