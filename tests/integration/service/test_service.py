@@ -1,6 +1,5 @@
 """The service on a real server: every kind of URL, credentials, and its methods."""
 
-# Trial's TestCase and the applications of Twisted are typed in part only.
 from __future__ import annotations
 
 import os

@@ -1,6 +1,5 @@
 """An exception of a user's function, of any class, stops nothing but that call."""
 
-# Trial's TestCase and Twisted's services are typed in part only.
 from __future__ import annotations
 
 import asyncio

@@ -1,6 +1,5 @@
 """The maintenance service: which feeds, when, and beside others."""
 
-# Trial's TestCase and Clock are typed in part only.
 from __future__ import annotations
 
 from typing import Any

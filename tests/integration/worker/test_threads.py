@@ -1,6 +1,5 @@
 """Handlers in threads: what they may call, and what every other call from a thread does."""
 
-# Trial's TestCase and Twisted's services are typed in part only.
 from __future__ import annotations
 
 import subprocess

@@ -1,6 +1,5 @@
 """A worker is stopped, in whatever it is doing."""
 
-# Trial's TestCase and Twisted's services are typed in part only.
 from __future__ import annotations
 
 import contextlib

@@ -1,6 +1,5 @@
 """Claims are renewed with one call, in time, and lost ones are told."""
 
-# Trial's TestCase and Clock are typed in part only.
 from __future__ import annotations
 
 from typing import Any
