@@ -94,7 +94,7 @@ async def claimed(lab: Any, reference: Reference, seen: Any, kind: str) -> None:
 
 
 async def put(lab: Any, reference: Reference, seen: Any, kind: str) -> None:
-    """``put_many`` completes each of its calls or none of it, and those before a failure."""
+    """Each call of ``put_many`` is executed as a whole or not at all, without gaps between."""
     ids = reversed(seen.state[f"feed.ids:{FEED}".encode()])
     items = [seen.state[f"feed.items:{FEED}".encode()][id_].decode() for id_ in ids]
     put = [int(item.split()[1]) for item in items if item.startswith("item ")]

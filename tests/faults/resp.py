@@ -78,7 +78,8 @@ def _end_of_reply(data: bytes, at: int) -> int:
 def request_places(stream: bytes, every: bool, most: int) -> list[int]:
     """Return the counts of bytes of a stream of requests after which to cut.
 
-    There are few for SCRIPT LOAD, which is long and changes nothing.
+    There are few for SCRIPT LOAD, which is long and changes nothing, and for requests of more than
+    MANY bytes.
 
     :param every: whether to cut after every byte; else near the ends of each request, and after
         a random selection: *most* at ends of RESP's elements, and *most* anywhere.

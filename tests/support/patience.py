@@ -128,7 +128,7 @@ class ResultTestCase(PatienceTestCase):
         return self.confirmed()
 
     def allowed(self) -> None:
-        """Allow every client that requests it to listen to all results."""
+        """Reply to each request to listen to all results that it may."""
         for command in self.main.sent():
             self.assertEqual(command[0], b"job/listen")
             self.main.answer([1])

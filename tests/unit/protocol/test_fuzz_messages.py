@@ -308,7 +308,7 @@ class KeeperTests(KeeperTestCase):
     @example(["9" * 5000, "9" * 400, "1e400", "nan", "-1"])
     @example([BIG, "\0" * 10_000])
     def test_delayed(self, times: list[str]) -> None:
-        """Any messages, good or bad, cause at most one early look, and a right one follows."""
+        """However many messages arrive, good or bad, one look is under way when a job is due."""
         KeeperTestCase.setUp(self)
         sub = self.attend()
         self.answer()
