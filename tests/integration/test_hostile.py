@@ -9,7 +9,7 @@ from tests.support.fuzzing import ESCAPES, EVENT_MESSAGES, MESSAGES, as_bytes
 from tests.support.hostile import FEED, JOB, QUEUE, HostileTestCase, Seen, reactor, samples
 from tests.support.waiting import until
 from txthoonk.events import CHANNELS, ITEM_KINDS, item_channel
-from txthoonk.subscriptions._restraint import LOOKS, WINDOW
+from txthoonk.subscriptions.following._restraint import LOOKS, WINDOW
 
 CHANNEL_NAMES = [
     *CHANNELS.values(),

@@ -12,7 +12,7 @@ from tests.support.cli import Child
 from tests.support.fuzzing import ESCAPES, NUMBERS, ODD, as_bytes
 from tests.support.hostile import HostileTestCase, samples
 from tests.support.waiting import until
-from txthoonk.cli._top_view import as_lines, render
+from txthoonk.cli.top._view import as_lines, render
 from txthoonk.errors import Empty, InvalidItem, ThoonkError
 from txthoonk.maintenance import Maintenance
 from txthoonk.metrics import Metrics

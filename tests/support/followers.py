@@ -12,7 +12,7 @@ from tests.support.wire import SCRIPTS, commands, outcome, redis, resp
 from txthoonk.events import Event
 from txthoonk.subscriptions import Subscription
 from txthoonk.subscriptions._decoder import Source
-from txthoonk.subscriptions._follower import Follower
+from txthoonk.subscriptions.following._follower import Follower
 
 ANEW = "the feed was created again"
 NOFEED = "NOFEED feed 'news' does not exist"

@@ -18,8 +18,8 @@ from txthoonk.cli import _feeds, _jobs
 from txthoonk.cli._command import CONNECTION, HELP_NAMES, Call, Session, Where
 from txthoonk.cli._common import CommandError
 from txthoonk.cli._output import OutputError, drop_output, flush, prepare_streams, say
-from txthoonk.cli._top import top
 from txthoonk.cli._watch import watch
+from txthoonk.cli.top._command import top
 from txthoonk.connections._url import parse_url, without_passwords
 from txthoonk.errors import ThoonkError
 from txthoonk.testing import RedisServer

@@ -13,8 +13,8 @@ from twisted.logger import Logger
 from txthoonk.errors import FeedDoesNotExist, FeedNotConfigured, InvalidResponse, ResponseError
 from txthoonk.history._reads import Standing, compare, look
 from txthoonk.subscriptions._decoder import Source
-from txthoonk.subscriptions._follower import Follower
 from txthoonk.subscriptions._interfaces import Reader
+from txthoonk.subscriptions.following._follower import Follower
 
 __all__ = ["COMPARED", "check_sources"]
 

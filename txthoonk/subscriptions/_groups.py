@@ -15,11 +15,11 @@ from txthoonk.history._reads import REASONS
 from txthoonk.history._recovery import UNRECORDED, Position
 from txthoonk.protocol._encoding import TEXT
 from txthoonk.subscriptions._decoder import Source
-from txthoonk.subscriptions._follower import UNCONFIRMED, Follower
 from txthoonk.subscriptions._interfaces import Reader
 from txthoonk.subscriptions._pace import Pace
 from txthoonk.subscriptions._router import ALL_KINDS, Pattern, Sources
 from txthoonk.subscriptions._subscription import Subscription
+from txthoonk.subscriptions.following._follower import UNCONFIRMED, Follower
 from txthoonk.wire._keys import FEEDS
 
 __all__ = ["follow_feed", "follow_pattern"]

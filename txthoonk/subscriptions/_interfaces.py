@@ -11,7 +11,7 @@ from txthoonk.events import Event
 from txthoonk.history._reads import Look
 from txthoonk.history._recovery import Position
 from txthoonk.protocol._commands import Commands
-from txthoonk.subscriptions._held import Held
+from txthoonk.subscriptions.following._held import Held
 
 __all__ = [
     "NO_LISTENER",
@@ -159,7 +159,7 @@ class ReadingListener(Protocol):
     """Decides what to do with what a reading finds.
 
     Each method may run code of the user, which may end the reading. Then it raises
-    :class:`~txthoonk.subscriptions._reading.Superseded`.
+    :class:`~txthoonk.subscriptions.following._reading.Superseded`.
     """
 
     @property

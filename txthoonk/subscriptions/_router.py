@@ -21,9 +21,9 @@ from txthoonk.errors import ConnectionLost
 from txthoonk.events import CHANNELS, ITEM_KINDS, Event, item_channel
 from txthoonk.subscriptions._checking import check_sources
 from txthoonk.subscriptions._decoder import Source
-from txthoonk.subscriptions._follower import Follower
 from txthoonk.subscriptions._interfaces import Feeder, Reader
 from txthoonk.subscriptions._marks import Marks
+from txthoonk.subscriptions.following._follower import Follower
 from txthoonk.wire._glob import glob_matcher
 from txthoonk.wire._keys import SEPARATOR, feed_channel
 

@@ -7,9 +7,9 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from tests.support import RedisTestCase
-from txthoonk.cli import _rounds
-from txthoonk.cli._rounds import Rounds
-from txthoonk.cli._top_model import Sums
+from txthoonk.cli.top import _rounds
+from txthoonk.cli.top._model import Sums
+from txthoonk.cli.top._rounds import Rounds
 from txthoonk.errors import ConnectionLost
 from txthoonk.monitoring import _inspector
 

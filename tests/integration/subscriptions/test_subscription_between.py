@@ -10,7 +10,7 @@ from tests.support.subscriptions import Heard, SubscriptionTestCase, brief, brie
 from tests.support.waiting import until
 from txthoonk import Thoonk
 from txthoonk.events import Event
-from txthoonk.subscriptions import _reading
+from txthoonk.subscriptions.following import _reading
 from txthoonk.types import Feed
 
 

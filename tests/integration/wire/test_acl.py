@@ -12,7 +12,7 @@ from tests.support import RedisTestCase
 from tests.support.acl import RARE, ROLES, UNREACHED, AclTestCase, rules
 from tests.support.waiting import until
 from txthoonk import Event, Thoonk
-from txthoonk.cli._rounds import Rounds
+from txthoonk.cli.top._rounds import Rounds
 from txthoonk.errors import Empty
 from txthoonk.maintenance import Maintenance
 from txthoonk.metrics import Metrics

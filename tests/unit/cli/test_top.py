@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from rich.console import Console
 from twisted.trial.unittest import SynchronousTestCase
 
-from txthoonk.cli._top_model import Rates, as_json, rates
-from txthoonk.cli._top_view import fit, render
+from txthoonk.cli.top._model import Rates, as_json, rates
+from txthoonk.cli.top._view import fit, render
 from txthoonk.errors import ResponseError
 from txthoonk.monitoring._inspector import Held, Overview, WorkerInfo
 

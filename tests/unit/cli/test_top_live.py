@@ -11,9 +11,9 @@ from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from txthoonk.cli._terminal import Keys, read_keys
-from txthoonk.cli._top_live import Readings, read_on
-from txthoonk.cli._top_view import as_lines
+from txthoonk.cli.top._live import Readings, read_on
+from txthoonk.cli.top._terminal import Keys, read_keys
+from txthoonk.cli.top._view import as_lines
 from txthoonk.connections._url import parse_url
 from txthoonk.errors import NotSent
 

@@ -19,7 +19,7 @@ from tests.support.followers import (
 from tests.support.wire import lose, outcome
 from txthoonk.errors import ConnectionLost, ResponseError, ThoonkError
 from txthoonk.history._recovery import SLOW, UNRECORDED
-from txthoonk.subscriptions._follower import UNSEEN
+from txthoonk.subscriptions.following._follower import UNSEEN
 
 
 class LossTests(FollowerTestCase):

@@ -17,7 +17,7 @@ from tests.support.followers import (
 )
 from txthoonk.events import Event
 from txthoonk.history._recovery import SLOW, Position
-from txthoonk.subscriptions import _held
+from txthoonk.subscriptions.following import _held
 
 
 class SlowTests(FollowerTestCase):

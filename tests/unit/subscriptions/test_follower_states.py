@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from tests.support.followers import FollowerTestCase, change, changes, found, of_the_feed, state
 from txthoonk.errors import ResponseError
-from txthoonk.subscriptions._states import TRANSITIONS, ImpossibleInput, State
+from txthoonk.subscriptions.following._states import TRANSITIONS, ImpossibleInput, State
 
 
 class StateTests(FollowerTestCase):

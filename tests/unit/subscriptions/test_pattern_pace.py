@@ -12,9 +12,9 @@ from tests.support.wire import SCRIPTS, commands, resp
 from txthoonk.events import Event
 from txthoonk.history._recovery import UNRECORDED
 from txthoonk.subscriptions import Subscription
-from txthoonk.subscriptions._follower import Follower
 from txthoonk.subscriptions._groups import AT_ONCE, follow_pattern
 from txthoonk.subscriptions._router import Sources
+from txthoonk.subscriptions.following._follower import Follower
 
 MANY = 3 * AT_ONCE
 NAMES = [f"news:{number}" for number in range(MANY)]

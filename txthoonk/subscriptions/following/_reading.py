@@ -1,7 +1,7 @@
 """Reading what a follower is missing: looks at the history, whole states, pauses and retries.
 
 A :class:`Reading` asks Redis. Its listener decides what follows from the answers: see
-:mod:`txthoonk.subscriptions._catching_up`.
+:mod:`txthoonk.subscriptions.following._catching_up`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""``thoonk top``: the command; what it does is in ``_top_live``."""
+"""``thoonk top``: the command; what it does is in ``_live``."""
 
 from __future__ import annotations
 
@@ -31,6 +31,6 @@ async def top(
     The busiest feeds come first. Without a name or pattern, all feeds are shown. Press q to quit.
     """
     # rich is slow to import, and no other command needs it.
-    from txthoonk.cli._top_live import run
+    from txthoonk.cli.top._live import run
 
     await run(session, patterns, interval, once, as_json)

@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from txthoonk.cli._output import printable
-from txthoonk.cli._top_model import TAKEN, Before, Crew, Rates, Sums, busy, crews_of, rates
+from txthoonk.cli.top._model import TAKEN, Before, Crew, Rates, Sums, busy, crews_of, rates
 from txthoonk.monitoring._inspector import Held, Overview
 
 __all__ = ["UNLIMITED", "as_lines", "fit", "render"]

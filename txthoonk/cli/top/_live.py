@@ -16,10 +16,10 @@ from twisted.internet.task import deferLater
 from txthoonk.cli._command import Session
 from txthoonk.cli._common import CommandError
 from txthoonk.cli._output import flush, say, show
-from txthoonk.cli._rounds import MOST, Rounds
-from txthoonk.cli._terminal import open_screen, read_keys, screen_size, when_resized
-from txthoonk.cli._top_model import as_json
-from txthoonk.cli._top_view import UNLIMITED, as_lines, render
+from txthoonk.cli.top._model import as_json
+from txthoonk.cli.top._rounds import MOST, Rounds
+from txthoonk.cli.top._terminal import open_screen, read_keys, screen_size, when_resized
+from txthoonk.cli.top._view import UNLIMITED, as_lines, render
 from txthoonk.client._registry import Publishing
 from txthoonk.connections._url import Target, parse_url
 from txthoonk.errors import ConnectionLost, ResponseError
@@ -98,7 +98,7 @@ class Readings:
     ) -> None:
         """Prepare readings.
 
-        :param options: those of :class:`~txthoonk.cli._rounds.Rounds`.
+        :param options: those of :class:`~txthoonk.cli.top._rounds.Rounds`.
         """
         self._target = target
         self._patterns = patterns

@@ -3,11 +3,10 @@
 What a follower does with a live event depends on its state alone, so each state has its own
 method for live events. The follower keeps the present one as :attr:`Follower.live`, which
 :class:`~txthoonk.subscriptions._decoder.Source` calls directly. All states and transitions are in
-:mod:`txthoonk.subscriptions._states`.
+:mod:`txthoonk.subscriptions.following._states`.
 
-:mod:`txthoonk.subscriptions._reading` asks Redis, and :mod:`txthoonk.subscriptions._catching_up`
-decides what to deliver of the answers. The rules, for a single event and for what was read, are
-pure functions in :mod:`txthoonk.history._recovery`.
+``_reading`` asks Redis, and ``_catching_up`` decides what to deliver of the answers. The rules,
+for a single event and for what was read, are pure functions in :mod:`txthoonk.history._recovery`.
 """
 
 from __future__ import annotations
@@ -23,13 +22,13 @@ from txthoonk.errors import ConnectionLost, ThoonkError
 from txthoonk.events import CHANNELS, Event
 from txthoonk.history._reads import REASONS, Standing
 from txthoonk.history._recovery import NOWHERE, SLOW, Position, Step, is_known, step
-from txthoonk.subscriptions._catching_up import ANEW, GONE, CatchUp, no_such
 from txthoonk.subscriptions._decoder import Source
-from txthoonk.subscriptions._held import NONE_HELD, Held
 from txthoonk.subscriptions._interfaces import NO_LISTENER, FollowerListener, Reader, Taker
-from txthoonk.subscriptions._owed import Owed
-from txthoonk.subscriptions._restraint import Restraint
-from txthoonk.subscriptions._states import (
+from txthoonk.subscriptions.following._catching_up import ANEW, GONE, CatchUp, no_such
+from txthoonk.subscriptions.following._held import NONE_HELD, Held
+from txthoonk.subscriptions.following._owed import Owed
+from txthoonk.subscriptions.following._restraint import Restraint
+from txthoonk.subscriptions.following._states import (
     APPLYING,
     DOWN,
     ENDED,

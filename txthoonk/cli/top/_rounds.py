@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from txthoonk.cli._top_model import Counts, Sums, busiest
+from txthoonk.cli.top._model import Counts, Sums, busiest
 from txthoonk.errors import ResponseError
 from txthoonk.monitoring._inspector import FeedNames, Overview, read_overviews
 from txthoonk.protocol._commands import Commands

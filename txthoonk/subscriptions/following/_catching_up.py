@@ -2,7 +2,7 @@
 
 A follower makes one :class:`CatchUp` each time it must read. When something else happens, such as
 a lost connection, it stops that one, and makes a new one later. A :class:`CatchUp` has a
-:class:`~txthoonk.subscriptions._reading.Reading` that asks Redis, and is its listener.
+:class:`~txthoonk.subscriptions.following._reading.Reading` that asks Redis, and is its listener.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from txthoonk.history._recovery import (
 from txthoonk.protocol._transient import Passing, passing
 from txthoonk.subscriptions._decoder import Source
 from txthoonk.subscriptions._interfaces import Followed, FollowerListener, Reader, Taker
-from txthoonk.subscriptions._owed import Owed
-from txthoonk.subscriptions._reading import Reading
+from txthoonk.subscriptions.following._owed import Owed
+from txthoonk.subscriptions.following._reading import Reading
 from txthoonk.wire._keys import feed_channel
 
 __all__ = ["ANEW", "GONE", "CatchUp", "no_such"]

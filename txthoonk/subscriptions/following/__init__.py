@@ -1,0 +1,1 @@
+"""Following one feed: which events to deliver, and what to read when some are missing."""
