@@ -24,6 +24,7 @@ __all__ = ["Command", "Script", "ScriptError", "assemble", "load"]
 Command = tuple[str | int, ...]
 
 _INCLUDE = re.compile(r"^--- include (\S+)\n", re.MULTILINE)
+_COMMENTS = re.compile(r"^[ \t]*--.*\n", re.MULTILINE)
 
 
 # A feed object binds all its scripts when it is created.
@@ -102,9 +103,11 @@ def load(name: str, rest: str | None = None) -> Script:
     def read(part: str) -> str:
         return (folder / f"{part}.lua").read_text("utf-8")
 
-    source = assemble(name, read)
+    text = assemble(name, read)
+    # Every new connection sends the script: the comments are a third of it.
+    source = _COMMENTS.sub("", text)
     sha = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
-    return Script(name, source, sha, parse(name, source), load(rest) if rest else None)
+    return Script(name, source, sha, parse(name, text), load(rest) if rest else None)
 
 
 def assemble(name: str, read: Callable[[str], str]) -> str:

@@ -240,6 +240,11 @@ class LoaderTests(SynchronousTestCase):
         self.patch(_scripts, "files", lambda package: folder)
         return load("x/y")
 
+    def test_comments(self) -> None:
+        """Redis receives a script without its comments."""
+        source = HEADER + "\n-- Why.\nlocal x = 1\n  -- Why not.\nreturn x -- 'one'\n"
+        self.assertEqual(self.make(source).source, "\nlocal x = 1\nreturn x -- 'one'\n")
+
     def test_header_without_keys(self) -> None:
         """A script without a declaration of its KEYS is refused."""
         for source in (
