@@ -30,6 +30,7 @@ from txthoonk.protocol import _client
 from txthoonk.protocol._client import RedisProtocol
 from txthoonk.testing import RedisServer
 from txthoonk.types import feed as feed_type
+from txthoonk.worker._handlers import Handlers
 
 ITEM = "x" * 100
 PUBLISH = feed_type._PUBLISH
@@ -197,14 +198,14 @@ def waiting_alone() -> Iterator[None]:
 @contextmanager
 def halves() -> Iterator[None]:
     """Make a worker report finished jobs while it starts others."""
-    start = Worker._start
+    start = Handlers._start
 
-    def and_say(self: Any, pump: Any, *arguments: Any) -> None:
-        start(self, pump, *arguments)
-        if len(pump._outbox) >= HALF and pump.free:
-            self._schedule.fill()
+    def and_report(self: Any, consumer: Any, *arguments: Any) -> None:
+        start(self, consumer, *arguments)
+        if len(consumer._outbox) >= HALF and consumer.free:
+            self.schedule.fill()
 
-    with patch.object(Worker, "_start", and_say):
+    with patch.object(Handlers, "_start", and_report):
         yield
 
 
