@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 from txthoonk._support._restartable import StoppingService
 from txthoonk.consumers._heartbeat import renewal_of
 from txthoonk.errors import InvalidInput, InvalidType, ThoonkError, shown
-from txthoonk.job._claim import ThreadClaim
+from txthoonk.job._thread_claim import ThreadClaim
 from txthoonk.service import Thoonk
 from txthoonk.types import Claim, Job
 from txthoonk.wire._checks import check_seconds
@@ -132,6 +132,11 @@ class Worker(StoppingService):
         self._consumers: list[FeedConsumer] = []
         self._handlers: Handlers | None = None
         self._opening: list[Deferred[Any]] = []
+
+    @property
+    def feed_names(self) -> list[str]:
+        """The names of its feeds."""
+        return [feed if isinstance(feed, str) else feed.name for feed in self._feeds]
 
     @property
     def running_jobs(self) -> list[Claim]:
