@@ -11,11 +11,9 @@ from twisted.python.failure import Failure
 from txthoonk._support._replies import parses
 from txthoonk.consumers._claims import Claims
 from txthoonk.errors import InvalidType, JobNotClaimed, shown
-from txthoonk.job._claim import Claim
 from txthoonk.protocol._encoding import TEXT
 from txthoonk.wire._checks import check_seconds
 from txthoonk.wire._job_records import dump_failure, dump_progress
-from txthoonk.wire._keys import check_id
 from txthoonk.wire._scripts import Command, Script, load
 
 if TYPE_CHECKING:
@@ -33,8 +31,8 @@ _PROGRESS = load("job/progress")
 class Claiming:
     """The claims on the jobs of one feed.  :class:`txthoonk.types.Job` documents the verbs.
 
-    A caller names a claim by the :class:`Claim` itself, or by the id of the job: that means the
-    last claim that this publisher made on it, or, without one, any claim on it.
+    A claim is given by the id of the job and the token of the claim; an empty token means any
+    claim on the job.
 
     :param claims: remembers the claims of this publisher.
     """
@@ -48,23 +46,16 @@ class Claiming:
         self._renew = _RENEW.bind(name)
         self._progress = _PROGRESS.bind(name)
 
-    def held(self, id_: str | Claim) -> tuple[str, str]:
-        """Give the id of a job and the token of its claim; an empty token means any claim."""
-        if isinstance(id_, Claim):
-            return id_.id, id_.token
-        id_ = check_id(id_)
-        return id_, self._claims.token(id_)
-
-    def cancel(self, id_: str | Claim) -> Deferred[None]:
+    def cancel(self, id_: str, token: str) -> Deferred[None]:
         """Give a job back with one more failure."""
-        return self._end(_CANCEL, self._cancel, *self.held(id_)).addCallback(none)
+        return self._end(_CANCEL, self._cancel, id_, token).addCallback(none)
 
-    def stall(self, id_: str | Claim, reason: str | None) -> Deferred[None]:
+    def stall(self, id_: str, token: str, reason: str | None) -> Deferred[None]:
         """Stall a job."""
         if reason is not None and not isinstance(reason, str):
             raise InvalidType(f"a reason must be a str: {shown(reason)}")
         why = "" if reason is None else dump_failure(reason)
-        return self.end_stalled(*self.held(id_), why)
+        return self.end_stalled(id_, token, why)
 
     def end_stalled(self, id_: str, token: str, why: str) -> Deferred[None]:
         """Stall a job.
@@ -74,30 +65,30 @@ class Claiming:
         return self._end(_STALL, self._stall, id_, token, why).addCallback(none)
 
     def fail(
-        self, id_: str | Claim, error: BaseException | Failure, delay: float
+        self, id_: str, token: str, error: BaseException | Failure, delay: float
     ) -> Deferred[str]:
         """Give a job back and record its failure."""
         if not isinstance(error, (BaseException, Failure)):
             raise InvalidType(f"an error must be an exception or a Failure: {shown(error)}")
         seconds = check_seconds(delay, "a delay")
-        words = (*self.held(id_), dump_failure(error), math.ceil(seconds * 1000))
-        state: Deferred[list[Any]] = self._end(_FAIL, self._fail, *words)
+        words = (dump_failure(error), math.ceil(seconds * 1000))
+        state: Deferred[list[Any]] = self._end(_FAIL, self._fail, id_, token, *words)
         return state.addCallback(_state)
 
-    def release(self, id_: str | Claim) -> Deferred[bool]:
+    def release(self, id_: str, token: str) -> Deferred[bool]:
         """Give a job back as if it had not been claimed."""
-        return self._claims.release([self.held(id_)]).addCallback(bool)
+        return self._claims.release([(id_, token)]).addCallback(bool)
 
-    def renew(self, id_: str | Claim) -> Deferred[None]:
+    def renew(self, id_: str, token: str) -> Deferred[None]:
         """Restart the clock of a claim."""
-        command = (*self._renew, *self.held(id_))
+        command = (*self._renew, id_, token)
         return self._pub.redis.call(_RENEW, command, TEXT).addCallback(none)
 
     def progress(
-        self, claim: Claim, done: float, total: float | None, note: str | None
+        self, id_: str, token: str, done: float, total: float | None, note: str | None
     ) -> Deferred[None]:
         """Record the progress of a job."""
-        command = (*self._progress, claim.id, claim.token, dump_progress(done, total, note))
+        command = (*self._progress, id_, token, dump_progress(done, total, note))
         return self._pub.redis.call(_PROGRESS, command, TEXT).addCallback(none)
 
     def _end(self, script: Script, prefix: Command, *words: Any) -> Deferred[Any]:

@@ -14,7 +14,7 @@ from txthoonk.consumers._result_trimming import MOST, Forgetting
 from txthoonk.consumers._result_waiters import Results
 from txthoonk.consumers._room import WaitingRoom
 from txthoonk.errors import from_reply
-from txthoonk.job._claim import NO_RESULT
+from txthoonk.job._no_result import NO_RESULT
 from txthoonk.protocol._encoding import RAW, TEXT, encode
 from txthoonk.protocol._limits import LEAST
 from txthoonk.types._base import to_text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable, Callable, Iterable
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
@@ -14,16 +14,19 @@ from txthoonk._support._replies import parsing
 from txthoonk._support._threads import check_thread
 from txthoonk._values import JobFailure, Progress
 from txthoonk.consumers._claims import Claims
+from txthoonk.consumers._deadlines import Timekeeper
 from txthoonk.consumers._get_queue import Scripts
 from txthoonk.consumers._result_waiters import Results
 from txthoonk.consumers._room import WaitingRoom
-from txthoonk.errors import InvalidInput, JobStalled
+from txthoonk.errors import InvalidInput
 from txthoonk.job._changes import Changes
-from txthoonk.job._claim import NO_RESULT, Claim
 from txthoonk.job._claiming import Claiming
 from txthoonk.job._deadlines import Deadlines
 from txthoonk.job._finishing import Finishing
 from txthoonk.job._inspection import Inspection
+from txthoonk.job._job_calls import JobCalls
+from txthoonk.job._no_result import NO_RESULT
+from txthoonk.job._outcomes import Outcomes
 from txthoonk.job._results import ResultScripts
 from txthoonk.protocol._encoding import TEXT
 from txthoonk.types._base import to_text
@@ -36,11 +39,49 @@ from txthoonk.wire._scripts import load
 if TYPE_CHECKING:
     from txthoonk.consumers._interfaces import Publisher
 
-__all__ = ["NO_RESULT", "Claim", "Job"]
+__all__ = ["Claim", "Job", "calls_of", "timekeeper_of"]
 
 _PUT = load("job/put")
 _PUT_LATER = load("job/put_later")
 _GET = load("job/get")
+
+
+class _Claimed(NamedTuple):
+    id: str
+    item: Any
+    cancelled: int
+
+
+class Claim(_Claimed):
+    """A job that this process has claimed; it unpacks as (id, item, cancelled).
+
+    Pass it to :meth:`Job.finish` and the other verbs instead of the id.  They then fail, and
+    change nothing, if the claim was lost, by a timeout or otherwise.
+
+    :ivar id: the id of the job.
+    :ivar item: the item that was put.
+    :ivar cancelled: how often claims on the job were cancelled before.
+    :ivar token: identifies this claim among all claims on the job.
+    :ivar job: the feed.
+    """
+
+    token: str = ""
+    job: Job
+
+    def progress(
+        self, done: float, total: float | None = None, note: str | None = None
+    ) -> Deferred[None]:
+        """Report the progress of the job to all subscribers of the feed.
+
+        :param done: the amount done, from 0.
+        :param total: the amount to do; None if it is not known.
+        :param note: a description in words.
+        :return: fires None; fails with
+            :class:`~txthoonk.errors.JobNotClaimed` if the claim was lost,
+            :class:`~txthoonk.errors.InvalidInput` or
+            :class:`~txthoonk.errors.FeedDoesNotExist`.
+        """
+        return self.job._progressed(self, done, total, note)
 
 
 class Job(TakenFeed):
@@ -119,14 +160,8 @@ class Job(TakenFeed):
         )
         self._changes = Changes(pub, name, self._results.gone)
         self._inspection = Inspection(pub, name)
+        self._outcomes = Outcomes(name, self._results, self._load_bytes, self._inspection.failure)
         self._deadlines = Deadlines(self, self._RESTORE)
-        # What workers use.
-        self._held = self._claiming.held
-        self._end_stalled = self._claiming.end_stalled
-        self._to_finish = self._finishing.words
-        self._finish_many = self._finishing.many
-        self._said = self._finishing.answered
-        self._timekeeper = self._deadlines.timekeeper
 
     def _make_claims(self, room: WaitingRoom) -> Claims:
         return Claims(room, self.name, self.pub._uuid)
@@ -263,6 +298,13 @@ class Job(TakenFeed):
 
     # -- ending a claim -----------------------------------------------------------
 
+    def _held(self, id_: str | Claim) -> tuple[str, str]:
+        """Return the id of a job and the token of its claim; an empty token means any claim."""
+        if isinstance(id_, Claim):
+            return id_.id, id_.token
+        id_ = check_id(id_)
+        return id_, self._claims.token(id_)
+
     @deferring
     def finish(
         self, id_: str | Claim, result: Any = NO_RESULT, timeout: float | None = None
@@ -280,7 +322,7 @@ class Job(TakenFeed):
             :class:`~txthoonk.errors.InvalidInput` or
             :class:`~txthoonk.errors.FeedDoesNotExist`.
         """
-        return self._finishing.finish(*self._claiming.held(id_), result, timeout)
+        return self._finishing.finish(*self._held(id_), result, timeout)
 
     @deferring
     def cancel(self, id_: str | Claim) -> Deferred[None]:
@@ -291,7 +333,7 @@ class Job(TakenFeed):
             :class:`~txthoonk.errors.JobNotClaimed` or
             :class:`~txthoonk.errors.FeedDoesNotExist`.
         """
-        return self._claiming.cancel(id_)
+        return self._claiming.cancel(*self._held(id_))
 
     @deferring
     def stall(self, id_: str | Claim, reason: str | None = None) -> Deferred[None]:
@@ -301,7 +343,7 @@ class Job(TakenFeed):
         :param reason: the message for :meth:`get_failure`; None to keep the recorded failure.
         :return: fires None; fails like :meth:`cancel`.
         """
-        return self._claiming.stall(id_, reason)
+        return self._claiming.stall(*self._held(id_), reason)
 
     @deferring
     def fail(
@@ -315,7 +357,7 @@ class Job(TakenFeed):
         :return: fires its new state: ``available``, ``delayed``, or ``stalled`` if it has failed
             ``max_failures`` times; fails like :meth:`cancel`.
         """
-        return self._claiming.fail(id_, error, delay)
+        return self._claiming.fail(*self._held(id_), error, delay)
 
     @deferring
     def release(self, id_: str | Claim) -> Deferred[bool]:
@@ -328,7 +370,7 @@ class Job(TakenFeed):
         :return: fires True if it was claimed; fails with
             :class:`~txthoonk.errors.FeedDoesNotExist`.
         """
-        return self._claiming.release(id_)
+        return self._claiming.release(*self._held(id_))
 
     @deferring
     def renew(self, id_: str | Claim) -> Deferred[None]:
@@ -337,13 +379,13 @@ class Job(TakenFeed):
         :param id_: as for :meth:`finish`.
         :return: fires None; fails like :meth:`cancel`.
         """
-        return self._claiming.renew(id_)
+        return self._claiming.renew(*self._held(id_))
 
     @deferring
     def _progressed(
         self, claim: Claim, done: float, total: float | None, note: str | None
     ) -> Deferred[None]:
-        return self._claiming.progress(claim, done, total, note)
+        return self._claiming.progress(claim.id, claim.token, done, total, note)
 
     # -- results ------------------------------------------------------------------
 
@@ -363,13 +405,7 @@ class Job(TakenFeed):
             :class:`~txthoonk.errors.InvalidItem` if the serializer cannot read them, or
             with :class:`~txthoonk.errors.InvalidInput`.
         """
-        id_ = check_id(id_)
-        waiting = self._results.wait(id_, check_seconds(timeout, "a timeout"))
-        return waiting.addCallback(self._load_result, id_)
-
-    def _load_result(self, found: tuple[bytes | None, Any], id_: str) -> tuple[Any, Any]:
-        item, result = found
-        return None if item is None else self._load_bytes(item, id_), self._load_bytes(result, id_)
+        return self._outcomes.result(check_id(id_), check_seconds(timeout, "a timeout"))
 
     @deferring
     def wait(self, id_: str, timeout: float = 0) -> Deferred[Any]:
@@ -387,25 +423,7 @@ class Job(TakenFeed):
             with :class:`~txthoonk.errors.InvalidItem` or
             :class:`~txthoonk.errors.InvalidInput`.
         """
-        id_ = check_id(id_)
-        waiting = self._results.wait(id_, check_seconds(timeout, "a timeout"), until_end=True)
-        return waiting.addCallbacks(self._load_end, self._stalled, (id_,), {}, (id_,), {})
-
-    def _load_end(self, found: tuple[bytes | None, bytes | None], id_: str) -> Any:
-        return None if found[1] is None else self._load_bytes(found[1], id_)
-
-    def _stalled(self, reason: Failure, id_: str) -> Any:
-        reason.trap(JobStalled)
-
-        def with_failure(failure: Any) -> Any:
-            raise JobStalled(
-                f"job {id_!r} of feed {self.name!r} is stalled"
-                + (f": {failure.type}: {failure.message}" if failure else ""),
-                failure,
-            )
-
-        # The job is stalled even if its failure cannot be read.
-        return self.get_failure(id_).addErrback(lambda _: None).addCallback(with_failure)
+        return self._outcomes.end(check_id(id_), check_seconds(timeout, "a timeout"))
 
     # -- changing jobs without a claim --------------------------------------------
 
@@ -554,3 +572,25 @@ def _check_new_id(id_: object) -> str:
     if not check_id(id_):
         raise InvalidInput("the id of a job must not be empty: an empty id in the line means none")
     return str(id_)
+
+
+def calls_of(job: Job) -> JobCalls[Claim]:
+    """Return what a worker calls on a feed."""
+    finishing, claims = job._finishing, job._claims
+    return JobCalls(
+        words=finishing.words,
+        finish_many=finishing.many,
+        answered=finishing.answered,
+        claimed=job._claimed,
+        held=job._held,
+        stall=job._claiming.end_stalled,
+        release=claims.release,
+        ended=claims.ended,
+        lost=claims.lost,
+        doubt=claims.doubt,
+    )
+
+
+def timekeeper_of(job: Job) -> Timekeeper:
+    """Return what moves delayed jobs and ends old claims of a feed, while it is attended."""
+    return job._deadlines.timekeeper

@@ -34,6 +34,7 @@ from txthoonk.errors import (
     NotSent,
     shown,
 )
+from txthoonk.job._job import calls_of
 from txthoonk.protocol._slices import BIG
 from txthoonk.protocol._transient import refused
 from txthoonk.types._base import to_text
@@ -64,6 +65,7 @@ class FeedConsumer:
     """One feed of a worker.
 
     :ivar job: the feed.
+    :ivar words: builds the arguments of ``job/finish`` from id, token and result.
     :ivar number: identifies this object among all of the process.
     :ivar weight: the feed's share of the worker, while several feeds have jobs.
     :ivar unbegun: claimed jobs whose handler has not started.
@@ -83,6 +85,8 @@ class FeedConsumer:
         self._worker = worker
         self._schedule = schedule
         self.job = job
+        calls = self._jobs = calls_of(job)
+        self.words = calls.words
         self.number = next(_numbers)
         self.weight = weight
         self.unbegun: deque[Claim] = deque()
@@ -96,7 +100,7 @@ class FeedConsumer:
         self._retry = Retry(room, f"jobs of {job.name!r}", self._again)
         self._watch_retry = Retry(room, f"the next job of {job.name!r}", self._watch_again)
         self._end_calls = EndCalls(room, job.name, self._check_settled)
-        self._suspects = Suspects(job, self._is_answered, self._blame, self._check_settled)
+        self._suspects = Suspects(job, calls, self._is_answered, self._blame, self._check_settled)
         self._open = False
         self._ended = False
         self._log_limit = LogLimit(self._log)
@@ -190,7 +194,7 @@ class FeedConsumer:
         self._calls += 1
         if self._calls == CALLS:
             self._schedule.update(self)
-        called = self.job._finish_many([run.words for run in sent], claim)
+        called = self._jobs.finish_many([run.words for run in sent], claim)
         called.addCallback(_check_reply, len(sent))
         called.addCallbacks(
             self._answered, self._not_answered, (sent, claim), {}, (sent, claim), {}
@@ -201,7 +205,7 @@ class FeedConsumer:
         self._retry.succeeded()
         self._losses = 0
         time, _, statuses, claims, _ = reply
-        learn = self.job._said
+        learn = self._jobs.answered
         for run, status in zip(sent, statuses, strict=True):
             try:
                 learn(run.words, status)
@@ -224,7 +228,7 @@ class FeedConsumer:
     def _is_answered(self, run: Run, reply: Any) -> None:
         """Take the reply to a call that finished one job."""
         try:
-            self.job._said(run.words, _check_reply(reply, 1)[2][0])
+            self._jobs.answered(run.words, _check_reply(reply, 1)[2][0])
         except JobNotClaimed as error:
             self._not_finished(error)
 
@@ -233,7 +237,7 @@ class FeedConsumer:
 
     def _take(self, time: str, claims: list[Any]) -> None:
         """Keep what was claimed until its handler starts."""
-        claimed = self.job._claimed
+        claimed = self._jobs.claimed
         claim = iter(claims)
         for id_, item, cancelled in zip(claim, claim, claim, strict=True):
             try:
@@ -261,11 +265,11 @@ class FeedConsumer:
         self._calls -= 1
         self._schedule.not_answered(self, claim)
         if reason.check(ConnectionLost, CancelledError) and not reason.check(NotSent):
-            self.job._claims.doubt()
+            self._jobs.doubt()
             self._losses += 1
         if reason.check(FeedDoesNotExist, FeedTypeMismatch):
             for run in sent:
-                self.job._claims.ended(run.claim.id, run.claim.token)
+                self._jobs.ended(run.claim.id, run.claim.token)
         elif sent and (refused(reason.value) or self._losses >= MOST_LOSSES):
             self._suspects.add(sent)
         else:
@@ -355,7 +359,7 @@ class FeedConsumer:
     def stall(self, id_: str, token: str, reason: Failure | BaseException) -> None:
         """Stall a job, and record why."""
         why = dump_failure(reason)
-        self._end_calls.add(lambda: self.job._end_stalled(id_, token, why))
+        self._end_calls.add(lambda: self._jobs.stall(id_, token, why))
 
     def _release(self, claims: list[Claim]) -> None:
         """Release jobs.
@@ -365,16 +369,16 @@ class FeedConsumer:
         held = [(claim.id, claim.token) for claim in claims]
         for first in range(0, len(held), MOST):
             some = held[first : first + MOST]
-            self._end_calls.add(partial(self.job._claims.release, some))
+            self._end_calls.add(partial(self._jobs.release, some))
 
     def _unreadable(self, error: InvalidItem) -> None:
         # It stays unreadable until an operator edits it.
         self._log_limit.error("stalled: {error}", error=error)
-        self.stall(*self.job._held(error.id), error)
+        self.stall(*self._jobs.held(error.id), error)
 
     def forget(self, claim: HeldClaim) -> None:
         """Forget a claim that was lost."""
-        self.job._claims.lost(claim.id, claim.token)
+        self._jobs.lost(claim.id, claim.token)
 
     # -- renewal: see txthoonk.consumers._heartbeat.Renewed -----------------------------
 

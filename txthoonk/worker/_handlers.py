@@ -14,12 +14,12 @@ from txthoonk._support._deferreds import begun
 from txthoonk.connections._back_off import back_off as growing
 from txthoonk.consumers._interfaces import HeldClaim
 from txthoonk.errors import readable, shown
-from txthoonk.job._claim import NO_RESULT
+from txthoonk.job._no_result import NO_RESULT
 from txthoonk.types import Claim
 from txthoonk.wire._checks import delay_from
 from txthoonk.worker._errors import Retry, Stall
 from txthoonk.worker._feed_consumer import FeedConsumer
-from txthoonk.worker._interfaces import Run
+from txthoonk.worker._interfaces import Consumer, Run
 from txthoonk.worker._schedule import Schedule
 
 __all__ = ["BackOff", "Ended", "Handlers", "back_off"]
@@ -171,7 +171,7 @@ class Handlers:
         consumer, claim = run.consumer, run.claim
         try:
             given = NO_RESULT if result is None else result
-            run.words = consumer.job._to_finish(claim.id, claim.token, given)
+            run.words = consumer.words(claim.id, claim.token, given)
         except BaseException:  # noqa: BLE001  (recorded with the job)
             self._failed(Failure(), run)
             return
@@ -187,7 +187,7 @@ class Handlers:
             self._log.failure("a handler that was cancelled failed", reason)
         self._leave(run)
 
-    def record_failure(self, consumer: FeedConsumer, claim: Claim, reason: Failure) -> str:
+    def record_failure(self, consumer: Consumer, claim: Claim, reason: Failure) -> str:
         """Record that a job failed.
 
         :return: the outcome: ``failed`` or ``stalled``.
@@ -223,7 +223,7 @@ class Handlers:
             with self._log.failuresHandled("error in what is called when a job has ended"):
                 ended(run.consumer.job.name, outcome, seconds)
 
-    def claim_lost(self, consumer: FeedConsumer, claim: HeldClaim) -> None:
+    def claim_lost(self, consumer: Consumer, claim: HeldClaim) -> None:
         """Cancel the handler of a job whose claim was lost."""
         for run in list(consumer.runs):
             if run.claim is claim and not run.over:

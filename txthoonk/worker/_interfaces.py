@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 import attr
@@ -10,11 +10,39 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 if TYPE_CHECKING:
-    from txthoonk.consumers._interfaces import HeldClaim
+    from txthoonk.consumers._interfaces import HeldClaim, Named
     from txthoonk.types import Claim
-    from txthoonk.worker._feed_consumer import FeedConsumer
 
-__all__ = ["Run", "WorkerCalls"]
+__all__ = ["Consumer", "Run", "WorkerCalls"]
+
+
+class Consumer(Protocol):
+    """What the handlers of a worker call on the feed consumer of a job.
+
+    :ivar runs: the jobs whose handler has started and not ended.
+    """
+
+    runs: dict[Run, None]
+
+    @property
+    def job(self) -> Named:
+        """The feed."""
+
+    @property
+    def words(self) -> Callable[[str, str, Any], tuple[Any, ...]]:
+        """Builds the arguments of ``job/finish`` from id, token and result."""
+
+    def finish(self, run: Run) -> None:
+        """Finish a job with the next call."""
+
+    def fail(self, claim: Claim, reason: Failure, delay: float) -> None:
+        """Make a job available again after *delay* seconds, and record why."""
+
+    def stall(self, id_: str, token: str, reason: Failure) -> None:
+        """Stall a job, and record why."""
+
+    def forget(self, claim: HeldClaim) -> None:
+        """Forget a claim that was lost."""
 
 
 @attr.define(eq=False)
@@ -28,7 +56,7 @@ class Run:
     :ivar over: whether to ignore how it ends, because the claim was lost or released.
     """
 
-    consumer: FeedConsumer
+    consumer: Consumer
     claim: Claim
     begun: float
     words: tuple[Any, ...] = ()
@@ -50,11 +78,11 @@ class WorkerCalls(Protocol):
     def soon(self) -> None:
         """Call :meth:`work` at the end of this turn of the reactor."""
 
-    def record_failure(self, consumer: FeedConsumer, claim: Claim, reason: Failure) -> str:
+    def record_failure(self, consumer: Consumer, claim: Claim, reason: Failure) -> str:
         """Record that a job failed.
 
         :return: the outcome: ``failed`` or ``stalled``.
         """
 
-    def claim_lost(self, consumer: FeedConsumer, claim: HeldClaim) -> None:
+    def claim_lost(self, consumer: Consumer, claim: HeldClaim) -> None:
         """Cancel the handler of a job whose claim was lost."""

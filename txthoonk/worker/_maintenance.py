@@ -25,6 +25,7 @@ from txthoonk.errors import (
     ThoonkError,
     shown,
 )
+from txthoonk.job._job import timekeeper_of
 from txthoonk.protocol._encoding import TEXT
 from txthoonk.protocol._transient import memory_is_full, passes
 from txthoonk.types import Job
@@ -160,7 +161,7 @@ class Maintenance(Service):
             return
         if isinstance(feed, Job) and feed.name not in self._attended:
             self._attended[feed.name] = feed
-            feed._timekeeper.attend()
+            timekeeper_of(feed).attend()
         if await self._may(feed.name):
             await feed.maintenance()
 
@@ -196,7 +197,7 @@ class Maintenance(Service):
     def _leave(self, name: str) -> None:
         job = self._attended.pop(name, None)
         if job is not None:
-            job._timekeeper.leave()
+            timekeeper_of(job).leave()
 
 
 def _checked_all(feeds: object) -> list[FeedOrName]:

@@ -26,7 +26,8 @@ from txthoonk.errors import (
 from txthoonk.protocol._transient import refused
 
 if TYPE_CHECKING:
-    from txthoonk.types import Job
+    from txthoonk.job._job_calls import JobCalls
+    from txthoonk.types import Claim, Job
     from txthoonk.worker._interfaces import Run
 
 __all__ = ["Suspects"]
@@ -37,6 +38,7 @@ MOST_LOSSES = 3  # connections that one finish may lose
 class Suspects:
     """The finishes of one feed that are sent one by one.
 
+    :param calls: what to call on the feed.
     :param answered: called with each finish that has a reply, and the reply.
     :param blame: called with each finish that is to blame, and the reason.
     :param idle: called when a round has ended.
@@ -45,11 +47,12 @@ class Suspects:
     def __init__(
         self,
         job: Job,
+        calls: JobCalls[Claim],
         answered: Callable[[Run, Any], object],
         blame: Callable[[Run, Failure], object],
         idle: Callable[[], object],
     ) -> None:
-        self._job = job
+        self._calls = calls
         self._answered = answered
         self._blame = blame
         self._idle = idle
@@ -87,7 +90,7 @@ class Suspects:
         self._idle()
 
     async def _send_all(self) -> None:
-        finish_many = self._job._finish_many
+        finish_many = self._calls.finish_many
         while self._left:
             run = self._left[0]
             # The finish is to blame only if the connection works without it.
@@ -112,7 +115,7 @@ class Suspects:
     def _not_sent(self, reason: Failure) -> None:
         if reason.check(FeedDoesNotExist, FeedTypeMismatch):
             for run in self._left:
-                self._job._claims.ended(run.claim.id, run.claim.token)
+                self._calls.ended(run.claim.id, run.claim.token)
             self._left.clear()
         elif not reason.check(CancelledError):
             self._retry.later(reason)

@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 from txthoonk._support._restartable import StoppingService
 from txthoonk.consumers._heartbeat import renewal_of
 from txthoonk.errors import InvalidInput, InvalidType, ThoonkError, shown
-from txthoonk.job._claim import ThreadClaim
+from txthoonk.job._thread_claim import ThreadClaim
 from txthoonk.service import Thoonk
 from txthoonk.types import Claim, Job
 from txthoonk.wire._checks import check_seconds

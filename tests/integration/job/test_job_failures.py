@@ -16,6 +16,7 @@ from txthoonk.errors import (
     ItemDoesNotExist,
     JobNotClaimed,
 )
+from txthoonk.job._job import timekeeper_of
 from txthoonk.types import Claim, Job, JobFailure
 
 HOUR = 3600
@@ -338,7 +339,7 @@ class TimeoutTests(FailureTestCase):
         first, second = self.other.get(), self.other.get(60)
         await self.blocked()
         await self.numsub("feed.delayed:x", 1)
-        keeper = self.other._timekeeper
+        keeper = timekeeper_of(self.other)
         await self.job.put("b", id_="b", delay=0.05)
         self.assertEqual((await first).id, "b")
         await until(lambda: keeper._timer is None and keeper._looking is None)

@@ -23,6 +23,7 @@ from tests.support import READERS, RedisTestCase
 from tests.support.wire import NAMES
 from txthoonk.errors import ResponseError, ThoonkError
 from txthoonk.history._reads import read_items, read_snapshot
+from txthoonk.job._job import calls_of
 from txthoonk.job._results import ResultScripts
 from txthoonk.monitoring._inspector import read_overview
 from txthoonk.protocol._encoding import TEXT
@@ -125,8 +126,8 @@ def put_back(pub: Any, _: object) -> Deferred[Any]:
 
 
 def finished(pub: Any, claim: Any) -> Deferred[Any]:
-    job = Job(pub, FEED)
-    return job._finish_many([job._to_finish(claim.id, claim.token, "done")], 1)
+    calls = calls_of(Job(pub, FEED))
+    return calls.finish_many([calls.words(claim.id, claim.token, "done")], 1)
 
 
 def renewed(pub: Any, claim: Any) -> Deferred[Any]:

@@ -10,6 +10,7 @@ from tests.support.service import reactor
 from tests.support.waiting import until
 from tests.support.worker import WorkerTestCase
 from txthoonk.errors import InvalidInput, InvalidType
+from txthoonk.job._job import timekeeper_of
 from txthoonk.types import Job, Queue
 from txthoonk.types._taken import TakenFeed
 from txthoonk.worker._maintenance import JITTER, Maintenance
@@ -126,7 +127,7 @@ class FeedsTests(MaintenanceTestCase):
         await self.next_pass(service)
         await self.next_pass(service)
         self.assertEqual(self.passes[-1:], [("Queue", "x")])
-        self.assertEqual((service._attended, self.job._timekeeper._attending), ({}, 0))
+        self.assertEqual((service._attended, timekeeper_of(self.job)._attending), ({}, 0))
 
     async def test_deleted_job(self) -> None:
         """A job feed that was deleted leaves no key when its maintenance finds that."""
@@ -189,7 +190,9 @@ class LifeTests(MaintenanceTestCase):
                 await deferLater(reactor, 0)
             self.assertIsNone(await service.stopService())
             self.assertIsNone(await service.stopService())
-            self.assertEqual((self.thoonk._services, self.job._timekeeper._attending), (set(), 0))
+            self.assertEqual(
+                (self.thoonk._services, timekeeper_of(self.job)._attending), (set(), 0)
+            )
         self.assertEqual((self.texts(), self.flushLoggedErrors()), ([], []))
 
     async def test_again(self) -> None:

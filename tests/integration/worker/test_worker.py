@@ -12,6 +12,7 @@ from tests.support.service import reactor
 from tests.support.waiting import until
 from tests.support.worker import HOUR, Calls, Doing, WorkerTestCase
 from txthoonk.consumers import _heartbeat
+from txthoonk.job._job import timekeeper_of
 from txthoonk.types import Claim
 from txthoonk.worker import _feed_consumer
 
@@ -188,7 +189,7 @@ class CallTests(WorkerTestCase):
         await self.blocked()
         await self.numsub("feed.delayed:x", 1)
         await self.rounds()
-        keeper = self.job._timekeeper
+        keeper = timekeeper_of(self.job)
         # It looks for delayed jobs when it begins, and when it hears of them.
         await until(
             lambda: (

@@ -6,6 +6,7 @@ import contextlib
 import os
 from typing import Any
 
+import attr
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
@@ -74,19 +75,20 @@ class CutTests(WorkerTestCase):
         """A finish whose answer was lost is said again, and counted once; nothing else is lost."""
         await self.put("a", "b")
         doing = Doing()
-        self.work(doing, 1)
+        worker = self.work(doing, 1)
         await doing.begun(1)
-        finish_many, lost = self.job._finish_many, Recorder()
+        (consumer,) = worker._consumers
+        calls, lost = consumer._jobs, Recorder()
 
         def fail(reply: list[Any]) -> None:
             lost(reply)
             raise ConnectionLost("the answer was lost")
 
         def without_answer(*words: Any) -> Deferred[Any]:
-            self.job._finish_many = finish_many
-            return finish_many(*words).addCallback(fail)
+            consumer._jobs = calls
+            return calls.finish_many(*words).addCallback(fail)
 
-        self.job._finish_many = without_answer  # type: ignore[assignment]
+        consumer._jobs = attr.evolve(calls, finish_many=without_answer)
         doing.end("a")
         await lost.wait(1)
         self.assertEqual(await self.stats(), (0, 1, 0, 1))

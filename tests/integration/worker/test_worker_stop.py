@@ -7,6 +7,7 @@ import threading
 import time
 from typing import Any
 
+import attr
 from twisted.application.service import MultiService
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.internet.task import deferLater
@@ -70,14 +71,15 @@ class GraceTests(WorkerTestCase):
         doing, held = Doing(), Recorder()
         worker = self.work(doing, 6)
         await doing.begun(2)
-        finish_many = self.job._finish_many
+        (consumer,) = worker._consumers
+        finish_many = consumer._jobs.finish_many
 
         def slow(*words: Any) -> Deferred[Any]:
             answer: Deferred[Any] = Deferred()
             held(finish_many(*words), answer)
             return answer
 
-        self.patch(self.job, "_finish_many", slow)
+        self.patch(consumer, "_jobs", attr.evolve(consumer._jobs, finish_many=slow))
         await self.put("c", "d", "e")
         await held.wait(1)
         stopped = worker.stopService()
