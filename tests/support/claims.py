@@ -22,7 +22,7 @@ class ClaimTestCase(SynchronousTestCase):
         self.main = Connection(self.pub)
         self.main.know_scripts()
         self.job = Job(self.pub, "j")
-        self.owner = self.pub._uuid
+        self.owner = self.pub.uuid
         self.claims = self.job._claims
 
     def get(self, id_: str = "a", time: str = "5.5", item: bytes = b"A") -> Claim:

@@ -42,10 +42,11 @@ class Publishing:
 
     :ivar redis: sends all calls.
     :ivar waiting_room: the connections on which gets and results wait; the types of feeds use it.
+    :ivar uuid: identifies this publisher among all clients of the server.
     """
 
     waiting_room: WaitingRoom
-    _uuid: str
+    uuid: str
     _feedtypes: set[str]
     _services: set[Service]
 
@@ -147,7 +148,7 @@ class Publishing:
             raise FeedTypeMismatch(
                 f"a feed of type {type_!r} cannot be configured as {config['type']!r}"
             )
-        prefix = _OPEN.bind(check_name(name), instance=self._uuid, type=type_)
+        prefix = _OPEN.bind(check_name(name), instance=self.uuid, type=type_)
         opened = self._create(name, _OPEN, (*prefix, *fields)).addCallback(_dict)
         make = cls or TYPES[type_]
         return opened.addCallback(
@@ -180,7 +181,7 @@ class Publishing:
         fields = config_fields(config, SETTINGS["type"].default, self._feedtypes, force)
         if "type" not in fields[::2]:
             fields += ["type", SETTINGS["type"].default]
-        prefix = _CREATE.bind(check_name(name), instance=self._uuid)
+        prefix = _CREATE.bind(check_name(name), instance=self.uuid)
         created = self._create(name, _CREATE, (*prefix, *fields))
         return created.addCallback(lambda _: None)
 
@@ -199,7 +200,7 @@ class Publishing:
         return Deferred.fromCoroutine(self._delete(check_name(name)))
 
     async def _delete(self, name: str) -> bool:
-        command = _DELETE.bind(name, instance=self._uuid)
+        command = _DELETE.bind(name, instance=self.uuid)
         try:
             left = await self.redis.call(_DELETE, command, TEXT)
         except FeedDoesNotExist:
@@ -255,7 +256,7 @@ class Publishing:
         limited = "" if force else limited_settings(fields)
         type_ = str((config or {}).get("type", ""))
         prefix = _SET_CONFIG.bind(
-            check_name(name), instance=self._uuid, type=type_, limited=limited
+            check_name(name), instance=self.uuid, type=type_, limited=limited
         )
         return self.redis.call(_SET_CONFIG, (*prefix, *fields), TEXT).addCallback(lambda _: None)
 

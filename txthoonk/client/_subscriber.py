@@ -27,7 +27,7 @@ class ThoonkSub(ChannelSubscriber):
 
     def __init__(self, redis: RedisSubscriber) -> None:
         super().__init__(redis)
-        self._maker = SubscriptionMaker(self._dispatcher, self._uuid)
+        self._maker = SubscriptionMaker(self._dispatcher, self.uuid)
 
     @deferring
     def subscribe(

@@ -32,7 +32,7 @@ class ThoonkBase(Generic[AnyRedis]):
     SEPARATOR: ClassVar[str] = SEPARATOR
 
     def __init__(self, redis: AnyRedis) -> None:
-        self._uuid = uuid.uuid4().hex
+        self.uuid = uuid.uuid4().hex
         self._closed = False
         self.factory: ThoonkFactory | None = None
         self.transport: ITransport | None = None

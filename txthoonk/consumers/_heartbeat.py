@@ -164,7 +164,7 @@ class Renewal:
     def _call(self, part: Part) -> Deferred[None]:
         words: list[str | int] = [FORGOTTEN]
         for renewed, about, claims in part:
-            words += (f"{self._pub._uuid}:{renewed.number}", about, len(claims))
+            words += (f"{self._pub.uuid}:{renewed.number}", about, len(claims))
             for claim in claims:
                 words += (claim.id, claim.token)
         command = (*_renew([renewed.job.name for renewed, _, _ in part]), *words)

@@ -21,10 +21,11 @@ class Publisher(Protocol):
     """The publisher that opened a feed: a ``ThoonkPub`` or a ``Thoonk``.
 
     :ivar waiting_room: the connections on which gets and results are waited for.
+    :ivar uuid: identifies the publisher among all clients of the server.
     """
 
     waiting_room: WaitingRoom
-    _uuid: str
+    uuid: str
 
     @property
     def redis(self) -> Commands:

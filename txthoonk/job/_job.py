@@ -164,7 +164,7 @@ class Job(TakenFeed):
         self._deadlines = Deadlines(self, self._RESTORE)
 
     def _make_claims(self, room: WaitingRoom) -> Claims:
-        return Claims(room, self.name, self.pub._uuid)
+        return Claims(room, self.name, self.pub.uuid)
 
     def _make_results(self, room: WaitingRoom) -> Results:
         return Results(room, self.name, ResultScripts(self.pub, self.name))

@@ -28,9 +28,9 @@ class ResultScripts:
     def __init__(self, pub: Publisher, name: str) -> None:
         self._pub = pub
         self._name = name
-        self._listen = _LISTEN.bind(name, instance=pub._uuid)
+        self._listen = _LISTEN.bind(name, instance=pub.uuid)
         self._pass_on = _PASS_ON.bind_each(feed=name)
-        self._leave = ("ZREM", feed_key("listeners", name), pub._uuid)
+        self._leave = ("ZREM", feed_key("listeners", name), pub.uuid)
 
     def look(self, id_: str, noted: bytes, wanted: float) -> Deferred[list[bytes]]:
         """Read the result of a job, and note that it is wanted, or remove such a note."""

@@ -37,12 +37,7 @@ class JobMeasures:
 
     def __init__(self, registry: CollectorRegistry, workers: tuple[Worker, ...]) -> None:
         self._workers = workers
-        names = (
-            feed if isinstance(feed, str) else feed.name
-            for worker in workers
-            for feed in worker._feeds
-        )
-        self.feeds = sorted(set(names))
+        self.feeds = sorted({name for worker in workers for name in worker.feed_names})
         jobs = Counter(
             "txthoonk_jobs",
             "Jobs that this process has worked on, by outcome.",
@@ -101,11 +96,11 @@ class JobMeasures:
 
 
 def _backlogs(thoonk: Thoonk) -> list[int]:
-    return [subscription.backlog for subscription in thoonk._subscribing.made]
+    return [subscription.backlog for subscription in thoonk.subscriptions]
 
 
 def _full(thoonk: Thoonk) -> int:
-    return sum(one.backlog >= one._limit for one in thoonk._subscribing.made)
+    return sum(one.full for one in thoonk.subscriptions)
 
 
 def _waiting_gets(thoonk: Thoonk) -> int:
@@ -119,7 +114,7 @@ _LOOKED_UP: dict[str, tuple[str, Callable[[Thoonk], float]]] = {
     ),
     "subscriptions": (
         "Number of subscriptions.",
-        lambda thoonk: len(thoonk._subscribing.made),
+        lambda thoonk: len(thoonk.subscriptions),
     ),
     "subscriptions_full": (
         "Subscriptions whose buffer is full, so that they lag.",

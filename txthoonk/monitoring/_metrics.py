@@ -98,7 +98,7 @@ class Metrics(Service):
         super().startService()  # type: ignore[no-untyped-call]
         self._jobs.begin()
         self._connections.begin()
-        self._thoonk._state_observers.append(self._state_changed)
+        self._thoonk.add_state_observer(self._state_changed)
         self._begin()
 
     def stopService(self) -> Deferred[None]:
@@ -108,7 +108,7 @@ class Metrics(Service):
         """
         if self.running:
             super().stopService()  # type: ignore[no-untyped-call]
-            self._thoonk._state_observers.remove(self._state_changed)
+            self._thoonk.remove_state_observer(self._state_changed)
             self._jobs.end()
             self._stop_timer()
             reading, self._reading = self._reading, None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, cast
 
 from twisted.internet.defer import (
@@ -134,7 +134,7 @@ class Thoonk(Publishing, StoppingService):
             reactor = cast(IReactorTime, installed)
         self._reactor: Any = reactor
         self._wait = wait
-        self._uuid = uuid.uuid4().hex
+        self.uuid = uuid.uuid4().hex
         self._feedtypes = set()
         #: Functions to call with each new state, and its reason or None.
         self._state_observers = [] if state_changed is None else [state_changed]
@@ -168,7 +168,7 @@ class Thoonk(Publishing, StoppingService):
             name=self._target.text,
             **options,
         )
-        self._subscriptions = SubscriptionMaker(dispatcher, self._uuid)
+        self._subscriptions = SubscriptionMaker(dispatcher, self.uuid)
         sources = self._sources = self._subscriptions.sources
         sources.reader = ServiceReader(
             self.redis, self._connections, sources, lambda: self._sub.redis.send("PING"), reactor
@@ -190,6 +190,19 @@ class Thoonk(Publishing, StoppingService):
         if self._server is None or not self._server.is_up:
             return self._target.text
         return self._server.url
+
+    @property
+    def subscriptions(self) -> Collection[Subscription]:
+        """The subscriptions that have not ended."""
+        return self._subscribing.made
+
+    def add_state_observer(self, observer: StateChanged) -> None:
+        """Call *observer* with each new state, and its reason or None."""
+        self._state_observers.append(observer)
+
+    def remove_state_observer(self, observer: StateChanged) -> None:
+        """Do not call *observer* any more."""
+        self._state_observers.remove(observer)
 
     @property
     def _credentials(self) -> dict[str, Any]:

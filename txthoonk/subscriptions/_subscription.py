@@ -67,6 +67,11 @@ class Subscription(AsyncIterator[Event]):
         return len(self._events)
 
     @property
+    def full(self) -> bool:
+        """Whether its buffer is full."""
+        return len(self._events) >= self._limit
+
+    @property
     def current(self) -> bool:
         """Whether it has all events, as far as can be known.
 

@@ -134,6 +134,11 @@ class Worker(StoppingService):
         self._opening: list[Deferred[Any]] = []
 
     @property
+    def feed_names(self) -> list[str]:
+        """The names of its feeds."""
+        return [feed if isinstance(feed, str) else feed.name for feed in self._feeds]
+
+    @property
     def running_jobs(self) -> list[Claim]:
         """The jobs that are worked on at present."""
         return [run.claim for consumer in self._consumers for run in consumer.runs]

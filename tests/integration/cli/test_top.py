@@ -55,7 +55,7 @@ class OverviewTests(RedisTestCase):
         await job.pause()
         seen = await self.seen("x")
         (held,) = seen.held
-        self.assertEqual((held.id, held.owner), (third.id, self.pub_._uuid))
+        self.assertEqual((held.id, held.owner), (third.id, self.pub_.uuid))
         self.assertTrue(0 <= held.seconds < 50 and 0 <= (seen.oldest or 0.0) < 50)
         self.assertEqual(
             attr.evolve(seen, held=[], oldest=None, time=0),
@@ -215,7 +215,7 @@ class OnceTests(CommandTestCase):
         self.assertEqual(lines[1:3], [summary, ""])
         self.assertEqual(lines[3], f"{'FEED':108}{HEADING[4:]}")
         self.assertRegex(lines[4], name + r" job          -      -      1      1      0      0")
-        self.assertRegex(lines[7], rf"\A\? {self.publisher._uuid} +1 +- {name} a \d\.\ds\Z")
+        self.assertRegex(lines[7], rf"\A\? {self.publisher.uuid} +1 +- {name} a \d\.\ds\Z")
 
     async def test_json(self) -> None:
         """``--once --json`` prints one object, for the feeds that match the arguments."""

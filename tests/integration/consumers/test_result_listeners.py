@@ -88,7 +88,7 @@ class ListenersTests(RedisTestCase):
         first: Any = self.jobs[0].pub
         await first.close()
         await self.assertFailure(waiting.pop(0), Exception)
-        await self.raw.send("ZREM", "feed.listeners:j", first._uuid)
+        await self.raw.send("ZREM", "feed.listeners:j", first.uuid)
         self.jobs[-1]._results._ask_again()
         await self.numsub(ALL, LISTENERS)
         await self.finish_as_others("4", "x")

@@ -62,7 +62,7 @@ class TokenTests(ClaimTestCase):
         claim = await self.claimed()
         time = (await self.value("feed.claimed:x"))[0][1]
         owner, _, since = claim.token.rpartition(":")
-        self.assertEqual((owner, float(since)), (self.job.pub._uuid, time))
+        self.assertEqual((owner, float(since)), (self.job.pub.uuid, time))
         entry = f"{claim.token} {since}".encode()
         self.assertEqual(await self.value("feed.claims:x"), {b"a": entry})
         self.assertEqual(tuple(claim), ("a", "item", 0))

@@ -297,6 +297,6 @@ class InputTests(WorkerTestCase):
         host = socket.gethostname()
         about = {"name": "it", "host": host, "pid": os.getpid(), "concurrency": 7}
         self.assertEqual(json.loads(text.partition(b" ")[2]), about)
-        self.assertEqual(owner.decode().partition(":")[0], self.thoonk._uuid)
+        self.assertEqual(owner.decode().partition(":")[0], self.thoonk.uuid)
         await worker.stopService()
         self.assertIsNone(await self.value("feed.workers:x"))

@@ -209,7 +209,7 @@ class PatienceTests(PatienceTestCase):
         self.main.sent()
         self.down()
         self.up()
-        owner = self.pub._uuid
+        owner = self.pub.uuid
         owned, again = self.main.sent()
         self.assertEqual(owned, [b"job/owned", owner.encode()])
         self.assertEqual((again[0], again[-2:]), (b"job/get", [b"1", b""]))

@@ -57,7 +57,7 @@ class Sub:
 class Pub:
     """A publisher whose calls the test answers."""
 
-    _uuid = "me"
+    uuid = "me"
 
     def __init__(self) -> None:
         self.waiting_room = Room()

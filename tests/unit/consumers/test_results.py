@@ -27,7 +27,7 @@ class ResultTestCase(SynchronousTestCase):
         self.clock = Clock()
         self.endpoint = Endpoint()
         self.pub = ThoonkPub(Redis(), reactor=self.clock, endpoint=self.endpoint)
-        self.pub._uuid = "me"
+        self.pub.uuid = "me"
         self.main = Connection(self.pub)
         self.main.know_scripts()
         self.job = Job(self.pub, "j")
