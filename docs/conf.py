@@ -47,7 +47,7 @@ INTERNAL = {
     "AnyRedis",
     "Publisher",
     "Publishing",
-    "txthoonk.consumers._interfaces.Publisher",
+    "txthoonk.types._interfaces.Publisher",
     "txthoonk.subscriptions._interfaces.Named",
     "txthoonk.subscriptions._interfaces.Subscriber",
     "txthoonk.protocol._encoding.Encoding",

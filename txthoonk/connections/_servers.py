@@ -216,7 +216,7 @@ class Servers(Listener[RedisProtocol]):
         """Forget the publisher's connection."""
         self._publisher = None
 
-    def misplaced(self, redis: RedisProtocol, error: Exception, script: Script | None) -> None:
+    def misplaced(self, redis: object, error: Exception, script: Script | None) -> None:
         """Leave a replica that refused to write."""
         now = self._clock.seconds()
         if redis is not self._publisher or now < self._stays_until:

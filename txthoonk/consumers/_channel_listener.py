@@ -14,7 +14,7 @@ from txthoonk.errors import ConnectionLost, ThoonkError
 from txthoonk.wire._keys import CONFFEED, NEWFEED
 
 if TYPE_CHECKING:
-    from txthoonk.consumers._room import WaitingRoom
+    from txthoonk.consumers._interfaces import Room
 
 __all__ = ["Listening"]
 
@@ -33,7 +33,7 @@ class Listening:
 
     def __init__(
         self,
-        room: WaitingRoom,
+        room: Room,
         what: str,
         channels: Mapping[str, Callable[..., object]],
         ready: Callable[[], object],

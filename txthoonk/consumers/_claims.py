@@ -21,7 +21,7 @@ from txthoonk.protocol._encoding import TEXT
 from txthoonk.wire._scripts import load
 
 if TYPE_CHECKING:
-    from txthoonk.consumers._room import WaitingRoom
+    from txthoonk.consumers._interfaces import Room
 
 __all__ = ["Claims"]
 
@@ -44,7 +44,7 @@ class Claims:
 
     _log = Logger()
 
-    def __init__(self, room: WaitingRoom, name: str, owner: str) -> None:
+    def __init__(self, room: Room, name: str, owner: str) -> None:
         self._room = room
         self.owner = owner
         self.tokens: dict[str, str] = {}

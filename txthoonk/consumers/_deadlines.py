@@ -21,7 +21,7 @@ from txthoonk.consumers._patience import Retry
 from txthoonk.wire._keys import feed_channel
 
 if TYPE_CHECKING:
-    from txthoonk.consumers._room import WaitingRoom
+    from txthoonk.consumers._interfaces import Room
 
 __all__ = ["MOST", "Timekeeper"]
 
@@ -42,7 +42,7 @@ class Timekeeper:
 
     def __init__(
         self,
-        room: WaitingRoom,
+        room: Room,
         name: str,
         due: Callable[[], Deferred[list[Any]]],
         expire: Callable[[], Coroutine[Any, Any, int | None]],

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import attr
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
@@ -27,7 +27,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txthoonk.consumers._channel_listener import Listening
-from txthoonk.consumers._patience import Retry
+from txthoonk.consumers._patience import CheckedRoom, Retry
+from txthoonk.consumers._pool import Pool, WaitingConnection
 from txthoonk.consumers._syncer import Repeated
 from txthoonk.errors import (
     AuthenticationError,
@@ -46,8 +47,6 @@ from txthoonk.wire._scripts import Script
 if TYPE_CHECKING:
     from txthoonk.consumers._claims import Claims
     from txthoonk.consumers._deadlines import Timekeeper
-    from txthoonk.consumers._pool import WaitingConnection
-    from txthoonk.consumers._room import WaitingRoom
 
 __all__ = ["Line", "Scripts"]
 
@@ -92,6 +91,15 @@ class Scripts:
     timekeeper: Timekeeper | None = None
 
 
+class LineRoom(CheckedRoom, Protocol):
+    """A waiting room that gets can use.
+
+    :ivar pool: the connections on which commands can block.
+    """
+
+    pool: Pool
+
+
 class Line:
     """All gets on one publisher that wait for an item of one feed.
 
@@ -103,7 +111,7 @@ class Line:
     _log = Logger()
 
     def __init__(
-        self, room: WaitingRoom, name: str, ids: str, transit: str, scripts: Scripts
+        self, room: LineRoom, name: str, ids: str, transit: str, scripts: Scripts
     ) -> None:
         self._room = room
         self._pub = room.pub

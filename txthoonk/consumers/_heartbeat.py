@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
@@ -14,13 +14,11 @@ from twisted.python.failure import Failure
 from txthoonk._support._clock import keep_steady
 from txthoonk.connections._back_off import FIRST_DELAY, LAST_DELAY
 from txthoonk.consumers._channel_listener import Listening
+from txthoonk.consumers._interfaces import HeldClaim, Named, Room, Sender
 from txthoonk.protocol._encoding import TEXT
 from txthoonk.protocol._transient import Passing, passes, passing
 from txthoonk.wire._keys import CONFFEED
 from txthoonk.wire._scripts import load
-
-if TYPE_CHECKING:
-    from txthoonk.consumers._interfaces import HeldClaim, Named, Publisher
 
 __all__ = ["Renewal", "Renewed", "renewal_of"]
 
@@ -63,12 +61,34 @@ class Renewed(Protocol):
         """Learn how long claims last; 0: for ever."""
 
 
+class RenewingRoom(Room, Protocol):
+    """A waiting room that keeps the renewal of its publisher.
+
+    :ivar renewal: renews the claims of workers, if there are any.
+    """
+
+    renewal: Renewal | None
+
+
+class RenewingPublisher(Sender, Protocol):
+    """A publisher whose workers hold claims.
+
+    :ivar uuid: identifies the publisher among all clients of the server.
+    """
+
+    uuid: str
+
+    @property
+    def waiting_room(self) -> RenewingRoom:
+        """Has the connections on which the publisher waits."""
+
+
 class Renewal:
     """The claims of one publisher."""
 
     _log = Logger()
 
-    def __init__(self, pub: Publisher, reactor: Any) -> None:
+    def __init__(self, pub: RenewingPublisher, reactor: Any) -> None:
         keep_steady(reactor)
         self._pub = pub
         self._reactor = reactor
@@ -215,7 +235,7 @@ def _parts(some: Iterable[Renewed]) -> Iterator[Part]:
         yield part
 
 
-def renewal_of(pub: Publisher, reactor: Any) -> Renewal:
+def renewal_of(pub: RenewingPublisher, reactor: Any) -> Renewal:
     """Return the renewal of a publisher; make it if there is none."""
     room = pub.waiting_room
     if room.renewal is None:

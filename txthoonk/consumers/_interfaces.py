@@ -1,56 +1,77 @@
-"""What the consumers, and the feed types above them, need of a publisher."""
+"""What the consumers need of their publisher and of its waiting room."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
-from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 
+from txthoonk.consumers._outages import Outages
+from txthoonk.consumers._subscriber import SharedSubscriber
+from txthoonk.errors import ConnectionLost
 from txthoonk.protocol._commands import Commands
-from txthoonk.wire._feed_config import Config
 
-if TYPE_CHECKING:
-    from txthoonk.consumers._room import WaitingRoom
+__all__ = [
+    "BlockedGets",
+    "HeldClaim",
+    "Named",
+    "ResultCalls",
+    "Room",
+    "Sender",
+    "WaitingResults",
+]
 
-__all__ = ["HeldClaim", "Named", "Publisher", "ResultCalls"]
 
-
-class Publisher(Protocol):
-    """The publisher that opened a feed: a ``ThoonkPub`` or a ``Thoonk``.
-
-    :ivar waiting_room: the connections on which gets and results are waited for.
-    :ivar uuid: identifies the publisher among all clients of the server.
-    """
-
-    waiting_room: WaitingRoom
-    uuid: str
+class Sender(Protocol):
+    """A publisher, as far as consumers use it: it sends commands."""
 
     @property
     def redis(self) -> Commands:
         """Sends the commands of Redis."""
 
-    def attach(self, service: Service) -> None:
-        """Have a service stopped before the publisher closes its connections."""
 
-    def detach(self, service: Service) -> None:
-        """Forget a service."""
+class Room(Protocol):
+    """The waiting room of a publisher: see :class:`txthoonk.consumers._room.WaitingRoom`.
 
-    def get_config(self, name: str) -> Deferred[dict[str, str]]:
-        """Read a feed's configuration."""
+    :ivar patient: whether calls keep waiting when a connection is lost.
+    :ivar up: whether calls can be sent.
+    :ivar closed: why no call can wait any more; None if calls can wait.
+    :ivar outages: the objects to inform when the connection is lost or back.
+    :ivar subscriber: the shared subscriber.
+    """
 
-    def set_config(self, name: str, config: Config, *, force: bool = False) -> Deferred[None]:
-        """Change a feed's configuration."""
+    patient: bool
+    up: bool
+    closed: ConnectionLost | None
+    outages: Outages
+    subscriber: SharedSubscriber
 
-    def delete_feed(self, name: str) -> Deferred[bool]:
-        """Delete a feed."""
+    @property
+    def pub(self) -> Sender:
+        """The publisher."""
 
-    def get_feed_names(self) -> Deferred[set[str]]:
-        """Read the names of all feeds."""
+    @property
+    def reactor(self) -> Any:
+        """The reactor of the publisher."""
 
-    def publish_channel(self, channel: str, *parts: str | bytes) -> Deferred[Any]:
-        """Publish a message."""
+
+class BlockedGets(Protocol):
+    """Gets that wait in BLMOVE."""
+
+    def __hash__(self) -> int: ...
+
+    def check(self) -> None:
+        """Have BLMOVE answered, to see whether its connection is alive."""
+
+
+class WaitingResults(Protocol):
+    """Calls that wait for messages on the subscriber."""
+
+    def __hash__(self) -> int: ...
+
+    def alive(self) -> None:
+        """Learn that the subscriber has answered."""
 
 
 class HeldClaim(Protocol):

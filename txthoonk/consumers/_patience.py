@@ -9,7 +9,7 @@ forbidden, BLMOVE waits for some seconds only, each time.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, Protocol, cast
 
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
@@ -17,15 +17,11 @@ from twisted.python.failure import Failure
 
 from txthoonk.connections._back_off import LAST_DELAY, back_off, level_of
 from txthoonk.connections._keepalive import PONG_TIMEOUT, Silence, check_pong, silence
+from txthoonk.consumers._interfaces import BlockedGets, Room, WaitingResults
 from txthoonk.protocol._client import RedisProtocol
 from txthoonk.protocol._transient import serves
 
-if TYPE_CHECKING:
-    from txthoonk.consumers._get_queue import Line
-    from txthoonk.consumers._result_waiters import Results
-    from txthoonk.consumers._room import WaitingRoom
-
-__all__ = ["Health", "Retry"]
+__all__ = ["CheckedRoom", "Health", "Retry"]
 
 MOST_CHECKS = 200  # lines in one turn of the reactor
 
@@ -41,7 +37,7 @@ class Retry:
     _log = Logger()
 
     def __init__(
-        self, room: WaitingRoom, what: str, again: Callable[[], object], most: float = LAST_DELAY
+        self, room: Room, what: str, again: Callable[[], object], most: float = LAST_DELAY
     ) -> None:
         self._room = room
         self._what = what
@@ -101,36 +97,36 @@ class Health:
     :param reply_timeout: seconds for an answer; None: 10.
     """
 
-    def __init__(self, room: WaitingRoom, interval: float, reply_timeout: float | None) -> None:
+    def __init__(self, room: Room, interval: float, reply_timeout: float | None) -> None:
         self._room = room
         self._interval = interval
         self.reply_timeout = reply_timeout or PONG_TIMEOUT
-        self._lines: set[Line] = set()
-        self._results: set[Results] = set()
+        self._lines: set[BlockedGets] = set()
+        self._results: set[WaitingResults] = set()
         self._suspects: dict[RedisProtocol, Silence] = {}
         self._timer: IDelayedCall | None = None
-        self._unchecked: list[Line] = []
+        self._unchecked: list[BlockedGets] = []
         self._going_on: IDelayedCall | None = None
 
     # -- who waits --------------------------------------------------------------
 
-    def blocked(self, line: Line) -> None:
+    def blocked(self, line: BlockedGets) -> None:
         """Learn that a line waits in BLMOVE."""
         self._lines.add(line)
         self._set_timer()
 
-    def answered(self, line: Line, redis: RedisProtocol) -> None:
+    def answered(self, line: BlockedGets, redis: RedisProtocol) -> None:
         """Learn that the BLMOVE of a line has ended, on a connection that is alive or gone."""
         self.clear(redis)
         self._lines.discard(line)
         self._stop_if_idle()
 
-    def listening(self, results: Results) -> None:
+    def listening(self, results: WaitingResults) -> None:
         """Learn that calls wait for a message on the subscriber."""
         self._results.add(results)
         self._set_timer()
 
-    def silent(self, results: Results) -> None:
+    def silent(self, results: WaitingResults) -> None:
         """Learn that no call does any more."""
         self._results.discard(results)
         self._stop_if_idle()
@@ -219,3 +215,12 @@ class Health:
     def _drop(self, redis: RedisProtocol) -> None:
         del self._suspects[redis]
         redis.abort(silence(self.reply_timeout))
+
+
+class CheckedRoom(Room, Protocol):
+    """A waiting room whose connections may be checked.
+
+    :ivar health: drops connections that have gone silent; None if the room is not patient.
+    """
+
+    health: Health | None

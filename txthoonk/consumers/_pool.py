@@ -17,7 +17,7 @@ from twisted.internet.protocol import Factory
 
 from txthoonk.connections._hosts import tcp_endpoint
 from txthoonk.connections._keepalive import ping
-from txthoonk.consumers._interfaces import Publisher
+from txthoonk.consumers._interfaces import Sender
 from txthoonk.consumers._subscriber import ResultSub
 from txthoonk.errors import (
     AuthenticationError,
@@ -79,7 +79,7 @@ class Pool:
 
     def __init__(
         self,
-        pub: Publisher,
+        pub: Sender,
         reactor: Callable[[], Any],
         endpoint: IStreamClientEndpoint | None,
         timeout: float | None,

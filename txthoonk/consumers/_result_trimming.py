@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 
 if TYPE_CHECKING:
-    from txthoonk.consumers._room import WaitingRoom
+    from txthoonk.consumers._interfaces import Room
 
 __all__ = ["MOST", "Forgetting"]
 
@@ -29,9 +29,7 @@ class Forgetting:
         ``scripts/job/forget.lua``.
     """
 
-    def __init__(
-        self, room: WaitingRoom, forget: Callable[[list[str]], Deferred[list[str]]]
-    ) -> None:
+    def __init__(self, room: Room, forget: Callable[[list[str]], Deferred[list[str]]]) -> None:
         self._room = room
         self._forget = forget
         self._busy = False

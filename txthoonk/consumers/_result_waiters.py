@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall
@@ -31,7 +31,7 @@ from twisted.python.failure import Failure
 from txthoonk._support._replies import parsing
 from txthoonk.consumers._interfaces import ResultCalls
 from txthoonk.consumers._passing_on import MOST_HEARD, MOST_IDS, PassingOn
-from txthoonk.consumers._patience import Retry
+from txthoonk.consumers._patience import CheckedRoom, Retry
 from txthoonk.consumers._subscriber import Handlers, ResultSub, Wanted, remove
 from txthoonk.errors import (
     ConnectionLost,
@@ -44,9 +44,6 @@ from txthoonk.errors import (
 )
 from txthoonk.protocol._transient import passes
 from txthoonk.wire._keys import ended_channel, feed_channel, job_finish_channel
-
-if TYPE_CHECKING:
-    from txthoonk.consumers._room import WaitingRoom
 
 __all__ = ["Results"]
 
@@ -93,7 +90,7 @@ class Results:
     :param name: the feed's name.
     """
 
-    def __init__(self, room: WaitingRoom, name: str, calls: ResultCalls) -> None:
+    def __init__(self, room: CheckedRoom, name: str, calls: ResultCalls) -> None:
         self._room = room
         self._name = name
         self._calls = calls

@@ -33,7 +33,7 @@ from txthoonk.protocol._client import RedisProtocol
 
 if TYPE_CHECKING:
     from txthoonk.consumers._heartbeat import Renewal
-    from txthoonk.consumers._interfaces import Publisher
+    from txthoonk.consumers._interfaces import Sender
 
 __all__ = ["WaitingRoom"]
 
@@ -63,7 +63,7 @@ class WaitingRoom:
 
     def __init__(
         self,
-        pub: Publisher,
+        pub: Sender,
         reactor: IReactorTime | None,
         endpoint: IStreamClientEndpoint | None,
         *,

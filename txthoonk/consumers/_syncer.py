@@ -15,7 +15,7 @@ from txthoonk.protocol._transient import refused
 from txthoonk.wire._scripts import Script
 
 if TYPE_CHECKING:
-    from txthoonk.consumers._room import WaitingRoom
+    from txthoonk.consumers._interfaces import Room
 
 __all__ = ["Repeated"]
 
@@ -30,7 +30,7 @@ class Repeated:
 
     _log = Logger()
 
-    def __init__(self, room: WaitingRoom, script: Script, prefix: tuple[str | int, ...]) -> None:
+    def __init__(self, room: Room, script: Script, prefix: tuple[str | int, ...]) -> None:
         self._room = room
         self._script = script
         self._prefix = prefix

@@ -17,7 +17,7 @@ from txthoonk.wire._job_records import dump_failure, dump_progress
 from txthoonk.wire._scripts import Command, Script, load
 
 if TYPE_CHECKING:
-    from txthoonk.consumers._interfaces import Publisher
+    from txthoonk.types._interfaces import Publisher
 
 __all__ = ["Claiming", "none"]
 

@@ -22,7 +22,7 @@ from txthoonk.wire._checks import check_seconds
 from txthoonk.wire._scripts import load
 
 if TYPE_CHECKING:
-    from txthoonk.consumers._interfaces import Publisher
+    from txthoonk.types._interfaces import Publisher
 
 __all__ = ["Finishing"]
 

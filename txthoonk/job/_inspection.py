@@ -19,7 +19,7 @@ from txthoonk.wire._keys import feed_key
 from txthoonk.wire._scripts import Command, load
 
 if TYPE_CHECKING:
-    from txthoonk.consumers._interfaces import Publisher
+    from txthoonk.types._interfaces import Publisher
 
 __all__ = ["Inspection"]
 

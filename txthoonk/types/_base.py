@@ -24,7 +24,7 @@ from txthoonk.wire._feed_config import Config
 from txthoonk.wire._keys import check_id, check_name, feed_channel, feed_key
 
 if TYPE_CHECKING:
-    from txthoonk.consumers._interfaces import Publisher
+    from txthoonk.types._interfaces import Publisher
 
 __all__ = ["BaseFeed", "to_text"]
 

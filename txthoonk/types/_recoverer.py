@@ -16,7 +16,7 @@ from txthoonk.protocol._slices import scan
 from txthoonk.wire._scripts import Script, load
 
 if TYPE_CHECKING:
-    from txthoonk.types._taken import TakenFeed
+    from txthoonk.types._interfaces import Recoverable
 
 __all__ = ["SLICE", "Pass", "numbers"]
 
@@ -44,7 +44,7 @@ class Pass:
 
     _log = Logger()
 
-    def __init__(self, feed: TakenFeed, restore: str) -> None:
+    def __init__(self, feed: Recoverable, restore: str) -> None:
         self._feed = feed
         self._restore_to = restore
         self._counts = {"dated": 0, "restored": 0, "dropped": 0}

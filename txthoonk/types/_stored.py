@@ -17,8 +17,8 @@ from txthoonk.wire._keys import check_id, feed_channel
 from txthoonk.wire._scripts import Script
 
 if TYPE_CHECKING:
-    from txthoonk.consumers._interfaces import Publisher
     from txthoonk.subscriptions._mirror import Mirror
+    from txthoonk.types._interfaces import Publisher
 
 __all__ = ["OrderedFeed"]
 

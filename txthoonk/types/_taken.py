@@ -23,7 +23,7 @@ from txthoonk.wire._scripts import load
 from txthoonk.wire._settings import setting_from
 
 if TYPE_CHECKING:
-    from txthoonk.consumers._interfaces import Publisher
+    from txthoonk.types._interfaces import Publisher
 
 __all__ = ["TakenFeed"]
 

@@ -15,7 +15,7 @@ from txthoonk.wire._keys import check_id, feed_channel, feed_key
 from txthoonk.wire._scripts import load
 
 if TYPE_CHECKING:
-    from txthoonk.consumers._interfaces import Publisher
+    from txthoonk.types._interfaces import Publisher
 
 __all__ = ["SortedFeed"]
 

@@ -16,7 +16,6 @@ from twisted.python.failure import Failure
 from txthoonk._support._replies import MISFITS
 from txthoonk._support._threads import check_thread
 from txthoonk.client._types import TYPES
-from txthoonk.consumers._interfaces import Publisher
 from txthoonk.errors import (
     FeedDoesNotExist,
     FeedTypeMismatch,
@@ -29,6 +28,7 @@ from txthoonk.job._job import timekeeper_of
 from txthoonk.protocol._encoding import TEXT
 from txthoonk.protocol._transient import memory_is_full, passes
 from txthoonk.types import Job
+from txthoonk.types._interfaces import Publisher
 from txthoonk.types._taken import TakenFeed
 from txthoonk.wire._checks import check_interval
 from txthoonk.wire._keys import check_name, feed_key

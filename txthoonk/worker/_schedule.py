@@ -23,8 +23,9 @@ from txthoonk.wire._scripts import load
 from txthoonk.worker._fair_share import Shares
 
 if TYPE_CHECKING:
-    from txthoonk.consumers._interfaces import HeldClaim, Publisher
+    from txthoonk.consumers._interfaces import HeldClaim
     from txthoonk.types import Claim, Job
+    from txthoonk.types._interfaces import Publisher
 
 __all__ = ["MOST", "Schedule", "ScheduledFeed"]
 

@@ -21,7 +21,7 @@ class ForgettingTests(SynchronousTestCase):
         self.clock = Clock()
         self.room: Any = SimpleNamespace(reactor=self.clock, outages=Outages(patient=False))
         self.calls: list[tuple[list[str], Deferred[list[str]]]] = []
-        self.forgetting = Forgetting(self.room, self.forget)  # type: ignore[arg-type]
+        self.forgetting = Forgetting(self.room, self.forget)
 
     def forget(self, ids: list[str]) -> Deferred[list[str]]:
         called: Deferred[list[str]] = Deferred()

@@ -67,7 +67,7 @@ class HealthTests(PatienceTestCase):
         health = Health(self.room, HEALTH, REPLY)
         lines = [Checked(checked) for _ in range(2 * MOST_CHECKS + 50)]
         for line in lines:
-            health.blocked(line)  # type: ignore[arg-type]
+            health.blocked(line)
         health.check()
         self.assertEqual(len(checked), MOST_CHECKS)
         self.clock.advance(0)
