@@ -202,7 +202,7 @@ def halves() -> Iterator[None]:
 
     def and_report(self: Any, consumer: Any, *arguments: Any) -> None:
         start(self, consumer, *arguments)
-        if len(consumer._outbox) >= HALF and consumer.free:
+        if len(consumer._finished) >= HALF and consumer.free:
             self.schedule.fill()
 
     with patch.object(Handlers, "_start", and_report):
