@@ -58,6 +58,9 @@ LOCAL = {
     "register_feedtype": "makes a method, and sends nothing",
     "on_change": "keeps a function, and sends nothing",
     "add_listener": "keeps a listener, and sends nothing",
+    **dict.fromkeys(
+        ("add_state_observer", "remove_state_observer"), "keeps a function, and sends nothing"
+    ),
     **dict.fromkeys(("attach", "detach"), "keeps a service, and sends nothing"),
     **dict.fromkeys(("startService", "connect", "whenConnected", "set_redis"), _CONNECTING),
     **dict.fromkeys(("stop", "stopService", "close", "remove_handler"), _ENDING),

@@ -156,6 +156,7 @@ class AcceptedTests(TLSTestCase):
         pub: Any = await self.open(target, endpoint=target.endpoint(reactor))
         queue = await pub.queue("x")
         got = queue.get()
+        await self.blocked()
         await (await (await self.pub()).queue("x")).put("an item")
         self.assertEqual(await got, "an item")
         self.assertIn(b"BLMOVE", server.received)
