@@ -67,7 +67,7 @@ class Run:
 class WorkerCalls(Protocol):
     """What a feed consumer calls on its worker's handlers.
 
-    :ivar about: what others can read about the worker.
+    :ivar about: the description of the worker that other programs can read.
     """
 
     about: Mapping[str, object]
