@@ -75,7 +75,7 @@ class Claims:
             del self.tokens[id_]
 
     def lost(self, id_: str, token: str) -> None:
-        """Learn that a claim was lost; calls that name the job still mean this claim."""
+        """Record that a claim was lost; calls that name the job still mean this claim."""
         if self.tokens.get(id_) == token:
             del self.tokens[id_]
             if len(self._lost) >= MOST_LOST:
