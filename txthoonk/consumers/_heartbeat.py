@@ -55,10 +55,10 @@ class Renewed(Protocol):
         """Return the description of the worker that other programs can read, as JSON."""
 
     def lost(self, claim: HeldClaim) -> None:
-        """Learn that a claim was lost."""
+        """Handle the loss of a claim."""
 
     def learn_timeout(self, seconds: float) -> None:
-        """Learn how long claims last; 0: for ever."""
+        """Take the timeout of the feed's claims; 0 for none."""
 
 
 class RenewingRoom(Room, Protocol):
