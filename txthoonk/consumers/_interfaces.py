@@ -71,7 +71,7 @@ class WaitingResults(Protocol):
     def __hash__(self) -> int: ...
 
     def alive(self) -> None:
-        """Learn that the subscriber has answered."""
+        """Record that the subscriber has answered."""
 
 
 class HeldClaim(Protocol):
