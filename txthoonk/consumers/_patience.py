@@ -111,28 +111,28 @@ class Health:
     # -- waiting calls ----------------------------------------------------------
 
     def blocked(self, line: BlockedGets) -> None:
-        """Learn that a line waits in BLMOVE."""
+        """Record that a line waits in BLMOVE."""
         self._lines.add(line)
         self._set_timer()
 
     def answered(self, line: BlockedGets, redis: RedisProtocol) -> None:
-        """Learn that the BLMOVE of a line has ended, on a connection that is alive or gone."""
+        """Record that the BLMOVE of a line has ended, on a connection that is alive or gone."""
         self.clear(redis)
         self._lines.discard(line)
         self._stop_if_idle()
 
     def listening(self, results: WaitingResults) -> None:
-        """Learn that calls wait for a message on the subscriber."""
+        """Record that calls wait for a message on the subscriber."""
         self._results.add(results)
         self._set_timer()
 
     def silent(self, results: WaitingResults) -> None:
-        """Learn that no call waits for a message on the subscriber any more."""
+        """Record that no call waits for a message on the subscriber any more."""
         self._results.discard(results)
         self._stop_if_idle()
 
     def hears(self) -> None:
-        """Learn that other objects listen on the subscriber, or no longer do."""
+        """Start or stop checks, after other objects began or ceased to listen."""
         if self._room.subscriber.listening:
             self._set_timer()
         else:
@@ -207,7 +207,7 @@ class Health:
             )
 
     def clear(self, redis: RedisProtocol) -> None:
-        """Learn that a connection has answered."""
+        """Record that a connection has answered."""
         silent = self._suspects.pop(redis, None)
         if silent is not None:
             silent.stop()
