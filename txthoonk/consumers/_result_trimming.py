@@ -42,7 +42,7 @@ class Forgetting:
         return 0 if self._busy else MOST
 
     def found(self, ids: list[str]) -> None:
-        """Learn from the reply of a finish which results to delete."""
+        """Delete the old results that the reply of a finish named."""
         if ids and not self._busy:
             self._busy = True
             self._call(ids)
