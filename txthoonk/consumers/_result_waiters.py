@@ -291,13 +291,13 @@ class Results:
                 self._fire(id_, wait, wait.query, data)
 
     def stalled(self, id_: str) -> None:
-        """Learn that a job is stalled."""
+        """Fail the calls that wait for the end of a job, because it is stalled."""
         for wait in list(self._waits.get(id_, ())):
             if wait.until_end:
                 self._fail(JobStalled(f"job {id_!r} of feed {self._name!r} is stalled"), id_, wait)
 
     def gone(self, id_: str) -> None:
-        """Learn that a job is gone; its result, if it had one, was announced before."""
+        """End the calls that wait for a job that is gone; its result, if any, came before."""
         for wait in list(self._waits.get(id_, ())):
             if wait.query is not None and wait.until_end:
                 self._fire(id_, wait, wait.query, None)
@@ -419,7 +419,7 @@ class Results:
                 wait.handler = handler
 
     def _ended(self, id_: str, *parts: str) -> None:
-        """Learn that a job has ended, on its own channel."""
+        """Handle a message on the channel of one job: the job has ended."""
         if parts:
             self.finished(id_, "\0".join(parts))
         else:
@@ -511,7 +511,7 @@ class Results:
             self.resume()
 
     def alive(self) -> None:
-        """Learn that the subscriber has answered."""
+        """Record that the subscriber has answered."""
         self._retry.succeeded()
 
 
