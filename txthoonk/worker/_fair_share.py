@@ -71,7 +71,7 @@ class Shares(Generic[AnySharer]):
         self._leave(sharer).paused = False
 
     def pause(self, sharer: AnySharer) -> None:
-        """Give a sharer nothing until it wants again, and then what it misses meanwhile.
+        """Give a sharer nothing until it wants again, and then the pieces that it missed.
 
         It catches up on at most the pieces that it takes at a time, and loses the others.
         """
@@ -93,7 +93,7 @@ class Shares(Generic[AnySharer]):
         account.paused = False
 
     def charge(self, sharer: AnySharer, pieces: int) -> None:
-        """Learn that a sharer got pieces without a share, or, below 0, returned some."""
+        """Record that a sharer got pieces without a share, or, below 0, returned some."""
         account = self._accounts[sharer]
         if pieces > 0 and account.place is None and not account.paused:
             self._catch_up(account)
