@@ -392,14 +392,14 @@ class FeedConsumer:
         return json.dumps(self._worker.about)
 
     def lost(self, claim: HeldClaim) -> None:
-        """Learn that a claim was lost."""
+        """Handle the loss of a claim."""
         if self._schedule.lose(self, claim):
             self.forget(claim)
         else:
             self._worker.claim_lost(self, claim)
 
     def learn_timeout(self, seconds: float) -> None:
-        """Learn how long claims last."""
+        """Warn once if claims have no timeout."""
         if not seconds and not self._warned:
             self._warned = True
             self._log.warn(
