@@ -81,7 +81,7 @@ class Handlers:
             self._scheduled = self._reactor.callLater(0, self._later)
 
     def work(self) -> None:
-        """Start handlers for the claimed jobs, then finish what is done, and claim more.
+        """Start handlers for the claimed jobs, finish the jobs that are done, and claim more.
 
         A handler that is a plain function may take long: after some time the other jobs wait for
         the next turn of the reactor.
