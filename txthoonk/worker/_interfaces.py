@@ -73,7 +73,7 @@ class WorkerCalls(Protocol):
     about: Mapping[str, object]
 
     def work(self) -> None:
-        """Start handlers for the claimed jobs, then finish what is done, and claim more."""
+        """Start handlers for the claimed jobs, finish the jobs that are done, and claim more."""
 
     def soon(self) -> None:
         """Call :meth:`work` at the end of this turn of the reactor."""
