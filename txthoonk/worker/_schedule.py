@@ -184,7 +184,7 @@ class Schedule(Generic[AnyFeed]):
     # -- what is known of a feed --------------------------------------------------------------
 
     def update(self, feed: AnyFeed) -> None:
-        """Learn that a feed may be asked for jobs, or may not any more."""
+        """Update the share of a feed, which may be asked for jobs now, or no longer."""
         if not (feed.ready and feed.open):
             self._shares.refuse(feed)
         elif feed.free:
@@ -193,11 +193,11 @@ class Schedule(Generic[AnyFeed]):
             self._shares.pause(feed)
 
     def speak(self, feed: AnyFeed) -> None:
-        """Learn that a feed has jobs to finish."""
+        """Record that a feed has jobs to finish."""
         self._speaking[feed] = None
 
     def answered(self, feed: AnyFeed, claim: int, got: int, more: bool) -> None:
-        """Learn how many jobs a call has claimed, of those that it asked for.
+        """Record how many jobs a call has claimed, of those that it asked for.
 
         :param more: whether there may be more.
         """
@@ -211,12 +211,12 @@ class Schedule(Generic[AnyFeed]):
         self.update(feed)
 
     def not_answered(self, feed: AnyFeed, claim: int) -> None:
-        """Learn that a call has failed."""
+        """Record that a call has failed."""
         self.asked -= claim
         self._shares.charge(feed, -claim)
 
     def looked(self, feed: AnyFeed, ready: bool) -> None:
-        """Learn whether a feed has jobs."""
+        """Record whether a feed has jobs."""
         if not feed.open:
             return  # it is added again when it opens
         if ready:
@@ -227,7 +227,7 @@ class Schedule(Generic[AnyFeed]):
         self._soon()
 
     def came(self, feed: AnyFeed) -> bool:
-        """Learn that a watch has claimed a job; return whether there is room for it."""
+        """Record that a watch has claimed a job; return whether there is room for it."""
         self._watching.pop(feed, None)
         if not self.has_room():
             return False
@@ -235,7 +235,7 @@ class Schedule(Generic[AnyFeed]):
         return True
 
     def watch_ended(self, feed: AnyFeed) -> None:
-        """Learn that a watch has ended without a job."""
+        """Record that a watch has ended without a job."""
         self._watching.pop(feed, None)
         if feed.open and not feed.ready:
             self._empty[feed] = None
@@ -243,7 +243,7 @@ class Schedule(Generic[AnyFeed]):
     # -- claimed jobs whose handler has not started -------------------------------------------
 
     def hold(self, feed: AnyFeed) -> None:
-        """Learn that jobs were added to the ``unbegun`` of a feed."""
+        """Record that jobs were added to the ``unbegun`` of a feed."""
         if feed.unbegun:
             self.unbegun[feed] = None
 
