@@ -54,7 +54,7 @@ class ThoonkPubFactory(ThoonkFactory):
         """
         super().__init__(db, password, charset, errors, username)
         options = {"reactor": reactor, "endpoint": endpoint}
-        # A class that replaces ThoonkPub need not accept them.
+        # A class that replaces ThoonkPub need not accept these options.
         self._options = {name: value for name, value in options.items() if value is not None}
 
 

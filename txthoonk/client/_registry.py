@@ -156,7 +156,7 @@ class Publishing:
         )
 
     def _create(self, name: str, script: Script, command: tuple[Any, ...]) -> Deferred[Any]:
-        """Call a script that may create a feed; again, after clearing an earlier one's results."""
+        """Call a script that may create a feed; if it replies 0, clear old results and repeat."""
 
         def called(reply: Any) -> Any:
             if reply != 0:

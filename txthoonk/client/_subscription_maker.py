@@ -22,11 +22,11 @@ __all__ = ["SubscriptionMaker"]
 
 
 class SubscriptionMaker:
-    """Checks what users ask for, and makes subscriptions.
+    """Checks arguments, and makes subscriptions.
 
     :ivar sources: the feeds that are followed.
 
-    :param dispatcher: has the channels.
+    :param dispatcher: calls the handlers of channels.
     :param own_id: identifies the subscriber.
     """
 

@@ -1,4 +1,4 @@
-"""The types of feeds, by the name that their configuration has."""
+"""The types of feeds, by their name in the configuration."""
 
 from __future__ import annotations
 

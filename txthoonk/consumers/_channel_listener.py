@@ -24,11 +24,11 @@ LASTING = 60.0  # seconds after which an attempt to listen counts as a success
 class Listening:
     """Listens between :meth:`begin` and :meth:`end`, across lost connections.
 
-    :param what: what for, for log lines.
-    :param channels: each channel, and what to call with the parts of its messages.
-    :param ready: called when messages arrive from now on; some may have been missed before.
-    :param configured: the name of a feed, and what to call when its configuration changes; other
-        feeds' messages on the same channels are not passed on.
+    :param what: what the owner waits for, for log lines.
+    :param channels: each channel, and the function to call with the parts of its messages.
+    :param ready: called once Redis has confirmed the channels; earlier messages may be missing.
+    :param configured: the name of a feed, and the function to call when its configuration
+        changes.  It is not called for other feeds.
     """
 
     def __init__(
@@ -48,13 +48,13 @@ class Listening:
             self._channels += [(channel, told, feed) for channel in (CONFFEED, NEWFEED)]
         self._ready = ready
         self._handlers: Handlers = []
-        self._since = 0.0  # when that was confirmed
+        self._since = 0.0  # when Redis confirmed the channels
         self._attempt: Deferred[Any] | None = None
         self._retry = Retry(room, what, self._listen)
         self._wanted = False
 
     def begin(self) -> None:
-        """Listen, unless it does already."""
+        """Start to listen, if it does not listen already."""
         self._wanted = True
         self._room.subscriber.join(self)
         self._listen()

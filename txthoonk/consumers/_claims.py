@@ -1,7 +1,7 @@
 """The claims that a publisher has on the jobs of one feed.
 
 The token of a claim contains the publisher and the time of the claim.  When a claim is lost, by
-a timeout or otherwise, its token is of no use any more, even if the same publisher claims the job
+a timeout or otherwise, its token is no longer valid, even if the same publisher claims the job
 again.
 
 A lost connection can lose an answer that contained claims: no handler would work on these jobs.
@@ -29,7 +29,7 @@ _OWNED = load("job/owned")
 _RELEASE = load("job/release")
 
 MOST = 100_000  # tokens to remember; the oldest are forgotten
-MOST_LOST = 10_000  # of claims that were lost
+MOST_LOST = 10_000  # tokens of lost claims to remember
 SLICE = 500  # claims that one call releases
 
 
@@ -37,7 +37,7 @@ class Claims:
     """The claims of one publisher on the jobs of one feed.
 
     :ivar owner: identifies the publisher; every token begins with it.
-    :ivar tokens: id -> token, of the claims that were made here and have not ended.
+    :ivar tokens: id -> token, of the claims that this publisher made and that have not ended.
 
     :param name: the name of the feed.
     """
@@ -49,7 +49,7 @@ class Claims:
         self.owner = owner
         self.tokens: dict[str, str] = {}
         self._lost: dict[str, str] = {}
-        self._forgetful = False  # whether a claim of ours may be missing in tokens
+        self._forgetful = False  # whether a claim of this publisher may be missing in tokens
         self._release = _RELEASE.bind(name)
         self._owned = _OWNED.bind(name, owner=owner)
         self._name = name
@@ -66,7 +66,7 @@ class Claims:
         return token
 
     def token(self, id_: str) -> str:
-        """Return the token of the last claim on a job that was made here; empty: none."""
+        """Return the token of this publisher's last claim on a job; empty if it made none."""
         return self.tokens.get(id_) or self._lost.get(id_, "")
 
     def ended(self, id_: str, token: str) -> None:
@@ -75,7 +75,7 @@ class Claims:
             del self.tokens[id_]
 
     def lost(self, id_: str, token: str) -> None:
-        """Learn that a claim was lost; calls that name the job still mean this claim."""
+        """Record that a claim was lost; calls that name the job still mean this claim."""
         if self.tokens.get(id_) == token:
             del self.tokens[id_]
             if len(self._lost) >= MOST_LOST:
@@ -94,9 +94,10 @@ class Claims:
         return called.addErrback(self._not_released)
 
     def give_back(self, ids: list[bytes], time: bytes) -> None:
-        """Release jobs that no get waited for, with the time of their claims.
+        """Release claimed jobs that no get waits for.
 
         :param ids: see :meth:`release`.
+        :param time: the time of their claims.
         """
         token = f"{self.owner}:{time.decode()}"
         called = self.release([(id_.decode("utf-8", "surrogateescape"), token) for id_ in ids])
@@ -119,14 +120,14 @@ class Claims:
         self._room.outages.once(self.recover)
 
     def recover(self) -> None:
-        """Release the jobs whose claims were lost with the answer."""
+        """Release the jobs whose claims were in a lost answer."""
         Deferred.fromCoroutine(self._recover()).addErrback(self._cannot_recover)
 
     async def _recover(self) -> None:
         if self._forgetful:
             return
         flat = await self._room.pub.redis.call(_OWNED, self._owned, TEXT)
-        # Replies keep the order of the calls, so every claim that was answered is known by now.
+        # Redis replies in the order of the calls, so every answered claim is known by now.
         owned = zip(flat[::2], flat[1::2], strict=True)
         lost = [claim for claim in owned if self.tokens.get(claim[0]) != claim[1]]
         for first in range(0, len(lost), SLICE):

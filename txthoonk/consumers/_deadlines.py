@@ -1,9 +1,9 @@
 """The deadlines of a job feed: delayed jobs that are due, and claims that are too old.
 
-Every process that waits for jobs also keeps their deadlines: :class:`Timekeeper` knows when the
-next job is due, or the oldest claim too old, and calls Redis then, not before.  The channel
+Every process that waits for jobs also keeps their deadlines.  :class:`Timekeeper` knows when the
+next job is due and when the oldest claim is too old, and calls Redis only then.  The channel
 ``feed.delayed`` announces jobs that are due earlier.  Several timekeepers of one feed do no harm:
-the first one that calls does all that is due.
+the first one that calls Redis handles everything that is due.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Timekeeper:
         self._retry = Retry(room, what, self.look)
 
     def attend(self) -> None:
-        """Start, or count one more user."""
+        """Count one more user; start with the first one."""
         self._attending += 1
         if self._attending == 1:
             self._room.outages.join(self)
@@ -91,7 +91,7 @@ class Timekeeper:
             looking.cancel()
 
     def look(self) -> None:
-        """Do what is due."""
+        """Put the due jobs into the line, and end claims that are too old."""
         if self._looking is not None:
             self._again = True
         elif self._attending and self._room.up:
@@ -131,9 +131,9 @@ class Timekeeper:
 
     def _told(self, id_: str, milliseconds: str = "", *_: str) -> None:
         if self._looking is not None:
-            self._again = True  # the look under way may not include it
+            self._again = True  # the pending look may not include it
         else:
-            # Any client can publish any message there: without a time it looks at once.
+            # Any client can publish anything on this channel; without a time, look at once.
             wait = int(milliseconds) / 1000 if _TIME.fullmatch(milliseconds) else 0.0
             self._set_timer(wait + MARGIN, earlier=True)
 

@@ -1,4 +1,4 @@
-"""What a publisher keeps of each feed, shared by all objects of that feed."""
+"""The objects that a publisher keeps for each feed, shared by all feed objects of that name."""
 
 from __future__ import annotations
 

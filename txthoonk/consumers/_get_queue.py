@@ -1,14 +1,14 @@
 """The gets of one feed: their order, and how they get items.
 
-At any time a line is in one of three states.  It is *idle*.  Or it *asks*: one script call takes
-an item for each get.  Or, if there were too few, it *waits*: BLMOVE on a connection of its own
-moves the next id to ``feed.transit``, and with this id the line asks again.  An id without a get
-goes back to the front of the feed.
+A line is in one of three states.  *Idle*: it has no call in progress.  *Asking*: one script call
+takes an item for each get.  *Waiting*: there were too few items, so BLMOVE on a connection of its
+own moves the next id to ``feed.transit``; then the line asks again with this id.  If no get waits
+for the id any more, the line puts it back to the front of the feed.
 
-In a patient room (see :mod:`txthoonk.consumers._room`) it can also *rest* while gets
-wait: until the publisher has a connection again, or for a moment after the connection that it
-waited on was lost.  A call that was in flight on a lost connection is not repeated; the line asks
-anew.  If the lost call took items, asking does not return these: items of a queue are in
+In a patient room (see :mod:`txthoonk.consumers._room`) the line can also *rest* while gets wait:
+until the publisher has a connection again, or for a moment after the line lost the connection on
+which it waited.  The line does not repeat a call that was in flight on a lost connection; it asks
+again.  If the lost call took items, the new call does not return them: items of a queue are in
 ``feed.delivering``, from which maintenance puts them back after 30 seconds; jobs are claimed
 until the feed's timeout.  An id that BLMOVE moved before its connection was lost is in
 ``feed.transit``, which maintenance repairs, too.
@@ -51,15 +51,15 @@ if TYPE_CHECKING:
 __all__ = ["Line", "Scripts"]
 
 MOST = 100  # items that one script call takes
-TRIES = 100  # to end a wait, before its connection is given up
-BRIEF = 3.0  # seconds that BLMOVE waits at a time where a wait cannot be ended
+TRIES = 100  # attempts to end a wait, before its connection is dropped
+BRIEF = 3.0  # seconds that each BLMOVE waits if CLIENT UNBLOCK cannot end it
 
-# Seconds for which an id in feed.transit is ours: after 30 maintenance may have put it back,
-# and another process may be about to deliver it.
+# Seconds for which an id in feed.transit belongs to this line.  After 30 seconds maintenance may
+# have put it back, and another process may be about to deliver it.
 FRESH = 20
 
-#: Makes the value that a get fires, of the time, the id, the item, and what else the script
-#: replies.
+#: Makes the value that a get fires from the time, the id, the item, and the other parts of the
+#: script's reply.
 Receive = Callable[..., Any]
 
 
@@ -76,11 +76,11 @@ class Scripts:
     """The calls of a line, each with its KEYS and the first of its ARGV.
 
     :ivar get: takes items.
-    :ivar width: how many parts of its reply make an item.
+    :ivar width: the number of parts of its reply for each item.
     :ivar put_back: puts ids back.
-    :ivar delivered: acknowledges items; None if that happens later.
-    :ivar claims: of a job feed: learns of answers that may be lost.
-    :ivar timekeeper: of a job feed: makes delayed jobs available.
+    :ivar delivered: acknowledges items; None if another call does that later.
+    :ivar claims: the claims of a job feed, which it informs about lost answers.
+    :ivar timekeeper: makes the delayed jobs of a job feed available.
     """
 
     get: tuple[Script, tuple[str | int, ...]]
@@ -127,10 +127,10 @@ class Line:
         self._attending = False
         configured = (name, self._look_again)
         self._resumed = Listening(room, f"{name!r} to go on", {}, self._look_again, configured)
-        self._again = False  # whether the answer under way may be too old
+        self._again = False  # whether the pending answer may be out of date
         self._gets: OrderedDict[_Get, None] = OrderedDict()  # in the order of their calls
         self._newest = 0  # number of the last get
-        self._known = 0  # number of the last one that the feed was there for
+        self._known = 0  # number of the last get for which the feed existed
         self._waited = False  # whether BLMOVE was ever answered
         self._busy = False  # whether it asks or waits
         self._taken: deque[list[bytes]] = deque()
@@ -139,19 +139,19 @@ class Line:
         self._waiting: Deferred[None] | None = None
         self._redis: WaitingConnection | None = None
         self._blocked = False
-        self._blocks = 0  # how often it was
-        self._moved = b""  # what BLMOVE has moved, until it is taken
+        self._blocks = 0  # number of BLMOVE calls so far
+        self._moved = b""  # the id that BLMOVE has moved, until a call takes it
         self._moved_at = 0.0
         self._retry = Retry(room, f"an item of {name!r}", self.resume)
         self._closing: list[Deferred[None]] = []
 
-    # -- who waits ------------------------------------------------------------
+    # -- the gets -------------------------------------------------------------
 
     def get(self, timeout: float, receive: Receive) -> Deferred[Any]:
         """Wait for the next item.
 
         :param timeout: seconds; 0: for ever.
-        :param receive: makes the value to fire of the parts of an item.
+        :param receive: makes the value to fire from the parts of an item.
         """
         if self._room.closed is not None:
             return fail(self._room.closed)
@@ -235,7 +235,7 @@ class Line:
         if reason.check(FeedDoesNotExist):
             self._feed_gone(reason)
         elif self._passes(reason, self._known > 0):
-            # Not at once: without a connection, resume() asks as soon as there is one.
+            # Without a connection there is no retry: resume() asks as soon as there is one.
             if self._room.up and passing(reason.value) is not Passing.CONNECTION:
                 self._retry.later(reason)
             self._rest()
@@ -258,7 +258,7 @@ class Line:
             self._take_off(get)
         if not self._gets:
             self._rest()
-        elif self._moved:  # another process puts items all the same
+        elif self._moved:  # another process still puts items
             self._give_back()
             self._retry.later(reason)
             self._rest()
@@ -277,7 +277,7 @@ class Line:
         self._resumed.end()
         width = self._width
         self._taken.extend(reply[at : at + width] for at in range(2, len(reply), width))
-        # Where items are big, there are fewer than were asked for, and more may be there.
+        # If the items are big, the reply has fewer than requested, and more may be available.
         enough = len(self._taken) == count or sum(len(item[1]) for item in self._taken) >= BIG
         if self._taken:
             self._retry.succeeded()
@@ -298,7 +298,7 @@ class Line:
             self._handed_over.append(parts[0])
         try:
             value = get.receive(self._time, *parts)
-        except BaseException:  # noqa: BLE001  (told to the caller, whose serializer it is)
+        except BaseException:  # noqa: BLE001  (passed to the caller, whose serializer it is)
             get.errback(Failure())
         else:
             get.callback(value)
@@ -328,11 +328,11 @@ class Line:
                 self.resume()
 
     def _look_again(self, *_: str) -> None:
-        self._again = True  # an answer that says "paused" may be of before
+        self._again = True  # the pending answer may still say "paused"
         self.resume()
 
     def _attend(self, attend: bool) -> None:
-        """Keep the deadlines of the feed, or leave that to others."""
+        """Keep the deadlines of the feed, or stop doing so."""
         if self._timekeeper is not None and attend is not self._attending:
             self._attending = attend
             (self._timekeeper.attend if attend else self._timekeeper.leave)()
@@ -377,14 +377,14 @@ class Line:
             self._rest()
 
     async def _next(self, redis: WaitingConnection) -> bytes:
-        """Wait for the next id; nothing if the wait was ended."""
+        """Wait for the next id; return an empty one if the wait was ended."""
         health = self._room.health
         self._blocked = True
         if health is not None:
             health.blocked(self)
         try:
             moved = await self._block(redis)
-            # The answer itself is all that a check needs.
+            # A check ends the wait only to get an answer; then the wait goes on.
             while moved is None and self._gets and self._known == self._newest:
                 moved = await self._block(redis)
             return moved or b""
@@ -411,7 +411,7 @@ class Line:
     def _cannot_wait(self, reason: Failure) -> None:
         self._waiting = None
         self._forget_connection()
-        # A caller who may not wait at all learns that; a password may change at any time.
+        # If no wait ever worked, the gets fail; but a password may change at any time.
         worked = self._waited or isinstance(reason.value, AuthenticationError)
         if not self._passes(reason, worked):
             self._fail_gets(reason)
@@ -421,7 +421,7 @@ class Line:
         self._rest()
 
     def resume(self) -> None:
-        """Ask again for those who wait, if the line rests."""
+        """Ask again for the gets that wait, if the line rests."""
         self._retry.stop()
         if self._busy or not self._gets:
             return
@@ -430,15 +430,15 @@ class Line:
         self._ask()
 
     def check(self) -> None:
-        """Have BLMOVE answered, to see whether its connection still is one."""
+        """Have BLMOVE answered, to see whether its connection is alive."""
         if self._redis is not None and self._blocked and not self._redis.client_id:
             if self._room.health is not None:
-                self._room.health.suspect(self._redis)  # which answers soon by itself
+                self._room.health.suspect(self._redis)  # its BLMOVE soon ends by itself
         elif self._room.up:
             self._end_wait(TRIES)
 
     def _end_wait(self, tries: int) -> None:
-        """Have BLMOVE answered, for instance because nobody is left who wants its id."""
+        """Have BLMOVE answered, for example because no get wants its id any more."""
         if not self._blocked or self._redis is None or not self._redis.client_id:
             return
         if not tries or not self._room.up:
@@ -462,16 +462,16 @@ class Line:
             if self._room.health is not None:
                 self._room.health.suspect(redis)
         elif self._room.patient or not self._gets:
-            # The two connections are not in step: BLMOVE may be on its way still, or its
-            # answer may.
+            # The two connections are not in step: BLMOVE or its answer may still be on the
+            # way.
             self._end_wait(tries - 1)
 
     def _cannot_unblock(self, reason: Failure, redis: WaitingConnection, block: int) -> None:
         if reason.check(ResponseError):
-            redis.client_id = 0  # it was allowed before
+            redis.client_id = 0  # the server no longer allows CLIENT UNBLOCK
         if self._room.patient and self._gets:
             return
-        # It must not go on waiting for nobody: what it gets would be stuck.
+        # BLMOVE must not wait without a get: an id that it moves would be stuck.
         if not reason.check(ConnectionLost):
             self._log.warn(
                 "dropping the connection that waits for {name!r}: {error}",
@@ -489,7 +489,7 @@ class Line:
     # -- the publisher's own connection ---------------------------------------
 
     def drop(self, error: ConnectionLost) -> None:
-        """Fail all gets, and wait no more."""
+        """Fail all gets, and stop waiting."""
         gets = self._all_gets()
         waiting, self._waiting = self._waiting, None
         if waiting is not None:
@@ -503,7 +503,7 @@ class Line:
     def close(self, error: ConnectionLost) -> Deferred[None]:
         """Fail all gets.
 
-        :return: fires once no call is under way that could take an item for no get.
+        :return: fires once no pending call can take an item that no get waits for.
         """
         _fail(self._all_gets(), error)
         self._settle()
@@ -517,5 +517,5 @@ class Line:
 
 def _fail(gets: list[_Get], reason: Failure | Exception) -> None:
     for get in gets:
-        if not get.called:  # not cancelled by one that was failed before it
+        if not get.called:  # a callback of an earlier get may have cancelled it
             get.errback(reason)

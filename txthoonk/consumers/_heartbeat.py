@@ -27,7 +27,7 @@ _renew = _RENEW.bind_each()
 
 LONGEST = 10.0  # seconds between two renewals
 SHORTEST = 0.02
-PARTS = 3  # renewals in the time of a claim
+PARTS = 3  # renewals within the timeout of a claim
 MOST_CLAIMS = 500  # in one call
 MOST_FEEDS = 100
 FORGOTTEN = 60_000  # milliseconds without a renewal after which a worker counts as gone
@@ -37,9 +37,9 @@ Part = list[tuple["Renewed", str, Sequence["HeldClaim"]]]
 
 
 class Renewed(Protocol):
-    """Has claims to renew: a worker, for one feed.
+    """The part of a worker that has claims on one feed to renew.
 
-    :ivar number: identifies it among all of the process.
+    :ivar number: identifies it within the process.
     """
 
     number: int
@@ -52,13 +52,13 @@ class Renewed(Protocol):
         """Return the claims to renew."""
 
     def about(self) -> str:
-        """Return what others can read about the worker, as JSON."""
+        """Return the description of the worker that other programs can read, as JSON."""
 
     def lost(self, claim: HeldClaim) -> None:
-        """Learn that a claim was lost."""
+        """Handle the loss of a claim."""
 
     def learn_timeout(self, seconds: float) -> None:
-        """Learn how long claims last; 0: for ever."""
+        """Take the timeout of the feed's claims; 0 for none."""
 
 
 class RenewingRoom(Room, Protocol):
@@ -92,16 +92,16 @@ class Renewal:
         keep_steady(reactor)
         self._pub = pub
         self._reactor = reactor
-        self._all: dict[Renewed, float] = {}  # with how long their claims last
+        self._all: dict[Renewed, float] = {}  # and the seconds that their claims last
         self._by_feed: dict[str, dict[Renewed, None]] = {}
-        # How long claims last may change at any time.
+        # The timeout of a feed may change at any time.
         told = {CONFFEED: self._configured}
         self._listening = Listening(pub.waiting_room, "timeouts of jobs", told, self.renew)
         self._timer: IDelayedCall | None = None
         self._calling: Deferred[None] | None = None
 
     def add(self, renewed: Renewed) -> None:
-        """Begin to renew."""
+        """Start to renew claims."""
         self._all[renewed] = 0.0
         self._by_feed.setdefault(renewed.job.name, {})[renewed] = None
         if len(self._all) == 1:
@@ -110,7 +110,7 @@ class Renewal:
         self._set_timer(0.0)
 
     def remove(self, renewed: Renewed) -> Deferred[None]:
-        """Stop.
+        """Stop renewing claims.
 
         :return: fires once Redis knows that the worker has ended.
         """
@@ -149,15 +149,15 @@ class Renewal:
             timer.cancel()
 
     def renew(self) -> None:
-        """Renew all, and again in time."""
+        """Renew all claims, and schedule the next renewal."""
         self._set_timer(self._interval())
         if self._calling is None:
-            # Those with claims first.
+            # Workers with claims come first.
             all_ = sorted(self._all, key=lambda renewed: not renewed.claims())
             calling = self._calling = Deferred.fromCoroutine(self._renew(all_))
             calling.addErrback(self._cannot).addBoth(self._called)
 
-    #: After an outage claims may be lost, or about to be.
+    #: After an outage claims may be lost, or about to expire.
     resume = renew
 
     def _called(self, _: object) -> None:
@@ -171,12 +171,12 @@ class Renewal:
     def _cannot(self, reason: Failure) -> None:
         if not passes(reason.value, worked=True):
             self._log.failure("claims cannot be renewed", reason)
-        elif passing(reason.value) is not Passing.CONNECTION:  # of which others tell
+        elif passing(reason.value) is not Passing.CONNECTION:  # logged elsewhere
             self._log.warn("claims cannot be renewed now: {error}", error=reason.getErrorMessage())
 
     async def _renew(self, some: list[Renewed]) -> None:
         for part in _parts(some):
-            # Those that have ended meanwhile are not to be told of as alive.
+            # A worker that has ended in the meantime must not be recorded as alive.
             left = [one for one in part if one[0] in self._all]
             if left:
                 await self._call(left)
@@ -219,7 +219,7 @@ def _seconds(timeout: str | None) -> float:
 
 
 def _parts(some: Iterable[Renewed]) -> Iterator[Part]:
-    """Divide the claims into calls; each is made when the one before is answered."""
+    """Divide the claims into calls; each is made once the previous one is answered."""
     part: Part = []
     size = 0
     for renewed in some:

@@ -71,7 +71,7 @@ class WaitingResults(Protocol):
     def __hash__(self) -> int: ...
 
     def alive(self) -> None:
-        """Learn that the subscriber has answered."""
+        """Record that the subscriber has answered."""
 
 
 class HeldClaim(Protocol):
@@ -87,13 +87,13 @@ class HeldClaim(Protocol):
 
 
 class Named(Protocol):
-    """A feed, of which a heartbeat needs the name."""
+    """A feed, as far as a heartbeat uses it: its name."""
 
     name: str
 
 
 class ResultCalls(Protocol):
-    """The scripts that waiting for results needs, see their headers; times are in seconds."""
+    """The scripts for waiting for results: see their headers.  Times are in seconds."""
 
     def look(self, id_: str, noted: bytes, wanted: float) -> Deferred[list[bytes]]:
         """Call ``job/result``."""

@@ -1,4 +1,4 @@
-"""Who waits on a publisher, and what each does when its connection is lost or back."""
+"""The objects that wait on a publisher, and what they do when its connection is lost or back."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class Returning(Protocol):
 
 
 class Resting(Protocol):
-    """Does something some time later, by itself."""
+    """Acts later by itself, for example by a timer."""
 
     def __hash__(self) -> int: ...
 
     def rest(self) -> None:
-        """Do nothing by itself any more."""
+        """Stop acting by itself."""
 
 
 class Waiter(Protocol):
@@ -46,7 +46,7 @@ class Waiter(Protocol):
 
 
 class Outages:
-    """See the module.
+    """Informs the objects that wait on one publisher.
 
     :ivar waiting: the objects with calls that wait.
     :ivar returning: the objects to resume on each new connection.
@@ -65,7 +65,7 @@ class Outages:
         self.unanswered: dict[Callable[[], object], None] = {}
         self.under_way: set[Deferred[Any]] = set()
 
-    # -- who takes part ------------------------------------------------------------------
+    # -- the objects ---------------------------------------------------------------------
 
     def wait(self, waiter: Waiter) -> None:
         """Resume a waiter on each new connection, and fail its calls if there is none."""
@@ -107,7 +107,7 @@ class Outages:
     # -- the publisher's connection --------------------------------------------------------
 
     def resume(self) -> None:
-        """Repeat on a new connection what was not answered on the one before."""
+        """Repeat unanswered calls on a new connection, and resume all objects."""
         unanswered, self.unanswered = self.unanswered, {}
         for call in unanswered:
             call()
@@ -126,7 +126,7 @@ class Outages:
             resting.rest()
 
     async def close(self, error: ConnectionLost) -> None:
-        """Fail all calls that wait, and wait until what was taken for them is put back."""
+        """Fail all calls that wait, and wait until the items taken for them are put back."""
         for closed in [waiter.close(error) for waiter in list(self.waiting)]:
             await closed
         for answered in list(self.under_way):

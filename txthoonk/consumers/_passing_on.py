@@ -1,4 +1,4 @@
-"""Passes on results from a publisher that listens to all, to those that listen to some jobs.
+"""Passes on results from a publisher that listens to all jobs to those that listen to some.
 
 See :mod:`txthoonk.consumers._result_waiters`.
 """
@@ -20,10 +20,10 @@ MOST_HEARD = 5000  # results to keep until it is known whether others wait for t
 
 
 class PassingOn:
-    """See the module.
+    """Passes on the results of the jobs of one feed.
 
     :ivar heard: id -> result, of results that others may wait for; at most :data:`MOST_HEARD`.
-    :ivar busy: whether a call finds out which of them others wait for.
+    :ivar busy: whether it is passing on results now.
 
     :param call: calls ``job/pass_on`` with ids and results; fires the ids that are wanted.
     """

@@ -1,7 +1,7 @@
 """Waiting across an outage: when to try again, and which connections have gone silent.
 
 A connection on which BLMOVE waits is silent for hours, and so is one whose peer has vanished.  So
-the publisher asks the server now and then to end the wait.  If the publisher's connection gets
+the publisher regularly asks the server to end the wait.  If the publisher's connection gets
 the answer, and the waiting one does not, the waiting one is dead.  Where CLIENT UNBLOCK is
 forbidden, BLMOVE waits for some seconds only, each time.
 """
@@ -62,7 +62,7 @@ class Retry:
         )
 
     def later(self, reason: Failure) -> None:
-        """Try again some time after an attempt that failed; several may report the same one."""
+        """Try again some time after a failed attempt; several calls may report the same one."""
         if self._timer is None:
             self.failed(reason)
             delay = min(back_off(self.failures), self._most)
@@ -108,31 +108,31 @@ class Health:
         self._unchecked: list[BlockedGets] = []
         self._going_on: IDelayedCall | None = None
 
-    # -- who waits --------------------------------------------------------------
+    # -- waiting calls ----------------------------------------------------------
 
     def blocked(self, line: BlockedGets) -> None:
-        """Learn that a line waits in BLMOVE."""
+        """Record that a line waits in BLMOVE."""
         self._lines.add(line)
         self._set_timer()
 
     def answered(self, line: BlockedGets, redis: RedisProtocol) -> None:
-        """Learn that the BLMOVE of a line has ended, on a connection that is alive or gone."""
+        """Record that the BLMOVE of a line has ended, on a connection that is alive or gone."""
         self.clear(redis)
         self._lines.discard(line)
         self._stop_if_idle()
 
     def listening(self, results: WaitingResults) -> None:
-        """Learn that calls wait for a message on the subscriber."""
+        """Record that calls wait for a message on the subscriber."""
         self._results.add(results)
         self._set_timer()
 
     def silent(self, results: WaitingResults) -> None:
-        """Learn that no call does any more."""
+        """Record that no call waits for a message on the subscriber any more."""
         self._results.discard(results)
         self._stop_if_idle()
 
     def hears(self) -> None:
-        """Learn that other objects listen on the subscriber, or no longer do."""
+        """Start or stop checks, after other objects began or ceased to listen."""
         if self._room.subscriber.listening:
             self._set_timer()
         else:
@@ -143,7 +143,7 @@ class Health:
             self.stop()
 
     def stop(self) -> None:
-        """Forget all of them, and leave no timer in the reactor."""
+        """Forget all waiting calls, and leave no timer in the reactor."""
         self._lines.clear()
         self._results.clear()
         for redis in list(self._suspects):
@@ -182,7 +182,7 @@ class Health:
             asked.addBoth(self._pong, subscriber)
 
     def _check_lines(self) -> None:
-        """Check some lines, and the others in turns of their own."""
+        """Check some lines, and the others in later turns of the reactor."""
         self._going_on = None
         some, self._unchecked = self._unchecked[:MOST_CHECKS], self._unchecked[MOST_CHECKS:]
         for line in some:
@@ -207,7 +207,7 @@ class Health:
             )
 
     def clear(self, redis: RedisProtocol) -> None:
-        """Learn that a connection has answered."""
+        """Record that a connection has answered."""
         silent = self._suspects.pop(redis, None)
         if silent is not None:
             silent.stop()

@@ -35,8 +35,8 @@ from txthoonk.protocol._transient import passes, serves
 __all__ = ["SPARE", "Pool", "WaitingConnection"]
 
 SPARE = 4  # connections that are kept for the next wait
-TRUSTED = 0.1  # seconds for which one of them need not be checked
-SPARE_TIMEOUT = 1.0  # seconds that one of them has to answer: a new one costs little
+TRUSTED = 0.1  # seconds after its last use for which a spare one need not be checked
+SPARE_TIMEOUT = 1.0  # seconds that a spare one has to answer: a new one costs little
 
 Connection = TypeVar("Connection", "WaitingConnection", ResultSub)
 Answer = TypeVar("Answer")
@@ -59,8 +59,8 @@ class _Single(Factory):
 class WaitingConnection(Redis):
     """A connection for one blocking command at a time.
 
-    :ivar client_id: the server's number of it, for CLIENT UNBLOCK; 0 where that is forbidden:
-        then the command must end by itself.
+    :ivar client_id: the server's number for the connection, which CLIENT UNBLOCK needs; 0 if that
+        command is forbidden: then the blocking command must end by itself.
     :ivar last_used: when it was given back, in seconds.
     """
 
@@ -74,7 +74,7 @@ class Pool:
     :param reactor: returns the reactor.
     :param endpoint: where the connections go; None: to the peer of the publisher's connection.
     :param timeout: seconds to wait for a connection and its first answers; None: no limit.
-    :param check: checks the server of each new connection; if that fails, it is dropped.
+    :param check: checks the server of each new connection; a failure drops the connection.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Pool:
     # -- connections to wait on --------------------------------------------------------
 
     async def borrow(self) -> WaitingConnection:
-        """Give a connection to wait on, until it is given back."""
+        """Return a connection to wait on, until :meth:`give_back`."""
         while self._spare:
             redis = self._spare.pop()
             if redis.usable and redis.db == self._pub.redis.db and await self._is_alive(redis):
@@ -151,7 +151,7 @@ class Pool:
     async def connect(self, make: Callable[..., Connection]) -> Connection:
         """Open a connection with the credentials of the publisher's own one.
 
-        :param make: gets the credentials.
+        :param make: makes the protocol; called with the credentials.
         """
         redis = self._pub.redis
         made = make(db=redis.db, password=redis.password, username=redis.username)
@@ -197,7 +197,7 @@ class Pool:
         return tcp_endpoint(self._reactor(), peer.host, peer.port)
 
     def forget(self, connection: AnyConnection) -> None:
-        """Drop a connection that is of no use any more."""
+        """Drop a connection that is no longer needed."""
         if connection in self._open:
             self._open.remove(connection)
             _redis_of(connection).abort()

@@ -1,7 +1,7 @@
 """Deletes kept results that exceed the feed's ``keep_results``, one call at a time.
 
-Every finish that keeps a result may exceed the limit.  However many finishes are under way, a
-publisher has one call of ``job/forget`` under way for each feed, and pauses after a call that was
+Every finish that keeps a result may exceed the limit.  However many finishes are pending, a
+publisher has one call of ``job/forget`` pending for each feed, and pauses after a call that was
 not full: so deleting costs a few calls a second, not one for each finish.
 """
 
@@ -37,12 +37,12 @@ class Forgetting:
         self._timer: IDelayedCall | None = None
 
     def wanted(self) -> int:
-        """Return how many ids of old results the next finish shall reply."""
+        """Return how many ids of old results the reply to the next finish may have."""
         self._again = self._busy
         return 0 if self._busy else MOST
 
     def found(self, ids: list[str]) -> None:
-        """Learn from the reply of a finish which results to delete."""
+        """Delete the old results that the reply of a finish named."""
         if ids and not self._busy:
             self._busy = True
             self._call(ids)
@@ -61,7 +61,7 @@ class Forgetting:
             self._busy = False
 
     def _failed(self, _: object) -> None:
-        # There are too many until the next result is kept.
+        # The excess results stay until the next result is kept.
         self._busy = False
 
     def _rested(self, ids: list[str]) -> None:

@@ -1,21 +1,21 @@
 """Calls that wait for the results of a feed's jobs.
 
-A result that is kept can be read.  To get another result, the publisher must listen when the job
-is finished: all calls on one publisher share one subscriber.  Until it listens, a note in
-``feed.results`` makes a finish keep the result.
+A call can read a result that is kept.  To get any other result, the publisher must be listening
+when the job is finished; all calls on one publisher share one subscriber.  Until it listens, a
+note in ``feed.results`` makes a finish keep the result.
 
-A few publishers (:data:`LISTENERS`) listen to the two channels that announce all ends of jobs of
-the feed; ``feed.listeners`` lists them.  The others listen to one channel for each job that they
-wait for, and their notes stay: a finish publishes a result with a note on that channel.  Other
-implementations do not, so the few pass on results with a note.  While there may be publishers of
-the other kind, the few listen on for some time after their last call has ended, so that others
-can take their place.
+A few publishers (:data:`LISTENERS`) listen to the two channels that announce the ends of all jobs
+of the feed; ``feed.listeners`` lists them.  Every other publisher listens to one channel for each
+job that it waits for, and its notes stay: a finish publishes a result with a note on that channel.
+Other implementations do not publish there, so the listeners pass on the results that have a note.
+While other publishers may depend on them, the listeners continue for some time after their last
+call has ended, so that other publishers can take their place.
 
 In a patient room (see :mod:`txthoonk.consumers._room`) the calls look again whenever a
-connection was lost that would have announced their result, and renew their notes, often enough
-for a note to last until the subscriber listens.  If a job is finished while there is no note,
-because no publisher can reach Redis or knows yet that its subscriber is gone, the result is
-lost; then the calls fail.
+connection was lost that would have announced their result.  They renew their notes often enough
+for a note to last until the subscriber listens.  A job may be finished while there is no note,
+because no publisher can reach Redis or knows yet that its subscriber is gone.  Then the result is
+lost, and the calls fail.
 """
 
 from __future__ import annotations
@@ -47,32 +47,32 @@ from txthoonk.wire._keys import ended_channel, feed_channel, job_finish_channel
 
 __all__ = ["Results"]
 
-# Seconds that one attempt to listen may take in a patient room, and from one to the next
-# at the most: together less than a note stands.
+# Seconds that one attempt to listen may take in a patient room, the most seconds until the next
+# attempt, and the seconds that a note lasts, which are more than the other two together.
 ATTEMPT = 4.0
 RENEWAL = 4.0
 WANTED = 10.0
 
 LISTENERS = 3  # publishers that listen to the results of all jobs of a feed
-LEASE = 25.0  # seconds for which one of them counts, and for which a note of the others stands
-LEASE_RENEWAL = 10.0  # seconds from one time to the next that both are said again
-# Seconds that one goes on to listen: until it counts no more, and all others have asked again.
+LEASE = 25.0  # seconds that a listener counts as one, and that a note of the others lasts
+LEASE_RENEWAL = 10.0  # seconds from one renewal of both to the next
+# Seconds that a listener continues: until it no longer counts, and all others have asked again.
 LINGER = LEASE + LEASE_RENEWAL + 5
-FULL = 2  # answers job/listen if as many listen to all as may
+FULL = 2  # the reply of job/listen if no further publisher may listen to all jobs
 
 _GONE = [b"gone"]
 _UNFINISHED = (b"active", b"stalled")
 
 
 class _Wait(Deferred[Any]):
-    """Somebody who waits for one result.
+    """A call that waits for one result.
 
-    :cvar query: the job's item, once it is known that the job is not finished.
-    :cvar noted: what is noted in Redis, as long as it is.
-    :cvar until_end: whether it is over, too, when the job ends without a result, or stalls.
-    :cvar searching: whether it is being looked for.
-    :cvar sub: who listens, since before the job was last seen unfinished.
-    :cvar handler: that of the job's own channel, if that is listened to.
+    :cvar query: the job's item, once the job is known to be unfinished.
+    :cvar noted: the note in Redis that this call must remove; empty if there is none.
+    :cvar until_end: whether the wait also ends when the job ends without a result, or stalls.
+    :cvar searching: whether a search for the result is in progress.
+    :cvar sub: the subscriber that has listened since before the job was last seen unfinished.
+    :cvar handler: the handler of the job's own channel, while the call listens to it.
     """
 
     query: bytes | None = None
@@ -85,7 +85,7 @@ class _Wait(Deferred[Any]):
 
 
 class Results:
-    """Everybody on one publisher who waits for the result of a job of one feed.
+    """All calls on one publisher that wait for results of the jobs of one feed.
 
     :param name: the feed's name.
     """
@@ -96,19 +96,19 @@ class Results:
         self._calls = calls
         self._waits: dict[str, dict[_Wait, None]] = {}
         self._handlers: Handlers = []
-        self._listened = False  # whether it ever did
+        self._listened = False  # whether it ever listened
         self._attempt: Deferred[Handlers] | None = None
         self._joining: list[Deferred[ResultSub]] = []
         self._retry = Retry(room, f"results of {name!r}", self.resume, RENEWAL)
         self._all = False  # whether it listens to the results of all jobs
-        self._left = 0.0  # when the last one left who has waited
-        # Until when there may be others who hear of their own jobs only.
+        self._left = 0.0  # when the last call ended, in seconds
+        # Until when other publishers may listen to their own jobs only, in seconds.
         self._full_until = 0.0
         self._timer: IDelayedCall | None = None
         self._others = PassingOn(calls.pass_on)
         self._asking = False
 
-    # -- who waits ------------------------------------------------------------
+    # -- waiting calls --------------------------------------------------------
 
     def wait(
         self, id_: str, timeout: float, until_end: bool = False
@@ -116,10 +116,10 @@ class Results:
         """Wait for the result of a job.
 
         :param timeout: seconds; 0: for ever.
-        :param until_end: wait no longer, too, when the job ends without a result, or is
-            stalled.
-        :return: fires item (if it is known) and result, as they are stored; no result if the
-            job ended without one; fails with :class:`~txthoonk.errors.JobStalled`.
+        :param until_end: stop waiting also when the job ends without a result, or is stalled.
+        :return: fires the item and the result, as they are stored; None for an item that is not
+            known, and for the result of a job that ended without one.  Fails with
+            :class:`~txthoonk.errors.JobStalled`.
         """
         if self._room.closed is not None:
             return fail(self._room.closed)
@@ -177,12 +177,12 @@ class Results:
             self._leave(id_, wait)
             wait.callback((query, result))
 
-    # -- what there is to know ------------------------------------------------
+    # -- looking for results --------------------------------------------------
 
     def _seek(self, id_: str, wait: _Wait, seen: bool = False) -> None:
         """Look for a result.
 
-        :param seen: whether the job was there a moment ago, with a note that we want its result.
+        :param seen: whether the job existed a moment ago, with a note that its result is wanted.
         """
         if self._room.up and not wait.searching:
             wait.searching = True
@@ -195,7 +195,7 @@ class Results:
     def _searched(self, _: object, id_: str, wait: _Wait) -> None:
         wait.searching = False
         if wait in self._waits.get(id_, ()) and wait.sub is not self._sub:
-            self._seek(id_, wait)  # who listened is gone already
+            self._seek(id_, wait)  # the subscriber was lost during the search
 
     def _cannot_search(self, reason: Failure, id_: str, wait: _Wait) -> None:
         wait.searching = False
@@ -205,7 +205,7 @@ class Results:
             self._retry.later(reason)
 
     def resume(self) -> None:
-        """Look for what nobody would be told of, and nobody is looking for."""
+        """Look for every result that the present subscriber may have missed."""
         self._retry.stop()
         sub = self._sub
         for id_, waits in list(self._waits.items()):
@@ -227,11 +227,11 @@ class Results:
                 await self._listen_to(id_, wait, sub)
             if wait.called:
                 return
-            # If it was finished before anybody was listening, the result is kept for us.
+            # If the job was finished before the subscriber listened, its result is kept.
             noted, wait.noted = wait.noted, b""
             if self._all:
                 state, *data = await self._look_up(id_, noted)
-            else:  # the note stands: others may want the result, too
+            else:  # the note stays: other publishers may want the result, too
                 state, *data = await self._look_up(id_, b"", LEASE)
             wait.sub = sub
         if state == b"stalled":
@@ -240,7 +240,7 @@ class Results:
             with parsing:
                 result, query = data
             self._fire(id_, wait, wait.query if query is None else query, result)
-            # Whose note stood took it away, which the others find gone.
+            # The call whose note it was has removed the result: the others would find it gone.
             self.finished(id_, result)
         elif state == b"gone":
             if not wait.called:
@@ -256,14 +256,14 @@ class Results:
             return list(reply or _GONE)
 
     async def _lose(self, id_: str, wait: _Wait, seen: bool) -> None:
-        """Tell that a job is gone, and no result of it is kept.
+        """End a wait, because its job is gone and no result of it is kept.
 
-        :param seen: whether it was there a moment ago, with a note that we want its result:
-            else it may have had one, while nobody listened.
+        :param seen: whether the job existed a moment ago, with a note that its result is wanted.
+            Otherwise it may have had a result that the subscriber has missed.
         """
         if wait.query is not None and self._sub is not None:
-            # Its message may be behind the answer, but not behind one on the connection
-            # that it comes on.
+            # The message with its result may arrive after the present answer, but not after
+            # an answer on the subscriber's connection.
             await self._sub.redis.send("PING")
         if seen and wait.query is not None and wait.until_end:
             self._fire(id_, wait, wait.query, None)
@@ -273,13 +273,13 @@ class Results:
     def _take_back(self, id_: str, wait: _Wait) -> None:
         noted, wait.noted = wait.noted, b""
         if noted and self._room.up:
-            # If that fails, the note is over soon by itself.
+            # If that fails, the note soon expires by itself.
             self._calls.look(id_, noted, WANTED).addErrback(lambda _: None)
 
     def wanted(self, id_: str) -> bool:
-        """Tell whether the result of a job need not be kept for those who wait for it.
+        """Return whether the result of a job need not be kept for the calls that wait for it.
 
-        Those who wait in a patient room may lose the answer to the finish.
+        In a patient room it must be kept, because the answer to the finish may be lost.
         """
         return id_ in self._waits and not self._room.patient
 
@@ -291,13 +291,13 @@ class Results:
                 self._fire(id_, wait, wait.query, data)
 
     def stalled(self, id_: str) -> None:
-        """Learn that a job is stalled."""
+        """Fail the calls that wait for the end of a job, because it is stalled."""
         for wait in list(self._waits.get(id_, ())):
             if wait.until_end:
                 self._fail(JobStalled(f"job {id_!r} of feed {self._name!r} is stalled"), id_, wait)
 
     def gone(self, id_: str) -> None:
-        """Learn that a job is gone; if it had a result, that was told before."""
+        """End the calls that wait for a job that is gone; its result, if any, came before."""
         for wait in list(self._waits.get(id_, ())):
             if wait.query is not None and wait.until_end:
                 self._fire(id_, wait, wait.query, None)
@@ -307,14 +307,14 @@ class Results:
                 )
 
     def drop(self, error: ConnectionLost) -> None:
-        """Fail all who wait, and wait no more."""
+        """Fail all calls that wait, and stop listening."""
         for id_, waits in list(self._waits.items()):
             for wait in list(waits):
                 self._fail(error, id_, wait)
         self._stop_listening()
 
     def close(self, error: ConnectionLost) -> Deferred[None]:
-        """Fail all who wait; fires at once."""
+        """Fail all calls that wait; fires at once."""
         self.drop(error)
         return succeed(None)
 
@@ -322,11 +322,11 @@ class Results:
 
     @property
     def _sub(self) -> ResultSub | None:
-        """Who listens, if somebody does."""
+        """The subscriber that listens; None if there is none."""
         return self._handlers[0][0] if self._handlers else None
 
     async def _listen(self) -> ResultSub:
-        """Subscribe to the feed's channels, if that was not done already."""
+        """Subscribe to the feed's channels, if that is not done already."""
         sub = self._sub
         if sub is None:
             joining: Deferred[ResultSub] = Deferred()
@@ -339,7 +339,7 @@ class Results:
         return sub
 
     def _try_to_listen(self) -> None:
-        """Subscribe for all who want to listen."""
+        """Subscribe for all calls that need to listen."""
         attempt = self._attempt = Deferred.fromCoroutine(self._subscribe())
         if self._room.patient:
             attempt.addTimeout(ATTEMPT, self._room.reactor, _too_slow)
@@ -382,7 +382,7 @@ class Results:
                 wait.handler = None
         remove(handlers)
 
-    # -- to all, or to some -----------------------------------------------------
+    # -- all jobs, or some ------------------------------------------------------
 
     def _of_all(self) -> list[Wanted]:
         """Return the channels with the ends of all jobs."""
@@ -395,11 +395,11 @@ class Results:
         """Ask whether to listen to the results of all jobs."""
         try:
             return await self._say(())
-        except ResponseError:  # who may not ask can listen all the same
+        except ResponseError:  # a publisher that may not ask can still listen
             return True
 
     async def _say(self, ids: Iterable[str]) -> bool:
-        """Say that results are waited for; whether to listen to those of all jobs."""
+        """Register as waiting for results; return whether to listen to those of all jobs."""
         answer, gone = await self._calls.listen(ids, LEASE, LISTENERS, LEASE)
         if answer == FULL:
             self._full_until = self._room.reactor.seconds() + LINGER
@@ -419,14 +419,14 @@ class Results:
                 wait.handler = handler
 
     def _ended(self, id_: str, *parts: str) -> None:
-        """Learn that a job has ended, on its own channel."""
+        """Handle a message on the channel of one job: the job has ended."""
         if parts:
             self.finished(id_, "\0".join(parts))
         else:
             self.gone(id_)
 
     def _go_on(self) -> None:
-        """Listen on to the results of all jobs, unless others may have taken over."""
+        """Continue to listen, unless another publisher may have taken over."""
         if self._room.reactor.seconds() - self._left < LEASE - LEASE_RENEWAL:
             self._ask_again()
         else:
@@ -434,7 +434,7 @@ class Results:
 
     def _leave_all(self) -> None:
         if self._all and self._room.up:
-            self._calls.leave().addErrback(lambda _: None)  # it is over soon by itself
+            self._calls.leave().addErrback(lambda _: None)  # the registration soon expires
         self._stop_listening()
 
     def _stop_timer(self) -> None:
@@ -447,12 +447,12 @@ class Results:
         self._timer = self._room.reactor.callLater(LEASE_RENEWAL, self._ask_again)
 
     def _ask_again(self) -> None:
-        """Say that results are waited for still, and note it."""
+        """Renew the registration and the notes."""
         self._ask_later()
         if self._room.up and not self._asking:
             self._asking = True
             asking = Deferred.fromCoroutine(self._renew())
-            # It is said again soon.
+            # The next renewal repeats it.
             asking.addErrback(lambda reason: reason.trap(ThoonkError))
             asking.addBoth(self._has_asked)
 
@@ -469,8 +469,8 @@ class Results:
                 await self._listen_to_all(sub)
 
     async def _listen_to_all(self, sub: ResultSub) -> None:
-        """Take the place of one who listens no more."""
-        added = await sub.listen(self._of_all())  # repeated with the next answer that says so
+        """Take the place of a publisher that no longer listens to all jobs."""
+        added = await sub.listen(self._of_all())  # if this fails, the next renewal repeats it
         if sub is not self._sub:
             remove(added)
             return
@@ -478,7 +478,7 @@ class Results:
         self._handlers += added
 
     def _hear(self, id_: str, result: str) -> None:
-        """Take the result of a job that others may wait for, who do not hear of it."""
+        """Take a result; publishers that listen to some jobs only may wait for it, too."""
         self.finished(id_, result)
         now, others = self._room.reactor.seconds(), self._others
         if not self._waits and self._attempt is None and now >= self._left + LINGER:
@@ -489,17 +489,17 @@ class Results:
                 others.begin()
 
     def lost(self, error: ConnectionLost) -> None:
-        """Listen again, or fail all who wait, because the subscriber was lost."""
+        """Listen again, or fail all calls that wait, because the subscriber was lost."""
         if self._room.patient:
             self._listen_again(Failure(error))
         else:
             self.drop(error)
 
     def _listen_again(self, reason: Failure) -> None:
-        """Look again, because the subscriber was lost with what it would have told.
+        """Look again, because the lost subscriber may have missed results.
 
-        At once, since the results are not kept until that is done; unless it was lost
-        just before, too.
+        Look at once, because results are not kept before the calls have noted again that they
+        want them.  If the subscriber was lost shortly before as well, wait for the back-off.
         """
         self._stop_listening()
         if not self._waits:
@@ -511,7 +511,7 @@ class Results:
             self.resume()
 
     def alive(self) -> None:
-        """Learn that the subscriber has answered."""
+        """Record that the subscriber has answered."""
         self._retry.succeeded()
 
 

@@ -1,13 +1,14 @@
-"""What a publisher has besides its own connection, in order to wait.
+"""The parts of a publisher with which its calls wait for items and results.
 
 Gets wait on connections of their own (one for each feed, see
 :mod:`txthoonk.consumers._get_queue`), because a command that blocks delays all commands after it.
-Results are waited for on one subscriber (see :mod:`txthoonk.consumers._result_waiters`).
+All calls that wait for results share one subscriber (see
+:mod:`txthoonk.consumers._result_waiters`).
 
 When a connection of a bare publisher is lost, the calls that wait fail.  In a *patient* room,
-which is that of a service, they go on waiting until their own time is up: nothing is sent while
-the publisher has no connection, and everything is asked again when it has one.  The connections
-of the room come and go by themselves, and are replaced while a call waits.
+which is the room of a service, they continue to wait until their own timeout: they send nothing
+while the publisher has no connection, and ask again when it has one.  The connections of the room
+come and go on their own, and the room replaces them while a call waits.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ __all__ = ["WaitingRoom"]
 
 
 class WaitingRoom:
-    """Joins the parts; each of them keeps its own objects.
+    """Joins these parts; each of them keeps its own objects.
 
     :ivar pub: the publisher.
     :ivar patient: whether calls go on waiting when a connection is lost.
@@ -47,7 +48,7 @@ class WaitingRoom:
         :meth:`lost`.
     :ivar closed: why no call can wait any more; None before :meth:`close`, and on a bare
         publisher, where calls fail by themselves.
-    :ivar outages: who waits, and what each does when the connection is lost or back.
+    :ivar outages: the objects to inform when the connection is lost or back.
     :ivar pool: the connections to wait on.
     :ivar subscriber: the shared subscriber.
     :ivar health: drops connections that have gone silent; None if not patient.
@@ -58,7 +59,7 @@ class WaitingRoom:
         0 for none.
     :param reply_timeout: seconds that a patient room waits for answers that come at once;
         None: 10.
-    :param check: checks the server of each new connection; if that fails, it is dropped.
+    :param check: checks the server of each new connection; a failure drops the connection.
     """
 
     def __init__(
@@ -127,7 +128,7 @@ class WaitingRoom:
         return self._feeds.get(Timekeeper, name, lambda: make(self))
 
     def forgetting(self, name: str, make: Callable[[WaitingRoom], Forgetting]) -> Forgetting:
-        """Return what deletes old results of a feed."""
+        """Return the object that deletes old results of a feed."""
         return self._feeds.get(Forgetting, name, lambda: make(self))
 
     # -- the publisher's own connection -------------------------------------------------------
@@ -137,11 +138,11 @@ class WaitingRoom:
         self.closed = None
 
     def resume(self) -> None:
-        """Repeat on a new connection what was not answered on the one before."""
+        """Repeat unanswered calls on a new connection, and ask again for calls that wait."""
         self.up = True
         self.outages.resume()
         if self.health is not None:
-            # What has ended the publisher's connection may have ended others, silently.
+            # What ended the publisher's connection may have silently ended others.
             self.health.check()
 
     def lost(self) -> None:
@@ -164,11 +165,11 @@ class WaitingRoom:
             self.health.stop()
 
     async def close(self, error: ConnectionLost | None = None) -> None:
-        """Fail all calls that wait, put back what was taken for them, close the connections.
+        """Fail all calls that wait, put back the items taken for them, close the connections.
 
         In a patient room later calls fail as well, until :meth:`started`.
 
-        :param error: what they fail with.
+        :param error: the error that the calls fail with.
         """
         error = error or ConnectionLost("the publisher was closed")
         self.closed = error if self.patient else None

@@ -1,4 +1,4 @@
-"""The subscriber that all who wait on one publisher share."""
+"""The subscriber that all waiting calls of one publisher share."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from txthoonk.protocol import RedisSubscriber
 
 __all__ = ["Handlers", "ResultSub", "SharedSubscriber", "SubscriberListener", "Wanted", "remove"]
 
-#: A channel, what takes the parts of its messages, and the feed that these must name; None: any.
+#: A channel, the handler of its messages, and the feed that they must name; None for any feed.
 Wanted = tuple[str, Handler, str | None]
 
 
 class ResultSub(ChannelSubscriber):
-    """The connection.
+    """The connection of the shared subscriber.
 
     :param lost: called with this object and the reason when the connection is lost.
     """
@@ -37,7 +37,7 @@ class ResultSub(ChannelSubscriber):
         """Call handlers for the messages of channels, with one SUBSCRIBE for all channels.
 
         :return: fires the handlers once Redis has confirmed all channels.  If it refuses one,
-            there is none, and this fails.
+            this fails, and no handler is left.
         """
         adding = DeferredList(self._dispatcher.add_all(wanted), consumeErrors=True)
         return adding.addCallback(self._added)
@@ -116,7 +116,7 @@ class SharedSubscriber:
         self._changed()
 
     def get(self) -> Deferred[ResultSub]:
-        """Give the subscriber, once it is connected."""
+        """Fire the subscriber, once it is connected."""
         if self.sub is not None:
             return succeed(self.sub)
         joining: Deferred[ResultSub] = Deferred(self._cancelled)
@@ -132,7 +132,7 @@ class SharedSubscriber:
         )
 
     def _connected(self, sub: ResultSub | Failure, connecting: Deferred[ResultSub]) -> None:
-        """Fire the Deferreds of all who wait for the subscriber."""
+        """Fire all Deferreds that wait for the subscriber."""
         if self._connecting is not connecting:  # all of them were cancelled
             if not isinstance(sub, Failure):
                 self._forget(sub)

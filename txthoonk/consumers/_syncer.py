@@ -43,7 +43,7 @@ class Repeated:
         self.send()
 
     def send(self) -> None:
-        """Send what was not sent yet, or not answered."""
+        """Send the arguments that were not sent yet, or not answered."""
         if not self._room.up:
             self._room.outages.once(self.send)
             return
@@ -56,7 +56,7 @@ class Repeated:
             self._room.outages.follow(called)
 
     def rest(self) -> None:
-        """Repeat nothing by itself."""
+        """Stop repeating calls by itself."""
         self._retry.stop()
         self._room.outages.rests(self)
 
@@ -65,12 +65,12 @@ class Repeated:
 
     def _not_answered(self, reason: Failure, words: list[bytes]) -> None:
         if getattr(reason.value, "code", "") == "WRONGTYPE" or refused(reason.value):
-            # Another type of key has the feed's place, or the server never takes this call.
+            # The key has another type, or the server always refuses this call.
             self._log.failure("{script} failed", reason, script=self._script.name)
             return
         self._due += words
         if reason.check(ConnectionLost, CancelledError):
             self._room.outages.once(self.send)
-        else:  # a replica, or a full disk: that passes
+        else:  # a replica or a full disk: the problem is temporary
             self._room.outages.will_act(self)
             self._retry.later(reason)

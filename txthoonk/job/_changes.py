@@ -29,7 +29,7 @@ SLICE = 500  # jobs that are removed in one call
 class Changes:
     """Changes to the jobs of one feed.  :class:`txthoonk.types.Job` documents the verbs.
 
-    :param removed: is called with the id of each job that was removed.
+    :param removed: called with the id of each job that was removed.
     """
 
     def __init__(self, pub: Publisher, name: str, removed: Callable[[str], object]) -> None:

@@ -1,4 +1,4 @@
-"""Delayed jobs and old claims of a feed: what is due, and who sees to it."""
+"""The deadlines of a feed: delayed jobs that are due, and claims that are too old."""
 
 from __future__ import annotations
 

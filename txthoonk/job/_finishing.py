@@ -66,7 +66,7 @@ class Finishing:
     def words(
         self, id_: str, token: str, result: Any, timeout: float | None = None
     ) -> tuple[Any, ...]:
-        """Give the arguments of the script for one job."""
+        """Return the arguments of the script for one job."""
         keep: str | int = ""
         if timeout is not None:
             keep = math.ceil(check_seconds(timeout, "the time to keep a result") * 1000)
@@ -75,7 +75,7 @@ class Finishing:
             return id_, token, keep, told, 0, ""
         stored = self._dumps(result)
         if isinstance(stored, str):
-            stored = encode(stored, TEXT)  # what cannot be sent must not hold up others
+            stored = encode(stored, TEXT)  # a result that cannot be sent must fail alone
         if len(stored) > LEAST:
             refusal = self._pub.redis.limits.refusal(len(stored), 0, "a result")
             if refusal is not None:
@@ -86,7 +86,7 @@ class Finishing:
         """Finish jobs, and claim the next ones.
 
         :param jobs: the :meth:`words` of each.
-        :param claim: how many to claim at most.
+        :param claim: the most jobs to claim.
         :return: fires the reply of the script.
         """
         begun = self._begin([job[0] for job in jobs])

@@ -145,7 +145,7 @@ class Inspection:
 
 @parses
 def _count(stored: str | None) -> int:
-    """Read a counter; 0 if others have written what is no number."""
+    """Read a counter; 0 if another program has stored something that is not a number."""
     return int(stored) if stored and re.fullmatch("[0-9]{1,15}", stored) else 0
 
 

@@ -23,7 +23,7 @@ class JobCalls(Generic[AnyClaim]):
     :ivar finish_many: finishes jobs, given by their ``words``, and claims some others.
     :ivar answered: takes the answer to a finish, from its ``words`` and the status.
     :ivar claimed: makes a claim from id, item, number of cancellations and time.
-    :ivar held: gives the id of a job and the token of its claim.
+    :ivar held: returns the id of a job and the token of its claim.
     :ivar stall: stalls a job, from id, token and failure as JSON.
     :ivar release: releases jobs, given by id and token; the last one is claimed again first.
     :ivar ended: forgets a claim that has ended, from id and token.

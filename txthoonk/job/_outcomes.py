@@ -1,4 +1,4 @@
-"""How jobs end, as callers that wait for them learn it: a result, or that the job is stalled."""
+"""How jobs end, for the callers that wait for them: with a result, or stalled."""
 
 from __future__ import annotations
 

@@ -26,7 +26,8 @@ class JobPass(Pass):
     """One pass over a job feed.
 
     :param restore: LPUSH or RPUSH: where to put back lost jobs.
-    :param look_due: moves delayed jobs that are due into the line, and fires first how many.
+    :param look_due: moves delayed jobs that are due into the line; fires a list that begins with
+        their number.
     """
 
     def __init__(

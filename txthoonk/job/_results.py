@@ -1,4 +1,4 @@
-"""The calls of those who wait for results of a feed's jobs."""
+"""The script calls for waiting for the results of a feed's jobs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _RESULT = load("job/result")
 
 
 class ResultScripts:
-    """Calls the scripts for those who wait for results; their headers describe each."""
+    """Calls the scripts for waiting for results; the header of each script describes it."""
 
     def __init__(self, pub: Publisher, name: str) -> None:
         self._pub = pub

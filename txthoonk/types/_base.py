@@ -32,7 +32,7 @@ SLICE = 1000  # events to read in one call
 
 
 def to_text(data: Any) -> str:
-    """Make of bytes what hiredis makes of them where it decodes them as TEXT."""
+    """Decode bytes as hiredis decodes them for TEXT."""
     try:  # every job and item passes here: a context manager costs more than the call
         return str(data, "utf-8", "surrogateescape")
     except MISFITS:
@@ -93,7 +93,7 @@ class BaseFeed:
             return None
         try:
             return self._loads(data)
-        except BaseException as error:  # serializers of others raise anything
+        except BaseException as error:  # a custom serializer may raise anything
             reason = safe_str(error)
             raise InvalidItem(
                 f"item {shown(id_)} of feed {self.name!r} is not {self.serializer}: {reason}",

@@ -104,7 +104,7 @@ class Pass:
 
         await scan(step)
         (length,) = numbers([await feed.length()])
-        # Items that are put during the scan move the others on: it sees some twice, misses none.
+        # Items that are put during the scan shift the others: it reads some twice, misses none.
         for first in range(0, 2 * length + LINE_SLICE, LINE_SLICE):
             command = ("LRANGE", feed.feed_ids, first, first + LINE_SLICE - 1)
             line = await feed.pub.redis.request(command, TEXT)

@@ -28,7 +28,7 @@ END = ":end"
 
 
 def _place(position: object) -> tuple[str, str, str]:
-    """Parse a position: return it, where it is, and the id that it is before or after."""
+    """Parse a position: return it, its kind, and the id that it is before or after."""
     if not isinstance(position, str):
         raise InvalidType(f"a position must be a str, not {type(position).__name__}: {position!r}")
     if position == BEGIN:

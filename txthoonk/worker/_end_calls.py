@@ -29,7 +29,7 @@ class EndCalls:
     """The calls of one feed consumer.
 
     :param name: the name of the feed, for log lines.
-    :param answered: called when a call needs no repetition any more.
+    :param answered: called when a call no longer needs to be repeated.
     """
 
     _log = Logger()
@@ -58,7 +58,7 @@ class EndCalls:
             self._retry.now()
 
     def stop(self) -> None:
-        """Repeat nothing any more."""
+        """Stop repeating calls."""
         self._stopped = True
         self._retry.stop()
 

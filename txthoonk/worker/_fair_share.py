@@ -4,9 +4,9 @@
 depends on all shares before it.  It reads no clock and does no input or output, so the same calls
 always give the same shares.
 
-Each sharer has a turn: how much it got so far, divided by its weight.  The next piece goes to the
-lowest turn; of equals, to the one that got its last piece longest ago.  A piece costs O(log n)
-for n sharers.
+Each sharer has a turn: the number of pieces it got so far, divided by its weight.  The next piece
+goes to the lowest turn; among equal turns, to the sharer that got its last piece longest ago.  A
+piece costs O(log n) for n sharers.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ AnySharer = TypeVar("AnySharer", bound=Hashable)
 class _Account:
     """What one sharer got so far.
 
-    :ivar turn: how much, divided by the weight.
+    :ivar turn: the number of pieces, divided by the weight.
     :ivar served: the number of its last piece.
     :ivar place: its entry in the heap; None while it gets nothing.
     :ivar paused: whether it gets nothing now, and keeps its turn.
@@ -67,13 +67,13 @@ class Shares(Generic[AnySharer]):
             self._line_up(sharer, account)
 
     def refuse(self, sharer: AnySharer) -> None:
-        """Give a sharer nothing until it wants again; what it misses is lost to it."""
+        """Give a sharer nothing until it wants again; it loses what it misses."""
         self._leave(sharer).paused = False
 
     def pause(self, sharer: AnySharer) -> None:
-        """Give a sharer nothing until it wants again, and then what it misses meanwhile.
+        """Give a sharer nothing until it wants again, and then the pieces that it missed.
 
-        It catches up on as many pieces as it takes at a time; what is more is lost to it.
+        It catches up on at most the pieces that it takes at a time, and loses the others.
         """
         account = self._accounts[sharer]
         if account.place is not None:
@@ -93,7 +93,7 @@ class Shares(Generic[AnySharer]):
         account.paused = False
 
     def charge(self, sharer: AnySharer, pieces: int) -> None:
-        """Learn that a sharer got pieces without a share, or, below 0, returned some."""
+        """Record that a sharer got pieces without a share, or, below 0, returned some."""
         account = self._accounts[sharer]
         if pieces > 0 and account.place is None and not account.paused:
             self._catch_up(account)

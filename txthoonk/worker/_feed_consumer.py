@@ -1,11 +1,11 @@
 """The jobs of one feed of a worker: claims them, finishes them, renews their claims.
 
 One script call finishes the jobs that are done and claims as many new ones as the worker has
-room for.  If a call brings fewer than it asked for, the feed is empty: then one get waits for
+room for.  If a call claims fewer than it asked for, the feed is empty: then one get waits for
 the next job (:mod:`txthoonk.consumers._get_queue`).  :mod:`txthoonk.worker._schedule`, which
 knows all feeds of the worker, decides when to do which.
 
-A call whose answer was lost with the connection is repeated until there is one.  The tokens of
+A call whose answer was lost with the connection is repeated until Redis answers it.  The tokens of
 the claims ensure that nothing happens twice.
 """
 
@@ -49,10 +49,10 @@ if TYPE_CHECKING:
 
 __all__ = ["MOST", "FeedConsumer"]
 
-CALLS = 2  # in flight: while Redis executes one, handlers work on what the other brought
+CALLS = 2  # in flight: while Redis executes one, handlers work on the jobs of the other
 
-# Calls in a row that were sent and lost.  What they contain may be the cause, so after these a
-# new connection is no reason to hurry, and each finish is sent by itself.
+# Calls lost in a row after which their content may be the cause.  Then a new connection does not
+# repeat them at once, and each finish is sent by itself.
 MOST_LOSSES = 4
 
 _ONLY_BYTES = {bytes}
@@ -66,7 +66,7 @@ class FeedConsumer:
 
     :ivar job: the feed.
     :ivar words: builds the arguments of ``job/finish`` from id, token and result.
-    :ivar number: identifies this object among all of the process.
+    :ivar number: identifies this object within the process.
     :ivar weight: the feed's share of the worker, while several feeds have jobs.
     :ivar unbegun: claimed jobs whose handler has not started.
     :ivar runs: the jobs whose handler has started and not ended.
@@ -132,7 +132,7 @@ class FeedConsumer:
         self._room.outages.leave(self)
 
     def resume(self) -> None:
-        """Repeat at once, on a new connection, what waits for its next attempt."""
+        """Repeat at once, on a new connection, the calls that wait for their next attempt."""
         if self._watch_retry.pending:
             self._watch_retry.now()
         self._end_calls.resume()
@@ -141,7 +141,7 @@ class FeedConsumer:
 
     @property
     def open(self) -> bool:
-        """Whether it claims."""
+        """Whether it claims jobs at present."""
         return self._open and not self._retry.pending
 
     @property
@@ -177,7 +177,7 @@ class FeedConsumer:
 
     @property
     def free(self) -> bool:
-        """Whether there can be another call."""
+        """Whether another call can be made."""
         return self._calls < CALLS
 
     def call(self, claim: int) -> None:
@@ -212,7 +212,7 @@ class FeedConsumer:
             except JobNotClaimed as error:
                 self._not_finished(error)
         got = len(claims) // 3
-        # Where jobs are big, a call brings fewer than there are.
+        # If jobs are big, a call claims fewer than are available.
         more = got == claim or sum(map(len, claims[1::3])) >= BIG
         self._schedule.answered(self, claim, got, more)
         if self._finished:
@@ -236,7 +236,7 @@ class FeedConsumer:
         self._log.warn("nothing came of a finish: {error}", error=error)
 
     def _take(self, time: str, claims: list[Any]) -> None:
-        """Keep what was claimed until its handler starts."""
+        """Keep the claimed jobs until their handlers start."""
         claimed = self._jobs.claimed
         claim = iter(claims)
         for id_, item, cancelled in zip(claim, claim, claim, strict=True):
@@ -255,7 +255,7 @@ class FeedConsumer:
         self._release_held()
 
     def _release_held(self) -> None:
-        # What a call in flight brings is claimed after these, and all go to the front.
+        # A call in flight claims its jobs after these: wait for it, to keep the order in the line.
         if not self._open and not self._calls:
             claims = [*self._given_up, *self._schedule.give_up(self)]
             self._given_up = []
@@ -334,7 +334,7 @@ class FeedConsumer:
             self._schedule.hold(self)
             self._worker.work()
         else:
-            # Other workers may have room for it.  This one asks as soon as it has.
+            # Other workers may have room for it.  This one asks again as soon as it has room.
             self._release([claim])
 
     def _cannot_watch(self, reason: Failure) -> None:
@@ -383,23 +383,23 @@ class FeedConsumer:
     # -- renewal: see txthoonk.consumers._heartbeat.Renewed -----------------------------
 
     def claims(self) -> list[Claim]:
-        """Give the claims to renew."""
+        """Return the claims to renew."""
         begun = [run.claim for run in self.runs if not run.over]
         return [*begun, *self.unbegun]
 
     def about(self) -> str:
-        """Give what others can read about the worker, as JSON."""
+        """Return the description of the worker that other programs can read, as JSON."""
         return json.dumps(self._worker.about)
 
     def lost(self, claim: HeldClaim) -> None:
-        """Learn that a claim was lost."""
+        """Handle the loss of a claim."""
         if self._schedule.lose(self, claim):
             self.forget(claim)
         else:
             self._worker.claim_lost(self, claim)
 
     def learn_timeout(self, seconds: float) -> None:
-        """Learn how long claims last."""
+        """Warn once if claims have no timeout."""
         if not seconds and not self._warned:
             self._warned = True
             self._log.warn(

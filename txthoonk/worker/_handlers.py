@@ -28,7 +28,7 @@ FIRST_DELAY = 1.0  # seconds until the first retry
 LAST_DELAY = 600.0
 SLICE = 0.02  # seconds after which starting handlers lets the reactor do other work
 
-#: Gives the seconds until a job is tried again, from how often it has failed.
+#: Returns the seconds until a job is tried again, given its number of failures.
 BackOff = Callable[[int], float]
 
 #: Called when a handler has ended, with the feed's name, the outcome, and the seconds it took.
@@ -36,19 +36,19 @@ Ended = Callable[[str, str, float], object]
 
 
 def back_off(failures: int) -> float:
-    """Give the seconds until the next attempt: from 1, doubling, to 600, half of it by chance."""
+    """Return the seconds until the next attempt: they double from 1 to 600, and half is random."""
     return growing(failures, FIRST_DELAY, LAST_DELAY)
 
 
 class Handlers:
     """Starts the handlers of one worker, and records how they end.
 
-    :ivar about: what others can read about the worker.
+    :ivar about: the description of the worker that other programs can read.
     :ivar schedule: decides which feeds to ask for jobs.
 
     :param call: calls the handler with a claim; returns its result, a Deferred or a coroutine.
-    :param back_off: gives the seconds until a failed job is tried again.
-    :param ended: what to call when a handler has ended.
+    :param back_off: returns the seconds until a failed job is tried again.
+    :param ended: the functions to call when a handler has ended.
     """
 
     _log = Logger()
@@ -73,7 +73,7 @@ class Handlers:
         self._scheduled: IDelayedCall | None = None
         self._idle: Deferred[None] | None = None
 
-    # -- which jobs ----------------------------------------------------------------------
+    # -- starting handlers ---------------------------------------------------------------
 
     def soon(self) -> None:
         """Call :meth:`work` at the end of this turn of the reactor."""
@@ -81,10 +81,10 @@ class Handlers:
             self._scheduled = self._reactor.callLater(0, self._later)
 
     def work(self) -> None:
-        """Start handlers for the claimed jobs, then finish what is done, and claim more.
+        """Start handlers for the claimed jobs, finish the jobs that are done, and claim more.
 
-        A handler that is a plain function may take long: after some time the others wait for the
-        next turn of the reactor.
+        A handler that is a plain function may take long: after some time the other jobs wait for
+        the next turn of the reactor.
         """
         if self._working:
             return
@@ -117,7 +117,7 @@ class Handlers:
             scheduled.cancel()
 
     def stop(self) -> None:
-        """Start no handler any more."""
+        """Start no more handlers."""
         self._stopped = True
         self.schedule.stop()
 
@@ -141,7 +141,7 @@ class Handlers:
     def _release_all(self, consumer: FeedConsumer) -> None:
         left = [run for run in consumer.runs if not run.over]
         consumer.give_back([run.claim for run in left])
-        # The end of one handler may be the end of another.
+        # Cancelling one handler may end another one.
         for run in left:
             run.over = True
         for run in left:
@@ -241,6 +241,6 @@ class Handlers:
         if run.ending is not None:
             try:
                 run.ending.cancel()
-            except BaseException:  # noqa: BLE001  (of a canceller; its Deferred will not end)
+            except BaseException:  # noqa: BLE001  (a canceller raised; its Deferred will not fire)
                 self._log.failure("error while a handler was cancelled")
                 self._leave(run)

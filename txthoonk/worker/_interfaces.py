@@ -67,13 +67,13 @@ class Run:
 class WorkerCalls(Protocol):
     """What a feed consumer calls on its worker's handlers.
 
-    :ivar about: what others can read about the worker.
+    :ivar about: the description of the worker that other programs can read.
     """
 
     about: Mapping[str, object]
 
     def work(self) -> None:
-        """Start handlers for the claimed jobs, then finish what is done, and claim more."""
+        """Start handlers for the claimed jobs, finish the jobs that are done, and claim more."""
 
     def soon(self) -> None:
         """Call :meth:`work` at the end of this turn of the reactor."""

@@ -1,4 +1,4 @@
-"""A service that puts right, again and again, what others left behind."""
+"""A service that regularly repairs what processes left unfinished."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from txthoonk.wire._settings import setting_from
 
 __all__ = ["Maintenance"]
 
-EXCLUSIVE = 0.6  # of the interval, for which others leave a feed alone
+EXCLUSIVE = 0.6  # of the interval, for which other services skip a feed
 JITTER = 0.25  # of the interval, more or less
 
 
@@ -46,15 +46,16 @@ FeedOrName = Union[TakenFeed, str]
 class Maintenance(Service):
     """Runs ``maintenance()`` of queues and job feeds, and keeps the time of job feeds.
 
-    Claims that get too old, and delayed jobs that are due, are dealt with on time; what was
-    lost in between, about every *interval*.  Any number of these may run at once, wherever:
-    one of them makes the pass over a feed, and the others leave it alone for a while.
+    It ends claims that are too old, and puts delayed jobs that are due into the line, on time.
+    About every *interval* it puts back lost ids.  You can run any number of these services at
+    the same time, in any process: one of them makes the pass over a feed, and the others skip
+    that feed for a while.
 
-    :param thoonk: where the feeds are.
-    :param feeds: the feeds, or their names; None: all of type queue, pyqueue and job, also
-        those created later.
+    :param thoonk: the publisher of the feeds.
+    :param feeds: the feeds, or their names; None for all feeds of type queue, pyqueue and job,
+        also those created later.
     :param interval: seconds from one pass to the next, a quarter more or less by chance.
-    :param reactor: None: that of *thoonk*.
+    :param reactor: None for the reactor of *thoonk*.
     :raises InvalidInput: for bad names, or an interval of 0.
     """
 
@@ -141,8 +142,8 @@ class Maintenance(Service):
                 await self._maintain(feed)
             except ThoonkError as error:
                 if passes(error) and not memory_is_full(error):
-                    raise  # the next feed would meet it, too
-                # It may be gone, or there again as another type.
+                    raise  # the next feed would fail, too
+                # The feed may be deleted, or created again with another type.
                 self._leave(feed if isinstance(feed, str) else feed.name)
                 if not isinstance(error, FeedDoesNotExist):
                     self._log.error("maintenance failed: {error}", error=error)
@@ -166,7 +167,7 @@ class Maintenance(Service):
             await feed.maintenance()
 
     async def _present(self, one: FeedOrName) -> TakenFeed | None:
-        """Give a feed as what it is now, which may be another one of the same name."""
+        """Return the feed that has the name now; its type may have changed."""
         name = one if isinstance(one, str) else one.name
         type_ = setting_from(await self._pub.get_config(name), "type")
         if type_ != "job":
@@ -181,7 +182,7 @@ class Maintenance(Service):
         raise FeedTypeMismatch(f"feed {name!r} is of type {type_!r}, which needs no maintenance")
 
     async def _may(self, name: str) -> bool:
-        """Tell whether no other one has maintained the feed a short while ago."""
+        """Return whether no other service has maintained the feed recently."""
         key, request = feed_key("maintained", name), self._pub.redis.request
         last = ("PX", max(1, int(self._interval * EXCLUSIVE * 1000)))
         try:

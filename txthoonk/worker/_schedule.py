@@ -37,7 +37,7 @@ MOST_LOOKS = 100  # feeds in one call
 LOOK = 0.02  # seconds between two calls while there is no room
 # A watch is cheap to keep and expensive to start.  But a job that comes while there is no room
 # has to be released, and until then no other worker can start it.
-UNWATCH = 0.05  # seconds from one time to the next that watches are ended
+UNWATCH = 0.05  # seconds from one time that watches are ended to the next
 MOST_UNWATCHED = 10
 
 
@@ -68,7 +68,7 @@ class ScheduledFeed(Protocol):
 
     @property
     def free(self) -> bool:
-        """Whether there can be another call."""
+        """Whether another call can be made."""
 
     @property
     def watched(self) -> bool:
@@ -88,7 +88,7 @@ AnyFeed = TypeVar("AnyFeed", bound=ScheduledFeed)
 
 
 class _Unknown(Generic[AnyFeed]):
-    """Feeds of one publisher of which it is not known whether they have jobs."""
+    """Feeds of one publisher that may or may not have jobs."""
 
     def __init__(self, pub: Publisher, looked: Callable[[AnyFeed, bool], object]) -> None:
         self._redis = pub.redis
@@ -116,7 +116,7 @@ class _Unknown(Generic[AnyFeed]):
         self._over([index in found for index in range(len(self._looking))])
 
     def _not_looked(self, reason: Failure) -> None:
-        # The call that asks each of them fails for the same reason, and is repeated.
+        # The calls that ask these feeds for jobs fail for the same reason, and are repeated.
         self._over([True] * len(self._looking))
 
     def _over(self, found: list[bool]) -> None:
@@ -128,11 +128,11 @@ class _Unknown(Generic[AnyFeed]):
 class Schedule(Generic[AnyFeed]):
     """The feeds of one worker.
 
-    :ivar working: how many jobs handlers work on.
-    :ivar asked: how many jobs the calls in flight may claim.
+    :ivar working: the number of jobs that handlers work on.
+    :ivar asked: the number of jobs that the calls in flight may claim.
     :ivar unbegun: the feeds that have claimed jobs whose handler has not started.
 
-    :param concurrency: how many jobs handlers may work on at a time.
+    :param concurrency: the number of jobs that handlers may work on at a time.
     :param many: whether there are several feeds.
     :param soon: calls :meth:`fill` soon.
     :param in_threads: counts the threads that handlers occupy; None without threads.  A handler
@@ -159,7 +159,7 @@ class Schedule(Generic[AnyFeed]):
         self._speaking: dict[AnyFeed, None] = {}  # those that have jobs to finish
         self._empty: dict[AnyFeed, None] = {}  # those that were found empty just now
         self._unknown: dict[Publisher, _Unknown[AnyFeed]] = {}
-        self._watching: dict[AnyFeed, None] = {}  # watched for longest first
+        self._watching: dict[AnyFeed, None] = {}  # the longest watched first
         self._timer: IDelayedCall | None = None
 
     def add(self, feed: AnyFeed) -> None:
@@ -184,7 +184,7 @@ class Schedule(Generic[AnyFeed]):
     # -- what is known of a feed --------------------------------------------------------------
 
     def update(self, feed: AnyFeed) -> None:
-        """Learn that a feed may be asked for jobs, or may not any more."""
+        """Update the share of a feed, which may be asked for jobs now, or no longer."""
         if not (feed.ready and feed.open):
             self._shares.refuse(feed)
         elif feed.free:
@@ -193,11 +193,11 @@ class Schedule(Generic[AnyFeed]):
             self._shares.pause(feed)
 
     def speak(self, feed: AnyFeed) -> None:
-        """Learn that a feed has jobs to finish."""
+        """Record that a feed has jobs to finish."""
         self._speaking[feed] = None
 
     def answered(self, feed: AnyFeed, claim: int, got: int, more: bool) -> None:
-        """Learn how many jobs a call has claimed, of those that it asked for.
+        """Record how many jobs a call has claimed, of those that it asked for.
 
         :param more: whether there may be more.
         """
@@ -211,12 +211,12 @@ class Schedule(Generic[AnyFeed]):
         self.update(feed)
 
     def not_answered(self, feed: AnyFeed, claim: int) -> None:
-        """Learn that a call has failed."""
+        """Record that a call has failed."""
         self.asked -= claim
         self._shares.charge(feed, -claim)
 
     def looked(self, feed: AnyFeed, ready: bool) -> None:
-        """Learn whether a feed has jobs."""
+        """Record whether a feed has jobs."""
         if not feed.open:
             return  # it is added again when it opens
         if ready:
@@ -227,7 +227,7 @@ class Schedule(Generic[AnyFeed]):
         self._soon()
 
     def came(self, feed: AnyFeed) -> bool:
-        """Learn that a watch has claimed a job; return whether there is room for it."""
+        """Record that a watch has claimed a job; return whether there is room for it."""
         self._watching.pop(feed, None)
         if not self.has_room():
             return False
@@ -235,7 +235,7 @@ class Schedule(Generic[AnyFeed]):
         return True
 
     def watch_ended(self, feed: AnyFeed) -> None:
-        """Learn that a watch has ended without a job."""
+        """Record that a watch has ended without a job."""
         self._watching.pop(feed, None)
         if feed.open and not feed.ready:
             self._empty[feed] = None
@@ -243,7 +243,7 @@ class Schedule(Generic[AnyFeed]):
     # -- claimed jobs whose handler has not started -------------------------------------------
 
     def hold(self, feed: AnyFeed) -> None:
-        """Learn that jobs were added to the ``unbegun`` of a feed."""
+        """Record that jobs were added to the ``unbegun`` of a feed."""
         if feed.unbegun:
             self.unbegun[feed] = None
 
@@ -255,7 +255,7 @@ class Schedule(Generic[AnyFeed]):
         return claim
 
     def lose(self, feed: AnyFeed, claim: HeldClaim) -> bool:
-        """Forget a job whose claim was lost; return whether it was one of these."""
+        """Forget a job whose claim was lost; return whether its handler had not started."""
         for index, one in enumerate(feed.unbegun):
             if one is claim:
                 del feed.unbegun[index]
@@ -265,7 +265,7 @@ class Schedule(Generic[AnyFeed]):
         return False
 
     def give_up(self, feed: AnyFeed) -> list[Claim]:
-        """Take all of these jobs of a feed; no handler starts for them."""
+        """Take all such jobs of a feed; no handler starts for them."""
         claims = list(feed.unbegun)
         feed.unbegun.clear()
         self.unbegun.pop(feed, None)
@@ -287,7 +287,7 @@ class Schedule(Generic[AnyFeed]):
         return not self._stopped and self._used() + self.asked < self._concurrency
 
     def fill(self) -> None:
-        """Finish the jobs that are done, and claim as many as there is room for."""
+        """Finish the jobs that are done, and claim others while there is room."""
         speaking, self._speaking = self._speaking, {}
         if self._stopped:
             for feed in speaking:

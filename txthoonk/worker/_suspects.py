@@ -57,13 +57,13 @@ class Suspects:
         self._blame = blame
         self._idle = idle
         self._left: deque[Run] = deque()
-        self._losses = 0  # of the first
+        self._losses = 0  # connections that the first finish has lost
         self._sending: Deferred[None] | None = None
         self._retry = Retry(job.pub.waiting_room, f"an end of a job of {job.name!r}", self._send)
 
     @property
     def left(self) -> bool:
-        """Whether there are any."""
+        """Whether any finishes are left."""
         return bool(self._left)
 
     def add(self, runs: list[Run]) -> None:

@@ -25,13 +25,13 @@ Answer = SimpleQueue[Any]  # gets one result, or a Failure
 class Pool:
     """Some threads, until they are stopped.
 
-    A thread cannot be ended.  One that still runs a function after that was cancelled, or after
-    :meth:`stop`, ends when the function returns; the process does not end before.
+    A thread cannot be ended.  If it still runs a function after the function was cancelled, or
+    after :meth:`stop`, it ends when the function returns; the process does not end before that.
 
-    :ivar busy: how many threads run a function, cancelled ones included.
+    :ivar busy: the number of threads that run a function, cancelled functions included.
 
-    :param size: how many threads there are at most.
-    :param name: what the threads are named after.
+    :param size: the most threads.
+    :param name: the prefix of the names of the threads.
     :param freed: called when a function ends that was cancelled before.
     """
 
@@ -48,7 +48,7 @@ class Pool:
     def run(self, function: Callable[..., Any], *args: Any) -> Deferred[Any]:
         """Call a function in a thread.
 
-        :return: fires what it returns; fails with what it raises, whatever that is.
+        :return: fires what the function returns; fails with any exception that it raises.
         """
         running = self._threads.submit(function, *args)
         self.busy += 1
@@ -103,7 +103,7 @@ class Pool:
                 self._asking.discard(answer)
 
     def stop(self) -> None:
-        """Start no function any more, and let no thread wait for the reactor."""
+        """Start no more functions, and let no thread wait for the reactor."""
         trigger, self._trigger = self._trigger, None
         if trigger is not None:
             self._reactor.removeSystemEventTrigger(trigger)

@@ -38,7 +38,7 @@ Handler = Callable[[Claim], Any] | Callable[[ThreadClaim], Any]
 
 
 def is_async(handler: Any) -> bool:
-    """Return whether calling it makes a coroutine."""
+    """Return whether a call of the handler makes a coroutine."""
     return any(map(inspect.iscoroutinefunction, (handler, type(handler).__call__)))
 
 
@@ -47,15 +47,15 @@ class Worker(StoppingService):
 
     When a handler returns, its job is finished; what it returns is the result (None: no
     result).  When it fails, the error is recorded, and the job is tried again after some time.
-    After as many failures as the feed's ``max_failures`` the job is stalled.  A handler can also
-    raise :class:`Retry` and :class:`Stall`.
+    After ``max_failures`` failures, as configured in the feed, the job is stalled.  A handler can
+    also raise :class:`Retry` and :class:`Stall`.
 
-    Claims are renewed while their handlers run.  If a claim is lost all the same, because this
+    Claims are renewed while their handlers run.  If a claim is lost nevertheless, because this
     process was stopped for too long, the handler is cancelled and its result is dropped: a job
     is worked on at least once, and finished once.
 
-    :ivar concurrency: how many jobs are worked on at a time.
-    :ivar about: what others can read about this worker.
+    :ivar concurrency: the number of jobs that are worked on at a time.
+    :ivar about: the description of this worker that other programs can read.
     :ivar ended: functions to call when a handler has ended, before Redis has answered, with the
         feed's name, the outcome (``finished``, ``failed``, ``stalled``, ``lost``, ``released``),
         and the seconds that the handler took.
@@ -79,24 +79,24 @@ class Worker(StoppingService):
     ) -> None:
         """Make the worker; it begins when it is started.
 
-        :param feeds: a job feed, or the name of one, or several, or a mapping of them to
-            weights: where all have jobs, each gets its share.  A feed that does not exist is
+        :param feeds: a job feed or its name, several of them, or a mapping of them to weights.
+            While several feeds have jobs, each gets its share.  A feed that does not exist is
             created, with a ``timeout`` of 60 seconds and ``max_failures`` 10.
         :param handler: gets a :class:`~txthoonk.types.Claim`, and returns the result, or a
             Deferred or a coroutine of it.
-        :param concurrency: how many jobs are worked on at a time, from 1.
-        :param thoonk: where the feeds are that are given by name.
-        :param in_thread: run the handler, a plain function, in a thread of the worker's own,
-            of which there are *concurrency*.  Its claim is a
+        :param concurrency: the number of jobs that are worked on at a time, from 1.
+        :param thoonk: opens the feeds that are given by name.
+        :param in_thread: run the handler, a plain function, in one of the worker's own threads;
+            it has *concurrency* of them.  The handler's claim is a
             :class:`~txthoonk.types.ThreadClaim`, whose methods block.
         :param grace: seconds that handlers may go on when the worker is stopped; then they are
             cancelled, and their jobs are available again.
-        :param back_off: gives the seconds until a job is tried again, from how often it has
-            failed.
+        :param back_off: returns the seconds until a job is tried again, given its number of
+            failures.
         :param maintenance: whether to run :class:`~txthoonk.Maintenance` for the feeds.
-        :param name: what others are shown; None: host and process.
-        :param reactor: for timeouts; *in_thread* needs all that a reactor has.  None: that of
-            the feeds' publisher.
+        :param name: the name that other programs see; None for host and process id.
+        :param reactor: for timeouts; with *in_thread* it must also support threads.  None for
+            the reactor of the feeds' publisher.
         :raises InvalidInput: for options that cannot be used.
         """
         self._feeds = weighted(feeds, thoonk)
@@ -212,7 +212,7 @@ class Worker(StoppingService):
 
         Jobs whose handlers did not end are available again at once, and not counted as failed.
 
-        :return: fires None once all is said; never fails.
+        :return: fires None once Redis has answered all calls, or after a time limit; never fails.
         """
         return super().stopService()
 
@@ -256,5 +256,5 @@ class Worker(StoppingService):
         consumer.end()
         consumer.job.pub.detach(self)
         ended = renewal_of(consumer.job.pub, self._reactor).remove(consumer)
-        with suppress(ThoonkError, TimeoutError):  # the note of this worker expires soon
+        with suppress(ThoonkError, TimeoutError):  # the record of this worker soon expires
             await ended.addTimeout(timeout, self._reactor)
