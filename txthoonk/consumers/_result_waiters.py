@@ -516,4 +516,4 @@ class Results:
 
 
 def _too_slow(_: object, seconds: float) -> None:
-    raise ConnectionLost(f"nobody listens for results after {seconds:g} seconds")
+    raise ConnectionLost(f"no connection to listen for results after {seconds:g} seconds")
