@@ -12,10 +12,10 @@ from txthoonk import ConnectionLost, Job, JobExists
 
 __all__ = ["NOTHING", "Putting"]
 
-# : Stands for the end of a job that has not ended.
+#: Stands for the end of a job that has not ended.
 NOTHING = object()
 
-# : The item, which selects what a worker does -> its relative frequency.
+#: The item, which selects what a worker does -> its relative frequency.
 KINDS = {
     "soon": 30,
     "now": 25,
@@ -39,11 +39,8 @@ class Putting:
     """Puts jobs into feeds at random.
 
     :param seconds: the time in which to put them.
-
     :param count: the number of jobs.
-
     :ivar put: feed -> id -> item.
-
     :ivar told: feed -> id -> how the job ended, for the jobs that were waited for.
     """
 

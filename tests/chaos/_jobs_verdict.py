@@ -15,7 +15,7 @@ from txthoonk import Job, JobStalled, Thoonk
 
 __all__ = ["Verdict"]
 
-# : The keys that may remain, besides kept results.
+#: The keys that may remain, besides kept results.
 LEFT = {
     "feeds",
     *(f"feed.{part}" for part in ("config", "publishes", "finishes", "results", "maintained")),
@@ -23,8 +23,8 @@ LEFT = {
     *(f"feed.{part}" for part in ("workers", "history", "revision", "jobfinished")),
 }
 
-# : Kind of job -> the failures with which it may stall, besides a timeout; and whether it may be
-# finished.
+#: Kind of job -> the failures with which it may stall, besides a timeout; and whether it may be
+#: finished.
 ENDS: dict[str, tuple[set[str], bool]] = {
     **dict.fromkeys(("soon", "now", "deferred", "progress", "long"), (set(), True)),
     "sometimes": ({"ValueError"}, True),
@@ -35,7 +35,7 @@ ENDS: dict[str, tuple[set[str], bool]] = {
 }
 TIMEOUT = "Timeout"
 
-# : State of a job -> the kinds of events that may follow -> the next state.
+#: State of a job -> the kinds of events that may follow -> the next state.
 STEPS: dict[str, dict[str, str]] = {
     "none": {"put": "line"},
     "line": {"claim": "claimed"},
@@ -59,11 +59,8 @@ class Verdict:
     """Checks each job.
 
     :param put: feed -> id -> kind of job.
-
     :param told: feed -> id -> the result of waiting for the end of the job.
-
     :param log: the file that the workers wrote.
-
     :ivar wrong: the errors that were found.
     """
 

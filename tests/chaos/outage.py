@@ -127,7 +127,7 @@ class Outage:
         return time.monotonic() - begin
 
     async def _renewed(self) -> None:
-        """Wait until every claim that was not renewed since has ended."""
+        """Wait until every claim without a renewal has ended."""
         await deferLater(self._reactor, 2 * TIMEOUT)
 
     def _begun(self) -> int:

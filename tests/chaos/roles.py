@@ -3,8 +3,8 @@
 Users with the rules of docs/security.rst share three feeds with a history: a plain feed, a sorted
 feed and a job feed. While they work, a command is taken from the publisher, and one from the
 worker, and given back later, again and again. Each follower has a subscription or a mirror.
-Whenever all users have their rights, and all earlier events have arrived, a follower must have what
-Redis has, unless it received a resync.
+Whenever all users have their rights, and all earlier events have arrived, each follower must have
+what Redis has, unless it received a resync.
 """
 
 from __future__ import annotations

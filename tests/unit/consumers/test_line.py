@@ -286,7 +286,7 @@ class WaitingTests(LineTestCase):
             self.pub.waiting_room.pool.forget(self.pub.waiting_room.pool._spare.pop())
 
     def test_cancelled_wait_that_cannot_be_ended(self) -> None:
-        """After a cancel, such a BLMOVE ends by itself; an id that it returns goes back."""
+        """A cancelled BLMOVE that cannot be unblocked ends by itself; its id goes back."""
         no = Exception("NOPERM this user has no permissions to run the 'client' command")
         cancelled = self.queue.get()
         self.main.answer([b"5.5", 0])
