@@ -116,7 +116,7 @@ class Outage:
         await self._renewed()
 
     async def _kill_one(self) -> float:
-        """Kill a worker, let another finish its jobs, and wait until that has the jobs."""
+        """Kill a worker, let another finish its jobs, and wait until it has the killed one's."""
         await self._thoonk.set_config("jobs", {"max_failures": 3})
         dead, *others = self._workers
         self._killed.append(dead)

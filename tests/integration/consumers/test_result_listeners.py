@@ -57,7 +57,7 @@ class ListenersTests(RedisTestCase):
             await self.raw.send(*words)
 
     async def test_each_its_own(self) -> None:
-        """A few hear of all results; the others of those they wait for, NUL and all."""
+        """A few publishers hear of all results, the others of their own, even if one has a NUL."""
         waiting = await self.all_wait()
         await self.numsub(ALL, LISTENERS)
         for id_ in self.ids:

@@ -163,7 +163,7 @@ class ConcurrencyTests(WorkerTestCase):
 
 class CallTests(WorkerTestCase):
     async def test_one_call_per_job(self) -> None:
-        """With concurrency 1 a backlog takes one call for each job, and one more."""
+        """With concurrency 1, a backlog takes one finish call for each job, and one more."""
         await self.job.put_many(["item"] * 50)
         calls = Calls(self, self.thoonk)
         self.work(lambda claim: deferLater(reactor, 0))

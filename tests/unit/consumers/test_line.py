@@ -410,7 +410,7 @@ class RepeatedTests(LineTestCase):
         self.successResultOf(get)
 
     def test_reconnected(self) -> None:
-        """A call that was not answered is sent again on the next connection."""
+        """An acknowledgement that was not answered is sent again on the next connection."""
         self.deliver(b"a")
         self.main.sent()
         lose(self.pub)
@@ -423,7 +423,7 @@ class RepeatedTests(LineTestCase):
         self.assertEqual(Connection(self.pub).sent(), [])
 
     def test_refused(self) -> None:
-        """A refused call is sent again with the next one, or after a delay."""
+        """A refused acknowledgement is sent again with the next one, or after a delay."""
         no = Exception("READONLY You can't write against a read only replica.")
         self.deliver(b"a")
         self.main.answer(no)
@@ -438,7 +438,7 @@ class RepeatedTests(LineTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_something_else_there(self) -> None:
-        """A call that can never succeed is not sent again."""
+        """An acknowledgement that can never succeed is not sent again."""
         self.deliver(b"a")
         self.main.answer(Exception("WRONGTYPE Operation against a key"))
         self.assertEqual(len(self.flushLoggedErrors()), 1)

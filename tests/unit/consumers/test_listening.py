@@ -78,7 +78,7 @@ class MessageTests(ListeningTestCase):
         self.nothing_left()
 
     def test_ended_while_connecting(self) -> None:
-        """Ending cancels the attempt to connect; the next listener makes another."""
+        """Ending cancels the attempt to connect; beginning again makes another."""
         cancelled: list[Deferred[Any]] = []
         attempt: Deferred[Any] = Deferred(cancelled.append)
         with self.patch(self.endpoint, "connect", lambda _: attempt):
@@ -226,7 +226,7 @@ class LossTests(ListeningTestCase):
         return self.confirm()
 
     def test_lost_after_long(self) -> None:
-        """A connection that lasted is replaced at once, however many attempts it took."""
+        """A connection that lasted is replaced soon, however many attempts it took."""
         sub = self.begin_late()
         self.clock.advance(LASTING + 0.1)
         lose(sub.protocol)

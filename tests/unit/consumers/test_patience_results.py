@@ -19,7 +19,7 @@ from txthoonk.errors import ConnectionLost, Empty, ResponseError
 
 class SubscriberLostTests(ResultTestCase):
     def test_replaced(self) -> None:
-        """After a lost subscriber, a wait renews its note at once, and subscribes again."""
+        """After a lost subscriber, a wait asks for its result to be kept, and subscribes again."""
         result, sub = self.wait()
         lose(sub.protocol)
         again = self.listen(b"10.5")
@@ -102,7 +102,7 @@ class SubscriberLostTests(ResultTestCase):
         self.leave(result)
 
     def test_the_note_stands(self) -> None:
-        """While there is no subscriber, the wait renews its note before it expires."""
+        """While there is no subscriber, the wait keeps asking for its result to be kept."""
         result, sub = self.wait()
         self.endpoint.slow = True
         lose(sub.protocol)

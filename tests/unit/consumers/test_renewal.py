@@ -130,7 +130,7 @@ class RenewalTestCase(SynchronousTestCase):
 
 class CallTests(RenewalTestCase):
     def test_one_call(self) -> None:
-        """One call renews all claims of all feeds, in the turn in which a feed is added."""
+        """One call renews all claims of all feeds as soon as a feed is added."""
         self.renewal.add(Feed("x", "ab"))
         self.renewal.add(Feed("y"))
         self.assertEqual(self.pub.calls, [])
