@@ -204,7 +204,7 @@ class FullTests(ManyTestCase):
 
 class LookTests(ManyTestCase):
     async def test_found(self) -> None:
-        """A look finds feeds with jobs that are not paused, and feeds that it cannot read."""
+        """A look finds feeds that have jobs and are not paused, and feeds that it cannot read."""
         feeds = await self.feeds(6)
         for feed in feeds[1:3]:
             await feed.put("item")

@@ -406,7 +406,7 @@ class TakingOverTests(ResultTestCase):
         self.assertEqual(self.offered(), [[b"SUBSCRIBE", FINISH, FINISHES]])
 
     def test_taken(self) -> None:
-        """The listener hears of all jobs from then on, and sends no more ids of its own jobs."""
+        """The listener receives all results from then on, and sends no ids of its own jobs."""
         self.assertEqual(self.offered(), [[b"SUBSCRIBE", FINISH, FINISHES]])
         self.sub.answer([b"subscribe", FINISH, 3], [b"subscribe", FINISHES, 4])
         self.sub.sent()

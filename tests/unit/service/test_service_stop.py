@@ -95,7 +95,7 @@ class StateTests(StopTestCase):
         self.stop_and_go_on()
 
     def test_long_connected(self) -> None:
-        """The service can be stopped after many PINGs, while others are not answered."""
+        """The service can be stopped after many PINGs, with one pending on each connection."""
         self.come_up(health=7)
         for _ in range(30):
             self.clock.advance(1)
