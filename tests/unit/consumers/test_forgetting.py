@@ -73,7 +73,7 @@ class ForgettingTests(SynchronousTestCase):
         self.assertEqual((self.clock.getDelayedCalls(), self.room.outages.resting), ([], set()))
 
     def test_backlog(self) -> None:
-        """While calls are full, the next one follows at once."""
+        """While each call finds as many ids as it can take, the next one follows at once."""
         self.finish("a")
         for _ in range(3):
             self.finish()
