@@ -4,8 +4,8 @@
 
 This program puts jobs of all kinds into several feeds (``_jobs_put.py``). Six processes work on
 them (``_jobs_worker.py``) while the program causes trouble. Then it waits until all jobs are done,
-and checks what has become of each one (``_jobs_verdict.py``). It prints what it did, a table of
-outcomes, and what is wrong. If anything is wrong, it exits with status 1.
+and checks the outcome of each one (``_jobs_verdict.py``). It prints what it did, a table of
+outcomes, and the errors that it found. If there are any, it exits with status 1.
 
 The private redis-server writes each change to its disk before it replies.
 """
@@ -40,12 +40,12 @@ CONFIG = {
     "max_failures": 8,
     "keep_results_for": 36_000,
 }
-HISTORY = {"history": 10_000_000}  # of every other feed, so that its changes can be read
+HISTORY = {"history": 10_000_000}  # of every second feed, so that its changes can be read
 APART = (0.05, 0.5)  # seconds between two troubles
 FROZEN = (1.2, 2.5)  # seconds; longer than a claim lasts
-DOWN = 0.5  # seconds that the server is down, at the most
+DOWN = 0.5  # seconds that the server is down, at most
 END = 180.0  # seconds until all must be done, after the trouble
-MOST_SHOWN = 50  # of what is wrong
+MOST_SHOWN = 50  # errors that are printed
 
 TROUBLES = {"cut": 8, "cut all": 1, "kill": 3, "stop": 2, "freeze": 3, "restart": 1, "crash": 1}
 
@@ -65,7 +65,7 @@ class Chaos:
     """One run.
 
     :ivar did: kind of trouble -> how often it was caused.
-    :ivar wrong: what is wrong.
+    :ivar wrong: the errors that were found.
     """
 
     def __init__(self, reactor: Any, seconds: float, seed: int, jobs: int, folder: str) -> None:
@@ -86,7 +86,7 @@ class Chaos:
         self._under_way: set[Deferred[Any]] = set()
 
     async def run(self) -> Verdict:
-        """Run everything, and give the verdict."""
+        """Run everything, and return the verdict."""
         await self.server.start()
         self.thoonk = Thoonk(self.server.url, self.reactor, retry_policy=lambda attempt: 0.05)
         await self.thoonk.connect()
@@ -107,7 +107,7 @@ class Chaos:
         await self.trouble()
         await putting
         await self.calm()
-        await self.thoonk.redis.ping()  # the last connection cut may have been ours
+        await self.thoonk.redis.ping()  # the last connection that was cut may be this program's
         await self.until_done()
         await self.end_workers()
         verdict = Verdict(self.thoonk, self.feeds, self.putting.put, self.putting.told, self.log)
@@ -152,12 +152,12 @@ class Chaos:
         return [int(line.split()[0][3:]) for line in listed.splitlines()]
 
     async def cut(self) -> None:
-        """Cut a connection, which can be that of this program."""
+        """Cut a random connection, which can be that of this program."""
         try:
             one = self.random.choice(await self.clients())
             self.did["connections cut"] += 1
             await self.thoonk.redis.send("CLIENT", "KILL", "ID", one)
-        except ThoonkError:  # it was our own, or is gone already
+        except ThoonkError:  # it was this program's, or was gone already
             pass
 
     async def cut_all(self) -> None:
@@ -181,7 +181,7 @@ class Chaos:
         self.workers[at] = self.new_worker(self.workers[at].mode)
 
     async def stop(self) -> None:
-        """Stop a worker as a deployment does, and start another meanwhile."""
+        """Stop a worker as a deployment does, and start another at the same time."""
         at = self.victim()
         if at is not None:
             old, self.workers[at] = self.workers[at], self.new_worker(self.workers[at].mode)
@@ -193,7 +193,7 @@ class Chaos:
         self.check_ended(worker)
 
     def check_ended(self, worker: WorkerProcess) -> None:
-        if worker.status not in (0, -signal.SIGTERM):  # it may have been about to begin
+        if worker.status not in (0, -signal.SIGTERM):  # it may not have begun yet
             self.wrong.append(f"a worker ended with {worker.status}: {worker.out}{worker.err}")
 
     async def freeze(self) -> None:
@@ -238,7 +238,7 @@ class Chaos:
     # -- the end ------------------------------------------------------------------------
 
     async def until_done(self) -> None:
-        """Wait until all jobs are done, and all that wait for results have them."""
+        """Wait until all jobs are done, and all waits for results have ended."""
         end = self.reactor.seconds() + END
         while left := await self.left():
             if self.reactor.seconds() > end:
@@ -248,14 +248,14 @@ class Chaos:
             await deferLater(self.reactor, 0.2)
 
     async def restore(self) -> None:
-        """Put back what is in transit, as maintenance does with what is half a minute old."""
+        """Put back what is in transit, as maintenance does after half a minute."""
         for name, job in self.feeds.items():
             await job.maintenance()
             for id_ in await self.thoonk.redis.zrange(f"feed.delivering:{name}", 0, -1):
                 await self.thoonk.redis.send("ZADD", f"feed.delivering:{name}", "XX", 1, id_)
 
     async def left(self) -> dict[str, int]:
-        """Count what is not done."""
+        """Return the number of jobs and waits that are not done."""
         count: Counter[str] = Counter()
         for name in FEEDS:
             stalled = await self.thoonk.redis.send("SCARD", f"feed.stalled:{name}")

@@ -12,10 +12,10 @@ from txthoonk import ConnectionLost, Job, JobExists
 
 __all__ = ["NOTHING", "Putting"]
 
-#: What is told to those who wait still.
+#: Stands for the end of a job that has not ended.
 NOTHING = object()
 
-#: The item, which says what a worker does -> how often there is one.
+#: The item, which selects what a worker does -> its relative frequency.
 KINDS = {
     "soon": 30,
     "now": 25,
@@ -31,7 +31,7 @@ KINDS = {
 DELAYED = 0.1  # of the jobs
 LONGEST_DELAY = 1.5  # seconds
 HIGH = 0.1  # of the jobs
-AWAITED = 0.1  # of the jobs: somebody waits for the end of the job
+AWAITED = 0.1  # of the jobs: the test waits for their end
 PUTTERS = 4
 
 
@@ -39,9 +39,9 @@ class Putting:
     """Puts jobs into feeds at random.
 
     :param seconds: the time in which to put them.
-    :param count: how many.
+    :param count: the number of jobs.
     :ivar put: feed -> id -> item.
-    :ivar told: feed -> id -> how the job ended, for those that were waited for.
+    :ivar told: feed -> id -> how the job ended, for the jobs that were waited for.
     """
 
     def __init__(self, reactor: Any, chance: random.Random, seconds: float, count: int) -> None:
@@ -53,7 +53,7 @@ class Putting:
         self._apart = seconds / self._each
 
     def put_all(self, feeds: dict[str, Job]) -> Deferred[Any]:
-        """Put all jobs; fires when all are put."""
+        """Put all jobs; the Deferred fires when all are put."""
         for name in feeds:
             self.put[name], self.told[name] = {}, {}
         jobs = list(feeds.values())
@@ -70,7 +70,7 @@ class Putting:
             await deferLater(self._reactor, max(0, due - self._reactor.seconds()))
 
     async def _put_one(self, job: Job, kind: str) -> None:
-        """Put a job, and put it again until Redis has it."""
+        """Put a job, and repeat until Redis has it."""
         put = self.put[job.name]
         id_ = f"{kind}-{len(put)}"
         put[id_] = kind
@@ -86,7 +86,7 @@ class Putting:
             self._await_end(job, id_)
 
     async def _is_put(self, job: Job, item: str, options: dict[str, Any]) -> bool:
-        """Put a job; give whether it was put."""
+        """Put a job; return whether it was put."""
         try:
             await job.put(item, **options)
         except JobExists:
@@ -96,10 +96,10 @@ class Putting:
         return True
 
     async def _is_there(self, job: Job, id_: str) -> bool:
-        """Find out whether a job was put, which no other call puts."""
+        """Return whether a job was put that no other call puts."""
         while True:
             try:
-                # It is finished if it is gone between the two questions.
+                # A job that is gone between the two questions is finished.
                 key = f"feed.jobfinished:{job.name}\0{id_}"
                 return await job.has_id(id_) or bool(await job.pub.redis.send("EXISTS", key))
             except ConnectionLost:

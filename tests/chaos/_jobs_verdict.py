@@ -1,4 +1,4 @@
-"""Checks what has become of the jobs of ``_jobs.py``."""
+"""Checks the outcome of the jobs of ``_jobs.py``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from txthoonk import Job, JobStalled, Thoonk
 
 __all__ = ["Verdict"]
 
-#: What may be left, beside kept results.
+#: The keys that may remain, besides kept results.
 LEFT = {
     "feeds",
     *(f"feed.{part}" for part in ("config", "publishes", "finishes", "results", "maintained")),
@@ -23,8 +23,8 @@ LEFT = {
     *(f"feed.{part}" for part in ("workers", "history", "revision", "jobfinished")),
 }
 
-#: Kind of job -> the failures with which it may end stalled, beside that of its workers;
-#: and whether it may be finished.
+#: Kind of job -> the failures with which it may stall, besides a timeout; and whether it may be
+#: finished.
 ENDS: dict[str, tuple[set[str], bool]] = {
     **dict.fromkeys(("soon", "now", "deferred", "progress", "long"), (set(), True)),
     "sometimes": ({"ValueError"}, True),
@@ -35,13 +35,13 @@ ENDS: dict[str, tuple[set[str], bool]] = {
 }
 TIMEOUT = "Timeout"
 
-#: State of a job -> the kinds of events that may follow -> the state then.
+#: State of a job -> the kinds of events that may follow -> the next state.
 STEPS: dict[str, dict[str, str]] = {
     "none": {"put": "line"},
     "line": {"claim": "claimed"},
     "claimed": {
         "progress": "claimed",
-        "claim": "claimed",  # put back in between, for nobody was left to take it: no event
+        "claim": "claimed",  # put back in between, because no get was waiting: no event
         "cancel": "back",
         "retry": "line",
         "stall": "stalled",
@@ -59,9 +59,9 @@ class Verdict:
     """Checks each job.
 
     :param put: feed -> id -> kind of job.
-    :param told: feed -> id -> what somebody was told who waited for the end of the job.
+    :param told: feed -> id -> the result of waiting for the end of the job.
     :param log: the file that the workers wrote.
-    :ivar wrong: what is wrong.
+    :ivar wrong: the errors that were found.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class Verdict:
                 self.wrong.append(f"a worker says: {json.loads(rest)}")
 
     async def judge(self) -> None:
-        """Find what is wrong."""
+        """Record every error."""
         for name, job in self.feeds.items():
             finished = stalled = 0
             left = set(await job.get_ids("stalled"))
@@ -169,7 +169,7 @@ class Verdict:
         self._compare("keys that are left", set(found) - LEFT, set())
 
     def table(self) -> str:
-        """Make a table of what has become of the jobs."""
+        """Return a table of the outcomes."""
         columns = sorted({outcome for row in self.outcomes.values() for outcome in row})
         lines = [["", *columns]]
         for kind in ENDS:
@@ -185,12 +185,12 @@ class Verdict:
 
 
 def _time(token: str) -> float:
-    """Give when a claim was made."""
+    """Return the time of a claim."""
     return float(token.rpartition(":")[2])
 
 
 def _is_stalled(told: Any) -> bool:
-    """Give whether a wait ended because the job is stalled, with a reason."""
+    """Return whether a wait ended because the job is stalled, with a recorded failure."""
     if not isinstance(told, Failure) or not told.check(JobStalled):
         return False
     error: Any = told.value

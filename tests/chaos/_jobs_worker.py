@@ -2,9 +2,9 @@
 
     python -m tests.chaos._jobs_worker URL LOG MODE FEED=WEIGHT...
 
-An item is a word that says what its handler does.  MODE is ``plain``, or ``thread`` for
-handlers that run in threads.  LOG gets a line for each handler that begins
-(``begin FEED ID TOKEN``), for what became of it (``end OUTCOME``), and for whatever should not
+An item is a word that says what its handler does. MODE is ``plain``, or ``thread`` for
+handlers that run in threads. LOG gets a line for each handler that begins
+(``begin FEED ID TOKEN``), for each outcome (``end OUTCOME``), and for each thing that should not
 happen (``error TEXT``).
 """
 
@@ -27,19 +27,19 @@ from twisted.logger import ILogObserver, LogLevel, eventAsText, globalLogBeginne
 from txthoonk import Claim, ConnectionLost, JobNotClaimed, Retry, Stall, Thoonk, Worker
 
 CONCURRENCY = 10
-SHORT = 0.03  # seconds that most handlers take at the most
+SHORT = 0.03  # seconds, the most that most handlers take
 LONG = 1.6  # seconds, longer than a claim lasts without renewal
 RETRY = 0.05  # seconds
-LEFT = 2.0  # seconds that handlers get at the end
+LEFT = 2.0  # seconds, the most that handlers get at the end
 
 
 def result_of(claim: Claim) -> str:
-    """Give the result of a job, which names the claim."""
+    """Return the result of a job, which names the claim."""
     return json.dumps({"id": claim.id, "token": claim.token})
 
 
 def decide(claim: Claim) -> Any:
-    """Do what the item says, at once."""
+    """Return or raise at once what the item says."""
     if claim.item == "never":
         raise ValueError("it fails always")
     if claim.item == "sometimes" and random.random() < 0.5:
@@ -52,7 +52,7 @@ def decide(claim: Claim) -> Any:
 
 
 def seconds_for(claim: Claim) -> float:
-    """Give how long the handler takes."""
+    """Return the time that the handler takes."""
     return LONG if claim.item == "long" else random.uniform(0, SHORT)
 
 
@@ -72,7 +72,7 @@ async def in_coroutine(reactor: Any, claim: Claim) -> Any:
 
 
 def plain(reactor: Any) -> Callable[[Claim], Any]:
-    """Make a handler whose kind differs from job to job."""
+    """Return a handler whose kind differs from job to job."""
 
     def handle(claim: Claim) -> Any:
         if claim.item == "now":

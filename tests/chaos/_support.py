@@ -16,7 +16,7 @@ from txthoonk.errors import ConnectionLost, Empty, JobNotClaimed
 T = TypeVar("T")
 
 PATIENCE = 0.5  # seconds that one get waits
-RECONNECTING = 0.02  # seconds until the next try after a connection was lost
+RECONNECTING = 0.02  # seconds until the next attempt after a lost connection
 
 
 async def in_time(reactor: Any, waiting: Awaitable[T], seconds: float, what: str) -> T:

@@ -1,7 +1,7 @@
 """keep_results under a backlog: a few scripts for each finish, and workers that do not grow.
 
-Several workers at once keep results of which all but a few are too many: what one has to forget,
-the others see as well.
+Several workers at once keep results, of which all but a few are too many. Each worker also finds
+the results that the others have to forget.
 """
 
 from __future__ import annotations
@@ -65,5 +65,5 @@ async def calls(thoonk: Thoonk) -> int:
 
 
 def memory() -> float:
-    """Give the most that this process has had, in megabytes."""
+    """Return the most memory that this process has used, in megabytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

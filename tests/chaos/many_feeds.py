@@ -29,7 +29,7 @@ AWAY = 0.02  # seconds, there and back
 CONCURRENCY = 10
 TAKES = 0.01  # seconds of a job
 BACKLOG = 2000  # jobs
-IDLE = 3.0  # seconds that it is watched at rest
+IDLE = 3.0  # seconds that the worker is observed at rest
 PATIENCE = 15.0  # seconds, many times what anything takes
 ROUNDS = 3
 
@@ -63,7 +63,7 @@ class Many:
         return deferLater(self._reactor, TAKES)
 
     async def until(self, what: str, condition: Callable[[], bool]) -> None:
-        """Wait for something that must come."""
+        """Wait for a condition that must come true within PATIENCE."""
         await in_time(self._reactor, until(condition), PATIENCE, what)
 
     async def at_rest(self) -> None:
@@ -114,11 +114,11 @@ async def serves_all(many: Many) -> str:
     await many.put(ROUNDS)
     total = ROUNDS * FEEDS
     await many.until("all jobs of all feeds", lambda: len(many.begun) == total)
-    # What comes first finds a worker that is free.
+    # The first jobs find idle handlers.
     first = Counter(many.begun[CONCURRENCY:][: FEEDS // 2])
     assert max(first.values()) == 1, first.most_common(3)
     half = Counter(many.begun[: total // 2])
-    # The half of all is one and a half of each.
+    # Half of all jobs is one and a half of each feed.
     spread = max(half.values()) - min(half[feed.name] for feed in many.feeds)
     assert spread <= 2, half.most_common(3)
     await many.at_rest()

@@ -1,8 +1,8 @@
 """A big feed in use: however much is read, dropped or deleted, no step takes long.
 
-``CHAOS_ITEMS`` is how many items the feed has (200,000).  Publishers, a mirror and readers go on
-while ``max_length`` is lowered to ten, and while a job feed with a tenth as many kept results is
-deleted, into which others put.
+``CHAOS_ITEMS`` is the number of items of the feed (200,000). Publishers, a mirror and readers run
+while ``max_length`` is lowered to ten, and while a job feed is deleted that has kept results (a
+tenth of that number) and receives puts.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from txthoonk.wire._keys import kept_result_key
 
 ITEMS = int(os.environ.get("CHAOS_ITEMS", "200000"))
 MOST = 7000  # words in one command, or in one reply
-DROPPED = 501  # items that one step drops at the most
-SLOW = 5000  # microseconds from which the server notes a command
+DROPPED = 501  # most items that one step drops
+SLOW = 5000  # microseconds from which the server records a command
 
 
 class Use:
@@ -52,7 +52,7 @@ class Use:
 
 
 async def fill(thoonk: Thoonk, feed: Any) -> None:
-    """Store items as publishes leave them."""
+    """Store items in the way a publish does."""
     send = thoonk.redis.send
     for first in range(0, ITEMS, 1000):
         ids = [f"{number:07}" for number in range(first, min(first + 1000, ITEMS))]
@@ -66,7 +66,7 @@ async def fill(thoonk: Thoonk, feed: Any) -> None:
 
 
 async def keep_results(thoonk: Thoonk, name: str) -> None:
-    """Keep results as workers do."""
+    """Keep results in the way a worker does."""
     expires = int(time.time() * 1000) + 3_600_000
     for first in range(0, ITEMS // 10, 1000):
         ids = [str(number) for number in range(first, min(first + 1000, ITEMS // 10))]
@@ -86,7 +86,7 @@ class Counted:
         RedisProtocol._replyReceived = lambda *call: self._got(*call)  # type: ignore[method-assign]
 
     def end(self) -> None:
-        """Count no more."""
+        """Stop the measurement."""
         RedisProtocol._transmit = self._request  # type: ignore[method-assign]
         RedisProtocol._replyReceived = self._replied  # type: ignore[method-assign]
 
@@ -99,7 +99,7 @@ class Counted:
         self._replied(redis, reply)
 
     async def longest(self, what: str) -> float:
-        """Give the milliseconds of the longest step since the last time; check how big it was."""
+        """Return the milliseconds of the longest step since the last call; check its size."""
         if self.most > MOST:
             raise AssertionError(f"{what}: {self.most} words at a time")
         entries = await self._send("SLOWLOG", "GET", 128)
@@ -108,13 +108,13 @@ class Counted:
         return max([entry[2] / 1000 for entry in entries], default=0.0)
 
     async def calls(self) -> int:
-        """Give how many scripts were called."""
+        """Return the number of script calls."""
         text = await self._send("INFO", "commandstats")
         return int(text.split("cmdstat_evalsha:calls=")[1].split(",")[0])
 
 
 def words(reply: Any) -> int:
-    """Count what is in a reply."""
+    """Count the words of a reply."""
     return sum(map(words, reply)) if isinstance(reply, list) else 1
 
 

@@ -116,7 +116,7 @@ class Outage:
         await self._renewed()
 
     async def _kill_one(self) -> float:
-        """Kill a worker, let another finish its jobs, and wait until that has the jobs."""
+        """Kill a worker, let another finish its jobs, and wait until it has the killed one's."""
         await self._thoonk.set_config("jobs", {"max_failures": 3})
         dead, *others = self._workers
         self._killed.append(dead)
@@ -127,7 +127,7 @@ class Outage:
         return time.monotonic() - begin
 
     async def _renewed(self) -> None:
-        """Wait until every claim that was not renewed since has ended."""
+        """Wait until every claim without a renewal has ended."""
         await deferLater(self._reactor, 2 * TIMEOUT)
 
     def _begun(self) -> int:

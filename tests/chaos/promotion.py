@@ -1,10 +1,10 @@
-"""Masters are replaced while the old ones live on: nothing is lost, doubled or left behind.
+"""Masters are replaced while the old ones live on: no item is lost, doubled or left over.
 
-There are two servers, and one name that leads to the master. Gets that wait, workers and a
+There are two servers, and one name that leads to the master. Waiting gets, workers and a
 subscription use queues, jobs and a feed with a history by that name. Several times the replica is
-promoted, the name leads to it, and the old master becomes its replica. Each item that was accepted
-must be delivered once, an item that a replica refused is put again, and all connections must move
-to the new master.
+promoted, the name leads to it, and the old master becomes its replica. Each accepted item must be
+delivered once, an item that a replica refused is put again, and all connections must move to the
+new master.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from txthoonk.types import Claim
 from txthoonk.worker import Worker
 
 ROUNDS = 5
-EACH = 60  # items of a kind that get through in a round
+EACH = 60  # items of each kind that are delivered in a round
 CONSUMERS = 4
 LONGEST = 50.0  # seconds
 PACE = 0.002  # seconds from one put to the next
 
 
 class Traffic:
-    """What is put, got, worked on and received."""
+    """The items that are put, taken, worked on and received."""
 
     def __init__(self, reactor: Any, pair: Pair) -> None:
         self._reactor = reactor
@@ -68,7 +68,7 @@ class Traffic:
         ]
 
     async def put(self, kind: str, call: Any) -> None:
-        """Put items. One that a replica refuses is put again."""
+        """Put items. An item that a replica refuses is put again."""
         number = 0
         while self.producing:
             number += 1
@@ -102,7 +102,7 @@ class Traffic:
         return sum(self.got.values()), sum(self.worked.values()), len(self.heard)
 
     async def go_on(self) -> None:
-        """Wait until more of each kind were delivered."""
+        """Wait until EACH more of each kind are delivered."""
         before = self.counts()
         await until(
             lambda: all(
@@ -111,7 +111,7 @@ class Traffic:
         )
 
     async def finish(self) -> None:
-        """Put no more, and wait until all is delivered."""
+        """Stop putting, and wait until everything is delivered."""
         self.producing = False
         for putting in self.putting:
             await putting
@@ -155,7 +155,7 @@ async def play(pair: Pair, traffic: Traffic) -> str:
     for number in range(ROUNDS):
         await traffic.go_on()
         await pair.promote(name=number % 2 == 0)
-        if number % 2:  # the name follows when the old master has been left already
+        if number % 2:  # the name follows after the clients have left the old master
             await until(lambda: traffic.producer.state == "disconnected")
             pair.rename()
     await traffic.go_on()
@@ -171,14 +171,14 @@ async def play(pair: Pair, traffic: Traffic) -> str:
 
 
 async def followed(pair: Pair, traffic: Traffic) -> None:
-    """Check that all connections are with the present master, and that the gets wait there."""
+    """Check that all connections are with the current master, and that the gets wait there."""
     await until(lambda: traffic.producer.state == traffic.consumer.state == "connected")
     await pair.has_clients(pair.replica, 0)
     await pair.blocked(pair.master)
 
 
 async def check(pair: Pair, traffic: Traffic) -> None:
-    """Check that each was delivered once, and nothing is left."""
+    """Check that each item was delivered once, and none is left."""
     for kind, delivered in (("q", traffic.got), ("j", traffic.worked)):
         twice = [item for item, count in delivered.items() if count > 1]
         assert not twice, f"delivered twice: {twice}"

@@ -1,10 +1,10 @@
-"""Roles lose rights in the midst of their work: no event is told that did not happen, none missed.
+"""Roles lose rights while they work: no event is false, and none is missed.
 
-Users with the rules of docs/security.rst share a plain feed, a sorted feed and a job feed, all
-with a history.  Again and again a command is taken from the publisher, and one from the worker,
-and given back later, while they work.  Who follows has a subscription or a mirror: whenever all
-have their rights, and what was told until then has arrived, it must have what there is, unless it
-was told to begin anew.
+Users with the rules of docs/security.rst share three feeds with a history: a plain feed, a sorted
+feed and a job feed. While they work, a command is taken from the publisher, and one from the
+worker, and given back later, again and again. Each follower has a subscription or a mirror.
+Whenever all users have their rights, and all earlier events have arrived, each follower must have
+what Redis has, unless it received a resync.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class Roles:
         await subscriber.subscribe("news:j", self.jobs, limit=100_000)
 
     def call(self) -> Call:
-        """Choose what to do."""
+        """Choose a call."""
         some = str(self._chance.randrange(20))
         feed, ordered, job, worked = self.feed, self.sorted, self.job, self.worked
         calls: list[Call] = [
@@ -130,7 +130,7 @@ class Roles:
 
     async def on_claim(self, call: Callable[[Any], Awaitable[Any]]) -> None:
         if await self.admin.redis.send("LLEN", "feed.ids:news:j"):
-            # One that is refused waits, for it may be let later.
+            # A refused get waits, because the rights may come back.
             getting = self.worked.get().addTimeout(0.2, self._reactor)
             await call(await getting)
 

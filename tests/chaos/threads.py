@@ -35,7 +35,7 @@ PATIENCE = 20.0  # seconds for what should take a fraction of one
 class _Handlers:
     """The handlers, which run in threads.
 
-    :ivar counts: of what was done and seen there, by word.
+    :ivar counts: word -> how often that was done or seen in a handler.
     """
 
     def __init__(self, reactor: Any, thoonk: Thoonk, feed: Any) -> None:
@@ -104,8 +104,8 @@ class _Handlers:
 class _Reader:
     """Reads known items on one connection until it is stopped.
 
-    :ivar right: how many answers were those of their calls.
-    :ivar wrong: the others, with what was asked for.
+    :ivar right: the number of answers that matched their calls.
+    :ivar wrong: the others, with what was expected.
     """
 
     def __init__(self, reactor: Any, feed: Any) -> None:
@@ -116,7 +116,7 @@ class _Reader:
         self.running = True
 
     async def run(self) -> None:
-        """Read and write."""
+        """Read and write items."""
         while self.running:
             for number in random.sample(range(ITEMS), 20):
                 await self._ask(f"item {number}", self._feed.get_item(str(number)))

@@ -1,4 +1,4 @@
-"""Who waits on a service's publisher, while connections are cut and the server is killed."""
+"""Gets and waits of a service's publisher survive cut connections and a killed server."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from txthoonk.types import Job
 
 class CutTests(CutTestCase):
     async def test_waiting_connection(self) -> None:
-        """The waiting connection alone: it is replaced, and the gets are served in order."""
+        """A cut waiting connection is replaced, and the gets are served in order."""
         gets = [self.queue.get() for _ in range(5)]
         for _ in range(3):
             (client,) = await self.blocked()
@@ -35,7 +35,7 @@ class CutTests(CutTestCase):
         self.assertEqual(await self.left(), {})
 
     async def test_put_while_the_waiting_connection_is_away(self) -> None:
-        """What is put before it is replaced is served."""
+        """Items that are put before the waiting connection is replaced are delivered."""
         self.service.gate.shut()
         first, second = self.queue.get(), self.queue.get()
         self.service.gate.open()
@@ -50,7 +50,7 @@ class CutTests(CutTestCase):
         self.assertEqual(await self.left(), {})
 
     async def test_publisher(self) -> None:
-        """The publisher's connection alone: the wait goes on, and is seen to be alive."""
+        """When only the publisher's connection is cut, BLMOVE goes on, and is checked."""
         gets = [self.queue.get() for _ in range(5)]
         before = await self.blocked()
         main = await self.main()
@@ -64,7 +64,7 @@ class CutTests(CutTestCase):
         self.assertEqual(await self.left(), {})
 
     async def test_subscriber(self) -> None:
-        """The subscriber alone: it is replaced, and the message comes."""
+        """A cut subscriber is replaced, and receives the message."""
         await self.worker.put("item", id_="a")
         await self.worker.get()
         result = self.job.get_result("a")
@@ -77,12 +77,12 @@ class CutTests(CutTestCase):
         self.assertEqual(await result, ("item", "done"))
 
     async def test_finished_while_the_subscriber_is_away(self) -> None:
-        """What is finished while nobody listens is kept for those who wait."""
+        """A result of a finish without subscribers is kept for the waits."""
         await self.worker.put("item", id_="a")
         await self.worker.get()
         results = [self.job.get_result("a") for _ in range(3)]
         await self.numsub("feed.finishes:j", 1)
-        # When the client knows that it is subscribed, it takes back its wish for a kept result.
+        # A client that knows that it is subscribed takes back its request to keep the result.
         await self.until_gone("feed.results:j")
         self.service.gate.shut()
         await self.raw.send("CLIENT", "KILL", "TYPE", "pubsub")
@@ -92,7 +92,7 @@ class CutTests(CutTestCase):
         self.assertEqual(await gatherResults(results), [("item", "done")] * 3)
 
     async def test_everything(self) -> None:
-        """Whatever is cut, and whenever: each item is got once, none is lost."""
+        """Whatever is cut, and whenever, each item is delivered once."""
         count, random_ = 400, random.Random(1)
         got: Counter[str] = Counter()
 
@@ -125,9 +125,9 @@ class CutTests(CutTestCase):
             await self.kill(random_.choice(sorted(ids)))
 
     async def put_right(self) -> None:
-        """Do what maintenance does half a minute later, to what nobody has in his hands."""
+        """Put back the items that no get has, as maintenance does half a minute later."""
         await self.service.connection.when_connected()
-        await self.raw.send("PING")  # what a get has begun is said once it has fired
+        await self.raw.send("PING")  # a get sends its acknowledgement after it has fired
         outages = self.service.room.outages
         await until(lambda: not outages.unanswered and not outages.under_way)
         await self.blocked()
@@ -139,7 +139,7 @@ class CutTests(CutTestCase):
 
 class LifeTests(CutTestCase):
     async def test_stopped_and_started(self) -> None:
-        """A stop fails who waits, and gives back; after a start all is as before."""
+        """A stop fails the gets and gives items back; after a start, gets work again."""
         for round_ in range(3):
             gets = [self.queue.get(), self.queue.get()]
             await self.blocked()
@@ -156,7 +156,7 @@ class LifeTests(CutTestCase):
 
 
 class KillTests(ServerTestCase):
-    """The server is killed, and started again."""
+    """The server is killed and started again."""
 
     async def setUp(self) -> None:
         # A kill loses nothing that was answered.
@@ -191,13 +191,13 @@ class KillTests(ServerTestCase):
         await self.service.connection.when_connected()
 
     async def test_gets(self) -> None:
-        """Gets wait on, in their order, those that came meanwhile behind them."""
+        """Gets wait on in their order; gets that come during the outage follow."""
         gets = [self.queue.get() for _ in range(3)]
         claim = self.job.get()
         await self.blocked(2)
         await self.down()
         gets += [self.queue.get() for _ in range(2)]
-        # This one is sent as soon as there is a connection.
+        # This call is sent as soon as there is a connection.
         put = self.queue.put("0")
         for get in (*gets, claim):
             self.assertNoResult(get)
@@ -213,18 +213,18 @@ class KillTests(ServerTestCase):
         self.assertEqual(await self.queue.length(), 0)
 
     async def test_put_before(self) -> None:
-        """What was put before the server was killed is there afterwards."""
+        """An item that is put before the service reconnects is delivered."""
         await self.ask("HSET", "feed.items:q", "1", "one")
         get = self.queue.get()
         await self.blocked()
         await self.down()
         await self.redis.start()
-        # Perhaps before the service is there, perhaps not.
+        # The service may be connected by now, or not.
         await self.ask("LPUSH", "feed.ids:q", "1")
         self.assertEqual(await get, "one")
 
     async def test_times(self) -> None:
-        """Gets whose time is up fail during the outage; cancelled ones leave nothing."""
+        """Gets time out during the outage; cancelled gets leave nothing."""
         soon, cancelled, stays = self.queue.get(0.2), self.queue.get(), self.queue.get()
         result = await self.job_result(0.2)
         await self.blocked()
@@ -241,13 +241,13 @@ class KillTests(ServerTestCase):
         self.assertEqual(await stays, "it")
 
     async def job_result(self, timeout: float) -> list[Deferred[Any]]:
-        """Wait for the result of a job that nobody will claim."""
+        """Wait for the result of a job that is never claimed."""
         job = await self.service.pub.job("k")
         await job.put("work", id_="a")
         return [job.get_result("a", timeout)]
 
     async def test_result(self) -> None:
-        """Whoever waits for a result waits on, and gets it."""
+        """A wait for a result survives the outage, and receives the result."""
         await self.job.put("work", id_="a")
         await self.job.get()
         result = self.job.get_result("a")
@@ -264,7 +264,7 @@ class KillTests(ServerTestCase):
         self.assertEqual(await result, ("work", "done"))
 
     async def test_stopped_during_the_outage(self) -> None:
-        """A stop fails who waits, and leaves nothing in the reactor."""
+        """A stop fails the gets and waits, and leaves nothing in the reactor."""
         gets = [self.queue.get(), self.queue.get(20), self.job.get()]
         gets += await self.job_result(20)
         await self.blocked(2)

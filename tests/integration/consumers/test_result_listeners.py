@@ -1,4 +1,4 @@
-"""Many publishers that wait for results: each hears of its own jobs, and a few of all."""
+"""Many publishers wait for results: a few hear of all jobs, the others of their own."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ class ListenersTests(RedisTestCase):
             await self.worker.get()
 
     async def waiting(self, job: Job, id_: str, end: bool = False) -> Deferred[Any]:
-        """Begin to wait, and see that it is listened to."""
+        """Begin to wait, and return when the wait is subscribed."""
         waiting = job.wait(id_) if end else job.get_result(id_)
         (wait,) = [one for one in job._results._waits[id_] if one.sub is None][:1]
         await until(lambda: wait.sub is not None or wait.called)
         return waiting
 
     async def all_wait(self, end: bool = False) -> list[Deferred[Any]]:
-        """Have each publisher wait for a job."""
+        """Make each publisher wait for a job."""
         all_ = [await self.waiting(*both, end) for both in zip(self.jobs, self.ids, strict=True)]
         self.addCleanup(self.leave, list(all_))
         return all_
@@ -57,7 +57,7 @@ class ListenersTests(RedisTestCase):
             await self.raw.send(*words)
 
     async def test_each_its_own(self) -> None:
-        """A few hear of all results; the others of those they wait for, NUL and all."""
+        """A few publishers hear of all results, the others of their own, even if one has a NUL."""
         waiting = await self.all_wait()
         await self.numsub(ALL, LISTENERS)
         for id_ in self.ids:
@@ -67,23 +67,23 @@ class ListenersTests(RedisTestCase):
         )
 
     async def test_no_result(self) -> None:
-        """That a job has ended without a result is heard, too."""
+        """A finish without a result ends the waits."""
         waiting = await self.all_wait(end=True)
         for id_ in self.ids:
             await self.worker.finish(id_)
         self.assertEqual(await gatherResults(waiting), [None] * PUBLISHERS)
 
     async def test_others(self) -> None:
-        """What other implementations tell is passed on by the few, even if they wait no more."""
+        """The few pass on messages of other implementations, even when they wait no more."""
         waiting = await self.all_wait()
-        for id_ in self.ids:  # those first that hear of all
+        for id_ in self.ids:  # the ids of the few come first
             await self.finish_as_others(id_, f"result {id_}")
             found = await waiting.pop(0)
             self.assertEqual(found, (f"item {id_}", f"result {id_}"))
         await self.numsub(ALL, 1)
 
     async def test_taken_over(self) -> None:
-        """Who asks again when there are too few takes the place of one that is gone."""
+        """When a listener of all jobs is gone, another publisher takes its place."""
         waiting = await self.all_wait()
         first: Any = self.jobs[0].pub
         await first.close()
@@ -95,7 +95,7 @@ class ListenersTests(RedisTestCase):
         self.assertEqual(await waiting[3], ("item 4", "x"))
 
     async def test_not_told(self) -> None:
-        """What was not told on the job's channel is found when it is asked again."""
+        """A result whose message was missed is found by the next call."""
         waiting = await self.all_wait()
         for id_ in self.ids[-2:]:
             (wait,) = self.jobs[int(id_)]._results._waits[id_]
@@ -107,7 +107,7 @@ class ListenersTests(RedisTestCase):
             self.assertEqual(await waiting[int(id_)], (f"item {id_}", "done"))
 
     async def test_same_job(self) -> None:
-        """Of several that wait for one job, one that leaves takes nothing from the others."""
+        """Of several waits for one job, one that is cancelled does not affect the others."""
         waiting = [await self.waiting(job, "0") for job in self.jobs]
         left = waiting.pop()
         left.cancel()
@@ -116,7 +116,7 @@ class ListenersTests(RedisTestCase):
         self.assertEqual(await gatherResults(waiting), [("item 0", "done")] * (PUBLISHERS - 1))
 
     async def test_few(self) -> None:
-        """Where few wait, nothing is left when they have what they want."""
+        """When the last wait ends, no subscription and no key is left."""
         waiting = await self.waiting(self.jobs[0], "0")
         await self.numsub(ALL, 1)
         await self.worker.finish("0", "done")

@@ -1,4 +1,4 @@
-"""Gets that wait, on a real server: many at once, beside others, and with connections cut."""
+"""Waiting gets on a real server: many at once, with other consumers, and with cut connections."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class TakingTestCase(RedisTestCase):
         self.queue = await self.pub_.queue("q")
 
     async def clients(self) -> list[int]:
-        """Give the numbers of the clients that wait in BLMOVE."""
+        """Return the ids of the clients that wait in BLMOVE."""
         listed = (await self.raw.send("CLIENT", "LIST")).decode().splitlines()
         return [int(line.split()[0][3:]) for line in listed if " cmd=blmove " in line]
 
     async def waiting(self, count: int = 1) -> list[int]:
-        """Wait until so many clients are blocked."""
+        """Wait until that many clients are blocked."""
         await self.blocked(count)
         return await self.clients()
 
@@ -40,9 +40,9 @@ class TakingTestCase(RedisTestCase):
         await self.raw.execute()
 
     async def left(self, *others: Any) -> dict[bytes, Any]:
-        """Give what is left of the queue, once all that was delivered is said.
+        """Return what is left of the queue, once all deliveries are acknowledged.
 
-        :param others: publishers beside the test's to which something was delivered.
+        :param others: further publishers that received items.
         """
         for pub in (self.pub_, *others):
             await pub.redis.ping()
@@ -78,7 +78,7 @@ class ManyTests(TakingTestCase):
         self.assertEqual(await self.left(), {})
 
     async def test_cancelled_while_items_come(self) -> None:
-        """Gets that are cancelled while items are on their way leave them in order."""
+        """Cancelling gets while items are on their way keeps the order of the items."""
         for cancelled in range(0, 10):
             gets = [self.queue.get() for _ in range(10)]
             await self.waiting()
@@ -93,7 +93,7 @@ class ManyTests(TakingTestCase):
         self.assertEqual(await self.left(), {})
 
     async def test_all_cancelled(self) -> None:
-        """When nobody is left, nobody is blocked, and an item stays."""
+        """When all gets are cancelled, no client is blocked, and an item stays."""
         gets = [self.queue.get() for _ in range(GETS)]
         await self.waiting()
         for get in gets:
@@ -107,7 +107,7 @@ class ManyTests(TakingTestCase):
         )
 
     async def test_publishers(self) -> None:
-        """Several publishers share the items; none gets one that another has got."""
+        """Several publishers share the items; each item goes to one of them."""
         queues = [await (await self.pub()).queue("q") for _ in range(4)]
         gets = [queue.get() for _ in range(25) for queue in queues]
         await self.waiting(4)
@@ -118,7 +118,7 @@ class ManyTests(TakingTestCase):
         self.assertEqual(await self.left(*[queue.pub for queue in queues]), {})
 
     async def test_closed(self) -> None:
-        """close() ends all connections, and what waits on them."""
+        """close() closes all connections, and fails the calls that wait on them."""
         job = await self.pub_.job("j")
         await job.put("x", id_="a")
         gets = [self.queue.get(), job.get(), job.get(), job.get_result("a")]
@@ -135,7 +135,7 @@ class ManyTests(TakingTestCase):
         self.assertTrue(listed.startswith(b"id=%d " % mine))
 
     async def test_missing_feed(self) -> None:
-        """Gets of a feed that was deleted fail; those that wait wait on."""
+        """Gets of a deleted feed fail; gets that wait already wait on."""
         waits = self.queue.get()
         await self.waiting()
         await self.pub_.delete_feed("q")
@@ -150,7 +150,7 @@ class ManyTests(TakingTestCase):
 
 class OthersTests(TakingTestCase):
     async def test_raw_producer(self) -> None:
-        """What others put is got, by gets that wait and by those that need not."""
+        """Items of other implementations reach gets that wait and gets that come later."""
         get = self.queue.get()
         await self.waiting()
         await self.put_raw("1", "one")
@@ -160,7 +160,7 @@ class OthersTests(TakingTestCase):
         self.assertEqual(await self.left(), {})
 
     async def test_raw_consumer(self) -> None:
-        """What txthoonk puts is got by BRPOP, whether it waits or not."""
+        """BRPOP takes items that txthoonk puts, whether it waits or not."""
         other = await self.redis()
         for before in (True, False):
             if before:
@@ -176,7 +176,7 @@ class OthersTests(TakingTestCase):
         self.assertEqual(await self.left(), {})
 
     async def test_mixed_consumers(self) -> None:
-        """Beside consumers of another kind on one list, each item goes to one of all."""
+        """With consumers of another kind on the same list, each item goes to one consumer."""
         got: Counter[str] = Counter()
 
         async def raw(redis: Redis) -> None:
@@ -206,7 +206,7 @@ class OthersTests(TakingTestCase):
         await gatherResults(consuming)
 
     async def test_raw_worker(self) -> None:
-        """A job that another worker has claimed can be finished, cancelled, stalled here."""
+        """A job that another worker has claimed can be finished, cancelled or stalled here."""
         job = await self.pub_.job("j")
         for verb in (job.finish, job.cancel, job.stall):
             await self.pub_.delete_feed("j")
@@ -219,7 +219,7 @@ class OthersTests(TakingTestCase):
         self.assertEqual(await job.get_ids("stalled"), ["a"])
 
     async def test_raw_finish(self) -> None:
-        """A job that is claimed here can be finished by another: who waits is told."""
+        """When another implementation finishes a job, the wait for its result ends."""
         job = await self.pub_.job("j")
         await job.put("work", id_="a")
         claim = await job.get()
@@ -239,7 +239,7 @@ class OthersTests(TakingTestCase):
 
 class CutTests(TakingTestCase):
     async def test_waiting_connection(self) -> None:
-        """Cutting the connection that waits fails who waits; what comes then is not lost."""
+        """Cutting the waiting connection fails its get; a later item is not lost."""
         get = self.queue.get()
         (client,) = await self.waiting()
         await self.raw.send("CLIENT", "KILL", "ID", client)
@@ -249,7 +249,7 @@ class CutTests(TakingTestCase):
         self.assertEqual(await self.left(), {})
 
     async def test_main_connection(self) -> None:
-        """Cutting the publisher's own connection ends its waiting connections as well."""
+        """Cutting the publisher's own connection closes its waiting connections."""
         get = self.queue.get()
         await self.waiting()
         await self.raw.send("CLIENT", "KILL", "ID", await self.pub_.redis.send("CLIENT", "ID"))
@@ -257,7 +257,7 @@ class CutTests(TakingTestCase):
         await self.waiting(0)
 
     async def test_in_transit(self) -> None:
-        """An id whose taker was cut off comes back by maintenance, dated when first seen."""
+        """Maintenance puts back an id in transit whose consumer is gone, dated when first seen."""
         await self.put_raw("1", "one")
         await self.raw.send("LMOVE", "feed.ids:q", "feed.transit:q", "RIGHT", "LEFT")
         self.assertEqual(await self.queue.maintenance(), {"dated": 1, "restored": 0, "dropped": 0})

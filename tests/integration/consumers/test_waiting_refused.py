@@ -1,4 +1,4 @@
-"""Waiting works where CLIENT is forbidden, or has another name."""
+"""Gets wait even where CLIENT is forbidden, or has another name."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ reactor: Any = installed_reactor
 
 
 class RenamedTests(ServerTestCase):
-    """The server knows no CLIENT."""
+    """A server that does not know CLIENT."""
 
     async def setUp(self) -> None:
         options = ("--rename-command", "CLIENT", "")
@@ -37,7 +37,7 @@ class RenamedTests(ServerTestCase):
         self.assertEqual(tuple(await claim), ("a", "work", 0))
 
     async def cancelled(self, pub: Any) -> None:
-        """What comes while a cancelled wait ends by itself is there for others."""
+        """Check that an item that arrives while a cancelled BLMOVE ends goes to another get."""
         queue = await pub.queue("q")
         cancelled = queue.get()
         await self.blocked(1)
@@ -48,7 +48,7 @@ class RenamedTests(ServerTestCase):
         self.assertEqual(await ask(self.redis, "EXISTS", queue.feed_ids, queue.feed_transit), 0)
 
     async def test_service(self) -> None:
-        """On a service, whose checks find the wait alive."""
+        """Gets wait on a service, and its checks find them alive."""
         thoonk = Thoonk(self.redis.url, reactor, health=0.05)
         self.addCleanup(thoonk.close)
         await thoonk.connect()
@@ -61,7 +61,7 @@ class RenamedTests(ServerTestCase):
         await self.cancelled(thoonk)
 
     async def test_bare(self) -> None:
-        """And on a bare publisher."""
+        """Gets wait on a bare publisher."""
         pub: Any = await self.redis.endpoint().connect(ThoonkPubFactory())
         self.addCleanup(pub.close)
         await self.works(pub)
@@ -69,10 +69,10 @@ class RenamedTests(ServerTestCase):
 
 
 class ForbiddenTests(RedisTestCase):
-    """A user has no right to CLIENT, or not to all of it."""
+    """A user without the right to CLIENT, or to a part of it."""
 
     async def test_rules(self) -> None:
-        """Whatever of it is forbidden."""
+        """Gets wait with any part of CLIENT forbidden."""
         for number, allowed in enumerate(([], ["+client|id"], ["+client|unblock"])):
             user = f"waiting-{number}"
             words = ["reset", "on", ">secret", "~*", "&*", "+@all", "-client", *allowed]

@@ -1,4 +1,4 @@
-"""Maintenance: what is put right, when, and what is left alone."""
+"""Maintenance: what it repairs, when, and what it leaves alone."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class MaintenanceTestCase(RedisTestCase):
 
 class ClaimTests(MaintenanceTestCase):
     async def test_old_claims(self) -> None:
-        """A claim older than the timeout is cancelled, at the end of the line; others stay."""
+        """A claim older than the timeout is cancelled and goes to the end of the line."""
         await self.job.put("waits", id_="first")
         await self.raw.send("RPOPLPUSH", "feed.ids:x", "feed.ids:x")
         first = await self.job.get()
@@ -78,7 +78,7 @@ class ClaimTests(MaintenanceTestCase):
         self.assertEqual(told, [*again, b"claimed:x", b"stalled:x"])
 
     async def test_renewed(self) -> None:
-        """A claim that was renewed is young."""
+        """The age of a claim counts from its last renewal."""
         await self.claimed("a")
         await self.age("feed.claimed:x", "a", 1000)
         await self.job.renew("a")
@@ -86,7 +86,7 @@ class ClaimTests(MaintenanceTestCase):
         self.assertEqual(await self.job.maintenance(), NO_JOB)
 
     async def test_no_timeout(self) -> None:
-        """Without a timeout, and with one that is no number, claims last for ever."""
+        """Claims last for ever without a timeout, and with a timeout that is no number."""
         await self.claimed("a")
         await self.age("feed.claimed:x", "a", 10**9)
         await self.looked()
@@ -105,7 +105,7 @@ class ClaimTests(MaintenanceTestCase):
         self.assertEqual(await self.job.maintenance(), {**NO_JOB, "cancelled": 1})
 
     async def test_without_item(self) -> None:
-        """An old claim of what is no job is dropped."""
+        """An old claim without a job is dropped."""
         await self.raw.send("ZADD", "feed.claimed:x", 1, "ghost")
         await self.raw.send("HSET", "feed.cancelled:x", "ghost", 1)
         await self.looked()
@@ -113,7 +113,7 @@ class ClaimTests(MaintenanceTestCase):
         self.assertEqual(await self.states(), {})
 
     async def test_several_at_once(self) -> None:
-        """Of several maintainers each claim is cancelled by one."""
+        """With several maintainers, each claim is cancelled once."""
         await gatherResults([self.job.put("item", id_=str(n)) for n in range(1000)])
         await gatherResults([self.job.get() for _ in range(1000)])
         for number in range(1000):
@@ -127,7 +127,7 @@ class ClaimTests(MaintenanceTestCase):
 
 
 class TwoLooksTests(MaintenanceTestCase):
-    """After an outage all claims are too old: a claim is ended at the second look."""
+    """After an outage all claims are too old, so a claim is ended only at the second look."""
 
     async def setUp(self) -> None:
         await super().setUp()
@@ -139,13 +139,13 @@ class TwoLooksTests(MaintenanceTestCase):
         self.assertEqual(await self.job.maintenance(), {**NO_JOB, **expected})
 
     async def look_is_older(self, seconds: float) -> None:
-        """Make the first look older, and what was too old then."""
+        """Make the record of the first look older."""
         seen, run_id = (await self.value("feed.overdue:x")).split()
         seen = f"{float(seen) - 1000 * seconds:.3f} {run_id.decode()}"
         await self.raw.send("SET", "feed.overdue:x", seen)
 
     async def test_first_look(self) -> None:
-        """The first look after an outage ends nothing, and so does each one soon after."""
+        """The first look after an outage ends nothing, and neither does one soon after."""
         await self.maintained()
         noted = await self.value("feed.overdue:x")
         await self.maintained()
@@ -155,7 +155,7 @@ class TwoLooksTests(MaintenanceTestCase):
         self.assertEqual(await self.states(), {"claimed": [b"a", b"b"]})
 
     async def test_second_look(self) -> None:
-        """Half a timeout after the first look, what was not renewed ends, and leaves no note."""
+        """Half a timeout after the first look, claims without renewal end; no record remains."""
         await self.maintained()
         await self.look_is_older(30)
         await self.job.renew("b")
@@ -165,7 +165,7 @@ class TwoLooksTests(MaintenanceTestCase):
         self.assertIsNone(await self.value("feed.overdue:x"))
 
     async def test_new_since(self) -> None:
-        """What has become too old since the first look waits for another one."""
+        """A claim that became too old after the first look waits for another one."""
         await self.maintained()
         await self.job.renew("b")
         await self.age("feed.claimed:x", "b", 61)
@@ -177,7 +177,7 @@ class TwoLooksTests(MaintenanceTestCase):
         await self.maintained(cancelled=1)
 
     async def test_renewed(self) -> None:
-        """Where all are renewed after the first look, nothing ends, and nothing is noted."""
+        """If all claims are renewed after the first look, nothing ends, and no record remains."""
         await self.maintained()
         for id_ in "ab":
             await self.job.renew(id_)
@@ -186,7 +186,7 @@ class TwoLooksTests(MaintenanceTestCase):
         self.assertIsNone(await self.value("feed.overdue:x"))
 
     async def test_other_server(self) -> None:
-        """A look before the server was started, or promoted, is none."""
+        """A look before the server was started or promoted does not count."""
         await self.maintained()
         await self.look_is_older(1000)
         seen = (await self.value("feed.overdue:x")).split()[0].decode()
@@ -194,14 +194,14 @@ class TwoLooksTests(MaintenanceTestCase):
         await self.maintained()
 
     async def test_clock_has_stepped_back(self) -> None:
-        """A look later than now is none."""
+        """A look with a time in the future does not count."""
         await self.maintained()
         await self.look_is_older(-1000)
         await self.maintained()
         self.assertLess(float((await self.value("feed.overdue:x")).split()[0]), await self.now())
 
     async def test_nonsense(self) -> None:
-        """Whatever else is there is no look."""
+        """A malformed record does not count as a look."""
         for command in (("SET", "1"), ("SET", "1e400 0"), ("SET", "nan 0"), ("RPUSH", "x")):
             await self.raw.send("DEL", "feed.overdue:x")
             await self.raw.send(command[0], "feed.overdue:x", command[1])
@@ -209,7 +209,7 @@ class TwoLooksTests(MaintenanceTestCase):
             self.assertRegex(await self.value("feed.overdue:x"), rb"\A\d+\.?\d* [0-9a-f]{40}\Z")
 
     async def test_many(self) -> None:
-        """However many are too old, all end at the second look."""
+        """Any number of old claims end at the second look."""
         await self.raw.send(
             "EVAL",
             "for n = 1, 1200 do redis.call('ZADD', 'feed.claimed:x', 1, 'n' .. n)"
@@ -223,7 +223,7 @@ class TwoLooksTests(MaintenanceTestCase):
 
 class RecordTests(MaintenanceTestCase):
     async def test_ended_by_others(self) -> None:
-        """What is recorded of jobs that another implementation has ended is forgotten."""
+        """Records of jobs that another implementation has ended are deleted."""
         for id_ in ("gone", "there"):
             await self.job.put("item", id_=id_)
             await self.job.get()
@@ -258,7 +258,7 @@ class LostTests(MaintenanceTestCase):
         self.assertEqual(await self.states(), {"ids": [b"lost", b"waits"]})
 
     async def test_slow_worker(self) -> None:
-        """A worker of another kind may take its time between BRPOP and ZADD."""
+        """A worker of another implementation may take its time between BRPOP and ZADD."""
         await self.job.put("item", id_="a")
         await self.raw.send("BRPOP", "feed.ids:x", 0)
         await self.job.maintenance()
@@ -270,26 +270,26 @@ class LostTests(MaintenanceTestCase):
         await self.job.finish("a")
 
     async def test_finished_meanwhile(self) -> None:
-        """What was dated, and finished since, is forgotten."""
+        """A dated id whose job was finished since is forgotten."""
         await self.raw.send("ZADD", "feed.delivering:x", 1, "a")
         self.assertEqual(await self.job.maintenance(), {**NO_JOB, "dropped": 1})
         self.assertEqual(await self.states(), {})
 
     async def test_in_line_already(self) -> None:
-        """What others have put back is not put back once more."""
+        """An id that is back in the line is not put back once more."""
         await self.job.put("item", id_="a")
         await self.raw.send("ZADD", "feed.delivering:x", 1, "a")
         self.assertEqual(await self.job.maintenance(), NO_JOB)
         self.assertEqual(await self.states(), {"ids": [b"a"]})
 
     async def test_late_claim(self) -> None:
-        """A claim that comes after maintenance has dated the id finds it."""
+        """A claim that arrives after maintenance has dated the id finds the job."""
         pub = await self.pub()
         job = Job(pub, "x")
         get = job.get()
         await self.blocked()
         transport: Any = pub.redis.transport
-        transport.pauseProducing()  # its claim goes out, but the answer waits
+        transport.pauseProducing()  # its claim is sent, but the answer waits
         await self.job.put("item", id_="a")
         while await self.value("feed.claimed:x") is None:
             await self.job.maintenance()
@@ -309,7 +309,7 @@ class LostTests(MaintenanceTestCase):
         self.assertEqual(got, ["first", "second", "waits"])
 
     async def test_several_at_once(self) -> None:
-        """Of several maintainers each id is put back by one."""
+        """With several maintainers, each id is put back once."""
         for number in range(1000):
             await self.raw.send("HSET", "feed.items:q", str(number), "item")
             await self.raw.send("ZADD", "feed.delivering:q", number + 1, str(number))
@@ -323,7 +323,7 @@ class LostTests(MaintenanceTestCase):
 
 class PassTests(MaintenanceTestCase):
     async def test_nothing_to_do(self) -> None:
-        """Where all is well nothing is changed, told or logged."""
+        """If there is nothing to repair, nothing is changed, published or logged."""
         await self.claimed("b", "c")
         await self.job.stall("c")
         await self.job.put("item", id_="a")
@@ -339,11 +339,11 @@ class PassTests(MaintenanceTestCase):
         self.assertEqual(event["counts"], {**NO_JOB, "dated": 1})
 
     async def test_missing_feed(self) -> None:
-        """A feed that does not exist is told so."""
+        """Maintenance of a feed that does not exist fails with FeedDoesNotExist."""
         await self.assertFailure(Queue(self.pub_, "nothing").maintenance(), FeedDoesNotExist)
 
     async def test_big_feed(self) -> None:
-        """A big feed is gone through in slices, and others get their turn in between."""
+        """A big feed is processed in slices, and other calls are served in between."""
         queue = await self.pub_.queue("q")
         await gatherResults([queue.put("item") for _ in range(BIG)])
         lost = {f"lost {number}" for number in range(100)}
@@ -359,7 +359,7 @@ class PassTests(MaintenanceTestCase):
         self.assertEqual({id_.decode() for id_, _ in await self.value("feed.delivering:q")}, lost)
 
     async def test_busy_feed(self) -> None:
-        """What comes and goes while a feed is gone through is left alone."""
+        """Items that come and go during a pass are left alone."""
         queue = await self.pub_.queue("q")
         await gatherResults([queue.put("item") for _ in range(5000)])
         other = await (await self.pub()).queue("q")
@@ -373,7 +373,7 @@ class PassTests(MaintenanceTestCase):
         self.assertEqual(await queue.length(), 5000)
 
     async def test_cancelled(self) -> None:
-        """A pass that is cancelled stops; another one does the rest."""
+        """A cancelled pass stops; the next one does the rest."""
         queue = await self.pub_.queue("q")
         await gatherResults([queue.put("item") for _ in range(5000)])
         await self.raw.send("HSET", "feed.items:q", "lost", "item")

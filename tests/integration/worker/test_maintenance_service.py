@@ -1,4 +1,4 @@
-"""The maintenance service: which feeds, when, and beside others."""
+"""The maintenance service: its feeds, its times, and several services together."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class MaintenanceTestCase(WorkerTestCase):
         await super().setUp()
         self.clock = Clock()
         self.passes: list[tuple[str, str]] = []
-        for type_ in (Job, Queue):  # whose subclass PythonQueue is
+        for type_ in (Job, Queue):  # PythonQueue is a subclass of Queue
             self.patch(type_, "maintenance", self.noted(type_.maintenance))
 
     def noted(self, maintenance: Any) -> Any:
@@ -44,11 +44,11 @@ class MaintenanceTestCase(WorkerTestCase):
         return service
 
     async def passed(self, service: Maintenance) -> None:
-        """Wait for the end of the present pass."""
+        """Wait for the end of the current pass."""
         await until(lambda: service._pass is None)
 
     async def next_pass(self, *services: Maintenance) -> None:
-        """Let all that is kept from others expire, and an interval pass."""
+        """Delete the locks of earlier passes, and advance by an interval."""
         for key in await self.raw.send("KEYS", "feed.maintained:*"):
             await self.raw.send("DEL", key)
         self.clock.advance(INTERVAL * (1 + JITTER))
@@ -58,7 +58,7 @@ class MaintenanceTestCase(WorkerTestCase):
 
 class FeedsTests(MaintenanceTestCase):
     async def test_all(self) -> None:
-        """All queues and job feeds are maintained, also those created later, and no others."""
+        """All queues and job feeds are maintained, including later ones, and no others."""
         await self.thoonk.queue("q")
         await self.thoonk.pyqueue("p")
         await self.thoonk.feed("f")
@@ -75,7 +75,7 @@ class FeedsTests(MaintenanceTestCase):
         self.assertEqual(self.texts(), [])
 
     async def test_given(self) -> None:
-        """Or those that are given, by name or not."""
+        """Feeds that are given, as objects or names, are maintained, and no others."""
         queue = await self.thoonk.queue("q")
         await self.thoonk.job("y")
         for feeds in ("x", self.job, ["x"], iter([self.job])):
@@ -90,7 +90,7 @@ class FeedsTests(MaintenanceTestCase):
         self.assertEqual(self.passes[1:], [("Queue", "q"), ("Job", "y")])
 
     async def test_bare_publisher(self) -> None:
-        """They may be on a bare publisher."""
+        """The feeds may belong to a bare publisher."""
         pub = await self.pub()
         service = self.maintain(thoonk=pub)
         await self.passed(service)
@@ -98,7 +98,7 @@ class FeedsTests(MaintenanceTestCase):
         await service.stopService()
 
     async def test_missing(self) -> None:
-        """A feed that is given and does not exist is left out as long as that is so."""
+        """A given feed that does not exist is left out until it exists."""
         service = self.maintain(["y", "x"])
         await self.passed(service)
         self.assertEqual((self.passes, self.texts()), ([("Job", "x")], []))
@@ -119,7 +119,7 @@ class FeedsTests(MaintenanceTestCase):
         self.assertIn("feed 'f' is of type 'feed', which needs no maintenance", texts[0])
 
     async def test_created_again(self) -> None:
-        """A feed that is deleted and created with another type is maintained as that, soon."""
+        """A feed that is created again with another type is soon maintained as that type."""
         service = self.maintain()
         await self.passed(service)
         await self.thoonk.delete_feed("x")
@@ -140,7 +140,7 @@ class FeedsTests(MaintenanceTestCase):
 
 class TimeTests(MaintenanceTestCase):
     async def test_jitter(self) -> None:
-        """From one pass to the next it takes the interval, a quarter more or less by chance."""
+        """The time between passes is the interval, a quarter more or less at random."""
         service = self.maintain()
         waits = []
         for _ in range(60):
@@ -152,7 +152,7 @@ class TimeTests(MaintenanceTestCase):
         self.assertTrue(INTERVAL * 1.15 < max(waits) <= INTERVAL * 1.25, waits)
 
     async def test_exclusive(self) -> None:
-        """Of several one makes the pass over a feed; the others do when it does so no more."""
+        """One service makes the pass over a feed; another takes over when that one stops."""
         first = self.maintain()
         await self.passed(first)
         other = self.maintain(thoonk=await self.service().connect())
@@ -165,7 +165,7 @@ class TimeTests(MaintenanceTestCase):
         self.assertEqual(len(self.passes), 2)
 
     async def test_timekeeping(self) -> None:
-        """Without a worker delayed jobs become available, and old claims end, on time."""
+        """Without a worker, delayed jobs become available and old claims end on time."""
         await self.thoonk.set_config("x", {"timeout": 0.3})
         self.maintain(reactor=reactor)
         await until(lambda: bool(self.passes))
@@ -182,7 +182,7 @@ class TimeTests(MaintenanceTestCase):
 
 class LifeTests(MaintenanceTestCase):
     async def test_stopped(self) -> None:
-        """Stopped in the middle of a pass, after any number of turns, it leaves nothing."""
+        """A service that is stopped during a pass, after any number of turns, leaves nothing."""
         await self.thoonk.queue("q")
         for turns in range(25):
             service = self.maintain(reactor=reactor)
@@ -196,7 +196,7 @@ class LifeTests(MaintenanceTestCase):
         self.assertEqual((self.texts(), self.flushLoggedErrors()), ([], []))
 
     async def test_again(self) -> None:
-        """It can be started again, and starting twice is starting once."""
+        """The service can be started again; starting it twice starts it once."""
         service = self.maintain()
         service.startService()
         await self.passed(service)
@@ -208,7 +208,7 @@ class LifeTests(MaintenanceTestCase):
         self.assertEqual(len(self.passes), 2)
 
     async def test_service_is_closed(self) -> None:
-        """Thoonk.close() stops it."""
+        """Thoonk.close() stops the service."""
         service = self.maintain(reactor=reactor)
         await until(lambda: bool(self.passes))
         await self.thoonk.close()
@@ -228,7 +228,7 @@ class LifeTests(MaintenanceTestCase):
         self.assertEqual(len(self.passes), 2)
 
     def test_input(self) -> None:
-        """Feeds and interval are checked when it is made."""
+        """Feeds and interval are checked when the service is created."""
         feeds: Any
         for feeds in (5, [5], b"x", [None], {5: 1}):
             self.assertRaises(InvalidType, Maintenance, self.thoonk, feeds)

@@ -1,4 +1,4 @@
-"""Handlers in threads: what they may call, and what every other call from a thread does."""
+"""Handlers in threads: the calls they may make, and the error of every other call."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from txthoonk.types import Claim, ThreadClaim
 
 
 class ProgressTests(WorkerTestCase):
-    """The claim that a handler has in a thread."""
+    """The claim that a handler receives in a thread."""
 
     async def works(self, handler: Callable[[Any], Any], **options: Any) -> Any:
-        """Let a handler work on one job in a thread, and give its result."""
+        """Let a handler work on one job in a thread, and return the job's result."""
         waiting = self.job.wait(await self.job.put("item", id_="a"))
         self.work(handler, in_thread=True, **options)
         return await waiting
 
     async def test_in_step(self) -> None:
-        """Calls of the same connection get their own answers while threads tell progress."""
+        """Calls of one connection get their own answers while threads report progress."""
         feed = await self.thoonk.feed("news")
         for number in range(50):
             await feed.publish(f"item {number}", str(number))
@@ -52,7 +52,7 @@ class ProgressTests(WorkerTestCase):
         self.assertEqual(self.ended, [("x", "finished")] * len(ids))
 
     async def test_blocks(self) -> None:
-        """When progress returns, Redis has it."""
+        """When progress() returns, Redis has it."""
         seen: list[Any] = []
 
         def handler(claim: ThreadClaim) -> str:
@@ -66,7 +66,7 @@ class ProgressTests(WorkerTestCase):
         self.assertEqual(seen, [None, (1, 2, "half")])
 
     async def test_errors(self) -> None:
-        """Bad input, and a claim that was lost, are raised in the thread."""
+        """Invalid input and a lost claim raise their errors in the thread."""
         raised: list[type[BaseException]] = []
 
         def handler(claim: ThreadClaim) -> None:
@@ -87,7 +87,7 @@ class ProgressTests(WorkerTestCase):
         self.assertEqual([one.__name__ for one in raised], ["InvalidInput", "JobNotClaimed"])
 
     async def test_in_reactor_thread(self) -> None:
-        """Called in the reactor's thread, which must not block, it gives a Deferred."""
+        """In the reactor's thread, which must not block, progress() returns a Deferred."""
         told: list[Any] = []
 
         def handler(claim: ThreadClaim) -> Any:
@@ -99,7 +99,7 @@ class ProgressTests(WorkerTestCase):
         self.assertIsInstance(told[0], Deferred)
 
     async def test_stopped(self) -> None:
-        """A thread that waits when the worker gives its job up is not left waiting."""
+        """A thread that waits in progress() is released when the worker stops."""
         asked: list[Any] = []
         raised: list[BaseException] = []
 
@@ -124,7 +124,7 @@ class ProgressTests(WorkerTestCase):
         self.assertEqual((len(asked), await self.stats()), (1, (1, 0, 0, 0)))
 
     async def test_reactor_stops(self) -> None:
-        """A process ends whose reactor stops while a thread waits for it."""
+        """A process ends if its reactor stops while a thread waits for it."""
         program = PROGRAM.format(url=await server_url())
         await self.put("a")
         process = await deferToThread(
@@ -133,7 +133,7 @@ class ProgressTests(WorkerTestCase):
         self.assertEqual((process.stdout, process.stderr), (b"CancelledError\n", b""))
 
     async def test_lost(self) -> None:
-        """A function whose claim was lost keeps its thread: no job is claimed for that."""
+        """A function whose claim was lost keeps its thread; no job is claimed for that thread."""
         let_go, begun = threading.Event(), Recorder()
         self.addCleanup(let_go.set)
 
@@ -155,10 +155,10 @@ class ProgressTests(WorkerTestCase):
 
 
 class PoolTests(WorkerTestCase):
-    """The threads are the worker's own."""
+    """The threads belong to the worker."""
 
     async def test_reconnects(self) -> None:
-        """A connection to a host by its name comes back while all handlers block."""
+        """A connection to a host name is restored while all handlers block."""
         proxy = Proxy(reactor, self.target.endpoint(reactor))
         await proxy.start()
         self.addCleanup(proxy.stop)
@@ -187,7 +187,7 @@ class PoolTests(WorkerTestCase):
         await self.comes_to(0, 0, 0, count)
 
     async def test_ends(self) -> None:
-        """The threads of a worker that was stopped are gone; started again, it has others."""
+        """The threads of a stopped worker end; a worker that is started again has others."""
         worker = self.make(lambda claim: None, 2, in_thread=True, name="once")
         for id_ in ("a", "b"):
             await self.put(id_)
@@ -216,10 +216,10 @@ reactor.run()
 
 
 class WrongThreadTests(WorkerTestCase):
-    """Whatever is called in another thread fails at once, and changes nothing."""
+    """Every call in another thread fails at once, and changes nothing."""
 
     async def refused(self, calls: dict[str, Callable[[], Any]]) -> None:
-        """See that each call raises in a thread."""
+        """Check that each call raises in a thread."""
 
         def call(function: Callable[[], Any]) -> Any:
             try:
@@ -237,7 +237,7 @@ class WrongThreadTests(WorkerTestCase):
             self.assertIn("blockingCallFromThread(reactor, method, ...)", text)
 
     async def test_everything(self) -> None:
-        """Each kind of object refuses, and every call after that gets its own answer."""
+        """Each kind of object refuses, and every later call gets its own answer."""
         thoonk, job = self.thoonk, self.job
         feed, queue = await thoonk.feed("f"), await thoonk.queue("q")
         sorted_feed = await thoonk.sorted_feed("s")
@@ -297,20 +297,20 @@ class WrongThreadTests(WorkerTestCase):
         self.assertEqual((await subscription.next()).item, "item")
 
     async def test_without_connection(self) -> None:
-        """A call is not put into the queue of calls that wait for a connection either."""
+        """A call in another thread does not enter the offline queue."""
         thoonk = self.service()
         thoonk.startService()
         await self.refused({"get": lambda: thoonk.redis.get("key")})
         self.assertEqual(thoonk.redis.waiting, 0)
 
     async def test_own_thread(self) -> None:
-        """A connection belongs to the thread in which it was made, wherever the object was."""
+        """A connection belongs to the thread that made it, wherever its object was created."""
         redis = await deferToThread(lambda: Redis(**self.arguments()))
         await self.connect(Factory.forProtocol(lambda: redis))
         self.assertEqual(await redis.send("PING"), "PONG")
 
     async def test_handler_fails(self) -> None:
-        """A handler that does so fails with that error, which is recorded with its job."""
+        """A handler that calls from its thread fails with WrongThread, which is recorded."""
         await self.put("a")
         self.work(lambda claim: claim.job.put("more"), in_thread=True, back_off=lambda _: 3600)
         failure = await self.failure("a")

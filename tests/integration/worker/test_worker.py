@@ -1,4 +1,4 @@
-"""A worker: handlers of all kinds, how many jobs at a time, and with how many calls."""
+"""A worker's handlers, its concurrency, and the number of its calls."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from txthoonk.worker import _feed_consumer
 
 class HandlerTests(WorkerTestCase):
     async def result(self, handler: Any, **options: Any) -> Any:
-        """Let a handler work on one job; what whoever waits for it gets."""
+        """Let a handler work on one job; return what a wait for the job returns."""
         waiting = self.job.wait(await self.job.put("item"))
         worker = self.work(handler, **options)
         try:
@@ -51,7 +51,7 @@ class HandlerTests(WorkerTestCase):
         self.assertEqual(self.texts(), [])
 
     async def test_thread(self) -> None:
-        """With in_thread a plain function may block: it runs in another thread."""
+        """With in_thread a plain function may block, because it runs in another thread."""
         seen: list[Any] = []
         let_go = threading.Event()
 
@@ -65,7 +65,7 @@ class HandlerTests(WorkerTestCase):
         self.assertIsNot(seen[0], threading.current_thread())
 
     async def test_no_result(self) -> None:
-        """None is no result: the job is finished, and nothing is published for it."""
+        """With the result None the job is finished, and no result is published."""
         spied = await self.spy()
         for handler in (lambda _: None, lambda _: succeed(None)):
             self.assertIsNone(await self.result(handler))
@@ -74,7 +74,7 @@ class HandlerTests(WorkerTestCase):
         self.assertEqual(kinds, once * 2)
 
     async def test_state(self) -> None:
-        """A finished job leaves nothing, and the claim says what it was."""
+        """A finished job leaves nothing, and its claim has the id, the item and the job."""
         await self.put("a")
         doing = Doing()
         worker = self.work(doing)
@@ -94,7 +94,7 @@ class HandlerTests(WorkerTestCase):
         )
 
     async def test_bare_publisher(self) -> None:
-        """The feed may be that of a bare publisher."""
+        """A worker accepts the feed of a bare publisher."""
         pub = await self.pub()
         job = await pub.job("x")
         worker = self.work(lambda claim: claim.item, 3, job)
@@ -118,7 +118,7 @@ class HandlerTests(WorkerTestCase):
 
 class ConcurrencyTests(WorkerTestCase):
     async def test_never_more(self) -> None:
-        """No more jobs are claimed than may be worked on at a time, and no fewer."""
+        """A worker claims as many jobs as its concurrency allows."""
         await self.job.put_many(["item"] * 20)
         doing = Doing()
         worker = self.work(doing, 4)
@@ -133,7 +133,7 @@ class ConcurrencyTests(WorkerTestCase):
         self.assertEqual(doing.most, 4)
 
     async def test_some_end_at_once(self) -> None:
-        """Jobs that end at once bring others, but never more than have room beside the rest."""
+        """Jobs that end at once make room for others, within the concurrency."""
         ids = await self.job.put_many(["item"] * 40)
         doing = Doing()
         at_once = set(ids[:7])
@@ -145,7 +145,7 @@ class ConcurrencyTests(WorkerTestCase):
         self.assertEqual(doing.most, 10)
 
     async def test_two_at_once(self) -> None:
-        """Where one slot is free, and jobs come into two idle feeds, one is worked on."""
+        """When jobs arrive in two idle feeds and one handler is free, one job begins."""
         other = await self.thoonk.job("y")
         doing = Doing()
         self.work(doing, 1, [self.job, other])
@@ -163,7 +163,7 @@ class ConcurrencyTests(WorkerTestCase):
 
 class CallTests(WorkerTestCase):
     async def test_one_call_per_job(self) -> None:
-        """With concurrency 1 a backlog costs one call for each job, and two for its ends."""
+        """With concurrency 1, a backlog takes one finish call for each job, and one more."""
         await self.job.put_many(["item"] * 50)
         calls = Calls(self, self.thoonk)
         self.work(lambda claim: deferLater(reactor, 0))
@@ -172,7 +172,7 @@ class CallTests(WorkerTestCase):
         self.assertEqual(calls.of("job/finish"), 51)
 
     async def test_one_turn(self) -> None:
-        """What is finished in one turn of the reactor is said in one call, which brings more."""
+        """Jobs that are finished in one turn of the reactor share one call, which claims more."""
         await self.job.put_many(["item"] * 40)
         doing = Doing()
         self.work(doing, 20)
@@ -183,14 +183,14 @@ class CallTests(WorkerTestCase):
         self.assertEqual((await self.stats(), calls.of("job/finish")), ((5, 20, 0, 15), 1))
 
     async def test_idle(self) -> None:
-        """A worker that has nothing to do asks nothing, but for the renewal."""
+        """An idle worker sends no calls except the renewal."""
         self.patch(_heartbeat, "LONGEST", HOUR)
         self.work(lambda claim: None, 5)
         await self.blocked()
         await self.numsub("feed.delayed:x", 1)
         await self.rounds()
         keeper = timekeeper_of(self.job)
-        # It looks for delayed jobs when it begins, and when it hears of them.
+        # The timekeeper looks when it begins, and when it is subscribed.
         await until(
             lambda: (
                 keeper._looking is None

@@ -20,7 +20,7 @@ from txthoonk.worker._handlers import back_off
 
 class FailureTests(WorkerTestCase):
     async def test_kinds(self) -> None:
-        """However a handler fails: the error is recorded, and the job tried again later."""
+        """A failure of any kind of handler is recorded, and the job is tried again later."""
 
         def plain(claim: Claim) -> None:
             raise ValueError("no way")
@@ -44,7 +44,7 @@ class FailureTests(WorkerTestCase):
         self.assertIn(" in plain", (await self.failure("0")).traceback)
 
     async def test_stalled(self) -> None:
-        """A job that has failed max_failures times is stalled; the claim says how often before."""
+        """A job that fails max_failures times is stalled; its claim has the number of failures."""
         seen: list[int] = []
         asked: list[int] = []
 
@@ -65,7 +65,7 @@ class FailureTests(WorkerTestCase):
         self.assertEqual(await self.job.get_failures(), [record])
 
     async def test_others_go_on(self) -> None:
-        """A job that waits for its next attempt holds up no other."""
+        """A job that waits for its next attempt does not delay other jobs."""
         seen: list[str] = []
 
         def handler(claim: Claim) -> None:
@@ -79,7 +79,7 @@ class FailureTests(WorkerTestCase):
         self.assertEqual(seen, ["a", "b"])
 
     async def test_retry(self) -> None:
-        """Retry says when the job is tried again, and counts as a failure."""
+        """Retry sets the time of the next attempt, and counts as a failure."""
         waits: list[Any] = [Retry(0.02), Retry(0, "wait"), Retry(HOUR)]
 
         def handler(claim: Claim) -> None:
@@ -100,7 +100,7 @@ class FailureTests(WorkerTestCase):
         self.assertNotIn((b"feed.stalled:x", b"a"), await spied.messages())
 
     async def test_retry_without_delay(self) -> None:
-        """Retry without a delay waits as after any failure; a bad one fails in the handler."""
+        """Retry without a delay uses the back-off; an invalid delay raises in the handler."""
         asked: list[int] = []
 
         def handler(claim: Claim) -> None:
@@ -115,7 +115,7 @@ class FailureTests(WorkerTestCase):
         self.assertRaises(InvalidType, Retry, "1")
 
     async def test_stall(self) -> None:
-        """Stall ends all attempts at once, with the reason."""
+        """Stall ends all attempts at once, with a reason."""
 
         def handler(claim: Claim) -> None:
             raise Stall("nobody can do this")
@@ -128,7 +128,7 @@ class FailureTests(WorkerTestCase):
         self.assertEqual(self.ended, [("x", "stalled")])
 
     async def test_exits(self) -> None:
-        """What would end a program is a failure of the job, in whatever kind of handler."""
+        """SystemExit is a failure of the job in every kind of handler."""
 
         def plain(claim: Claim) -> None:
             raise SystemExit(3)
@@ -146,7 +146,7 @@ class FailureTests(WorkerTestCase):
             await worker.stopService()
 
     async def test_result(self) -> None:
-        """A result that the serializer does not take is a failure of the job."""
+        """A result that the serializer rejects is a failure of the job."""
         results = {"a": 5, "b": object()}
         self.work(lambda claim: results[claim.id], back_off=lambda _: HOUR)
         await self.put("a", "b")
@@ -156,7 +156,7 @@ class FailureTests(WorkerTestCase):
         self.assertEqual(self.texts(), [])
 
     async def test_unsendable(self) -> None:
-        """So is one that UTF-8 cannot express; the others are finished."""
+        """A result that UTF-8 cannot express fails its job; other jobs are finished."""
         self.work(lambda claim: "\ud800" if claim.id == "b" else None, 3, back_off=lambda _: HOUR)
         await self.job.put_many(["item"] * 3, ids=["a", "b", "c"])
         await self.outcomes(3)
@@ -182,7 +182,7 @@ class FailureTests(WorkerTestCase):
         self.assertEqual(types, ["OddError", "ValueError", "KeyError"])
 
     async def test_own_cancellation(self) -> None:
-        """A handler that is cancelled by itself has failed, like any other."""
+        """A handler that raises CancelledError itself has failed."""
 
         async def handler(claim: Claim) -> None:
             raise CancelledError
@@ -194,7 +194,7 @@ class FailureTests(WorkerTestCase):
 
 class BackOffTests(WorkerTestCase):
     async def test_bad(self) -> None:
-        """A back_off that raises, or gives nonsense, is logged; the default counts."""
+        """A back_off that raises or returns an invalid value is logged; the default applies."""
         bad: list[Any] = [None, "1", -1, float("nan"), True]
         for given in [*bad, ZeroDivisionError()]:
 
@@ -215,7 +215,7 @@ class BackOffTests(WorkerTestCase):
             await self.job.drain(delayed=True)
 
     def test_default(self) -> None:
-        """It doubles from a second to ten minutes, half of it by chance, for any number."""
+        """The default doubles from a second to ten minutes; half of it is random."""
         for failures, longest in ((1, 1), (2, 2), (5, 16), (10, 512), (11, 600), (10**6, 600)):
             waits = [back_off(failures) for _ in range(50)]
             self.assertTrue(longest / 2 <= min(waits) < max(waits) <= longest)
@@ -225,7 +225,7 @@ class UnreadableTests(WorkerTestCase):
     CONFIG = {"timeout": 60, "max_failures": 3, "serializer": "json"}
 
     async def test_repair(self) -> None:
-        """An item that cannot be read is stalled with the reason; edit and retry repair it."""
+        """An unreadable item is stalled with the reason; edit and retry repair it."""
         await self.job.put_many([1, 2, 3], ids=["a", "b", "c"])
         for id_ in "ac":
             await self.raw.send("HSET", "feed.items:x", id_, "{no json")
@@ -242,7 +242,7 @@ class UnreadableTests(WorkerTestCase):
         self.assertEqual(items, [2, 7])
 
     async def test_waited_for(self) -> None:
-        """So is one that comes into an empty line."""
+        """An unreadable item that arrives in an empty line is stalled."""
         self.work(lambda claim: None)
         await self.blocked()
         await self.raw.send("HSET", "feed.items:x", "a", "{no json")
@@ -254,7 +254,7 @@ class UnreadableTests(WorkerTestCase):
 
 class LostTests(WorkerTestCase):
     async def lose(self, id_: str) -> None:
-        """Let a claim get too old, and somebody else claim the job."""
+        """Let a claim expire, and let another publisher claim the job."""
         await self.rounds()  # its first renewal is over
         await self.raw.send("ZADD", "feed.claimed:x", 1, id_)
         await self.looked()
@@ -264,7 +264,7 @@ class LostTests(WorkerTestCase):
         self.assertEqual(self.other.id, id_)
 
     async def test_cancelled(self) -> None:
-        """Who has lost a claim cancels its handler; whatever comes of that is dropped."""
+        """A lost claim cancels its handler, and the outcome is dropped."""
         await self.put("a")
         doing = Doing()
         worker = self.work(doing)
@@ -279,7 +279,7 @@ class LostTests(WorkerTestCase):
         await doing.begun(2)
 
     async def test_late(self) -> None:
-        """A handler that ends with a claim that was lost changes nothing."""
+        """A handler that ends after its claim was lost changes nothing."""
         await self.put("a", "b", "c")
         doing = Doing()
         self.work(doing, 3)
@@ -300,7 +300,7 @@ class LostTests(WorkerTestCase):
         await self.comes_to(0, 2, 0, 1)
 
     async def test_canceller_raises(self) -> None:
-        """An error in what one handler is cancelled with keeps no other from being cancelled."""
+        """An error in the canceller of one handler does not keep others from being cancelled."""
         await self.put("a", "b")
         cancelled: list[str] = []
 
@@ -319,7 +319,7 @@ class LostTests(WorkerTestCase):
         self.assertTrue(self.flushLoggedErrors(ZeroDivisionError))
 
     async def test_renewed(self) -> None:
-        """Claims last as long as their handlers run, with one call for all feeds."""
+        """Claims are renewed while their handlers run, with one call for all feeds."""
         self.patch(_heartbeat, "LONGEST", HOUR)
         jobs = [self.job, await self.thoonk.job("y"), await self.thoonk.job("z")]
         doing = [Doing() for _ in jobs]
@@ -343,7 +343,7 @@ class LostTests(WorkerTestCase):
         self.assertEqual([one.cancelled for one in doing], [[], [], []])
 
     async def test_timeout_learnt(self) -> None:
-        """Claims are renewed in time for the configured timeout, also when that changes."""
+        """The renewal follows the configured timeout, even when it changes."""
         await self.put("a")
         doing = Doing()
         self.work(doing, maintenance=True)
@@ -361,7 +361,7 @@ class LostTests(WorkerTestCase):
         self.assertEqual(await self.job.get_ids("claimed"), ["a"])
 
     async def test_no_timeout(self) -> None:
-        """A feed whose claims last for ever is warned of, once."""
+        """A feed whose claims last for ever causes one warning."""
         await self.thoonk.set_config("x", {"timeout": 0})
         self.work(print)
         await until(lambda: bool(self.texts()))

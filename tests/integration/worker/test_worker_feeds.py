@@ -1,4 +1,4 @@
-"""A worker with several feeds, paused ones, and delayed jobs; and which arguments it takes."""
+"""A worker with several feeds, paused feeds and delayed jobs; and its arguments."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from txthoonk.types import Claim, Job
 from txthoonk.worker._handlers import SLICE
 from txthoonk.worker._worker import Worker
 
-LATE = 15.0  # seconds: far more than it takes, and less than to the next maintenance
-CLOCKS = 0.01  # seconds by which ours and the server's may be apart
-SOON = 200  # jobs of another feed at the most that are begun before one's own
+LATE = 15.0  # seconds: far more than a job takes, and less than the time to the next maintenance
+CLOCKS = 0.01  # seconds by which the clocks of the test and the server may differ
+SOON = 200  # jobs of another feed that may begin before one's own
 
 
 class FeedsTestCase(WorkerTestCase):
@@ -36,7 +36,7 @@ class FeedsTestCase(WorkerTestCase):
         return deferLater(reactor, 0.001)
 
     async def soon(self) -> None:
-        """Put a job into the other feed, and see that it begins soon."""
+        """Put a job into the other feed, and check that it begins soon."""
         await self.other.put("item")
         before = len(self.names)
         await until(lambda: "y" in self.names)
@@ -45,7 +45,7 @@ class FeedsTestCase(WorkerTestCase):
 
 class ShareTests(FeedsTestCase):
     async def test_weights(self) -> None:
-        """Where all feeds have jobs, each gets its weight's share, at any concurrency."""
+        """When all feeds have jobs, each gets its weight's share, at any concurrency."""
         for concurrency in (1, 2, 5, 30):
             self.names.clear()
             for job in (self.job, self.other):
@@ -59,7 +59,7 @@ class ShareTests(FeedsTestCase):
                 await job.drain()
 
     async def test_none_starves(self) -> None:
-        """A job that comes while another feed has a backlog begins soon, whatever the weights."""
+        """A job begins soon despite another feed's backlog, whatever the weights."""
         for concurrency, weights in ((1, (1, 1)), (4, (1, 1)), (1, (9, 1)), (1, (1, 9))):
             self.names.clear()
             await self.job.put_many(["item"] * 3000)
@@ -71,14 +71,14 @@ class ShareTests(FeedsTestCase):
             await self.job.drain()
 
     async def test_at_once(self) -> None:
-        """The same with handlers that return at once."""
+        """A job begins soon when the handlers of the backlog return at once."""
         await self.job.put_many(["item"] * 20_000)
         self.work(lambda claim: self.names.append(claim.job.name), 1, [self.job, self.other])
         await until(lambda: len(self.names) > 500)
         await self.soon()
 
     async def test_slow(self) -> None:
-        """The same with plain functions that take their time; others get theirs in between."""
+        """A job begins soon when the handlers of the backlog block; the reactor runs between."""
         await self.job.put_many(["item"] * 200)
         await self.other.put("item")
         turns: list[int] = []
@@ -95,7 +95,7 @@ class ShareTests(FeedsTestCase):
         self.assertTrue(turns[0] <= 2, turns)
 
     async def test_busy(self) -> None:
-        """Jobs of either feed begin as soon as there is room, in the order of the turns."""
+        """Jobs of either feed begin as soon as a handler is free, in the order of the turns."""
         doing = Doing()
         self.work(doing, 1, [self.job, self.other])
         await self.blocked(2)  # both are watched: a feed that is not is checked 20 ms later
@@ -103,7 +103,7 @@ class ShareTests(FeedsTestCase):
         await doing.begun(1)
         await self.put("b", "c")
         await self.put("1", job=self.other)
-        await self.rounds()  # it hears of them
+        await self.rounds()  # the worker receives their events
         for count in (2, 3, 4):
             doing.end()
             await doing.begun(count)
@@ -111,7 +111,7 @@ class ShareTests(FeedsTestCase):
         self.assertIn("1", doing.ids[:3])
 
     async def test_names(self) -> None:
-        """Feeds by name, with those that do not exist yet, and feeds of another service."""
+        """A worker accepts names, also of missing feeds, and feeds of another service."""
         other = await self.service().connect()
         third: Job = await other.job("z")
         feeds = {"x": 1, "new": 2.5, third: 1}
@@ -125,7 +125,7 @@ class ShareTests(FeedsTestCase):
         self.assertEqual(worker.running, 0)
 
     async def test_other_type(self) -> None:
-        """A feed of another type is reported, and the others are worked on."""
+        """A feed of another type is reported, and the worker works on the others."""
         await self.thoonk.queue("q")
         self.work(self.brief, 1, ["q", "x"], thoonk=self.thoonk)
         await self.put("a")
@@ -133,7 +133,7 @@ class ShareTests(FeedsTestCase):
         self.assertIn("cannot work on feed 'q' yet", self.texts()[0])
 
     async def test_two_workers(self) -> None:
-        """Two workers of one process on one feed are told apart, and both told of."""
+        """Two workers of one process on one feed have separate entries."""
         workers = [self.work(self.brief, 1, name=name) for name in "ab"]
         await self.until_reply("HLEN", "feed.workers:x", holds=lambda reply: reply == 2)
         await workers[0].stopService()
@@ -143,7 +143,7 @@ class ShareTests(FeedsTestCase):
 
 class PauseTests(FeedsTestCase):
     async def test_working(self) -> None:
-        """While a feed is paused nothing of it is begun; what was begun is finished."""
+        """While a feed is paused no job begins; jobs that have begun are finished."""
         await self.put("a", "b", "c")
         doing = Doing()
         self.work(doing, 1)
@@ -160,7 +160,7 @@ class PauseTests(FeedsTestCase):
         self.assertEqual(doing.ids, ["a", "b", "c"])
 
     async def test_idle(self) -> None:
-        """Nor by a worker that waits when it is paused, or that is started then."""
+        """No job of a paused feed begins in a worker that was waiting, or that starts then."""
         doing = Doing()
         self.work(doing, 2)
         await self.blocked()
@@ -173,7 +173,7 @@ class PauseTests(FeedsTestCase):
         await doing.begun(3)
 
     async def test_other_feed(self) -> None:
-        """The other feeds of the worker go on."""
+        """The pause of one feed does not affect the worker's other feeds."""
         await self.job.pause()
         await self.put("a")
         await self.put("b", job=self.other)
@@ -188,15 +188,15 @@ class PauseTests(FeedsTestCase):
 
 class DelayTests(FeedsTestCase):
     async def begins(self, doing: Doing, count: int, due: float) -> None:
-        """Wait for a job, and see that it is on time.
+        """Wait for a job, and check that it is on time.
 
-        :param due: when at the earliest, in seconds.
+        :param due: the earliest time, in seconds.
         """
         await doing.begun(count)
         self.assertTrue(-CLOCKS < reactor.seconds() - due < LATE, reactor.seconds() - due)
 
     async def test_idle(self) -> None:
-        """A delayed job begins on time on an idle worker, without maintenance as well."""
+        """A delayed job begins on time in an idle worker, even without maintenance."""
         for maintenance in (True, False):
             doing = Doing()
             worker = self.work(doing, 1, maintenance=maintenance)
@@ -208,7 +208,7 @@ class DelayTests(FeedsTestCase):
             await worker.stopService()
 
     async def test_busy(self) -> None:
-        """A delayed job comes into the line on time while the worker has a backlog."""
+        """A delayed job begins on time while the worker has a backlog."""
         await self.job.put_many(["item"] * 3000)
         begun: list[str] = []
 
@@ -225,7 +225,7 @@ class DelayTests(FeedsTestCase):
         self.assertTrue(await self.job.length() > 0)
 
     async def test_full(self) -> None:
-        """And while it has no room: then it begins as soon as there is."""
+        """A delayed job enters the line on time while the worker is full, and begins later."""
         await self.put("a")
         doing = Doing()
         self.work(doing, 1, maintenance=True)
@@ -236,7 +236,7 @@ class DelayTests(FeedsTestCase):
         await doing.begun(2)
 
     async def test_failed(self) -> None:
-        """A job that failed is tried again on time."""
+        """A failed job is tried again on time."""
         times: list[float] = []
 
         def handler(claim: Claim) -> None:
@@ -252,7 +252,7 @@ class DelayTests(FeedsTestCase):
 
 class InputTests(WorkerTestCase):
     async def test_feeds(self) -> None:
-        """A worker needs job feeds, or names of them and the Thoonk, and sound weights."""
+        """A worker needs job feeds, or names and a Thoonk, and valid weights."""
         queue = await self.thoonk.queue("q")
         bad: list[Any] = [5, None, [5], [queue], queue, b"x", {5: 1}, [["x"]], {self.job: "1"}]
         for feeds in [*bad, {self.job: True}, {self.job: None}]:
@@ -264,7 +264,7 @@ class InputTests(WorkerTestCase):
             self.assertRaises(InvalidInput, self.make, print, 1, name, thoonk=self.thoonk)
 
     async def test_others(self) -> None:
-        """The other arguments are checked as well, when the worker is made."""
+        """The other arguments are checked when the worker is created."""
         self.assertRaises(InvalidType, self.make, None)
         self.assertRaises(InvalidType, self.make, "print")
         for concurrency in (0, -1, True, 1.0, "1", None):
@@ -277,7 +277,7 @@ class InputTests(WorkerTestCase):
             self.assertRaises(InvalidType, self.make, print, name=name)
 
     async def test_coroutine_in_thread(self) -> None:
-        """A coroutine function does not run in a thread."""
+        """A coroutine function is refused with in_thread."""
 
         async def handler(claim: Claim) -> None:
             """Do nothing."""
@@ -290,7 +290,7 @@ class InputTests(WorkerTestCase):
             self.assertRaises(InvalidInput, self.make, one, in_thread=True)
 
     async def test_about(self) -> None:
-        """A worker tells of itself while it runs, and not after."""
+        """A worker has an entry in feed.workers while it runs, and not after."""
         worker = self.work(print, 7, name="it")
         await self.until_reply("EXISTS", "feed.workers:x")
         ((owner, text),) = (await self.value("feed.workers:x")).items()

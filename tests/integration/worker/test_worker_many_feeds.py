@@ -1,4 +1,4 @@
-"""A worker on many feeds, far away: each feed's jobs are run, and nothing is asked in vain."""
+"""A worker on many distant feeds runs each feed's jobs without needless calls."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from txthoonk.types import Claim, Job
 from txthoonk.worker._schedule import _LOOK, MOST_UNWATCHED
 
 RENEWED = 2100  # feeds; four keys of each are more than Lua unpacks
-EACH = 8  # script calls that one job of an idle feed may take, looks for delayed jobs included
+EACH = 8  # script calls that one job of an idle feed may take, including looks for delayed jobs
 
 
 class Scripts:
-    """Counts the script calls of a publisher, and the feeds that were looked at."""
+    """Counts the script calls of a publisher, and the feeds that it looked at."""
 
     def __init__(self, test: WorkerTestCase, thoonk: Any) -> None:
         self.names: list[str] = []
@@ -37,7 +37,7 @@ class Scripts:
         test.patch(thoonk.redis, "call", counted)
 
     def of(self, name: str) -> int:
-        """Give how many there were of a script."""
+        """Return the number of calls of a script."""
         return self.names.count(name)
 
 
@@ -51,11 +51,11 @@ class ManyTestCase(WorkerTestCase):
         self.begun.append(claim.job.name)
 
     async def feeds(self, count: int) -> list[Job]:
-        """Make job feeds."""
+        """Create job feeds."""
         return [await self.thoonk.job(f"f{number}", self.CONFIG) for number in range(count)]
 
     async def far(self, seconds: float) -> Thoonk:
-        """Make a service whose server is so far away, there and back."""
+        """Return a service whose calls take that long to the server and back."""
         proxy = Proxy(reactor, self.target.endpoint(reactor))
         self.addCleanup(proxy.stop)
 
@@ -73,7 +73,7 @@ class ManyTestCase(WorkerTestCase):
 
 class FarTests(ManyTestCase):
     async def runs_all(self, count: int, seconds: float, concurrency: int) -> None:
-        """Have a job of the last feed run, then one of each; count what was asked for that."""
+        """Run a job of the last feed, then one of each feed; check the number of calls."""
         feeds = await self.feeds(count)
         far = await self.far(seconds)
         scripts = Scripts(self, far)
@@ -95,7 +95,7 @@ class FarTests(ManyTestCase):
         await worker.stopService()
 
     async def quiet(self, scripts: Scripts, far: Thoonk) -> None:
-        """Wait until all of them hear of delayed jobs; from then on nothing is asked."""
+        """Wait until all feeds are listened to; from then on no call is sent."""
         keepers = [
             one for one in far.waiting_room.outages.returning if isinstance(one, Timekeeper)
         ]
@@ -107,7 +107,7 @@ class FarTests(ManyTestCase):
         self.assertEqual((scripts.names, scripts.looked), ([], len(keepers)))
 
     def is_quiet(self, keeper: Any) -> bool:
-        """Tell whether nothing is due, until a claim that is made now would be too old."""
+        """Return whether nothing is due before a claim that is made now could expire."""
         timer = keeper._timer
         return keeper._looking is None and timer and timer.getTime() > reactor.seconds() + 9
 
@@ -116,25 +116,25 @@ class FarTests(ManyTestCase):
         return {one for one in all_ if one._handlers}
 
     async def test_few_near(self) -> None:
-        """Three feeds on the same machine."""
+        """Three feeds on the same machine are served, one job at a time."""
         await self.runs_all(3, 0, 1)
 
     async def test_few_far(self) -> None:
-        """Three feeds, 50 milliseconds away, one job at a time."""
+        """Three feeds, 50 milliseconds away, are served, one job at a time."""
         await self.runs_all(3, 0.05, 1)
 
     async def test_some(self) -> None:
-        """Thirty feeds, 20 milliseconds away."""
+        """Thirty feeds, 20 milliseconds away, are served."""
         await self.runs_all(30, 0.02, 10)
 
     async def test_many(self) -> None:
-        """Two hundred feeds, 20 milliseconds away."""
+        """Two hundred feeds, 20 milliseconds away, are served."""
         await self.runs_all(200, 0.02, 10)
 
 
 class FullTests(ManyTestCase):
     async def test_given_back(self) -> None:
-        """A job that comes while there is no room is for others, and not counted as failed."""
+        """A job that arrives at a full worker is left to others, and does not count as failed."""
         one, other = await self.feeds(2)
         doing, elsewhere = Doing(), Doing()
         self.work(doing, 1, [one, other])
@@ -149,7 +149,7 @@ class FullTests(ManyTestCase):
         self.assertEqual(elsewhere.claims[0].cancelled, 0)
 
     async def test_kept_for_oneself(self) -> None:
-        """It is begun as soon as there is room, if nobody else takes it."""
+        """A job that arrives at a full worker begins there later if no other worker takes it."""
         one, other = await self.feeds(2)
         doing = Doing()
         self.work(doing, 1, [one, other])
@@ -165,7 +165,7 @@ class FullTests(ManyTestCase):
         await self.comes_to(0, 0, 0, 1, job=other)
 
     async def test_long(self) -> None:
-        """During a long job watches are taken back; afterwards all feeds are served again."""
+        """During a long job the worker stops watching; afterwards it serves all feeds again."""
         feeds = await self.feeds(2 * MOST_UNWATCHED)
         doing = Doing()
         self.work(doing, 1, feeds)
@@ -187,7 +187,7 @@ class FullTests(ManyTestCase):
         await self.blocked(len(feeds))
 
     async def test_backlog(self) -> None:
-        """Where one feed has a backlog of long jobs, those of the others are begun in between."""
+        """Jobs of other feeds begin between the long jobs of a feed with a backlog."""
         feeds = await self.feeds(12)
         await feeds[0].put_many(["item"] * 100)
         doing = Doing()
@@ -204,7 +204,7 @@ class FullTests(ManyTestCase):
 
 class LookTests(ManyTestCase):
     async def test_found(self) -> None:
-        """A look finds feeds that have jobs and are not paused, and those that it cannot read."""
+        """A look finds feeds that have jobs and are not paused, and feeds that it cannot read."""
         feeds = await self.feeds(6)
         for feed in feeds[1:3]:
             await feed.put("item")
@@ -221,7 +221,7 @@ class LookTests(ManyTestCase):
         self.assertEqual(found, [1, 3, 4, 5])
 
     async def test_before_the_worker(self) -> None:
-        """What was put before the worker began is run, whichever feeds it is in."""
+        """Jobs that were put before the worker began are run, in any of its feeds."""
         feeds = await self.feeds(20)
         for number in (3, 7, 19):
             await feeds[number].put_many(["item"] * 2)
@@ -231,7 +231,7 @@ class LookTests(ManyTestCase):
 
 
 class Held:
-    """Claims of a feed that are to be renewed."""
+    """Claims of a feed that are renewed."""
 
     def __init__(self, job: Job, number: int, claims: list[Claim]) -> None:
         self.job = job
@@ -240,25 +240,25 @@ class Held:
         self.learnt: list[float] = []
 
     def claims(self) -> list[Claim]:
-        """Give them."""
+        """Return the claims."""
         return self._claims
 
     def about(self) -> str:
-        """Give nothing of interest."""
+        """Return an empty description."""
         return "{}"
 
     def lost(self, claim: Claim) -> None:
-        """Lose none."""
+        """Fail: no claim is lost."""
         raise AssertionError(claim)
 
     def learn_timeout(self, seconds: float) -> None:
-        """Note it."""
+        """Record a timeout."""
         self.learnt.append(seconds)
 
 
 class RenewalTests(ManyTestCase):
     async def test_thousands(self) -> None:
-        """The claims of thousands of feeds are renewed, the last one's first if it has any."""
+        """Thousands of feeds are renewed; the only feed with claims comes first."""
         await self.put("a")
         claim = await self.job.get()
         await self.raw.send("ZADD", "feed.claimed:x", 1, "a")
@@ -276,7 +276,7 @@ class RenewalTests(ManyTestCase):
         await self.thoonk.redis.ping()
 
     async def test_one_script(self) -> None:
-        """Nor is there a limit to what the script itself takes."""
+        """One script call accepts thousands of feeds."""
         held = [Held(Job(self.thoonk, f"f{number}"), number, []) for number in range(RENEWED)]
         renewal: Any = Renewal(self.thoonk, reactor)
         await renewal._call([(one, "{}", []) for one in held])

@@ -1,4 +1,4 @@
-"""A worker whose connections are cut, whose server restarts, and whose feed is deleted."""
+"""Workers with cut connections, restarted servers and deleted feeds."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from txthoonk.worker import _worker as worker_module
 
 class CutTests(WorkerTestCase):
     async def test_each_connection(self) -> None:
-        """Whichever connection is cut while it works: each job is finished, and counted once."""
+        """Whichever connection is cut, each job is finished and counted once."""
         count = 0
         for kind in ("normal", "pubsub", "normal", "pubsub"):
             ids = await self.job.put_many(["item"] * 60)
@@ -52,12 +52,12 @@ class CutTests(WorkerTestCase):
             for kind in ("normal", "pubsub")[number % 2 :]:
                 await self.raw.send("CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes")
             with contextlib.suppress(ConnectionLost):
-                await self.thoonk.redis.ping()  # it knows of the loss, then
+                await self.thoonk.redis.ping()  # now the client has noticed the loss
             await self.put(str(number))
             await self.comes_to(0, 0, 0, number + 1)
 
     async def test_finished_meanwhile(self) -> None:
-        """What is finished, failed and stalled in between is said on the next connection."""
+        """Jobs that end during the outage are reported on the next connection."""
         await self.put("a", "b", "c", "d")
         doing = Doing()
         worker = self.work(doing, 4)
@@ -72,7 +72,7 @@ class CutTests(WorkerTestCase):
         self.assertEqual([claim.id for claim in worker.running_jobs], ["c"])
 
     async def test_answer_lost(self) -> None:
-        """A finish whose answer was lost is said again, and counted once; nothing else is lost."""
+        """A finish whose answer was lost is sent again, and counted once."""
         await self.put("a", "b")
         doing = Doing()
         worker = self.work(doing, 1)
@@ -120,7 +120,7 @@ class RestartTests(WorkerTestCase):
         await self.server.start()
 
     async def test_restarts(self) -> None:
-        """Jobs that were claimed stay so, and each one is finished once."""
+        """Claims survive a restart, and each job is finished once."""
         await self.job.put_many(["item"] * 300)
         doing: list[str] = []
 
@@ -137,7 +137,7 @@ class RestartTests(WorkerTestCase):
         self.assertTrue(300 <= len(doing) < 320, len(doing))
 
     async def test_begun_before(self) -> None:
-        """A job that is worked on across a restart is finished with its claim."""
+        """A job that runs across a restart is finished with its claim."""
         await self.put("a")
         doing = Doing()
         self.work(doing)
@@ -148,7 +148,7 @@ class RestartTests(WorkerTestCase):
         self.assertEqual((doing.ids, self.ended), (["a"], [("x", "finished")]))
 
     async def test_worker_first(self) -> None:
-        """A worker by name that is started before its server begins when that is there."""
+        """A worker that is started before its server begins when the server is up."""
         await self.thoonk.close()
         await self.server.stop()
         thoonk = self.service()
@@ -165,7 +165,7 @@ class RestartTests(WorkerTestCase):
         await self.comes_to(0, 0, 0, 1, job=job)
 
     async def test_stop(self) -> None:
-        """In an outage stopping gives up after the time of one answer, however many feeds."""
+        """In an outage a stop gives up after one timeout, however many feeds there are."""
         self.patch(worker_module, "END_TIMEOUT", 0.5)
         jobs = [self.job, *[await self.thoonk.job(f"y{number}") for number in range(40)]]
         await self.put("1", "2")
@@ -184,12 +184,12 @@ class RestartTests(WorkerTestCase):
 
 class DeletedTests(WorkerTestCase):
     async def test_created_again(self) -> None:
-        """A worker goes on with a feed that is deleted and created again while it works."""
+        """A worker continues with a feed that is deleted and created again."""
         await self.put("a", "b", "c")
         doing = Doing()
         self.work(doing, 2, maintenance=True)
         await doing.begun(2)
-        await self.rounds()  # else its first renewal can come after the deletion
+        await self.rounds()  # otherwise its first renewal can follow the deletion
         await self.thoonk.delete_feed("x")
         doing.end("a")
         self.job = await self.thoonk.job("x", self.CONFIG)
@@ -202,7 +202,7 @@ class DeletedTests(WorkerTestCase):
         await self.comes_to(0, 0, 0, 2)
 
     async def test_idle(self) -> None:
-        """So does one that waits for jobs."""
+        """An idle worker continues with a feed that is deleted and created again."""
         self.work(lambda claim: None)
         await self.blocked()
         await self.thoonk.delete_feed("x")
@@ -212,12 +212,12 @@ class DeletedTests(WorkerTestCase):
         await self.comes_to(0, 0, 0, 1)
 
     async def test_old_claims(self) -> None:
-        """A job of the old feed is not finished in the new one, though it has the same id."""
+        """A job of the old feed is not finished in the new one, although it has the same id."""
         await self.put("a")
         doing = Doing()
         worker = self.work(doing, 1)
         await doing.begun(1)
-        await self.rounds()  # else its first renewal can come after the deletion
+        await self.rounds()  # otherwise its first renewal can follow the deletion
         await self.thoonk.delete_feed("x")
         self.job = await self.thoonk.job("x", self.CONFIG)
         await self.put("a")

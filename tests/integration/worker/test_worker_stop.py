@@ -1,4 +1,4 @@
-"""A worker is stopped, in whatever it is doing."""
+"""A worker can be stopped whatever it is doing."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ GRACE = 10.0  # seconds; more than any of these tests takes
 
 class GraceTests(WorkerTestCase):
     async def test_finished_in_time(self) -> None:
-        """No job is claimed any more; handlers that end in time finish theirs."""
+        """A worker that stops claims no job; handlers that end within the grace finish theirs."""
         await self.put("a", "b", "c")
         doing = Doing()
         worker = self.work(doing, 2, grace=GRACE)
@@ -41,7 +41,7 @@ class GraceTests(WorkerTestCase):
         self.assertEqual(self.ended, [("x", "finished")] * 2)
 
     async def test_cancelled(self) -> None:
-        """After the grace time handlers are cancelled; their jobs are as they were, at once."""
+        """After the grace time handlers are cancelled; their jobs are available again at once."""
         await self.put("a", "b", "c", "d")
         before = await self.state()
         doing = Doing()
@@ -57,7 +57,7 @@ class GraceTests(WorkerTestCase):
         self.assertEqual(worker.running_jobs, [])
 
     async def test_order(self) -> None:
-        """However many: they are available again in their order."""
+        """Any number of jobs that go back keep their order."""
         ids = await self.job.put_many(["item"] * 450)
         doing = Doing()
         worker = self.work(doing, 350)
@@ -66,7 +66,7 @@ class GraceTests(WorkerTestCase):
         self.assertEqual((await self.job.get_ids("available"))[::-1], ids)
 
     async def test_under_way(self) -> None:
-        """Claims that come while it stops go back, too, behind those that came before."""
+        """Claims that arrive while the worker stops go back after those that arrived before."""
         await self.put("a", "b")
         doing, held = Doing(), Recorder()
         worker = self.work(doing, 6)
@@ -89,7 +89,7 @@ class GraceTests(WorkerTestCase):
         self.assertEqual((await self.job.get_ids("available"))[::-1], list("abcde"))
 
     async def test_by_a_handler(self) -> None:
-        """When a handler stops it, no other begins, also if more claims are on their way."""
+        """When a handler stops the worker, no other handler begins, even if claims are pending."""
         ids = await self.job.put_many(["item"] * 20)
         begun: list[str] = []
         stops: list[Deferred[None]] = []
@@ -109,7 +109,7 @@ class GraceTests(WorkerTestCase):
         self.assertEqual(await self.stats(), (20, 0, 0, 0))
 
     async def test_unbegun(self) -> None:
-        """Jobs that were claimed, and not begun yet, go back in their order."""
+        """Jobs that were claimed but not begun go back in their order."""
         ids = await self.job.put_many(["item"] * 10)
         begun: list[str] = []
 
@@ -128,7 +128,7 @@ class GraceTests(WorkerTestCase):
         self.assertEqual(await self.stats(), (8, 0, 0, 2))
 
     async def test_thread(self) -> None:
-        """A thread cannot be ended, but what comes of it is dropped."""
+        """A thread cannot be ended, but its result is dropped."""
         count = 3
         await self.job.put_many(["item"] * count)
         begun: list[str] = []
@@ -152,7 +152,7 @@ class GraceTests(WorkerTestCase):
         self.assertEqual((await self.stats(), len(begun)), ((count, 0, 0, 0), count))
 
     async def test_stubborn(self) -> None:
-        """A handler that goes on when it is cancelled keeps nobody from stopping."""
+        """A handler that ignores its cancellation does not delay the stop."""
         await self.put("a")
         going: list[Deferred[Any]] = [Deferred(), Deferred()]
 
@@ -170,7 +170,7 @@ class GraceTests(WorkerTestCase):
         self.assertEqual((await self.stats(), worker.running_jobs), ((1, 0, 0, 0), []))
 
     async def test_canceller_raises(self) -> None:
-        """An error in what a handler's Deferred is cancelled with is logged, and stops nothing."""
+        """An error in the canceller of a handler is logged, and does not delay the stop."""
         await self.put("a", "b")
         going: list[Deferred[Any]] = []
 
@@ -189,7 +189,7 @@ class GraceTests(WorkerTestCase):
         self.assertIsNone(await self.value("feed.workers:x"))
 
     async def test_one_ends_another(self) -> None:
-        """A job that ends because another one was cancelled is given back, and told once."""
+        """A job that ends because another one was cancelled is given back, and reported once."""
         await self.put("a", "b")
         other: Deferred[Any] = Deferred()
         going = [Deferred(lambda _: other.callback(None)), other]
@@ -218,7 +218,7 @@ class LifeTests(WorkerTestCase):
         self.assertEqual((doing.ids, await self.value("feed.workers:x")), ([], None))
 
     async def test_twice(self) -> None:
-        """Both calls wait for the end; one that was never started is stopped already."""
+        """Two stops wait for the same end; a worker that was never started stops at once."""
         self.assertIsNone(await self.make(print).stopService())
         await self.put("a")
         doing = Doing()
@@ -232,7 +232,7 @@ class LifeTests(WorkerTestCase):
         self.assertIsNone(await worker.stopService())
 
     async def test_started_while_it_stops(self) -> None:
-        """It ends, and begins again."""
+        """A worker that is started while it stops ends, and begins again."""
         await self.put("a", "b")
         doing = Doing()
         worker = self.work(doing, grace=GRACE)
@@ -246,7 +246,7 @@ class LifeTests(WorkerTestCase):
         await self.comes_to(0, 0, 0, 2)
 
     async def test_service_is_closed(self) -> None:
-        """Thoonk.close() stops the workers first, with their grace, whoever gave the feed."""
+        """Thoonk.close() stops the workers first, with their grace, for any feeds argument."""
         for feeds, options in ((self.job, {}), ("x", {"thoonk": self.thoonk})):
             await self.put("a")
             doing = Doing()
@@ -262,7 +262,7 @@ class LifeTests(WorkerTestCase):
             self.assertIsNone(await self.value("feed.workers:x"))
 
     async def test_opening(self) -> None:
-        """A worker that still opens its feeds is stopped by Thoonk.close(), too."""
+        """Thoonk.close() also stops a worker that is opening its feeds."""
         for turns in range(10):
             thoonk = self.service()
             worker = self.work(print, feeds=["x", "new"], thoonk=thoonk)
@@ -273,7 +273,7 @@ class LifeTests(WorkerTestCase):
             self.assertEqual((worker.running, thoonk._services), (0, set()))
 
     async def test_connecting(self) -> None:
-        """A worker whose service never connects is stopped at once."""
+        """A worker whose service never connects stops at once."""
         thoonk = self.service()
         worker = self.work(print, feeds="x", thoonk=thoonk)
         await until(lambda: bool(self.texts()))
@@ -281,7 +281,7 @@ class LifeTests(WorkerTestCase):
         self.assertIn("cannot work on feed 'x' yet", self.texts()[0])
 
     async def test_parents(self) -> None:
-        """Under one parent with its service, in either order."""
+        """A worker and its service stop under one parent, in either order."""
         for first in (True, False):
             await self.put("a", "b")
             thoonk, parent, doing = self.service(), MultiService(), Doing()
@@ -298,7 +298,7 @@ class LifeTests(WorkerTestCase):
             await self.job.drain()
 
     async def test_deleted_feed(self) -> None:
-        """A worker whose feed was deleted ends, and leaves nothing."""
+        """A worker whose feed was deleted stops, and leaves no keys."""
         await self.put("a", "b")
         doing = Doing()
         worker = self.work(doing, 2)
@@ -309,7 +309,7 @@ class LifeTests(WorkerTestCase):
         self.assertEqual(await self.state(), {})
 
     async def test_failing_at_the_end(self) -> None:
-        """A handler that fails within the grace has its failure recorded."""
+        """A failure within the grace is recorded."""
         await self.put("a")
         doing = Doing()
         worker = self.work(doing, grace=GRACE)
@@ -321,7 +321,7 @@ class LifeTests(WorkerTestCase):
         self.assertEqual((await self.stats(), self.ended), ((1, 0, 0, 0), [("x", "failed")]))
 
     async def test_bare_publisher(self) -> None:
-        """A worker of a bare publisher whose connection is gone ends, and leaves nothing."""
+        """A worker whose bare publisher lost its connection stops, and leaves nothing pending."""
         self.patch(worker_module, "END_TIMEOUT", 0.2)
         pub = await self.pub()
         job: Job = await pub.job("x")

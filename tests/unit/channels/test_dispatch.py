@@ -144,7 +144,7 @@ class FeedTests(DispatcherTestCase):
         self.assert_clean()
 
     def test_refused(self) -> None:
-        """If Redis refuses the channel, nothing is left of them."""
+        """If Redis refuses the channel, nothing is left of its handlers."""
         adding = self.add_for("a", "a")
         self.deny()
         self.failureResultOf(adding, ResponseError)
@@ -170,7 +170,7 @@ class ConfirmationTests(DispatcherTestCase):
         self.assertEqual(self.messages, [("b", "2", "x")])
 
     def test_nobody_left(self) -> None:
-        """If all are removed before the confirmation, nothing is left."""
+        """If all handlers are removed before the confirmation, nothing is left."""
         self.add("a").addErrback(lambda _: None).cancel()
         self.confirm(NEWS)
         self.confirm(NEWS, kind="unsubscribe")

@@ -11,7 +11,7 @@ from txthoonk.errors import ConnectionLost, ResponseError
 
 class ConnectionTests(DispatcherTestCase):
     def test_taken_up(self) -> None:
-        """On a new connection all wanted channels are subscribed to, and live once confirmed."""
+        """On a new connection all channels are subscribed to again, and live once confirmed."""
         self.added()
         member = self.join("a", "b", patterns=("c*",))
         self.confirm("a", "b")
@@ -29,12 +29,12 @@ class ConnectionTests(DispatcherTestCase):
         self.assertEqual((member.seen(), self.messages), (["ready"], [("h", "2", "x")]))
 
     def test_taken_up_in_slices(self) -> None:
-        """A limited number of channels is asked for, and more as these are confirmed."""
+        """A limited number of channels is requested, and more as these are confirmed."""
         self.patch(_dispatcher, "AT_ONCE", 3)
         members = [self.join(*names) for names in ("ab", "cd", "ef", "gh")]
         self.added()
         self.lose()
-        for _ in range(2):  # what is left undone by one connection is done by the next one
+        for _ in range(2):  # the next connection does what one connection left undone
             self.connect()
             self.assertEqual(self.sent(), ["SUBSCRIBE a b", "SUBSCRIBE c d"])
             self.confirm("a")
@@ -51,7 +51,7 @@ class ConnectionTests(DispatcherTestCase):
         self.assertEqual(self.sent(), [f"SUBSCRIBE {NEWS}"])
 
     def test_waiting(self) -> None:
-        """A Deferred that waits for a confirmation fails at the loss, and leaves nothing."""
+        """A Deferred that waits for a confirmation fails when the connection is lost."""
         adding = self.add()
         self.lose()
         self.failureResultOf(adding, ConnectionLost)
@@ -78,7 +78,7 @@ class ConnectionTests(DispatcherTestCase):
         self.assertEqual(member.seen(), ["ready"])
 
     def test_left_when_lost(self) -> None:
-        """A group that another one removes at the loss does not learn of it."""
+        """A group that another one removes at the loss is not informed of it."""
         first, second = self.join("a"), self.join("b")
         first.then = lambda _: self.dispatcher.leave(second.group)
         self.lose()
@@ -144,7 +144,7 @@ class GroupTests(DispatcherTestCase):
         self.assertEqual(member.seen(), [("a", "1\0x"), ("c*", "c1", "2\0y")])
 
     def test_others_patterns(self) -> None:
-        """The dispatcher returns whether a pattern was subscribed to here."""
+        """The dispatcher returns whether a pattern was subscribed to through it."""
         member = self.join(patterns=("c*",))
         for confirmed in (False, True):
             self.assertTrue(self.dispatcher.pattern_message("c*", "c1", "x"))
@@ -153,7 +153,7 @@ class GroupTests(DispatcherTestCase):
             self.pconfirm("c*")
 
     def test_same_name(self) -> None:
-        """A pattern is not the channel of that name."""
+        """A pattern and a channel of the same name are different."""
         member = self.join("a*", patterns=("a*",))
         self.confirm("a*")
         self.assertEqual(member.seen(), [])
@@ -229,7 +229,7 @@ class GroupTests(DispatcherTestCase):
         self.assertEqual(member.seen(), ["ready", (NEWS, "1")])
 
     def test_left_before_confirmed(self) -> None:
-        """A group that leaves before the confirmation learns nothing."""
+        """A group that leaves before the confirmation is not called."""
         member = self.join("a", patterns=("c*",))
         self.dispatcher.leave(member.group)
         self.confirm("a")
@@ -242,7 +242,7 @@ class GroupTests(DispatcherTestCase):
         self.assert_clean()
 
     def test_left_by_another(self) -> None:
-        """A group that another one removes when that is ready learns nothing."""
+        """A group that another one removes when it becomes ready is not called."""
         first, second = self.join("a"), self.join("a")
         first.then = lambda _: self.dispatcher.leave(second.group)
         self.confirm("a")
@@ -258,7 +258,7 @@ class GroupTests(DispatcherTestCase):
         self.assert_clean()
 
     def test_refused(self) -> None:
-        """A group of which Redis refuses a channel learns it once for each request."""
+        """A group with a refused channel is informed once for each request."""
         member = self.join("a", "b", patterns=("c*", "d*"))
         self.deny()
         self.assertEqual(member.seen(), [f"refused: {DENIED}"])
@@ -270,7 +270,7 @@ class GroupTests(DispatcherTestCase):
         self.assert_clean()
 
     def test_refused_with_others(self) -> None:
-        """A group that another one removes when that is refused learns nothing."""
+        """A group that another one removes at a refusal is not called."""
         first, second = self.join("a"), self.join("a")
         first.then = lambda _: self.dispatcher.leave(second.group)
         self.deny()
@@ -291,7 +291,7 @@ class GroupTests(DispatcherTestCase):
         self.assert_clean()
 
     def test_unheard_of_refusal(self) -> None:
-        """A refusal that was not asked for changes nothing."""
+        """A refusal without a request changes nothing."""
         self.added()
         self.dispatcher.refused(("other", NEWS), ResponseError(DENIED))
         self.tell("1\0x")

@@ -79,7 +79,7 @@ class RefusalTests(SubscriberTestCase):
         self.in_step(subscriber)
 
     def test_names_that_cannot_be_sent(self) -> None:
-        """They are refused at once, and nothing is sent."""
+        """Names that cannot be sent are refused at once, and nothing is sent."""
         subscriber, transport = self.connect()
         subscriber.subscribe("a", None, object())  # type: ignore[arg-type]
         self.assertEqual(transport.value(), b"")
@@ -117,7 +117,7 @@ class RefusalTests(SubscriberTestCase):
         self.in_step(subscriber)
 
     def test_refused_handshake(self) -> None:
-        """Held requests learn why they are not sent."""
+        """Held requests fail with the error of the handshake."""
         subscriber, _ = self.connect(password="pw")
         subscriber.subscribe("a")
         subscriber.dataReceived(b"-WRONGPASS no\r\n")
@@ -139,7 +139,7 @@ class LostTests(SubscriberTestCase):
     """A lost connection is not a refusal."""
 
     def test_confirmations_outstanding(self) -> None:
-        """No hook is called for subscriptions. Requests fail."""
+        """At a loss no hook is called for subscriptions, and requests fail."""
         subscriber, _ = self.connect()
         subscriber.subscribe("a", "b")
         fired = outcome(subscriber.send("PING"))
@@ -151,7 +151,7 @@ class LostTests(SubscriberTestCase):
         self.assertIsInstance(fired[0], ConnectionLost)
 
     def test_subscribe_without_a_connection(self) -> None:
-        """It fails at once."""
+        """Without a connection, subscribe() fails at once."""
         subscriber, _ = self.connect()
         lose(subscriber)
         subscriber.subscribe("a")
@@ -195,7 +195,7 @@ class HookTests(SubscriberTestCase):
         self.in_step(subscriber)
 
     def test_hook_that_fails(self) -> None:
-        """Its error is logged, and the next message is still delivered."""
+        """The error of a hook is logged, and the next message is still delivered."""
         subscriber, _ = self.connect()
 
         def fail(channel: Any, message: Any) -> None:
@@ -213,7 +213,7 @@ class HookTests(SubscriberTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 2)
 
     def test_confirmation_hook_that_fails(self) -> None:
-        """Later replies still match their requests."""
+        """After an error of a confirmation hook, later replies still match their requests."""
         subscriber, _ = self.connect()
 
         def fail(channel: Any, number: int) -> None:

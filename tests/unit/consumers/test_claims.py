@@ -1,4 +1,4 @@
-"""The claims of a publisher: their tokens, and what becomes of answers that are lost."""
+"""The claims of a publisher: their tokens, and the effect of lost answers."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from txthoonk.types import Job
 
 class TokenTests(ClaimTestCase):
     def test_made(self) -> None:
-        """A token is whose the claim is, and when it was made, as the server tells it."""
+        """A token consists of the claim's owner and the server's time of the claim."""
         self.assertEqual(self.claims.owner, self.owner)
         self.assertEqual(self.claims.made("a", "1700000000000.25"), self.token("1700000000000.25"))
         self.assertEqual(self.claims.tokens, {"a": self.token("1700000000000.25")})
 
     def test_shared(self) -> None:
-        """All objects of one feed share the claims; those of another have others."""
+        """All objects of one feed share their claims; another feed has its own."""
         self.assertIs(Job(self.pub, "j")._claims, self.claims)
         self.assertIsNot(Job(self.pub, "other")._claims, self.claims)
 
     def test_ended(self) -> None:
-        """A claim that has ended is forgotten, once or twice."""
+        """An ended claim is forgotten; a second end changes nothing."""
         tokens = {id_: self.claims.made(id_, "5.5") for id_ in "ab"}
         for _ in range(2):
             self.claims.ended("a", tokens["a"])
             self.assertEqual(self.claims.tokens, {"b": tokens["b"]})
 
     def test_claimed_again(self) -> None:
-        """The end of an earlier claim is not that of a later one of the same job."""
+        """The end of an earlier claim does not end a later one of the same job."""
         first, second = self.claims.made("a", "5.5"), self.claims.made("a", "6.5")
         self.claims.ended("a", first)
         self.assertEqual(self.claims.tokens, {"a": second})
@@ -40,14 +40,14 @@ class TokenTests(ClaimTestCase):
         self.assertEqual(self.claims.tokens, {})
 
     def test_bounded(self) -> None:
-        """Not more are remembered than a limit; the oldest are forgotten first."""
+        """The number of remembered claims is limited; the oldest are forgotten first."""
         self.patch(_claims, "MOST", 3)
         for number in range(5):
             self.claims.made(str(number), "5.5")
         self.assertEqual(list(self.claims.tokens), ["2", "3", "4"])
 
     def test_claimed_again_is_new(self) -> None:
-        """A job that is claimed again takes no other's place, and counts as the newest."""
+        """A job that is claimed again replaces its own claim, and counts as the newest."""
         self.patch(_claims, "MOST", 3)
         for id_ in ("a", "b", "c", "b"):
             self.claims.made(id_, "5.5")
@@ -58,7 +58,7 @@ class TokenTests(ClaimTestCase):
 
 class GetTests(ClaimTestCase):
     def test_get(self) -> None:
-        """A get says whose the claim will be; what it fires has the token."""
+        """A get sends the owner of the claim, and fires a claim with a token."""
         got = self.job.get()
         (sent,) = self.main.sent()
         self.assertEqual(
@@ -72,14 +72,14 @@ class GetTests(ClaimTestCase):
         self.assertEqual(self.claims.tokens, {"a": self.token()})
 
     def test_several(self) -> None:
-        """Jobs that come with one answer have the same time, and each its token."""
+        """Jobs of one answer have the same time, and each has its token."""
         gets = [self.job.get() for _ in range(3)]
         self.main.answer([b"5.5", 0, b"a", b"A", 0], [b"6.5", 0, b"b", b"B", 0, b"c", b"C", 0])
         tokens = [self.successResultOf(get).token for get in gets]
         self.assertEqual(tokens, [self.token("5.5"), self.token("6.5"), self.token("6.5")])
 
     def test_nobody(self) -> None:
-        """A claim that comes for nobody is given back, and not remembered."""
+        """A claim that arrives for no get is given back, and not remembered."""
         got = outcome(self.job.get())
         self.main.sent()
         closed = outcome(self.pub.close())
@@ -91,7 +91,7 @@ class GetTests(ClaimTestCase):
         self.assertEqual(([type(error) for error in got], closed), ([ConnectionLost], []))
 
     def test_unreadable(self) -> None:
-        """An item that the serializer cannot read is claimed: its id stands for the claim."""
+        """An item that the serializer cannot read is claimed; its id names the claim."""
         job = Job(self.pub, "j", "json")
         got = job.get()
         self.main.sent()
@@ -101,13 +101,13 @@ class GetTests(ClaimTestCase):
 
 
 class EndTests(ClaimTestCase):
-    """How a claim is named, by its token, and when it is forgotten."""
+    """Calls name a claim by its token, and forget it when it ends."""
 
     def finished(self, *statuses: Any) -> None:
         self.main.answer([b"7.5", 0, list(statuses), [], []])
 
     def test_finish(self) -> None:
-        """A job is finished by the claim, or by the id, which stands for the last claim."""
+        """finish() accepts a claim, or an id, which names the last claim of that job."""
         claim = self.get()
         for name in (claim, "a"):
             fired = self.ends(
@@ -128,12 +128,12 @@ class EndTests(ClaimTestCase):
         self.assertEqual(self.claims.tokens, {})
 
     def test_claimed_elsewhere(self) -> None:
-        """An id that was not claimed here stands for whichever claim there is."""
+        """The id of a job that this publisher did not claim names any claim."""
         self.get("b")
         self.ends(self.job.finish("a"), b"0", b"%d" % MOST, b"a", b"", b"", b"0", b"0", b"")
 
     def test_late_finish(self) -> None:
-        """Who has lost a claim is told so; a later claim of the job stays."""
+        """A finish with a lost claim fails; a later claim of the job stays."""
         first, second = self.get(time="5.5"), self.get(time="6.5")
         late = self.ends(
             self.job.finish(first, "done"),
@@ -145,7 +145,7 @@ class EndTests(ClaimTestCase):
         self.assertEqual(self.claims.tokens, {"a": second.token})
 
     def test_not_claimed(self) -> None:
-        """A claim that was lost is forgotten, whoever learns of it."""
+        """A lost claim is forgotten, whichever call discovers it."""
         for call in (self.job.finish, self.job.cancel, self.job.stall):
             claim = self.get()
             late = outcome(call(claim))
@@ -178,7 +178,7 @@ class EndTests(ClaimTestCase):
                 self.assertEqual(self.claims.tokens, {})
 
     def test_goes_on(self) -> None:
-        """renew() and progress() name the claim, which goes on."""
+        """renew() and progress() name the claim, which continues."""
         claim = self.get()
         token = claim.token.encode()
         self.ends(self.job.renew(claim), b"a", token)
@@ -188,7 +188,7 @@ class EndTests(ClaimTestCase):
         self.assertEqual(self.claims.tokens, {"a": claim.token})
 
     def test_refused(self) -> None:
-        """What was refused for another reason has not ended the claim."""
+        """An error other than a lost claim does not end the claim."""
         claim = self.get()
         for call in (self.job.cancel, self.job.stall):
             fired = outcome(call(claim))
@@ -197,7 +197,7 @@ class EndTests(ClaimTestCase):
         self.assertEqual(self.claims.tokens, {"a": claim.token})
 
     def test_release(self) -> None:
-        """Jobs are given back in their order, and forgotten at once."""
+        """release() gives jobs back in their order, and forgets their claims at once."""
         first, second = self.get("a", "5.5"), self.get("b", "6.5")
         held = [(claim.id, claim.token) for claim in (second, first)]
         released = outcome(self.claims.release(held))
@@ -208,7 +208,7 @@ class EndTests(ClaimTestCase):
         self.assertEqual(released, [2])
 
     def test_release_one(self) -> None:
-        """release() of a feed tells whether the job was claimed by that."""
+        """Job.release() fires whether the call gave the job back."""
         claim = self.get()
         for reply in (1, 0):
             fired = self.ends(self.job.release(claim), b"a", claim.token.encode())

@@ -1,4 +1,4 @@
-"""Claims of which the publisher may not have heard, because the answer was lost."""
+"""Claims that the publisher may not know of, because the answer was lost."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from txthoonk.types import Job
 
 
 class DoubtTests(ClaimTestCase):
-    """A get that is not answered may have claimed jobs all the same."""
+    """A get that is not answered may still have claimed jobs."""
 
     def reconnect(self) -> None:
         """Lose the publisher's connection, and make another."""
@@ -36,12 +36,12 @@ class DoubtTests(ClaimTestCase):
         self.failureResultOf(get, ConnectionLost)
 
     def owned(self, *claims: tuple[str, str]) -> None:
-        """Check that claims are looked for, and nothing else; answer with those there are."""
+        """Check that the only call looks for claims; answer it with the given claims."""
         self.assertEqual(self.main.sent(), [[b"job/owned", self.owner.encode()]])
         self.main.answer([word for claim in claims for word in claim])
 
     def released(self, *claims: tuple[str, str]) -> None:
-        """Check that claims are given back, and nothing else."""
+        """Check that the only call gives back the given claims."""
         words = [word.encode() for claim in claims for word in claim]
         self.assertEqual(self.main.sent(), [[b"job/release", b"j", EVENT, RETRIED, *words]])
 
@@ -55,7 +55,7 @@ class DoubtTests(ClaimTestCase):
             self.logged.append(event["log_level"])
 
     def test_given_back(self) -> None:
-        """What was claimed for us, and nobody has got, is given back; what somebody has, not."""
+        """Claims that no get received are given back; claims that a get received are not."""
         kept = self.get("kept", "4.5")
         self.get("again", "4.6")
         self.connect()
@@ -69,7 +69,7 @@ class DoubtTests(ClaimTestCase):
         self.assertEqual(self.pub.waiting_room.outages.unanswered, {})
 
     def test_nothing_lost(self) -> None:
-        """If nothing was claimed, nothing is given back, and nothing told."""
+        """If nothing was claimed, nothing is given back, and nothing is logged."""
         self.connect()
         self.owned()
         self.assertEqual((self.main.sent(), self.logged), ([], []))
@@ -77,7 +77,7 @@ class DoubtTests(ClaimTestCase):
         self.assertEqual(self.main.sent(), [])
 
     def test_forgotten(self) -> None:
-        """Where tokens were forgotten nothing is given back: somebody may work on that."""
+        """When tokens were forgotten, nothing is given back: a handler may hold those claims."""
         self.patch(_claims, "MOST", 3)
         for id_ in "abc":
             self.get(id_)
@@ -92,7 +92,7 @@ class DoubtTests(ClaimTestCase):
         self.assertEqual(list(self.claims.tokens), ["b", "c", "d"])
 
     def test_forgotten_elsewhere(self) -> None:
-        """What one feed has forgotten is nothing to another."""
+        """Tokens that one feed has forgotten do not affect another feed."""
         self.patch(_claims, "MOST", 1)
         self.get("a")
         self.get("b")
@@ -105,7 +105,7 @@ class DoubtTests(ClaimTestCase):
         )
 
     def test_claimed_again_is_not_forgotten(self) -> None:
-        """A claim that takes the place of one of the same job makes nobody forget."""
+        """A claim that replaces an earlier claim of the same job forgets no token."""
         self.patch(_claims, "MOST", 2)
         for id_, time in (("a", "5.5"), ("b", "5.5"), ("a", "6.5")):
             self.get(id_, time)
@@ -114,20 +114,20 @@ class DoubtTests(ClaimTestCase):
         self.released(("c", self.token()))
 
     def test_no_doubt(self) -> None:
-        """Where all was answered, nothing is looked for."""
+        """If every get was answered, no call looks for claims."""
         self.get()
         self.reconnect()
         self.assertEqual(self.main.sent(), [])
 
     def test_refused_get(self) -> None:
-        """A get that the server has refused has claimed nothing."""
+        """A get that the server refused has claimed nothing."""
         get = self.job.get()
         self.main.answer(Exception("NOFEED feed 'j' does not exist"))
         self.failureResultOf(get, FeedDoesNotExist)
         self.assertEqual(self.pub.waiting_room.outages.unanswered, {})
 
     def test_many(self) -> None:
-        """Many are given back a slice at a time."""
+        """Many claims are given back in slices."""
         self.patch(_claims, "SLICE", 2)
         self.connect()
         lost = [(id_, self.token()) for id_ in "abc"]
@@ -139,7 +139,7 @@ class DoubtTests(ClaimTestCase):
         self.assertEqual(self.logged, [LogLevel.info])
 
     def test_lost_again(self) -> None:
-        """If the connection is lost meanwhile, they are looked for on the next one."""
+        """If the connection is lost meanwhile, the claims are looked for on the next one."""
         self.connect()
         self.assertEqual(self.main.sent(), [[b"job/owned", self.owner.encode()]])
         self.reconnect()
@@ -154,7 +154,7 @@ class DoubtTests(ClaimTestCase):
         self.assertEqual(self.logged, [LogLevel.info])
 
     def test_refused(self) -> None:
-        """What the server refuses is told, and not tried again before the next doubt."""
+        """An error of the server is logged; the next attempt follows the next lost answer."""
         self.connect()
         self.main.answer(Exception("NOPERM this user has no permissions"))
         self.assertEqual(self.logged, [LogLevel.warn])
@@ -165,14 +165,14 @@ class DoubtTests(ClaimTestCase):
         self.owned()
 
     def test_nonsense(self) -> None:
-        """An answer that is none is an error of ours, and told as that."""
+        """A malformed answer is logged as a bug of txthoonk."""
         self.connect()
         self.main.answer(["a"])
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
         self.assertEqual(self.logged, [LogLevel.critical])
 
     def test_behind_what_goes_back(self) -> None:
-        """What was given back, and not answered, is looked for as what was never told."""
+        """Claims whose release was not answered are looked for like those that no get received."""
         get = self.job.get(3)
         self.main.sent()
         self.pub.waiting_room.reactor.advance(3)
@@ -184,7 +184,7 @@ class DoubtTests(ClaimTestCase):
         self.assertEqual(self.main.sent(), [[b"job/owned", self.owner.encode()]])
 
     def test_each_feed(self) -> None:
-        """Each feed has its own doubts, though nobody holds it any more."""
+        """Claims of each feed are looked for, even if the feed's object is gone."""
         gets = [Job(self.pub, name).get() for name in "xyz"]
         self.reconnect()
         for get in gets:
@@ -201,10 +201,10 @@ class DoubtTests(ClaimTestCase):
 
 
 class PatienceTests(PatienceTestCase):
-    """In the room of a service."""
+    """Lost answers in the waiting room of a service."""
 
     def test_outage(self) -> None:
-        """Claims are looked for before those who wait claim anything else."""
+        """Claims are looked for before the waiting gets claim anything else."""
         get = self.job.get()
         self.main.sent()
         self.down()
@@ -216,14 +216,14 @@ class PatienceTests(PatienceTestCase):
         self.main.answer([b"a", f"{owner}:5.5"])
         (released,) = self.main.sent()
         self.assertEqual(released[-2:], [b"a", f"{owner}:5.5".encode()])
-        # It is given back behind the get, which has found another one.
+        # The claim is given back after the get, which has received another one.
         self.main.answer([b"6.5", 0, b"b", b"B", 0], 1)
         claim = self.successResultOf(get)
         self.assertEqual((claim, claim.token), (("b", "B", 0), f"{owner}:6.5"))
         self.assertEqual(self.job._claims.tokens, {"b": claim.token})
 
     def test_queues(self) -> None:
-        """Queues have no claims."""
+        """A lost answer of a queue causes no look: queues have no claims."""
         get = self.queue.get()
         self.main.sent()
         self.down()

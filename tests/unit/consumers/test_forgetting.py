@@ -1,4 +1,4 @@
-"""Forgetting results: one call at a time, with rests, and nothing left over."""
+"""Forgetting results: one call at a time, with pauses."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ForgettingTests(SynchronousTestCase):
         return called
 
     def finish(self, *ids: str) -> int:
-        """Send a finish and take its reply; give how many ids it asked for."""
+        """Send a finish and take its reply; return how many ids it asked for."""
         wanted = self.forgetting.wanted()
         self.forgetting.found(list(ids[:wanted]))
         return wanted
@@ -41,7 +41,7 @@ class ForgettingTests(SynchronousTestCase):
         return [ids for ids, _ in self.calls]
 
     def test_at_once(self) -> None:
-        """What one finish finds is forgotten at once, until there is no more."""
+        """The ids of one finish are forgotten at once, until no more are found."""
         self.assertEqual(self.finish("a"), MOST)
         self.assertEqual(self.called(), [["a"]])
         self.reply("")
@@ -57,7 +57,7 @@ class ForgettingTests(SynchronousTestCase):
         self.assertEqual(len(self.calls), 1)
 
     def test_rest(self) -> None:
-        """After finishes during a call, the next one comes some time later, and sees them all."""
+        """After finishes during a call, the next call follows a pause and serves them all."""
         self.finish("a")
         self.finish()
         self.reply("")
@@ -73,7 +73,7 @@ class ForgettingTests(SynchronousTestCase):
         self.assertEqual((self.clock.getDelayedCalls(), self.room.outages.resting), ([], set()))
 
     def test_backlog(self) -> None:
-        """While calls fill up, the next one follows at once."""
+        """While each call finds as many ids as it can take, the next one follows at once."""
         self.finish("a")
         for _ in range(3):
             self.finish()
@@ -81,7 +81,7 @@ class ForgettingTests(SynchronousTestCase):
         self.assertEqual(self.called(), [["a"], FULL, FULL, FULL])
 
     def test_failure(self) -> None:
-        """A call that fails ends it until the next finish."""
+        """After a failed call, forgetting continues with the next finish."""
         self.finish("a")
         self.finish()
         self.calls[-1][1].errback(ConnectionLost())
@@ -90,7 +90,7 @@ class ForgettingTests(SynchronousTestCase):
         self.assertEqual(self.called(), [["a"], [""]])
 
     def test_close(self) -> None:
-        """A publisher that is closed leaves no timer behind."""
+        """A closed publisher leaves no timer."""
         self.finish("a")
         self.finish()
         self.reply()

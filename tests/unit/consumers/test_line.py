@@ -1,4 +1,4 @@
-"""The gets that wait, driven byte by byte: what no luck brings about on a real server."""
+"""Waiting gets, driven byte by byte: the races that a real server shows only by chance."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BRIEFLY = [*BLMOVE[:-1], b"3.0"]
 
 class AskingTests(LineTestCase):
     def test_many(self) -> None:
-        """All who came meanwhile are asked for at once, but not too many."""
+        """All gets that came meanwhile are sent as one call, up to a limit."""
         gets = [self.queue.get() for _ in range(MOST + 20)]
         self.asked(1)
         self.main.answer([b"5.5", 0, b"0", b"item 0"])
@@ -31,7 +31,7 @@ class AskingTests(LineTestCase):
         self.assertEqual(self.main.sent()[1:], [[b"queue/get", b"q", b"%d" % MOST, b""]])
 
     def test_order(self) -> None:
-        """Items go to the gets in the order of their calls; then they are told delivered."""
+        """Items go to the gets in the order of their calls, and are then acknowledged."""
         first, second, third = (self.queue.get() for _ in range(3))
         self.asked(1)
         self.main.answer([b"5.5", 0, b"a", b"A"])
@@ -45,7 +45,7 @@ class AskingTests(LineTestCase):
         self.assertEqual(self.main.sent(), [[b"queue/delivered", b"b", b"c"]])
 
     def test_timeout_just_before_the_item(self) -> None:
-        """An item that comes for a get whose time is up goes back to the front."""
+        """An item that arrives for a get that timed out goes back to the front."""
         get = self.queue.get(5)
         self.clock.advance(5)
         self.failureResultOf(get, Empty)
@@ -54,7 +54,7 @@ class AskingTests(LineTestCase):
         self.assertEqual(self.main.sent(), [[b"queue/put_back", b"a", b"5.5"]])
 
     def test_cancelled_just_before_the_item(self) -> None:
-        """So does one that comes for a get that was cancelled."""
+        """An item that arrives for a get that was cancelled goes back to the front."""
         get = self.queue.get()
         get.cancel()
         self.failureResultOf(get, CancelledError)
@@ -63,7 +63,7 @@ class AskingTests(LineTestCase):
         self.assertEqual(self.main.sent(), [[b"queue/put_back", b"a", b"5.5"]])
 
     def test_several_go_back(self) -> None:
-        """What goes back has its order: the one to be taken first is told last."""
+        """Items go back in their order: the one to be taken first is named last."""
         first, second, third = (self.queue.get() for _ in range(3))
         self.main.answer([b"5.5", 0, b"a", b"A"])
         self.main.sent()
@@ -76,7 +76,7 @@ class AskingTests(LineTestCase):
         self.assertEqual(self.successResultOf(first), "A")
 
     def test_late_item_goes_to_the_next(self) -> None:
-        """An item that comes too late for one get is for the next one."""
+        """An item that arrives too late for one get goes to the next one."""
         first, second = self.queue.get(5), self.queue.get()
         self.clock.advance(5)
         self.failureResultOf(first, Empty)
@@ -86,7 +86,7 @@ class AskingTests(LineTestCase):
         self.assertEqual(self.main.sent(), [[b"queue/delivered", b"a"]])
 
     def test_cancelled_by_the_one_before(self) -> None:
-        """A callback may cancel the get behind it: its item goes back."""
+        """A callback may cancel the next get, whose item goes back."""
         first, second, third = (self.queue.get() for _ in range(3))
         self.main.answer([b"5.5", 0])
         first.cancel()
@@ -111,7 +111,7 @@ class AskingTests(LineTestCase):
         return waiting
 
     def test_get_within_a_callback(self) -> None:
-        """A get from within a get's callback takes what is left, and asks once."""
+        """A get in the callback of another one takes what is left, and asks once."""
         again: list[Any] = []
         first, second = self.queue.get(), self.queue.get()
         self.main.answer([b"5.5", 0, b"a", b"A"])
@@ -126,7 +126,7 @@ class AskingTests(LineTestCase):
         self.assertNoResult(again[0])
 
     def test_refused(self) -> None:
-        """An error of the script fails all who wait, and the next get asks again."""
+        """An error of the script fails all waiting gets; the next get asks again."""
         gets = [self.queue.get(), self.queue.get(7)]
         self.main.sent()
         self.main.answer(Exception("NOFEED feed 'q' does not exist"))
@@ -139,7 +139,7 @@ class AskingTests(LineTestCase):
 
 class WaitingTests(LineTestCase):
     def test_item(self) -> None:
-        """What BLMOVE brings is taken by the script, with more for others who wait."""
+        """The script takes the id that BLMOVE returns, and more items for the other gets."""
         first, second = self.queue.get(), self.queue.get()
         waiting = self.waiting()
         waiting.answer(b"a")
@@ -150,7 +150,7 @@ class WaitingTests(LineTestCase):
         self.assertEqual(waiting.sent(), [])
 
     def test_connection_is_used_again(self) -> None:
-        """The next one who waits gets the same connection."""
+        """The next get that waits uses the same connection."""
         for _ in range(2):
             get = self.queue.get()
             waiting = self.waiting()
@@ -162,7 +162,7 @@ class WaitingTests(LineTestCase):
         self.assertEqual(len(self.endpoint.connections), 1)
 
     def test_nobody_left(self) -> None:
-        """When the last one leaves, the wait is ended; an id that came meanwhile goes back."""
+        """When the last get leaves, BLMOVE is ended; an id that it returns meanwhile goes back."""
         get = self.queue.get(5)
         waiting = self.waiting()
         self.clock.advance(5)
@@ -174,7 +174,7 @@ class WaitingTests(LineTestCase):
         self.assertEqual(self.main.sent(), [])
 
     def test_somebody_new(self) -> None:
-        """Who comes before the wait has ended waits on, and gets what comes."""
+        """A get that comes before BLMOVE has ended keeps waiting, and receives the next item."""
         get = self.queue.get()
         waiting = self.waiting()
         get.cancel()
@@ -187,7 +187,7 @@ class WaitingTests(LineTestCase):
         self.assertNoResult(get)
 
     def test_unblocked_too_early(self) -> None:
-        """The server may see UNBLOCK before BLMOVE: it is said again."""
+        """UNBLOCK is repeated, because the server may receive it before BLMOVE."""
         get = self.queue.get()
         waiting = self.waiting()
         get.cancel()
@@ -201,7 +201,7 @@ class WaitingTests(LineTestCase):
         self.assertEqual(self.main.sent(), [])
 
     def test_never_unblocked(self) -> None:
-        """A wait that cannot be ended loses its connection."""
+        """A BLMOVE that cannot be ended loses its connection."""
         get = self.queue.get()
         waiting = self.waiting()
         get.cancel()
@@ -213,7 +213,7 @@ class WaitingTests(LineTestCase):
         self.assertTrue(waiting.transport.disconnected)
 
     def test_may_not_unblock(self) -> None:
-        """So does one whose end the server refuses."""
+        """A BLMOVE loses its connection if the server refuses UNBLOCK."""
         get = self.queue.get()
         waiting = self.waiting()
         get.cancel()
@@ -222,7 +222,7 @@ class WaitingTests(LineTestCase):
         self.assertTrue(waiting.transport.disconnected)
 
     def test_waiting_connection_lost(self) -> None:
-        """Who waits on a connection that is lost is told so; the next get opens another."""
+        """A lost waiting connection fails its get; the next get opens another."""
         get = self.queue.get()
         waiting = self.waiting()
         lose(waiting.protocol)
@@ -233,7 +233,7 @@ class WaitingTests(LineTestCase):
         self.assertEqual(len(self.endpoint.connections), 2)
 
     def test_main_connection_lost(self) -> None:
-        """Without its own connection a publisher does not go on waiting."""
+        """A publisher that loses its own connection fails the waiting gets."""
         get = self.queue.get()
         waiting = self.waiting()
         lose(self.pub)
@@ -241,7 +241,7 @@ class WaitingTests(LineTestCase):
         self.assertTrue(waiting.transport.disconnected)
 
     def test_get_when_all_is_lost(self) -> None:
-        """A get from within the failure of another one fails as well, and ends."""
+        """A get in the errback of another one fails as well, without a loop."""
         get = self.queue.get()
         again = get.addErrback(lambda _: self.queue.get())
         self.waiting()
@@ -249,7 +249,7 @@ class WaitingTests(LineTestCase):
         self.failureResultOf(again, ConnectionLost)
 
     def test_cannot_connect(self) -> None:
-        """A connection that cannot be had fails who waits, with the reason."""
+        """A connection that cannot be opened fails the waiting gets with the reason."""
         self.endpoint.error = OSError("too many open files")
         gets = [self.queue.get(), self.queue.get()]
         self.main.answer([b"5.5", 0])
@@ -258,7 +258,7 @@ class WaitingTests(LineTestCase):
             self.assertIn("too many open files", str(error))
 
     def test_refused_by_the_server(self) -> None:
-        """So does a server that lets nobody in."""
+        """A server that requires authentication fails the waiting get."""
         get = self.queue.get()
         self.main.answer([b"5.5", 0])
         (waiting,) = self.endpoint.connections
@@ -267,7 +267,7 @@ class WaitingTests(LineTestCase):
         self.assertTrue(waiting.transport.disconnected)
 
     def test_wait_that_cannot_be_ended(self) -> None:
-        """Where CLIENT, or UNBLOCK alone, is forbidden, BLMOVE waits briefly, again and again."""
+        """Where CLIENT or UNBLOCK is forbidden, BLMOVE waits briefly, again and again."""
         no = Exception("NOPERM this user has no permissions to run the 'client' command")
         for answers in ((no, no), (77, no), (Exception("ERR unknown command 'CLIENT'"), no)):
             get = self.queue.get()
@@ -286,7 +286,7 @@ class WaitingTests(LineTestCase):
             self.pub.waiting_room.pool.forget(self.pub.waiting_room.pool._spare.pop())
 
     def test_cancelled_wait_that_cannot_be_ended(self) -> None:
-        """It ends by itself; what it brings goes back, or to a get that has come meanwhile."""
+        """A cancelled BLMOVE that cannot be unblocked ends by itself; its id goes back."""
         no = Exception("NOPERM this user has no permissions to run the 'client' command")
         cancelled = self.queue.get()
         self.main.answer([b"5.5", 0])
@@ -308,7 +308,7 @@ class WaitingTests(LineTestCase):
         self.assertFalse(waiting.transport.disconnected)
 
     def test_encrypted(self) -> None:
-        """From an encrypted connection nobody can tell how to open another: it says so."""
+        """A get over TLS fails without an endpoint, and its error names that argument."""
         pub = ThoonkPub(Redis(), reactor=self.clock)
         main = Connection(pub)
         main.know_scripts()
@@ -320,7 +320,7 @@ class WaitingTests(LineTestCase):
         self.assertIn("endpoint=", str(error))
 
     def test_other_database(self) -> None:
-        """Waiting follows SELECT and AUTH."""
+        """A waiting connection repeats SELECT and AUTH."""
         self.pub.redis.auth("secret")
         self.pub.redis.select(7)
         self.main.answer(b"OK", b"OK")
@@ -330,7 +330,7 @@ class WaitingTests(LineTestCase):
         self.assertEqual(waiting.sent(), [[b"AUTH", b"secret"], [b"SELECT", b"7"]])
 
     def test_few_are_kept(self) -> None:
-        """Of many connections a few are kept for the next who wait."""
+        """Only a few of many connections are kept for later gets."""
         gets = [Queue(self.pub, str(number)).get() for number in range(SPARE + 3)]
         self.main.answer(*[[b"5.5", 0] for _ in gets])
         for number, connection in enumerate(self.endpoint.connections):
@@ -346,7 +346,7 @@ class WaitingTests(LineTestCase):
 
 class ClosingTests(LineTestCase):
     def test_while_asking(self) -> None:
-        """close() waits for what was asked for, and gives it back before it closes."""
+        """close() waits for the pending call, and gives its items back before it closes."""
         get = self.queue.get()
         closed = [self.pub.close(), self.pub.close()]
         self.failureResultOf(get, ConnectionLost)
@@ -361,7 +361,7 @@ class ClosingTests(LineTestCase):
             self.assertIsNone(self.successResultOf(each))
 
     def test_while_waiting(self) -> None:
-        """close() ends the wait, and gives back what came meanwhile."""
+        """close() ends BLMOVE, and gives back an id that it returns meanwhile."""
         get = self.queue.get()
         waiting = self.waiting()
         closed = self.pub.close()
@@ -377,7 +377,7 @@ class ClosingTests(LineTestCase):
         self.assertIsNone(self.successResultOf(closed))
 
     def test_within_a_callback(self) -> None:
-        """What was handed over before close() is told; the rest goes back."""
+        """Items delivered before close() are acknowledged; the rest go back."""
         first, second, third = (self.queue.get() for _ in range(3))
         self.main.answer([b"5.5", 0, b"a", b"A"])
         self.main.sent()
@@ -410,7 +410,7 @@ class RepeatedTests(LineTestCase):
         self.successResultOf(get)
 
     def test_reconnected(self) -> None:
-        """What was not answered is said again on the next connection."""
+        """An acknowledgement that was not answered is sent again on the next connection."""
         self.deliver(b"a")
         self.main.sent()
         lose(self.pub)
@@ -423,7 +423,7 @@ class RepeatedTests(LineTestCase):
         self.assertEqual(Connection(self.pub).sent(), [])
 
     def test_refused(self) -> None:
-        """What was refused is said again with the next, or after a while."""
+        """A refused acknowledgement is sent again with the next one, or after a delay."""
         no = Exception("READONLY You can't write against a read only replica.")
         self.deliver(b"a")
         self.main.answer(no)
@@ -438,7 +438,7 @@ class RepeatedTests(LineTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_something_else_there(self) -> None:
-        """What can never succeed is not said again."""
+        """An acknowledgement that can never succeed is not sent again."""
         self.deliver(b"a")
         self.main.answer(Exception("WRONGTYPE Operation against a key"))
         self.assertEqual(len(self.flushLoggedErrors()), 1)

@@ -1,4 +1,4 @@
-"""Gets of a feed that is paused: they rest until somebody changes its configuration."""
+"""Gets of a paused feed wait until its configuration changes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from txthoonk.types import Job
 
 class HoldTests(Held, LineTestCase):
     def nothing_left(self, *connections: Connection) -> None:
-        """Check that nobody listens, nothing is scheduled, and nothing is sent."""
+        """Check that there are no listeners, nothing is scheduled, and nothing is sent."""
         self.assertEqual(self.clock.getDelayedCalls(), [])
         room = self.pub.waiting_room
         self.assertEqual((room.outages.waiting, room.subscriber.listening), (set(), set()))
@@ -39,7 +39,7 @@ class HoldTests(Held, LineTestCase):
             self.assertEqual(connection.sent(), [])
 
     def test_resumed(self) -> None:
-        """A get of a paused feed takes nothing, until the feed is resumed."""
+        """A get of a paused feed takes nothing until the feed is resumed."""
         get = self.queue.get()
         sub = self.hold()
         self.clock.advance(1000)
@@ -54,14 +54,14 @@ class HoldTests(Held, LineTestCase):
         self.nothing_left(self.main, sub)
 
     def test_no_blocking(self) -> None:
-        """As long as the feed is paused there is no BLMOVE, nor a connection for it."""
+        """While the feed is paused there is no BLMOVE, and no connection for it."""
         get = self.queue.get()
         sub = self.hold()
         self.assertEqual(self.endpoint.connections, [sub])
         self.assertNoResult(get)
 
     def test_resumed_and_empty(self) -> None:
-        """If there is nothing in the line when it is resumed, the get waits as ever."""
+        """If the line is empty when the feed is resumed, the get waits as usual."""
         get = self.queue.get()
         sub = self.hold()
         self.configure(sub)
@@ -75,7 +75,7 @@ class HoldTests(Held, LineTestCase):
         self.assertNoResult(get)
 
     def test_resumed_before_anybody_listens(self) -> None:
-        """What was resumed before the confirmation is not told: it is looked at again."""
+        """The get is sent again after the confirmation: an earlier resume was not received."""
         get = self.queue.get()
         sub = self.paused()
         self.listens(sub)
@@ -85,7 +85,7 @@ class HoldTests(Held, LineTestCase):
         self.assertEqual(sub.sent(), UNSUBSCRIBE)
 
     def test_told_before_the_answer(self) -> None:
-        """That it is resumed may be told before the answer that it is paused: ask again."""
+        """A resume that arrives before the answer PAUSED makes the get ask again."""
         get = self.queue.get()
         sub = self.paused()
         self.listens(sub)
@@ -97,7 +97,7 @@ class HoldTests(Held, LineTestCase):
         self.assertEqual(self.successResultOf(get), "A")
 
     def test_listening_before_the_answer(self) -> None:
-        """So may the confirmation, behind which nothing is missed: ask again as well."""
+        """A confirmation that arrives before the answer makes the get ask again."""
         gets = [self.queue.get()]
         sub = self.paused()
         gets.append(self.queue.get())
@@ -109,7 +109,7 @@ class HoldTests(Held, LineTestCase):
         self.assertEqual([self.successResultOf(get) for get in gets], ["A", "B"])
 
     def test_other_configuration(self) -> None:
-        """A change of something else is looked at, and found to be none."""
+        """After another change of the configuration the get asks, and is held again."""
         get = self.queue.get()
         sub = self.hold()
         for _ in range(2):
@@ -120,7 +120,7 @@ class HoldTests(Held, LineTestCase):
         self.assertNoResult(get)
 
     def test_other_feed(self) -> None:
-        """What happens to other feeds is not for us."""
+        """Events of other feeds are ignored."""
         get = self.queue.get()
         sub = self.hold()
         self.configure(sub, b"other")
@@ -129,7 +129,7 @@ class HoldTests(Held, LineTestCase):
         self.assertNoResult(get)
 
     def test_recreated(self) -> None:
-        """A feed that is created anew may not be paused: that is looked at, too."""
+        """A feed that is created again may not be paused, so the get asks again."""
         get = self.queue.get()
         sub = self.hold()
         self.configure(sub, channel=NEWFEED)
@@ -140,7 +140,7 @@ class HoldTests(Held, LineTestCase):
         self.nothing_left(sub)
 
     def test_recreated_and_paused(self) -> None:
-        """If it is, it is held on."""
+        """A feed that is created again and is still paused holds the get."""
         get = self.queue.get()
         sub = self.hold()
         self.configure(sub, channel=NEWFEED)
@@ -150,7 +150,7 @@ class HoldTests(Held, LineTestCase):
         self.assertNoResult(get)
 
     def test_other_feed_created(self) -> None:
-        """That another feed is created is not for us."""
+        """The creation of another feed is ignored."""
         get = self.queue.get()
         sub = self.hold()
         self.configure(sub, b"other", NEWFEED)
@@ -158,7 +158,7 @@ class HoldTests(Held, LineTestCase):
         self.assertNoResult(get)
 
     def test_several(self) -> None:
-        """All who wait are asked for at once, and share what is listened to."""
+        """All held gets are sent as one call, and share the subscriptions."""
         gets = [self.queue.get()]
         sub = self.hold()
         for count in (2, 3):
@@ -172,7 +172,7 @@ class HoldTests(Held, LineTestCase):
         self.assertEqual([self.successResultOf(get) for get in gets], ["A", "B", "C"])
 
     def test_moved(self) -> None:
-        """What BLMOVE brings after the feed was paused goes back to the front."""
+        """An id that BLMOVE returns after the feed was paused goes back to the front."""
         get = self.queue.get()
         waiting = self.waiting()
         waiting.answer(b"a")
@@ -191,7 +191,7 @@ class HoldTests(Held, LineTestCase):
         self.assertEqual(self.successResultOf(get), "A")
 
     def test_paused_between(self) -> None:
-        """Items that were taken before the pause are delivered; the others are held."""
+        """Items that were taken before the pause are delivered; the other gets are held."""
         first, second = self.queue.get(), self.queue.get()
         self.asked(1)
         self.main.answer([b"5.5", 0, b"a", b"A"])
@@ -205,7 +205,7 @@ class HoldTests(Held, LineTestCase):
         self.assertNoResult(second)
 
     def test_time_is_up(self) -> None:
-        """A get's own time counts while the feed is paused; then nobody listens."""
+        """The timeout of a get counts while the feed is paused; then the line unsubscribes."""
         get = self.queue.get(5)
         sub = self.hold()
         self.clock.advance(5)
@@ -214,7 +214,7 @@ class HoldTests(Held, LineTestCase):
         self.nothing_left(self.main, sub)
 
     def test_one_of_two_leaves(self) -> None:
-        """As long as anybody waits, the line listens."""
+        """The line stays subscribed until the last get leaves."""
         first = self.queue.get()
         sub = self.hold()
         second = self.queue.get(5)
@@ -229,7 +229,7 @@ class HoldTests(Held, LineTestCase):
         self.nothing_left(self.main, sub)
 
     def test_cancelled_before_the_answer(self) -> None:
-        """If nobody waits any more when it is told, nobody listens."""
+        """A get that is cancelled before the answer causes no subscription."""
         get = self.queue.get()
         get.cancel()
         self.failureResultOf(get, CancelledError)
@@ -239,7 +239,7 @@ class HoldTests(Held, LineTestCase):
         self.nothing_left(self.main)
 
     def test_cancelled_before_the_confirmation(self) -> None:
-        """Who leaves before the confirmation leaves nothing behind."""
+        """A get that is cancelled before the confirmation leaves no subscription."""
         get = self.queue.get()
         sub = self.paused()
         get.cancel()
@@ -249,7 +249,7 @@ class HoldTests(Held, LineTestCase):
         self.nothing_left(self.main)
 
     def test_another_type(self) -> None:
-        """An error of the script fails all who are held, and nobody listens."""
+        """An error of the script fails all held gets, and the line unsubscribes."""
         get = self.queue.get()
         sub = self.hold()
         self.configure(sub)
@@ -260,7 +260,7 @@ class HoldTests(Held, LineTestCase):
         self.nothing_left(self.main, sub)
 
     def test_deleted(self) -> None:
-        """Those who are held wait for the next feed of that name, as others do."""
+        """Held gets wait for the next feed of that name, as other gets do."""
         get = self.queue.get()
         sub = self.hold()
         self.configure(sub)
@@ -273,7 +273,7 @@ class HoldTests(Held, LineTestCase):
         self.failureResultOf(get, CancelledError)
 
     def test_subscriber_lost(self) -> None:
-        """The line listens again, and asks: what was told meanwhile is lost."""
+        """After a lost subscriber connection the line subscribes again, and asks again."""
         get = self.queue.get()
         lose(self.hold().protocol)
         self.assertNoResult(get)
@@ -287,7 +287,7 @@ class HoldTests(Held, LineTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_publisher_lost(self) -> None:
-        """Without its own connection a publisher does not go on waiting."""
+        """A publisher that loses its own connection fails the held gets."""
         get = self.queue.get()
         sub = self.hold()
         lose(self.pub)
@@ -296,7 +296,7 @@ class HoldTests(Held, LineTestCase):
         self.nothing_left()
 
     def test_closed(self) -> None:
-        """close() fails who is held, and waits for nothing but its connections."""
+        """close() fails the held gets, and waits only for its connections."""
         get = self.queue.get()
         sub = self.hold()
         closed = self.pub.close()
@@ -309,7 +309,7 @@ class HoldTests(Held, LineTestCase):
 
 class JobTests(LineTestCase):
     def test_moved(self) -> None:
-        """An id of a job that BLMOVE brings is no claim before it is asked for."""
+        """An id of a job that BLMOVE returns is no claim until the script returns the job."""
         get = Job(self.pub, "j").get()
         self.main.sent()
         self.main.answer(NOTHING)
@@ -324,7 +324,7 @@ class JobTests(LineTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_configured(self) -> None:
-        """A configuration is for the line and for the timekeeper, by one subscription."""
+        """The line and the timekeeper share one subscription to configuration events."""
         get = Job(self.pub, "j").get()
         (asked,) = self.main.sent()
         self.main.answer(NOTHING)

@@ -1,4 +1,4 @@
-"""Gets of a feed that is paused, in the room of a service: they outlast lost connections."""
+"""Gets of a paused feed in the waiting room of a service outlast lost connections."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from tests.support.wire import lose
 
 
 class PatienceTests(Held, PatienceTestCase):  # type: ignore[misc]
-    """In the room of a service."""
+    """Held gets in the waiting room of a service."""
 
     def test_outage(self) -> None:
-        """Who is held when the connection is lost asks on the next one."""
+        """A held get asks again on the next connection."""
         get = self.queue.get()
         self.hold()
         self.down()
@@ -25,7 +25,7 @@ class PatienceTests(Held, PatienceTestCase):  # type: ignore[misc]
         self.nothing_left()
 
     def test_all_lost(self) -> None:
-        """So does who has lost both connections; then the line listens on another."""
+        """A held get that lost both connections asks again, and the line subscribes again."""
         get = self.queue.get()
         sub = self.hold()
         self.down()
@@ -51,7 +51,7 @@ class PatienceTests(Held, PatienceTestCase):  # type: ignore[misc]
         self.assertEqual(self.room.subscriber.listening, set())
 
     def test_moved_and_lost(self) -> None:
-        """What goes back because of the pause is said again until it is answered."""
+        """An id that goes back because of the pause is sent again until it is answered."""
         get = self.queue.get()
         self.waiting().answer(b"a")
         self.asked(1, b"a")
@@ -65,7 +65,7 @@ class PatienceTests(Held, PatienceTestCase):  # type: ignore[misc]
         self.leave(get)
 
     def test_silent(self) -> None:
-        """A subscriber that has gone silent is replaced: it would tell nothing."""
+        """A subscriber that does not answer a PING is replaced."""
         get = self.queue.get()
         sub = self.hold()
         self.clock.advance(HEALTH)
@@ -81,7 +81,7 @@ class PatienceTests(Held, PatienceTestCase):  # type: ignore[misc]
         self.nothing_left()
 
     def test_ended_wait(self) -> None:
-        """A check of a line that is held ends no wait: there is none."""
+        """A check of a held line sends no UNBLOCK, because there is no BLMOVE."""
         get = self.queue.get()
         self.hold()
         self.clock.advance(HEALTH)

@@ -1,4 +1,4 @@
-"""Channels that are listened to while somebody wants, across lost connections."""
+"""Listening to channels for as long as anyone needs them, across lost connections."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from txthoonk.protocol import Redis
 
 class MessageTests(ListeningTestCase):
     def test_told(self) -> None:
-        """It is ready once Redis has confirmed; from then on each message is told."""
+        """A listener is ready once Redis has confirmed; from then on it receives each message."""
         self.listening.begin()
         self.assertEqual(self.seen(), [])
         sub = self.confirm()
@@ -26,13 +26,13 @@ class MessageTests(ListeningTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_others(self) -> None:
-        """Messages of other channels are not for it."""
+        """A listener does not receive messages of other channels."""
         sub = self.begin()
         sub.answer([b"message", OTHER, b"a"])
         self.assertEqual(self.seen(), [("ready",)])
 
     def test_begun_twice(self) -> None:
-        """Who listens, or is about to, does not begin anew."""
+        """Beginning again while listening, or while connecting, changes nothing."""
         self.listening.begin()
         self.begin()
         self.listening.begin()
@@ -43,7 +43,7 @@ class MessageTests(ListeningTestCase):
         self.nothing_left()
 
     def test_ended(self) -> None:
-        """Nothing is told after its end; the channel is unsubscribed, the connection stays."""
+        """A listener that ended receives nothing; it unsubscribes, and its connection stays."""
         sub = self.begin()
         self.listening.end()
         self.assertEqual(sub.sent(), [[b"UNSUBSCRIBE", CHANNEL]])
@@ -55,7 +55,7 @@ class MessageTests(ListeningTestCase):
         self.nothing_left()
 
     def test_again(self) -> None:
-        """It may begin again, on the same connection, and is ready again."""
+        """A listener can begin again on the same connection, and is ready again."""
         sub = self.begin()
         self.listening.end()
         sub.sent()
@@ -67,7 +67,7 @@ class MessageTests(ListeningTestCase):
         self.assertEqual(self.endpoint.attempts, 1)
 
     def test_ended_before_the_confirmation(self) -> None:
-        """Who ends before the confirmation is never ready."""
+        """A listener that ends before the confirmation is never ready."""
         self.listening.begin()
         self.listening.end()
         sub = self.sub
@@ -78,7 +78,7 @@ class MessageTests(ListeningTestCase):
         self.nothing_left()
 
     def test_ended_while_connecting(self) -> None:
-        """An attempt to connect is given up with it; the next one makes another."""
+        """Ending cancels the attempt to connect; beginning again makes another."""
         cancelled: list[Deferred[Any]] = []
         attempt: Deferred[Any] = Deferred(cancelled.append)
         with self.patch(self.endpoint, "connect", lambda _: attempt):
@@ -91,7 +91,7 @@ class MessageTests(ListeningTestCase):
         self.assertEqual(self.seen(), [("ready",)])
 
     def test_ended_within_a_message(self) -> None:
-        """Who is told may end it."""
+        """The callback of a message may end the listener."""
         ends = self.listen(OTHER, told=lambda _: ends.end())
         ends.begin()
         sub = self.confirm(OTHER)
@@ -100,7 +100,7 @@ class MessageTests(ListeningTestCase):
         self.nothing_left()
 
     def test_ended_when_ready(self) -> None:
-        """Who is told that it is ready may end it, too."""
+        """The ready callback may end the listener."""
         ends = self.listen(OTHER, ready=lambda: ends.end())
         ends.begin()
         sub = self.confirm(OTHER)
@@ -108,7 +108,7 @@ class MessageTests(ListeningTestCase):
         self.nothing_left()
 
     def test_two_of_one_channel(self) -> None:
-        """Several listen to one channel by one subscription, to the last of them."""
+        """Several listeners of one channel share one subscription, until the last one ends."""
         other = self.make(CHANNEL)
         sub = self.begin()
         other.begin()
@@ -122,7 +122,7 @@ class MessageTests(ListeningTestCase):
         self.nothing_left()
 
     def test_handler_fails(self) -> None:
-        """What fails where it is told is logged, and harms nothing."""
+        """An error in a callback is logged, and other listeners are not affected."""
         bad = self.listen(OTHER, told=lambda _: 1 // 0)
         bad.begin()
         sub = self.confirm(OTHER)
@@ -134,7 +134,7 @@ class MessageTests(ListeningTestCase):
 
 class LossTests(ListeningTestCase):
     def test_lost(self) -> None:
-        """When the connection is lost it listens on another, after a moment."""
+        """When the connection is lost, the listener uses another after a short delay."""
         lose(self.begin().protocol)
         self.assertEqual((self.seen(), self.endpoint.attempts), ([("ready",)], 1))
         self.clock.advance(0.1)
@@ -145,7 +145,7 @@ class LossTests(ListeningTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_lost_before_the_confirmation(self) -> None:
-        """So it does when it was about to."""
+        """A connection that is lost before the confirmation is replaced, too."""
         self.listening.begin()
         lose(self.sub.protocol)
         self.clock.advance(0.1)
@@ -154,7 +154,7 @@ class LossTests(ListeningTestCase):
         self.assertEqual(len(self.endpoint.connections), 2)
 
     def test_shared(self) -> None:
-        """All who listen have one connection, and after its loss one other."""
+        """All listeners share one connection, and after its loss one other."""
         other = self.make(OTHER)
         first = self.begin()
         other.begin()
@@ -169,7 +169,7 @@ class LossTests(ListeningTestCase):
         self.assertEqual(self.seen(), [("ready",), ("ready",)])
 
     def test_ended_after_the_loss(self) -> None:
-        """Who ends before it listens again leaves nothing behind."""
+        """A listener that ends while it waits to reconnect leaves nothing scheduled."""
         lose(self.begin().protocol)
         self.listening.end()
         self.nothing_left()
@@ -177,7 +177,7 @@ class LossTests(ListeningTestCase):
         self.assertEqual(self.endpoint.attempts, 1)
 
     def test_begun_after_the_loss(self) -> None:
-        """Who begins anew does not wait for the next attempt; only one is made."""
+        """A listener that begins after the loss connects at once; only one attempt is made."""
         lose(self.begin().protocol)
         self.begin()
         self.assertEqual(self.seen(), [("ready",), ("ready",)])
@@ -188,7 +188,7 @@ class LossTests(ListeningTestCase):
         self.nothing_left()
 
     def test_lost_with_nobody(self) -> None:
-        """A connection that is lost when nobody listens is not replaced."""
+        """A connection that is lost while there are no listeners is not replaced."""
         sub = self.begin()
         self.listening.end()
         lose(sub.protocol)
@@ -196,7 +196,7 @@ class LossTests(ListeningTestCase):
         self.assertEqual(self.endpoint.attempts, 1)
 
     def test_back_off(self) -> None:
-        """Where none can be had attempts become rare, but go on."""
+        """While no connection can be made, the attempts become rare but go on."""
         self.endpoint.error = OSError("too many open files")
         times, attempts = [], 0
         self.listening.begin()
@@ -217,7 +217,7 @@ class LossTests(ListeningTestCase):
         self.nothing_left()
 
     def begin_late(self) -> Connection:
-        """Begin, up to where it listens, after many attempts that have failed."""
+        """Begin, and listen only after many failed attempts."""
         self.endpoint.error = OSError("too many open files")
         self.listening.begin()
         self.clock.pump([31] * 10)
@@ -226,7 +226,7 @@ class LossTests(ListeningTestCase):
         return self.confirm()
 
     def test_lost_after_long(self) -> None:
-        """One that was there for long is replaced as soon as any, however it was to get it."""
+        """A connection that lasted is replaced soon, however many attempts it took."""
         sub = self.begin_late()
         self.clock.advance(LASTING + 0.1)
         lose(sub.protocol)
@@ -234,7 +234,7 @@ class LossTests(ListeningTestCase):
         self.confirm()
 
     def test_lost_soon(self) -> None:
-        """One that was not is no success: the attempts before it count."""
+        """A connection that did not last is no success: the attempts before it count."""
         sub = self.begin_late()
         self.clock.advance(LASTING - 0.1)
         lose(sub.protocol)
@@ -245,7 +245,7 @@ class LossTests(ListeningTestCase):
         self.confirm()
 
     def test_ended_after_long(self) -> None:
-        """What was there for long until its end is a success, too, for who begins again."""
+        """A connection that lasted until the listener ended is a success for the next one, too."""
         self.begin_late()
         self.clock.advance(LASTING + 0.1)
         self.listening.end()
@@ -256,7 +256,7 @@ class LossTests(ListeningTestCase):
         self.confirm()
 
     def test_again_and_again(self) -> None:
-        """One that is always lost at once is replaced more and more rarely."""
+        """A connection that is always lost at once is replaced more and more rarely."""
         self.listening.begin()
         times = []
         for attempts in range(1, 21):
@@ -272,7 +272,7 @@ class LossTests(ListeningTestCase):
         self.nothing_left()
 
     def test_refused(self) -> None:
-        """A subscription that Redis refuses is asked for again, later."""
+        """A subscription that Redis refuses is requested again later."""
         self.listening.begin()
         sub = self.sub
         for _ in range(3):
@@ -288,7 +288,7 @@ class LossTests(ListeningTestCase):
         self.nothing_left()
 
     def test_dropped(self) -> None:
-        """When the room drops its connections, who listens still gets another."""
+        """After the room drops its connections, a listener that begins gets another."""
         sub = self.begin()
         self.listening.end()
         lose(self.pub)

@@ -1,4 +1,4 @@
-"""Several channels that are listened to as one."""
+"""A listener of several channels."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class ChannelsTestCase(ListeningTestCase):
         self.listening = self.make_one("")
 
     def make_one(self, mark: str) -> Listening:
-        """Make one that listens to all channels, and keeps which told what, and its mark."""
+        """Return a listener of all channels that records each message, and its mark when ready."""
         told = {
             name: lambda *parts, name=name: self.told.append((name, *parts))
             for name in (channel.decode() for channel in CHANNELS)
@@ -28,12 +28,12 @@ class ChannelsTestCase(ListeningTestCase):
         return Listening(self.room, "several", told, lambda: self.told.append(("ready", mark)))
 
     def asked(self) -> Connection:
-        """Check that all channels are asked for, and nothing else, on the last connection."""
+        """Check that the last connection only received the subscriptions to all channels."""
         self.assertEqual(self.sub.sent(), subscribe(*CHANNELS))
         return self.sub
 
     def begin_all(self) -> Connection:
-        """Begin, up to where it listens to all."""
+        """Begin, and confirm all channels."""
         self.listening.begin()
         self.asked().answer(FIRST, SECOND, THIRD)
         self.assertEqual(self.seen(), [("ready", "")])
@@ -42,7 +42,7 @@ class ChannelsTestCase(ListeningTestCase):
 
 class ChannelsTests(ChannelsTestCase):
     def test_ready(self) -> None:
-        """All channels are asked for at once; it is ready, once, when all are confirmed."""
+        """All channels are requested at once; the listener is ready when all are confirmed."""
         self.listening.begin()
         sub = self.asked()
         sub.answer(FIRST, SECOND)
@@ -53,7 +53,7 @@ class ChannelsTests(ChannelsTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_told(self) -> None:
-        """Each channel has its own handler."""
+        """Each channel has its own callback."""
         sub = self.begin_all()
         for channel in reversed(CHANNELS):
             sub.answer([b"message", channel, b"a\x00" + channel])
@@ -63,7 +63,7 @@ class ChannelsTests(ChannelsTestCase):
         )
 
     def test_begun_twice(self) -> None:
-        """Who is about to listen, with some channels confirmed, does not begin anew."""
+        """Beginning again while some channels are not confirmed changes nothing."""
         self.listening.begin()
         sub = self.asked()
         sub.answer(FIRST)
@@ -73,14 +73,14 @@ class ChannelsTests(ChannelsTestCase):
         self.assertEqual((self.seen(), sub.sent()), ([("ready", "")], []))
 
     def test_ended(self) -> None:
-        """At its end all channels are unsubscribed."""
+        """The end of a listener unsubscribes from all its channels."""
         sub = self.begin_all()
         self.listening.end()
         self.assertEqual(sub.sent(), unsubscribe(*CHANNELS))
         self.nothing_left()
 
     def test_ended_between(self) -> None:
-        """So they are where only some were confirmed; what comes late is for nobody."""
+        """An end before all confirmations unsubscribes from all; late messages are ignored."""
         for confirmed in ([], [FIRST], [THIRD], [FIRST, SECOND]):
             self.listening.begin()
             sub = self.asked()
@@ -94,7 +94,7 @@ class ChannelsTests(ChannelsTestCase):
             self.assertEqual((self.seen(), sub.sent()), ([], []))
 
     def test_ended_and_begun_between(self) -> None:
-        """One that begins again before the confirmations is ready with those of its own."""
+        """A listener that begins again needs new confirmations; the earlier ones do not count."""
         self.listening.begin()
         sub = self.asked()
         sub.answer(FIRST)
@@ -112,7 +112,7 @@ class ChannelsTests(ChannelsTestCase):
         self.nothing_left()
 
     def test_two(self) -> None:
-        """Another one of the same channels needs no further subscription, and loses none."""
+        """A second listener of the same channels needs no subscription, and keeps them all."""
         sub = self.begin_all()
         other = self.make_one("other")
         other.begin()
@@ -126,7 +126,7 @@ class ChannelsTests(ChannelsTestCase):
         self.nothing_left()
 
     def test_ended_by_another(self) -> None:
-        """Who is ended by another one, which is ready before it, is never ready."""
+        """A listener that the ready callback of another one ends is never ready."""
         other = self.make_one("other")
         ends = Listening(self.room, "ends", {"third": lambda *_: None}, other.end)
         ends.begin()
@@ -138,7 +138,7 @@ class ChannelsTests(ChannelsTestCase):
         self.assertEqual(self.room.subscriber.listening, {ends})
 
     def test_shared_in_part(self) -> None:
-        """A channel that is confirmed for another one already does not make it ready."""
+        """A channel that is confirmed for another listener does not make this one ready."""
         other = self.make(b"second")
         other.begin()
         self.assertEqual(self.sub.sent(), subscribe(b"second"))
@@ -159,7 +159,7 @@ class ChannelsTests(ChannelsTestCase):
 
 class RefusalTests(ChannelsTestCase):
     def test_one(self) -> None:
-        """Where Redis refuses one channel it refuses all; all are tried later, as one."""
+        """If Redis refuses one channel, all are requested again later, as one."""
         self.listening.begin()
         sub = self.asked()
         sub.answer(NOPERM)
@@ -177,7 +177,7 @@ class RefusalTests(ChannelsTestCase):
         self.nothing_left()
 
     def test_shared_with_another(self) -> None:
-        """A channel that another one has asked for is given up when the others are refused."""
+        """After a refusal, a channel that another listener uses stays subscribed until it ends."""
         other = self.make(b"second")
         other.begin()
         self.sub.sent()
@@ -190,7 +190,7 @@ class RefusalTests(ChannelsTestCase):
         self.assertEqual(self.sub.sent(), unsubscribe(b"second"))
 
     def test_all(self) -> None:
-        """However often they are refused, there is one further attempt, and nothing to give up."""
+        """Repeated refusals schedule one attempt at a time, and unsubscribe from nothing."""
         self.listening.begin()
         for _ in range(5):
             sub = self.asked()
@@ -202,7 +202,7 @@ class RefusalTests(ChannelsTestCase):
         self.assertEqual(self.seen(), [])
 
     def test_for_another(self) -> None:
-        """What another one listens to stays, whatever is refused to this one."""
+        """A refusal does not affect the channels of another listener."""
         other = self.make(b"second")
         other.begin()
         self.sub.answer(*confirm(b"second"))
@@ -216,7 +216,7 @@ class RefusalTests(ChannelsTestCase):
         self.assertEqual(self.seen(), [("a",)])
 
     def test_ended(self) -> None:
-        """Who ends after a refusal does not try again."""
+        """A listener that ends after a refusal does not try again."""
         self.listening.begin()
         sub = self.asked()
         sub.answer(NOPERM)
@@ -226,7 +226,7 @@ class RefusalTests(ChannelsTestCase):
         self.assertEqual(self.seen(), [])
 
     def test_ended_between(self) -> None:
-        """Nor does who ends before the refusal; that is no error of anybody."""
+        """A listener that ends before the refusal does not try again, and no error is logged."""
         self.listening.begin()
         sub = self.asked()
         self.listening.end()
@@ -239,7 +239,7 @@ class RefusalTests(ChannelsTestCase):
 
 class LossTests(ChannelsTestCase):
     def test_lost(self) -> None:
-        """After a lost connection all channels are asked for on another."""
+        """After a lost connection all channels are requested on another."""
         lose(self.begin_all().protocol)
         self.assertEqual(len(self.clock.getDelayedCalls()), 1)
         self.clock.advance(0.1)
@@ -251,7 +251,7 @@ class LossTests(ChannelsTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_lost_between(self) -> None:
-        """So they are where only some were confirmed: those of before do not count."""
+        """Confirmations of a lost connection do not count on the next one."""
         self.listening.begin()
         self.asked().answer(FIRST, THIRD)
         lose(self.sub.protocol)
@@ -266,7 +266,7 @@ class LossTests(ChannelsTestCase):
         self.nothing_left()
 
     def test_lost_after_a_refusal(self) -> None:
-        """A connection that is lost while it waits to try again is replaced at that time."""
+        """A connection that is lost after a refusal is replaced when the next attempt is due."""
         self.listening.begin()
         self.asked().answer(NOPERM)
         lose(self.sub.protocol)

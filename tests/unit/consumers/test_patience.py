@@ -1,4 +1,4 @@
-"""Gets that wait across an outage, driven byte by byte: see the rooms of a service."""
+"""Gets that wait across an outage, driven byte by byte."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from txthoonk.errors import (
 
 class PublisherLostTests(PatienceTestCase):
     def test_asking(self) -> None:
-        """Whoever asks when the connection is lost asks again on the next one."""
+        """A get that is lost with the connection is sent again on the next one."""
         first, second = self.queue.get(), self.queue.get()
         self.asked(1)
         self.down()
@@ -38,7 +38,7 @@ class PublisherLostTests(PatienceTestCase):
         self.nothing_left()
 
     def test_during_the_outage(self) -> None:
-        """A get that comes while there is no connection sends nothing, however long."""
+        """A get during the outage sends nothing, however long the outage lasts."""
         self.down()
         get = self.queue.get()
         self.assertEqual(self.clock.getDelayedCalls(), [])
@@ -48,7 +48,7 @@ class PublisherLostTests(PatienceTestCase):
         self.assertEqual(self.successResultOf(get), "A")
 
     def test_waiting(self) -> None:
-        """BLMOVE goes on; what it brings is taken as soon as there is a connection."""
+        """BLMOVE goes on in an outage; its id is taken as soon as there is a connection."""
         get = self.queue.get()
         waiting = self.waiting()
         self.down()
@@ -61,7 +61,7 @@ class PublisherLostTests(PatienceTestCase):
         self.assertEqual(self.main.sent(), [[b"queue/delivered", b"a"]])
 
     def test_moved_and_asked(self) -> None:
-        """What BLMOVE has brought is asked for again, if the answer to that was lost."""
+        """An id that BLMOVE returned is requested again if the answer was lost."""
         get = self.queue.get()
         self.waiting().answer(b"a")
         self.asked(1, b"a")
@@ -71,7 +71,7 @@ class PublisherLostTests(PatienceTestCase):
         self.leave(get)
 
     def test_moved_long_ago(self) -> None:
-        """But not later than maintenance may have put it back, and others taken it."""
+        """An id is not requested again when maintenance may have put it back meanwhile."""
         get = self.queue.get()
         waiting = self.waiting()
         self.down()
@@ -82,7 +82,7 @@ class PublisherLostTests(PatienceTestCase):
         self.leave(get)
 
     def test_checked_when_it_is_back(self) -> None:
-        """The outage may have ended the wait without a word: that is looked at at once."""
+        """After the outage the wait is checked at once, because it may have ended silently."""
         get = self.queue.get()
         waiting = self.waiting()
         self.down()
@@ -94,7 +94,7 @@ class PublisherLostTests(PatienceTestCase):
         self.leave(get)
 
     def test_time_is_up(self) -> None:
-        """A get's own time counts during the outage."""
+        """The timeout of a get counts during the outage."""
         get = self.queue.get(5)
         self.down()
         self.clock.advance(4.9)
@@ -104,7 +104,7 @@ class PublisherLostTests(PatienceTestCase):
         self.nothing_left()
 
     def test_cancelled(self) -> None:
-        """A get that is cancelled during the outage leaves nothing, nor its connection."""
+        """A get that is cancelled during the outage leaves nothing, and closes its connection."""
         get = self.queue.get()
         waiting = self.waiting()
         self.down()
@@ -116,7 +116,7 @@ class PublisherLostTests(PatienceTestCase):
         self.assertEqual(self.main.sent(), [])
 
     def test_cancelled_with_an_id(self) -> None:
-        """What BLMOVE has brought for it goes back to the front."""
+        """An id that BLMOVE returned for a cancelled get goes back to the front."""
         get = self.queue.get()
         waiting = self.waiting()
         self.down()
@@ -127,7 +127,7 @@ class PublisherLostTests(PatienceTestCase):
         self.assertEqual(self.main.sent(), [[b"queue/put_back", b"a", b""]])
 
     def test_delivered(self) -> None:
-        """What was delivered is said on the next connection, not queued on this one."""
+        """An acknowledgement is sent on the next connection, not queued on this one."""
         get = self.queue.get()
         self.main.answer([b"5.5", 0, b"a", b"A"])
         self.successResultOf(get)
@@ -137,7 +137,7 @@ class PublisherLostTests(PatienceTestCase):
         self.assertEqual(self.main.sent(), [[b"queue/delivered", b"a"]])
 
     def test_no_spinning(self) -> None:
-        """A connection that is given up, but not gone yet, is not asked again and again."""
+        """A connection that failed, but is not closed yet, is not used again and again."""
         get = self.queue.get()
         self.main.protocol._fail_all(ConnectionLost("nonsense received"))
         other = self.queue.get()
@@ -149,7 +149,7 @@ class PublisherLostTests(PatienceTestCase):
         self.leave(get, other)
 
     def test_refused(self) -> None:
-        """Other errors fail who waits."""
+        """Other errors fail the waiting gets."""
         for text, error in (
             ("NOFEED feed 'q' does not exist", FeedDoesNotExist),
             ("WRONGFEEDTYPE feed 'q' is of type 'feed'", FeedTypeMismatch),
@@ -162,7 +162,7 @@ class PublisherLostTests(PatienceTestCase):
             self.nothing_left()
 
     def test_passing_refusals(self) -> None:
-        """What passes is asked again after a moment, and more rarely the longer it lasts."""
+        """Temporary errors cause another attempt after a delay that grows."""
         for text in (
             "BUSY Redis is busy running a script",
             "LOADING Redis is loading the dataset in memory",
@@ -183,7 +183,7 @@ class PublisherLostTests(PatienceTestCase):
             self.main.sent()
 
     def test_no_right_to_wait(self) -> None:
-        """Who may ask, and not wait, learns that; where it was allowed, the get goes on."""
+        """Without the right to BLMOVE a get fails; if BLMOVE worked before, the get goes on."""
         no = Exception("NOPERM this user has no permissions to run the 'blmove' command")
         get = self.queue.get()
         self.waiting().answer(no)
@@ -201,7 +201,7 @@ class PublisherLostTests(PatienceTestCase):
         self.leave(get)
 
     def test_rights_that_were_there(self) -> None:
-        """A password or a rule that is being changed is not the end of a get that waits."""
+        """A get that waits survives a change of the password or of a rule."""
         get = self.queue.get()
         lose(self.waiting().protocol)
         self.clock.advance(0.1)
@@ -218,7 +218,7 @@ class DeletedTests(PatienceTestCase):
     NO_FEED = Exception("NOFEED feed 'q' does not exist")
 
     def test_goes_on(self) -> None:
-        """A get that waits is not disturbed by the end of the feed; one that comes then fails."""
+        """A get that waits survives the end of the feed; a get that comes then fails."""
         get = self.queue.get()
         waiting = self.waiting()
         self.clock.advance(HEALTH)
@@ -235,7 +235,7 @@ class DeletedTests(PatienceTestCase):
         self.assertEqual(self.successResultOf(get), "A")
 
     def test_list_without_a_feed(self) -> None:
-        """What is in the list of a missing feed stays there, and is asked for rarely."""
+        """Ids in the list of a missing feed stay there, and are requested rarely."""
         get = self.queue.get()
         waiting = self.waiting()
         gaps = []
@@ -262,7 +262,7 @@ class DeletedTests(PatienceTestCase):
 
 class WaitingConnectionLostTests(PatienceTestCase):
     def test_replaced(self) -> None:
-        """The line asks, and waits on another connection, after a moment."""
+        """After a delay the line asks again, and waits on another connection."""
         get = self.queue.get()
         lose(self.waiting().protocol)
         self.assertNoResult(get)
@@ -274,7 +274,7 @@ class WaitingConnectionLostTests(PatienceTestCase):
         self.leave(get)
 
     def test_back_off(self) -> None:
-        """Where none can be had, attempts become rare; each of them asks."""
+        """While no connection can be made, attempts become rare; each of them asks for items."""
         self.endpoint.error = OSError("too many open files")
         get = self.queue.get()
         attempts = []
@@ -293,7 +293,7 @@ class WaitingConnectionLostTests(PatienceTestCase):
         self.leave(get)
 
     def test_get_during_back_off(self) -> None:
-        """Who comes meanwhile takes what there is, and does not hasten the attempts."""
+        """A get during the back-off asks for items, and does not hasten the attempts."""
         self.endpoint.error = OSError("too many open files")
         first, second = self.queue.get(), self.queue.get()
         self.main.answer([b"5.5", 0])
@@ -307,14 +307,14 @@ class WaitingConnectionLostTests(PatienceTestCase):
         self.nothing_left()
 
     def test_cancelled_during_back_off(self) -> None:
-        """Nothing is left of a line for which nobody waits."""
+        """Cancelling the last get cancels the next attempt."""
         get = self.queue.get()
         lose(self.waiting().protocol)
         self.leave(get)
         self.nothing_left()
 
     def test_lost_with_the_publisher(self) -> None:
-        """While the publisher has no connection, no attempt is made to wait."""
+        """While the publisher has no connection, no waiting connection is opened."""
         get = self.queue.get()
         waiting = self.waiting()
         lose(waiting.protocol)
@@ -328,7 +328,7 @@ class WaitingConnectionLostTests(PatienceTestCase):
         self.leave(get)
 
     def test_connecting_for_too_long(self) -> None:
-        """An attempt that takes too long is given up, and made again."""
+        """An attempt to connect that takes too long is cancelled and repeated."""
         self.endpoint.slow = True
         get = self.queue.get()
         self.main.answer([b"5.5", 0])
@@ -340,7 +340,7 @@ class WaitingConnectionLostTests(PatienceTestCase):
         self.nothing_left()
 
     def test_silent_from_the_first(self) -> None:
-        """So is one that connects, and says nothing."""
+        """A connection that never answers is dropped."""
         get = self.queue.get()
         self.main.answer([b"5.5", 0])
         (waiting,) = self.endpoint.connections
@@ -351,7 +351,7 @@ class WaitingConnectionLostTests(PatienceTestCase):
         self.nothing_left()
 
     def test_passing_errors(self) -> None:
-        """A server that starts, is full, or changes its role, is one to come back to."""
+        """Temporary errors of the waiting connection do not fail the get."""
         for text in (
             "LOADING Redis is loading the dataset in memory",
             "UNBLOCKED force unblock from blocking operation, instance state changed",
@@ -364,7 +364,7 @@ class WaitingConnectionLostTests(PatienceTestCase):
             self.nothing_left()
 
     def test_other_errors(self) -> None:
-        """What will not pass fails who waits."""
+        """Other errors of the waiting connection fail the get."""
         get = self.queue.get()
         self.waiting().answer(Exception("WRONGTYPE Operation against a key"))
         self.failureResultOf(get, ResponseError)

@@ -1,4 +1,4 @@
-"""Waiting connections that have gone silent."""
+"""Waiting connections that no longer answer."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ NO = Exception("NOPERM this user has no permissions to run the 'client' command"
 
 
 class Checked:
-    """A line that notes that it is checked."""
+    """A line that records its checks."""
 
     def __init__(self, checked: list[int]) -> None:
         self._checked = checked
 
     def check(self) -> None:
-        """Note it."""
+        """Record a check."""
         self._checked.append(1)
 
 
 class HealthTests(PatienceTestCase):
     def test_alive(self) -> None:
-        """Now and then BLMOVE is ended, and sent anew on its connection; nothing else is asked."""
+        """At intervals BLMOVE is ended and sent again on its connection; no other call is sent."""
         get = self.queue.get()
         waiting = self.waiting()
         for _ in range(4):
@@ -50,7 +50,7 @@ class HealthTests(PatienceTestCase):
         self.assertEqual(len(self.endpoint.connections), 1)
 
     def test_answers_cross(self) -> None:
-        """The answer that the wait was ended may come behind that of BLMOVE: no harm is done."""
+        """The answer to UNBLOCK may arrive after that of BLMOVE."""
         get = self.queue.get()
         waiting = self.waiting()
         self.clock.advance(HEALTH)
@@ -62,7 +62,7 @@ class HealthTests(PatienceTestCase):
         self.leave(get)
 
     def test_many(self) -> None:
-        """Many lines are checked some at a time, and others get their turn in between."""
+        """Many lines are checked in parts, with turns of the reactor in between."""
         checked: list[int] = []
         health = Health(self.room, HEALTH, REPLY)
         lines = [Checked(checked) for _ in range(2 * MOST_CHECKS + 50)]
@@ -77,7 +77,7 @@ class HealthTests(PatienceTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_vanished(self) -> None:
-        """A wait that was ended, and is not answered, has lost its connection."""
+        """A BLMOVE that was unblocked and is not answered loses its connection."""
         get = self.queue.get()
         waiting = self.waiting()
         self.clock.advance(HEALTH)
@@ -94,7 +94,7 @@ class HealthTests(PatienceTestCase):
         self.leave(get)
 
     def test_unknown(self) -> None:
-        """So has one that the server does not know."""
+        """A connection that the server does not know is dropped."""
         get = self.queue.get()
         waiting = self.waiting()
         self.clock.advance(HEALTH)
@@ -109,7 +109,7 @@ class HealthTests(PatienceTestCase):
         self.leave(get)
 
     def test_answered_meanwhile(self) -> None:
-        """A wait that had ended by itself is not one that must be ended."""
+        """A BLMOVE that has ended by itself is not ended again."""
         get = self.queue.get()
         waiting = self.waiting()
         self.clock.advance(HEALTH)
@@ -121,7 +121,7 @@ class HealthTests(PatienceTestCase):
         self.nothing_left()
 
     def test_may_not_unblock(self) -> None:
-        """Where that is forbidden, BLMOVE waits briefly: it must be answered by itself."""
+        """Where UNBLOCK is forbidden, BLMOVE waits briefly, and must be answered on time."""
         get = self.queue.get()
         self.main.sent()
         self.main.answer([b"5.5", 0])
@@ -139,7 +139,7 @@ class HealthTests(PatienceTestCase):
         self.leave(get)
 
     def test_may_not_unblock_any_more(self) -> None:
-        """Where that is forbidden meanwhile, the wait goes on, on another connection."""
+        """If UNBLOCK is forbidden later, the get goes on waiting on another connection."""
         get = self.queue.get()
         waiting = self.waiting()
         self.clock.advance(HEALTH)
@@ -153,7 +153,7 @@ class HealthTests(PatienceTestCase):
         self.leave(get)
 
     def test_not_while_the_publisher_is_away(self) -> None:
-        """Nobody is checked by means of a connection that is not there."""
+        """Lines are not checked while the publisher has no connection."""
         get = self.queue.get()
         waiting = self.waiting()
         self.down()
@@ -164,7 +164,7 @@ class HealthTests(PatienceTestCase):
         lose(waiting.protocol)
 
     def test_none(self) -> None:
-        """No checks, no timers."""
+        """Without an interval there are no checks and no timers."""
         self.room.health = Health(self.room, 0, None)
         get = self.queue.get()
         waiting = self.waiting()
@@ -178,7 +178,7 @@ class HealthTests(PatienceTestCase):
         self.nothing_left()
 
     def test_ended_for_nobody(self) -> None:
-        """A wait that was ended since nobody is left must be answered in time, too."""
+        """A BLMOVE that was ended because no get is left must be answered on time, too."""
         get = self.queue.get()
         waiting = self.waiting()
         self.leave(get)
@@ -189,7 +189,7 @@ class HealthTests(PatienceTestCase):
         self.nothing_left()
 
     def test_dropped(self) -> None:
-        """Who gives all up leaves no timers, whatever is under way."""
+        """Dropping the room leaves no timers, whatever is pending."""
         get = self.queue.get()
         self.waiting()
         self.clock.advance(HEALTH)
@@ -200,7 +200,7 @@ class HealthTests(PatienceTestCase):
         self.nothing_left()
 
     def test_several_lines(self) -> None:
-        """All who wait share one timer."""
+        """All lines share one timer."""
         gets = [Queue(self.pub, name).get() for name in "abc"]
         self.main.answer(*[[b"5.5", 0] for _ in gets])
         for connection in self.endpoint.connections:
@@ -213,10 +213,10 @@ class HealthTests(PatienceTestCase):
 
 
 class SpareTests(PatienceTestCase):
-    """A connection that is kept for the next one who waits."""
+    """A connection that is kept for the next get that waits."""
 
     def keep(self) -> Connection:
-        """Have one that was used some time ago."""
+        """Return a spare connection that was used some time ago."""
         get = self.queue.get()
         waiting = self.waiting()
         self.leave(get)
@@ -227,7 +227,7 @@ class SpareTests(PatienceTestCase):
         return waiting
 
     def test_alive(self) -> None:
-        """It is asked before anyone waits on it, and need not be just after it was used."""
+        """A spare connection is pinged before BLMOVE is sent, unless it was just used."""
         waiting = self.keep()
         get = self.queue.get()
         self.waiting_again()
@@ -250,7 +250,7 @@ class SpareTests(PatienceTestCase):
         self.main.answer([b"5.5", 0])
 
     def test_forgotten(self) -> None:
-        """One that does not answer within a second is replaced, and the get goes on."""
+        """A spare connection that does not answer within a second is replaced; the get goes on."""
         spare = self.keep()
         get = self.queue.get()
         self.waiting_again()
@@ -265,7 +265,7 @@ class SpareTests(PatienceTestCase):
         self.leave(get)
 
     def test_cancelled(self) -> None:
-        """A get that is cancelled meanwhile takes the connection with it."""
+        """Cancelling the get during the ping drops the connection."""
         spare = self.keep()
         get = self.queue.get()
         self.waiting_again()
@@ -274,7 +274,7 @@ class SpareTests(PatienceTestCase):
         self.nothing_left()
 
     def test_unwell(self) -> None:
-        """One whose server has no data is replaced; one that lets nobody PING is not."""
+        """A spare is replaced if its server is loading, and kept if PING is forbidden."""
         for error, replaced in ((b"-LOADING\r\n", True), (b"-NOPERM\r\n", False)):
             spare = self.keep()
             get = self.queue.get()

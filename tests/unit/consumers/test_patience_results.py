@@ -1,4 +1,4 @@
-"""Results that are waited for across an outage."""
+"""Waiting for results across an outage."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from txthoonk.errors import ConnectionLost, Empty, ResponseError
 
 class SubscriberLostTests(ResultTestCase):
     def test_replaced(self) -> None:
-        """Who waits says at once that the result is wanted, and listens again."""
+        """After a lost subscriber, a wait asks for its result to be kept, and subscribes again."""
         result, sub = self.wait()
         lose(sub.protocol)
         again = self.listen(b"10.5")
@@ -29,7 +29,7 @@ class SubscriberLostTests(ResultTestCase):
         self.nothing_left()
 
     def test_finished_meanwhile(self) -> None:
-        """A result that was kept since it was wanted is found before anybody listens."""
+        """A result that was kept meanwhile is found before the new subscription."""
         result, sub = self.wait()
         lose(sub.protocol)
         self.looked()
@@ -38,7 +38,7 @@ class SubscriberLostTests(ResultTestCase):
         self.nothing_left()
 
     def test_finished_before_it_was_noticed(self) -> None:
-        """A result that was told when nobody listened, and not kept, cannot be had."""
+        """A result that was published without a subscriber, and not kept, is lost."""
         result, sub = self.wait()
         lose(sub.protocol)
         self.main.answer([])
@@ -46,7 +46,7 @@ class SubscriberLostTests(ResultTestCase):
         self.nothing_left()
 
     def test_nobody_waits(self) -> None:
-        """It is not replaced before somebody waits again."""
+        """A lost subscriber is not replaced before the next wait."""
         result, sub = self.wait()
         self.leave(result)
         self.main.answer(1)
@@ -58,7 +58,7 @@ class SubscriberLostTests(ResultTestCase):
         self.leave(result)
 
     def test_again_and_again(self) -> None:
-        """One that is always lost at once is replaced more and more rarely."""
+        """A subscriber that is always lost at once is replaced more and more rarely."""
         result, _ = self.wait()
         times = []
         for _ in range(20):
@@ -77,7 +77,7 @@ class SubscriberLostTests(ResultTestCase):
         self.leave(result)
 
     def test_lost_while_looking(self) -> None:
-        """One that is lost when all seems to be done is noticed."""
+        """A subscriber that is lost during the last look is replaced."""
         result = self.job.get_result("a")
         self.looked()
         self.active(b"9.5")
@@ -90,7 +90,7 @@ class SubscriberLostTests(ResultTestCase):
         self.leave(result)
 
     def test_lost_while_subscribing(self) -> None:
-        """One that is lost before the confirmation is replaced, too."""
+        """A subscriber that is lost before the confirmation is replaced."""
         result = self.job.get_result("a")
         self.looked()
         self.active(b"9.5")
@@ -102,7 +102,7 @@ class SubscriberLostTests(ResultTestCase):
         self.leave(result)
 
     def test_the_note_stands(self) -> None:
-        """While nobody can listen, it is noted often enough that the result is wanted."""
+        """While there is no subscriber, the wait keeps asking for its result to be kept."""
         result, sub = self.wait()
         self.endpoint.slow = True
         lose(sub.protocol)
@@ -120,7 +120,7 @@ class SubscriberLostTests(ResultTestCase):
         self.nothing_left()
 
     def test_several(self) -> None:
-        """All who wait share one attempt, and its failure."""
+        """All waits share one attempt to connect, and its failure."""
         self.endpoint.slow = True
         results = [self.job.get_result("a") for _ in range(5)]
         for attempts in (1, 2):
@@ -135,7 +135,7 @@ class SubscriberLostTests(ResultTestCase):
         self.nothing_left()
 
     def test_ping(self) -> None:
-        """A subscriber is asked now and then whether it is alive."""
+        """A subscriber is pinged at intervals."""
         result, sub = self.wait()
         for _ in range(3):
             self.clock.advance(HEALTH)
@@ -145,7 +145,7 @@ class SubscriberLostTests(ResultTestCase):
         self.nothing_left()
 
     def test_silent(self) -> None:
-        """One that is not is replaced."""
+        """A subscriber that does not answer is replaced."""
         result, sub = self.wait()
         self.clock.advance(HEALTH)
         while not sub.transport.disconnected:
@@ -159,7 +159,7 @@ class SubscriberLostTests(ResultTestCase):
         self.leave(result)
 
     def test_refused(self) -> None:
-        """A subscription that Redis refuses fails who waits."""
+        """A subscription that Redis refuses fails the wait."""
         result = self.job.get_result("a")
         self.main.sent()
         self.active(b"9.5")
@@ -170,7 +170,7 @@ class SubscriberLostTests(ResultTestCase):
 
 class ResultOutageTests(ResultTestCase):
     def test_looking(self) -> None:
-        """Whoever looks when the connection is lost looks again on the next one."""
+        """A wait whose look is lost with the connection looks again on the next one."""
         result = self.job.get_result("a")
         self.looked()
         self.down()
@@ -182,7 +182,7 @@ class ResultOutageTests(ResultTestCase):
         self.assertEqual(self.successResultOf(result), ("item", "done"))
 
     def test_subscribing(self) -> None:
-        """Who begins to listen during the outage looks again when it is over."""
+        """A wait that subscribes during the outage looks again afterwards."""
         result = self.job.get_result("a")
         self.looked()
         self.active(b"9.5")
@@ -200,7 +200,7 @@ class ResultOutageTests(ResultTestCase):
         self.nothing_left()
 
     def test_listening(self) -> None:
-        """Who listens goes on listening."""
+        """A wait that is subscribed stays subscribed."""
         result, sub = self.wait()
         self.down()
         self.up()
@@ -210,7 +210,7 @@ class ResultOutageTests(ResultTestCase):
         self.assertEqual(self.successResultOf(result), ("item", "done"))
 
     def test_message_behind_the_answer(self) -> None:
-        """Who looks again, and finds nothing, lets the message come first."""
+        """A wait that looks again and finds no job lets a pending message arrive first."""
         first, sub = self.wait()
         second = self.job.get_result("a")
         self.looked()
@@ -226,7 +226,7 @@ class ResultOutageTests(ResultTestCase):
             self.assertEqual(self.successResultOf(result), ("item", "done"))
 
     def test_all_lost(self) -> None:
-        """Without any connection they rest, and begin anew with the publisher's."""
+        """Without any connection the waits pause, until the publisher's connection is back."""
         result, sub = self.wait()
         self.down()
         lose(sub.protocol)
@@ -239,7 +239,7 @@ class ResultOutageTests(ResultTestCase):
         self.nothing_left()
 
     def test_time_is_up(self) -> None:
-        """The time of who waits counts during the outage."""
+        """The timeout of a wait counts during the outage."""
         result, sub = self.wait(5)
         self.down()
         lose(sub.protocol)
@@ -248,14 +248,14 @@ class ResultOutageTests(ResultTestCase):
         self.nothing_left()
 
     def test_finished_here(self) -> None:
-        """The answer to a finish may get lost: the result is kept for who waits here, too."""
+        """A finish keeps the result for waits of the same publisher: its answer may be lost."""
         result = self.job.get_result("a")
         self.main.sent()
         self.active(b"9.5")
         self.allowed()
         self.job.finish("a", "done")
         (finish,) = self.main.sent()
-        # No token, to be kept as configured; "0": told by nobody else.
+        # No token; the configured time; "0": keep the result for the waits, too.
         self.assertEqual(finish[-6:], [b"a", b"", b"", b"0", b"1", b"done"])
         self.main.answer([b"5.5", 0, [1], [], []])
         self.assertEqual(self.successResultOf(result), ("item", "done"))
@@ -269,7 +269,7 @@ class ClosingTests(ResultTestCase):
         self.nothing_left()
 
     def test_during_the_outage(self) -> None:
-        """close() fails all who wait, and waits for nothing that cannot come."""
+        """close() fails all waits during an outage, and waits for nothing that cannot arrive."""
         gets = [self.queue.get(), self.queue.get(7)]
         self.waiting()
         result, _ = self.wait()
@@ -282,7 +282,7 @@ class ClosingTests(ResultTestCase):
         self.closed(closing)
 
     def test_connecting(self) -> None:
-        """A connection that is being made is not waited for."""
+        """close() does not wait for a connection that is being made."""
         self.endpoint.slow = True
         get, result = self.queue.get(), self.job.get_result("a")
         self.main.answer([b"5.5", 0], [b"active", b"item", b"9.5"])
@@ -292,7 +292,7 @@ class ClosingTests(ResultTestCase):
         self.closed(closing)
 
     def test_resting(self) -> None:
-        """Nor is the next attempt; what BLMOVE has brought goes back."""
+        """close() cancels the next attempt."""
         get = self.queue.get()
         lose(self.waiting().protocol)
         closing = self.close()
@@ -300,7 +300,7 @@ class ClosingTests(ResultTestCase):
         self.closed(closing)
 
     def test_later(self) -> None:
-        """Who comes later fails at once, until there is a start."""
+        """A call after close() fails at once, until the service starts."""
         self.successResultOf(self.close())
         self.failureResultOf(self.queue.get(), ConnectionLost)
         self.failureResultOf(self.job.get_result("a"), ConnectionLost)
@@ -314,7 +314,7 @@ class ClosingTests(ResultTestCase):
         self.assertEqual(self.successResultOf(get), "A")
 
     def test_get_again_when_it_fails(self) -> None:
-        """A get from within the failure of another one fails as well."""
+        """A get in the errback of another one fails as well."""
         get = self.queue.get()
         again = get.addErrback(lambda _: self.queue.get())
         waiting = self.waiting()
@@ -327,7 +327,7 @@ class ClosingTests(ResultTestCase):
         self.closed(closing)
 
     def test_connection_comes_back_while_it_closes(self) -> None:
-        """What is closed is not opened by a connection that comes back."""
+        """A connection that comes back does not reopen a room that closes."""
         get = self.queue.get()
         closing = self.close()
         self.failureResultOf(get, ConnectionLost)
@@ -337,7 +337,7 @@ class ClosingTests(ResultTestCase):
         self.failureResultOf(self.queue.get(), ConnectionLost)
 
     def test_own_error(self) -> None:
-        """The service says why."""
+        """The waits fail with the error that the service passes to close()."""
         get = self.queue.get()
         self.main.answer([b"5.5", 0, b"a", b"A"])
         self.successResultOf(get)

@@ -1,4 +1,4 @@
-"""Claims are renewed with one call, in time, and lost ones are told."""
+"""One call renews all claims in time, and lost claims are reported to their feeds."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from txthoonk.types import Claim
 
 
 class Room:
-    """What a renewal needs of a waiting room."""
+    """The parts of a waiting room that a renewal uses."""
 
     def __init__(self) -> None:
         self.outages = Outages(patient=False)
@@ -28,28 +28,28 @@ class Room:
 
     @property
     def returning(self) -> Any:
-        """Who goes on with a new connection."""
+        """Return the objects that resume on a new connection."""
         return self.outages.returning
 
     def join(self, listening: Any) -> None:
-        """Take who listens."""
+        """Add a listener."""
 
     def leave(self, listening: Any) -> None:
-        """Forget it."""
+        """Remove a listener."""
 
     def get(self) -> Deferred[Any]:
-        """Give what it listens on."""
+        """Return the subscriber."""
         return succeed(self.sub)
 
 
 class Sub:
-    """A subscriber, whose channels are never confirmed."""
+    """A subscriber whose channels are never confirmed."""
 
     def __init__(self) -> None:
         self.told: dict[str, Any] = {}
 
     def listen(self, wanted: Any) -> Deferred[Any]:
-        """Note what is to be called."""
+        """Record the callbacks."""
         self.told |= {channel: told for channel, told, _ in wanted}
         return Deferred()
 
@@ -65,14 +65,14 @@ class Pub:
         self.calls: list[tuple[tuple[Any, ...], Deferred[Any]]] = []
 
     def call(self, script: Any, command: tuple[Any, ...], encoding: Any) -> Deferred[Any]:
-        """Note a call."""
+        """Record a call."""
         answer: Deferred[Any] = Deferred()
         self.calls.append((command, answer))
         return answer
 
 
 class Feed:
-    """A feed, and who works on it."""
+    """A feed with a worker."""
 
     def __init__(self, name: str, ids: str = "") -> None:
         self.name = name
@@ -86,19 +86,19 @@ class Feed:
         self.job: Any = self
 
     def claims(self) -> list[Claim]:
-        """Give the claims to renew."""
+        """Return the claims to renew."""
         return self.held
 
     def about(self) -> str:
-        """Give what to tell."""
+        """Return what the heartbeat reports about the worker."""
         return f"about {self.name}"
 
     def lost(self, claim: Claim) -> None:
-        """Note a lost claim."""
+        """Record a lost claim."""
         self.told.append(claim)
 
     def learn_timeout(self, seconds: float) -> None:
-        """Note a timeout."""
+        """Record a timeout."""
         self.told.append(seconds)
 
 
@@ -109,7 +109,7 @@ class RenewalTestCase(SynchronousTestCase):
         self.renewal: Any = Renewal(pub, self.clock)
 
     def calls(self) -> list[tuple[Any, ...]]:
-        """Give the words of all calls, without the script and its keys."""
+        """Return the words of all calls, without the script and its keys."""
         words = [command for command, _ in self.pub.calls]
         return [command[command.index(_heartbeat.FORGOTTEN) :] for command in words]
 
@@ -118,7 +118,7 @@ class RenewalTestCase(SynchronousTestCase):
         self.pub.calls.pop(0)[1].callback(list(reply))
 
     def add(self, *feeds: Feed, timeout: str | None = "60") -> None:
-        """Begin with some feeds, up to the first answer."""
+        """Add some feeds and answer the first call."""
         for feed in feeds:
             self.renewal.add(feed)
         self.clock.advance(0)
@@ -130,7 +130,7 @@ class RenewalTestCase(SynchronousTestCase):
 
 class CallTests(RenewalTestCase):
     def test_one_call(self) -> None:
-        """All claims of all feeds are renewed with one call, at once when one is added."""
+        """One call renews all claims of all feeds as soon as a feed is added."""
         self.renewal.add(Feed("x", "ab"))
         self.renewal.add(Feed("y"))
         self.assertEqual(self.pub.calls, [])
@@ -144,7 +144,7 @@ class CallTests(RenewalTestCase):
         self.assertTrue(set(keys) < set(self.pub.calls[0][0]))
 
     def test_many(self) -> None:
-        """Many claims are renewed a part at a time."""
+        """Many claims are renewed in parts."""
         self.patch(_heartbeat, "MOST_CLAIMS", 2)
         self.renewal.add(Feed("x", "abc"))
         self.renewal.add(Feed("y", "d"))
@@ -160,7 +160,7 @@ class CallTests(RenewalTestCase):
         self.assertEqual(sizes, tokens)
 
     def test_many_feeds(self) -> None:
-        """Many feeds are told of a part at a time, those first that have claims to lose."""
+        """Many feeds are reported in parts; feeds with claims to lose come first."""
         feeds = [Feed(chr(ord("A") + number)) for number in range(2 * MOST_FEEDS + 50)]
         feeds[-1].held = Feed("x", "a").held
         for feed in feeds:
@@ -177,7 +177,7 @@ class CallTests(RenewalTestCase):
         self.assertEqual(sizes, [MOST_FEEDS, MOST_FEEDS, 50])
 
     def test_slow_answer(self) -> None:
-        """Nothing is renewed while an answer is awaited, and all goes on after it."""
+        """No renewal is sent while an answer is pending; renewals continue after the answer."""
         feed = Feed("x", "a")
         self.add(feed)
         self.clock.advance(LONGEST)
@@ -188,7 +188,7 @@ class CallTests(RenewalTestCase):
         self.assertEqual(len(self.pub.calls), 1)
 
     def test_lost(self) -> None:
-        """Claims that are lost are told to the feed whose they are, though ids are the same."""
+        """A lost claim is reported to the feed that held it, even if feeds share item ids."""
         x, y = Feed("x", "ab"), Feed("y", "ab")
         self.add(x, y)
         self.clock.advance(LONGEST)
@@ -196,7 +196,7 @@ class CallTests(RenewalTestCase):
         self.assertEqual((x.told, y.told), ([60.0, x.held[1]], [60.0, y.held[0]]))
 
     def test_fails(self) -> None:
-        """A call that fails is logged, but for lost connections; it is tried again in time."""
+        """A failed call is logged, unless the connection was lost, and repeated on time."""
         self.add(Feed("x", "a"))
         for error, logged in ((ConnectionLost("no"), 0), (ResponseError("no"), 1)):
             self.clock.advance(LONGEST)
@@ -206,7 +206,7 @@ class CallTests(RenewalTestCase):
         self.assertEqual(len(self.pub.calls), 1)
 
     def test_passes(self) -> None:
-        """What passes is one line in the log, and no traceback."""
+        """A temporary error is logged as one line without a traceback."""
         lines: list[str] = []
 
         def observe(event: Any) -> None:
@@ -227,7 +227,7 @@ class CallTests(RenewalTestCase):
         self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_returning(self) -> None:
-        """On a new connection all is renewed at once; for that it is known to the room."""
+        """The renewal registers with the room, and renews everything on a new connection."""
         feed = Feed("x", "a")
         self.add(feed)
         self.assertEqual(self.pub.waiting_room.returning, {self.renewal: None})
@@ -245,12 +245,12 @@ class CallTests(RenewalTestCase):
 
 class TimeTests(RenewalTestCase):
     def due(self) -> float:
-        """Give the seconds until the next renewal."""
+        """Return the seconds until the next renewal."""
         (call,) = self.clock.getDelayedCalls()
         return float(call.getTime() - self.clock.seconds())
 
     def test_interval(self) -> None:
-        """There are three renewals in the shortest of the timeouts, within limits."""
+        """Claims are renewed three times per shortest timeout, within limits."""
         for timeout, interval in (
             ("60", LONGEST),
             ("3", 1.0),
@@ -268,7 +268,7 @@ class TimeTests(RenewalTestCase):
             self.assertAlmostEqual(self.due(), interval, msg=str(timeout))
 
     def test_shortest(self) -> None:
-        """The shortest timeout counts, as long as that feed is worked on."""
+        """The shortest timeout sets the interval for as long as its feed has a worker."""
         x, y = Feed("x"), Feed("y")
         self.renewal.add(x)
         self.renewal.add(y)
@@ -284,7 +284,7 @@ class TimeTests(RenewalTestCase):
         self.assertTrue(0.8 < self.due() <= 1.0, self.due())
 
     def test_configured(self) -> None:
-        """What is heard of one feed's configuration costs a renewal of that feed, and no other."""
+        """A configuration event of one feed causes a renewal of that feed only."""
         x, y = Feed("x", "a"), Feed("y", "b")
         self.add(x, y)
         told = self.pub.waiting_room.sub.told["conffeed"]
@@ -299,7 +299,7 @@ class TimeTests(RenewalTestCase):
         self.assertAlmostEqual(self.due(), 1.0)
 
     def test_longer(self) -> None:
-        """A timeout that gets longer puts no renewal off that is due for the others."""
+        """A longer timeout of one feed does not postpone a renewal that is due for the others."""
         x, y = Feed("x", "a"), Feed("y", "b")
         self.renewal.add(x)
         self.renewal.add(y)
@@ -312,7 +312,7 @@ class TimeTests(RenewalTestCase):
         self.assertAlmostEqual(self.due(), 0.1)
 
     def test_reconnecting(self) -> None:
-        """Who has claims to renew connects again well within half a timeout."""
+        """A publisher with claims to renew reconnects well within half a timeout."""
         feed = Feed("x", "a")
         self.assertEqual(self.renewal.longest_rest(), LAST_DELAY)
         self.add(feed, timeout="0")
@@ -328,7 +328,7 @@ class TimeTests(RenewalTestCase):
         self.assertEqual(self.renewal.longest_rest(), FIRST_DELAY)
 
     def test_changes(self) -> None:
-        """A timeout that changes counts from the next answer on."""
+        """A changed timeout applies from the next answer on."""
         feed = Feed("x", "a")
         self.add(feed)
         self.renewal.renew()
@@ -339,7 +339,7 @@ class TimeTests(RenewalTestCase):
 
 class EndTests(RenewalTestCase):
     def test_removed(self) -> None:
-        """Whoever ends says so; nothing is left to do then."""
+        """Removing a feed reports that its worker ended, and nothing stays scheduled."""
         feed = Feed("x", "a")
         self.add(feed)
         ended = self.renewal.remove(feed)
@@ -350,7 +350,7 @@ class EndTests(RenewalTestCase):
         self.assertEqual((self.clock.getDelayedCalls(), feed.told), ([], []))
 
     def test_late_answer(self) -> None:
-        """An answer that comes after the end changes nothing."""
+        """An answer that arrives after the end changes nothing."""
         feed = Feed("x", "a")
         self.add(feed)
         self.renewal.renew()
@@ -361,7 +361,7 @@ class EndTests(RenewalTestCase):
         self.assertEqual((self.clock.getDelayedCalls(), feed.told), ([], []))
 
     def test_between_two_parts(self) -> None:
-        """Who ends between two parts of a renewal is not told of as alive after that."""
+        """A worker that ends between two parts of a renewal is not reported as alive any more."""
         self.patch(_heartbeat, "MOST_CLAIMS", 1)
         x, y = Feed("x", "a"), Feed("y", "b")
         self.add(Feed("w", "w"))

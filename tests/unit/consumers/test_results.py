@@ -1,4 +1,4 @@
-"""Results that are waited for, driven byte by byte: the races between two connections."""
+"""Waiting for results, driven byte by byte: the races between two connections."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ class ResultTestCase(SynchronousTestCase):
         self.job = Job(self.pub, "j")
 
     def looked(self, id_: bytes, noted: bytes = b"") -> None:
-        """Check that a job was looked at, and nothing else was sent."""
+        """Check that one job was looked up, and nothing else was sent."""
         self.assertEqual(self.main.sent(), [[b"job/result", id_, b"10000", noted]])
 
     def subscribe(self) -> Connection:
-        """Confirm the subscriptions, which are asked for as one."""
+        """Confirm the subscriptions, which are requested with one command."""
         sub = self.endpoint.connections[-1]
         self.assertIn(LISTEN, self.main.sent())
         self.main.answer([1])
@@ -47,7 +47,7 @@ class ResultTestCase(SynchronousTestCase):
         return sub
 
     def wait(self, id_: str = "a") -> tuple[Deferred[Any], Connection]:
-        """Wait for the result of an active job, up to where it listens."""
+        """Wait for the result of an active job, until the subscriptions are confirmed."""
         result = self.job.get_result(id_)
         self.main.sent()
         self.main.answer([b"active", b"item", b"9.5"])
@@ -58,7 +58,7 @@ class ResultTestCase(SynchronousTestCase):
 
 class LookingTests(ResultTestCase):
     def test_kept(self) -> None:
-        """A result that is kept is read, without another connection."""
+        """A kept result is read without another connection."""
         result = self.job.get_result("a")
         self.looked(b"a")
         self.main.answer([b"kept", b"result", b""])
@@ -66,26 +66,26 @@ class LookingTests(ResultTestCase):
         self.assertEqual(self.endpoint.connections, [])
 
     def test_kept_by_others_without_the_item(self) -> None:
-        """An implementation of old did not keep the item."""
+        """A result that an older implementation kept has no item."""
         result = self.job.get_result("a")
         self.main.answer([b"kept", b"result", None])
         self.assertEqual(self.successResultOf(result), (None, "result"))
 
     def test_gone(self) -> None:
-        """A job that is not there, and has no result, is told at once."""
+        """A wait for a job that does not exist, and has no result, fails at once."""
         result = self.job.get_result("a")
         self.main.answer([])
         error = self.failureResultOf(result, Empty).value
         self.assertIn("feed 'j' has no job 'a'", str(error))
 
     def test_refused(self) -> None:
-        """What Redis refuses fails the wait."""
+        """A wait fails with the error that Redis replies."""
         result = self.job.get_result("a")
         self.main.answer(Exception("WRONGTYPE Operation against a key"))
         self.failureResultOf(result, ResponseError)
 
     def test_time_is_up_before_the_answer(self) -> None:
-        """The time counts from the call on; an answer that comes later does no harm."""
+        """The timeout counts from the call on; a later answer does no harm."""
         result = self.job.get_result("a", 5)
         self.clock.advance(5)
         self.failureResultOf(result, Empty)
@@ -97,7 +97,7 @@ class LookingTests(ResultTestCase):
 
 class ListeningTests(ResultTestCase):
     def test_told(self) -> None:
-        """The message brings the result; then nobody listens any more."""
+        """The message delivers the result; then the publisher unsubscribes."""
         result, sub = self.wait()
         self.main.answer([b"active", b"item", b"9.5"])
         self.assertNoResult(result)
@@ -106,19 +106,19 @@ class ListeningTests(ResultTestCase):
         self.assertEqual(sub.sent(), LEFT)
 
     def test_others(self) -> None:
-        """What happens to other jobs is not for us."""
+        """Messages about other jobs are ignored."""
         result, sub = self.wait()
         sub.answer([b"message", FINISH, b"b\0result"], [b"message", FINISHES, b"b"])
         self.assertNoResult(result)
 
     def test_finished_before_anybody_listened(self) -> None:
-        """A result that was kept for us is found by looking again."""
+        """A result that was kept before the subscription is found by a second look."""
         result, _ = self.wait()
         self.main.answer([b"kept", b"result", b"item"])
         self.assertEqual(self.successResultOf(result), ("item", "result"))
 
     def test_message_behind_the_answer(self) -> None:
-        """A job that is gone may have told its result on the other connection meanwhile."""
+        """If the job is gone, its message may still be on its way on the other connection."""
         result, sub = self.wait()
         self.main.answer([])
         self.assertNoResult(result)
@@ -127,7 +127,7 @@ class ListeningTests(ResultTestCase):
         self.assertEqual(self.successResultOf(result), ("item", "result"))
 
     def test_no_message_behind_the_answer(self) -> None:
-        """If it has not, there is no result."""
+        """If the job is gone and no message arrives before the pong, there is no result."""
         result, sub = self.wait()
         self.main.answer([])
         sub.answer([b"pong", b""])
@@ -141,7 +141,7 @@ class ListeningTests(ResultTestCase):
         self.assertIn("job 'a' of feed 'j' ended without a result", str(error))
 
     def test_finished_here(self) -> None:
-        """Who waits on the publisher that finishes the job does not need the message."""
+        """A wait on the publisher that finishes the job ends without the message."""
         result = self.job.get_result("a")
         self.main.answer([b"active", b"item", b"9.5"], [1])
         self.job.finish("a", "result")
@@ -149,7 +149,7 @@ class ListeningTests(ResultTestCase):
         self.assertEqual(self.successResultOf(result), ("item", "result"))
 
     def test_retracted_here(self) -> None:
-        """Who waits on the publisher that retracts the job is told."""
+        """A wait on the publisher that retracts the job ends with Empty."""
         result, _ = self.wait()
         self.main.answer([b"active", b"item", b"9.5"])
         self.job.retract("a")
@@ -157,7 +157,7 @@ class ListeningTests(ResultTestCase):
         self.failureResultOf(result, Empty)
 
     def test_two_jobs(self) -> None:
-        """All who wait share the subscriptions, to the last one."""
+        """All waits share the subscriptions, which end with the last wait."""
         first, sub = self.wait()
         second = self.job.get_result("b")
         self.main.answer([b"active", b"item", b"9.5"], [b"active", b"item", b"9.5"])
@@ -171,7 +171,7 @@ class ListeningTests(ResultTestCase):
         self.assertEqual(sub.sent(), LEFT)
 
     def test_two_at_a_time(self) -> None:
-        """Two who begin to wait at the same time subscribe once."""
+        """Two waits that begin at the same time subscribe once."""
         both = [self.job.get_result("a"), self.job.get_result("a")]
         self.main.answer([b"active", b"item", b"9.5"], [b"active", b"item", b"9.5"])
         sub = self.subscribe()
@@ -181,7 +181,7 @@ class ListeningTests(ResultTestCase):
             self.assertEqual(self.successResultOf(result), ("item", "result"))
 
     def test_kept_for_one_of_several(self) -> None:
-        """A result that is kept for several, and taken by one of them, is all theirs."""
+        """A result that is kept for several waits, and read by one of them, reaches all."""
         both = [self.job.get_result("a"), self.job.get_result("a")]
         self.main.answer([b"active", b"item", b"9.5"], [b"active", b"item", b"9.7"])
         self.subscribe()
@@ -190,7 +190,7 @@ class ListeningTests(ResultTestCase):
             self.assertEqual(self.successResultOf(result), ("item", "result"))
 
     def test_cancelled_while_subscribing(self) -> None:
-        """Who leaves before the confirmation leaves nothing behind."""
+        """A wait that is cancelled before the confirmation leaves no subscription."""
         result = self.job.get_result("a")
         self.main.answer([b"active", b"item", b"9.5"])
         result.cancel()
@@ -199,7 +199,7 @@ class ListeningTests(ResultTestCase):
         self.assertEqual(sub.sent(), LEFT)
 
     def test_refused(self) -> None:
-        """A subscription that Redis refuses fails who waits, and the next one asks again."""
+        """A refused subscription fails the wait; the next wait subscribes again."""
         result = self.job.get_result("a")
         self.main.answer([b"active", b"item", b"9.5"], [1])
         self.main.sent()
@@ -207,17 +207,17 @@ class ListeningTests(ResultTestCase):
         sub.answer(Exception("NOPERM no access to one of the channels"))
         self.failureResultOf(result, ResponseError)
         sub.sent()
-        # What was noted is taken back.
+        # The entry among the feed's listeners is removed.
         self.assertEqual(self.main.sent(), [[b"job/result", b"a", b"10000", b"9.5"], NO_MORE])
         self.main.answer([b"active", b"item", b"9.5"], 1)
         self.wait()
 
 
 class EndTests(ResultTestCase):
-    """Who waits for the end of a job (wait()), whether it has a result or not."""
+    """Waiting for the end of a job with wait(), whether it has a result or not."""
 
     def wait_for_end(self, state: bytes = b"active") -> tuple[Deferred[Any], Connection]:
-        """Wait for the end of a job, up to where somebody listens, and has looked again."""
+        """Wait for the end of a job, until the subscriptions are confirmed and the job is read."""
         ended = self.job.wait("a")
         self.looked(b"a")
         self.main.answer([b"active", b"item", b"9.5"])
@@ -227,7 +227,7 @@ class EndTests(ResultTestCase):
         return ended, sub
 
     def stalled(self, ended: Deferred[Any], recorded: bytes | None) -> JobStalled:
-        """Answer what is recorded of the failure, and give what is told."""
+        """Answer with the recorded failure, and return the error of the wait."""
         self.assertEqual(self.main.sent(), [NO_MORE, [b"HGET", b"feed.failures:j", b"a"]])
         self.assertNoResult(ended)
         self.main.answer(1, recorded)
@@ -236,7 +236,7 @@ class EndTests(ResultTestCase):
         return error
 
     def test_result(self) -> None:
-        """A result is told alone, however it comes."""
+        """wait() fires the result alone, from a message or from a kept result."""
         ended, sub = self.wait_for_end()
         sub.answer([b"message", FINISH, b"a\0result"], [b"message", FINISHES, b"a"])
         self.assertEqual(self.successResultOf(ended), "result")
@@ -245,7 +245,7 @@ class EndTests(ResultTestCase):
         self.assertEqual(self.successResultOf(ended), "result")
 
     def test_no_result(self) -> None:
-        """A finish without a result is an end like others."""
+        """A finish without a result ends the wait with None."""
         ended, sub = self.wait_for_end()
         sub.answer([b"message", FINISHES, b"b"])
         self.assertNoResult(ended)
@@ -254,7 +254,7 @@ class EndTests(ResultTestCase):
         self.assertEqual(sub.sent(), LEFT)
 
     def test_no_message_behind_the_answer(self) -> None:
-        """So is one that came before anybody listened."""
+        """A finish without a result before the subscription ends the wait with None."""
         ended = self.job.wait("a")
         self.main.answer([b"active", b"item", b"9.5"])
         sub = self.subscribe()
@@ -263,13 +263,13 @@ class EndTests(ResultTestCase):
         self.assertIsNone(self.successResultOf(ended))
 
     def test_never_there(self) -> None:
-        """But a job that was not there at first has no end to wait for."""
+        """A wait for a job that did not exist at first fails with Empty."""
         ended = self.job.wait("a")
         self.main.answer([])
         self.failureResultOf(ended, Empty)
 
     def test_finished_and_retracted_here(self) -> None:
-        """Who finishes or retracts the job on the same publisher ends the wait."""
+        """A finish or retract on the same publisher ends the wait."""
         for call, reply in ((self.job.finish, FINISHED), (self.job.retract, 1)):
             ended, sub = self.wait_for_end()
             call("a")
@@ -280,7 +280,7 @@ class EndTests(ResultTestCase):
             self.main.answer(1)
 
     def test_stalled(self) -> None:
-        """That the job is stalled ends the wait, with the failure that is recorded."""
+        """A stalled job ends the wait with the recorded failure."""
         ended, sub = self.wait_for_end()
         sub.answer([b"message", STALLED, b"b"])
         self.assertNoResult(ended)
@@ -293,7 +293,7 @@ class EndTests(ResultTestCase):
         self.assertEqual(error.failure, failure)
 
     def test_no_failure(self) -> None:
-        """Where nothing is recorded, nothing is told of it."""
+        """Without a recorded failure, the error has none."""
         ended, sub = self.wait_for_end()
         sub.answer([b"message", STALLED, b"a"])
         error = self.stalled(ended, None)
@@ -301,7 +301,7 @@ class EndTests(ResultTestCase):
         self.assertIsNone(error.failure)
 
     def test_stalled_before_anybody_listened(self) -> None:
-        """Nor is it missed if it was stalled before."""
+        """A job that stalled before the subscription ends the wait, too."""
         ended, sub = self.wait_for_end(b"stalled")
         self.assertEqual(sub.sent(), LEFT)
         self.stalled(ended, None)
@@ -325,7 +325,7 @@ class EndTests(ResultTestCase):
         self.stalled(ended, None)
 
     def test_results_go_on(self) -> None:
-        """Who waits for a result waits on: a stalled job may be put back into the line."""
+        """get_result goes on waiting when a job stalls: the job may be put back into the line."""
         result = self.job.get_result("a")
         self.main.sent()
         self.main.answer([b"stalled", b"item", b"9.5"])
@@ -338,7 +338,7 @@ class EndTests(ResultTestCase):
         self.assertEqual(self.successResultOf(result), ("item", "result"))
 
     def test_time_is_up(self) -> None:
-        """The wait has its time, like others."""
+        """The timeout of wait() ends it."""
         ended = self.job.wait("a", 5)
         self.main.answer([b"active", b"item", b"9.5"])
         self.subscribe()
@@ -349,7 +349,7 @@ class EndTests(ResultTestCase):
 
 class LosingTests(ResultTestCase):
     def test_subscriber_lost(self) -> None:
-        """Without the subscriber nobody can wait; the next one opens another."""
+        """A lost subscriber connection fails the waits; the next wait opens another."""
         result, sub = self.wait()
         lose(sub.protocol)
         self.failureResultOf(result, ConnectionLost)
@@ -358,14 +358,14 @@ class LosingTests(ResultTestCase):
         self.assertEqual(len(self.endpoint.connections), 2)
 
     def test_publisher_lost(self) -> None:
-        """Nor without the publisher's own connection."""
+        """A lost publisher connection fails the waits and closes the subscriber."""
         result, sub = self.wait()
         lose(self.pub)
         self.failureResultOf(result, ConnectionLost)
         self.assertTrue(sub.transport.disconnected)
 
     def test_closed(self) -> None:
-        """close() fails who waits, and closes the subscriber."""
+        """close() fails the waits and closes the subscriber."""
         result, sub = self.wait()
         self.main.answer([b"active", b"item", b"9.5"])
         closed = self.pub.close()
@@ -377,7 +377,7 @@ class LosingTests(ResultTestCase):
 
 
 class TakingOverTests(ResultTestCase):
-    """One who hears of its own jobs only takes the place of one who listens no more."""
+    """A listener that hears of its own jobs only takes over from the one that listened for all."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -392,21 +392,21 @@ class TakingOverTests(ResultTestCase):
         self.main.sent()
 
     def offered(self) -> list[list[bytes]]:
-        """Be given the place; what is asked for then."""
+        """Receive the place of the listener; return the commands that follow."""
         self.clock.advance(LEASE_RENEWAL)
         self.assertEqual(self.main.sent(), [[*LISTEN, b"a"]])
         self.main.answer([1])
         return self.sub.sent()
 
     def test_refused(self) -> None:
-        """Where Redis refuses a channel none is left, and it tries again the next time."""
+        """If Redis refuses a channel, the listener keeps none and tries again the next time."""
         self.assertEqual(self.offered(), [[b"SUBSCRIBE", FINISH, FINISHES]])
         self.sub.answer(Exception("NOPERM no access to one of the channels"))
         self.assertEqual(self.sub.sent(), [])
         self.assertEqual(self.offered(), [[b"SUBSCRIBE", FINISH, FINISHES]])
 
     def test_taken(self) -> None:
-        """It hears of all jobs from then on, and its notes are needed no more."""
+        """The listener receives all results from then on, and sends no ids of its own jobs."""
         self.assertEqual(self.offered(), [[b"SUBSCRIBE", FINISH, FINISHES]])
         self.sub.answer([b"subscribe", FINISH, 3], [b"subscribe", FINISHES, 4])
         self.sub.sent()

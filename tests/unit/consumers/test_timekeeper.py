@@ -1,4 +1,4 @@
-"""The timekeepers of job feeds, on a fake clock: when they look, and for whom."""
+"""The timekeepers of job feeds, on a fake clock: when they look, and for which calls."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from txthoonk.errors import ConnectionLost
 
 
 class TimerTests(KeeperTestCase):
-    """When it looks again, after what a look has told."""
+    """The time of the next look, which follows from the answer to the last one."""
 
     def setUp(self) -> None:
         super().setUp()
         self.sub = self.attend()
 
     def test_nothing(self) -> None:
-        """Where nothing is delayed, and claims last for ever, it looks no more."""
+        """With nothing delayed and no timeout, the timekeeper does not look again."""
         self.answer()
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_next_due(self) -> None:
-        """It looks when the next job is due, not before."""
+        """The timekeeper looks when the next job is due, not before."""
         self.answer(due=1500)
         self.passed(1.5 + MARGIN)
         self.answer(count=1, due=700)
@@ -39,49 +39,49 @@ class TimerTests(KeeperTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_overdue(self) -> None:
-        """It does not look without a pause."""
+        """The timekeeper pauses before it looks again, even when a job is overdue."""
         for due in (0, 1, -1000):
             self.answer(due=due)
             self.passed(LEAST_WAIT)
 
     def test_far_away(self) -> None:
-        """It looks now and then, however far away the next job is."""
+        """The timekeeper looks after MOST_WAIT at the latest, however far away the next job is."""
         self.answer(due=10**12)
         self.passed(MOST_WAIT)
 
     def test_many(self) -> None:
-        """After as many as one call puts into the line it looks for more."""
+        """After a look that put as many jobs into the line as one call can, it looks for more."""
         self.answer(count=MOST, due=60_000)
         self.passed(LEAST_WAIT)
         self.answer(count=MOST - 1, due=60_000)
         self.passed(60 + MARGIN)
 
     def test_oldest_claim(self) -> None:
-        """It looks when the oldest claim gets too old."""
+        """The timekeeper looks when the oldest claim reaches the timeout."""
         self.answer(timeout=60_000, oldest=20_000)
         self.passed(40 + MARGIN)
         self.under_way(1, 0)
 
     def test_no_claim(self) -> None:
-        """Where nothing is claimed, nothing can be too old before the timeout has passed."""
+        """Without a claim, no claim can reach the timeout before that time has passed."""
         self.answer(timeout=60_000)
         self.passed(60 + MARGIN)
 
     def test_no_timeout(self) -> None:
-        """Where claims last for ever, their age does not matter."""
+        """Without a timeout, the age of claims does not matter."""
         self.answer(oldest=10**9)
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.under_way(0, 0)
 
     def test_the_earlier_one(self) -> None:
-        """Of a delayed job and a claim the earlier one counts."""
+        """The earlier of a delayed job and a claim sets the time of the next look."""
         self.answer(due=5_000, timeout=60_000, oldest=50_000)
         self.passed(5 + MARGIN)
         self.answer(due=50_000, timeout=60_000, oldest=55_000)
         self.passed(5 + MARGIN)
 
     def test_too_old(self) -> None:
-        """Claims that have reached the timeout are ended; then it looks what comes next."""
+        """Claims that have reached the timeout are ended; then the timekeeper looks again."""
         for oldest in (60_000, 60_001, 10**9):
             self.answer(due=1000, timeout=60_000, oldest=oldest)
             self.under_way(0, 1)
@@ -92,25 +92,25 @@ class TimerTests(KeeperTestCase):
             self.passed(LEAST_WAIT)
 
     def test_first_look(self) -> None:
-        """If claims cannot be ended yet, it looks when they can."""
+        """If claims cannot be ended yet, the timekeeper looks when they can."""
         self.answer(due=60_000, timeout=60_000, oldest=60_000)
         self.passes.pop().callback(30_000)
         self.passed(30 + MARGIN)
 
     def test_first_look_and_a_delayed_job(self) -> None:
-        """Or when a delayed job is due, if that is earlier."""
+        """If claims cannot be ended yet, and a delayed job is due earlier, that job counts."""
         self.answer(due=1000, timeout=60_000, oldest=60_000)
         self.passes.pop().callback(30_000)
         self.passed(1 + MARGIN)
 
     def test_not_too_old_yet(self) -> None:
-        """A millisecond before they are not."""
+        """Claims are not ended a millisecond before the timeout."""
         self.answer(timeout=60_000, oldest=59_999)
         self.under_way(0)
         self.passed(LEAST_WAIT)
 
     def test_looked_meanwhile(self) -> None:
-        """Who wants a look while there is one gets another one behind it."""
+        """A look that is requested during another one follows it."""
         self.keeper.look()
         self.keeper.look()
         self.answer(due=60_000)
@@ -119,7 +119,7 @@ class TimerTests(KeeperTestCase):
         self.passed(60 + MARGIN)
 
     def test_looked_during_the_pass(self) -> None:
-        """So does who wants one while claims are ended."""
+        """A look that is requested while claims are ended follows that pass."""
         self.answer(timeout=60_000, oldest=60_000)
         self.keeper.look()
         self.under_way(0, 1)
@@ -129,7 +129,7 @@ class TimerTests(KeeperTestCase):
         self.passed(60 + MARGIN)
 
     def test_look_before_the_time(self) -> None:
-        """A look takes the place of the one that was to come."""
+        """A look replaces the one that was scheduled."""
         self.answer(due=5_000)
         self.clock.advance(1)
         self.keeper.look()
@@ -142,14 +142,14 @@ class TimerTests(KeeperTestCase):
 
 
 class NoticeTests(KeeperTestCase):
-    """What it hears of jobs that are due before all others."""
+    """Notices of jobs that are due before all others."""
 
     def setUp(self) -> None:
         super().setUp()
         self.sub = self.attend()
 
     def test_earlier(self) -> None:
-        """It looks when that job is due."""
+        """The timekeeper looks when the job of the notice is due."""
         self.answer(due=60_000)
         self.sub.answer(notice(b"a", b"2000"))
         self.passed(2 + MARGIN)
@@ -157,20 +157,20 @@ class NoticeTests(KeeperTestCase):
         self.passed(58 + MARGIN)
 
     def test_first(self) -> None:
-        """So it does if nothing else is delayed."""
+        """A notice counts when nothing else is delayed."""
         self.answer()
         self.clock.advance(1000)
         self.sub.answer(notice(b"a", b"2000"))
         self.passed(2 + MARGIN)
 
     def test_later(self) -> None:
-        """What is due later than what is known of does not matter."""
+        """A notice of a job that is due after the next look changes nothing."""
         self.answer(timeout=60_000, oldest=50_000)
         self.sub.answer(notice(b"a", b"20000"))
         self.passed(10 + MARGIN)
 
     def test_earlier_and_earlier(self) -> None:
-        """Of several notices the earliest one counts; there is one look."""
+        """The earliest of several notices counts; there is one look."""
         self.answer(due=60_000)
         for milliseconds in (b"30000", b"2000", b"10000", b"9000"):
             self.sub.answer(notice(b"a", milliseconds))
@@ -179,7 +179,7 @@ class NoticeTests(KeeperTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_now(self) -> None:
-        """What is due already is not waited for, but for a moment."""
+        """A job that is due already causes a look after a short pause."""
         self.answer(due=60_000)
         self.sub.answer(notice(b"a", b"0"))
         self.passed(LEAST_WAIT)
@@ -191,14 +191,14 @@ class NoticeTests(KeeperTestCase):
         self.passed(MOST_WAIT)
 
     def test_no_time(self) -> None:
-        """Where none is told that can be read, it looks."""
+        """A notice without a readable time causes a look."""
         for parts in ((b"a",), (b"a", b""), (b"a", b"-5"), (b"a", b"soon"), (b"",)):
             self.answer(due=60_000)
             self.sub.answer(notice(*parts))
             self.passed(LEAST_WAIT)
 
     def test_while_it_looks(self) -> None:
-        """The answer to a look under way may be older than the notice: it looks again."""
+        """The answer to a pending look may be older than a notice, so another look follows."""
         self.sub.answer(notice(b"a", b"2000"))
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.answer(due=60_000)
@@ -207,7 +207,7 @@ class NoticeTests(KeeperTestCase):
         self.passed(1.5 + MARGIN)
 
     def test_while_claims_are_ended(self) -> None:
-        """So it does behind a pass."""
+        """A notice that arrives while claims are ended causes another look after that pass."""
         self.answer(timeout=60_000, oldest=60_000)
         self.sub.answer(notice(b"a", b"2000"))
         self.under_way(0, 1)
@@ -216,14 +216,14 @@ class NoticeTests(KeeperTestCase):
 
 
 class ConfigurationTests(KeeperTestCase):
-    """What it hears of its feed, whose timeout may be another one afterwards."""
+    """Configuration events of the feed, which may change its timeout."""
 
     def setUp(self) -> None:
         super().setUp()
         self.sub = self.attend()
 
     def test_own_feed(self) -> None:
-        """When its feed gets a configuration it looks soon, in place of what was to come."""
+        """A new configuration of the feed causes a look soon, which replaces the scheduled one."""
         for channel in (CONFFEED, NEWFEED):
             self.answer(timeout=60_000)
             self.clock.advance(5)
@@ -234,7 +234,7 @@ class ConfigurationTests(KeeperTestCase):
             self.passed(10 + MARGIN)
 
     def test_first_timeout(self) -> None:
-        """So it does where it had nothing to wait for."""
+        """A new configuration causes a look even when there was nothing to wait for."""
         self.answer()
         self.sub.answer(configured(b"j"))
         self.passed(SETTLING)
@@ -242,7 +242,7 @@ class ConfigurationTests(KeeperTestCase):
         self.passed(20 + MARGIN)
 
     def test_no_instance(self) -> None:
-        """Who has done that does not matter, nor that it is not told."""
+        """The instance in a configuration event does not matter, and may be absent."""
         self.answer()
         self.sub.answer([b"message", CONFFEED, b"j"])
         self.passed(SETTLING)
@@ -251,7 +251,7 @@ class ConfigurationTests(KeeperTestCase):
         self.passed(SETTLING)
 
     def test_other_feed(self) -> None:
-        """What happens to other feeds is not for it."""
+        """Configuration events of other feeds are ignored."""
         self.answer(timeout=60_000)
         for channel in (CONFFEED, NEWFEED):
             for name in (b"other", b"jj", b"J", b""):
@@ -259,7 +259,7 @@ class ConfigurationTests(KeeperTestCase):
         self.passed(60 + MARGIN)
 
     def test_while_it_looks(self) -> None:
-        """The answer to a look under way may be older: it looks again."""
+        """The answer to a pending look may be older than a configuration event: it looks again."""
         for channel in (CONFFEED, NEWFEED):
             self.sub.answer(configured(b"j", channel))
             self.under_way(1)
@@ -269,7 +269,7 @@ class ConfigurationTests(KeeperTestCase):
         self.passed(60 + MARGIN)
 
     def test_while_claims_are_ended(self) -> None:
-        """So it does behind a pass."""
+        """A configuration event that arrives while claims are ended causes another look."""
         self.answer(timeout=60_000, oldest=60_000)
         self.sub.answer(configured(b"j"))
         self.under_way(0, 1)
@@ -277,7 +277,7 @@ class ConfigurationTests(KeeperTestCase):
         self.passed(LEAST_WAIT)
 
     def test_nobody(self) -> None:
-        """When nobody wants it any more, what is still told is nothing."""
+        """After the last call leaves, configuration events are ignored."""
         self.keeper.leave()
         self.looks.clear()
         self.sub.answer(configured(b"j"), configured(b"j", NEWFEED))
@@ -286,7 +286,7 @@ class ConfigurationTests(KeeperTestCase):
 
 class AttendingTests(KeeperTestCase):
     def test_begin(self) -> None:
-        """It looks at once, and again when it listens: what was told before is lost."""
+        """The timekeeper looks at once, and again once subscribed: it missed earlier messages."""
         self.keeper.attend()
         self.assertEqual(list(self.room.outages.returning), [self.keeper])
         self.answer(due=60_000)
@@ -299,7 +299,7 @@ class AttendingTests(KeeperTestCase):
         self.passed(50 + MARGIN)
 
     def test_listening_before_the_answer(self) -> None:
-        """If it listens before the first look is answered, it looks again as well."""
+        """A confirmation before the answer to the first look causes a second look."""
         self.keeper.attend()
         sub = self.endpoint.connections[-1]
         sub.answer(*CONFIRMED)
@@ -307,7 +307,7 @@ class AttendingTests(KeeperTestCase):
         self.passed(LEAST_WAIT)
 
     def test_answered_at_once(self) -> None:
-        """A look that needs no time is one like others."""
+        """A look whose answer is available at once is handled like any other."""
         answers = [[0, "2000", "0", None], [0, "1000", "0", None], [0, "3000", "0", None]]
         keeper = Timekeeper(self.room, "x", lambda: succeed(answers.pop()), self.expire)
         self.endpoint.slow = True
@@ -320,7 +320,7 @@ class AttendingTests(KeeperTestCase):
         self.nothing_left()
 
     def test_leave(self) -> None:
-        """When nobody wants it any more nothing is left, wherever it was."""
+        """After the last call leaves, nothing stays subscribed or scheduled."""
         sub = self.attend()
         self.answer(due=60_000)
         sub.answer(notice(b"a", b"2000"))
@@ -332,14 +332,14 @@ class AttendingTests(KeeperTestCase):
         self.under_way(0)
 
     def test_leave_while_it_looks(self) -> None:
-        """A look under way is cancelled."""
+        """Leaving cancels a pending look."""
         self.attend()
         self.keeper.leave()
         self.assertEqual(self.cancelled, [self.looks.pop()])
         self.nothing_left()
 
     def test_leave_during_the_pass(self) -> None:
-        """So is a pass."""
+        """Leaving cancels a pending pass."""
         self.attend()
         self.answer(timeout=60_000, oldest=60_000)
         self.keeper.leave()
@@ -347,14 +347,14 @@ class AttendingTests(KeeperTestCase):
         self.nothing_left()
 
     def test_leave_after_a_failure(self) -> None:
-        """Nor is there another try."""
+        """Leaving after a failed look cancels the next attempt."""
         self.attend()
         self.looks.pop().errback(ConnectionLost("no reply"))
         self.keeper.leave()
         self.nothing_left()
 
     def test_leave_before_it_listens(self) -> None:
-        """Nor does it listen when the confirmation comes."""
+        """After leaving, a late confirmation has no effect."""
         self.keeper.attend()
         self.answer(due=60_000)
         self.keeper.leave()
@@ -365,7 +365,7 @@ class AttendingTests(KeeperTestCase):
         self.nothing_left()
 
     def test_leave_while_it_connects(self) -> None:
-        """Nor does it go on connecting."""
+        """Leaving cancels an attempt to connect."""
         self.endpoint.slow = True
         self.keeper.attend()
         self.answer()
@@ -373,7 +373,7 @@ class AttendingTests(KeeperTestCase):
         self.nothing_left()
 
     def test_two(self) -> None:
-        """It keeps the time once for all who want it, to the last one."""
+        """Several calls share one timekeeper, until the last one leaves."""
         sub = self.attend()
         self.keeper.attend()
         self.answer(due=60_000)
@@ -385,7 +385,7 @@ class AttendingTests(KeeperTestCase):
         self.nothing_left()
 
     def test_again(self) -> None:
-        """It begins anew for who comes later; an answer to an earlier look is not waited for."""
+        """A timekeeper can begin again; it does not wait for an answer to an earlier look."""
         sub = self.attend()
         self.keeper.leave()
         self.assertEqual(self.cancelled, [self.looks.pop()])

@@ -1,4 +1,4 @@
-"""Who waits for jobs keeps their time."""
+"""A get that waits for a job keeps a timekeeper."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class GetTests(SynchronousTestCase):
         self.job = Job(self.pub, "j")
 
     def wait(self) -> tuple[Deferred[Any], Connection, Connection]:
-        """Wait for a job, up to where the line is blocked, and somebody listens."""
+        """Wait for a job until BLMOVE is sent and the channels are confirmed."""
         get = self.job.get()
         self.main.sent()
         self.main.answer([b"5.5", 0])
@@ -61,7 +61,7 @@ class GetTests(SynchronousTestCase):
         )
 
     def test_notice(self) -> None:
-        """A get that waits puts the jobs into the line that become due, and gets them."""
+        """A waiting get puts delayed jobs into the line when they are due, and claims them."""
         get, sub, waiting = self.wait()
         sub.answer(notice(b"a", b"2000"))
         self.clock.advance(2 + MARGIN)
@@ -76,7 +76,7 @@ class GetTests(SynchronousTestCase):
         self.nothing_left()
 
     def test_claims(self) -> None:
-        """It ends claims that have got too old."""
+        """A waiting get ends claims that are too old."""
         _, sub, _ = self.wait()
         sub.answer(notice(b"a", b"0"))
         self.clock.advance(LEAST_WAIT)
@@ -89,7 +89,7 @@ class GetTests(SynchronousTestCase):
         self.assertEqual(self.main.sent(), [DUE])
 
     def test_cancelled(self) -> None:
-        """A get that is cancelled leaves nothing, once its wait has ended."""
+        """A cancelled get leaves nothing once its BLMOVE has ended."""
         get, sub, waiting = self.wait()
         get.cancel()
         self.failureResultOf(get, CancelledError)
@@ -100,7 +100,7 @@ class GetTests(SynchronousTestCase):
         self.nothing_left()
 
     def test_gets_of_one_feed(self) -> None:
-        """As long as one get waits, whichever object of the feed has it, it goes on."""
+        """The timekeeper stays while any object of the feed has a waiting get."""
         first, sub, waiting = self.wait()
         second = Job(self.pub, "j").get()
         waiting.answer(b"a")
@@ -115,7 +115,7 @@ class GetTests(SynchronousTestCase):
         self.nothing_left()
 
     def test_nothing_to_wait_for(self) -> None:
-        """A get that finds a job at once needs nothing more than its own call."""
+        """A get that finds a job at once sends only its own call."""
         get = self.job.get()
         self.main.sent()
         self.main.answer([b"5.5", 0, b"a", b"A", 0])
@@ -124,7 +124,7 @@ class GetTests(SynchronousTestCase):
         self.nothing_left()
 
     def test_queue(self) -> None:
-        """What waits for a queue has no time to keep."""
+        """A get of a queue has no timekeeper."""
         get = Queue(self.pub, "j").get()
         self.main.sent()
         self.main.answer([b"5.5", 0])
@@ -135,7 +135,7 @@ class GetTests(SynchronousTestCase):
         self.assertNoResult(get)
 
     def test_publisher_lost(self) -> None:
-        """Without its own connection a publisher keeps no time, nor do later ones by itself."""
+        """A lost publisher connection ends the timekeeper; the next connection has none."""
         get, sub, _ = self.wait()
         lose(self.pub)
         self.failureResultOf(get, ConnectionLost)
@@ -148,7 +148,7 @@ class GetTests(SynchronousTestCase):
         self.assertEqual(self.main.sent(), [])
 
     def test_waiting_connection_lost(self) -> None:
-        """Nor does who fails because the connection that it waits on is lost."""
+        """A get that fails because its waiting connection is lost ends the timekeeper."""
         get, sub, waiting = self.wait()
         lose(waiting.protocol)
         self.failureResultOf(get, ConnectionLost)

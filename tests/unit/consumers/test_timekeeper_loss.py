@@ -1,4 +1,4 @@
-"""Timekeepers whose looks fail, and whose connections are lost."""
+"""Timekeepers with failed looks and lost connections."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class FailureTests(KeeperTestCase):
         self.sub = self.attend()
 
     def test_again_later(self) -> None:
-        """After a look that failed it looks again, and more rarely the more have failed."""
+        """After a failed look the timekeeper tries again, more rarely after each failure."""
         times = []
         for number in range(20):
             error = ConnectionLost("no reply") if number % 2 else FeedDoesNotExist("no feed")
@@ -44,7 +44,7 @@ class FailureTests(KeeperTestCase):
         self.assertGreater(min(gaps[10:]), 14.9)
 
     def test_success(self) -> None:
-        """One that succeeds makes the next failure the first one."""
+        """A look that succeeds resets the delay after a failure."""
         for _ in range(10):
             self.looks.pop().errback(ConnectionLost("no reply"))
             self.clock.advance(31)
@@ -55,7 +55,7 @@ class FailureTests(KeeperTestCase):
         self.under_way(1)
 
     def test_pass(self) -> None:
-        """Where claims cannot be ended, it tries again, but not at once."""
+        """If claims cannot be ended, the timekeeper tries again after a delay."""
         self.answer(timeout=60_000, oldest=60_000)
         self.passes.pop().errback(ConnectionLost("no reply"))
         self.clock.advance(LEAST_WAIT)
@@ -67,7 +67,7 @@ class FailureTests(KeeperTestCase):
         self.passed(LEAST_WAIT)
 
     def test_notice_meanwhile(self) -> None:
-        """A notice is heard while it waits to try again."""
+        """A notice counts while the timekeeper waits to try again."""
         for _ in range(10):
             self.looks.pop().errback(ConnectionLost("no reply"))
             self.clock.advance(31)
@@ -76,7 +76,7 @@ class FailureTests(KeeperTestCase):
         self.passed(2 + MARGIN)
 
     def test_no_connection(self) -> None:
-        """While the room has no connection it does not look, whatever is due."""
+        """While the room has no connection, the timekeeper does not look, whatever is due."""
         self.answer(due=1_000)
         self.room.up = False
         self.clock.advance(1 + MARGIN)
@@ -87,7 +87,7 @@ class FailureTests(KeeperTestCase):
         self.under_way(1)
 
     def test_subscriber_lost(self) -> None:
-        """It listens on another connection, and looks: what was told meanwhile is lost."""
+        """A timekeeper that lost its subscriber subscribes again, and looks for what it missed."""
         self.answer(due=60_000)
         lose(self.sub.protocol)
         self.clock.advance(0.2)
@@ -101,7 +101,7 @@ class FailureTests(KeeperTestCase):
         self.assertEqual(len(self.endpoint.connections), 2)
 
     def test_no_subscriber(self) -> None:
-        """It keeps the time of what it knows while it cannot listen."""
+        """While it cannot subscribe, the timekeeper looks when the known jobs are due."""
         self.answer(due=2_000)
         self.endpoint.error = OSError("too many open files")
         lose(self.sub.protocol)
@@ -113,7 +113,7 @@ class FailureTests(KeeperTestCase):
         self.nothing_left()
 
     def test_publisher_lost(self) -> None:
-        """It rests while the publisher has no connection, and begins anew with the next one."""
+        """Without the publisher's connection the timekeeper pauses until the next one."""
         self.answer(due=2_000)
         lose(self.pub)
         self.assertTrue(self.sub.transport.disconnected)
@@ -133,7 +133,7 @@ class FailureTests(KeeperTestCase):
         self.nothing_left()
 
     def test_publisher_lost_while_it_looks(self) -> None:
-        """A look under way is cancelled with the connection; there is no other try."""
+        """A pending look is cancelled with the connection, and not repeated."""
         lose(self.pub)
         self.assertEqual(self.cancelled, [self.looks.pop()])
         self.assertEqual(self.clock.getDelayedCalls(), [])
@@ -141,7 +141,7 @@ class FailureTests(KeeperTestCase):
         self.nothing_left()
 
     def test_closed(self) -> None:
-        """Nothing is left of it when the publisher is closed."""
+        """After the publisher is closed, the timekeeper leaves nothing scheduled."""
         self.answer(due=2_000)
         closed = self.pub.close()
         lose(self.sub.protocol)
@@ -153,10 +153,10 @@ class FailureTests(KeeperTestCase):
 
 
 class OutageTests(PatienceTestCase):
-    """In the room of a service."""
+    """Timekeepers in the waiting room of a service."""
 
     def wait_for_job(self) -> tuple[Deferred[Any], Connection, Connection]:
-        """Wait for a job, up to where the line is blocked; the next one is due in a minute."""
+        """Wait for a job until BLMOVE is sent; the next job is due in a minute."""
         get = self.job.get()
         self.main.sent()
         self.main.answer([b"5.5", 0])
@@ -170,7 +170,7 @@ class OutageTests(PatienceTestCase):
         return get, sub, waiting
 
     def test_resumed(self) -> None:
-        """It does nothing during the outage, and looks at once when it is over."""
+        """The timekeeper does nothing during the outage, and looks at once after it."""
         get, sub, waiting = self.wait_for_job()
         self.down()
         sub.answer(notice(b"a", b"2000"))
@@ -187,7 +187,7 @@ class OutageTests(PatienceTestCase):
         self.leave(get)
 
     def test_looking(self) -> None:
-        """A look that was not answered is made again on the next connection."""
+        """A look that was not answered is repeated on the next connection."""
         get, _, _ = self.wait_for_job()
         self.clock.advance(60 + MARGIN)
         self.assertIn(DUE, self.main.sent())
@@ -198,7 +198,7 @@ class OutageTests(PatienceTestCase):
         self.leave(get)
 
     def test_all_lost(self) -> None:
-        """With the subscriber lost, too, it listens anew."""
+        """If the subscriber is lost, too, the timekeeper subscribes again after the outage."""
         get, sub, _ = self.wait_for_job()
         self.down()
         lose(sub.protocol)
@@ -216,7 +216,7 @@ class OutageTests(PatienceTestCase):
         self.leave(get)
 
     def test_cancelled_during_the_outage(self) -> None:
-        """Nothing is left of a get that is cancelled meanwhile."""
+        """A get that is cancelled during the outage leaves no timekeeper."""
         get, sub, waiting = self.wait_for_job()
         self.down()
         self.leave(get)
@@ -230,7 +230,7 @@ class OutageTests(PatienceTestCase):
         self.assertEqual(sub.sent(), UNSUBSCRIBE)
 
     def test_dropped(self) -> None:
-        """Nothing is left when a room is given up, whatever was under way."""
+        """A dropped room leaves no timekeeper, whatever was pending."""
         get, _, waiting = self.wait_for_job()
         waiting.answer(b"a")
         self.down()
@@ -242,7 +242,7 @@ class OutageTests(PatienceTestCase):
         )
 
     def test_silent(self) -> None:
-        """A subscriber that has gone silent is replaced: it would tell nothing."""
+        """A subscriber that does not answer a PING is replaced."""
         get, sub, waiting = self.wait_for_job()
         self.clock.advance(HEALTH)
         self.assertEqual(sub.sent(), [[b"PING"]])
@@ -258,7 +258,7 @@ class OutageTests(PatienceTestCase):
         self.leave(get)
 
     def test_closed(self) -> None:
-        """Nothing is left when the service stops."""
+        """A service that stops leaves no timekeeper."""
         get, sub, waiting = self.wait_for_job()
         closing = self.close()
         self.failureResultOf(get, ConnectionLost)

@@ -1,4 +1,4 @@
-"""The connection on which a publisher listens: one for all that want it, however many."""
+"""The subscriber connection of a publisher: all listeners share one."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from txthoonk.consumers._channel_listener import Listening
 from txthoonk.errors import ConnectionLost
 from txthoonk.protocol import Redis
 
-MANY = 500  # several times as many as nested calls allowed
+MANY = 500  # several times the depth of nested calls that Python allows
 
 
 class Gate(Endpoint):
-    """An endpoint where connections wait to be let in."""
+    """An endpoint whose connections wait until the test lets them in."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class Gate(Endpoint):
         self.cancelled += 1
 
     def let_in(self) -> Connection:
-        """Connect the one that waits."""
+        """Let the first waiting connection in."""
         factory, waiting = self.waiting.pop(0)
         connection = Connection(factory.buildProtocol(None))
         self.connections.append(connection)
@@ -53,14 +53,14 @@ class SubscriberTestCase(SynchronousTestCase):
 
 class JoinTests(SubscriberTestCase):
     def test_one_connection(self) -> None:
-        """All that ask while it is made get the same one, and so do those that ask later."""
+        """Calls during the attempt to connect get the same connection as later calls."""
         joining = [self.room.subscriber.get() for _ in range(3)]
         self.gate.let_in()
         found = {self.successResultOf(one) for one in (*joining, self.room.subscriber.get())}
         self.assertEqual((len(found), self.gate.waiting), (1, []))
 
     def test_cancelled(self) -> None:
-        """One that is cancelled, the first one too, leaves the others what they wait for."""
+        """Cancelling one call, even the first, does not affect the others."""
         joining = [self.room.subscriber.get() for _ in range(3)]
         for one in (joining[0], joining[2]):
             one.cancel()
@@ -70,7 +70,7 @@ class JoinTests(SubscriberTestCase):
         self.successResultOf(joining[1])
 
     def test_all_cancelled(self) -> None:
-        """With the last one the attempt is given up; the next one makes another."""
+        """Cancelling the last call cancels the attempt; the next call makes another."""
         for _ in range(2):
             joining = self.room.subscriber.get()
             joining.cancel()
@@ -82,7 +82,7 @@ class JoinTests(SubscriberTestCase):
         self.successResultOf(joining)
 
     def test_cancelled_by_another(self) -> None:
-        """One that another cancels, which is told before it, is not told."""
+        """A call that the callback of an earlier call cancels does not get the connection."""
         first, second = self.room.subscriber.get(), self.room.subscriber.get()
         first.addCallback(lambda _: second.cancel())
         self.gate.let_in()
@@ -90,7 +90,7 @@ class JoinTests(SubscriberTestCase):
         self.failureResultOf(second, CancelledError)
 
     def test_refused(self) -> None:
-        """Where there is no connection all fail, each with an error of its own."""
+        """If no connection can be made, each call fails with an error of its own."""
         joining = [self.room.subscriber.get() for _ in range(3)]
         self.gate.waiting.pop()[1].errback(OSError("no"))
         reasons = [self.failureResultOf(one, ConnectionLost) for one in joining]
@@ -101,7 +101,7 @@ class JoinTests(SubscriberTestCase):
 
 
 class ManyTests(SubscriberTestCase):
-    """Many feeds are listened to at once, as a worker on many feeds does."""
+    """Many feeds are listened to at once, as by a worker on many feeds."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -120,13 +120,13 @@ class ManyTests(SubscriberTestCase):
         self.ready += 1
 
     def confirm(self, sub: Connection) -> None:
-        """Confirm all that was asked for."""
+        """Confirm all requested channels."""
         asked = [word for command in sub.sent() for word in command[1:]]
         self.assertEqual((len(asked), len(set(asked))), (MANY + 2, MANY + 2))
         sub.answer(*[[b"subscribe", channel, 1] for channel in asked])
 
     def test_all_listen(self) -> None:
-        """All of them listen once there is a connection, and on the next one."""
+        """All listeners are ready once there is a connection, and again on the next one."""
         self.confirm(self.gate.let_in())
         self.assertEqual(self.ready, MANY)
         lose(self.gate.connections[-1].protocol)
@@ -135,7 +135,7 @@ class ManyTests(SubscriberTestCase):
         self.assertEqual(self.ready, 2 * MANY)
 
     def test_one_feed(self) -> None:
-        """What is told of one feed costs no more than a look whose it is."""
+        """A message about one feed calls only the listener of that feed."""
         sub = self.gate.let_in()
         self.confirm(sub)
         for feed in (b"f7", b"f499", b"other"):
@@ -143,14 +143,14 @@ class ManyTests(SubscriberTestCase):
         self.assertEqual(self.told, ["f7", "f7", "f499", "f499"])
 
     def test_refused(self) -> None:
-        """All of them try again where no connection can be made."""
+        """All listeners try again when no connection could be made."""
         self.gate.waiting.pop()[1].errback(OSError("no"))
         self.clock.advance(60)
         self.confirm(self.gate.let_in())
         self.assertEqual(self.ready, MANY)
 
     def test_ended(self) -> None:
-        """And all of them can end, before the connection or after."""
+        """All listeners can end before there is a connection."""
         for listening in self.all:
             listening.end()
         self.assertEqual((self.gate.cancelled, self.room.subscriber.listening), (1, set()))

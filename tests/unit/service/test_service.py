@@ -1,4 +1,4 @@
-"""The service, on a fake clock and on connections in memory: how it starts and goes on."""
+"""The start and the connections of a service, on a fake clock and in memory."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ GREETING = [[b"AUTH", b"me", SECRET.encode()], [b"SELECT", b"2"]]
 
 class MakeTests(ServiceTestCase):
     def test_nothing_is_connected(self) -> None:
-        """To make the object does nothing yet."""
+        """Creating the object does not connect."""
         thoonk = self.make()
         self.nothing_left()
         self.assertEqual((thoonk.state, self.states), ("stopped", []))
 
     def test_options(self) -> None:
-        """Bad options are refused at once, with their names."""
+        """Invalid options are refused at once, with their names."""
         for name, value in (
             ("wait", -1),
             ("wait", float("nan")),
@@ -43,20 +43,20 @@ class MakeTests(ServiceTestCase):
             self.assertIn(name, str(error))
 
     def test_urls(self) -> None:
-        """So are bad URLs; the password is not shown."""
+        """Invalid URLs are refused at once, and the error does not show the password."""
         for url in ("", "there", "http://there", f"redis://me:{SECRET}@there:x/0", "unix://"):
             self.assertNotIn(SECRET, str(self.assertRaises(InvalidInput, Thoonk, url, Clock())))
         self.assertRaises(InvalidType, Thoonk, None, Clock())
 
     def test_shown(self) -> None:
-        """The object shows its place and its state."""
+        """The repr shows the place and the state."""
         thoonk = self.come_up(f"redis://me:{SECRET}@there:7/2")
         self.assertEqual(repr(thoonk), "<Thoonk 'redis://***@there:7/2' connected>")
         self.stop()
         self.assertEqual(repr(thoonk), "<Thoonk 'redis://***@there:7/2' stopped>")
 
     def test_credentials(self) -> None:
-        """Every connection gets user, password and database, however they are given."""
+        """Every connection sends the user, password and database, however they are given."""
         given = {"username": "me", "password": SECRET, "db": 2}
         for url, words in (
             (f"redis://me:{SECRET}@there/2", {}),

@@ -1,4 +1,4 @@
-"""How connect() ends, on a fake clock and on connections in memory."""
+"""The outcomes of connect(), on a fake clock and on connections in memory."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class ConnectTests(ServiceTestCase):
         self.stop()
 
     def test_started_twice(self) -> None:
-        """What runs is not started again."""
+        """startService() on a running service does nothing."""
         thoonk = self.come_up()
         thoonk.startService()
         self.clock.advance(0)
@@ -53,7 +53,7 @@ class ConnectTests(ServiceTestCase):
         self.stop()
 
     def test_not_reachable(self) -> None:
-        """It fails after the time that calls wait, with the reason, and all is stopped."""
+        """If no server is reachable, connect() fails after *wait* with the reason, and stops."""
         failed = outcome(self.make(wait=20).connect())
         for _ in range(19):
             self.clock.advance(0)
@@ -69,7 +69,7 @@ class ConnectTests(ServiceTestCase):
         self.assertEqual(self.states, ["connecting", "stopping", "stopped"])
 
     def test_timeout(self) -> None:
-        """Or after the time that it is given; a bad one starts nothing."""
+        """connect() fails after its timeout; an invalid timeout starts nothing."""
         failed = outcome(self.make(wait=20).connect(timeout=3))
         self.clock.advance(2.9)
         self.assertEqual(failed, [])
@@ -80,7 +80,7 @@ class ConnectTests(ServiceTestCase):
         self.nothing_left()
 
     def test_one_is_lost_meanwhile(self) -> None:
-        """Connected is who has both connections at once."""
+        """The service is connected when both connections are up at the same time."""
         connected = outcome(self.make().connect())
         self.clock.advance(0)
         pub = self.accept()
@@ -95,7 +95,7 @@ class ConnectTests(ServiceTestCase):
         self.stop()
 
     def test_ten_seconds_at_least(self) -> None:
-        """Where calls do not wait, connect() does."""
+        """With wait=0, connect() waits for ten seconds."""
         failed = outcome(self.make(wait=0).connect())
         self.clock.advance(9.9)
         self.assertEqual(failed, [])
@@ -104,7 +104,7 @@ class ConnectTests(ServiceTestCase):
         self.nothing_left()
 
     def test_silent(self) -> None:
-        """So it does where the peer takes the connection, and says nothing."""
+        """connect() fails when the peer accepts the connection but does not answer."""
         failed = outcome(self.make().connect())
         self.clock.advance(0)
         self.endpoint.accept()
@@ -115,7 +115,7 @@ class ConnectTests(ServiceTestCase):
         self.nothing_left()
 
     def test_refused(self) -> None:
-        """Credentials that are refused fail it at once, and stop the service."""
+        """Refused credentials fail connect() at once, and stop the service."""
         for line, error in (
             (b"-WRONGPASS invalid username-password pair", AuthenticationError),
             (b"-ERR Client sent AUTH, but no password is set", ResponseError),
@@ -129,7 +129,7 @@ class ConnectTests(ServiceTestCase):
             self.nothing_left()
 
     def test_refused_database(self) -> None:
-        """So does a database that there is not."""
+        """A database that does not exist fails connect() at once."""
         failed = outcome(self.make("redis://there/99").connect())
         self.clock.advance(0)
         self.endpoint.accept().answer(b"-ERR DB index is out of range\r\n")
@@ -138,7 +138,7 @@ class ConnectTests(ServiceTestCase):
         self.nothing_left()
 
     def test_no_credentials(self) -> None:
-        """So does a server that wants some, and the subscriber alone."""
+        """A server that requires credentials fails connect() at once."""
         failed = outcome(self.make().connect())
         self.clock.advance(0)
         self.accept()
@@ -148,7 +148,7 @@ class ConnectTests(ServiceTestCase):
         self.nothing_left()
 
     def test_cluster(self) -> None:
-        """So does a node of a cluster."""
+        """A node of a cluster fails connect() at once."""
         failed = outcome(self.make().connect())
         self.clock.advance(0)
         peer = self.endpoint.accept()
@@ -160,7 +160,7 @@ class ConnectTests(ServiceTestCase):
         self.nothing_left()
 
     def test_passing_refusals(self) -> None:
-        """A server that loads its data, or is full, is one to wait for."""
+        """connect() waits for a server that is loading or full."""
         for line in (
             b"-LOADING Redis is loading the dataset in memory",
             b"-MASTERDOWN Link with MASTER is down",
@@ -180,7 +180,7 @@ class ConnectTests(ServiceTestCase):
             self.stop()
 
     def test_refused_while_it_runs(self) -> None:
-        """A service that runs goes on trying: the password may be set right again."""
+        """A running service tries again after a refusal: the password may be corrected."""
         thoonk = self.start()
         waiting = thoonk.whenConnected()
         self.endpoint.accept().answer(b"-NOAUTH Authentication required.\r\n")
@@ -193,7 +193,7 @@ class ConnectTests(ServiceTestCase):
         self.stop()
 
     def test_cancelled(self) -> None:
-        """Cancelling connect() stops the service, whatever state it is in."""
+        """Cancelling connect() stops the service in every state."""
         for begin in (
             lambda: None,
             lambda: self.clock.advance(0),
@@ -209,7 +209,7 @@ class ConnectTests(ServiceTestCase):
             self.nothing_left()
 
     def test_cancelled_after_a_refusal(self) -> None:
-        """An old refusal is not taken for the reason of a new failure."""
+        """An earlier refusal is not reported as the reason of a later failure."""
         failed = outcome(self.make().connect())
         self.clock.advance(0)
         self.endpoint.accept().answer(b"-NOAUTH Authentication required.\r\n")
@@ -224,7 +224,7 @@ class ConnectTests(ServiceTestCase):
         self.nothing_left()
 
     def test_not_running(self) -> None:
-        """Before the start, and after the end, all fails at once and says what to do."""
+        """Before the start and after the stop all calls fail at once, and say what to do."""
         thoonk = self.make()
         for _ in range(2):
             for call in (

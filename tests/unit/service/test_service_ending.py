@@ -1,4 +1,4 @@
-"""What becomes of calls, gets and subscriptions when the service is stopped."""
+"""Calls, gets and subscriptions when the service stops."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from txthoonk.types import Queue
 
 class UnderWayTests(StopTestCase):
     def test_answered(self) -> None:
-        """Calls under way are waited for."""
+        """A stop waits for pending calls."""
         thoonk = self.come_up()
         calls = [outcome(thoonk.redis.get(key)) for key in "ab"]
         stopped = outcome(thoonk.stopService())
@@ -33,7 +33,7 @@ class UnderWayTests(StopTestCase):
         self.goes_on()
 
     def test_not_answered(self) -> None:
-        """After 5 seconds they fail; a peer that takes nothing more is not waited for."""
+        """After 5 seconds pending calls fail; a peer that does not close is dropped."""
         thoonk = self.come_up()
         call = thoonk.redis.get("a")
         stopped = outcome(thoonk.stopService())
@@ -50,7 +50,7 @@ class UnderWayTests(StopTestCase):
         self.goes_on()
 
     def test_lost_meanwhile(self) -> None:
-        """A connection that is lost while they are waited for is not made again."""
+        """A connection that is lost during the wait is not made again."""
         thoonk = self.come_up()
         call = thoonk.redis.get("a")
         stopped = outcome(thoonk.stopService())
@@ -62,7 +62,7 @@ class UnderWayTests(StopTestCase):
         self.goes_on()
 
     def test_ping_refused(self) -> None:
-        """Who may not PING stops all the same."""
+        """A refused PING does not prevent the stop."""
         thoonk = self.come_up()
         stopped = outcome(thoonk.stopService())
         self.pub.sent()
@@ -72,7 +72,7 @@ class UnderWayTests(StopTestCase):
         self.goes_on()
 
     def test_get_waits(self) -> None:
-        """A get that waits fails, and what waited for it is ended first."""
+        """A waiting get fails, and its BLMOVE is ended first."""
         thoonk = self.come_up()
         get, waiting = self.blocked(thoonk)
         stopped = outcome(thoonk.stopService())
@@ -86,7 +86,7 @@ class UnderWayTests(StopTestCase):
         self.goes_on()
 
     def test_get_takes_an_id(self) -> None:
-        """An id that comes too late is put back before the connection is closed."""
+        """An id that arrives too late is put back before the connection is closed."""
         thoonk = self.come_up()
         get, waiting = self.blocked(thoonk)
         stopped = outcome(thoonk.stopService())
@@ -101,7 +101,7 @@ class UnderWayTests(StopTestCase):
         self.goes_on()
 
     def test_get_waits_and_the_server_is_silent(self) -> None:
-        """It is not waited for longer than other calls, for any reply_timeout."""
+        """A get does not delay the stop longer than other calls, for any reply_timeout."""
         for reply_timeout in (None, 30.0):
             thoonk = self.come_up(reply_timeout=reply_timeout)
             get, _ = self.blocked(thoonk)
@@ -116,7 +116,7 @@ class UnderWayTests(StopTestCase):
             self.goes_on()
 
     def test_get_waits_for_its_connection(self) -> None:
-        """An attempt to connect for a get is given up."""
+        """An attempt to connect for a get is cancelled."""
         thoonk = self.come_up()
         get = Queue(thoonk, "q").get()
         self.pub.sent()
@@ -127,7 +127,7 @@ class UnderWayTests(StopTestCase):
         self.goes_on()
 
     def test_get_waits_for_a_connection(self) -> None:
-        """A get during an outage fails, too."""
+        """A get during an outage fails."""
         thoonk = self.come_up()
         get, waiting = self.blocked(thoonk)
         self.lose_both()
@@ -140,7 +140,7 @@ class UnderWayTests(StopTestCase):
 
 class SubscriptionTests(StopTestCase):
     def subscribed(self) -> Any:
-        """Make a subscription to a feed that does not exist."""
+        """Return a subscription to a feed that does not exist."""
         made = self.thoonk.subscribe("x")
         self.confirm()
         self.assertEqual(self.names(self.pub), [b"history/look"])
@@ -159,7 +159,7 @@ class SubscriptionTests(StopTestCase):
         self.assertEqual(self.thoonk._sub._dispatcher._topics, {})
 
     def test_stopped_before(self) -> None:
-        """Those that have ended before are no trouble."""
+        """Subscriptions that ended before the stop are ignored."""
         self.come_up()
         subscription = self.subscribed()
         subscription.stop()
@@ -167,7 +167,7 @@ class SubscriptionTests(StopTestCase):
         self.stop_and_go_on()
 
     def test_during_an_outage(self) -> None:
-        """Those that wait for the next connection end, too."""
+        """Subscriptions that wait for the next connection end."""
         self.come_up()
         subscription = self.subscribed()
         self.lose_both()
@@ -198,7 +198,7 @@ class SubscriptionTests(StopTestCase):
         self.check_failed(made)
 
     def test_reading(self) -> None:
-        """So do those that read the history or the state."""
+        """Subscriptions that read the history or the state fail."""
         thoonk = self.come_up()
         made = self.begin()
         self.confirm()
@@ -210,7 +210,7 @@ class SubscriptionTests(StopTestCase):
         self.check_failed(made)
 
     def test_connection_lost(self) -> None:
-        """So do those whose connection was lost meanwhile."""
+        """Subscriptions that lost their connection while they were made fail."""
         self.come_up()
         made = self.begin()
         self.lose_both()
@@ -218,14 +218,14 @@ class SubscriptionTests(StopTestCase):
         self.check_failed(made)
 
     def test_waiting_for_the_connection(self) -> None:
-        """So do those that wait for one."""
+        """Subscriptions that wait for the first connection fail."""
         self.start()
         made = self.begin()
         self.stop()
         self.check_failed(made)
 
     def test_cancelled(self) -> None:
-        """Whoever cancels one gets CancelledError, and nothing is left of it."""
+        """A cancelled subscription fails with CancelledError, and nothing is left of it."""
         thoonk = self.come_up()
         made = self.begin()
         for one in made:
@@ -236,7 +236,7 @@ class SubscriptionTests(StopTestCase):
         self.assertEqual(self.thoonk._sub._dispatcher._topics, {})
 
     def test_mirror(self) -> None:
-        """A mirror in the making fails."""
+        """A mirror that is being made fails."""
         thoonk = self.come_up()
         first = thoonk.mirror("x")
         self.pub.sent()

@@ -1,4 +1,4 @@
-"""The service while Redis is away, on a fake clock and on connections in memory."""
+"""The service during an outage, on a fake clock and on connections in memory."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class OutageTests(ServiceTestCase):
         self.stop()
 
     def test_claims_to_renew(self) -> None:
-        """While workers hold claims, an attempt to connect waits no longer than they say."""
+        """While workers hold claims, their longest rest limits the wait before an attempt."""
         thoonk = self.come_up(retry_policy=None)
         self.assertGreater(thoonk._connections.back_off(30), 10)
         thoonk.waiting_room.renewal = SimpleNamespace(longest_rest=lambda: 0.3)  # type: ignore[assignment]
@@ -59,7 +59,7 @@ class OutageTests(ServiceTestCase):
         self.stop()
 
     def test_state_changed_fails(self) -> None:
-        """What it raises is logged, and harms nothing."""
+        """An error of state_changed is logged, and affects nothing."""
 
         def bad(*_: Any) -> None:
             raise KeyError("state")
@@ -71,7 +71,7 @@ class OutageTests(ServiceTestCase):
         self.assertEqual(len(self.flushLoggedErrors(KeyError)), 5)
 
     def test_calls(self) -> None:
-        """Calls in flight fail; new ones wait, and are sent in their order."""
+        """Pending calls fail in an outage; new calls wait, and are sent in their order."""
         thoonk = self.come_up()
         flying = thoonk.redis.get("a")
         self.lose_both()
@@ -88,7 +88,7 @@ class OutageTests(ServiceTestCase):
         self.stop()
 
     def test_before_the_first_connection(self) -> None:
-        """Calls wait from the start on."""
+        """Calls wait before the first connection."""
         thoonk = self.start()
         result = outcome(thoonk.redis.get("a"))
         self.pub = self.accept()
@@ -98,7 +98,7 @@ class OutageTests(ServiceTestCase):
         self.stop()
 
     def test_too_late(self) -> None:
-        """A call that has waited for long enough fails with NotSent, and with the reason."""
+        """A call that has waited too long fails with NotSent and the reason."""
         thoonk = self.start(wait=4)
         self.endpoint.refuse()
         calls = [
@@ -120,7 +120,7 @@ class OutageTests(ServiceTestCase):
         self.stop()
 
     def test_too_many(self) -> None:
-        """Of those over the limit each fails at once."""
+        """Calls above the limit fail at once."""
         thoonk = self.start(limit=2)
         self.endpoint.refuse()
         waiting = [outcome(thoonk.redis.get(key)) for key in "ab"]
@@ -132,7 +132,7 @@ class OutageTests(ServiceTestCase):
         self.assertEqual([type(error) for (error,) in waiting], [ConnectionLost] * 2)
 
     def test_no_waiting(self) -> None:
-        """wait=0: calls fail at once, and connect() works as ever."""
+        """With wait=0 calls fail at once, and connect() still waits."""
         connected = outcome(self.make(wait=0).connect())
         self.clock.advance(0)
         self.failureResultOf(self.thoonk.redis.get("a"), NotSent)
@@ -144,7 +144,7 @@ class OutageTests(ServiceTestCase):
         self.stop()
 
     def test_the_reason_is_the_present_one(self) -> None:
-        """The reason is that of the connection that is missing."""
+        """The reason of NotSent is that of the connection that is missing."""
         thoonk = self.come_up(wait=2)
         self.endpoint.lose(self.pub)
         self.clock.advance(1)
@@ -180,7 +180,7 @@ class OutageTests(ServiceTestCase):
         self.stop()
 
     def test_gets(self) -> None:
-        """A get that waits is asked anew on the next connection."""
+        """A waiting get is sent again on the next connection."""
         thoonk = self.come_up()
         get, waiting = self.blocked(thoonk)
         self.lose_both()
@@ -198,7 +198,7 @@ class OutageTests(ServiceTestCase):
 
 class HealthTests(ServiceTestCase):
     def test_ping(self) -> None:
-        """Idle connections are asked; those that do not answer are replaced."""
+        """Idle connections are pinged, and replaced if they do not answer."""
         thoonk = self.come_up(health=20, reply_timeout=8)
         self.clock.advance(20)
         for peer in (self.pub, self.sub):
@@ -217,14 +217,14 @@ class HealthTests(ServiceTestCase):
         self.stop()
 
     def test_no_health(self) -> None:
-        """health=0: nothing is sent on idle connections, but for the feeds' positions."""
+        """With health=0 idle connections carry nothing but comparisons of the feeds' positions."""
         self.come_up(health=0)
         self.wait(100)
         self.assertEqual((self.pub.sent(), self.sub.sent()), ([], []))
         self.stop()
 
     def test_no_answer(self) -> None:
-        """A call that is not answered is given up with its connection."""
+        """A call without an answer fails together with its connection."""
         thoonk = self.come_up(reply_timeout=8)
         call = thoonk.redis.get("a")
         self.wait(12)
@@ -234,7 +234,7 @@ class HealthTests(ServiceTestCase):
         self.stop()
 
     def test_any_time(self) -> None:
-        """reply_timeout=None: a call may take as long as it takes."""
+        """With reply_timeout=None a call may take any time."""
         thoonk = self.come_up(reply_timeout=None)
         call = thoonk.redis.get("a")
         self.wait(200)

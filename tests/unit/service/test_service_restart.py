@@ -1,4 +1,4 @@
-"""The service is stopped and started while it stops."""
+"""The service can be stopped and started while it stops."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from txthoonk.service import Thoonk
 
 
 class RestartTests(StopTestCase):
-    """Stopping and starting, while the service stops."""
+    """Stops and starts while the service stops."""
 
     def stopping(self) -> list[Any]:
         self.come_up()
         return outcome(self.thoonk.stopService())
 
     def test_stopped_twice(self) -> None:
-        """Both calls wait for the end."""
+        """Both stops wait for the end."""
         stops = [self.stopping(), outcome(self.thoonk.close())]
         cancelled = self.thoonk.stopService()
         cancelled.cancel()
@@ -34,7 +34,7 @@ class RestartTests(StopTestCase):
         self.goes_on()
 
     def test_started(self) -> None:
-        """A start waits for the end of what is being stopped."""
+        """A start during a stop takes effect after the stop."""
         stopped = self.stopping()
         self.thoonk.startService()
         self.assertEqual(self.thoonk.state, "stopping")
@@ -50,7 +50,7 @@ class RestartTests(StopTestCase):
         self.stop_and_go_on()
 
     def test_started_and_stopped(self) -> None:
-        """The last word counts."""
+        """After several starts and stops, the last one counts."""
         stops = [self.stopping()]
         for _ in range(3):
             self.thoonk.startService()
@@ -61,7 +61,7 @@ class RestartTests(StopTestCase):
         self.goes_on()
 
     def test_started_and_stopped_and_started(self) -> None:
-        """And it is started once."""
+        """After several starts and stops that end with a start, the service starts once."""
         self.stopping()
         self.thoonk.startService()
         self.thoonk.stopService()
@@ -72,7 +72,7 @@ class RestartTests(StopTestCase):
         self.stop_and_go_on()
 
     def test_connect(self) -> None:
-        """connect() means the connections to come, not those that are being closed."""
+        """connect() during a stop waits for the next connections."""
         thoonk = self.come_up()
         call = thoonk.redis.get("a")
         thoonk.stopService()
@@ -99,7 +99,7 @@ class RestartTests(StopTestCase):
         self.goes_on()
 
     def test_connect_cancelled(self) -> None:
-        """To cancel it takes the start back."""
+        """Cancelling connect() during a stop takes the start back."""
         self.stopping()
         connecting = self.thoonk.connect()
         connecting.cancel()
@@ -108,7 +108,7 @@ class RestartTests(StopTestCase):
         self.goes_on()
 
     def test_calls(self) -> None:
-        """Handlers and subscriptions that come between stop and start belong to the start."""
+        """Handlers and subscriptions made after the start belong to the next connections."""
         self.stopping()
         thoonk = self.thoonk
         thoonk.startService()
@@ -122,7 +122,7 @@ class RestartTests(StopTestCase):
         self.stop()
 
     def when(self, wanted: str, call: Callable[[Thoonk], object]) -> Thoonk:
-        """Make a service that does something as soon as it is in a state."""
+        """Create a service that calls *call* when it first enters a state."""
         done: list[str] = []
 
         def changed(state: str, reason: BaseException | None) -> None:
@@ -134,7 +134,7 @@ class RestartTests(StopTestCase):
         return self.make(state_changed=changed)
 
     def test_stopped_by_its_owner(self) -> None:
-        """state_changed may stop the service, in each state."""
+        """state_changed may stop the service in each state."""
         for state in ("connecting", "connected", "disconnected", "stopping", "stopped"):
             thoonk = self.when(state, lambda thoonk: thoonk.stopService())
             thoonk.startService()
@@ -152,7 +152,7 @@ class RestartTests(StopTestCase):
             self.goes_on()
 
     def test_started_by_its_owner(self) -> None:
-        """It may start the service again, once."""
+        """state_changed may start the service again, once."""
         for state in ("stopping", "stopped"):
             self.states.clear()
             thoonk = self.when(state, lambda thoonk: thoonk.startService())

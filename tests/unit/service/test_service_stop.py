@@ -1,4 +1,4 @@
-"""The service is stopped and started again in every state, and cleans up."""
+"""The service can be stopped and started again in every state, and cleans up."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class StateTests(StopTestCase):
     """One test for each state that the service can be stopped in."""
 
     def test_never_started(self) -> None:
-        """To stop what does not run does nothing."""
+        """Stopping a service that was never started does nothing."""
         thoonk = self.make()
         for stop in (thoonk.stopService, thoonk.close):
             self.assertIsNone(self.successResultOf(stop()))
@@ -24,7 +24,7 @@ class StateTests(StopTestCase):
         self.goes_on()
 
     def test_just_started(self) -> None:
-        """In the same turn of the reactor."""
+        """A service can be stopped in the turn of the reactor in which it was started."""
         self.make().startService()
         waiting = self.thoonk.whenConnected()
         self.stop()
@@ -33,7 +33,7 @@ class StateTests(StopTestCase):
         self.goes_on()
 
     def test_just_started_again_and_again(self) -> None:
-        """Also where each stop is over at once."""
+        """A service can be started and stopped repeatedly when each stop ends at once."""
         thoonk = self.make()
         for _ in range(3):
             thoonk.startService()
@@ -42,7 +42,7 @@ class StateTests(StopTestCase):
         self.goes_on()
 
     def test_connecting(self) -> None:
-        """Attempts that wait are cancelled."""
+        """A stop while the service connects cancels the attempts."""
         thoonk = self.start()
         waiting = thoonk.whenConnected()
         self.stop()
@@ -51,13 +51,13 @@ class StateTests(StopTestCase):
         self.goes_on()
 
     def test_half_connected(self) -> None:
-        """One connection is up, the other one not yet."""
+        """The service can be stopped with the first connection only."""
         self.start()
         self.accept()
         self.stop_and_go_on()
 
     def test_other_half_connected(self) -> None:
-        """So is the other one."""
+        """The service can be stopped with the second connection only."""
         self.start()
         self.endpoint.refuse()
         self.clock.advance(1)
@@ -67,7 +67,7 @@ class StateTests(StopTestCase):
         self.stop_and_go_on()
 
     def test_waiting(self) -> None:
-        """Between two attempts."""
+        """The service can be stopped between two attempts to connect."""
         self.start()
         self.endpoint.refuse()
         waiting = self.thoonk.whenConnected()
@@ -76,26 +76,26 @@ class StateTests(StopTestCase):
         self.goes_on()
 
     def test_ping_not_answered(self) -> None:
-        """Connected, but PING is not answered."""
+        """The service can be stopped while PING is not answered."""
         self.start()
         for _ in range(2):
             self.endpoint.accept()
         self.stop_and_go_on()
 
     def test_authenticating(self) -> None:
-        """Connected, but AUTH is not answered."""
+        """The service can be stopped while AUTH is not answered."""
         self.start("redis://me:pw@there/1")
         for _ in range(2):
             self.endpoint.accept()
         self.stop()
 
     def test_connected(self) -> None:
-        """With nothing to do."""
+        """The service can be stopped when it is connected and idle."""
         self.come_up()
         self.stop_and_go_on()
 
     def test_long_connected(self) -> None:
-        """After PINGs and comparisons, with one under way."""
+        """The service can be stopped after many PINGs, with one pending on each connection."""
         self.come_up(health=7)
         for _ in range(30):
             self.clock.advance(1)
@@ -111,13 +111,13 @@ class StateTests(StopTestCase):
         self.goes_on()
 
     def test_lost(self) -> None:
-        """Between two connections."""
+        """The service can be stopped after it lost its connections."""
         self.come_up()
         self.lose_both()
         self.stop_and_go_on()
 
     def test_reconnecting(self) -> None:
-        """While the next attempts wait."""
+        """The service can be stopped while it reconnects."""
         self.come_up()
         self.lose_both()
         self.clock.advance(1)
@@ -126,7 +126,7 @@ class StateTests(StopTestCase):
         self.stop_and_go_on()
 
     def test_calls_wait(self) -> None:
-        """Calls that wait for a connection fail."""
+        """A stop fails the calls that wait for a connection."""
         thoonk = self.start()
         calls = [thoonk.redis.get("a"), thoonk.feed("x"), thoonk.register_handler("create", print)]
         self.stop()
@@ -135,7 +135,7 @@ class StateTests(StopTestCase):
         self.goes_on()
 
     def test_registering(self) -> None:
-        """A handler whose channel is not confirmed."""
+        """A stop fails a handler whose channel is not confirmed."""
         thoonk = self.come_up()
         handler = thoonk.register_handler("feed.publish:x", print)
         self.stop()
@@ -145,7 +145,7 @@ class StateTests(StopTestCase):
 
 class ParentTests(StopTestCase):
     def test_child(self) -> None:
-        """It starts and stops with its parent."""
+        """The service starts and stops with its parent."""
         parent: Any = MultiService()
         thoonk = self.make()
         thoonk.setName("thoonk")
@@ -164,7 +164,7 @@ class ParentTests(StopTestCase):
         self.goes_on()
 
     def test_adopted(self) -> None:
-        """It starts with a parent that runs, and stops when it leaves it."""
+        """The service starts with a running parent, and stops when it leaves that parent."""
         parent: Any = MultiService()
         parent.startService()
         thoonk = self.make()

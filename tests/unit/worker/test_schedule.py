@@ -1,4 +1,4 @@
-"""Which feeds of a worker are asked, watched and looked at, and with how much work."""
+"""The schedule decides which of a worker's feeds are asked, watched and looked at."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ class Pub:
         self.looks: list[tuple[list[str], Deferred[Any]]] = []
 
     def call(self, script: Any, command: tuple[Any, ...], encoding: Any) -> Deferred[Any]:
-        """Note which feeds are looked at."""
+        """Record the feeds of a look."""
         looked: Deferred[Any] = Deferred()
         self.looks.append(([key.partition(":")[2] for key in command[3::2]], looked))
         return looked
 
 
 class Pump:
-    """A feed that notes what it is to do.
+    """A feed that records what the schedule makes it do.
 
-    :cvar done: how often what was done, by all of them.
+    :cvar done: the number of calls of each kind, for all feeds.
     """
 
     weight = 1.0
@@ -47,18 +47,18 @@ class Pump:
         self.asked = 0
 
     def call(self, claim: int) -> None:
-        """Note a call."""
+        """Record a call."""
         self.asked += claim
         self.schedule.asked += claim
         self.done["call"] += 1
 
     def watch(self) -> None:
-        """Note a watch."""
+        """Record a watch."""
         self.watched = True
         self.done["watch"] += 1
 
     def unwatch(self) -> None:
-        """Note its end."""
+        """Record the end of a watch."""
         self.watched = False
         self.done["unwatch"] += 1
 
@@ -70,7 +70,7 @@ class ScheduleTestCase(SynchronousTestCase):
         self.soon = 0
 
     def make(self, count: int, concurrency: int = 1) -> None:
-        """Make a schedule of some feeds, and begin."""
+        """Create a schedule of some feeds, and begin."""
         self.schedule: Schedule[Any] = Schedule(concurrency, count > 1, self.clock, self.call_soon)
         self.pumps: list[Any] = [
             Pump(self.schedule, self.pub, f"f{number}") for number in range(count)
@@ -83,7 +83,7 @@ class ScheduleTestCase(SynchronousTestCase):
         self.soon += 1
 
     def answer(self, *found: str) -> list[str]:
-        """Answer the look under way; gives the feeds that it was for."""
+        """Answer the pending look; return its feeds."""
         names, looked = self.pub.looks.pop(0)
         looked.callback([names.index(name) for name in found if name in names])
         self.schedule.fill()
@@ -95,7 +95,7 @@ class ScheduleTestCase(SynchronousTestCase):
             self.answer(*found)
 
     def asked(self) -> list[str]:
-        """Give the feeds that were asked, once for each job, and forget them."""
+        """Return the feeds that were asked, once for each job, and forget them."""
         asked = []
         for pump in self.pumps:
             asked += [pump.name] * pump.asked
@@ -103,7 +103,7 @@ class ScheduleTestCase(SynchronousTestCase):
         return asked
 
     def got(self, name: str, claim: int = 1, got: int = 1) -> None:
-        """Answer an ask: so many jobs, which begin at once."""
+        """Answer a call with *got* jobs, which begin at once."""
         self.schedule.answered(self.pump(name), claim, got, got == claim)
         self.schedule.working += got
         self.schedule.fill()
@@ -120,7 +120,7 @@ class ScheduleTestCase(SynchronousTestCase):
         return [pump.name for pump in self.pumps if pump.watched]
 
     def came(self, name: str) -> bool:
-        """Bring a job to a feed that is watched, as a pump does; whether there is room."""
+        """Deliver a job to a watched feed, as a pump does; return whether there is room."""
         pump = self.pump(name)
         pump.watched, pump.ready = False, True
         room = self.schedule.came(pump)
@@ -132,14 +132,14 @@ class ScheduleTestCase(SynchronousTestCase):
 
 class BeginTests(ScheduleTestCase):
     def test_one(self) -> None:
-        """A single feed is asked at once, for all there is room for, then watched."""
+        """A single feed is asked at once for as many jobs as there is room for, then watched."""
         self.make(1, 5)
         self.assertEqual((self.asked(), self.pub.looks), (["f0"] * 5, []))
         self.got("f0", 5, 2)
         self.assertEqual((self.asked(), self.watched()), ([], ["f0"]))
 
     def test_none_has_jobs(self) -> None:
-        """Several are looked at, many in one call, and watched where there is nothing."""
+        """Several feeds are looked at, many in one call; feeds without jobs are watched."""
         for count in (3, 30, 300):
             self.make(count)
             looks = 0
@@ -151,7 +151,7 @@ class BeginTests(ScheduleTestCase):
             self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_all_have_jobs(self) -> None:
-        """Where all have jobs each is asked in its turn, and none twice before all were."""
+        """When all feeds have jobs, each is asked once before any is asked again."""
         for count in (3, 30, 300):
             for concurrency in (1, 3):
                 self.make(count, concurrency)
@@ -169,14 +169,14 @@ class BeginTests(ScheduleTestCase):
                 self.assertEqual(self.watched(), [])
 
     def test_last_one(self) -> None:
-        """A job of the last feed is asked for at once, while the others are watched."""
+        """A job of the last feed is asked for at once, while other feeds are watched."""
         self.make(300)
         self.looked("f299")
         self.assertEqual(self.asked(), ["f299"])
         self.assertEqual(len(self.watched()), 200)
 
     def test_cannot_look(self) -> None:
-        """Where a look fails all its feeds are asked: they know what to do about it."""
+        """When a look fails, all its feeds are asked: a feed can handle the error."""
         self.make(3)
         self.pub.looks.pop()[1].errback(ResponseError("NOPERM"))
         self.schedule.fill()
@@ -204,7 +204,7 @@ class BeginTests(ScheduleTestCase):
 
 class WatchTests(ScheduleTestCase):
     def test_stay(self) -> None:
-        """While one feed is asked, the others are watched still."""
+        """While one feed is asked, the others stay watched."""
         self.make(3)
         self.looked()
         self.assertTrue(self.came("f1"))
@@ -215,7 +215,7 @@ class WatchTests(ScheduleTestCase):
         self.assertEqual(self.pub.looks, [])
 
     def test_no_room(self) -> None:
-        """What comes to a watch while there is no room is asked for as soon as there is."""
+        """A job that a watch finds while there is no room is asked for as soon as there is."""
         self.make(3)
         self.looked()
         self.assertTrue(self.came("f0"))
@@ -225,7 +225,7 @@ class WatchTests(ScheduleTestCase):
         self.assertEqual(self.asked(), ["f2"])
 
     def test_taken_back(self) -> None:
-        """Where jobs take all the room for longer, watches are taken back, a few at a time."""
+        """When jobs take all the room for a while, watches are ended, a few at a time."""
         self.make(3 * MOST_UNWATCHED)
         self.looked()
         self.came("f0")
@@ -239,7 +239,7 @@ class WatchTests(ScheduleTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_soon_room_again(self) -> None:
-        """Jobs that are done soon cost no watch."""
+        """Jobs that end soon end no watch."""
         self.make(30)
         self.looked()
         for _ in range(100):
@@ -264,7 +264,7 @@ class WatchTests(ScheduleTestCase):
             self.assertIs(pump.watched, open_)
 
     def test_stopped(self) -> None:
-        """Once it is stopped nothing is claimed, and nothing is scheduled."""
+        """After a stop no job is claimed, and nothing is scheduled."""
         self.make(3)
         self.looked()
         self.came("f0")
@@ -276,7 +276,7 @@ class WatchTests(ScheduleTestCase):
 
 
 class BusyTests(ScheduleTestCase):
-    """The first feed has a backlog, and jobs take all the room."""
+    """The first feed has a backlog, and its jobs take all the room."""
 
     def busy(self, count: int) -> None:
         self.make(count)
@@ -286,7 +286,7 @@ class BusyTests(ScheduleTestCase):
         self.got("f0")
 
     def job(self) -> list[str]:
-        """End the job, and begin the next one of what is asked then; gives what that is."""
+        """End the job, and begin the next one of each feed that is asked; return these feeds."""
         self.ended()
         asked = self.asked()
         for name in asked:
@@ -294,7 +294,7 @@ class BusyTests(ScheduleTestCase):
         return asked
 
     def test_looks(self) -> None:
-        """Feeds that are not watched are looked at: one look at a time, and not too often."""
+        """Feeds that are not watched are looked at: one look at a time, at intervals."""
         self.busy(300)
         self.assertEqual(len(self.pub.looks), 1)
         for _ in range(5):
@@ -310,7 +310,7 @@ class BusyTests(ScheduleTestCase):
         self.assertFalse(set(first) & set(second))
 
     def test_longest_ago_first(self) -> None:
-        """All are looked at in turn, those first that were looked at longest ago."""
+        """All feeds are looked at in turn, starting with those that were looked at longest ago."""
         self.busy(251)
         seen: list[str] = []
         for _ in range(5):
@@ -321,13 +321,13 @@ class BusyTests(ScheduleTestCase):
         self.assertEqual(seen, names + names)
 
     def test_found(self) -> None:
-        """A job of another feed is the next one that is begun, once it was seen."""
+        """A job that a look found in another feed is the next one to begin."""
         self.busy(300)
         self.answer("f107", "f109")
         self.assertEqual([self.job() for _ in range(3)], [["f107"], ["f109"], ["f0"]])
 
     def test_in_vain(self) -> None:
-        """Feeds whose jobs others take each time keep none from its turn."""
+        """Feeds whose jobs are always taken by other workers do not delay the others."""
         self.make(100)
         names = [pump.name for pump in self.pumps]
         self.looked(*names)
@@ -345,7 +345,7 @@ class BusyTests(ScheduleTestCase):
         self.assertTrue(order.count("f0") >= 4, order.count("f0"))
 
     def test_calls_in_flight(self) -> None:
-        """A feed whose calls take long to be answered gets its share all the same."""
+        """A feed whose calls are answered slowly gets its share."""
         self.patch(Pump, "weight", 3.0)
         self.make(2)
         self.looked()
@@ -367,7 +367,7 @@ class BusyTests(ScheduleTestCase):
         self.assertTrue(295 <= counts["f0"] <= 305, counts)
 
     def test_work(self) -> None:
-        """What is done for a job does not depend on how many feeds there are."""
+        """The work for a job does not depend on the number of feeds."""
         done = {}
         for count in (10, 1000):
             self.busy(count)
