@@ -97,15 +97,18 @@ return change(function(undo)
   if #taken.scores == 0 then
     void_history(undo, log)
   end
-  local kept, old = 0, {}
+  -- New claims come before old ones go: a hundred of each are then more than Redis keeps in a
+  -- list, in which each look-up would cost O(n).
+  -- What takes them back is met before.
+  redis.call('ZREM', claimed, '\0')
+  redis.call('HDEL', claims, '\0')
+  undo[#undo + 1] = function() unclaim(ids, claimed, claims, taken) end
+  write_claims(ids, claimed, claims, taken)
+  local old = {}
   if #done > 0 then
     end_jobs(undo, claimed, claims, items, stored, done, scores, entries)
     forgettable(undo, results, time, stored)
-    kept = keep_results(results, time, stored, most, tonumber(age or nil))
-  end
-  undo[#undo + 1] = function() unclaim(ids, claimed, claims, taken) end
-  write_claims(ids, claimed, claims, taken)
-  if #done > 0 then
+    local kept = keep_results(results, time, stored, most, tonumber(age or nil))
     if kept > 0 and most > 0 then
       old = old_results(results, items, most, tonumber(forget))
     end
