@@ -98,8 +98,8 @@ return change(function(undo)
     void_history(undo, log)
   end
   -- New claims come before old ones go: a hundred of each are then more than Redis keeps in a
-  -- list, in which each look-up would cost O(n).
-  -- What takes them back is met before.
+  -- listpack, in which each look-up costs O(n). An ACL that refuses what takes the claims back
+  -- refuses it here, before any write.
   redis.call('ZREM', claimed, '\0')
   redis.call('HDEL', claims, '\0')
   undo[#undo + 1] = function() unclaim(ids, claimed, claims, taken) end
