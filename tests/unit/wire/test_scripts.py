@@ -60,6 +60,7 @@ WHOLE = {
     "queue/put words": 2 * _bulk.MOST_ITEMS,
     "queue/put new": _bulk.MOST_ITEMS,
     "registry/clear KEYS, 3": 500,  # see first_results
+    "include/announce_created left": len(feed_keys("")),
     "include/finishing named": _schedule.MOST,
     "include/front_of some": max(_get_queue.MOST, _schedule.MOST),
     "include/front_of some, first, left": max(_get_queue.MOST, _schedule.MOST),
