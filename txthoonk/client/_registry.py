@@ -16,6 +16,7 @@ from txthoonk.errors import FeedDoesNotExist, FeedTypeMismatch, InvalidInput, In
 from txthoonk.interfaces import FeedType
 from txthoonk.protocol._commands import Commands
 from txthoonk.protocol._encoding import TEXT, encode
+from txthoonk.protocol._slices import read_set
 from txthoonk.types import Feed, Job, PythonQueue, Queue, SortedFeed
 from txthoonk.wire._feed_config import Config, config_fields, limited_settings
 from txthoonk.wire._keys import FEEDS, SEPARATOR, check_name
@@ -233,11 +234,15 @@ class Publishing:
 
     @deferring
     def get_feed_names(self) -> Deferred[set[str]]:
-        """Read the names of all feeds: O(n) for n feeds (SMEMBERS).
+        """Read the names of all feeds: O(n) for n feeds (SSCAN).
+
+        Up to some hundred names are read at one moment.  More are read in slices, so that other
+        clients get their turn: a feed that is created or deleted during the call may be missing
+        or not; all others are included.
 
         :return: fires a set of names.
         """
-        return self.redis.request(("SMEMBERS", FEEDS), TEXT).addCallback(parses(set))
+        return Deferred.fromCoroutine(read_set(self.redis, FEEDS)).addCallback(set)
 
     @deferring
     def set_config(self, name: str, config: Config, *, force: bool = False) -> Deferred[None]:

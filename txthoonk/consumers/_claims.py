@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 
 from txthoonk.errors import ConnectionLost, ThoonkError
 from txthoonk.protocol._encoding import TEXT
+from txthoonk.protocol._slices import scan
 from txthoonk.wire._scripts import load
 
 if TYPE_CHECKING:
@@ -126,17 +127,26 @@ class Claims:
     async def _recover(self) -> None:
         if self._forgetful:
             return
-        flat = await self._room.pub.redis.call(_OWNED, self._owned, TEXT)
-        # Redis replies in the order of the calls, so every answered claim is known by now.
-        owned = zip(flat[::2], flat[1::2], strict=True)
-        lost = [claim for claim in owned if self.tokens.get(claim[0]) != claim[1]]
-        for first in range(0, len(lost), SLICE):
-            await self.release(lost[first : first + SLICE])
-        if lost:
+        count = 0
+
+        async def step(cursor: str, most: int) -> tuple[str, int]:
+            nonlocal count
+            command = (*self._owned, cursor, most)
+            cursor, size, flat = await self._room.pub.redis.call(_OWNED, command, TEXT)
+            # Redis replies in the order of the calls, so every answered claim is known by now.
+            owned = zip(flat[::2], flat[1::2], strict=True)
+            lost = [claim for claim in owned if self.tokens.get(claim[0]) != claim[1]]
+            for first in range(0, len(lost), SLICE):
+                await self.release(lost[first : first + SLICE])
+            count += len(lost)
+            return cursor, size
+
+        await scan(step)
+        if count:
             self._log.info(
                 "{count} claims on jobs of {name!r} were made while the connection was lost: "
                 "given back",
-                count=len(lost),
+                count=count,
                 name=self._name,
             )
 

@@ -13,7 +13,7 @@ from txthoonk._support._replies import parses, parsing
 from txthoonk._values import JobFailure, Progress
 from txthoonk.errors import InvalidInput, InvalidItem, shown
 from txthoonk.protocol._encoding import TEXT, Encoding
-from txthoonk.protocol._slices import read_ids, scan
+from txthoonk.protocol._slices import read_ids, read_set, scan
 from txthoonk.wire._job_records import load_failure, load_progress
 from txthoonk.wire._keys import feed_key
 from txthoonk.wire._scripts import Command, load
@@ -92,7 +92,7 @@ class Inspection:
         reads: dict[str | None, Callable[[], Deferred[list[str]]]] = {
             "available": lambda: self._ids_in_range("LRANGE", self._line),
             "claimed": lambda: self._ids_in_range("ZRANGE", self._claimed),
-            "stalled": lambda: Deferred.fromCoroutine(self._stalled_ids()),
+            "stalled": lambda: Deferred.fromCoroutine(read_set(self._pub.redis, self._stalled)),
             "delayed": lambda: self._ids_in_range("ZRANGE", self._delayed),
             None: lambda: Deferred.fromCoroutine(self._all_ids()),
         }
@@ -107,20 +107,6 @@ class Inspection:
         return Deferred.fromCoroutine(
             read_ids(lambda first, last: request((command, key, first, last), TEXT))
         )
-
-    async def _stalled_ids(self) -> list[str]:
-        found: dict[str, None] = {}
-
-        async def step(cursor: str, count: int) -> tuple[str, int]:
-            command = ("SSCAN", self._stalled, cursor, "COUNT", count)
-            reply = await self._pub.redis.request(command, TEXT)
-            with parsing:
-                cursor, ids = reply
-                found.update(dict.fromkeys(ids))
-            return cursor, 0
-
-        await scan(step)
-        return list(found)
 
     async def _all_ids(self) -> list[str]:
         found: dict[str, None] = {}

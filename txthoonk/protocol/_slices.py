@@ -10,8 +10,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from txthoonk._support._replies import parsing
+from txthoonk.protocol._commands import Commands
+from txthoonk.protocol._encoding import TEXT
 
-__all__ = ["IDS", "SCORED", "read_ids", "read_scored", "scan"]
+__all__ = ["IDS", "SCORED", "read_ids", "read_scored", "read_set", "scan"]
 
 IDS = 5000  # in one slice
 SCORED = 2500  # in one slice with their scores
@@ -77,15 +79,36 @@ async def read_scored(read: Callable[[str, int], Awaitable[list[str]]]) -> list[
         score = last
 
 
-async def scan(step: Callable[[str, int], Awaitable[Any]]) -> None:
+async def scan(step: Callable[[str, int], Awaitable[Any]], first: int = 20) -> None:
     """Scan a hash or a set, with steps that adapt to the size of its fields.
 
     :param step: takes a cursor and an approximate number of fields; returns the next cursor, and
         the bytes of the fields that it scanned.
+    :param first: the number of fields for the first step.
     """
-    cursor, count = "", 20
+    cursor, count = "", first
     while cursor != "0":
         cursor, size = await step(cursor or "0", count)
         with parsing:
             is_big = size > BIG
         count = max(1, count // 4) if is_big else min(MOST_SCANNED, 2 * count)
+
+
+async def read_set(redis: Commands, key: str) -> list[str]:
+    """Read the members of a set that may change during the read.
+
+    :return: a member that exists during the whole read is in it once; one that is added or
+        removed meanwhile may or may not be in it.  A set of up to some hundred members is read at
+        one moment.
+    """
+    found: dict[str, None] = {}
+
+    async def step(cursor: str, count: int) -> tuple[str, int]:
+        reply = await redis.request(("SSCAN", key, cursor, "COUNT", count), TEXT)
+        with parsing:
+            cursor, members = reply
+            found.update(dict.fromkeys(members))
+            return cursor, sum(map(len, members))
+
+    await scan(step, MOST_SCANNED)
+    return list(found)

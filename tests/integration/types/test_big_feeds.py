@@ -10,6 +10,7 @@ from tests.support import RedisTestCase, server_url
 from txthoonk import Thoonk
 from txthoonk.protocol._client import RedisProtocol
 from txthoonk.protocol._slices import IDS
+from txthoonk.wire._keys import feed_key
 from txthoonk.worker import Worker
 
 MANY = 12_000
@@ -132,6 +133,33 @@ class ManyTests(BigTestCase):
         await self.fill("HSET", feed.feed_items, self.items)
         self.assertEqual(list(await feed.get_all()), self.ids)
         self.bounded(MANY)
+
+    async def test_names(self) -> None:
+        """The names of feeds are read in slices; a feed that stays is in the result."""
+        await self.fill("SADD", "feeds", self.ids)
+        reading = self.pub_.get_feed_names()
+        number = 0
+        while not reading.called:
+            number += 1
+            await self.raw.send("SREM", "feeds", self.ids[-number])
+            await self.raw.send("SADD", "feeds", f"new {number}")
+        names = await reading
+        self.assertEqual(set(self.ids[:-number]) - names, set())
+        self.bounded(1500)
+
+    async def test_claims(self) -> None:
+        """The claims of a publisher whose answers were lost are found in slices."""
+        job = await self.pub_.job("x")
+        await self.fill("ZADD", job.feed_claimed, self.scores)
+        claims = [word for i in self.ids for word in (i, f"{self.pub_.uuid}:1 {10**13}")]
+        await self.fill("HSET", feed_key("claims", "x"), claims)
+        await self.fill("HSET", job.feed_items, self.items)
+        job._claims.recover()
+        await self.pub_.redis.ping()
+        while await self.raw.send("ZCARD", job.feed_claimed):
+            await self.pub_.redis.ping()
+        self.assertEqual(await job.length(), MANY)
+        self.bounded(1500)
 
     async def test_queue(self) -> None:
         """The ids of a queue are read in slices."""

@@ -17,6 +17,11 @@ from txthoonk.protocol import Redis
 from txthoonk.types import Job
 
 
+def found(*claims: tuple[str, str], cursor: str = "0") -> list[Any]:
+    """Return the answer to a look for claims."""
+    return [cursor, 0, [word for claim in claims for word in claim]]
+
+
 class DoubtTests(ClaimTestCase):
     """A get that is not answered may still have claimed jobs."""
 
@@ -37,8 +42,12 @@ class DoubtTests(ClaimTestCase):
 
     def owned(self, *claims: tuple[str, str]) -> None:
         """Check that the only call looks for claims; answer it with the given claims."""
-        self.assertEqual(self.main.sent(), [[b"job/owned", self.owner.encode()]])
-        self.main.answer([word for claim in claims for word in claim])
+        self.looks()
+        self.main.answer(found(*claims))
+
+    def looks(self, cursor: bytes = b"0", count: bytes = b"20") -> None:
+        """Check that the only call looks for claims."""
+        self.assertEqual(self.main.sent(), [[b"job/owned", self.owner.encode(), cursor, count]])
 
     def released(self, *claims: tuple[str, str]) -> None:
         """Check that the only call gives back the given claims."""
@@ -101,7 +110,7 @@ class DoubtTests(ClaimTestCase):
         self.failureResultOf(other, ConnectionLost)
         (sent,) = commands(self.main.transport.value())
         self.assertEqual(
-            sent[3:], [b"feed.claimed:other", b"feed.claims:other", self.owner.encode()]
+            sent[3:6], [b"feed.claimed:other", b"feed.claims:other", self.owner.encode()]
         )
 
     def test_claimed_again_is_not_forgotten(self) -> None:
@@ -138,10 +147,25 @@ class DoubtTests(ClaimTestCase):
         self.main.answer(1)
         self.assertEqual(self.logged, [LogLevel.info])
 
+    def test_many_found(self) -> None:
+        """Claims are looked for in slices, and given back before the next slice is read."""
+        kept = self.get("kept", "4.5")
+        self.connect()
+        self.looks()
+        self.main.answer(found(("a", self.token()), ("kept", kept.token), cursor="7"))
+        self.released(("a", self.token()))
+        self.claims.ended("kept", kept.token)
+        self.main.answer(1)
+        self.looks(b"7", b"40")
+        self.main.answer(found(("b", self.token())))
+        self.released(("b", self.token()))
+        self.main.answer(1)
+        self.assertEqual((self.main.sent(), self.logged), ([], [LogLevel.info]))
+
     def test_lost_again(self) -> None:
         """If the connection is lost meanwhile, the claims are looked for on the next one."""
         self.connect()
-        self.assertEqual(self.main.sent(), [[b"job/owned", self.owner.encode()]])
+        self.looks()
         self.reconnect()
         self.owned(("a", self.token()))
         self.released(("a", self.token()))
@@ -181,7 +205,7 @@ class DoubtTests(ClaimTestCase):
         (sent,) = self.main.sent()
         self.assertEqual((sent[0], sent[-2]), (b"job/release", b"a"))
         self.reconnect()
-        self.assertEqual(self.main.sent(), [[b"job/owned", self.owner.encode()]])
+        self.looks()
 
     def test_each_feed(self) -> None:
         """Claims of each feed are looked for, even if the feed's object is gone."""
@@ -192,7 +216,7 @@ class DoubtTests(ClaimTestCase):
         gc.collect()
         sent = commands(self.main.transport.value())
         self.assertEqual(
-            sorted(words[3:] for words in sent),
+            sorted(words[3:6] for words in sent),
             [
                 [b"feed.claimed:" + name, b"feed.claims:" + name, self.owner.encode()]
                 for name in (b"x", b"y", b"z")
@@ -211,9 +235,9 @@ class PatienceTests(PatienceTestCase):
         self.up()
         owner = self.pub.uuid
         owned, again = self.main.sent()
-        self.assertEqual(owned, [b"job/owned", owner.encode()])
+        self.assertEqual(owned, [b"job/owned", owner.encode(), b"0", b"20"])
         self.assertEqual((again[0], again[-2:]), (b"job/get", [b"1", b""]))
-        self.main.answer([b"a", f"{owner}:5.5"])
+        self.main.answer(found(("a", f"{owner}:5.5")))
         (released,) = self.main.sent()
         self.assertEqual(released[-2:], [b"a", f"{owner}:5.5".encode()])
         # The claim is given back after the get, which has received another one.

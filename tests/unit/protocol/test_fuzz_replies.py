@@ -35,7 +35,7 @@ PUB: list[tuple[Call, list[Any]]] = [
     (lambda pub: pub.create_feed("f", {"type": "job"}), [1]),
     (lambda pub: pub.delete_feed("f"), [["kept"], []]),
     (lambda pub: pub.feed_exists("f"), [1]),
-    (lambda pub: pub.get_feed_names(), [["f", "g"]]),
+    (lambda pub: pub.get_feed_names(), [["0", ["f", "g"]]]),
     (lambda pub: pub.set_config("f", {"history": 5}), [1]),
     (lambda pub: pub.get_config("f"), [["type", "feed"]]),
     (lambda pub: pub.publish_channel("c", "x"), [1]),

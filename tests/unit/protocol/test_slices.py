@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
@@ -16,6 +18,7 @@ from txthoonk.protocol._slices import (
     SCORED,
     read_ids,
     read_scored,
+    read_set,
     scan,
 )
 
@@ -147,3 +150,22 @@ class ScanTests(SynchronousTestCase):
     def test_big(self) -> None:
         """Each step reads fewer fields while the values are big, down to one."""
         self.assertEqual(self.counts(*[2 * BIG] * 4, 1, 1), [20, 5, 1, 1, 1, 2])
+
+    def test_set(self) -> None:
+        """A set is read in slices, a small one in one call; each member is listed once."""
+        self.assertEqual(self.members(["0", ["a", "b"]]), ["a", "b"])
+        self.assertEqual(self.sent, [("SSCAN", "s", "0", "COUNT", MOST_SCANNED)])
+        self.assertEqual(self.members(["5", ["a", "b"]], ["0", ["b", "c"]]), ["a", "b", "c"])
+        self.assertEqual([command[2] for command in self.sent], ["0", "5"])
+
+    def members(self, *replies: list[Any]) -> list[str]:
+        """Read a set with these replies."""
+        self.sent: list[tuple[Any, ...]] = []
+        left = list(replies)
+
+        def request(command: tuple[Any, ...], encoding: Any) -> Deferred[Any]:
+            self.sent.append(command)
+            return succeed(left.pop(0))
+
+        redis: Any = SimpleNamespace(request=request)
+        return self.successResultOf(Deferred.fromCoroutine(read_set(redis, "s")))
