@@ -1,8 +1,9 @@
 """Measures how long big feeds delay other clients: the longest step in Redis and in this process.
 
-    python benchmarks/stalls.py [ITEMS]
+    python benchmarks/stalls.py [ITEMS [PART...]]
 
-Each row is one call on feeds of ITEMS items (1,000,000): the longest single command or script in
+The parts are feed, sorted_feed, names, job and queue; without any, all are measured. Each row is
+one call on feeds of ITEMS items (1,000,000): the longest single command or script in
 the server's SLOWLOG, in milliseconds of its clock; the longest turn of the reactor, in
 milliseconds of this thread's CPU time; and how long the call took.
 """
@@ -66,18 +67,21 @@ def field(number: int) -> tuple[Any, ...]:
     return f"{number:012}", "x" * 50
 
 
-async def main(reactor: Any, items: int) -> None:
+async def main(reactor: Any, items: int, parts: list[str]) -> None:
     server = RedisServer(reactor=reactor)
     await server.start()
     thoonk = await Thoonk(server.url, reactor).connect()
     try:
-        await measure(reactor, thoonk, items)
+        await measure(reactor, thoonk, items, parts)
     finally:
         await thoonk.close()
         await server.stop()
 
 
-async def measure(reactor: Any, thoonk: Any, items: int) -> None:
+Row = Callable[[str, Callable[[], Awaitable[Any]]], Awaitable[None]]
+
+
+async def measure(reactor: Any, thoonk: Any, items: int, parts: list[str]) -> None:
     """Print the rows."""
     send = thoonk.redis.send
     await send("CONFIG", "SET", "slowlog-log-slower-than", 100)
@@ -94,6 +98,12 @@ async def measure(reactor: Any, thoonk: Any, items: int) -> None:
         longest = max([entry[2] for entry in await send("SLOWLOG", "GET", 100_000)], default=0)
         print(f"{title:24} {longest / 1000:9.1f} ms {1000 * turn:10.1f} ms {took:10.1f} s")
 
+    for part in parts:
+        await PARTS[part](thoonk, items, row)
+
+
+async def feed(thoonk: Any, items: int, row: Row) -> None:
+    send = thoonk.redis.send
     log = await thoonk.feed("log", {"history": 1000})
     stored = [("ZADD", log.feed_ids, scored), ("HSET", log.feed_items, field)]
     await fill(send, stored, items)
@@ -101,11 +111,43 @@ async def measure(reactor: Any, thoonk: Any, items: int) -> None:
     await log.publish("x")
     await row("Feed.get_ids", log.get_ids)
     await row("Feed.get_all", log.get_all)
-    await row("Feed.mirror", log.mirror)
+    await mirrored(row, "Feed.mirror", log)
     await log.set_config({"max_length": 10})
     await row("max_length lowered", lambda: log.publish("x"))
     await log.delete_feed()
 
+
+async def mirrored(row: Row, title: str, feed: Any) -> None:
+    """Measure a mirror."""
+    mirrors: list[Any] = []
+
+    async def mirror() -> None:
+        mirrors.append(await feed.mirror())
+
+    await row(title, mirror)
+    await row("the mirror is released", lambda: mirrors.pop().stop())
+
+
+async def sorted_feed(thoonk: Any, items: int, row: Row) -> None:
+    todo = await thoonk.sorted_feed("todo", {"history": 1000})
+    stored = [("RPUSH", todo.feed_ids, member), ("HSET", todo.feed_items, field)]
+    await fill(thoonk.redis.send, stored, items)
+    await thoonk.redis.send("SET", todo.feed_publishes, items)
+    await todo.append("x")
+    await row("SortedFeed.get_ids", todo.get_ids)
+    await row("SortedFeed.get_all", todo.get_all)
+    await mirrored(row, "SortedFeed.mirror", todo)
+    await todo.delete_feed()
+
+
+async def names(thoonk: Any, items: int, row: Row) -> None:
+    await fill(thoonk.redis.send, [("SADD", "feeds", member)], items)
+    await row("get_feed_names", thoonk.get_feed_names)
+    await thoonk.redis.send("UNLINK", "feeds")
+
+
+async def job(thoonk: Any, items: int, row: Row) -> None:
+    send = thoonk.redis.send
     job = await thoonk.job("job")
     stored = [("RPUSH", job.feed_ids, member), ("HSET", job.feed_items, field)]
     await fill(send, stored, items)
@@ -120,11 +162,16 @@ async def measure(reactor: Any, thoonk: Any, items: int) -> None:
         await gatherResults([send("RPUSH", f"feed.jobfinished:job\0{i}", "x", "x") for i in ids])
     await row(f"delete, {items // 10:,} results", job.delete_feed)
 
+
+async def queue(thoonk: Any, _: int, row: Row) -> None:
     queue = await thoonk.queue("big")
     await gatherResults([queue.put("x" * 5_000_000) for _ in range(30)])
     await row("30 gets of 5 MB", lambda: gatherResults([queue.get() for _ in range(30)]))
 
 
+PARTS = {part.__name__: part for part in (feed, sorted_feed, names, job, queue)}
+
 if __name__ == "__main__":
     many = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
-    react(lambda reactor: Deferred.fromCoroutine(main(reactor, many)))
+    chosen = sys.argv[2:] or list(PARTS)
+    react(lambda reactor: Deferred.fromCoroutine(main(reactor, many, chosen)))

@@ -7,13 +7,13 @@ can.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import pairwise
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any, Protocol
 
 from txthoonk.events import Event
 
-__all__ = ["MISSING", "FeedState", "SortedState", "State", "make_state"]
+__all__ = ["MISSING", "FeedState", "SortedState", "State", "make_state", "slices"]
 
 #: Stands for an item that is not known yet.
 MISSING: Any = object()
@@ -27,6 +27,9 @@ class State(Protocol):
 
     items: dict[str, Any]
 
+    def extend(self, items: dict[str, Any]) -> None:
+        """Add items at the end. The value :data:`MISSING` stands for one that is not known yet."""
+
     def apply(self, event: Event) -> bool:
         """Apply an event. Return whether the feed really had the state that results."""
 
@@ -34,16 +37,37 @@ class State(Protocol):
         """Return the ids in their order."""
 
 
-def make_state(type_: str | None, ids: list[str]) -> State:
-    """Make the state of a feed with all ids, and no items yet."""
-    return SortedState(ids) if type_ == "sorted_feed" else FeedState(ids)
+def make_state(type_: str | None) -> State:
+    """Make the state of an empty feed."""
+    return SortedState() if type_ == "sorted_feed" else FeedState()
+
+
+def slices(state: State, most: int) -> Iterator[tuple[list[tuple[str, Any]], bool]]:
+    """Split a state that changes no more.
+
+    :param most: how many items are in a slice.
+    :return: the items of each slice, in order, and whether another one follows. An empty state has
+        one empty slice.
+    """
+    items = state.items
+    pairs = ((id_, items[id_]) for id_ in state.order() if items[id_] is not MISSING)
+    some, more = list(islice(pairs, most)), True
+    while more:
+        following = list(islice(pairs, most))
+        more = bool(following)
+        yield some, more
+        some = following
 
 
 class FeedState:
     """A plain feed: an item that is published or edited goes to the end."""
 
-    def __init__(self, ids: list[str]) -> None:
+    def __init__(self, ids: Iterable[str] = ()) -> None:
         self.items: dict[str, Any] = dict.fromkeys(ids, MISSING)
+
+    def extend(self, items: dict[str, Any]) -> None:
+        """Add items at the end."""
+        self.items.update(items)
 
     def apply(self, event: Event) -> bool:
         """Apply an event."""
@@ -69,12 +93,22 @@ _HEAD, _TAIL = "\0head", "\0tail"
 class SortedState:
     """A sorted feed: a doubly linked list."""
 
-    def __init__(self, ids: list[str]) -> None:
-        self.items: dict[str, Any] = dict.fromkeys(ids, MISSING)
+    def __init__(self, ids: Iterable[str] = ()) -> None:
+        self.items: dict[str, Any] = {}
         self._new: dict[str, Any] = {}  # items whose position has not come yet
-        chain = [_HEAD, *self.items, _TAIL]
-        self._next = dict(pairwise(chain))
-        self._previous = {after: before for before, after in self._next.items()}
+        self._next = {_HEAD: _TAIL}
+        self._previous = {_TAIL: _HEAD}
+        self.extend(dict.fromkeys(ids, MISSING))
+
+    def extend(self, items: dict[str, Any]) -> None:
+        """Add items at the end."""
+        last = self._previous[_TAIL]
+        for id_ in items:
+            if id_ not in self.items:
+                self._next[last], self._previous[id_] = id_, last
+                last = id_
+        self._next[last], self._previous[_TAIL] = _TAIL, last
+        self.items.update(items)
 
     def apply(self, event: Event) -> bool:
         """Apply an event. Return False while a new item waits for its position."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -133,6 +135,10 @@ class _PatternFollowers:
         if not self._is_ready or self._finding or self._aside:
             return False
         return all(follower.is_current for follower in self._followers.values())
+
+    def next_turn(self) -> Deferred[Any]:
+        """Wait until the reactor has done what else there is to do."""
+        return self._sources.next_turn()
 
     def stop(self) -> None:
         """Follow no feed any longer."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
@@ -11,6 +11,7 @@ from txthoonk.events import Event
 from txthoonk.history._reads import Look
 from txthoonk.history._recovery import Position
 from txthoonk.protocol._commands import Commands
+from txthoonk.subscriptions._feed_state import State
 from txthoonk.subscriptions.following._held import Held
 
 __all__ = [
@@ -40,7 +41,7 @@ class Named(Protocol):
 class Subscriber(Protocol):
     """An object that a mirror subscribes with."""
 
-    def subscribe(self, feed: str, handler: Any, *, snapshot: bool) -> Deferred[Any]:
+    def subscribe(self, feed: str, handler: Any, *, snapshot: bool, limit: int) -> Deferred[Any]:
         """Subscribe to the events of one feed."""
 
 
@@ -94,6 +95,12 @@ class Taker(Protocol):
     def room(self) -> Deferred[None]:
         """Wait for room. The Deferred never fires if the taker stops."""
 
+    def give_state(self, slices: Iterator[Event]) -> None:
+        """Take a whole state, whether there is room or not.
+
+        :param slices: its slices. Each is made when the one before it is delivered.
+        """
+
     def tell(self, event: Event) -> Deferred[None]:
         """Take an event like :meth:`force`. The Deferred fires once it is delivered."""
 
@@ -107,6 +114,9 @@ class Feeder(Protocol):
     @property
     def is_current(self) -> bool:
         """Whether no event is missing, as far as can be known."""
+
+    def next_turn(self) -> Deferred[Any]:
+        """Wait until the reactor has done what else there is to do."""
 
     def stop(self) -> None:
         """Give no more events."""
@@ -193,14 +203,11 @@ class ReadingListener(Protocol):
         """Give live events to the state that is being read."""
 
     def take_state(
-        self,
-        slices: list[list[tuple[str, Any]]],
-        position: Position,
-        absent: bool,
-        left: list[Event],
+        self, state: State, position: Position, absent: bool, left: list[Event]
     ) -> None:
         """Deliver the state.
 
+        :param state: changes no more.
         :param absent: whether the feed does not exist.
         :param left: events that come after the state.
         """

@@ -18,6 +18,8 @@ from txthoonk.subscriptions._subscription import Subscription
 
 __all__ = ["Change", "Mirror"]
 
+WAITING = 100_000  # events that may wait while a big state arrives
+
 #: Gets an event, once the mirror has it.
 Change = Callable[[Event], object]
 
@@ -43,8 +45,8 @@ class Mirror(Mapping[str, Any]):
         self.revision: int | None = None
         self._current = False
         self._thoonk = thoonk
-        self._state: State = FeedState([])
-        self._slices: list[tuple[str, Any]] = []
+        self._state: State = FeedState()
+        self._next_state: State | None = None  # what has arrived of the whole new state
         self._change: list[Event] = []
         self._callbacks: dict[int, Change] = {}
         self._next_callback = 0
@@ -118,7 +120,9 @@ class Mirror(Mapping[str, Any]):
     # -- events ---------------------------------------------------------------------
 
     async def _follow(self) -> None:
-        subscription = await self._thoonk.subscribe(self.name, self._take, snapshot=True)
+        subscription = await self._thoonk.subscribe(
+            self.name, self._take, snapshot=True, limit=WAITING
+        )
         self._subscription = subscription
         if self._stopped:
             subscription.stop()
@@ -128,13 +132,13 @@ class Mirror(Mapping[str, Any]):
             self._take_slice(event)
         elif event.kind == "resync":
             self._change.clear()
-            self._slices.clear()
+            self._next_state = None
             self._current = False
             self._tell(event)
         elif event.kind in ("create", "delete"):
             # After a create the state follows: the new feed may be of another type.
             self._current = event.kind == "delete"
-            self._state = FeedState([])
+            self._state = FeedState()
             self._tell(event)
         elif event.kind == "config":
             self._tell(event)
@@ -142,12 +146,12 @@ class Mirror(Mapping[str, Any]):
             self._take_change(event)
 
     def _take_slice(self, event: Event) -> None:
-        self._slices += event.item
+        state = self._next_state or make_state(event.type)
+        state.extend(dict(event.item))
         if event.more:
+            self._next_state = state
             return
-        slices, self._slices = self._slices, []
-        self._state = make_state(event.type, [id_ for id_, _ in slices])
-        self._state.items.update(slices)
+        self._state, self._next_state = state, None
         self.revision = event.revision
         self._current = True
         self._tell(event._replace(item=None))

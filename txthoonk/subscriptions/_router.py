@@ -118,6 +118,10 @@ class _OneFeed:
         """Whether no event is missing, as far as can be known."""
         return self._follower.is_current
 
+    def next_turn(self) -> Deferred[Any]:
+        """Wait until the reactor has done what else there is to do."""
+        return self._sources.next_turn()
+
     def stop(self) -> None:
         """Follow the feed no longer."""
         self._sources.unfollow(self._literal, self._follower)

@@ -26,6 +26,7 @@ from txthoonk.subscriptions._interfaces import Reader
 __all__ = ["Assembly", "Unordered"]
 
 SLICE = 1000  # items in one call, and in one snapshot event
+PART = 5000  # ids or events that one turn of the reactor adds to the state
 PAUSE, LONGEST_PAUSE = 0.1, 5.0  # seconds before the state is read again
 ATTEMPTS = 3  # by revisions, while a program goes on writing without them
 HELD = 100_000  # events that are held until the order is known
@@ -87,10 +88,9 @@ class Assembly:
         elif what is not Step.DROP:
             self._broken = True
 
-    async def read(self) -> list[list[tuple[str, Any]]]:
+    async def read(self) -> State:
         """Read the state.
 
-        :return: slices of (id, item), in order.
         :raises Unordered: if the feed's type has no order.
         """
         attempts = 1
@@ -98,28 +98,35 @@ class Assembly:
         while self._broken and not self._stopped:
             # The changes may go on without end, and must not keep the server busy.
             if attempts > 1:
-                self._pause = self._reader.later(min(PAUSE * attempts, LONGEST_PAUSE))
-                await self._pause
+                await self._rest(min(PAUSE * attempts, LONGEST_PAUSE))
             attempts += 1
             self._by_messages = attempts > ATTEMPTS
             state = await self._attempt()
-        items = state.items
-        pairs = [(id_, items[id_]) for id_ in state.order() if items[id_] is not MISSING]
-        return [pairs[first : first + SLICE] for first in range(0, len(pairs), SLICE)] or [[]]
+        return state
 
     def stop(self) -> None:
         """Make no further attempt: the state is not wanted any more."""
         self._stopped = True
         self._pause.cancel()
 
+    async def _rest(self, seconds: float = 0.0) -> None:
+        """Leave the reactor time for other work.
+
+        :raises CancelledError: after :meth:`stop`.
+        """
+        self._pause = self._reader.later(seconds)
+        await self._pause
+
     async def _attempt(self) -> State:
         self.held, self.left = [], []
         self._state, self._broken, self._whole = None, False, True
         self.position = NOWHERE
         ids, state, done = await self._read_order()
-        self._state = state
-        for event in self.held:
+        for count, event in enumerate(self.held, start=1):  # more may come during a rest
             self._apply(state, event)
+            if not count % PART:
+                await self._rest()
+        self._state = state
         self._source.release()
         self.held = []
         epoch, top = self.position.epoch, self.position.revision
@@ -149,7 +156,7 @@ class Assembly:
         except FeedDoesNotExist:
             self.absent = True
             self._source.learn(None, "text")
-            return [], FeedState([]), 0
+            return [], FeedState(), 0
         finally:
             passed.addErrback(lambda _: None)
             passed.cancel()
@@ -175,7 +182,11 @@ class Assembly:
         ids, done = found.ids, len(found.items)
         if len(ids) == IDS and found.type != "sorted_feed":
             ids, done = await read_scored(self._read_some_ids), 0
-        state = make_state(found.type, ids)
+        state = make_state(found.type)
+        for first in range(0, len(ids), PART):
+            if first:
+                await self._rest()
+            state.extend(dict.fromkeys(ids[first : first + PART], MISSING))
         self._fill(state, found.ids[: len(found.items)], found.items)
         return ids, state, done
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
@@ -52,7 +53,8 @@ class Subscription(AsyncIterator[Event]):
         self._nexts: deque[Deferred[Event]] = deque()
         self._rooms: deque[Deferred[None]] = deque()
         self._reserved = 0
-        self._reported: dict[int, Deferred[None]] = {}
+        # What to do when an event that waits is taken.
+        self._when_taken: dict[int, Callable[[], object]] = {}
         self._busy = False
         self._feeder: Feeder | None = None
         self._listeners: list[SubscriptionListener] = []
@@ -123,7 +125,7 @@ class Subscription(AsyncIterator[Event]):
             self._notify_of_end()
             self._events.clear()
             self._rooms.clear()
-            self._reported.clear()
+            self._when_taken.clear()
             while self._nexts:  # one of them may cancel another
                 self._nexts.popleft().errback(self._ended())
         return succeed(None)
@@ -201,16 +203,16 @@ class Subscription(AsyncIterator[Event]):
         """Drop the events of a feed that are not delivered yet."""
         for event in self._events:
             if event.feed == feed:
-                self._reported.pop(id(event), None)
+                self._when_taken.pop(id(event), None)
         self._events = deque(event for event in self._events if event.feed != feed)
 
     def tell(self, event: Event) -> Deferred[None]:
         """Take an event like :meth:`force`. Fires once it is delivered."""
         reported: Deferred[None] = Deferred()
-        self._reported[id(event)] = reported
+        self._when_taken[id(event)] = partial(reported.callback, None)
         self.force(event)
         if not any(event is one for one in self._events):
-            self._reported.pop(id(event), None)
+            self._when_taken.pop(id(event), None)
             if not self.stopped and not reported.called:
                 reported.callback(None)
         return reported
@@ -219,9 +221,44 @@ class Subscription(AsyncIterator[Event]):
         event = self._events.popleft()
         if self._rooms:
             self._notify_of_room()
-        if self._reported and (reported := self._reported.pop(id(event), None)):
-            reported.callback(None)
+        if self._when_taken and (taken := self._when_taken.pop(id(event), None)):
+            taken()
         return event
+
+    def give_state(self, slices: Iterator[Event]) -> None:
+        """Take a whole state, whether there is room or not.
+
+        Its slices count as one event. A handler gets one in each turn of the reactor.
+
+        :param slices: each is made when the one before it is taken.
+        """
+        if self.stopped:
+            return
+        self._add_slice(slices, self._events.append)
+        if self._handler is not None and not self._busy:
+            self._handle(self._take())
+        while self._nexts and self._events:
+            self._nexts.popleft().callback(self._take())
+
+    def _add_slice(self, slices: Iterator[Event], add: Callable[[Event], None]) -> None:
+        event = next(slices)
+        add(event)
+        if event.more:
+            self._when_taken[id(event)] = partial(self._add_next_slice, slices)
+
+    def _add_next_slice(self, slices: Iterator[Event]) -> None:
+        self._add_slice(slices, self._events.appendleft)
+        self._call = self._call_and_rest
+
+    def _call_and_rest(self, event: Event) -> Deferred[Any]:
+        """Call the handler, and leave the reactor time for other work before the next event."""
+        self._call = call = self._handler or _no_handler
+        doing = begun(call(event)) or succeed(None)
+        doing.addErrback(self._failed)
+        return doing.addCallback(lambda _: self._rest())
+
+    def _rest(self) -> Deferred[Any] | None:
+        return None if self._feeder is None or self.stopped else self._feeder.next_turn()
 
     # -- the handler ----------------------------------------------------------------
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
 
 from tests.support import RedisTestCase, server_url
 from txthoonk import Thoonk
 from txthoonk.protocol._client import RedisProtocol
 from txthoonk.protocol._slices import IDS
+from txthoonk.subscriptions._feed_state import FeedState, SortedState
 from txthoonk.wire._keys import feed_key
 from txthoonk.worker import Worker
 
@@ -93,10 +95,30 @@ class ManyTests(BigTestCase):
         all_along = set(stayed)
         self.assertEqual([id_ for id_ in found if id_ in all_along], stayed)
 
+    def added(self) -> dict[str, int]:
+        """Count the items that each kind of state gets in one turn of the reactor, at most."""
+        most: dict[str, int] = {}
+        for state in (FeedState, SortedState):
+            self.patch(state, "extend", self.counted(state.extend, state.__name__, most))
+        return most
+
+    def counted(self, extend: Any, kind: str, most: dict[str, int]) -> Any:
+        now: dict[str, int] = {}
+
+        def counting(state: Any, items: dict[str, Any]) -> None:
+            if not now:
+                reactor.callLater(0, now.clear)  # type: ignore[attr-defined]
+            now[kind] = now.get(kind, 0) + len(items)
+            most[kind] = max(most.get(kind, 0), now[kind])
+            extend(state, items)
+
+        return counting
+
     async def check_mirror(self, config: dict[str, Any]) -> None:
         feed = await self.pub_.feed("x", config)
         await self.fill("ZADD", feed.feed_ids, self.scores)
         await self.fill("HSET", feed.feed_items, self.items)
+        added = self.added()
         thoonk = await Thoonk(await server_url()).connect()
         self.addCleanup(thoonk.close)
         following = thoonk.mirror("x")
@@ -117,6 +139,8 @@ class ManyTests(BigTestCase):
         await caught_up
         self.assertEqual(list(mirror.items()), list((await feed.get_all()).items()))
         self.bounded()
+        self.assertEqual(list(added), ["FeedState"])
+        self.assertLessEqual(added["FeedState"], IDS + 1000)
 
     async def test_mirror(self) -> None:
         """A mirror equals its feed, whatever changes while the mirror starts."""

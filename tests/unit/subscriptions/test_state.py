@@ -120,7 +120,8 @@ class FeedStateTests(SynchronousTestCase):
     def test_types(self) -> None:
         """Only sorted feeds have positions; a feed without a type is a plain one."""
         for type_, kind in (("sorted_feed", SortedState), ("feed", FeedState), (None, FeedState)):
-            state = make_state(type_, ["2", "1"])
+            state = make_state(type_)
+            state.extend(dict.fromkeys(["2", "1"], MISSING))
             self.assertIsInstance(state, kind)
             self.assertEqual(whole(state), [("2", MISSING), ("1", MISSING)])
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
@@ -29,6 +29,11 @@ class Feeder:
 
     def __init__(self, ended: list[str]) -> None:
         self._ended = ended
+        self.turns: list[Deferred[None]] = []
+
+    def next_turn(self) -> Deferred[None]:
+        self.turns.append(Deferred())
+        return self.turns[-1]
 
     def stop(self) -> None:
         self._ended.append("ended")
@@ -396,6 +401,91 @@ class HandlerTests(SynchronousTestCase):
         self.waits[0].callback(None)
         self.put(EVENTS[3])
         self.assertEqual(self.seen, EVENTS[:1])
+
+
+class StateTests(SynchronousTestCase):
+    """A whole state, of which each slice is made when the one before it is taken."""
+
+    def setUp(self) -> None:
+        self.feeder = Feeder([])
+        self.seen: list[Event] = []
+        self.made: list[Event] = []
+        self.result: Any = None
+
+    def subscription(self, handler: bool, limit: int = 2) -> Subscription:
+        made = Subscription("news", self.handle if handler else None, limit)
+        made.feed_from(self.feeder)
+        return made
+
+    def handle(self, event: Event) -> Any:
+        self.seen.append(event)
+        return self.result
+
+    def slices(self, count: int, feed: str = "news") -> Iterator[Event]:
+        for number in range(count):
+            more = number < count - 1
+            self.made.append(Event("snapshot", feed, item=[(str(number), "x")], more=more))
+            yield self.made[-1]
+
+    def test_handler(self) -> None:
+        """A handler gets one slice in each turn of the reactor, and then what came meanwhile."""
+        subscription = self.subscription(handler=True)
+        subscription.give_state(self.slices(3))
+        self.assertEqual((self.seen, len(self.made)), (self.made[:1], 2))
+        self.assertTrue(subscription.put(EVENTS[0]))
+        self.feeder.turns.pop().callback(None)
+        self.assertEqual(self.seen, self.made[:2])
+        self.feeder.turns.pop().callback(None)
+        self.assertEqual((self.seen, self.feeder.turns), ([*self.made, EVENTS[0]], []))
+        subscription.put(EVENTS[1])
+        self.assertEqual((self.seen[-1], self.feeder.turns), (EVENTS[1], []))
+
+    def test_slow_handler(self) -> None:
+        """A slice waits until the handler is done with the one before it, or has failed."""
+        subscription = self.subscription(handler=True)
+        working: Deferred[None] = Deferred()
+        self.result = working
+        subscription.give_state(self.slices(2))
+        self.assertEqual(self.feeder.turns, [])
+        self.result = None
+        working.errback(ZeroDivisionError())
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.feeder.turns.pop().callback(None)
+        self.assertEqual(self.seen, self.made)
+
+    def test_two_states(self) -> None:
+        """The states of two feeds come one after the other, both in slices."""
+        subscription = self.subscription(handler=True)
+        subscription.give_state(self.slices(2))
+        subscription.give_state(self.slices(2, "other"))
+        for _ in range(2):
+            self.assertEqual(len(self.feeder.turns), 1)
+            self.feeder.turns.pop().callback(None)
+        self.assertEqual([event.feed for event in self.seen], ["news"] * 2 + ["other"] * 2)
+
+    def test_taken(self) -> None:
+        """A state takes the room of one event, whatever the number of its slices."""
+        subscription = self.subscription(handler=False)
+        waiting = [outcome(subscription.next()) for _ in range(2)]
+        subscription.give_state(self.slices(4))
+        self.assertEqual(waiting, [[self.made[0]], [self.made[1]]])
+        self.assertEqual([subscription.put(EVENTS[0]), subscription.put(EVENTS[1])], [True, False])
+        taken = [self.successResultOf(subscription.next()) for _ in range(3)]
+        self.assertEqual(taken, [*self.made[2:], EVENTS[0]])
+
+    def test_dropped(self) -> None:
+        """The rest of a state is dropped with the feed's events, and when it is stopped."""
+        subscription = self.subscription(handler=False)
+        subscription.give_state(self.slices(3))
+        self.successResultOf(subscription.next())
+        subscription.purge("news")
+        self.assertEqual((subscription.backlog, len(self.made)), (0, 2))
+        handled = self.subscription(handler=True)
+        handled.give_state(self.slices(2))
+        handled.stop()
+        self.feeder.turns.pop().callback(None)
+        handled.give_state(self.slices(2))
+        self.assertEqual(len(self.seen), 1)
 
 
 class CurrentTests(SynchronousTestCase):

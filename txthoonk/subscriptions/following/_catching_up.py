@@ -26,7 +26,9 @@ from txthoonk.history._recovery import (
 )
 from txthoonk.protocol._transient import Passing, passing
 from txthoonk.subscriptions._decoder import Source
+from txthoonk.subscriptions._feed_state import State, slices
 from txthoonk.subscriptions._interfaces import Followed, FollowerListener, Reader, Taker
+from txthoonk.subscriptions._snapshot import SLICE
 from txthoonk.subscriptions.following._owed import Owed
 from txthoonk.subscriptions.following._reading import Reading
 from txthoonk.wire._keys import feed_channel
@@ -228,11 +230,7 @@ class CatchUp:
         self._follower.drop_held()
 
     def take_state(
-        self,
-        slices: list[list[tuple[str, Any]]],
-        position: Position,
-        absent: bool,
-        left: list[Event],
+        self, state: State, position: Position, absent: bool, left: list[Event]
     ) -> None:
         """Deliver the state, and then what was kept back until it."""
         follower, owed = self._follower, self._owed
@@ -242,11 +240,12 @@ class CatchUp:
         follower.hold(left)
         follower.move_to(position)
         owed.started()
-        for items in slices:
-            self._reading.check()
-            event = snapshot(self._source.feed, items, position)
-            more = items is not slices[-1]
-            self._taker.force(event._replace(type=self._source.type, more=more))
+        self._reading.check()
+        feed, type_ = self._source.feed, self._source.type
+        self._taker.give_state(
+            snapshot(feed, items, position)._replace(type=type_, more=more)
+            for items, more in slices(state, SLICE)
+        )
         self._reading.check()
         owed.pass_on_kept_back(snapshot=True, absent=absent)
 

@@ -169,13 +169,14 @@ class Reading:
         assembly = self._assembly = Assembly(self._source, self._reader, self._listener.pass_on)
         self._listener.apply_to(assembly.live)
         try:
-            slices = await self._still(assembly.read())
+            state = await self._still(assembly.read())
         except Unordered:
             self.check()
             self._assembly = None
             if not self._listener.go_without_state(assembly.held):
                 raise
             return False
-        self._assembly = None  # the slices are copies
-        self._listener.take_state(slices, assembly.position, assembly.absent, assembly.left)
+        self._assembly = None
+        # The follower holds live events again, so the state changes no more.
+        self._listener.take_state(state, assembly.position, assembly.absent, assembly.left)
         return True
