@@ -50,7 +50,14 @@ from txthoonk.types import (
     Queue,
     SortedFeed,
 )
-from txthoonk.worker import Retry, Stall, Worker
+from txthoonk.worker import (
+    NoHandler,
+    Retry,
+    SoftTimeLimitExceeded,
+    Stall,
+    TimeLimitExceeded,
+    Worker,
+)
 from txthoonk.worker._maintenance import Maintenance
 
 __all__ = [
@@ -74,12 +81,14 @@ __all__ = [
     "JobStalled",
     "Maintenance",
     "Mirror",
+    "NoHandler",
     "NoHistory",
     "NotSent",
     "Progress",
     "PythonQueue",
     "Queue",
     "Retry",
+    "SoftTimeLimitExceeded",
     "SortedFeed",
     "Stall",
     "Subscription",
@@ -90,6 +99,7 @@ __all__ = [
     "ThoonkPubFactory",
     "ThoonkSub",
     "ThoonkSubFactory",
+    "TimeLimitExceeded",
     "Worker",
     "__version__",
     "register_serializer",

@@ -14,8 +14,8 @@ class JobFailure:
     """The last failure of a job.
 
     :ivar id: the job's id.
-    :ivar type: the name of the error's class; ``Timeout`` if the claim was not renewed, and
-        ``Stall`` if a worker stalled the job with a message instead of an error.
+    :ivar type: the name of the error's class; ``Timeout`` if the claim was not renewed;
+        ``Stall`` or ``Failed`` if the job was stalled or failed with a reason in words.
     :ivar message: the error's text.
     :ivar traceback: the traceback as text; empty if there is none.
     :ivar count: how many claims of the job have failed, including this one.

@@ -66,6 +66,9 @@ LOCAL = {
     **dict.fromkeys(("stop", "stopService", "close", "remove_handler"), _ENDING),
     **dict.fromkeys(("makeConnection", "connectionMade", "connectionLost"), _INSIDE),
     **dict.fromkeys(("dataReceived", "channelSubscribed", "messageReceived"), _INSIDE),
+    **dict.fromkeys(
+        ("Claim.finish", "Claim.fail", "Claim.release"), "call the verbs of Job with these names"
+    ),
     # Followers use these of a Subscription.
     **dict.fromkeys(("feed_from", "force", "purge", "reserve", "room", "tell"), _INSIDE),
     **dict.fromkeys(("Subscription.put", "Subscription.release"), _INSIDE),

@@ -226,6 +226,7 @@ class Read(Verb):
                 "available": len(model.line),
                 "claimed": len(model.claimed),
                 "stalled": len(model.stalled),
+                "delayed": len(model.delayed),
                 "publishes": model.publishes,
                 "finishes": model.finishes,
             },

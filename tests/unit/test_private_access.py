@@ -16,6 +16,7 @@ PACKAGE = Path(txthoonk.__file__).parent
 PUBLIC = {"_replace", "_asdict", "_exit"}
 
 CALLS_OF = "calls_of, which hands a worker the internal calls of Job, is in the module of Job"
+MADE = "a ThreadClaim, whose own class method makes it"
 MIRROR = "the function that makes a Mirror is in its module"
 
 #: Accesses to another object, with the reason why each is right.
@@ -27,7 +28,8 @@ ALLOWED = {
     ("job/_job.py", "job._finishing"): CALLS_OF,
     ("job/_job.py", "job._held"): CALLS_OF,
     ("job/_job.py", "self.job._progressed"): "Claim and Job know each other, and share a module",
-    ("job/_thread_claim.py", "made._call"): "a ThreadClaim, whose own class method makes it",
+    ("job/_thread_claim.py", "made._call"): MADE,
+    ("job/_thread_claim.py", "made._claim"): MADE,
     ("subscriptions/_decoder.py", "other._twin"): "another object of the same class",
     ("subscriptions/_mirror.py", "mirror._cannot_follow"): MIRROR,
     ("subscriptions/_mirror.py", "mirror._first"): MIRROR,

@@ -65,13 +65,13 @@ class Claiming:
         return self._end(_STALL, self._stall, id_, token, why).addCallback(none)
 
     def fail(
-        self, id_: str, token: str, error: BaseException | Failure, delay: float
+        self, id_: str, token: str, error: BaseException | Failure | str, delay: float
     ) -> Deferred[str]:
         """Give a job back and record its failure."""
-        if not isinstance(error, (BaseException, Failure)):
-            raise InvalidType(f"an error must be an exception or a Failure: {shown(error)}")
+        if not isinstance(error, (BaseException, Failure, str)):
+            raise InvalidType(f"an error must be an exception, a Failure or a str: {shown(error)}")
         seconds = check_seconds(delay, "a delay")
-        words = (dump_failure(error), math.ceil(seconds * 1000))
+        words = (dump_failure(error, "Failed"), math.ceil(seconds * 1000))
         state: Deferred[list[Any]] = self._end(_FAIL, self._fail, id_, token, *words)
         return state.addCallback(_state)
 

@@ -27,7 +27,7 @@ _IDS = load("job/ids")
 _ITEM = load("job/item")
 _STATS = load("job/stats")
 
-_COUNTS = ("available", "claimed", "stalled", "publishes", "finishes")
+_COUNTS = ("available", "claimed", "stalled", "delayed", "publishes", "finishes")
 
 
 class Inspection:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable, Callable, Iterable
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
@@ -22,6 +22,7 @@ from txthoonk.errors import InvalidInput
 from txthoonk.job._changes import Changes
 from txthoonk.job._claiming import Claiming
 from txthoonk.job._deadlines import Deadlines
+from txthoonk.job._endings import Ending, NoFeed
 from txthoonk.job._finishing import Finishing
 from txthoonk.job._inspection import Inspection
 from txthoonk.job._job_calls import JobCalls
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Claim", "Job", "calls_of", "timekeeper_of"]
 
+Fired = TypeVar("Fired")
+
 _PUT = load("job/put")
 _PUT_LATER = load("job/put_later")
 _GET = load("job/get")
@@ -55,18 +58,26 @@ class _Claimed(NamedTuple):
 class Claim(_Claimed):
     """A job that this process has claimed; it unpacks as (id, item, cancelled).
 
-    Pass it to :meth:`Job.finish` and the other verbs instead of the id.  They then fail, and
-    change nothing, if the claim was lost, by a timeout or otherwise.
+    Pass it to :meth:`Job.finish` and the other verbs instead of the id, or call its own methods.
+    They fail, and change nothing, if the claim was lost, by a timeout or otherwise.
+
+    A claim that you make yourself, ``Claim(id, item, cancelled)``, has no token and no feed: to
+    test a handler with it, set ``job`` if the handler uses it.
 
     :ivar id: the id of the job.
     :ivar item: the item that was put.
     :ivar cancelled: how often claims on the job were cancelled before.
-    :ivar token: identifies this claim among all claims on the job.
-    :ivar job: the feed.
+    :ivar token: identifies this claim among all claims on the job; empty stands for any of them.
+    :ivar job: the :class:`Job` feed that it was claimed from.
+    :ivar ending: how the claim is being ended by its methods, for workers; None before that.
     """
 
     token: str = ""
-    job: Job
+    if TYPE_CHECKING:
+        job: Job
+    else:
+        job = NoFeed()
+    ending: Ending | None = None
 
     def progress(
         self, done: float, total: float | None = None, note: str | None = None
@@ -82,6 +93,22 @@ class Claim(_Claimed):
             :class:`~txthoonk.errors.FeedDoesNotExist`.
         """
         return self.job._progressed(self, done, total, note)
+
+    def finish(self, result: Any = NO_RESULT, timeout: float | None = None) -> Deferred[None]:
+        """Finish the job: :meth:`Job.finish`.
+
+        A handler that has ended its job by a method of the claim can go on; what it returns or
+        raises then changes nothing.
+        """
+        return self.job.finish(self, result, timeout)
+
+    def fail(self, error: BaseException | Failure | str, delay: float = 0) -> Deferred[str]:
+        """Give the job back because it failed, and record why: :meth:`Job.fail`."""
+        return self.job.fail(self, error, delay)
+
+    def release(self) -> Deferred[bool]:
+        """Give the job back as if it had not been claimed: :meth:`Job.release`."""
+        return self.job.release(self)
 
 
 class Job(TakenFeed):
@@ -322,7 +349,8 @@ class Job(TakenFeed):
             :class:`~txthoonk.errors.InvalidInput` or
             :class:`~txthoonk.errors.FeedDoesNotExist`.
         """
-        return self._finishing.finish(*self._held(id_), result, timeout)
+        finished = self._finishing.finish(*self._held(id_), result, timeout)
+        return _ends(id_, "finished", finished)
 
     @deferring
     def cancel(self, id_: str | Claim) -> Deferred[None]:
@@ -333,7 +361,7 @@ class Job(TakenFeed):
             :class:`~txthoonk.errors.JobNotClaimed` or
             :class:`~txthoonk.errors.FeedDoesNotExist`.
         """
-        return self._claiming.cancel(*self._held(id_))
+        return _ends(id_, "failed", self._claiming.cancel(*self._held(id_)))
 
     @deferring
     def stall(self, id_: str | Claim, reason: str | None = None) -> Deferred[None]:
@@ -343,21 +371,21 @@ class Job(TakenFeed):
         :param reason: the message for :meth:`get_failure`; None to keep the recorded failure.
         :return: fires None; fails like :meth:`cancel`.
         """
-        return self._claiming.stall(*self._held(id_), reason)
+        return _ends(id_, "stalled", self._claiming.stall(*self._held(id_), reason))
 
     @deferring
     def fail(
-        self, id_: str | Claim, error: BaseException | Failure, delay: float = 0
+        self, id_: str | Claim, error: BaseException | Failure | str, delay: float = 0
     ) -> Deferred[str]:
         """Give a claimed job back because it failed, and record why.
 
         :param id_: as for :meth:`finish`.
-        :param error: the failure to record for :meth:`get_failure`.
+        :param error: the failure to record for :meth:`get_failure`, or the reason in words.
         :param delay: seconds until the job is available again, at the end of the line.
         :return: fires its new state: ``available``, ``delayed``, or ``stalled`` if it has failed
             ``max_failures`` times; fails like :meth:`cancel`.
         """
-        return self._claiming.fail(*self._held(id_), error, delay)
+        return _ends(id_, "failed", self._claiming.fail(*self._held(id_), error, delay))
 
     @deferring
     def release(self, id_: str | Claim) -> Deferred[bool]:
@@ -370,7 +398,7 @@ class Job(TakenFeed):
         :return: fires True if it was claimed; fails with
             :class:`~txthoonk.errors.FeedDoesNotExist`.
         """
-        return self._claiming.release(*self._held(id_))
+        return _ends(id_, "released", self._claiming.release(*self._held(id_)))
 
     @deferring
     def renew(self, id_: str | Claim) -> Deferred[None]:
@@ -529,8 +557,8 @@ class Job(TakenFeed):
     def stats(self) -> Deferred[dict[str, int]]:
         """Count the jobs at one moment.
 
-        :return: fires a dict: the numbers of jobs that are ``available``, ``claimed`` and
-            ``stalled``, and of all ``publishes`` and ``finishes`` so far.
+        :return: fires a dict: the numbers of jobs that are ``available``, ``claimed``,
+            ``stalled`` and ``delayed``, and of all ``publishes`` and ``finishes`` so far.
         """
         return self._inspection.stats()
 
@@ -572,6 +600,14 @@ def _check_new_id(id_: object) -> str:
     if not check_id(id_):
         raise InvalidInput("the id of a job must not be empty: an empty id in the line means none")
     return str(id_)
+
+
+def _ends(id_: str | Claim, outcome: str, called: Deferred[Fired]) -> Deferred[Fired]:
+    """Note, for its worker, that a call ends a claim."""
+    if isinstance(id_, Claim):
+        id_.ending = Ending(outcome)
+        called.addBoth(id_.ending.answer, id_)
+    return called
 
 
 def calls_of(job: Job) -> JobCalls[Claim]:

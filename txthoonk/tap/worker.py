@@ -22,7 +22,8 @@ from txthoonk.tap._options import (
     whole_number,
     yes_or_no,
 )
-from txthoonk.worker._worker import Handler, Worker, is_async
+from txthoonk.worker._by_name import is_async
+from txthoonk.worker._worker import Handler, Worker
 
 __all__ = ["Options", "makeService"]
 

@@ -10,7 +10,7 @@ from twisted.logger import Logger
 
 from txthoonk.errors import InvalidInput, InvalidType, shown
 
-__all__ = ["check_interval", "check_seconds", "check_time", "delay_from"]
+__all__ = ["check_interval", "check_seconds", "check_time", "check_time_limits", "delay_from"]
 
 _log = Logger()
 
@@ -39,6 +39,21 @@ def check_interval(seconds: object, what: str) -> float:
     if not (checked := check_seconds(seconds, what)):
         raise InvalidInput(f"{what} must be above 0 seconds")
     return checked
+
+
+def check_time_limits(hard: object, soft: object) -> None:
+    """Check the time limits of a handler, each in seconds above 0, or None.
+
+    :raises InvalidInput: if a limit is out of range, or the soft one never comes first.
+    """
+    if hard is not None:
+        check_interval(hard, "time_limit")
+    if soft is not None:
+        seconds = check_interval(soft, "soft_time_limit")
+        if hard is not None and seconds >= check_interval(hard, "time_limit"):
+            raise InvalidInput(
+                f"soft_time_limit must be below time_limit: {shown(soft)} and {shown(hard)}"
+            )
 
 
 def delay_from(

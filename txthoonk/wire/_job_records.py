@@ -21,10 +21,13 @@ MOST_TRACEBACK = 10_000  # the last characters of a traceback are stored
 MOST_MESSAGE = 2_000  # the first characters of a message are stored
 
 
-def dump_failure(error: Failure | BaseException | str) -> str:
-    """Make the stored record of an error; a ``str`` is the reason given to ``stall``."""
+def dump_failure(error: Failure | BaseException | str, kind: str = "Stall") -> str:
+    """Make the stored record of an error.
+
+    :param kind: its type if it is only a reason in words.
+    """
     if isinstance(error, str):
-        type_, message, traceback = "Stall", error, ""
+        type_, message, traceback = kind, error, ""
     else:
         failure = error if isinstance(error, Failure) else Failure(error)
         type_ = failure.type.__name__ if failure.type else "Exception"

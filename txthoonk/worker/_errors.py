@@ -1,11 +1,13 @@
-"""What a handler raises to decide what happens to its job."""
+"""What a handler raises to decide what happens to its job, and why a worker ends one."""
 
 from __future__ import annotations
+
+from twisted.internet.defer import CancelledError
 
 from txthoonk.errors import ThoonkError
 from txthoonk.wire._checks import check_seconds
 
-__all__ = ["Retry", "Stall"]
+__all__ = ["NoHandler", "Retry", "SoftTimeLimitExceeded", "Stall", "TimeLimitExceeded"]
 
 
 class Retry(ThoonkError):
@@ -26,4 +28,20 @@ class Stall(ThoonkError):
     """What a handler raises to have its job stalled, without further attempts.
 
     :param reason: why, to be recorded.
+    """
+
+
+class NoHandler(Stall):
+    """The worker has no handler for the name in a job; the job is stalled."""
+
+
+class TimeLimitExceeded(ThoonkError):
+    """A handler ran longer than the ``time_limit`` of its job; this counts as a failure."""
+
+
+class SoftTimeLimitExceeded(TimeLimitExceeded, CancelledError):
+    """A handler ran longer than the ``soft_time_limit`` of its job.
+
+    A handler that is a coroutine gets it where it awaits something.  It can clean up and return,
+    which finishes the job; or let the error pass, which counts as a failure.
     """

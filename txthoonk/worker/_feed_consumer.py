@@ -384,7 +384,7 @@ class FeedConsumer:
 
     def claims(self) -> list[Claim]:
         """Return the claims to renew."""
-        begun = [run.claim for run in self.runs if not run.over]
+        begun = [run.claim for run in self.runs if not run.over and run.claim.ending is None]
         return [*begun, *self.unbegun]
 
     def about(self) -> str:

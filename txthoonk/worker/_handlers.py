@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError
@@ -13,14 +14,15 @@ from twisted.python.failure import Failure
 from txthoonk._support._deferreds import begun
 from txthoonk.connections._back_off import back_off as growing
 from txthoonk.consumers._interfaces import HeldClaim
-from txthoonk.errors import readable, shown
+from txthoonk.errors import JobNotClaimed, readable, shown
 from txthoonk.job._no_result import NO_RESULT
 from txthoonk.types import Claim
 from txthoonk.wire._checks import delay_from
-from txthoonk.worker._errors import Retry, Stall
+from txthoonk.worker._errors import Retry, Stall, TimeLimitExceeded
 from txthoonk.worker._feed_consumer import FeedConsumer
 from txthoonk.worker._interfaces import Consumer, Run
 from txthoonk.worker._schedule import Schedule
+from txthoonk.worker._time_limits import Limited, TimeLimits
 
 __all__ = ["BackOff", "Ended", "Handlers", "back_off"]
 
@@ -49,6 +51,7 @@ class Handlers:
     :param call: calls the handler with a claim; returns its result, a Deferred or a coroutine.
     :param back_off: returns the seconds until a failed job is tried again.
     :param ended: the functions to call when a handler has ended.
+    :param limits: the time limits of all handlers.
     """
 
     _log = Logger()
@@ -61,6 +64,7 @@ class Handlers:
         ended: Sequence[Ended],
         about: Mapping[str, object],
         reactor: Any,
+        limits: TimeLimits,
     ) -> None:
         self._call = call
         self.schedule = schedule
@@ -68,6 +72,7 @@ class Handlers:
         self._hooks = ended
         self.about = about
         self._reactor = reactor
+        self._limits = limits
         self._stopped = False
         self._working = False  # whether the loop of work() runs
         self._scheduled: IDelayedCall | None = None
@@ -140,7 +145,7 @@ class Handlers:
 
     def _release_all(self, consumer: FeedConsumer) -> None:
         left = [run for run in consumer.runs if not run.over]
-        consumer.give_back([run.claim for run in left])
+        consumer.give_back([run.claim for run in left if run.claim.ending is None])
         # Cancelling one handler may end another one.
         for run in left:
             run.over = True
@@ -158,6 +163,8 @@ class Handlers:
         except BaseException:  # noqa: BLE001  (recorded with the job, as a Deferred would)
             self._failed(Failure(), run)
             return
+        if self._limits.any:
+            result = self._limit(run, result)
         ending = run.ending = begun(result)
         if ending is None:
             self._succeeded(result, run)
@@ -169,6 +176,16 @@ class Handlers:
             self._leave(run)
             return
         consumer, claim = run.consumer, run.claim
+        if claim.ending is not None:
+            if result is not None:
+                self._log.warn(
+                    "the handler of job {id!r} of feed {name!r} returned a result after it had "
+                    "ended the job: the result is dropped",
+                    id=claim.id,
+                    name=consumer.job.name,
+                )
+            claim.ending.when_answered(partial(self._ended_by_handler, run, claim.ending.outcome))
+            return
         try:
             given = NO_RESULT if result is None else result
             run.words = consumer.words(claim.id, claim.token, given)
@@ -181,11 +198,78 @@ class Handlers:
         self._leave(run)
 
     def _failed(self, reason: Failure, run: Run) -> None:
+        if run.limited is not None:
+            reason = run.limited.explain(reason)
+        ending = run.claim.ending
+        if ending is not None and not run.over:
+            self._log.failure(
+                "the handler of job {id!r} of feed {name!r} failed after it had ended the job",
+                reason,
+                id=run.claim.id,
+                name=run.consumer.job.name,
+            )
+            ending.when_answered(partial(self._ended_by_handler, run, ending.outcome))
+            return
         if not run.over:
             self._report(run, self.record_failure(run.consumer, run.claim, reason))
         elif not reason.check(CancelledError):
             self._log.failure("a handler that was cancelled failed", reason)
         self._leave(run)
+
+    def _ended_by_handler(self, run: Run, outcome: str, reason: Failure | None) -> None:
+        """Take the answer to the handler's own call that ended the claim."""
+        if reason is None or run.over:
+            if not run.over:
+                self._report(run, outcome)
+            self._leave(run)
+        elif reason.check(JobNotClaimed):
+            self._report(run, "lost")
+            self._leave(run)
+        else:
+            self._failed(reason, run)
+
+    # -- time limits -----------------------------------------------------------------------
+
+    def _limit(self, run: Run, result: Any) -> Any:
+        """Begin the time limits of a handler that has returned a Deferred or a coroutine."""
+        hard, soft = self._limits.of(None, None)
+        limited = run.limited = Limited(
+            self._reactor, hard, soft, partial(self._interrupt, run), partial(self._give_up, run)
+        )
+        return limited.wrap(result)
+
+    def _interrupt(self, run: Run) -> None:
+        self._log.warn(
+            "the handler of job {id!r} of feed {name!r} runs longer than its soft_time_limit: it "
+            "is cancelled",
+            id=run.claim.id,
+            name=run.consumer.job.name,
+        )
+        self._cancel_handler(run)
+
+    def _give_up(self, run: Run, seconds: float) -> None:
+        """Fail the claim of a handler that runs longer than its hard limit."""
+        if run.over:
+            return
+        run.over = True
+        ending = run.claim.ending
+        if ending is None:
+            words = f"the handler ran longer than its time_limit of {seconds:g} seconds"
+            reason = Failure(TimeLimitExceeded(words))
+            self._report(run, self.record_failure(run.consumer, run.claim, reason))
+        else:
+            self._report(run, ending.outcome)
+        self._cancel_handler(run)
+        if run in run.consumer.runs:
+            self._log.warn(
+                "the handler of job {id!r} of feed {name!r} goes on after it was cancelled: what "
+                "it returns is dropped",
+                id=run.claim.id,
+                name=run.consumer.job.name,
+            )
+            self._leave(run)
+
+    # -- failures, and lost claims ---------------------------------------------------------
 
     def record_failure(self, consumer: Consumer, claim: Claim, reason: Failure) -> str:
         """Record that a job failed.
@@ -210,6 +294,8 @@ class Handlers:
         return "failed"
 
     def _leave(self, run: Run) -> None:
+        if run.limited is not None:
+            run.limited.stop()
         if run in run.consumer.runs:
             del run.consumer.runs[run]
             self.schedule.working -= 1
@@ -226,7 +312,7 @@ class Handlers:
     def claim_lost(self, consumer: Consumer, claim: HeldClaim) -> None:
         """Cancel the handler of a job whose claim was lost."""
         for run in list(consumer.runs):
-            if run.claim is claim and not run.over:
+            if run.claim is claim and not run.over and run.claim.ending is None:
                 self._log.warn(
                     "the claim on job {id!r} of feed {name!r} was lost: its handler is cancelled",
                     id=claim.id,
@@ -238,9 +324,15 @@ class Handlers:
     def _cancel(self, run: Run, outcome: str) -> None:
         run.over = True
         self._report(run, outcome)
+        if not self._cancel_handler(run):
+            self._leave(run)
+
+    def _cancel_handler(self, run: Run) -> bool:
+        """Cancel a handler; return whether that worked."""
         if run.ending is not None:
             try:
                 run.ending.cancel()
             except BaseException:  # noqa: BLE001  (a canceller raised; its Deferred will not fire)
                 self._log.failure("error while a handler was cancelled")
-                self._leave(run)
+                return False
+        return True

@@ -12,6 +12,7 @@ from twisted.python.failure import Failure
 if TYPE_CHECKING:
     from txthoonk.consumers._interfaces import HeldClaim, Named
     from txthoonk.types import Claim
+    from txthoonk.worker._time_limits import Limited
 
 __all__ = ["Consumer", "Run", "WorkerCalls"]
 
@@ -53,7 +54,8 @@ class Run:
     :ivar begun: when the handler started, in seconds.
     :ivar words: the arguments of ``job/finish`` for it; empty before the handler has ended.
     :ivar ending: fires when the handler has ended; None if it ended at once.
-    :ivar over: whether to ignore how it ends, because the claim was lost or released.
+    :ivar over: whether to ignore how it ends, because the claim was lost, released or failed.
+    :ivar limited: its time limits, if it has any.
     """
 
     consumer: Consumer
@@ -62,6 +64,7 @@ class Run:
     words: tuple[Any, ...] = ()
     ending: Deferred[Any] | None = None
     over: bool = False
+    limited: Limited | None = None
 
 
 class WorkerCalls(Protocol):

@@ -29,6 +29,7 @@ class Pool:
     after :meth:`stop`, it ends when the function returns; the process does not end before that.
 
     :ivar busy: the number of threads that run a function, cancelled functions included.
+    :ivar lost: the number of threads that run a function that was cancelled.
 
     :param size: the most threads.
     :param name: the prefix of the names of the threads.
@@ -36,7 +37,7 @@ class Pool:
     """
 
     def __init__(self, reactor: Any, size: int, name: str, freed: Callable[[], object]) -> None:
-        self.busy = 0
+        self.busy = self.lost = 0
         self._reactor = reactor
         self._freed = freed
         self._threads = ThreadPoolExecutor(size, thread_name_prefix=name)
@@ -54,7 +55,8 @@ class Pool:
         self.busy += 1
 
         def cancel(_: object) -> None:
-            running.cancel()  # if no thread has begun it
+            if not running.cancel():  # a thread has begun it
+                self.lost += 1
 
         ended: Deferred[Any] = Deferred(cancel)
         running.add_done_callback(
@@ -65,6 +67,8 @@ class Pool:
     def _ended(self, running: Future[Any], ended: Deferred[Any]) -> None:
         self.busy -= 1
         if ended.called:
+            if not running.cancelled():
+                self.lost -= 1
             if self._asking is not None:
                 self._freed()
         elif (error := running.exception()) is not None:

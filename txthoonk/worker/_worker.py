@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -21,12 +20,14 @@ from txthoonk.job._thread_claim import ThreadClaim
 from txthoonk.service import Thoonk
 from txthoonk.types import Claim, Job
 from txthoonk.wire._checks import check_seconds
+from txthoonk.worker._by_name import ByName, Key, check_handler
 from txthoonk.worker._feed_consumer import FeedConsumer
 from txthoonk.worker._feeds import Feeds, open_feed, weighted
 from txthoonk.worker._handlers import BackOff, Ended, Handlers, back_off
 from txthoonk.worker._maintenance import Maintenance
 from txthoonk.worker._schedule import Schedule
 from txthoonk.worker._thread_pool import Pool
+from txthoonk.worker._time_limits import TimeLimits
 
 __all__ = ["Handler", "Worker"]
 
@@ -35,11 +36,6 @@ END_TIMEOUT = 5.0  # seconds that stopping waits for answers, after the grace
 #: Works on a job: gets the :class:`~txthoonk.types.Claim`, in a thread a
 #: :class:`~txthoonk.types.ThreadClaim`, and returns the result.
 Handler = Callable[[Claim], Any] | Callable[[ThreadClaim], Any]
-
-
-def is_async(handler: Any) -> bool:
-    """Return whether a call of the handler makes a coroutine."""
-    return any(map(inspect.iscoroutinefunction, (handler, type(handler).__call__)))
 
 
 class Worker(StoppingService):
@@ -66,13 +62,17 @@ class Worker(StoppingService):
     def __init__(
         self,
         feeds: Feeds,
-        handler: Handler,
+        handler: Handler | None = None,
         concurrency: int = 1,
         *,
+        handlers: Mapping[str, Handler] | None = None,
+        key: Key = "task",
         thoonk: Thoonk | None = None,
         in_thread: bool = False,
         grace: float = 10.0,
         back_off: BackOff = back_off,
+        time_limit: float | None = None,
+        soft_time_limit: float | None = None,
         maintenance: bool = True,
         name: str | None = None,
         reactor: IReactorTime | None = None,
@@ -84,6 +84,10 @@ class Worker(StoppingService):
             created, with a ``timeout`` of 60 seconds and ``max_failures`` 10.
         :param handler: gets a :class:`~txthoonk.types.Claim`, and returns the result, or a
             Deferred or a coroutine of it.
+        :param handlers: instead of one handler, a mapping of names to handlers.  A job without
+            one of these names is stalled.
+        :param key: where a job has the name of its handler: a field of the item, or a function
+            that gets the claim and returns the name.
         :param concurrency: the number of jobs that are worked on at a time, from 1.
         :param thoonk: opens the feeds that are given by name.
         :param in_thread: run the handler, a plain function, in one of the worker's own threads;
@@ -93,6 +97,12 @@ class Worker(StoppingService):
             cancelled, and their jobs are available again.
         :param back_off: returns the seconds until a job is tried again, given its number of
             failures.
+        :param time_limit: seconds that a handler may take; None for no limit.  Then the job
+            fails, its claim is no longer renewed, and the handler is cancelled; what it returns
+            later is dropped.  A function in a thread cannot be ended and keeps its thread.
+        :param soft_time_limit: seconds until a handler is cancelled with
+            :class:`SoftTimeLimitExceeded`, so that it can clean up; None for no limit.  A job can
+            have time limits of its own, which :meth:`Job.put` sets.
         :param maintenance: whether to run :class:`~txthoonk.Maintenance` for the feeds.
         :param name: the name that other programs see; None for host and process id.
         :param reactor: for timeouts; with *in_thread* it must also support threads.  None for
@@ -100,12 +110,14 @@ class Worker(StoppingService):
         :raises InvalidInput: for options that cannot be used.
         """
         self._feeds = weighted(feeds, thoonk)
-        for what, function in (("a handler", handler), ("back_off", back_off)):
-            if not callable(function):
-                raise InvalidType(f"{what} must be callable: {shown(function)}")
-        if in_thread and is_async(handler):
+        if (handler is None) == (handlers is None):
+            raise InvalidInput("a worker needs a handler, or handlers by name: one of the two")
+        if not callable(back_off):
+            raise InvalidType(f"back_off must be callable: {shown(back_off)}")
+        if in_thread and soft_time_limit is not None:
             raise InvalidInput(
-                f"a coroutine does not run in a thread: {shown(handler)} needs in_thread=False"
+                "a function in a thread cannot be interrupted: give it a time_limit, not a "
+                "soft_time_limit"
             )
         if name is not None and not isinstance(name, str):
             raise InvalidType(f"a worker's name must be a str: {shown(name)}")
@@ -116,7 +128,12 @@ class Worker(StoppingService):
         self._grace = check_seconds(grace, "grace")
         self._back_off = back_off
         self._given_reactor = reactor
-        self._handler: Callable[[Any], Any] = handler
+        self._handler: Callable[[Any], Any] = (
+            check_handler(handler, in_thread)
+            if handlers is None
+            else ByName(handlers, key, in_thread)
+        )
+        self._limits = TimeLimits(time_limit, soft_time_limit, interrupts=not in_thread)
         self._in_thread = in_thread
         self._pool: Pool | None = None
         host = socket.gethostname()
@@ -142,6 +159,11 @@ class Worker(StoppingService):
     def running_jobs(self) -> list[Claim]:
         """The jobs that are worked on at present."""
         return [run.claim for consumer in self._consumers for run in consumer.runs]
+
+    @property
+    def lost_threads(self) -> int:
+        """The number of its threads that still run a function whose job it has given up."""
+        return self._pool.lost if self._pool is not None else 0
 
     @property
     def _reactor(self) -> Any:
@@ -183,7 +205,9 @@ class Worker(StoppingService):
         schedule: Schedule[FeedConsumer] = Schedule(
             self.concurrency, several, self._reactor, self._soon, busy
         )
-        return Handlers(call, schedule, self._back_off, self.ended, self.about, self._reactor)
+        return Handlers(
+            call, schedule, self._back_off, self.ended, self.about, self._reactor, self._limits
+        )
 
     def _soon(self) -> None:
         if self._handlers is not None:

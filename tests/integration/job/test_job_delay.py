@@ -95,7 +95,8 @@ class AsideTests(DelayTestCase):
         self.assertEqual(await self.job.get_ids("available"), ["now"])
         self.assertEqual(set(await self.job.get_ids()), {"first", "second", "third", "now"})
         self.assertEqual(await self.job.length(), 1)
-        stats = {"available": 1, "claimed": 0, "stalled": 0, "publishes": 1, "finishes": 0}
+        stats = {"available": 1, "claimed": 0, "stalled": 0, "delayed": 3}
+        stats.update(publishes=1, finishes=0)
         self.assertEqual(await self.job.stats(), stats)
 
     async def test_items(self) -> None:

@@ -295,7 +295,7 @@ class BadInputTests(RefusalTestCase):
             (lambda: job.put(5, delay=1), "5", InvalidType),
             (lambda: job.put("i", 2, delay=1), "2", InvalidInput),
             (lambda: job.put("i", id_="a\0", delay=1), r"'a\x00'", InvalidInput),
-            (lambda: job.fail("claimed", "text"), "'text'", InvalidType),
+            (lambda: job.fail("claimed", b"text"), "b'text'", InvalidType),
             (lambda: job.fail("claimed", None), "None", InvalidType),
             (lambda: job.fail("claimed", ValueError), "ValueError", InvalidType),
             (lambda: job.fail("claimed", ERROR, -1), "-1", InvalidInput),
