@@ -30,7 +30,9 @@ END = ":end"
 def _place(position: object) -> tuple[str, str, str]:
     """Parse a position: return it, its kind, and the id that it is before or after."""
     if not isinstance(position, str):
-        raise InvalidType(f"a position must be a str, not {type(position).__name__}: {position!r}")
+        raise InvalidType(
+            f"a position must be a str, not {type(position).__name__}: {shown(position)}"
+        )
     if position == BEGIN:
         return position, "begin", ""
     if position == END:
