@@ -160,7 +160,7 @@ class NoHistory(FeedError):
 
 
 class Conflict(FeedError):
-    """The item is not the one that the caller expected: it has changed.
+    """The item is not the one that the caller expected: it has changed, or does not exist.
 
     :ivar item: the present item; None if the feed has none with that id.
     :ivar revision: its revision; 0 if the feed has no such item.
