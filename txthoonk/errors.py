@@ -11,7 +11,6 @@ import re
 from typing import TYPE_CHECKING
 
 from twisted.internet import error
-from twisted.python.reflect import safe_repr
 
 if TYPE_CHECKING:
     from txthoonk._values import JobFailure
@@ -161,7 +160,7 @@ class NoHistory(FeedError):
 
 
 class Conflict(FeedError):
-    """The item is not the one that the caller expected: it has changed.
+    """The item is not the one that the caller expected: it has changed, or does not exist.
 
     :ivar item: the present item; None if the feed has none with that id.
     :ivar revision: its revision; 0 if the feed has no such item.
@@ -295,7 +294,12 @@ _IN_SCRIPT = re.compile(r"(?:: |^)@user_script: ?\d+: -?([A-Z]+) ")
 
 def shown(value: object) -> str:
     """Return the text that represents a value in a message, cut to a reasonable length."""
-    text = safe_repr(value)
+    try:
+        text = repr(value)
+    except Exception as error:  # noqa: BLE001 - a type of the user may raise anything
+        if type(value) is int:
+            return f"a number of {value.bit_length()} bits"
+        return f"<{type(value).__name__} that cannot be shown: {type(error).__name__}>"
     return text if len(text) <= SHOWN_LENGTH else f"{text[:SHOWN_LENGTH]}... ({len(text)} long)"
 
 

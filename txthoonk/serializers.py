@@ -33,13 +33,13 @@ def get_serializer(name: str) -> Serializer:
 
     :raises InvalidInput: if no serializer of that name is registered.
     """
-    try:
-        return _registry[name]
-    except KeyError:
+    serializer = _registry.get(name) if isinstance(name, str) else None
+    if serializer is None:
         known = ", ".join(sorted(_registry))
         raise InvalidInput(
-            f"unknown serializer {name!r}: use one of {known}, or call register_serializer"
-        ) from None
+            f"unknown serializer {shown(name)}: use one of {known}, or call register_serializer"
+        )
+    return serializer
 
 
 class _Checked:

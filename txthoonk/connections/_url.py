@@ -17,11 +17,12 @@ from twisted.internet.interfaces import IStreamClientEndpoint
 
 from txthoonk.connections import _endpoint_strings
 from txthoonk.connections._hosts import tcp_endpoint
-from txthoonk.errors import InvalidInput, InvalidType
+from txthoonk.errors import InvalidInput, InvalidType, shown
 
 __all__ = ["Target", "parse_url", "read_url", "without_passwords"]
 
 DEFAULT_PORT = 6379
+MOST_DATABASE = 2**31 - 1
 MOST_OF_FILE = 10_000  # characters to read of a file with a URL
 
 KNOWN = (
@@ -171,7 +172,9 @@ def _checked_database(db: object) -> int:
     if not isinstance(db, int) or isinstance(db, bool):
         raise InvalidType(f"db must be an int, not {type(db).__name__}")
     if db < 0:
-        raise InvalidInput(f"db must not be negative: {db}")
+        raise InvalidInput(f"db must not be negative: {shown(db)}")
+    if db > MOST_DATABASE:
+        raise InvalidInput(f"db must be at most {MOST_DATABASE:,}: {shown(db)}")
     return db
 
 
@@ -242,22 +245,22 @@ def _url(url: str) -> dict[str, Any]:
     userinfo, at, place = rest.rpartition("@")
     if scheme == "unix" and rest.startswith("/"):
         userinfo, at, place = "", "", rest  # the @ belongs to the path
-    shown = _endpoint_strings.masked(f"{scheme}://***@{place}" if at else url)
+    display = _endpoint_strings.masked(f"{scheme}://***@{place}" if at else url)
     if scheme not in ("redis", "rediss", "unix"):
-        raise InvalidInput(f"not a URL of Redis: {shown!r} (use {KNOWN})")
+        raise InvalidInput(f"not a URL of Redis: {display!r} (use {KNOWN})")
     if _MUST_BE_QUOTED.search(userinfo):
         raise InvalidInput(
-            f"{shown!r}: quote special characters in user and password (%2F for /, %40 for @)"
+            f"{display!r}: quote special characters in user and password (%2F for /, %40 for @)"
         )
     user, _, password = userinfo.partition(":")
     try:
         parts = urlsplit(f"{scheme}://{place}")
         where = _socket(parts) if scheme == "unix" else _host(parts)
     except ValueError as error:
-        raise InvalidInput(f"{shown!r}: {_endpoint_strings.masked(str(error))}") from None
+        raise InvalidInput(f"{display!r}: {_endpoint_strings.masked(str(error))}") from None
     said = {"username": unquote(user), "password": unquote(password), **where}
     said = {name: value for name, value in said.items() if value not in (None, "")}
-    return {"text": shown, "tls": scheme == "rediss", **said}
+    return {"text": display, "tls": scheme == "rediss", **said}
 
 
 def _host(parts: SplitResult) -> dict[str, Any]:

@@ -96,7 +96,7 @@ class Inspection:
             "delayed": lambda: self._ids_in_range("ZRANGE", self._delayed),
             None: lambda: Deferred.fromCoroutine(self._all_ids()),
         }
-        if state not in reads:
+        if not isinstance(state, (str, type(None))) or state not in reads:
             raise InvalidInput(
                 f"the state of a job is available, claimed, stalled or delayed: {shown(state)}"
             )

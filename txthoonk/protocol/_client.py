@@ -31,7 +31,7 @@ from txthoonk.errors import (
     shown,
 )
 from txthoonk.protocol._batching import MOST_BYTES, Rests, Together, only
-from txthoonk.protocol._encoding import RAW, TEXT, Encoding, pack
+from txthoonk.protocol._encoding import RAW, TEXT, Encoding, pack, safe
 from txthoonk.protocol._interfaces import MisplacedListener
 from txthoonk.protocol._limits import LEAST, Limits, is_too_big
 from txthoonk.protocol._opening import (
@@ -177,10 +177,8 @@ class RedisProtocol(Protocol):
             raise wrong_thread()
         if encoding is not None and self._transaction:
             return fail(InvalidCommand(_IN_TRANSACTION))
-        if memoryview in map(type, command):
-            # hiredis sends the whole underlying memory, even if the view skips bytes.
-            command = tuple([bytes(w) if type(w) is memoryview else w for w in command])
         try:
+            command = safe(command, encoding or self._own)
             packed = pack(command, encoding or self._own)
         except InvalidData:
             return fail()

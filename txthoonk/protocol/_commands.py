@@ -14,8 +14,9 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 
 from twisted.internet.defer import Deferred, fail
+from twisted.python.reflect import safe_str
 
-from txthoonk.errors import InvalidCommand
+from txthoonk.errors import InvalidCommand, shown
 from txthoonk.protocol._client import RedisProtocol
 
 if TYPE_CHECKING:
@@ -42,6 +43,9 @@ def command(
             words = shape(*args, **kwargs)
         except InvalidCommand:
             return fail()
+        except Exception as error:  # noqa: BLE001 - a type of the user may raise anything
+            signature(shape).bind(*args, **kwargs)  # Python raises for a missing argument
+            return fail(InvalidCommand(f"bad argument of {method.__name__}: {safe_str(error)}"))
         return _ask(self, words, reply)
 
     method.__signature__ = _signature(shape)  # type: ignore[attr-defined]
@@ -178,7 +182,9 @@ def _sort(
         words += ["LIMIT", start, num]
     patterns = [get] if isinstance(get, (str, bytes)) else get or ()
     if not isinstance(patterns, Iterable):
-        raise InvalidCommand(f"get= of sort must be a pattern or a list of patterns, not {get!r}")
+        raise InvalidCommand(
+            f"get= of sort must be a pattern or a list of patterns, not {shown(get)}"
+        )
     for pattern in patterns:
         words += ["GET", pattern]
     words += ["DESC"] * desc + ["ALPHA"] * alpha
@@ -388,6 +394,9 @@ class Commands:
             return _ask(
                 self, ("HGET", key, field), lambda value: None if value is None else {field: value}
             )
+        if not isinstance(field, Iterable):
+            text = f"a field must be str or bytes, or several in a list, not {shown(field)}"
+            return fail(InvalidCommand(text))
         fields = list(field)
         return _ask(
             self, ("HMGET", key, *fields), lambda values: dict(zip(fields, values, strict=True))

@@ -11,7 +11,6 @@ from txthoonk._support._deferreds import deferring, passing
 from txthoonk._support._replies import MISFITS, parsing
 from txthoonk.errors import (
     Conflict,
-    InvalidInput,
     InvalidItem,
     NoHistory,
     shown,
@@ -20,6 +19,7 @@ from txthoonk.events import ITEM_KINDS, Event, parse_cursor, parse_entry
 from txthoonk.history._reads import Look, look, read_item
 from txthoonk.protocol._encoding import RAW, TEXT
 from txthoonk.serializers import get_serializer
+from txthoonk.wire._checks import check_whole
 from txthoonk.wire._feed_config import Config
 from txthoonk.wire._keys import check_id, check_name, feed_channel, feed_key
 
@@ -174,8 +174,8 @@ class BaseFeed:
             kept, and with :class:`~txthoonk.errors.FeedDoesNotExist`.
         """
         epoch, revision = ("", None) if since is None else parse_cursor(since)
-        if count is not None and (type(count) is not int or count < 0):
-            raise InvalidInput(f"a count must be a whole number from 0: {shown(count)}")
+        if count is not None:
+            check_whole(count, "a count")
         return Deferred.fromCoroutine(self._get_history(epoch, revision, count))
 
     async def _get_history(self, epoch: str, since: int | None, count: int | None) -> list[Event]:
@@ -213,11 +213,7 @@ class BaseFeed:
         """Return the argument for the revision that an item must have."""
         if expect is None:
             return ""
-        if type(expect) is not int or expect < 0:
-            raise InvalidInput(
-                f"the expected revision must be a whole number, 0 for no item: {shown(expect)}"
-            )
-        return str(expect)
+        return str(check_whole(expect, "the expected revision (expect=)", note=" (0: no item)"))
 
     def _unless_conflict(self, reply: Any, id_: str) -> Any:
         """Return the reply of a change, unless the item had another revision.

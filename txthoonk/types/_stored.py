@@ -9,10 +9,11 @@ from twisted.internet.defer import Deferred
 
 from txthoonk._support._deferreds import deferring
 from txthoonk._support._replies import parses, parsing
-from txthoonk.errors import InvalidInput, InvalidResponse, InvalidType, shown
+from txthoonk.errors import InvalidInput, InvalidResponse
 from txthoonk.history._reads import ITEMS
 from txthoonk.protocol._encoding import TEXT
 from txthoonk.types._base import BaseFeed, to_text
+from txthoonk.wire._checks import MOST_WHOLE, check_whole
 from txthoonk.wire._keys import check_id, feed_channel
 from txthoonk.wire._scripts import Script
 
@@ -127,11 +128,8 @@ class OrderedFeed(BaseFeed):
         :return: fires a list of (id, item), in order; fails like
             :meth:`get_item`.
         """
-        for rank in (start, stop):
-            if type(rank) is not int:
-                raise InvalidType(
-                    f"a rank must be an int, not {type(rank).__name__}: {shown(rank)}"
-                )
+        for what, rank in (("start", start), ("stop", stop)):
+            check_whole(rank, f"the rank {what}", -MOST_WHOLE)
         command = (*self._get_range, start, stop, 0)
         read = self.pub.redis.call(self._GET_RANGE, command, self._encoding)
         return read.addCallback(self._pairs)

@@ -59,7 +59,7 @@ class Feed(OrderedFeed):
         :return: fires the id; fails with
             :class:`~txthoonk.errors.InvalidInput` or
             :class:`~txthoonk.errors.FeedDoesNotExist`, and with *expect* with
-            :class:`~txthoonk.errors.Conflict` if the item has changed, or
+            :class:`~txthoonk.errors.Conflict` if the item has changed or does not exist, or
             :class:`~txthoonk.errors.NoHistory`.
         """
         id_ = new_id() if id_ is None else check_id(id_)

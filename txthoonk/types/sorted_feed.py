@@ -30,7 +30,9 @@ END = ":end"
 def _place(position: object) -> tuple[str, str, str]:
     """Parse a position: return it, its kind, and the id that it is before or after."""
     if not isinstance(position, str):
-        raise InvalidType(f"a position must be a str, not {type(position).__name__}: {position!r}")
+        raise InvalidType(
+            f"a position must be a str, not {type(position).__name__}: {shown(position)}"
+        )
     if position == BEGIN:
         return position, "begin", ""
     if position == END:
@@ -139,10 +141,10 @@ class SortedFeed(OrderedFeed):
         :param expect: the revision that the item must have; None for any.  See
             :meth:`get_item`.
         :return: fires None; fails with
-            :class:`~txthoonk.errors.ItemDoesNotExist`,
+            :class:`~txthoonk.errors.ItemDoesNotExist` (without *expect*, or with 0),
             :class:`~txthoonk.errors.InvalidInput` or
             :class:`~txthoonk.errors.FeedDoesNotExist`, and with *expect* with
-            :class:`~txthoonk.errors.Conflict` if the item has changed, or
+            :class:`~txthoonk.errors.Conflict` if the item has changed or does not exist, or
             :class:`~txthoonk.errors.NoHistory`.
         """
         id_ = check_id(id_)

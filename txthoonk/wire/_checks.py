@@ -10,11 +10,19 @@ from twisted.logger import Logger
 
 from txthoonk.errors import InvalidInput, InvalidType, shown
 
-__all__ = ["check_interval", "check_seconds", "check_time", "check_time_limits", "delay_from"]
+__all__ = [
+    "check_interval",
+    "check_seconds",
+    "check_time",
+    "check_time_limits",
+    "check_whole",
+    "delay_from",
+]
 
 _log = Logger()
 
 MOST_SECONDS = 10**9  # about thirty years: more is a mistake
+MOST_WHOLE = 2**63  # whole numbers in Redis are below
 MOST_TIME = 253_402_300_799  # the last second of the year 9999
 
 
@@ -54,6 +62,25 @@ def check_time_limits(hard: object, soft: object) -> None:
             raise InvalidInput(
                 f"soft_time_limit must be below time_limit: {shown(soft)} and {shown(hard)}"
             )
+
+
+def check_whole(number: object, what: str, least: int = 0, note: str = "") -> int:
+    """Return a whole number that Redis can store as one.
+
+    :param what: the name of the argument, for the message of an error.
+    :param least: the lowest one.
+    :param note: what the lowest one means, for the message.
+    :raises InvalidType: if it is not an int.
+    :raises InvalidInput: if it is out of range.
+    """
+    if type(number) is not int:
+        raise InvalidType(
+            f"{what} must be an int{note}, not {type(number).__name__}: {shown(number)}"
+        )
+    if not least <= number < MOST_WHOLE:
+        most = MOST_WHOLE - 1
+        raise InvalidInput(f"{what} must be {least:,} to {most:,}{note}: {shown(number)}")
+    return number
 
 
 def delay_from(

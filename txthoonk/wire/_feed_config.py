@@ -95,8 +95,10 @@ def _text(field: str, value: object) -> str:
         value = int(value)  # 60.0 seconds are the same value as 60
     try:
         return str(value)
-    except ValueError:
-        raise InvalidInput(f"configuration {field!r} is a number with too many digits") from None
+    except Exception as error:
+        raise InvalidInput(
+            f"configuration {field!r} cannot be converted to text: {shown(value)}"
+        ) from error
 
 
 def _check_type(type_: str | None, registered: Iterable[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 from twisted.python.failure import Failure
@@ -66,7 +67,7 @@ def dump_progress(done: float, total: float | None, note: str | None) -> str:
             if what == "total" and number is None:
                 continue
             raise InvalidType(f"{what} must be a number, not {shown(number)}")
-        if not 0 <= number < float("inf"):
+        if not 0 <= number <= sys.float_info.max:
             raise InvalidInput(f"{what} must be a finite number from 0, not {shown(number)}")
     if note is not None and not isinstance(note, str):
         raise InvalidType(f"note must be a str or None, not {shown(note)}")

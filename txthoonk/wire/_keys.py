@@ -172,7 +172,10 @@ def check_id(id_: object) -> str:
     :raises InvalidInput: if it contains NUL.
     """
     if type(id_) is int:
-        return str(id_)
+        try:
+            return str(id_)
+        except ValueError:
+            raise InvalidInput(f"an item's id has too many digits: {shown(id_)}") from None
     if not isinstance(id_, str):
         raise InvalidType(f"an item's id must be a str, not {type(id_).__name__}: {shown(id_)}")
     return _without_nul(id_, "an item's id")

@@ -6,7 +6,13 @@ import re
 from typing import Any
 
 from tests.support import RedisTestCase
-from txthoonk.errors import Conflict, FeedDoesNotExist, InvalidInput, NoHistory
+from txthoonk.errors import (
+    Conflict,
+    FeedDoesNotExist,
+    InvalidInput,
+    ItemDoesNotExist,
+    NoHistory,
+)
 from txthoonk.events import Event
 
 
@@ -285,6 +291,34 @@ class ExpectTests(HistoryTestCase):
         self.assertEqual((error.item, error.revision), ("2", 4))
         await self.assertFailure(feed.retract("1", expect=3), Conflict)
         self.assertTrue(await feed.retract("1", expect=4))
+
+    async def test_each_verb(self) -> None:
+        """All verbs agree: another revision, or none, is a conflict, and the right one is not."""
+        feed = await self.pub_.feed("x", {"history": 10})
+        ordered = await self.pub_.sorted_feed("y", {"history": 10})
+        verbs: list[tuple[Any, str, Any, Any]] = [
+            (feed, "a", lambda id_, expect: feed.publish("new", id_, expect=expect), "a"),
+            (feed, "b", lambda id_, expect: feed.retract(id_, expect=expect), True),
+            (ordered, "1", lambda id_, expect: ordered.edit(id_, "new", expect=expect), None),
+            (ordered, "2", lambda id_, expect: ordered.retract(id_, expect=expect), True),
+        ]
+        for id_ in ("a", "b"):
+            await feed.publish("old", id_)
+            await ordered.append("old")
+        for owner, id_, verb, fires in verbs:
+            _, revision = await owner.get_item(id_, with_revision=True)
+            before = await self.state()
+            error = await self.assertFailure(verb(id_, revision - 1), Conflict)
+            self.assertEqual((error.item, error.revision), ("old", revision))
+            error = await self.assertFailure(verb("77", revision), Conflict)
+            self.assertEqual((error.item, error.revision), (None, 0))
+            self.assertEqual(await self.state(), before)
+            self.assertEqual(await verb(id_, revision), fires)
+        self.assertEqual(await verbs[0][2]("new", 0), "new")
+        self.assertIs(await verbs[1][2]("77", 0), False)
+        await self.assertFailure(verbs[2][2]("77", 0), ItemDoesNotExist)
+        await self.assertFailure(ordered.edit("77", "new"), ItemDoesNotExist)
+        self.assertIs(await verbs[3][2]("77", 0), False)
 
     async def test_without_history(self) -> None:
         """A call with ``expect`` fails on a feed without history, and changes nothing."""

@@ -15,7 +15,7 @@
 --   5 item
 --   6 the revision that the item must have; empty for any
 -- Reply: 1; or CONFLICT, the revision of the present item and that item, if the revision is
---   another one
+--   another one; if there is no item, 0 and nil
 -- Errors: NOFEED, NOTCONFIGURED, NOITEM, NOHISTORY, WRONGFEEDTYPE
 -- Events: feed.publish
 -- Cost: O(1)
@@ -39,12 +39,11 @@ local name, event, publish, id, item, expect = unpack(ARGV)
 
 local failure, limit, _, kind = open_feed(feeds, config, name)
 failure = failure or wrong_type(name, kind, 'sorted_feed', config)
-failure = failure or item_missing(items, name, id)
 if failure then
   return failure
 end
 local log = open_history(limit, event, revision, history, publishes, items)
-failure = conflict(log, name, expect, items, id)
+failure = conflict(log, name, expect, items, id) or item_missing(items, name, id)
 if failure then
   return failure
 end
