@@ -13,6 +13,7 @@ from txthoonk.wire._keys import (
     DELFEED,
     NEWFEED,
     SEPARATOR,
+    check_name,
     feed_channel,
     job_finish_channel,
 )
@@ -100,9 +101,27 @@ class Event(NamedTuple):
         return None if self.revision is None else f"{self.epoch}:{self.revision}"
 
 
-def channel_for(event: str) -> str:
-    """Return the channel for a kind of event. Any other text is a channel already."""
-    return CHANNELS.get(event, event)
+def channel_for(event: str) -> tuple[str, str | None]:
+    """Return the channel of an event, and the feed if it is for all feeds but only one is meant.
+
+    The events of thoonk.py, which may end in ``_notice``, are known.  Any other text is a channel
+    already.
+
+    :raises InvalidInput: if the event has a channel for each feed, but none for all feeds.
+    """
+    kind = event.removesuffix("_notice")
+    if kind in CHANNELS:
+        return CHANNELS[kind], None
+    if event.startswith("config:"):  # of thoonk.py
+        return CONFFEED, check_name(event.removeprefix("config:"))
+    prefix = f"{event.removesuffix(':')}:"
+    if kind in ITEM_KINDS or prefix in _PREFIXES:
+        channel = item_channel(_PREFIXES.get(prefix, kind), "[feed]")
+        raise InvalidInput(
+            f"nothing is published on {event!r}: each feed has its own channel. Register "
+            f"{channel!r} with the name of the feed, or subscribe_pattern('*') to all feeds"
+        )
+    return event, None
 
 
 def item_channel(kind: str, feed: str) -> str:

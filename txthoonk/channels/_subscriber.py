@@ -36,6 +36,8 @@ class ChannelSubscriber(ThoonkBase[RedisSubscriber]):
     def set_redis(self, redis: RedisSubscriber) -> None:
         """Use *redis* from now on. A factory calls this when it reconnects."""
         super().set_redis(redis)
+        if not isinstance(redis, RedisSubscriber):
+            return  # 0.1 accepted any protocol; makeConnection refuses it
         redis.set_encoding(*TEXT)
         # As in 0.1, the subscriber calls us through its own attributes.
         redis.channelSubscribed = self.channelSubscribed  # type: ignore[method-assign]
@@ -58,7 +60,13 @@ class ChannelSubscriber(ThoonkBase[RedisSubscriber]):
             self.redis.messageReceived(channel, message)  # txredis does so with all
 
     def makeConnection(self, transport: ITransport) -> None:
-        """Take the transport of a new connection, and subscribe to all channels on it."""
+        """Take the transport of a new connection, and subscribe to all channels on it.
+
+        :raises InvalidType: if the protocol is not a :class:`~txthoonk.protocol.RedisSubscriber`.
+        """
+        if not isinstance(self.redis, RedisSubscriber):
+            kind = type(self.redis).__name__
+            raise InvalidType(f"{type(self).__name__} needs a RedisSubscriber, not a {kind}")
         super().makeConnection(transport)
         self._dispatcher.connected(self.redis)
 
@@ -82,19 +90,23 @@ class ChannelSubscriber(ThoonkBase[RedisSubscriber]):
     def register_handler(self, event: str, handler: Handler) -> Deferred[int]:
         """Call *handler* for every message of a channel, from the confirmation on.
 
-        :param event: ``create``, ``delete`` or ``config``, or a channel such as
-            ``feed.publish:[feed]``.
+        :param event: ``create``, ``delete`` or ``config`` for all feeds, ``config:[feed]`` for
+            one, or a channel such as ``feed.publish:[feed]``.  ``create_notice`` and
+            ``delete_notice`` of thoonk.py are the first two.
         :param handler: gets the parts of the message: the feed's name and more for events of a
             feed as a whole, (id, item) for publish and edit, (id) for retract. It may return a
             Deferred or a coroutine, but the next message does not wait for that. A failure is
             logged, and does not affect other handlers.
         :return: fires the handler's id once Redis confirms the channel; fails with
-            :class:`~txthoonk.errors.ConnectionLost`, and with
+            :class:`~txthoonk.errors.ConnectionLost`, with
+            :class:`~txthoonk.errors.InvalidInput` for an event that has no channel for all
+            feeds, such as ``publish``, and with
             :class:`~txthoonk.errors.ResponseError` if Redis refuses the channel. If you cancel
             it, the handler is removed.
         """
         check_handler(event, handler)
-        return self._dispatcher.add(channel_for(event), handler)
+        channel, feed = channel_for(event)
+        return self._dispatcher.add(channel, handler, feed)
 
     def remove_handler(self, id_: int) -> None:
         """Remove a handler. The last one of a channel unsubscribes.
@@ -106,8 +118,13 @@ class ChannelSubscriber(ThoonkBase[RedisSubscriber]):
 
 
 def check_handler(event: object, handler: object) -> None:
-    """Raise InvalidType unless *event* is a channel and *handler* can be called."""
+    """Check that *event* has a channel, and that *handler* can be called.
+
+    :raises InvalidType: if one of them is of the wrong type.
+    :raises InvalidInput: if nothing is ever published for the event.
+    """
     if not isinstance(event, str) or not event:
         raise InvalidType(f"an event must be a str that is not empty, not {shown(event)}")
+    channel_for(event)
     if not callable(handler):
         raise InvalidType(f"a handler must be callable, not {shown(handler)}")

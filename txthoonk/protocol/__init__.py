@@ -24,6 +24,7 @@ from txthoonk.errors import (
     ResponseError,
 )
 from txthoonk.protocol._commands import Redis
+from txthoonk.protocol._factories import RedisClientFactory, RedisSubscriberFactory
 from txthoonk.protocol._pubsub import RedisSubscriber
 
 __all__ = [
@@ -36,7 +37,9 @@ __all__ = [
     "NoScript",
     "NotBusy",
     "Redis",
+    "RedisClientFactory",
     "RedisError",
     "RedisSubscriber",
+    "RedisSubscriberFactory",
     "ResponseError",
 ]

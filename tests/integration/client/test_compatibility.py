@@ -10,6 +10,8 @@ from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.internet.endpoints import connectProtocol
 from twisted.internet.interfaces import IProtocol
 from twisted.internet.protocol import ReconnectingClientFactory
+from twisted.internet.testing import StringTransport
+from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from tests.support import Recorder, RedisTestCase, target
@@ -23,9 +25,19 @@ from txthoonk.client import (
     ThoonkSub,
     ThoonkSubFactory,
 )
+from txthoonk.errors import InvalidInput, InvalidType
 from txthoonk.types import Feed
 
 Steps = Generator[Deferred[Any], Any, None]
+
+
+class PlaceholderTests(SynchronousTestCase):
+    def test_placeholders(self) -> None:
+        """0.1's own tests make a publisher and a subscriber without a connection."""
+        ThoonkPub(Redis())
+        sub = ThoonkSub(Redis())  # type: ignore[arg-type]
+        error = self.assertRaises(InvalidType, sub.makeConnection, StringTransport())
+        self.assertIn("RedisSubscriber", str(error))
 
 
 class OldProgramTests(RedisTestCase):
@@ -59,6 +71,29 @@ class OldProgramTests(RedisTestCase):
             received.callback(None)
 
         self.sub_.redis.messageReceived = wrapper
+
+    @inlineCallbacks
+    def test_events_of_thoonk_py(self) -> Steps:
+        """The events of thoonk.py have their channels; those of all feeds together have none."""
+        heard = Recorder()
+        for event in ("create_notice", "delete_notice", "config:a"):
+            yield self.sub_.register_handler(event, heard.named(event))
+        for event in ("publish", "publish_notice", "retract_notice", "position", "finish"):
+            yield self.assertFailure(self.sub_.register_handler(event, heard), InvalidInput)
+        for name in ("a", "b"):
+            yield self.pub_.create_feed(name)
+            yield self.pub_.set_config(name, {"max_length": 3})
+        yield self.pub_.delete_feed("b")
+        calls = yield heard.wait(4)
+        self.assertEqual(
+            [call[:2] for call in calls],
+            [
+                ("create_notice", "a"),
+                ("config:a", "a"),
+                ("create_notice", "b"),
+                ("delete_notice", "b"),
+            ],
+        )
 
     @inlineCallbacks
     def test_ping(self) -> Steps:

@@ -155,6 +155,25 @@ class ResultTests(RetentionTestCase):
         self.assertEqual(await self.job.get_result("c"), ("item c", "result c"))
         await self.assertFailure(self.job.get_result("b"), Empty)
 
+    async def test_popped(self) -> None:
+        """What another program leaves of a kept result, after it has popped one part, is none."""
+        for pop in ("LPOP", "RPOP"):
+            await self.finished("a", timeout=HOUR)
+            self.assertEqual(await self.job.get_result("a"), ("item a", "result a"))
+            await self.raw.send(pop, kept_key("a"))
+            await self.assertFailure(self.job.get_result("a"), Empty)
+
+    async def test_result_alone(self) -> None:
+        """Older implementations keep the result alone, even if a publisher waits for it."""
+        await self.raw.send("LPUSH", kept_key("a"), "result")
+        await self.raw.send("EXPIRE", kept_key("a"), HOUR)
+        for wanted in (True, False):
+            if wanted:
+                await self.raw.send("ZADD", "feed.results:x", await self.now() + 5000, "a")
+            else:
+                await self.raw.send("DEL", "feed.results:x")
+            self.assertEqual(await self.job.get_result("a"), (None, "result"))
+
     async def test_turned_off(self) -> None:
         """Setting both to 0 keeps no new results; those already kept stay."""
         await self.job.set_config({"keep_results_for": HOUR, "keep_results": 5})

@@ -12,7 +12,6 @@ from tests.support import parts_of
 from tests.support.fuzzing import QUICK
 from txthoonk.errors import InvalidInput, InvalidType
 from txthoonk.events import (
-    CHANNELS,
     Event,
     channel_for,
     parse_cursor,
@@ -157,10 +156,36 @@ class EntryTests(SynchronousTestCase):
 class ChannelTests(SynchronousTestCase):
     def test_channels(self) -> None:
         """The kinds of events of whole feeds have channels. Other text is a channel itself."""
-        self.assertEqual(
-            [channel_for(event) for event in (*CHANNELS, "newfeed", "feed.publish:create")],
-            ["newfeed", "delfeed", "conffeed", "newfeed", "feed.publish:create"],
-        )
+        for event, channel in (
+            ("create", "newfeed"),
+            ("delete", "delfeed"),
+            ("config", "conffeed"),
+            ("create_notice", "newfeed"),
+            ("delete_notice", "delfeed"),
+            ("newfeed", "newfeed"),
+            ("feed.publish:create", "feed.publish:create"),
+            ("mine", "mine"),
+        ):
+            self.assertEqual(channel_for(event), (channel, None), event)
+        self.assertEqual(channel_for("config:news"), ("conffeed", "news"))
+
+    def test_no_channel(self) -> None:
+        """An event without a channel is refused, and the error names the right channel."""
+        for event, right in (
+            ("publish", "feed.publish:[feed]"),
+            ("publish_notice", "feed.publish:[feed]"),
+            ("retract_notice", "feed.retract:[feed]"),
+            ("position_notice", "feed.position:[feed]"),
+            ("finish", "job.finish:[feed]"),
+            ("put", "feed.publishes:[feed]"),
+            ("feed.edit", "feed.edit:[feed]"),
+            ("feed.edit:", "feed.edit:[feed]"),
+            ("job.finish", "job.finish:[feed]"),
+        ):
+            error = self.assertRaises(InvalidInput, channel_for, event)
+            self.assertIn(repr(event), str(error))
+            self.assertIn(repr(right), str(error))
+            self.assertIn("subscribe_pattern", str(error))
 
     def test_parts(self) -> None:
         """Messages of the contract are split at the first NUL, and others at every NUL."""

@@ -13,7 +13,7 @@
 --   3 the record of an earlier call, to remove it because the caller listens now; else empty
 -- Reply: 'active' or 'stalled', the item and the record, if the job is not finished; 'kept',
 --   the result and the item, if the result is kept (older implementations did not keep the
---   item); nothing if there is neither
+--   item); nothing if there is neither, or if another program has popped one of the two
 -- Errors: none
 -- Events: none
 -- Cost: O(log n)
@@ -49,6 +49,14 @@ if item and noted == '' then
   end)
 end
 local result = item and {state, item, noted} or redis.call('LRANGE', kept, 0, 1)
+-- Implementations of 2011 pop the result (thoonk.js) or the item (thoonk.py). What remains may be
+-- either. Implementations that did not keep the item did not record its expiry either.
+if #result == 1 then
+  local expiry = tonumber(redis.call('ZSCORE', results, id) or nil) or 0
+  if math.abs(now() + redis.call('PTTL', kept) - expiry) < 10 then
+    result = {}
+  end
+end
 return change(function(undo)
   if mine then
     remove_member(undo, results, id)
