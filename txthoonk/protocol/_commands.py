@@ -387,11 +387,13 @@ class Commands:
     def hget(self, key: Any, field: Any) -> Deferred[Any]:
         """Send HGET, or HMGET for a list of fields.
 
-        :return: fires ``{field: value}`` with every requested field.  For a single field, it
-            fires None if the field does not exist, and the value if that is empty, as in txredis.
+        :return: fires ``{field: value}`` with every requested field; None for a single field
+            that does not exist.
         """
         if isinstance(field, (str, bytes)):
-            return _ask(self, ("HGET", key, field), lambda value: value and {field: value})
+            return _ask(
+                self, ("HGET", key, field), lambda value: None if value is None else {field: value}
+            )
         if not isinstance(field, Iterable):
             text = f"a field must be str or bytes, or several in a list, not {shown(field)}"
             return fail(InvalidCommand(text))

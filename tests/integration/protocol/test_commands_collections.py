@@ -165,11 +165,11 @@ class HashTests(CommandTestCase):
         await self.assertFailure(client.hdel("h"), InvalidCommand)
 
     async def test_get(self) -> None:
-        """``hget`` fires a dict, but an empty value as it is; ``hget_value`` fires the value."""
+        """``hget`` fires a dict of field and value; ``hget_value`` fires only the value."""
         client = self.client
         await client.hmset("h", {"a": 1, "b": "", "ä": "ö"})
         self.assertEqual(await client.hget("h", "a"), {"a": "1"})
-        self.assertEqual(await client.hget("h", "b"), "")  # as in txredis
+        self.assertEqual(await client.hget("h", "b"), {"b": ""})
         self.assertIsNone(await client.hget("h", "none"))
         self.assertEqual(await client.hget("h", ["a", "none"]), {"a": "1", "none": None})
         self.assertEqual(await client.hmget("h", ("b", "ä")), {"b": "", "ä": "ö"})

@@ -102,7 +102,7 @@ JOB: list[tuple[Call, list[Any]]] = [
     (lambda job: job.get_failure("i"), ['1 2 {"type": "E"}']),
     (lambda job: job.get_failures(), [["0", ["i", "1 2 {}"]]]),
     (lambda job: job.get_progress("i"), ['{"done": 1}']),
-    (lambda job: job.stats(), [[1, 2, 3, 4, 5]]),
+    (lambda job: job.stats(), [[1, 2, 3, 4, 5, 6]]),
     (lambda job: job.drain(delayed=True), [1, [1, ["i"]], 1, [1, ["i"]], [0, []]]),
     (lambda job: job.get_result("i"), [["kept", "[1]", "[2]"]]),
     (lambda job: job.wait("i"), [["gone"]]),
