@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Iterable
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib.resources import files
 
 import attr
@@ -98,16 +98,17 @@ def load(name: str, rest: str | None = None) -> Script:
     :param rest: the name of the script in :attr:`Script.rest`.
     :raises ScriptError: if an include or the header is wrong.
     """
-    folder = files("txthoonk") / "scripts"
-
-    def read(part: str) -> str:
-        return (folder / f"{part}.lua").read_text("utf-8")
-
-    text = assemble(name, read)
+    text = assemble(name, _read)
     # Every new connection sends the script: the comments are a third of it.
     source = _COMMENTS.sub("", text)
     sha = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
     return Script(name, source, sha, parse(name, text), load(rest) if rest else None)
+
+
+@cache
+def _read(part: str) -> str:
+    """Return the text of a file; many scripts include the same ones."""
+    return (files("txthoonk") / "scripts" / f"{part}.lua").read_text("utf-8")
 
 
 def assemble(name: str, read: Callable[[str], str]) -> str:

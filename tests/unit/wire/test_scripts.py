@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import re
 from itertools import takewhile
-from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -234,11 +233,8 @@ class LoaderTests(SynchronousTestCase):
         )
 
     def make(self, source: str) -> Any:
-        """Load a script from a temporary folder."""
-        folder = Path(self.mktemp())
-        (folder / "scripts" / "x").mkdir(parents=True)
-        (folder / "scripts" / "x" / "y.lua").write_text(source, "utf-8")
-        self.patch(_scripts, "files", lambda package: folder)
+        """Load a script with this text."""
+        self.patch(_scripts, "_read", {"x/y": source}.__getitem__)
         return load("x/y")
 
     def test_comments(self) -> None:
