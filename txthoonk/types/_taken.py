@@ -126,8 +126,7 @@ class TakenFeed(BaseFeed):
         """Pause the feed until :meth:`resume`: gets wait, and new items stay in the line.
 
         This sets ``paused`` in the configuration.  It does not affect items that have been taken.
-        Other implementations ignore it.  If several publishers wait when the feed is paused, the
-        items that are put next may change places.
+        Other implementations ignore it.
 
         :return: fires None; fails with :class:`~txthoonk.errors.FeedDoesNotExist`.
         """

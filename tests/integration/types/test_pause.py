@@ -103,23 +103,42 @@ class PauseTests(PauseTestCase):
                     await feed.finish((await feed.get_ids())[0])
             await self.nothing_taken(feed)
 
+    async def test_priority(self) -> None:
+        """High priority goes first after a resume, although a waiting get had moved the item."""
+        for feed, other in zip(self.feeds, self.others, strict=True):
+            for _ in range(5):
+                get = feed.get()
+                await self.blocked(1)
+                await other.pause()
+                await gatherResults([other.put("low"), other.put("high", other.HIGH)])  # type: ignore[arg-type]
+                await self.blocked(0)
+                await feed.pub.redis.ping()
+                await self.until_gone(feed.feed_transit)
+                await other.resume()
+                self.assertEqual(self.items([await get, await feed.get()]), ["high", "low"])
+                if feed is self.job:
+                    for id_ in await feed.get_ids():
+                        await feed.finish(id_)
+            await self.nothing_taken(feed)
+
     async def test_several_that_wait(self) -> None:
-        """Items taken by several blocked gets of a paused feed return to the line in any order."""
+        """Items taken by several blocked gets of a paused feed return in their order."""
         for feed, other in zip(self.feeds, self.others, strict=True):
             gets = [feed.get(), other.get()]
             await self.blocked(2)
             await feed.pause()
-            await feed.put("first")
             await feed.put("second")
+            await feed.put("third")
+            await feed.put("first", feed.HIGH)
             await self.blocked(0)
-            await self.until_reply("LLEN", feed.feed_ids, holds=lambda reply: reply == 2)
+            await self.until_reply("LLEN", feed.feed_ids, holds=lambda reply: reply == 3)
             await self.until_gone(feed.feed_transit)
             for get in gets:
                 get.cancel()
                 await self.assertFailure(get, CancelledError)
             await feed.resume()
-            got = self.items([await feed.get(), await feed.get()])
-            self.assertEqual(sorted(got), ["first", "second"])
+            got = self.items([await feed.get() for _ in range(3)])
+            self.assertEqual(got, ["first", "second", "third"])
 
     async def test_timeout_and_cancelling(self) -> None:
         """A get on a paused feed can time out or be cancelled, and takes nothing."""

@@ -13,6 +13,7 @@
 --   10 feed.cancelled:[feed]  hash
 --   11 feed.delayed:[feed]    sorted set
 --   12 feed.later:[feed]      hash
+--   13 feed.transit:[feed]    list
 -- ARGV
 --   1 name of the feed
 --   2 channel feed.event:[feed]
@@ -42,10 +43,11 @@
 --- include remove_field
 --- include remove_member
 --- include push_id
+--- include recall
 --- include announce
 --- include keep_history
 local feeds, config, revision, history, publishes, items, ids = unpack(KEYS, 1, 7)
-local published, claimed, cancelled, delayed, later = unpack(KEYS, 8)
+local published, claimed, cancelled, delayed, later, transit = unpack(KEYS, 8)
 local name, event, put_channel, retry_channel, most = unpack(ARGV)
 
 -- A score may be infinite, or too large to be a whole number for the caller.
@@ -83,7 +85,12 @@ failure = #due > 0 and change(function(undo)
     if contents[index] then
       set_field(undo, items, id, string.sub(contents[index], 2))
       set_member(undo, published, id, string.format('%.17g', time))
-      push_id(undo, string.sub(contents[index], 1, 1) == 'R' and 'RPUSH' or 'LPUSH', ids, id)
+      if string.sub(contents[index], 1, 1) == 'R' then
+        recall(undo, transit, ids)
+        push_id(undo, 'RPUSH', ids, id)
+      else
+        push_id(undo, 'LPUSH', ids, id)
+      end
     end
     remove_member(undo, delayed, id)
     remove_field(undo, later, id)

@@ -10,6 +10,7 @@
 --   7 feed.ids:[feed]         list
 --   8 feed.published:[feed]   sorted set
 --   9 feed.delayed:[feed]     sorted set
+--   10 feed.transit:[feed]    list
 -- ARGV
 --   1 name of the feed
 --   2 channel feed.event:[feed]
@@ -33,10 +34,12 @@
 --- include undo_count
 --- include change
 --- include unpush
+--- include recall
 --- include announce
 --- include keep_history
 --- include to_put
-local feeds, config, revision, history, publishes, items, ids, published, delayed = unpack(KEYS)
+local feeds, config, revision, history, publishes, items, ids = unpack(KEYS, 1, 7)
+local published, delayed, transit = unpack(KEYS, 8)
 local name, event, channel, push, all = unpack(ARGV, 1, 5)
 
 local failure, limit, _, kind = open_feed(feeds, config, name)
@@ -61,8 +64,11 @@ local dates, time = {}, string.format('%.17g', now())
 for index, id in ipairs(new) do
   dates[2 * index - 1], dates[2 * index] = time, id
 end
-local step = 0
+local step, recalled = 0, {}
 return change(function()
+  if push == 'RPUSH' then
+    recall(recalled, transit, ids)
+  end
   redis.call('INCRBY', publishes, #new)
   step = 1
   redis.call('HSET', items, unpack(words))
@@ -76,6 +82,7 @@ return change(function()
   return answers
 end, function()
   return {
+    recalled[1] or false,
     step > 0 and function() undo_count(publishes, #new) end,
     step > 1 and function() redis.call('HDEL', items, unpack(new)) end,
     step > 2 and function() redis.call('ZREM', published, unpack(new)) end,

@@ -12,6 +12,7 @@
 --   8 feed.claimed:[feed]     sorted set
 --   9 feed.claims:[feed]      hash
 --   10 feed.progress:[feed]   hash
+--   11 feed.transit:[feed]    list
 -- ARGV
 --   1 name of the feed
 --   2 channel feed.event:[feed]
@@ -34,13 +35,14 @@
 --- include change
 --- include void_history
 --- include push_id
+--- include recall
 --- include announce
 --- include remove_field
 --- include remove_member
 --- include end_claim
 --- include keep_history
 local feeds, config, revision, history, publishes, items = unpack(KEYS, 1, 6)
-local ids, claimed, claims, progress = unpack(KEYS, 7)
+local ids, claimed, claims, progress, transit = unpack(KEYS, 7)
 local name, event, channel = unpack(ARGV, 1, 3)
 
 local failure, limit = open_feed(feeds, config, name)
@@ -60,6 +62,9 @@ local log = #given > 0 and open_history(limit, event, revision, history, publish
 return change(function(undo)
   first_write(feeds)
   void_history(undo, log)
+  if #given > 0 then
+    recall(undo, transit, ids)
+  end
   for _, id in ipairs(given) do
     end_claim(undo, claimed, claims, progress, id)
     push_id(undo, 'RPUSH', ids, id)

@@ -8,6 +8,7 @@
 --   5 feed.publishes:[feed]   string
 --   6 feed.items:[feed]       hash
 --   7 feed.ids:[feed]         list
+--   8 feed.transit:[feed]     list
 -- ARGV
 --   1 name of the feed
 --   2 channel feed.event:[feed]
@@ -27,10 +28,11 @@
 --- include undo_count
 --- include change
 --- include unpush
+--- include recall
 --- include announce
 --- include keep_history
 --- include to_put
-local feeds, config, revision, history, publishes, items, ids = unpack(KEYS)
+local feeds, config, revision, history, publishes, items, ids, transit = unpack(KEYS)
 local name, event, push = unpack(ARGV, 1, 3)
 
 local failure, limit, _, kind = open_feed(feeds, config, name)
@@ -43,8 +45,11 @@ if log then
   log.apart = true
 end
 local new, words, events = to_put(4, false, {})
-local step = 0
+local step, recalled = 0, {}
 return change(function()
+  if push == 'RPUSH' then
+    recall(recalled, transit, ids)
+  end
   redis.call('INCRBY', publishes, #new)
   step = 1
   redis.call('HSET', items, unpack(words))
@@ -58,6 +63,7 @@ return change(function()
   return new
 end, function()
   return {
+    recalled[1] or false,
     step > 0 and function() undo_count(publishes, #new) end,
     step > 1 and function() redis.call('HDEL', items, unpack(new)) end,
     step > 2 and function() unpush(push, ids, new) end}

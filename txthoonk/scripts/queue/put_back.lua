@@ -8,7 +8,8 @@
 --   5 feed.claims:[feed]       hash         of a job feed
 -- ARGV
 --   1.. id, the time that get replied for it, id, time, ...; the id to take next comes last.
---     An empty time means that BLMOVE has moved the id
+--     An empty time means that BLMOVE has moved the id; all others that it has moved go
+--     back with it, so that they keep their order
 -- Reply: how many were put back; others have taken the rest since
 -- Errors: none
 -- Events: none
@@ -18,6 +19,7 @@
 --- include remove_field
 --- include remove_member
 --- include push_id
+--- include recall
 local ids, transit, delivering, claimed, claims = unpack(KEYS)
 
 local function let_go(undo, key, id, time)
@@ -30,9 +32,7 @@ return change(function(undo)
     local id, time = ARGV[index], ARGV[index + 1]
     local held
     if time == '' then
-      held = redis.call('LREM', transit, 1, id) > 0
-      undo[#undo + 1] = held and function() redis.call('LPUSH', transit, id) end
-      held = remove_member(undo, delivering, id) or held
+      held = remove_member(undo, delivering, id)
     else
       held = let_go(undo, claimed, id, time)
       if held then
@@ -40,9 +40,15 @@ return change(function(undo)
       end
       held = let_go(undo, delivering, id, time) or held
     end
-    if held then
-      push_id(undo, 'RPUSH', ids, id)
+    local moved = time == '' and redis.call('LPOS', transit, id)
+    if held or moved then
+      -- When memory is full, Redis allows LREM, and then the rest. No id has a NUL.
+      redis.call('LREM', transit, 1, '\0')
+      recall(undo, transit, ids)
       count = count + 1
+    end
+    if held and not moved then
+      push_id(undo, 'RPUSH', ids, id)
     end
   end
   return count

@@ -22,6 +22,7 @@
 --- include change
 --- include remove_member
 --- include push_id
+--- include recall
 local ids, items, transit, delivering, claimed, stalled = unpack(KEYS)
 local age, push = tonumber(ARGV[1]), ARGV[2]
 
@@ -38,6 +39,9 @@ return change(function(undo)
     if redis.call('HEXISTS', items, id) == 0 then
       dropped = dropped + 1
     elseif not has_state(ids, transit, claimed, stalled, id) then
+      if front then
+        recall(undo, transit, ids)
+      end
       push_id(undo, push, ids, id)
       restored = restored + 1
     end
