@@ -14,15 +14,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial, update_wrapper
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import attr
 import click
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import deferLater
+from twisted.python.failure import Failure
 
 from txthoonk.client import ThoonkPub, ThoonkPubFactory
-from txthoonk.connections._url import Target, read_url
+from txthoonk.connections._keepalive import ping
+from txthoonk.connections._url import Target, parse_url, read_url
+from txthoonk.errors import ConnectionLost, ResponseError
+from txthoonk.protocol import Redis
+from txthoonk.service import Thoonk
 
 __all__ = [
     "CONNECTION",
@@ -36,6 +43,8 @@ __all__ = [
     "seconds_option",
 ]
 
+TIMEOUT = 10.0  # seconds
+CLOSE_TIMEOUT = 1.0  # seconds; after that, the connection is dropped
 DEFAULT_URL = "redis://localhost:6379/0"
 URL_VARIABLE = "THOONK_URL"
 HELP_NAMES = {"help_option_names": ["-h", "--help"]}
@@ -43,11 +52,12 @@ HELP_NAMES = {"help_option_names": ["-h", "--help"]}
 
 @attr.define
 class Where:
-    """The options that name the server; they can stand before the command and after it."""
+    """The options of the connection; they can stand before the command and after it."""
 
     url: str | None = None
     url_file: str | None = None
     ca_file: str | None = None
+    timeout: float = TIMEOUT
 
     def read(self) -> str:
         """Give the URL: of the command line, else of the environment, else the default."""
@@ -62,22 +72,78 @@ class Session:
 
     :ivar url: of the server, as the user wrote it.
     :ivar target: where that server listens.
+    :ivar timeout: seconds that the server may take to answer.
     """
 
     reactor: Any
     url: str
     target: Target
     ca_file: str | None = None
+    timeout: float = TIMEOUT
 
     @asynccontextmanager
     async def publisher(self) -> AsyncIterator[ThoonkPub]:
-        """Connect, and close the connection at the end."""
-        factory = ThoonkPubFactory(**self.target.credentials)
-        pub = cast(ThoonkPub, await self.target.endpoint(self.reactor).connect(factory))
+        """Connect, and close the connection at the end.
+
+        A connection on which the server does not answer for :attr:`timeout` is dropped: calls
+        fail with :class:`~txthoonk.errors.ConnectionLost`.
+        """
+        pub = await self._connect()
+        checking = Deferred.fromCoroutine(self._check(pub.redis))
+        checking.addErrback(self._drop, pub.redis)
         try:
             yield pub
         finally:
-            await pub.close()
+            checking.cancel()
+            closing = pub.close()
+            await closing.addTimeout(CLOSE_TIMEOUT, self.reactor, lambda *_: None)
+
+    async def service(self, **options: Any) -> Thoonk:
+        """Connect a service, which reconnects; the caller closes it.
+
+        :param options: those of :class:`~txthoonk.service.Thoonk`.
+        :raises ConnectionLost: if the server does not answer for :attr:`timeout`.
+        """
+        async with self.publisher() as pub:
+            await pub.redis.ping()  # an error is final now; the service would try again
+        given = parse_url(self.url)
+        temporary = given.embedded and not given.path
+        thoonk = Thoonk(
+            self.target.text if temporary else self.url,
+            self.reactor,
+            ca_file=self.ca_file,
+            reply_timeout=self.timeout,
+            **options,
+        )
+        return await thoonk.connect(self.timeout)
+
+    def _connect(self) -> Deferred[ThoonkPub]:
+        endpoint = self.target.endpoint(self.reactor)
+        factory = ThoonkPubFactory(
+            **self.target.credentials, reactor=self.reactor, endpoint=endpoint
+        )
+        connecting = cast("Deferred[ThoonkPub]", endpoint.connect(factory))
+        return connecting.addTimeout(self.timeout, self.reactor, self._silent)
+
+    async def _check(self, redis: Redis) -> None:
+        """Ask the server for a reply again and again; fail if there is none."""
+        while True:
+            with suppress(ResponseError):  # the command gets the same one
+                await ping(redis, self.timeout, self.reactor)
+            await deferLater(self.reactor, self.timeout / 2)
+
+    def _drop(self, failure: Failure, redis: Redis) -> None:
+        if failure.check(CancelledError) is None:
+            redis.abort(self._silence() if failure.check(ConnectionLost) else failure.value)
+
+    def _silent(self, *_: object) -> NoReturn:
+        raise self._silence()
+
+    def _silence(self) -> ConnectionLost:
+        return ConnectionLost(
+            f"{self.target.text} has not answered for {self.timeout:g} seconds "
+            "(--timeout SECONDS waits longer)"
+        )
 
 
 Function = Callable[..., Coroutine[Any, Any, None]]
@@ -111,7 +177,8 @@ def command(*examples: str, endless: bool = False) -> Callable[[Function], click
             epilog="\n  ".join(["\b\nExamples:", *examples]),
             context_settings=HELP_NAMES,
         )(update_wrapper(bind, function))
-        made.params += CONNECTION
+        own = {option.name for option in made.params}
+        made.params += [option for option in CONNECTION if option.name not in own]
         return made
 
     return declare
@@ -124,7 +191,7 @@ id_option = partial(click.option, "--id", "id_", metavar="ID")
 seconds_option = partial(click.option, type=float, metavar="SECONDS")
 
 
-def _keep(context: click.Context, option: click.Parameter, value: str | None) -> None:
+def _keep(context: click.Context, option: click.Parameter, value: Any) -> None:
     if value is None:
         return
     where: Where = context.obj
@@ -160,5 +227,13 @@ CONNECTION: list[click.Parameter] = [
         expose_value=False,
         callback=_keep,
         help="Certificates (PEM) to trust with rediss://.  [default: those of the system]",
+    ),
+    click.Option(
+        ["--timeout"],
+        metavar="SECONDS",
+        type=float,
+        expose_value=False,
+        callback=_keep,
+        help=f"How long the server may take to answer.  [default: {TIMEOUT:g}]",
     ),
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -12,17 +13,20 @@ import click
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectError, DNSLookupError
 from twisted.internet.task import react
+from twisted.python.failure import Failure
 
 from txthoonk import __version__
 from txthoonk.cli import _feeds, _jobs
 from txthoonk.cli._command import CONNECTION, HELP_NAMES, Call, Session, Where
 from txthoonk.cli._common import CommandError
+from txthoonk.cli._ending import Ending
 from txthoonk.cli._output import OutputError, drop_output, flush, prepare_streams, say
 from txthoonk.cli._watch import watch
 from txthoonk.cli.top._command import top
 from txthoonk.connections._url import parse_url, without_passwords
 from txthoonk.errors import ThoonkError
 from txthoonk.testing import RedisServer
+from txthoonk.wire._checks import check_interval
 
 __all__ = ["main"]
 
@@ -52,11 +56,14 @@ click.version_option(__version__, message="txthoonk %(version)s")(thoonk)
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command and exit: with 0 after success, else 1.
 
-    The status is 2 after wrong usage, and 141 if the reader of standard output is gone.
+    The status is 2 after wrong usage, 141 if the reader of standard output is gone, and 128 plus
+    the number of a signal that ended the command (130 for Ctrl-C, 143 for SIGTERM).
 
     :param arguments: the words of the command line; None: those of the process.
     """
     prepare_streams()
+    ending = Ending()
+    ending.handle_signals()
     if os.environ.get(COMPLETION):
         thoonk.main(arguments, "thoonk", COMPLETION)
     parsed = _parsed(sys.argv[1:] if arguments is None else arguments)
@@ -64,21 +71,29 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
     def run(reactor: Any) -> Deferred[None]:
         running = Deferred.fromCoroutine(_run(reactor, *parsed))
-        ended = running.addCallback(statuses.append)
+        # When the reactor runs, it has installed its own handlers, which would only stop it.
+        reactor.callWhenRunning(
+            ending.handle_signals, lambda: reactor.callFromThread(running.cancel)
+        )
+        return running.addErrback(_interrupted, ending, parsed[1]).addCallback(end)
 
-        def stop() -> Deferred[None]:
-            ended.cancel()
-            return ended
-
-        # A signal stops the reactor; before it does, the command ends in an orderly way.
-        reactor.addSystemEventTrigger("before", "shutdown", stop)
-        return ended
+    def end(status: int) -> None:
+        statuses.append(status)
+        ending.end_soon(status)
 
     try:
         react(run, [])
-    except SystemExit as end:
-        sys.exit(statuses[0] if statuses else end.code)
+    except SystemExit as ended:
+        sys.exit(statuses[0] if statuses else ending.status(1 if ended.code else 0))
     sys.exit(1)  # react always exits
+
+
+def _interrupted(failure: Failure, ending: Ending, call: Call) -> int:
+    """Give the exit status of a command that a signal cancelled."""
+    failure.trap(CancelledError)
+    if call.endless and ending.signal == signal.SIGINT:
+        return 0  # Ctrl-C is how one ends it
+    return ending.status(INTERRUPTED)
 
 
 def _parsed(arguments: Sequence[str]) -> tuple[Where, Call]:
@@ -106,15 +121,17 @@ def _explained(error: click.UsageError) -> str:
 
 
 async def _run(reactor: Any, where: Where, call: Call) -> int:
-    """Run one command; return its exit status."""
+    """Run one command; return its exit status.
+
+    :raises CancelledError: if it was cancelled.
+    """
     url = ""
     try:
         url = where.read()
-        async with _session(reactor, url, where.ca_file) as session:
+        timeout = check_interval(where.timeout, "--timeout")
+        async with _session(reactor, url, where.ca_file, timeout) as session:
             await call.run(session)
         flush()
-    except CancelledError:
-        return 0 if call.endless else INTERRUPTED
     except OutputError as error:
         return _cannot_print(error)
     except (ConnectError, DNSLookupError) as error:
@@ -139,11 +156,13 @@ def _cannot_print(error: OutputError) -> int:
 
 
 @asynccontextmanager
-async def _session(reactor: Any, url: str, ca_file: str | None) -> AsyncIterator[Session]:
+async def _session(
+    reactor: Any, url: str, ca_file: str | None, timeout: float
+) -> AsyncIterator[Session]:
     """Give a session on the server that the URL names; start it if it is an embedded one."""
     target = parse_url(url, ca_file=ca_file)
     if not target.embedded:
-        yield Session(reactor, url, target, ca_file)
+        yield Session(reactor, url, target, ca_file, timeout)
         return
     async with RedisServer(target.path or None, reactor=reactor) as server:
-        yield Session(reactor, url, parse_url(server.url), ca_file)
+        yield Session(reactor, url, parse_url(server.url), ca_file, timeout)

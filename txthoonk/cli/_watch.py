@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 import click
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred
 
 from txthoonk._values import Progress
 from txthoonk.cli._command import Session, command, json_option
@@ -47,13 +47,8 @@ async def watch(
     """
     if since is not None and (len(patterns) > 1 or is_pattern(patterns[0])):
         raise CommandError("--since goes with one feed")
-    async with session.publisher():
-        pass  # a server that refuses us is an error at once; a service would try again
-    thoonk = Thoonk(
-        session.url, session.reactor, ca_file=session.ca_file, state_changed=_report_state
-    )
+    thoonk = await session.service(state_changed=_report_state)
     try:
-        await thoonk.connect()
         watcher = _Watcher(thoonk, patterns, since, snapshot, as_json)
         await watcher.begin()
         say(f"watching {' '.join(patterns)}")
@@ -92,7 +87,8 @@ class _Watcher:
 
     async def begin(self) -> None:
         """Subscribe to all feeds and patterns."""
-        await gatherResults([self._subscribe(text) for text in self._matchers], consumeErrors=True)
+        for text in self._matchers:
+            await self._subscribe(text)
 
     def _subscribe(self, text: str) -> Deferred[Subscription]:
         def take(event: Event) -> None:

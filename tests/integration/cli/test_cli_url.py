@@ -11,6 +11,7 @@ from typing import Any
 from twisted.internet import reactor
 
 from tests.support.cli import Child, CommandTestCase
+from tests.support.tls import Authority, TLSServer
 from txthoonk.cli import _main as cli
 
 
@@ -49,6 +50,19 @@ class UrlTests(CommandTestCase):
         await child.seen("watching news")
         child.transport.signalProcess("INT")
         self.assertEqual(await child.ended, 0)
+
+    async def test_encrypted(self) -> None:
+        """With ``rediss://``, ``get`` waits on an encrypted connection."""
+        authority = Authority("ours")
+        server = TLSServer(self.target, authority.server("localhost"), reactor)
+        await server.start()
+        self.addCleanup(server.stop)
+        path = Path(self.mktemp())
+        path.write_bytes(authority.pem)
+        await (await self.publisher.queue("q")).put("it")
+        url = f"rediss://localhost:{server.port}/{self.target.db}"
+        words = ("--url", url, "--ca-file", str(path), "get", "q", "--timeout", "60")
+        self.assertEqual(await self.run_with(*words), (0, "it\n"))
 
     async def test_refused(self) -> None:
         """A bad argument or file gives one error line that does not show the password."""

@@ -321,14 +321,14 @@ class LiveTests(CommandTestCase):
 
     async def test_interrupted(self) -> None:
         """Ctrl-C and SIGTERM end ``top``, too."""
-        for end in (b"\x03", "TERM"):
+        for end, status in ((b"\x03", 0), ("TERM", 143)):
             child = self.child("top", terminal=True)
             await child.seen(HEADING[5:])
             if isinstance(end, bytes):
                 child.transport.write(end)
             else:
                 child.transport.signalProcess(end)
-            self.assertEqual(await child.ended, 0)
+            self.assertEqual(await child.ended, status)
             self.assertTrue(child.out.endswith(LEAVE))
 
     async def test_size(self) -> None:

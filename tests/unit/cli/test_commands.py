@@ -94,6 +94,7 @@ class HelpTests(SynchronousTestCase):
             context = click.Context(command, info_name=name)
             shown = command.get_help(context)
             self.assertIn("--url URL", shown)
+            self.assertIn("--timeout SECONDS", shown)
             self.assertFalse(command.get_short_help_str(64).endswith("..."), name)
             examples = re.findall(r"(?m)^  .*?\bthoonk (.*?)(?: < .*)?$", command.epilog or "")
             self.assertGreater(len(examples), 0, name)

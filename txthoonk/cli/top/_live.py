@@ -21,9 +21,8 @@ from txthoonk.cli.top._rounds import MOST, Rounds
 from txthoonk.cli.top._terminal import open_screen, read_keys, screen_size, when_resized
 from txthoonk.cli.top._view import UNLIMITED, as_lines, render
 from txthoonk.client._registry import Publishing
-from txthoonk.connections._url import Target, parse_url
+from txthoonk.connections._url import Target
 from txthoonk.errors import ConnectionLost, ResponseError
-from txthoonk.service import Thoonk
 from txthoonk.wire._checks import check_interval
 from txthoonk.wire._glob import glob_matcher, is_pattern
 
@@ -43,13 +42,12 @@ async def run(
     check_interval(INTERVAL if interval is None else interval, "--interval")
     if not (once or json or sys.stdout.isatty()):
         raise CommandError("standard output is not a terminal; use --once to print the state once")
-    async with session.publisher() as pub:
-        if once:
+    if once:
+        async with session.publisher() as pub:
             looked = _say_looked if sys.stderr.isatty() else lambda count: None
             readings = Readings(pub, session.target, patterns, most=None, looked=looked)
             await _once(session.reactor, readings, interval, json)
             return
-        await pub.redis.ping()  # a server that refuses us is an error at once
     await _live(session, patterns, INTERVAL if interval is None else interval, json)
 
 
@@ -74,10 +72,8 @@ async def _once(reactor: Any, readings: Readings, interval: float | None, json: 
 
 async def _live(session: Session, patterns: Sequence[str], interval: float, json: bool) -> None:
     reactor = session.reactor
-    url = session.target.text if parse_url(session.url).embedded else session.url
-    thoonk = Thoonk(url, reactor, ca_file=session.ca_file, wait=0.0)
+    thoonk = await session.service(wait=0.0)
     try:
-        await thoonk.connect()
         readings = Readings(thoonk, session.target, patterns, most=None if json else MOST)
         if json:
             await read_on(reactor, readings, interval, readings.print_json)
