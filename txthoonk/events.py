@@ -21,6 +21,7 @@ from txthoonk.wire._keys import (
 __all__ = [
     "CHANNELS",
     "ITEM_KINDS",
+    "PLACES",
     "Event",
     "channel_for",
     "item_channel",
@@ -53,6 +54,9 @@ ITEM_KINDS = {
     "finished": ("id",),
     "progress": ("id", "item"),
 }
+
+#: Malformed positions, which thoonk.py publishes for ``move(":begin", id)``, as they should be.
+PLACES = {":begin": "begin:", "end:": ":end"}
 
 # Kind of event -> name of its channel, where the two differ.
 _JOB_CHANNELS = {
@@ -163,7 +167,7 @@ def _of_an_item(
     if names[-1] == "item":
         item = load_progress(id_, rest) if kind == "progress" else rest
     elif names[-1] == "position":
-        position = rest
+        position = PLACES.get(rest, rest)
     return Event(kind, feed, id_, item, position, revision, epoch, more)
 
 

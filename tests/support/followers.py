@@ -13,6 +13,7 @@ from txthoonk.events import Event
 from txthoonk.subscriptions import Subscription
 from txthoonk.subscriptions._decoder import Source
 from txthoonk.subscriptions.following._follower import Follower
+from txthoonk.subscriptions.following._unpaired import Unpaired
 
 ANEW = "the feed was created again"
 NOFEED = "NOFEED feed 'news' does not exist"
@@ -73,6 +74,7 @@ class Reader:
         self.marks: list[tuple[Callable[[], object], Deferred[None]]] = []
         self.returns: list[Deferred[Any]] = []
         self.pauses: list[Deferred[Any]] = []
+        self.pings: list[Deferred[Any]] = []
 
     def connect(self) -> None:
         self.redis, self.transport = redis()
@@ -91,6 +93,10 @@ class Reader:
     def later(self, seconds: float) -> Deferred[Any]:
         self.pauses.append(Deferred())
         return self.pauses[-1]
+
+    def pong(self) -> Deferred[Any]:
+        self.pings.append(Deferred())
+        return self.pings[-1]
 
     def ping(self) -> Deferred[Any]:
         raise AssertionError("no state of these tests is read in slices")
@@ -130,6 +136,7 @@ class FollowerTestCase(SynchronousTestCase):
             self.subscription,
             self.source,
             self.reader if reader else None,  # type: ignore[arg-type]
+            Unpaired(lambda: self.reader.later(0), self.reader.pong),
             first=first,
             **arguments,
         )

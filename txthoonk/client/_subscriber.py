@@ -27,7 +27,9 @@ class ThoonkSub(ChannelSubscriber):
 
     def __init__(self, redis: RedisSubscriber) -> None:
         super().__init__(redis)
-        self._maker = SubscriptionMaker(self._dispatcher, self.uuid)
+        self._maker = SubscriptionMaker(
+            self._dispatcher, self.uuid, lambda: self.redis.send("PING")
+        )
 
     @deferring
     def subscribe(

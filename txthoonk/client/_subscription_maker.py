@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 
@@ -28,10 +28,13 @@ class SubscriptionMaker:
 
     :param dispatcher: calls the handlers of channels.
     :param own_id: identifies the subscriber.
+    :param ping: sends a PING on its connection.
     """
 
-    def __init__(self, dispatcher: Dispatcher, own_id: str) -> None:
-        self.sources = Sources(dispatcher, feed_channel("mark", own_id))
+    def __init__(
+        self, dispatcher: Dispatcher, own_id: str, ping: Callable[[], Deferred[Any]]
+    ) -> None:
+        self.sources = Sources(dispatcher, feed_channel("mark", own_id), ping)
         self._dispatcher = dispatcher
 
     def feed(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -19,7 +18,6 @@ class ServiceReader:
     """See :class:`txthoonk.subscriptions._interfaces.Reader`.
 
     :param redis: sends on the present connection of the publisher.
-    :param ping: sends a PING on the subscriber's connection.
     """
 
     def __init__(
@@ -27,13 +25,12 @@ class ServiceReader:
         redis: Commands,
         connections: Connections,
         sources: Sources,
-        ping: Callable[[], Deferred[Any]],
         reactor: Any,
     ) -> None:
         self.redis = redis
         self.mark_channel = sources.mark_channel
         self.mark = sources.mark
-        self.ping = ping
+        self.ping = sources.ping
         self._connections = connections
         self._reactor = reactor
 

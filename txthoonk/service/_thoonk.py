@@ -168,11 +168,11 @@ class Thoonk(Publishing, StoppingService):
             name=self._target.text,
             **options,
         )
-        self._subscriptions = SubscriptionMaker(dispatcher, self.uuid)
-        sources = self._sources = self._subscriptions.sources
-        sources.reader = ServiceReader(
-            self.redis, self._connections, sources, lambda: self._sub.redis.send("PING"), reactor
+        self._subscriptions = SubscriptionMaker(
+            dispatcher, self.uuid, lambda: self._sub.redis.send("PING")
         )
+        sources = self._sources = self._subscriptions.sources
+        sources.reader = ServiceReader(self.redis, self._connections, sources, reactor)
         self._checking = sources.checking(reactor)
         self._subscribing = Subscribing(self._target.text, reactor)
         self._services = set()

@@ -16,7 +16,7 @@ from twisted.python.reflect import safe_str
 
 from txthoonk._support._rate_limit import LogLimit
 from txthoonk.errors import InvalidInput, InvalidItem, shown
-from txthoonk.events import ITEM_KINDS, Event, item_channel, parse_event
+from txthoonk.events import ITEM_KINDS, PLACES, Event, item_channel, parse_event
 from txthoonk.serializers import get_serializer
 from txthoonk.wire._job_records import load_progress
 from txthoonk.wire._keys import SEPARATOR, feed_channel
@@ -115,7 +115,7 @@ class Source:
             item: Any = rest if parts and not position else None
             if progress:
                 item = load_progress(id_, rest)
-            place = rest if position else None
+            place = PLACES.get(rest, rest) if position else None
             event = _new(Event, (kind, feed, id_, item, place, None, None, False, None, None))
             for follower in self.followers:
                 follower.live(event)

@@ -24,6 +24,7 @@ from txthoonk.subscriptions._decoder import Source
 from txthoonk.subscriptions._interfaces import Feeder, Reader
 from txthoonk.subscriptions._marks import Marks
 from txthoonk.subscriptions.following._follower import Follower
+from txthoonk.subscriptions.following._unpaired import Unpaired
 from txthoonk.wire._glob import glob_matcher
 from txthoonk.wire._keys import SEPARATOR, feed_channel
 
@@ -40,6 +41,8 @@ class _Literal:
     def __init__(self, feed: str, kinds: tuple[str, ...]) -> None:
         self.key = (feed, kinds)
         self.source = Source(feed)
+        if "position" in kinds and kinds != ALL_KINDS:
+            self.source.type = "sorted_feed"
         self.is_ready = False
         self.is_refused = False
         self.group = Group(self.source.channels(kinds), {}, self)
@@ -133,11 +136,17 @@ class Sources:
     :ivar reader: how followers read; None: they cannot.
     :ivar mark_channel: the channel on which marks come back.
     :ivar mark: makes a mark: see :meth:`Marks.make`.
+    :ivar ping: sends a PING on the subscriber's connection.
+    :ivar pairing: ends the waits for the positions of new items.
     """
 
-    def __init__(self, dispatcher: Dispatcher, own_channel: str) -> None:
+    def __init__(
+        self, dispatcher: Dispatcher, own_channel: str, ping: Callable[[], Deferred[Any]]
+    ) -> None:
         self.reader: Reader | None = None
         self.mark_channel = own_channel
+        self.ping = ping
+        self.pairing = Unpaired(self.next_turn, ping)
         self._dispatcher = dispatcher
         self._literal: dict[tuple[str, tuple[str, ...]], _Literal] = {}
         self._by_feed: dict[str, list[Source]] = {}

@@ -72,22 +72,25 @@ class SortedFeed(OrderedFeed):
 
     Every change is published on the feed's channels.  A new item is published on
     ``channel_publish``, and its position after that.  So is the new version of an item, without a
-    position.
+    position.  A subscription delivers that as an ``edit`` event.  Other programs may publish it on
+    ``channel_edit``.
 
     :ivar feed_id_incr: key of the counter that creates the ids.
     :ivar channel_publish: channel of new and replaced items.
+    :ivar channel_edit: channel of items that other programs replace.
     :ivar channel_position: channel of the places of items: ``begin:``, ``:end``, ``:ID`` (before
         that item) or ``ID:`` (after it).
     :ivar channel_retract: channel of removed items.
     """
 
-    _KINDS = ("publish", "retract", "position")
+    _KINDS = ("publish", "edit", "retract", "position")
     _RETRACT = load("sorted_feed/retract")
     _GET_RANGE = load("sorted_feed/get_range")
 
     def __init__(self, pub: Publisher, name: str, serializer: str = "text") -> None:
         super().__init__(pub, name, serializer)
         self.feed_id_incr = feed_key("idincr", name)
+        self.channel_edit = feed_channel("edit", name)
         self.channel_position = feed_channel("position", name)
         self._publish = _PUBLISH.bind(name)
         self._edit = _EDIT.bind(name)

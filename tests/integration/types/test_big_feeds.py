@@ -107,7 +107,7 @@ class ManyTests(BigTestCase):
 
         def counting(state: Any, items: dict[str, Any]) -> None:
             if not now:
-                reactor.callLater(0, now.clear)  # type: ignore[attr-defined]
+                reactor.callLater(0, now.clear)
             now[kind] = now.get(kind, 0) + len(items)
             most[kind] = max(most.get(kind, 0), now[kind])
             extend(state, items)

@@ -20,7 +20,7 @@ class GivenUpTests(DispatcherTestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.sources = Sources(self.dispatcher, "marks")
+        self.sources = Sources(self.dispatcher, "marks", lambda: self.redis.send("PING"))
 
     def give_up(self) -> None:
         """Let the peer send bytes that are not the Redis protocol."""

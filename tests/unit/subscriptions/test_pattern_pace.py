@@ -28,7 +28,7 @@ class PaceTestCase(DispatcherTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.reader: Any = Reader()
-        self.sources = Sources(self.dispatcher, "marks")
+        self.sources = Sources(self.dispatcher, "marks", lambda: self.redis.send("PING"))
         self.sources.reader = self.reader  # type: ignore[assignment]
         self.events: list[Event] = []
         self.subscription = Subscription("news:*", self.events.append)

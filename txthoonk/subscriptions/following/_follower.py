@@ -37,6 +37,7 @@ from txthoonk.subscriptions.following._states import (
     READING,
     next_state,
 )
+from txthoonk.subscriptions.following._unpaired import Unpaired, as_edit, may_be_edit, pairs
 
 __all__ = ["Follower"]
 
@@ -57,8 +58,10 @@ class Follower:
         history.
     :ivar revision: the revision of the position.
     :ivar held: live events that wait to be delivered.
+    :ivar unpaired: an event of a sorted feed that is an edit unless its position follows.
 
     :param reader: None: nothing can be read, so only live events are delivered.
+    :param pairing: ends the wait for the position of :attr:`unpaired`.
     :param position: where to begin; None: at the present.
     :param gap: why events may be missing before the first one, without a history.
     :param from_start: whether the feed is new.
@@ -74,6 +77,7 @@ class Follower:
         "_known",
         "_listener",
         "_owed",
+        "_pairing",
         "_publishes",
         "_put",
         "_reader",
@@ -88,6 +92,7 @@ class Follower:
         "held",
         "live",
         "revision",
+        "unpaired",
     )
     _log = Logger()
 
@@ -96,6 +101,7 @@ class Follower:
         taker: Taker,
         source: Source,
         reader: Reader | None,
+        pairing: Unpaired,
         *,
         position: Position | None = None,
         snapshot: bool = False,
@@ -111,6 +117,7 @@ class Follower:
         self._put = taker.put
         self._source = source
         self._reader = reader
+        self._pairing = pairing
         self._listener = listener
         self._owed = Owed(
             taker,
@@ -127,6 +134,7 @@ class Follower:
         self._state = DOWN
         self.live: Callable[[Event], object] = _ignore
         self.held = NONE_HELD
+        self.unpaired: Event | None = None
         self._catching_up: CatchUp | None = None
         self._room: Deferred[Any] | None = None
         self._sought: Event | None = None
@@ -247,6 +255,7 @@ class Follower:
 
     def _leave(self) -> None:
         """End what the present state reads or waits for."""
+        self.unpaired = None
         catching_up, self._catching_up = self._catching_up, None
         if catching_up is not None:
             catching_up.stop()
@@ -265,7 +274,8 @@ class Follower:
 
         :param rest: how many seconds to wait first.
         """
-        held = Held((*events, *self.held.events))
+        unpaired = [] if self.unpaired is None else [self.unpaired]
+        held = Held((*unpaired, *events, *self.held.events))
         self._enter("read", held.add)
         self._leave()
         self.held = held
@@ -313,7 +323,8 @@ class Follower:
             self._listener.went_live(self._source.feed, self.absent)
 
     def _deliver(self) -> None:
-        self._enter("deliver", self._live)
+        is_sorted = self._source.type == "sorted_feed"
+        self._enter("deliver", self._live_sorted if is_sorted else self._live)
 
     def _pause(self) -> None:
         """Wait for room. What cannot be delivered now is read then."""
@@ -353,6 +364,24 @@ class Follower:
         if not self._put(event if self._source.loads is None else self._source.loaded(event)):
             self.revision = before
             self._pause()
+
+    def _live_sorted(self, event: Event) -> None:
+        """Deliver the next event of a sorted feed, an edit as one."""
+        publish, self.unpaired = self.unpaired, None
+        if publish is not None:
+            self._live(publish if pairs(publish, event) else as_edit(publish))
+            self.live(event)  # the state may have changed
+        elif self.epoch is None and may_be_edit(event):
+            self.unpaired = event
+            self._pairing.add(self)
+        else:
+            self._live(event)
+
+    def no_position(self, publish: Event) -> None:
+        """Deliver an edit: no position follows the event that was kept back."""
+        if self.unpaired is publish:
+            self.unpaired = None
+            self._live(as_edit(publish))
 
     def _not_next(self, event: Event) -> None:
         if event.kind in CHANNELS:

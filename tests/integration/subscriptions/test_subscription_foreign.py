@@ -1,0 +1,103 @@
+"""What other implementations publish, as subscriptions and mirrors deliver it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.support.mirror import Watch
+from tests.support.subscriptions import SubscriptionTestCase, briefs, next_of, take
+
+# As thoonk.js 0.5.5 edits an item of a sorted feed.
+JS_EDIT = """
+redis.call('HSET', 'feed.items:' .. ARGV[1], ARGV[2], ARGV[3])
+redis.call('INCR', 'feed.publishes:' .. ARGV[1])
+redis.call('PUBLISH', 'feed.edit:' .. ARGV[1], ARGV[2] .. '\\0' .. ARGV[3])
+"""
+# As thoonk.py's move(":begin", id) and move("end:", id).
+PY_MOVE = """
+redis.call('LREM', 'feed.ids:' .. ARGV[1], 1, ARGV[2])
+redis.call(ARGV[3] == ':begin' and 'LPUSH' or 'RPUSH', 'feed.ids:' .. ARGV[1], ARGV[2])
+redis.call('PUBLISH', 'feed.position:' .. ARGV[1], ARGV[2] .. '\\0' .. ARGV[3])
+"""
+
+
+class SortedFeedTests(SubscriptionTestCase):
+    async def foreign(self, script: str, *words: str) -> None:
+        await self.raw.send("EVAL", script, 0, "x", *words)
+
+    async def three(self, history: int = 0) -> Any:
+        feed = await self.writer.sorted_feed("x", {"history": history})
+        for number in range(3):
+            await feed.append(str(number))
+        return feed
+
+    async def test_edits(self) -> None:
+        """An edit is an edit, with and without a history, by name, object and pattern."""
+        for history in (0, 100):
+            feed = await self.three(history)
+            heard = [
+                await self.thoonk.subscribe("x"),
+                await self.thoonk.subscribe(feed),
+                await self.thoonk.subscribe_pattern("x*"),
+            ]
+            await feed.edit("2", "edited")
+            await feed.prepend("new")
+            await feed.edit("2", "last")
+            for subscription in heard:
+                self.assertEqual(
+                    briefs(await take(subscription, 4)),
+                    [
+                        ("edit", "2", "edited"),
+                        ("publish", "4", "new"),
+                        ("position", "4", "begin:"),
+                        ("edit", "2", "last"),
+                    ],
+                )
+                subscription.stop()
+            await feed.delete_feed()
+
+    async def test_bare_subscriber(self) -> None:
+        """A subscriber alone delivers edits if it has the feed's object."""
+        feed = await self.three()
+        sub = await self.sub()
+        subscription = await sub.subscribe(feed)
+        await feed.edit("1", "edited")
+        await feed.append("new")
+        await feed.edit("1", "last")
+        self.assertEqual(
+            [event.kind for event in await take(subscription, 4)],
+            ["edit", "publish", "position", "edit"],
+        )
+
+    async def test_mirror(self) -> None:
+        """A callback of a mirror gets edits as such."""
+        feed = await self.three()
+        watch = Watch(await self.thoonk.mirror("x"))
+        await feed.edit("1", "edited")
+        await watch.event("edit")
+        self.assertEqual(watch.mirror["1"], "edited")
+
+    async def test_edit_of_thoonk_js(self) -> None:
+        """An edit of thoonk.js, on a channel of its own, arrives."""
+        feed = await self.three()
+        for subscribed in (feed, "x"):
+            subscription = await self.thoonk.subscribe(subscribed)
+            await self.foreign(JS_EDIT, "2", "edited")
+            (event,) = await take(subscription, 1)
+            self.assertEqual((event.kind, event.id, event.item), ("edit", "2", "edited"))
+        await feed.set_config({"history": 10})
+        subscription = await self.thoonk.subscribe(feed)
+        await self.foreign(JS_EDIT, "2", "again")
+        await next_of(subscription, "resync")
+
+    async def test_moves_of_thoonk_py(self) -> None:
+        """The malformed positions that thoonk.py publishes are those that it means."""
+        feed = await self.three()
+        subscription = await self.thoonk.subscribe(feed)
+        watch = Watch(await self.thoonk.mirror("x"))
+        await self.foreign(PY_MOVE, "3", ":begin")
+        await self.foreign(PY_MOVE, "1", "end:")
+        events = await take(subscription, 2)
+        self.assertEqual([event.position for event in events], ["begin:", ":end"])
+        await watch.until(await self.contents(feed))
+        self.assertEqual(list(watch.mirror), ["3", "2", "1"])

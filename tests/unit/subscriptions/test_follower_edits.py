@@ -1,0 +1,138 @@
+"""Edits of sorted feeds without a history: a publish that has no position is one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.support.followers import OFF, FollowerTestCase, found, of_the_feed
+from txthoonk.errors import ConnectionLost, ResponseError
+from txthoonk.events import Event
+from txthoonk.subscriptions.following._follower import Follower
+
+SORTED: list[Any] = ["off", "sorted_feed", None]
+
+
+def publish(id_: str, item: str = "x", kind: str = "publish") -> Event:
+    return Event(kind, "news", id_, item)
+
+
+def edit(id_: str) -> Event:
+    return publish(id_, kind="edit")
+
+
+def position(id_: str) -> Event:
+    return Event("position", "news", id_, position=":end")
+
+
+class EditTests(FollowerTestCase):
+    def start(self, answer: list[Any] | None = None, **arguments: Any) -> Follower:
+        """Make a live follower of a sorted feed without a history."""
+        return super().start(answer or SORTED, **arguments)
+
+    def next_turn(self) -> None:
+        self.reader.pauses.pop().callback(None)
+
+    def test_new(self) -> None:
+        """A new item is published and has a position; nothing is sent for that."""
+        self.start()
+        self.tell(publish("1"), position("1"))
+        self.assertEqual(self.seen(), [publish("1"), position("1")])
+        self.next_turn()
+        self.assertEqual((self.reader.pings, self.reader.pauses), ([], []))
+
+    def test_next_message(self) -> None:
+        """Any other message of the feed shows that the one before it was an edit."""
+        for other in (
+            position("2"),
+            Event("retract", "news", "1"),
+            edit("1"),
+            of_the_feed("delete"),
+        ):
+            self.start()
+            self.tell(publish("1"), other)
+            self.assertEqual(self.seen(), [edit("1"), other])
+            self.reader.pauses.clear()
+
+    def test_edits(self) -> None:
+        """Several edits are delivered in their order, and one PING is enough for the last."""
+        self.start()
+        self.tell(publish("1"), publish("2"), publish("1"))
+        self.assertEqual(self.seen(), [edit("1"), edit("2")])
+        self.next_turn()
+        self.assertEqual(self.seen(), [])
+        self.reader.pings.pop().callback(None)
+        self.assertEqual((self.seen(), self.reader.pauses), ([edit("1")], []))
+
+    def test_late_position(self) -> None:
+        """A position may arrive after the PING was sent."""
+        self.start()
+        self.tell(publish("1"))
+        self.next_turn()
+        self.tell(position("1"), publish("2"))
+        self.assertEqual(self.seen(), [publish("1"), position("1")])
+        self.reader.pings.pop().callback(None)
+        self.assertEqual(self.seen(), [])
+        self.next_turn()
+        self.reader.pings.pop().callback(None)
+        self.assertEqual(self.seen(), [edit("2")])
+
+    def test_refused(self) -> None:
+        """If Redis refuses PING, that is a reply as well."""
+        self.start()
+        self.tell(publish("1"))
+        self.next_turn()
+        self.reader.pings.pop().errback(ResponseError("NOPERM"))
+        self.assertEqual(self.seen(), [edit("1")])
+
+    def test_lost(self) -> None:
+        """What was kept back when the connection is lost is missing after the resync."""
+        self.start()
+        self.tell(publish("1"))
+        self.next_turn()
+        self.follower.lost()
+        self.reader.pings.pop().errback(ConnectionLost("gone"))
+        self.follower.ready()
+        self.answer(SORTED)
+        self.assertEqual([event.kind for event in self.seen()], ["resync"])
+
+    def test_before_the_type_is_known(self) -> None:
+        """Events that arrive before the first answer are delivered like later ones."""
+        self.make()
+        self.follower.ready()
+        self.tell(publish("1"), publish("2"), position("2"), publish("3"))
+        self.answer(SORTED)
+        self.assertEqual(self.seen(), [edit("1"), publish("2"), position("2")])
+        self.tell(position("3"))
+        self.assertEqual(self.seen(), [publish("3"), position("3")])
+
+    def test_read_meanwhile(self) -> None:
+        """If the follower must read, what is kept back waits, too."""
+        self.start()
+        self.tell(publish("1"))
+        self.follower.compare(None)
+        self.tell(position("1"))
+        self.assertEqual(self.seen(), [])
+        self.answer(SORTED)
+        seen = self.seen()
+        self.assertEqual([event.kind for event in seen], ["resync", "publish", "position"])
+
+    def test_history(self) -> None:
+        """With a history, an edit has its kind already, and nothing is kept back."""
+        self.start(["ok", "sorted_feed", *found(5)[2:]])
+        event = publish("1")._replace(revision=6, epoch="a")
+        self.tell(event)
+        self.assertEqual((self.seen(), self.reader.pauses), ([event], []))
+
+    def test_plain_feed(self) -> None:
+        """In a plain feed, a publish is a publish."""
+        self.start(OFF)
+        self.tell(publish("1"), publish("2"))
+        self.assertEqual((self.seen(), self.reader.pauses), ([publish("1"), publish("2")], []))
+
+    def test_no_room(self) -> None:
+        """An edit that finds no room is missing after a resync, like any event."""
+        self.start(limit=1)
+        self.tell(publish("1"), publish("2"))
+        self.next_turn()
+        self.reader.pings.pop().callback(None)
+        self.assertEqual([event.kind for event in self.seen()], ["resync"])
