@@ -41,7 +41,8 @@ class ThreadClaim(Claim):
         :param call: calls a function in the reactor's thread, and waits for its Deferred.
         """
         made = cls(*claim)
-        made.token, made.job, made._claim, made._call = claim.token, claim.job, claim, call
+        made.token, made.job, made.options = claim.token, claim.job, claim.options
+        made._claim, made._call = claim, call
         return made
 
     @property

@@ -12,6 +12,7 @@ from txthoonk.types.python_queue import PythonQueue
 from txthoonk.types.queue import Queue
 from txthoonk.types.sorted_feed import SortedFeed
 from txthoonk.wire._feed_config import Config
+from txthoonk.wire._job_options import JobOptions, PutOptions
 
 __all__ = [
     "BaseFeed",
@@ -20,7 +21,9 @@ __all__ = [
     "Feed",
     "Job",
     "JobFailure",
+    "JobOptions",
     "Progress",
+    "PutOptions",
     "PythonQueue",
     "Queue",
     "SortedFeed",
