@@ -25,17 +25,17 @@ from txthoonk.job._expiry import Expiry
 from txthoonk.job._finishing import Finishing
 from txthoonk.job._inspection import Inspection
 from txthoonk.job._job_calls import JobCalls
+from txthoonk.job._names import JobNames
 from txthoonk.job._no_result import NO_RESULT
 from txthoonk.job._outcomes import Outcomes
-from txthoonk.job._putting import PUT, Putting, check_new_id
+from txthoonk.job._putting import PUT, NewJob, Putting, check_new_id, check_new_jobs
 from txthoonk.job._results import ResultScripts
 from txthoonk.protocol._encoding import TEXT
 from txthoonk.types._base import to_text
 from txthoonk.types._bulk import Progressed, put_many, with_ids
-from txthoonk.types._taken import TakenFeed
 from txthoonk.wire._checks import check_seconds
 from txthoonk.wire._job_options import PutOptions, load_claim_options
-from txthoonk.wire._keys import check_id, feed_channel, feed_key, job_finish_channel, new_id
+from txthoonk.wire._keys import check_id, new_id
 from txthoonk.wire._scripts import load
 
 if TYPE_CHECKING:
@@ -84,13 +84,19 @@ class Claim(Claimed):
         """
         return self.job._progressed(self, done, total, note)
 
-    def finish(self, result: Any = NO_RESULT, timeout: float | None = None) -> Deferred[None]:
+    def finish(
+        self,
+        result: Any = NO_RESULT,
+        timeout: float | None = None,
+        *,
+        then: Iterable[NewJob] = (),
+    ) -> Deferred[None]:
         """Finish the job: :meth:`Job.finish`.
 
         A handler that has ended its job by a method of the claim can go on; what it returns or
         raises then changes nothing.
         """
-        return self.job.finish(self, result, timeout)
+        return self.job.finish(self, result, timeout, then=then)
 
     def fail(self, error: BaseException | Failure | str, delay: float = 0) -> Deferred[str]:
         """Give the job back because it failed, and record why: :meth:`Job.fail`."""
@@ -101,7 +107,7 @@ class Claim(Claimed):
         return self.job.release(self)
 
 
-class Job(TakenFeed):
+class Job(JobNames):
     """A line of jobs.  A job is claimed by one worker, and stays until it is finished.
 
     Set ``timeout`` (seconds) in the configuration to limit how long a claim lasts without
@@ -132,38 +138,8 @@ class Job(TakenFeed):
 
     NO_RESULT: ClassVar[object] = NO_RESULT
 
-    _KINDS = ("put", "claim", "cancel", "stall", "retry", "finish", "finished", "edit", "progress")
-    _KIND = "job"
-    _RESTORE = "LPUSH"
-
     def __init__(self, pub: Publisher, name: str, serializer: str = "text") -> None:
         super().__init__(pub, name, serializer)
-        self.feed_published = feed_key("published", name)
-        self.feed_cancelled = feed_key("cancelled", name)
-        self.feed_finishes = feed_key("finishes", name)
-        self.feed_results = feed_key("results", name)
-        self.feed_listeners = feed_key("listeners", name)
-        self.feed_failures = feed_key("failures", name)
-        self.feed_progress = feed_key("progress", name)
-        self.feed_delayed = feed_key("delayed", name)
-        self.feed_later = feed_key("later", name)
-        self.feed_failed = feed_key("failed", name)
-        self.feed_workers = feed_key("workers", name)
-        self.feed_overdue = feed_key("overdue", name)
-        self.channel_put = feed_channel("publishes", name)
-        self.channel_claim = feed_channel("claimed", name)
-        self.channel_cancel = feed_channel("cancelled", name)
-        self.channel_stall = feed_channel("stalled", name)
-        self.channel_retry = feed_channel("retried", name)
-        self.channel_finish = job_finish_channel(name)
-        self.channel_finished = feed_channel("finishes", name)
-        self.channel_edit = feed_channel("edit", name)
-        self.channel_progress = feed_channel("progress", name)
-        self.channel_delayed = feed_channel("delayed", name)
-        self._compose(pub, name)
-
-    def _compose(self, pub: Publisher, name: str) -> None:
-        """Create the collaborators that carry out the verbs."""
         room = pub.waiting_room
         self._claims = room.claims(name, lambda room: Claims(room, name, pub.uuid))
         calls = ResultScripts(pub, name)
@@ -196,7 +172,7 @@ class Job(TakenFeed):
     def put(
         self,
         item: Any,
-        priority: int = TakenFeed.NORMAL,
+        priority: int = JobNames.NORMAL,
         id_: str | None = None,
         *,
         delay: float | None = None,
@@ -229,11 +205,29 @@ class Job(TakenFeed):
 
     publish = put
 
+    def new(
+        self,
+        item: Any,
+        priority: int = JobNames.NORMAL,
+        id_: str | None = None,
+        *,
+        delay: float | None = None,
+        at: float | datetime | None = None,
+        **options: Unpack[PutOptions],
+    ) -> NewJob:
+        """Make a job that :meth:`finish` puts, in one step with the finish.
+
+        The arguments and the errors of bad ones are those of :meth:`put`.
+        """
+        id_ = new_id() if id_ is None else check_new_id(id_)
+        words = (self._push(priority), id_, self._dumps(item), delay, at, options)
+        return self._putting.new(*words)
+
     @passing
     def put_many(
         self,
         items: Iterable[Any] | AsyncIterable[Any],
-        priority: int = TakenFeed.NORMAL,
+        priority: int = JobNames.NORMAL,
         *,
         ids: Iterable[str] | None = None,
         progress: Progressed | None = None,
@@ -256,12 +250,9 @@ class Job(TakenFeed):
         """
         check_thread()
         send = self._putting.many(self._push(priority), options)
-        if ids is None:
-            putting = put_many(items, self._new_pair, send, progress, bool(priority))
-        else:
-            both = with_ids(items, ids)
-            putting = put_many(both, self._given_pair, send, progress, bool(priority))
-        return Deferred.fromCoroutine(putting)
+        some = items if ids is None else with_ids(items, ids)
+        pair: Any = self._new_pair if ids is None else self._given_pair
+        return Deferred.fromCoroutine(put_many(some, pair, send, progress, bool(priority)))
 
     def _given_pair(self, both: tuple[Any, str]) -> tuple[str, str | bytes]:
         return check_new_id(both[1]), self._dumps(both[0])
@@ -294,7 +285,7 @@ class Job(TakenFeed):
     def _claimed(self, id_: str, item: bytes, cancelled: int | bytes, time: str) -> Claim:
         token = self._claims.made(id_, time)
         options = None
-        if type(cancelled) is not int:
+        if isinstance(cancelled, bytes):
             cancelled, options = load_claim_options(cancelled)
         claim = Claim(id_, self._load_bytes(item, id_), cancelled)
         if options is not None:
@@ -314,7 +305,12 @@ class Job(TakenFeed):
 
     @deferring
     def finish(
-        self, id_: str | Claim, result: Any = NO_RESULT, timeout: float | None = None
+        self,
+        id_: str | Claim,
+        result: Any = NO_RESULT,
+        timeout: float | None = None,
+        *,
+        then: Iterable[NewJob] = (),
     ) -> Deferred[None]:
         """Finish a claimed job, which deletes it.
 
@@ -324,12 +320,19 @@ class Job(TakenFeed):
             listeners and to callers that wait for it.
         :param timeout: seconds for which the result is kept, fractions allowed; 0 not to keep
             it; None for the configured time, by default 0.
+        :param then: jobs to put in the same step, made by :meth:`new` of this feed and others on
+            the same server: either all are put and the job is finished, or nothing is changed.
         :return: fires None; fails with
             :class:`~txthoonk.errors.JobNotClaimed`,
+            :class:`~txthoonk.errors.JobExists` if a job of *then* exists,
             :class:`~txthoonk.errors.InvalidInput` or
             :class:`~txthoonk.errors.FeedDoesNotExist`.
         """
-        finished = self._finishing.finish(*self._held(id_), result, timeout)
+        held, jobs = self._held(id_), check_new_jobs(then)
+        if jobs:
+            finished = self._finishing.finish_then(*held, result, timeout, jobs)
+        else:
+            finished = self._finishing.finish(*held, result, timeout)
         return ends(id_, "finished", finished)
 
     @deferring
@@ -390,10 +393,8 @@ class Job(TakenFeed):
         return self._claiming.renew(*self._held(id_))
 
     @deferring
-    def _progressed(
-        self, claim: Claim, done: float, total: float | None, note: str | None
-    ) -> Deferred[None]:
-        return self._claiming.progress(claim.id, claim.token, done, total, note)
+    def _progressed(self, claim: Claim, *progress: Any) -> Deferred[None]:
+        return self._claiming.progress(claim.id, claim.token, *progress)
 
     # -- results ------------------------------------------------------------------
 
