@@ -81,6 +81,8 @@ class Scripts:
     :ivar delivered: acknowledges items; None if another call does that later.
     :ivar claims: the claims of a job feed, which it informs about lost answers.
     :ivar timekeeper: makes the delayed jobs of a job feed available.
+    :ivar refuses: returns whether no get receives an item, from the time and its parts of the
+        reply; None if they receive all.
     """
 
     get: tuple[Script, tuple[str | int, ...]]
@@ -89,6 +91,7 @@ class Scripts:
     delivered: tuple[Script, tuple[str | int, ...]] | None = None
     claims: Claims | None = None
     timekeeper: Timekeeper | None = None
+    refuses: Callable[[bytes, list[bytes]], bool] | None = None
 
 
 class LineRoom(CheckedRoom, Protocol):
@@ -124,6 +127,7 @@ class Line:
         self._delivered = scripts.delivered and Repeated(room, *scripts.delivered)
         self._claims = scripts.claims
         self._timekeeper = scripts.timekeeper
+        self._refuses = scripts.refuses
         self._attending = False
         configured = (name, self._look_again)
         self._resumed = Listening(room, f"{name!r} to go on", {}, self._look_again, configured)
@@ -279,6 +283,9 @@ class Line:
         self._taken.extend(reply[at : at + width] for at in range(2, len(reply), width))
         # If the items are big, the reply has fewer than requested, and more may be available.
         enough = len(self._taken) == count or sum(len(item[1]) for item in self._taken) >= BIG
+        if self._refuses is not None:
+            for parts in [one for one in self._taken if self._refuses(self._time, one)]:
+                self._taken.remove(parts)
         if self._taken:
             self._retry.succeeded()
         while self._taken and self._gets:

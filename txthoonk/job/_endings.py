@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, NamedTuple, TypeVar
 
+from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from txthoonk.errors import InvalidInput
+from txthoonk.wire._job_options import JobOptions
 
-__all__ = ["Ending", "NoFeed"]
+__all__ = ["Claimed", "Ending", "NoFeed", "ends"]
+
+Fired = TypeVar("Fired")
 
 
-class Ended(Protocol):
-    """A claim.
+class _Parts(NamedTuple):
+    id: str
+    item: Any
+    cancelled: int
 
-    :ivar ending: the present call that ends it, or the one that has.
-    """
 
-    ending: Ending | None
+class Claimed(_Parts):
+    """A job that this process has claimed; see :class:`txthoonk.types.Claim`."""
+
+    token: str = ""
+    options: JobOptions | None = None
+    ending: Ending | None = None
 
 
 class Ending:
@@ -35,7 +44,7 @@ class Ending:
         self._reason: Failure | None = None
         self._waiting: Callable[[Failure | None], object] | None = None
 
-    def answer(self, result: Any, claim: Ended) -> Any:
+    def answer(self, result: Any, claim: Claimed) -> Any:
         """Take what the call fires."""
         self._answered = True
         if isinstance(result, Failure):
@@ -53,6 +62,14 @@ class Ending:
             function(self._reason)
         else:
             self._waiting = function
+
+
+def ends(id_: str | Claimed, outcome: str, called: Deferred[Fired]) -> Deferred[Fired]:
+    """Note, for its worker, that a call ends a claim, which may be given by its id."""
+    if isinstance(id_, Claimed):
+        id_.ending = Ending(outcome)
+        called.addBoth(id_.ending.answer, id_)
+    return called
 
 
 class NoFeed:

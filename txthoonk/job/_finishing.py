@@ -7,14 +7,16 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 
 from txthoonk._support._replies import parsing
 from txthoonk.consumers._claims import Claims
 from txthoonk.consumers._result_trimming import MOST, Forgetting
 from txthoonk.consumers._result_waiters import Results
 from txthoonk.consumers._room import WaitingRoom
-from txthoonk.errors import from_reply
+from txthoonk.errors import InvalidInput, JobNotClaimed, from_reply
 from txthoonk.job._no_result import NO_RESULT
+from txthoonk.job._putting import NewJob, new_words
 from txthoonk.protocol._encoding import RAW, TEXT, encode
 from txthoonk.protocol._limits import LEAST
 from txthoonk.types._base import to_text
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["Finishing"]
 
 _FINISH = load("job/finish")
+_FINISH_THEN = load("job/finish_then")
 _FORGET = load("job/forget")
 
 
@@ -48,6 +51,7 @@ class Finishing:
         dumps: Callable[[Any], str | bytes],
     ) -> None:
         self._pub = pub
+        self._name = name
         self._claims = claims
         self._results = results
         self._dumps = dumps
@@ -62,6 +66,36 @@ class Finishing:
         """Finish one job; see :meth:`txthoonk.types.Job.finish`."""
         words = self.words(id_, token, result, timeout)
         return self.many([words], 0).addCallback(self._is_finished, words)
+
+    def finish_then(
+        self, id_: str, token: str, result: Any, timeout: float | None, jobs: Sequence[NewJob]
+    ) -> Deferred[None]:
+        """Finish one job and put others; see :meth:`txthoonk.types.Job.finish`."""
+        by_feed: dict[str, list[NewJob]] = {}
+        for job in jobs:
+            if job.pub is not self._pub:
+                raise InvalidInput(
+                    f"a job of feed {job.feed!r} was made by another connection, and one step "
+                    f"needs the same: make it by the Thoonk of feed {self._name!r}"
+                )
+            by_feed.setdefault(job.feed, []).append(job)
+        words = self.words(id_, token, result, timeout)
+        begun = _FINISH_THEN.bind_each(feed=self._name, id=id_)(by_feed)
+        new = [word for name, some in by_feed.items() for word in new_words(name, some)]
+        command = (*begun, self.forgetting.wanted(), *words, *new)
+        called = self._pub.redis.call(_FINISH_THEN, command, TEXT)
+        return called.addCallbacks(
+            self._is_finished_then, self._not_finished_then, (words,), {}, (words,), {}
+        )
+
+    def _is_finished_then(self, old: list[str], words: tuple[Any, ...]) -> None:
+        self.forgetting.found(old)
+        self.answered(words, 1)
+
+    def _not_finished_then(self, reason: Failure, words: tuple[Any, ...]) -> Failure:
+        if reason.check(JobNotClaimed):
+            self._claims.lost(*words[:2])
+        return reason
 
     def words(
         self, id_: str, token: str, result: Any, timeout: float | None = None

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Callable, Iterable
+from collections.abc import AsyncIterable, Iterable
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
@@ -17,24 +17,25 @@ from txthoonk.consumers._claims import Claims
 from txthoonk.consumers._deadlines import Timekeeper
 from txthoonk.consumers._get_queue import Scripts
 from txthoonk.consumers._result_waiters import Results
-from txthoonk.consumers._room import WaitingRoom
-from txthoonk.errors import InvalidInput
 from txthoonk.job._changes import Changes
 from txthoonk.job._claiming import Claiming
 from txthoonk.job._deadlines import Deadlines
-from txthoonk.job._endings import Ending, NoFeed
+from txthoonk.job._endings import Claimed, NoFeed, ends
+from txthoonk.job._expiry import Expiry
 from txthoonk.job._finishing import Finishing
 from txthoonk.job._inspection import Inspection
 from txthoonk.job._job_calls import JobCalls
+from txthoonk.job._names import JobNames
 from txthoonk.job._no_result import NO_RESULT
 from txthoonk.job._outcomes import Outcomes
+from txthoonk.job._putting import PUT, NewJob, Putting, check_new_id, check_new_jobs
 from txthoonk.job._results import ResultScripts
 from txthoonk.protocol._encoding import TEXT
 from txthoonk.types._base import to_text
 from txthoonk.types._bulk import Progressed, put_many, with_ids
-from txthoonk.types._taken import TakenFeed
-from txthoonk.wire._checks import check_seconds, check_time
-from txthoonk.wire._keys import check_id, feed_channel, feed_key, job_finish_channel, new_id
+from txthoonk.wire._checks import check_seconds
+from txthoonk.wire._job_options import PutOptions, load_claim_options
+from txthoonk.wire._keys import check_id, new_id
 from txthoonk.wire._scripts import load
 
 if TYPE_CHECKING:
@@ -42,20 +43,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Claim", "Job", "calls_of", "timekeeper_of"]
 
-Fired = TypeVar("Fired")
-
-_PUT = load("job/put")
-_PUT_LATER = load("job/put_later")
 _GET = load("job/get")
 
 
-class _Claimed(NamedTuple):
-    id: str
-    item: Any
-    cancelled: int
-
-
-class Claim(_Claimed):
+class Claim(Claimed):
     """A job that this process has claimed; it unpacks as (id, item, cancelled).
 
     Pass it to :meth:`Job.finish` and the other verbs instead of the id, or call its own methods.
@@ -69,15 +60,14 @@ class Claim(_Claimed):
     :ivar cancelled: how often claims on the job were cancelled before.
     :ivar token: identifies this claim among all claims on the job; empty stands for any of them.
     :ivar job: the :class:`Job` feed that it was claimed from.
+    :ivar options: the :class:`JobOptions` that the job was put with; None if it has none.
     :ivar ending: how the claim is being ended by its methods, for workers; None before that.
     """
 
-    token: str = ""
     if TYPE_CHECKING:
         job: Job
     else:
         job = NoFeed()
-    ending: Ending | None = None
 
     def progress(
         self, done: float, total: float | None = None, note: str | None = None
@@ -94,13 +84,19 @@ class Claim(_Claimed):
         """
         return self.job._progressed(self, done, total, note)
 
-    def finish(self, result: Any = NO_RESULT, timeout: float | None = None) -> Deferred[None]:
+    def finish(
+        self,
+        result: Any = NO_RESULT,
+        timeout: float | None = None,
+        *,
+        then: Iterable[NewJob] = (),
+    ) -> Deferred[None]:
         """Finish the job: :meth:`Job.finish`.
 
         A handler that has ended its job by a method of the claim can go on; what it returns or
         raises then changes nothing.
         """
-        return self.job.finish(self, result, timeout)
+        return self.job.finish(self, result, timeout, then=then)
 
     def fail(self, error: BaseException | Failure | str, delay: float = 0) -> Deferred[str]:
         """Give the job back because it failed, and record why: :meth:`Job.fail`."""
@@ -111,7 +107,7 @@ class Claim(_Claimed):
         return self.job.release(self)
 
 
-class Job(TakenFeed):
+class Job(JobNames):
     """A line of jobs.  A job is claimed by one worker, and stays until it is finished.
 
     Set ``timeout`` (seconds) in the configuration to limit how long a claim lasts without
@@ -142,59 +138,23 @@ class Job(TakenFeed):
 
     NO_RESULT: ClassVar[object] = NO_RESULT
 
-    _KINDS = ("put", "claim", "cancel", "stall", "retry", "finish", "finished", "edit", "progress")
-    _KIND = "job"
-    _RESTORE = "LPUSH"
-
     def __init__(self, pub: Publisher, name: str, serializer: str = "text") -> None:
         super().__init__(pub, name, serializer)
-        self.feed_published = feed_key("published", name)
-        self.feed_cancelled = feed_key("cancelled", name)
-        self.feed_finishes = feed_key("finishes", name)
-        self.feed_results = feed_key("results", name)
-        self.feed_listeners = feed_key("listeners", name)
-        self.feed_failures = feed_key("failures", name)
-        self.feed_progress = feed_key("progress", name)
-        self.feed_delayed = feed_key("delayed", name)
-        self.feed_later = feed_key("later", name)
-        self.feed_failed = feed_key("failed", name)
-        self.feed_workers = feed_key("workers", name)
-        self.feed_overdue = feed_key("overdue", name)
-        self.channel_put = feed_channel("publishes", name)
-        self.channel_claim = feed_channel("claimed", name)
-        self.channel_cancel = feed_channel("cancelled", name)
-        self.channel_stall = feed_channel("stalled", name)
-        self.channel_retry = feed_channel("retried", name)
-        self.channel_finish = job_finish_channel(name)
-        self.channel_finished = feed_channel("finishes", name)
-        self.channel_edit = feed_channel("edit", name)
-        self.channel_progress = feed_channel("progress", name)
-        self.channel_delayed = feed_channel("delayed", name)
-        to_put = _PUT.bind(name)
-        self._put = {push: (*to_put, push, "0") for push in self._PUSHES}
-        self._put_all = {push: (*to_put, push, "1") for push in self._PUSHES}
-        self._put_later = _PUT_LATER.bind(name)
-        self._compose(pub, name)
-
-    def _compose(self, pub: Publisher, name: str) -> None:
-        """Create the collaborators that carry out the verbs."""
         room = pub.waiting_room
-        self._claims = room.claims(name, self._make_claims)
-        self._results = room.results(name, self._make_results)
+        self._claims = room.claims(name, lambda room: Claims(room, name, pub.uuid))
+        calls = ResultScripts(pub, name)
+        self._results = room.results(name, lambda room: Results(room, name, calls))
         self._claiming = Claiming(pub, name, self._claims)
         self._finishing = Finishing(
             pub, name, self._claims, self._results, lambda result: self._dumps(result)
         )
         self._changes = Changes(pub, name, self._results.gone)
         self._inspection = Inspection(pub, name)
+        self._expiry = Expiry(self._claiming.end_stalled, self._claims, name)
         self._outcomes = Outcomes(name, self._results, self._load_bytes, self._inspection.failure)
         self._deadlines = Deadlines(self, self._RESTORE)
-
-    def _make_claims(self, room: WaitingRoom) -> Claims:
-        return Claims(room, self.name, self.pub.uuid)
-
-    def _make_results(self, room: WaitingRoom) -> Results:
-        return Results(room, self.name, ResultScripts(self.pub, self.name))
+        self._putting = Putting(pub, name, self._PUSHES, self._deadlines.look)
+        self._put = self._putting.plain
 
     def _scripts(self) -> Scripts:
         return Scripts(
@@ -203,6 +163,7 @@ class Job(TakenFeed):
             put_back=self._put_back(),
             claims=self._claims,
             timekeeper=self._deadlines.timekeeper,
+            refuses=self._expiry.refuses,
         )
 
     # -- putting ------------------------------------------------------------------
@@ -211,11 +172,12 @@ class Job(TakenFeed):
     def put(
         self,
         item: Any,
-        priority: int = TakenFeed.NORMAL,
+        priority: int = JobNames.NORMAL,
         id_: str | None = None,
         *,
         delay: float | None = None,
         at: float | datetime | None = None,
+        **options: Unpack[PutOptions],
     ) -> Deferred[str]:
         """Put a new job into the line.
 
@@ -228,38 +190,48 @@ class Job(TakenFeed):
         :param id_: text without NUL, not empty; None for a random id.
         :param delay: seconds from now until it is due, fractions allowed.
         :param at: when it is due: seconds since 1970, or an aware ``datetime``.
+        :param options: ``expires``, ``max_failures``, ``back_off``, ``time_limit`` and
+            ``soft_time_limit`` of this job: see :class:`PutOptions`.
         :return: fires the id; fails with
             :class:`~txthoonk.errors.JobExists` if there is a job with the id in any state,
             :class:`~txthoonk.errors.InvalidInput` or
             :class:`~txthoonk.errors.FeedDoesNotExist`.
         """
-        id_ = new_id() if id_ is None else _check_new_id(id_)
+        id_ = new_id() if id_ is None else check_new_id(id_)
         push, stored = self._push(priority), self._dumps(item)
-        if delay is None and at is None:
-            return self.pub.redis.call_together(_PUT, self._put[push], (id_, stored))
-        due = check_time(delay, at)
-        command = (*self._put_later, push, id_, stored, *due)
-        called = self.pub.redis.call(_PUT_LATER, command, TEXT)
-        return called.addCallback(self._is_later, id_)
+        if delay is None and at is None and not options:
+            return self.pub.redis.call_together(PUT, self._put[push], (id_, stored))
+        return self._putting.put(push, id_, stored, delay, at, options)
 
     publish = put
 
-    def _is_later(self, milliseconds: str, id_: str) -> Any:
-        with parsing:
-            is_early = int(milliseconds) > 0
-        if is_early:
-            return id_
-        # The job is stored, so an error does not matter: the timekeepers look again.
-        return self._deadlines.look().addErrback(lambda _: None).addCallback(lambda _: id_)
+    def new(
+        self,
+        item: Any,
+        priority: int = JobNames.NORMAL,
+        id_: str | None = None,
+        *,
+        delay: float | None = None,
+        at: float | datetime | None = None,
+        **options: Unpack[PutOptions],
+    ) -> NewJob:
+        """Make a job that :meth:`finish` puts, in one step with the finish.
+
+        The arguments and the errors of bad ones are those of :meth:`put`.
+        """
+        id_ = new_id() if id_ is None else check_new_id(id_)
+        words = (self._push(priority), id_, self._dumps(item), delay, at, options)
+        return self._putting.new(*words)
 
     @passing
     def put_many(
         self,
         items: Iterable[Any] | AsyncIterable[Any],
-        priority: int = TakenFeed.NORMAL,
+        priority: int = JobNames.NORMAL,
         *,
         ids: Iterable[str] | None = None,
         progress: Progressed | None = None,
+        **options: Unpack[PutOptions],
     ) -> Deferred[list[str]]:
         """Put many new jobs, some hundred in each call, in their order.
 
@@ -273,23 +245,17 @@ class Job(TakenFeed):
             items are read before the first is put.
         :param ids: an id for each item; None for random ids.
         :param progress: called after each call with the number of jobs put so far.
+        :param options: as for :meth:`put`, for each of them.
         :return: fires the list of ids; fails like :meth:`put`.  Cancel it to put no more.
         """
         check_thread()
-        send = self._putter(self._push(priority))
-        if ids is None:
-            putting = put_many(items, self._new_pair, send, progress, bool(priority))
-        else:
-            both = with_ids(items, ids)
-            putting = put_many(both, self._given_pair, send, progress, bool(priority))
-        return Deferred.fromCoroutine(putting)
+        send = self._putting.many(self._push(priority), options)
+        some = items if ids is None else with_ids(items, ids)
+        pair: Any = self._new_pair if ids is None else self._given_pair
+        return Deferred.fromCoroutine(put_many(some, pair, send, progress, bool(priority)))
 
     def _given_pair(self, both: tuple[Any, str]) -> tuple[str, str | bytes]:
-        return _check_new_id(both[1]), self._dumps(both[0])
-
-    def _putter(self, push: str) -> Callable[[list[str | bytes]], Deferred[list[str]]]:
-        call, command = self.pub.redis.call, self._put_all[push]
-        return lambda words: call(_PUT, (*command, *words), TEXT)
+        return check_new_id(both[1]), self._dumps(both[0])
 
     # -- claiming -----------------------------------------------------------------
 
@@ -313,12 +279,17 @@ class Job(TakenFeed):
     def _receive(self, time: bytes, *parts: bytes) -> Claim:
         with parsing:
             id_, item, cancelled = parts
-            number = int(cancelled)
+            number = cancelled if type(cancelled) is bytes else int(cancelled)
         return self._claimed(to_text(id_), item, number, to_text(time))
 
-    def _claimed(self, id_: str, item: bytes, cancelled: int, time: str) -> Claim:
+    def _claimed(self, id_: str, item: bytes, cancelled: int | bytes, time: str) -> Claim:
         token = self._claims.made(id_, time)
+        options = None
+        if isinstance(cancelled, bytes):
+            cancelled, options = load_claim_options(cancelled)
         claim = Claim(id_, self._load_bytes(item, id_), cancelled)
+        if options is not None:
+            claim.options = options
         claim.token = token
         claim.job = self
         return claim
@@ -334,7 +305,12 @@ class Job(TakenFeed):
 
     @deferring
     def finish(
-        self, id_: str | Claim, result: Any = NO_RESULT, timeout: float | None = None
+        self,
+        id_: str | Claim,
+        result: Any = NO_RESULT,
+        timeout: float | None = None,
+        *,
+        then: Iterable[NewJob] = (),
     ) -> Deferred[None]:
         """Finish a claimed job, which deletes it.
 
@@ -344,13 +320,20 @@ class Job(TakenFeed):
             listeners and to callers that wait for it.
         :param timeout: seconds for which the result is kept, fractions allowed; 0 not to keep
             it; None for the configured time, by default 0.
+        :param then: jobs to put in the same step, made by :meth:`new` of this feed and others on
+            the same server: either all are put and the job is finished, or nothing is changed.
         :return: fires None; fails with
             :class:`~txthoonk.errors.JobNotClaimed`,
+            :class:`~txthoonk.errors.JobExists` if a job of *then* exists,
             :class:`~txthoonk.errors.InvalidInput` or
             :class:`~txthoonk.errors.FeedDoesNotExist`.
         """
-        finished = self._finishing.finish(*self._held(id_), result, timeout)
-        return _ends(id_, "finished", finished)
+        held, jobs = self._held(id_), check_new_jobs(then)
+        if jobs:
+            finished = self._finishing.finish_then(*held, result, timeout, jobs)
+        else:
+            finished = self._finishing.finish(*held, result, timeout)
+        return ends(id_, "finished", finished)
 
     @deferring
     def cancel(self, id_: str | Claim) -> Deferred[None]:
@@ -361,7 +344,7 @@ class Job(TakenFeed):
             :class:`~txthoonk.errors.JobNotClaimed` or
             :class:`~txthoonk.errors.FeedDoesNotExist`.
         """
-        return _ends(id_, "failed", self._claiming.cancel(*self._held(id_)))
+        return ends(id_, "failed", self._claiming.cancel(*self._held(id_)))
 
     @deferring
     def stall(self, id_: str | Claim, reason: str | None = None) -> Deferred[None]:
@@ -371,7 +354,7 @@ class Job(TakenFeed):
         :param reason: the message for :meth:`get_failure`; None to keep the recorded failure.
         :return: fires None; fails like :meth:`cancel`.
         """
-        return _ends(id_, "stalled", self._claiming.stall(*self._held(id_), reason))
+        return ends(id_, "stalled", self._claiming.stall(*self._held(id_), reason))
 
     @deferring
     def fail(
@@ -385,7 +368,7 @@ class Job(TakenFeed):
         :return: fires its new state: ``available``, ``delayed``, or ``stalled`` if it has failed
             ``max_failures`` times; fails like :meth:`cancel`.
         """
-        return _ends(id_, "failed", self._claiming.fail(*self._held(id_), error, delay))
+        return ends(id_, "failed", self._claiming.fail(*self._held(id_), error, delay))
 
     @deferring
     def release(self, id_: str | Claim) -> Deferred[bool]:
@@ -398,7 +381,7 @@ class Job(TakenFeed):
         :return: fires True if it was claimed; fails with
             :class:`~txthoonk.errors.FeedDoesNotExist`.
         """
-        return _ends(id_, "released", self._claiming.release(*self._held(id_)))
+        return ends(id_, "released", self._claiming.release(*self._held(id_)))
 
     @deferring
     def renew(self, id_: str | Claim) -> Deferred[None]:
@@ -410,10 +393,8 @@ class Job(TakenFeed):
         return self._claiming.renew(*self._held(id_))
 
     @deferring
-    def _progressed(
-        self, claim: Claim, done: float, total: float | None, note: str | None
-    ) -> Deferred[None]:
-        return self._claiming.progress(claim.id, claim.token, done, total, note)
+    def _progressed(self, claim: Claim, *progress: Any) -> Deferred[None]:
+        return self._claiming.progress(claim.id, claim.token, *progress)
 
     # -- results ------------------------------------------------------------------
 
@@ -594,20 +575,6 @@ class Job(TakenFeed):
             with :class:`~txthoonk.errors.InvalidItem` if it cannot be read.
         """
         return self._inspection.progress(check_id(id_))
-
-
-def _check_new_id(id_: object) -> str:
-    if not check_id(id_):
-        raise InvalidInput("the id of a job must not be empty: an empty id in the line means none")
-    return str(id_)
-
-
-def _ends(id_: str | Claim, outcome: str, called: Deferred[Fired]) -> Deferred[Fired]:
-    """Note, for its worker, that a call ends a claim."""
-    if isinstance(id_, Claim):
-        id_.ending = Ending(outcome)
-        called.addBoth(id_.ending.answer, id_)
-    return called
 
 
 def calls_of(job: Job) -> JobCalls[Claim]:

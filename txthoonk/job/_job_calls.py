@@ -22,7 +22,8 @@ class JobCalls(Generic[AnyClaim]):
     :ivar words: builds the arguments of ``job/finish`` from id, token and result.
     :ivar finish_many: finishes jobs, given by their ``words``, and claims some others.
     :ivar answered: takes the answer to a finish, from its ``words`` and the status.
-    :ivar claimed: makes a claim from id, item, number of cancellations and time.
+    :ivar claimed: makes a claim from id, item, number of cancellations or
+        options, and time.
     :ivar held: returns the id of a job and the token of its claim.
     :ivar stall: stalls a job, from id, token and failure as JSON.
     :ivar release: releases jobs, given by id and token; the last one is claimed again first.
@@ -34,7 +35,7 @@ class JobCalls(Generic[AnyClaim]):
     words: Callable[[str, str, Any], Words]
     finish_many: Callable[[Sequence[Words], int], Deferred[list[Any]]]
     answered: Callable[[Words, int | bytes], None]
-    claimed: Callable[[str, bytes, int, str], AnyClaim]
+    claimed: Callable[[str, bytes, int | bytes, str], AnyClaim]
     held: Callable[[str], tuple[str, str]]
     stall: Callable[[str, str, str], Deferred[None]]
     release: Callable[[list[tuple[str, str]]], Deferred[int]]

@@ -51,7 +51,7 @@ class JobPass(Pass):
         await self._expire_claims()
         await self._put_due()
         await self._trim_stalled()
-        for part in ("claims", "failures", "progress"):
+        for part in ("claims", "failures", "progress", "options"):
             await self._tidy(part)
         await super()._steps()
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 from twisted.python.failure import Failure
@@ -10,6 +11,7 @@ from twisted.python.failure import Failure
 from txthoonk.job._endings import Ending
 from txthoonk.job._job import Claim
 from txthoonk.job._no_result import NO_RESULT
+from txthoonk.job._putting import NewJob
 
 __all__ = ["ThreadClaim"]
 
@@ -41,7 +43,8 @@ class ThreadClaim(Claim):
         :param call: calls a function in the reactor's thread, and waits for its Deferred.
         """
         made = cls(*claim)
-        made.token, made.job, made._claim, made._call = claim.token, claim.job, claim, call
+        made.token, made.job, made.options = claim.token, claim.job, claim.options
+        made._claim, made._call = claim, call
         return made
 
     @property
@@ -57,9 +60,15 @@ class ThreadClaim(Claim):
         """Report the progress of the job, and wait until Redis has answered."""
         return self._call(super().progress, done, total, note)
 
-    def finish(self, result: Any = NO_RESULT, timeout: float | None = None) -> Any:
+    def finish(
+        self,
+        result: Any = NO_RESULT,
+        timeout: float | None = None,
+        *,
+        then: Iterable[NewJob] = (),
+    ) -> Any:
         """Finish the job, and wait until Redis has answered."""
-        return self._call(super().finish, result, timeout)
+        return self._call(partial(super().finish, result, timeout, then=then))
 
     def fail(self, error: BaseException | Failure | str, delay: float = 0) -> Any:
         """Give the job back because it failed, and wait until Redis has answered."""

@@ -45,6 +45,7 @@ PARTS: Mapping[str, tuple[str, ...]] = {
     "delayed": ("zset",),
     "later": ("hash",),
     "failed": ("zset",),
+    "options": ("hash",),
     "workers": ("hash",),
     "maintained": ("string",),
     "overdue": ("string",),

@@ -102,6 +102,7 @@ def records(state: State) -> Iterator[str]:
         "claims": _read_claim,
         "failures": _read_failure,
         "progress": lambda text: json.loads(text)["done"],
+        "options": _read_options,
         "workers": _read_worker,
     }
     for part, read in readers.items():
@@ -131,6 +132,13 @@ def _read_failure(text: str) -> None:
     if not _counts(count) or not math.isfinite(float(time)):
         raise ValueError(text)
     json.loads(stored)["type"]
+
+
+def _read_options(text: str) -> None:
+    expires, most, words = text.split(" ", 2)
+    if not (expires.isdigit() and (most == "-" or most.isdigit())):
+        raise ValueError(text)
+    json.loads(words).items()
 
 
 def _read_worker(text: str) -> None:
@@ -166,12 +174,13 @@ def claims(state: State) -> Iterator[str]:
 
 
 def records_of_jobs(state: State) -> Iterator[str]:
-    """Only claimed jobs have a progress, and only jobs that exist have a last failure."""
+    """Only claimed jobs have a progress; only jobs that exist a last failure and options."""
     claimed = set(state.scores("claimed"))
     stale = set(state.hash("progress")) - claimed
     yield from some(stale, f"in {state.key('progress')}, but not claimed")
-    gone = set(state.hash("failures")) - _jobs(state)
-    yield from some(gone, f"in {state.key('failures')}, but no job")
+    for part in ("failures", "options"):
+        gone = set(state.hash(part)) - _jobs(state)
+        yield from some(gone, f"in {state.key(part)}, but no job")
 
 
 def stalled_since(state: State) -> Iterator[str]:

@@ -3,7 +3,8 @@
 The header gives each key by its pattern, such as ``feed.ids:[feed]``.  The patterns are those of
 :mod:`txthoonk.wire._keys`.  ``feed.*:[feed]`` stands for every other key of the feed.  The last of
 KEYS may be numbered ``N..``.  If its pattern has ``[id]``, it stands for one key for each of some
-ids.  If not, all keys with ``[feed]`` repeat for each of some feeds.
+ids.  If not, all keys with ``[feed]`` repeat for each of some feeds, or those with ``[other]``,
+which stands for the name of another feed.
 
 An argument is bound by name if it is ``name of the feed`` or ``channel PATTERN``, or starts with a
 name in brackets, such as ``[owner] of the claims``.  Arguments that are not bound come last.
@@ -148,9 +149,11 @@ def _section(script: str, name: str, source: str) -> list[tuple[bool, str]]:
 
 
 def _word(script: str, pattern: str, words: Mapping[str, Word]) -> Word:
-    if pattern not in words:
+    known = pattern.replace("[other]", "[feed]")
+    if known not in words:
         raise ScriptError(f"{script}: the header has an unknown key or channel: {pattern}")
-    return words[pattern]
+    word = words[known]
+    return word if known == pattern else Word(tuple(_NAMES.findall(pattern)), word.build)
 
 
 def _fixed(script: str, words: list[Word]) -> tuple[int, str]:
@@ -158,7 +161,7 @@ def _fixed(script: str, words: list[Word]) -> tuple[int, str]:
     each = words[-1].names[-1] if words[-1].names else ""
     if each == "id":
         return len(words) - 1, each
-    fixed = sum(not word.names for word in words)
+    fixed = sum(word.names[-1:] != (each,) for word in words)
     if not each or not all(word.names[-1:] == (each,) for word in words[fixed:]):
         raise ScriptError(f"{script}: the last of KEYS repeats, but has neither [id] nor [feed]")
     return fixed, each

@@ -65,6 +65,7 @@ _PARTS = (
     "delayed",
     "later",
     "failed",
+    "options",
     "workers",
     "maintained",
     "overdue",

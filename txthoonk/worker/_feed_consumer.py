@@ -34,6 +34,7 @@ from txthoonk.errors import (
     NotSent,
     shown,
 )
+from txthoonk.job._expiry import EXPIRED
 from txthoonk.job._job import calls_of
 from txthoonk.protocol._slices import BIG
 from txthoonk.protocol._transient import refused
@@ -56,7 +57,7 @@ CALLS = 2  # in flight: while Redis executes one, handlers work on the jobs of t
 MOST_LOSSES = 4
 
 _ONLY_BYTES = {bytes}
-_ONLY_INTEGERS = {int}
+_COUNTS = {int, bytes}  # bytes for a job with options
 
 _numbers = count(1)
 
@@ -238,12 +239,17 @@ class FeedConsumer:
     def _take(self, time: str, claims: list[Any]) -> None:
         """Keep the claimed jobs until their handlers start."""
         claimed = self._jobs.claimed
-        claim = iter(claims)
-        for id_, item, cancelled in zip(claim, claim, claim, strict=True):
+        parts = iter(claims)
+        for id_, item, cancelled in zip(parts, parts, parts, strict=True):
             try:
-                self.unbegun.append(claimed(to_text(id_), item, cancelled, time))
+                claim = claimed(to_text(id_), item, cancelled, time)
             except InvalidItem as error:
                 self._unreadable(error)
+                continue
+            if claim.options is not None and claim.options.expired:
+                self._expired(claim)
+            else:
+                self.unbegun.append(claim)
         self._schedule.hold(self)
 
     def give_back(self, claims: list[Claim]) -> None:
@@ -358,8 +364,16 @@ class FeedConsumer:
 
     def stall(self, id_: str, token: str, reason: Failure | BaseException) -> None:
         """Stall a job, and record why."""
-        why = dump_failure(reason)
+        self._stall(id_, token, dump_failure(reason))
+
+    def _stall(self, id_: str, token: str, why: str) -> None:
         self._end_calls.add(lambda: self._jobs.stall(id_, token, why))
+
+    def _expired(self, claim: Claim) -> None:
+        self._log.info(
+            "job {id} of feed {name!r} has expired", id=shown(claim.id), name=self.job.name
+        )
+        self._stall(claim.id, claim.token, EXPIRED)
 
     def _release(self, claims: list[Claim]) -> None:
         """Release jobs.
@@ -420,7 +434,7 @@ def _check_reply(reply: Any, count: int) -> Any:
             and len(claims) % 3 == 0
             and _ONLY_BYTES.issuperset(map(type, claims[::3]))
             and _ONLY_BYTES.issuperset(map(type, claims[1::3]))
-            and _ONLY_INTEGERS.issuperset(map(type, claims[2::3]))
+            and _COUNTS.issuperset(map(type, claims[2::3]))
         )
     except (TypeError, ValueError, AttributeError):
         sound = False

@@ -163,7 +163,7 @@ class Handlers:
         except BaseException:  # noqa: BLE001  (recorded with the job, as a Deferred would)
             self._failed(Failure(), run)
             return
-        if self._limits.any:
+        if self._limits.any or claim.options is not None:
             result = self._limit(run, result)
         ending = run.ending = begun(result)
         if ending is None:
@@ -232,7 +232,7 @@ class Handlers:
 
     def _limit(self, run: Run, result: Any) -> Any:
         """Begin the time limits of a handler that has returned a Deferred or a coroutine."""
-        hard, soft = self._limits.of(None, None)
+        hard, soft = self._limits.of(run.claim.options)
         limited = run.limited = Limited(
             self._reactor, hard, soft, partial(self._interrupt, run), partial(self._give_up, run)
         )
@@ -288,6 +288,8 @@ class Handlers:
             consumer.stall(claim.id, claim.token, reason)
             return "stalled"
         delay = error.delay if isinstance(error, Retry) else None
+        if delay is None and claim.options is not None:
+            delay = claim.options.delay(claim.cancelled + 1)
         if delay is None:
             delay = delay_from(self._back_off, claim.cancelled + 1, "back_off", back_off)
         consumer.fail(claim, reason, delay)

@@ -12,6 +12,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
 from txthoonk.wire._checks import check_time_limits
+from txthoonk.wire._job_options import JobOptions
 from txthoonk.worker._errors import SoftTimeLimitExceeded
 
 __all__ = ["Limited", "TimeLimits"]
@@ -37,14 +38,13 @@ class TimeLimits:
         self._interrupts = interrupts
         self.any = (hard, soft) != (None, None)
 
-    def of(self, hard: float | None, soft: float | None) -> tuple[float | None, float | None]:
-        """Return the hard and the soft limit of a job.
-
-        :param hard: its own limit; None if it has none.
-        :param soft: likewise.
-        """
-        soft = self._soft if soft is None else soft
-        return self._hard if hard is None else hard, soft if self._interrupts else None
+    def of(self, options: JobOptions | None) -> tuple[float | None, float | None]:
+        """Return the hard and the soft limit of a job, which may have its own."""
+        hard, soft = self._hard, self._soft
+        if options is not None:
+            hard = hard if options.time_limit is None else options.time_limit
+            soft = soft if options.soft_time_limit is None else options.soft_time_limit
+        return hard, soft if self._interrupts else None
 
 
 class Limited:

@@ -35,7 +35,7 @@ WHOLE = {
     "job/drain some": _changes.SLICE,
     "job/drain gone": _changes.SLICE,
     "job/due due": _deadlines.MOST,
-    "job/finish KEYS, 16": _schedule.MOST,
+    "job/finish KEYS, 17": _schedule.MOST,
     "job/finish ARGV, 10": 6 * _schedule.MOST,
     "job/finish done": _schedule.MOST,
     "include/end_jobs done": _schedule.MOST,
@@ -74,6 +74,8 @@ WHOLE = {
     "include/old_results notes": _result_trimming.MOST + 200,
     "include/open_feed values, 4": 2,
     "include/to_claim found": max(_get_queue.MOST, _schedule.MOST),
+    "include/write_options ids": _bulk.MOST_ITEMS,
+    "include/write_options words": 2 * _bulk.MOST_ITEMS,
     "include/unclaim taken.ids": max(_get_queue.MOST, _schedule.MOST),
     "include/unclaim taken.line": 1000 + max(_get_queue.MOST, _schedule.MOST),
     "include/waiting_since oldest": 1001,
@@ -139,7 +141,7 @@ def named(pattern: str) -> str:
     """Return the key of a pattern, with the feed and the id of these tests."""
     for name in ("id", "part"):
         pattern = pattern.replace(f"[{name}]", name)
-    return pattern.replace("[feed]", "cats").replace("\\0", "\0")
+    return pattern.replace("[feed]", "cats").replace("[other]", "cats").replace("\\0", "\0")
 
 
 def line(pub: ThoonkPub) -> Any:
@@ -453,11 +455,18 @@ class ShippedTests(SynchronousTestCase):
                     source,
                 ):
                     used |= set(range(int(begin), int(begin) + int(more) + 1))
+                for begin in re.findall(r"new_jobs\(\w+, (\d+), \d+, ", source):
+                    used |= set(range(int(begin), int(begin) + 10)) if each == "KEYS" else set()
                 # Whether the script loops over the values of the last number.
                 loops = (
                     f"#{each}" in source
                     or f"{each}[at]" in source
-                    or (each == "ARGV" and ("fields_from(" in source or "to_put(" in source))
+                    or (
+                        each == "ARGV"
+                        and any(
+                            part in source for part in ("fields_from(", "to_put(", "new_jobs(")
+                        )
+                    )
                 )
                 numbers = re.findall(
                     r"^--   (\d+)" + " " * loops, section(text(name), each), re.MULTILINE
@@ -476,7 +485,8 @@ class CallerTests(SynchronousTestCase):
             if script.header.each == "feed":
                 command = script.bind_each(**names)(["cats"])
             else:
-                command = script.bind_each(feed="cats", **names)(["id"] * bool(script.header.each))
+                value = {"": [], "id": ["id"], "other": ["cats"]}[script.header.each]
+                command = script.bind_each(feed="cats", **names)(value)
             keys, arguments = command[3 : 3 + int(command[2])], command[3 + int(command[2]) :]
             patterns = re.findall(r"^--   \d+(?:\.\.)? (\S+)", section(text(name), "KEYS"), re.M)
             if "*" in patterns[-1]:
@@ -533,6 +543,9 @@ class CallerTests(SynchronousTestCase):
         "job/expire_claims": lambda pub: job_pass(pub)._expire_claims(),
         "job/fail": lambda pub: Job(pub, "cats").fail("id", ValueError()),
         "job/finish": lambda pub: Job(pub, "cats").finish("id", "result", 1),
+        "job/finish_then": lambda pub: Job(pub, "cats").finish(
+            "id", then=[Job(pub, "cats").new("item", id_="id")]
+        ),
         "job/forget": lambda pub: Job(pub, "cats")._finishing.forget(["id"]),
         "job/get": lambda pub: Job(pub, "cats").get(),
         "job/ids": lambda pub: Job(pub, "cats").get_ids(),

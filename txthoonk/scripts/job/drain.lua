@@ -14,6 +14,7 @@
 --   11 feed.delayed:[feed]    sorted set
 --   12 feed.later:[feed]      hash
 --   13 feed.claimed:[feed]    sorted set
+--   14 feed.options:[feed]    hash
 -- ARGV
 --   1 name of the feed
 --   2 channel feed.event:[feed]
@@ -35,7 +36,7 @@
 --- include announce
 --- include keep_history
 local feeds, config, revision, history, publishes, items, ids = unpack(KEYS, 1, 7)
-local published, cancelled, failures, delayed, later, claimed = unpack(KEYS, 8)
+local published, cancelled, failures, delayed, later, claimed, options = unpack(KEYS, 8)
 local name, event, which, most = unpack(ARGV)
 
 local failure, limit = open_feed(feeds, config, name)
@@ -50,7 +51,7 @@ end
 if #some == 0 then
   return {0, {}}
 end
-for _, key in ipairs({cancelled, failures, later}) do
+for _, key in ipairs({cancelled, failures, later, options}) do
   redis.call('HLEN', key)
 end
 local held = redis.call('ZMSCORE', claimed, unpack(some))
@@ -81,7 +82,7 @@ return change(function(undo)
   end
   if #gone > 0 then
     redis.call('ZREM', published, unpack(gone))
-    for _, key in ipairs({items, later, cancelled, failures}) do
+    for _, key in ipairs({items, later, cancelled, failures, options}) do
       redis.call('HDEL', key, unpack(gone))
     end
   end

@@ -18,6 +18,7 @@
 --   14 feed.progress:[feed]   hash
 --   15 feed.failed:[feed]     sorted set
 --   16 feed.overdue:[feed]    string       the time of the first look
+--   17 feed.options:[feed]    hash
 -- ARGV
 --   1 name of the feed
 --   2 channel feed.event:[feed]
@@ -52,9 +53,10 @@
 --- include end_claim
 --- include record_failure
 --- include set_stalled
+--- include most_failures
 --- include keep_history
-local feeds, config, revision, history, publishes, items = unpack(KEYS, 1, 6)
-local ids, published, claimed, cancelled, stalled, claims, failures, progress, failed, overdue = unpack(KEYS, 7)
+local feeds, config, revision, history, publishes, items, ids = unpack(KEYS, 1, 7)
+local published, claimed, cancelled, stalled, claims, failures, progress, failed, overdue, options = unpack(KEYS, 8)
 local name, event, cancel_channel, stall_channel, most = unpack(ARGV)
 
 local failure, limit, timeout, _, max = open_feed(feeds, config, name, 'timeout', 'max_failures')
@@ -68,7 +70,6 @@ timeout = (tonumber(timeout) or 0) * 1000
 if not (timeout > 0) then
   return {0, 0, 0, 0, false}
 end
-max = tonumber(max or nil) or 0
 local time = now()
 redis.call('ZCARD', claimed)
 local old, look = old_claims(overdue, claimed, time, timeout, most)
@@ -81,7 +82,8 @@ local cancels, stalls, drops = 0, 0, 0
 for _, id in ipairs(old) do
   local count = whole(redis.call('HGET', cancelled, id)) + 1
   local known = redis.call('HEXISTS', items, id) == 1
-  local stall = max > 0 and count >= max
+  local most_ = most_failures(options, id, max)
+  local stall = most_ > 0 and count >= most_
   local events = {stall and 'stall' or 'cancel', stall and stall_channel or cancel_channel, id, false}
   failure = change(function(undo)
     may_move(claims, claimed)

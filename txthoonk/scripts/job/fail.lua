@@ -19,6 +19,7 @@
 --   15 feed.delayed:[feed]    sorted set
 --   16 feed.later:[feed]      hash
 --   17 feed.failed:[feed]     sorted set
+--   18 feed.options:[feed]    hash
 -- ARGV
 --   1 name of the feed
 --   2 channel feed.event:[feed]
@@ -56,9 +57,10 @@
 --- include end_claim
 --- include record_failure
 --- include set_stalled
+--- include most_failures
 --- include keep_history
 local feeds, config, revision, history, publishes, items, ids, published = unpack(KEYS, 1, 8)
-local claimed, cancelled, stalled, claims, failures, progress, delayed, later, failed = unpack(KEYS, 9)
+local claimed, cancelled, stalled, claims, failures, progress, delayed, later, failed, options = unpack(KEYS, 9)
 local name, event, cancel_channel, stall_channel, due_channel, id, token, why, wait = unpack(ARGV)
 
 local failure, limit, max = open_feed(feeds, config, name, 'max_failures')
@@ -68,7 +70,7 @@ if failure then
 end
 local time, item = now(), redis.call('HGET', items, id)
 local count, due = whole(redis.call('HGET', cancelled, id)) + 1, time + wait
-max = tonumber(max or nil) or 0
+max = most_failures(options, id, max)
 local state = max > 0 and count >= max and 'stalled' or item and tonumber(wait) > 0 and 'delayed'
   or 'available'
 local log = open_history(limit, event, revision, history, publishes, items)

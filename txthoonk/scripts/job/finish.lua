@@ -17,7 +17,8 @@
 --   13 feed.claims:[feed]               hash
 --   14 feed.failures:[feed]             hash
 --   15 feed.progress:[feed]             hash
---   16.. feed.jobfinished:[feed]\0[id]  list         one for each job to finish
+--   16 feed.options:[feed]              hash
+--   17.. feed.jobfinished:[feed]\0[id]  list         one for each job to finish
 -- ARGV
 --   1 name of the feed
 --   2 channel feed.event:[feed]
@@ -34,8 +35,8 @@
 --     is a result, else 0; the result, or empty
 -- Reply: the time of the claims in milliseconds; 1 if the feed is paused, else 0; an array:
 --   for each job 1, or the error NOTCLAIMED as text; an array: for each claim its id, item,
---   and how often it was cancelled; an array of ids of results in excess of keep_results, for
---   forget
+--   and how often it was cancelled, and more if it has options: see get; an array of ids of
+--   results in excess of keep_results, for forget
 -- Errors: NOFEED, NOTCONFIGURED, NOTCLAIMED, WRONGFEEDTYPE
 -- Events: job.finish if there is a result, feed.finishes, for each job; feed.claimed for each
 --   claim; in the end feed.ended, with the result if there is one, for each job whose result is
@@ -53,6 +54,7 @@
 --- include front_of
 --- include add_event
 --- include to_claim
+--- include filled
 --- include write_claims
 --- include unclaim
 --- include undo_count
@@ -67,7 +69,7 @@
 --- include old_results
 --- include keep_results
 local feeds, config, revision, history, publishes, items, ids = unpack(KEYS, 1, 7)
-local claimed, cancelled, published, finishes, results, claims, failures, progress = unpack(KEYS, 8, 15)
+local claimed, cancelled, published, finishes, results, claims, failures, progress, options = unpack(KEYS, 8, 16)
 local name, event, finish, finished, claim, ended, owner, count, forget = unpack(ARGV, 1, 9)
 
 local failure, limit, paused, kind, most, age = open_feed(feeds, config, name, 'paused',
@@ -78,18 +80,13 @@ if failure then
 end
 most = whole(most)
 local time, events = now(), {}
-local done, statuses, stored, scores, entries = finishing(name, items, claimed, claims, results, {unpack(KEYS, 16)},
+local done, statuses, stored, scores, entries = finishing(name, items, claimed, claims, results, {unpack(KEYS, 17)},
   {unpack(ARGV, 10)}, finish, finished, events)
 paused = paused and paused ~= '0'
-local taken = to_claim(ids, items, claimed, cancelled, paused and 0 or tonumber(count), owner,
+local known = filled(cancelled, failures, progress, options)
+local taken = to_claim(ids, items, claimed, cancelled, options, known, paused and 0 or tonumber(count), owner,
   string.format('%.17g', time), claim, events)
 redis.call('ZCARD', published)
-local filled = {}
-for _, key in ipairs({cancelled, failures, progress}) do
-  if redis.call('HLEN', key) > 0 then
-    filled[#filled + 1] = key
-  end
-end
 local log = #events > 0 and open_history(limit, event, revision, history, publishes, items)
 
 return change(function(undo)
@@ -117,8 +114,10 @@ return change(function(undo)
   end
   announce(events, log)
   if #done > 0 then
-    for _, key in ipairs(filled) do
-      redis.call('HDEL', key, unpack(done))
+    for _, key in ipairs({cancelled, failures, progress, options}) do
+      if known[key] then
+        redis.call('HDEL', key, unpack(done))
+      end
     end
     redis.call('ZREM', published, unpack(done))
   end

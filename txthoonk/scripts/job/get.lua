@@ -13,6 +13,7 @@
 --   10 feed.claimed:[feed]     sorted set
 --   11 feed.cancelled:[feed]   hash
 --   12 feed.claims:[feed]      hash
+--   13 feed.options:[feed]     hash
 -- ARGV
 --   1 name of the feed
 --   2 channel feed.event:[feed]
@@ -22,7 +23,8 @@
 --   6 the id that BLMOVE has moved to feed.transit, empty if there is none: it comes
 --     first, and counts
 -- Reply: the time of the claim in milliseconds; 1 if the feed is paused, else 0; then for
---   each job its id, item, and how often it was cancelled
+--   each job its id, item, and how often it was cancelled; for a job with options that is a
+--     text: how often it was cancelled, 1 if it has expired, else 0, and its feed.options
 -- Errors: NOFEED, NOTCONFIGURED, WRONGFEEDTYPE
 -- Events: feed.claimed for each job
 -- Cost: O(log n) for each job
@@ -37,6 +39,7 @@
 --- include front_of
 --- include add_event
 --- include to_claim
+--- include filled
 --- include write_claims
 --- include unclaim
 --- include arrived
@@ -45,7 +48,7 @@
 --- include announce
 --- include keep_history
 local feeds, config, revision, history, publishes, items = unpack(KEYS, 1, 6)
-local ids, transit, delivering, claimed, cancelled, claims = unpack(KEYS, 7)
+local ids, transit, delivering, claimed, cancelled, claims, options = unpack(KEYS, 7)
 local name, event, channel, owner, count, moved = unpack(ARGV)
 
 local failure, limit, paused, kind = open_feed(feeds, config, name, 'paused')
@@ -61,8 +64,8 @@ local item = moved ~= ''
   and not redis.call('ZSCORE', claimed, moved)
   and arrived(items, transit, delivering, moved)
 local events = {}
-local taken = to_claim(ids, items, claimed, cancelled, tonumber(count), owner, time, channel, events,
-  moved, item)
+local taken = to_claim(ids, items, claimed, cancelled, options, filled(cancelled, options), tonumber(count),
+  owner, time, channel, events, moved, item)
 local log = #events > 0 and open_history(limit, event, revision, history, publishes, items)
 
 local removed = 0

@@ -11,13 +11,16 @@
 --   8 feed.published:[feed]   sorted set
 --   9 feed.delayed:[feed]     sorted set
 --   10 feed.transit:[feed]    list
+--   11 feed.options:[feed]    hash
 -- ARGV
 --   1 name of the feed
 --   2 channel feed.event:[feed]
 --   3 channel feed.publishes:[feed]
 --   4 LPUSH: to the end of the line, RPUSH: to its front; in this order
 --   5 1: all of them or none; 0: those that do not exist yet
---   6.. id, item, id, item, ...
+--   6 the options of each: in how many milliclock it expires, 0 for never; its max_failures, -
+--     for that of the feed; and those that only workers use, as JSON; empty for none
+--   7.. id, item, id, item, ...
 -- Reply: for each its id, or the error of this one only
 -- Errors: NOFEED, NOTCONFIGURED, JOBEXISTS, WRONGFEEDTYPE
 -- Events: feed.publishes for each
@@ -38,9 +41,10 @@
 --- include announce
 --- include keep_history
 --- include to_put
+--- include write_options
 local feeds, config, revision, history, publishes, items, ids = unpack(KEYS, 1, 7)
-local published, delayed, transit = unpack(KEYS, 8)
-local name, event, channel, push, all = unpack(ARGV, 1, 5)
+local published, delayed, transit, options = unpack(KEYS, 8)
+local name, event, channel, push, all, given = unpack(ARGV, 1, 6)
 
 local failure, limit, _, kind = open_feed(feeds, config, name)
 failure = failure or wrong_type(name, kind, 'job', config)
@@ -48,11 +52,11 @@ if failure then
   return failure
 end
 local wanted = {}
-for at = 6, #ARGV, 2 do
+for at = 7, #ARGV, 2 do
   wanted[#wanted + 1] = ARGV[at]
 end
-local answers, taken = jobs_exist(items, delayed, name, wanted)
-local new, words, events = to_put(6, channel, answers)
+local answers, taken, others = jobs_exist(items, delayed, options, name, wanted)
+local new, words, events = to_put(7, channel, answers)
 if #new == 0 or (taken and all == '1') then
   return all == '1' and taken or answers
 end
@@ -60,7 +64,8 @@ local log = open_history(limit, event, revision, history, publishes, items)
 if log then
   log.apart = true
 end
-local dates, time = {}, string.format('%.17g', now())
+local clock, undo = now(), {}
+local dates, time = {}, string.format('%.17g', clock)
 for index, id in ipairs(new) do
   dates[2 * index - 1], dates[2 * index] = time, id
 end
@@ -71,6 +76,9 @@ return change(function()
   end
   redis.call('INCRBY', publishes, #new)
   step = 1
+  if given ~= '' or others and redis.call('EXISTS', options) == 1 then
+    write_options(undo, options, given, new, clock)
+  end
   redis.call('HSET', items, unpack(words))
   step = 2
   redis.call('ZADD', published, unpack(dates))
@@ -83,6 +91,7 @@ return change(function()
 end, function()
   return {
     recalled[1] or false,
+    undo[1] or false,
     step > 0 and function() undo_count(publishes, #new) end,
     step > 1 and function() redis.call('HDEL', items, unpack(new)) end,
     step > 2 and function() redis.call('ZREM', published, unpack(new)) end,

@@ -6,6 +6,7 @@
 --   3 feed.items:[feed]       hash
 --   4 feed.delayed:[feed]     sorted set
 --   5 feed.later:[feed]       hash
+--   6 feed.options:[feed]     hash
 -- ARGV
 --   1 name of the feed
 --   2 channel feed.delayed:[feed]
@@ -14,6 +15,7 @@
 --   5 item
 --   6 when it is due, in milliseconds from now or since 1970
 --   7 1 if that is since 1970, else 0
+--   8 its options: see put
 -- Reply: in how many milliseconds it is due; 0 or less if it is already due
 -- Errors: NOFEED, NOTCONFIGURED, JOBEXISTS, WRONGFEEDTYPE
 -- Events: feed.delayed, if it is due before all other delayed jobs
@@ -30,18 +32,27 @@
 --- include set_member
 --- include tell_due
 --- include delay
-local feeds, config, items, delayed, later = unpack(KEYS)
-local name, channel, push, id, item, due, absolute = unpack(ARGV)
+--- include write_options
+local feeds, config, items, delayed, later, options = unpack(KEYS)
+local name, channel, push, id, item, due, absolute, given = unpack(ARGV)
 
 local failure, _, _, kind = open_feed(feeds, config, name)
-failure = failure or wrong_type(name, kind, 'job', config) or select(2, jobs_exist(items, delayed, name, {id}))
+failure = failure or wrong_type(name, kind, 'job', config)
 if failure then
   return failure
+end
+local _, taken, others = jobs_exist(items, delayed, options, name, {id})
+if taken then
+  return taken
 end
 local time = now()
 due = absolute == '1' and tonumber(due) or time + due
 return change(function(undo)
-  if delay(undo, delayed, later, id, item, due, push) then
+  local first = delay(undo, delayed, later, id, item, due, push)
+  if given ~= '' or others and redis.call('EXISTS', options) == 1 then
+    write_options(undo, options, given, {id}, time)
+  end
+  if first then
     tell_due(channel, id, due, time)
   end
   return string.format('%.0f', due - time)

@@ -20,6 +20,7 @@
 --   17 feed.delayed:[feed]     sorted set
 --   18 feed.later:[feed]       hash
 --   19 feed.failed:[feed]      sorted set
+--   20 feed.options:[feed]     hash
 -- ARGV
 --   1 name of the feed
 --   2 channel feed.event:[feed]
@@ -43,7 +44,7 @@
 --- include keep_history
 local feeds, config, revision, history, publishes, items = unpack(KEYS, 1, 6)
 local ids, published, claimed, cancelled, stalled, transit, delivering = unpack(KEYS, 7, 13)
-local claims, failures, progress, delayed, later, failed = unpack(KEYS, 14)
+local claims, failures, progress, delayed, later, failed, options = unpack(KEYS, 14)
 local name, event, id = unpack(ARGV)
 
 local failure, limit = open_feed(feeds, config, name)
@@ -60,7 +61,7 @@ local events = {'retract', false, id, false}
 return change(function(undo)
   first_write(feeds)
   void_history(undo, log)
-  for _, key in ipairs({items, later, cancelled, claims, failures, progress}) do
+  for _, key in ipairs({items, later, cancelled, claims, failures, progress, options}) do
     remove_field(undo, key, id)
   end
   for _, key in ipairs({delayed, failed, published, delivering}) do

@@ -1,4 +1,4 @@
--- Put a stalled job back into the line, at its end.
+-- Put a stalled job back into the line, at its end. It does not expire again.
 --
 -- KEYS
 --   1 feeds                   set          the registry
@@ -11,6 +11,7 @@
 --   8 feed.stalled:[feed]     set
 --   9 feed.published:[feed]   sorted set
 --   10 feed.failed:[feed]     sorted set
+--   11 feed.options:[feed]    hash
 -- ARGV
 --   1 name of the feed
 --   2 channel feed.event:[feed]
@@ -31,11 +32,12 @@
 --- include void_history
 --- include remove_member
 --- include set_member
+--- include set_field
 --- include push_id
 --- include announce
 --- include keep_history
 local feeds, config, revision, history, publishes, items = unpack(KEYS, 1, 6)
-local ids, stalled, published, failed = unpack(KEYS, 7)
+local ids, stalled, published, failed, options = unpack(KEYS, 7)
 local name, event, channel, id = unpack(ARGV)
 
 local failure, limit = open_feed(feeds, config, name)
@@ -45,6 +47,7 @@ end
 if redis.call('SISMEMBER', stalled, id) == 0 then
   return redis.error_reply("NOTSTALLED job '" .. id .. "' of feed '" .. name .. "' is not stalled")
 end
+local own = string.match(redis.call('HGET', options, id) or '', '^%d+( .*)$')
 local log = open_history(limit, event, revision, history, publishes, items)
 local events, time = {'retry', channel, id, false}, string.format('%.17g', now())
 return change(function(undo)
@@ -52,6 +55,9 @@ return change(function(undo)
   undo[#undo + 1] = function() redis.call('SADD', stalled, id) end
   redis.call('ZADD', published, 'XX', 0, '\0')  -- adds nothing: no id has a NUL
   void_history(undo, log)
+  if own then
+    set_field(undo, options, id, '0' .. own)
+  end
   remove_member(undo, failed, id)
   push_id(undo, 'LPUSH', ids, id)
   set_member(undo, published, id, time)

@@ -10,6 +10,7 @@
 --   7 feed.stalled:[feed]     set
 --   8 feed.failed:[feed]      sorted set
 --   9 feed.failures:[feed]    hash
+--   10 feed.options:[feed]    hash
 -- ARGV
 --   1 name of the feed
 --   2 channel feed.event:[feed]
@@ -32,7 +33,7 @@
 --- include announce
 --- include keep_history
 local feeds, config, revision, history, publishes, items = unpack(KEYS, 1, 6)
-local stalled, failed, failures = unpack(KEYS, 7)
+local stalled, failed, failures, options = unpack(KEYS, 7)
 local name, event, most = unpack(ARGV)
 
 local failure, limit, count, _, age = open_feed(feeds, config, name, 'keep_stalled', 'keep_stalled_for')
@@ -84,12 +85,14 @@ return change(function(undo)
   redis.call('SREM', stalled, '\0')
   redis.call('HDEL', items, '\0')
   redis.call('HLEN', failures)
+  redis.call('HLEN', options)
   void_history(undo, log)
   announce(events, log)
   redis.call('ZREM', failed, unpack(old))
   redis.call('SREM', stalled, unpack(old))
   redis.call('HDEL', items, unpack(old))
   redis.call('HDEL', failures, unpack(old))
+  redis.call('HDEL', options, unpack(old))
   keep_history(log, events)
   return {#old, #old}
 end)

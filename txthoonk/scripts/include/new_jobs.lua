@@ -1,0 +1,44 @@
+-- Parses new jobs for some feeds, from places in KEYS and ARGV on, and checks them. Returns the
+-- feeds, each with its jobs, and the error to reply, if there is one. The job that is about to be
+-- finished does not count as one that exists.
+local function new_jobs(feeds, key, at, finishing_name, finishing_id)
+  local found = {}
+  while at <= #ARGV do
+    local config, revision, history, publishes, items = unpack(KEYS, key, key + 4)
+    local ids, published, delayed, later, options = unpack(KEYS, key + 5, key + 9)
+    local name, event, channel, due_channel, count = unpack(ARGV, at, at + 4)
+    local feed = {name = name, event = event, channel = channel, due_channel = due_channel, jobs = {},
+      revision = revision, history = history, publishes = publishes, items = items, ids = ids,
+      published = published, delayed = delayed, later = later, options = options}
+    local failure, limit, _, kind = open_feed(feeds, config, name)
+    failure = failure or wrong_type(name, kind, 'job', config)
+    if failure then
+      return found, failure
+    end
+    feed.limit = limit
+    local wanted = {}
+    at, key = at + 5, key + 10
+    for _ = 1, tonumber(count) do
+      local push, id, item, due, absolute, given = unpack(ARGV, at, at + 5)
+      feed.jobs[#feed.jobs + 1] = {push = push, id = id, item = item, due = due, absolute = absolute,
+        given = given}
+      if name ~= finishing_name or id ~= finishing_id then
+        wanted[#wanted + 1] = id
+      end
+      at = at + 6
+    end
+    if #wanted > 0 then
+      failure = select(2, jobs_exist(items, delayed, options, name, wanted))
+    end
+    if failure then
+      return found, failure
+    end
+    redis.call('LLEN', ids)
+    redis.call('ZCARD', published)
+    redis.call('ZCARD', delayed)
+    redis.call('HLEN', later)
+    redis.call('HLEN', options)
+    found[#found + 1] = feed
+  end
+  return found
+end
