@@ -5,7 +5,8 @@ A page is a story: its blocks run from top to bottom, in one folder and with one
 - ``python``: a fragment, which may ``await``; ``thoonk`` is a connected service, names are kept
   from one block to the next, and the comment after ``print`` is the output.  With a
   ``:caption:``, or the comment ``.. file: NAME`` before it: a file of that name.
-- ``console``: commands after ``$``, and their output.  With the comment ``.. terminal: NAME``
+- ``console``: commands after ``$``, and their output.  They run as typed, in a shell that has the
+  installed package on its PATH.  With the comment ``.. terminal: NAME``
   before it: a program that keeps running, in a terminal of that name; a later block of the same
   terminal has its next output, and ``^C`` ends it.
 - Other languages are parsed, if the standard library has a parser.
@@ -20,13 +21,10 @@ from __future__ import annotations
 
 import ast
 import configparser
-import contextlib
 import inspect
-import io
 import json
 import os
 import re
-import shlex
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -36,8 +34,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 
 from tests.support.children import Child
-from tests.support.docs_blocks import ROOT, Block
-from txthoonk.cli import _main as cli
+from tests.support.docs_blocks import Block
 
 TIMEOUT = 60.0  # seconds that a program may take for its next output, or for its end
 
@@ -131,24 +128,19 @@ def _commands(text: str) -> list[tuple[str, str]]:
     return found
 
 
-# The commands of the documents, as commands of this environment.
-_WRAPPERS = {
-    "python": '"$@"',
-    "thoonk": "-c 'from txthoonk.cli import main; main()' \"$@\"",
-    "twist": '-m twisted "$@"',
-    "trial": '-m twisted.trial "$@"',
-}
-# Without a URL, they use the Redis of this run.
-_OURS = 'case " $* " in *" --url"*) ;; *) set -- --url "$THOONK_REDIS" "$@";; esac\n'
+def _environment(url: str) -> dict[str, str]:
+    """Return the environment of somebody who has installed txthoonk and activated its venv.
 
-
-def _make_commands(folder: Path) -> Path:
-    folder.mkdir()
-    for name, arguments in _WRAPPERS.items():
-        begin = f"#!/bin/sh\n{_OURS if name == 'thoonk' else ''}"
-        (folder / name).write_text(f"{begin}exec {shlex.quote(sys.executable)} {arguments}\n")
-        (folder / name).chmod(0o700)
-    return folder
+    The default Redis is that of this run. Output goes to a pipe, and must come as at a terminal.
+    """
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("PYTHON", "THOONK"))
+    }
+    scripts = os.path.dirname(sys.executable)
+    path = f"{scripts}{os.pathsep}{os.environ['PATH']}"
+    return {**inherited, "PATH": path, "THOONK_URL": url, "PYTHONUNBUFFERED": "1"}
 
 
 # -- pages --------------------------------------------------------------------------------------
@@ -162,8 +154,7 @@ class Story:
     """
 
     def __init__(self, thoonk: Any, folder: Path, skipped: Iterable[str]) -> None:
-        self._folder = folder / "work"
-        self._folder.mkdir()
+        self._folder = folder
         self._url = thoonk.url
         self._skipped = re.compile("|".join(skipped))
         self._terminals: dict[str, tuple[Program, str]] = {}
@@ -172,15 +163,9 @@ class Story:
             "thoonk": thoonk,
             "print": lambda *words: self._printed.append(" ".join(map(str, words))),
             "printed": self._printed,
-            "here": self._here,
+            "here": self._here_too,
         }
-        self._environment = {
-            **os.environ,
-            "PATH": f"{_make_commands(folder / 'bin')}{os.pathsep}{os.environ['PATH']}",
-            "PYTHONPATH": str(ROOT),
-            "PYTHONUNBUFFERED": "1",
-            "THOONK_REDIS": self._url,
-        }
+        self._environment = _environment(self._url)
 
     async def run(self, block: Block) -> None:
         """Run a block according to its language and marks."""
@@ -198,9 +183,12 @@ class Story:
             raise AssertionError(f"{block.place}: neither run nor in the list of exceptions")
 
     def _here(self, text: str) -> str:
-        """Return a text with the Redis of this run, and with the folders of this page."""
-        text = text.replace("redis://localhost:6379/0", self._url)
-        return text.replace("embedded:./", f"embedded:{self._folder}/")
+        """Return a text with the Redis of this run."""
+        return text.replace("redis://localhost:6379/0", self._url)
+
+    def _here_too(self, text: str) -> str:
+        """Return a text for this process, which does not run in the folder of the page."""
+        return self._here(text).replace("embedded:./", f"embedded:{self._folder}/")
 
     async def _run_python(self, block: Block) -> None:
         flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
@@ -231,22 +219,8 @@ class Story:
 
     async def _run_command(self, command: str) -> tuple[int, str]:
         """Run a command to its end; return its status and its output."""
-        words = shlex.split(command)
-        if words[0] == "thoonk" and not re.search(r"[<>|&;$]|--url-file", command):
-            return await self._run_thoonk(words[1:])
         program = self._start(command)
         return await program.ends(), program.output
-
-    async def _run_thoonk(self, words: list[str]) -> tuple[int, str]:
-        """Run a ``thoonk`` command without shell syntax in this process, ten times faster."""
-        ours = [] if "--url" in words else ["--url", self._url]
-        printed = io.StringIO()
-        with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
-            try:
-                status = await cli._run(reactor, *cli._parsed([*ours, *words]))
-            except SystemExit as end:
-                status = int(end.code or 0)
-        return status, printed.getvalue()
 
     def _start(self, command: str) -> Program:
         return Program(command, self._folder, self._environment)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor
+from twisted.internet.defer import Deferred
 
 from tests.support.cli import Child, CommandTestCase
 from tests.support.tls import Authority, TLSServer
@@ -59,10 +60,13 @@ class UrlTests(CommandTestCase):
         self.addCleanup(server.stop)
         path = Path(self.mktemp())
         path.write_bytes(authority.pem)
-        await (await self.publisher.queue("q")).put("it")
+        queue = await self.publisher.queue("q")
         url = f"rediss://localhost:{server.port}/{self.target.db}"
         words = ("--url", url, "--ca-file", str(path), "get", "q", "--timeout", "60")
-        self.assertEqual(await self.run_with(*words), (0, "it\n"))
+        getting = Deferred.fromCoroutine(self.run_with(*words))
+        await self.blocked(1)
+        await queue.put("it")
+        self.assertEqual(await getting, (0, "it\n"))
 
     async def test_refused(self) -> None:
         """A bad argument or file gives one error line that does not show the password."""
