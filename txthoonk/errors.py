@@ -46,6 +46,7 @@ __all__ = [
     "OrderExhausted",
     "RedisError",
     "ResponseError",
+    "SerializerChanged",
     "SubscriptionEnded",
     "ThoonkError",
     "WrongServer",
@@ -115,6 +116,14 @@ class FeedNotConfigured(FeedError):
     """The feed exists, but its configuration is gone: the server may have evicted it.
 
     Set it again with ``set_config``, including its ``type``.
+    """
+
+
+class SerializerChanged(FeedError):
+    """The feed has another serializer now than the caller used; nothing was stored.
+
+    Feed objects handle this error: they read the configuration again, serialize the items with
+    the new serializer, and repeat the call.
     """
 
 
@@ -276,6 +285,7 @@ _SCRIPT_CODES: dict[str, type[FeedError]] = {
     "NOTCLAIMED": JobNotClaimed,
     "NOTCONFIGURED": FeedNotConfigured,
     "NOTSTALLED": JobNotStalled,
+    "OTHERSERIALIZER": SerializerChanged,
     "SCOREINFINITE": OrderExhausted,
     "WRONGFEEDTYPE": FeedTypeMismatch,
 }

@@ -140,7 +140,7 @@ class ConfigurationTests(DataTestCase):
         events: list[Any] = []
         await self.thoonk.subscribe("f", events.append)
         bad = [b"", b"{", b"\xff", b"[" * 100_000, b"9" * 5000, b"x" * 1_000_000]
-        raw = Feed(self.thoonk, "f", "bytes")
+        raw = Feed(self.thoonk, "f", "bytes", follow=False)
         for number, item in enumerate(bad):
             await raw.publish(item, str(number))
             await self.assertFailure(feed.get_item(str(number)), InvalidItem)
@@ -160,7 +160,7 @@ class ConfigurationTests(DataTestCase):
     async def test_jobs(self) -> None:
         """A worker stalls a job that it cannot read, and works on the next one."""
         job = await self.thoonk.job("j", {"serializer": "json"})
-        raw = Job(self.thoonk, "j", "bytes")
+        raw = Job(self.thoonk, "j", "bytes", follow=False)
         big = "\x1b[2J" + "x" * 1_000_000
         for id_ in ("1", big, "\udcff"):
             await raw.put(b"{", id_=id_)

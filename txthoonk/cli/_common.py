@@ -18,6 +18,7 @@ from txthoonk.client import ThoonkPub
 from txthoonk.client._types import TYPES
 from txthoonk.errors import FeedTypeMismatch, InvalidInput
 from txthoonk.types._base import BaseFeed
+from txthoonk.wire._settings import setting_from
 
 __all__ = ["CommandError", "existing", "item_from", "load_lines"]
 
@@ -45,8 +46,9 @@ async def existing(
     if cls not in classes:
         wanted = [word for word, cls in TYPES.items() if cls in classes]
         raise FeedTypeMismatch(f"feed {name!r} is of type {type_!r}, not {' or '.join(wanted)}")
-    serializer = "text" if stored else config.get("serializer", "text")
-    return cls(pub, name, serializer)
+    if stored:
+        return cls(pub, name, follow=False)
+    return cls(pub, name, setting_from(config, "serializer"))
 
 
 def item_from(feed: BaseFeed, data: bytes) -> Any:

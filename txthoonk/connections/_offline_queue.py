@@ -21,6 +21,7 @@ from txthoonk.errors import ConnectionLost, NotSent
 from txthoonk.protocol import Redis
 from txthoonk.protocol._commands import Commands
 from txthoonk.protocol._encoding import TEXT, Encoding
+from txthoonk.protocol._interfaces import Repeater
 from txthoonk.protocol._limits import Limits
 from txthoonk.protocol._opening import check_credentials
 from txthoonk.wire._scripts import Script
@@ -197,9 +198,12 @@ class OfflineQueue(Commands, Listener[Redis]):
         prefix: tuple[Any, ...],
         group: tuple[Any, ...],
         encoding: Encoding = TEXT,
+        repeater: Repeater | None = None,
     ) -> Deferred[Any]:
         """Call a script or a command with others, as soon as there is a connection."""
-        return self._wait_for(lambda redis: redis.call_together(script, prefix, group, encoding))
+        return self._wait_for(
+            lambda redis: redis.call_together(script, prefix, group, encoding, repeater)
+        )
 
     def abort(self, error: BaseException | None = None) -> None:
         """Drop the present connection."""

@@ -58,8 +58,8 @@ BRIEF = 3.0  # seconds that each BLMOVE waits if CLIENT UNBLOCK cannot end it
 # have put it back, and another process may be about to deliver it.
 FRESH = 20
 
-#: Makes the value that a get fires from the time, the id, the item, and the other parts of the
-#: script's reply.
+#: Makes the value that a get fires from the time, the feed's serializer, the id, the item, and the
+#: other parts of the script's reply.
 Receive = Callable[..., Any]
 
 
@@ -139,6 +139,7 @@ class Line:
         self._busy = False  # whether it asks or waits
         self._taken: deque[list[bytes]] = deque()
         self._time = b""
+        self._serializer: bytes | int = 0
         self._handed_over: list[bytes] = []
         self._waiting: Deferred[None] | None = None
         self._redis: WaitingConnection | None = None
@@ -227,7 +228,7 @@ class Line:
             type(reply) is list
             and len(reply) >= 2
             and type(reply[0]) is bytes
-            and reply[1] in (0, 1)
+            and (reply[1] in (0, 1) or type(reply[1]) is bytes)
             and (len(reply) - 2) % self._width == 0
         ):
             raise InvalidResponse(f"{self._script.name} replied {shown(reply)}")
@@ -270,11 +271,11 @@ class Line:
             self._begin_wait()
         _fail(late, reason)
 
-    def _deal(self, reply: list[bytes], count: int) -> None:
+    def _deal(self, reply: list[Any], count: int) -> None:
         """Fire the gets with the items."""
         self._known = self._newest
-        self._time, paused = reply[0], reply[1]
-        if paused:
+        self._time, self._serializer = reply[0], reply[1]
+        if self._serializer == 1:  # paused
             self._hold()
             return
         self._moved = b""
@@ -304,7 +305,7 @@ class Line:
         if self._delivered is not None:
             self._handed_over.append(parts[0])
         try:
-            value = get.receive(self._time, *parts)
+            value = get.receive(self._time, self._serializer, *parts)
         except BaseException:  # noqa: BLE001  (passed to the caller, whose serializer it is)
             get.errback(Failure())
         else:

@@ -1,4 +1,4 @@
-"""Changing jobs without a claim on them: edit, retry, retract and drain."""
+"""Changing jobs without a claim on them: retry, retract and drain."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 __all__ = ["SLICE", "Changes"]
 
-_EDIT = load("job/edit")
 _RETRY = load("job/retry")
 _RETRACT = load("job/retract")
 _DRAIN = load("job/drain")
@@ -35,7 +34,6 @@ class Changes:
     def __init__(self, pub: Publisher, name: str, removed: Callable[[str], object]) -> None:
         self._pub = pub
         self._removed = removed
-        self._edit = _EDIT.bind(name)
         self._retry = _RETRY.bind(name)
         self._retract = _RETRACT.bind(name)
         self._drain = _DRAIN.bind(name)
@@ -43,11 +41,6 @@ class Changes:
             "line": ("LLEN", feed_key("ids", name)),
             "delayed": ("ZCARD", feed_key("delayed", name)),
         }
-
-    def edit(self, id_: str, stored: str | bytes) -> Deferred[None]:
-        """Replace the item of a job."""
-        command = (*self._edit, id_, stored)
-        return self._pub.redis.call(_EDIT, command, TEXT).addCallback(none)
 
     def retry(self, id_: str) -> Deferred[None]:
         """Put a stalled job back into the line."""

@@ -14,23 +14,27 @@ from txthoonk.consumers._claims import Claims
 from txthoonk.consumers._result_trimming import MOST, Forgetting
 from txthoonk.consumers._result_waiters import Results
 from txthoonk.consumers._room import WaitingRoom
-from txthoonk.errors import InvalidInput, JobNotClaimed, from_reply
+from txthoonk.errors import InvalidInput, JobNotClaimed, SerializerChanged, from_reply
 from txthoonk.job._no_result import NO_RESULT
 from txthoonk.job._putting import NewJob, new_words
 from txthoonk.protocol._encoding import RAW, TEXT, encode
 from txthoonk.protocol._limits import LEAST
 from txthoonk.types._base import to_text
+from txthoonk.types._repeating import loaded
 from txthoonk.wire._checks import check_seconds
 from txthoonk.wire._scripts import load
 
 if TYPE_CHECKING:
     from txthoonk.types._interfaces import Publisher
+    from txthoonk.types._repeating import Repeating
 
 __all__ = ["Finishing"]
 
 _FINISH = load("job/finish")
 _FINISH_THEN = load("job/finish_then")
 _FORGET = load("job/forget")
+
+_AS_STORED = "*"  # the script does not compare the serializer
 
 
 class Finishing:
@@ -39,7 +43,9 @@ class Finishing:
     :ivar forgetting: removes old results.
 
     :param results: the callers on this publisher that wait for results.
-    :param dumps: serializes a result.
+    :param serialized: returns the feed's serializer, and a result as it makes it.
+    :param repeating: reads the serializer again when it has changed.
+    :param follow: learns the serializer that a reply names.
     """
 
     def __init__(
@@ -48,13 +54,17 @@ class Finishing:
         name: str,
         claims: Claims,
         results: Results,
-        dumps: Callable[[Any], str | bytes],
+        serialized: Callable[[Any], tuple[str, str | bytes]],
+        repeating: Repeating,
+        follow: Callable[[bytes | int], None],
     ) -> None:
         self._pub = pub
         self._name = name
         self._claims = claims
         self._results = results
-        self._dumps = dumps
+        self._serialized = serialized
+        self._repeating = repeating
+        self._follow = follow
         self._begin = _FINISH.bind_each(feed=name, owner=claims.owner)
         self._begin_forget = _FORGET.bind_each(feed=name)
         self.forgetting = pub.waiting_room.forgetting(name, self._make_forgetting)
@@ -80,6 +90,27 @@ class Finishing:
                 )
             by_feed.setdefault(job.feed, []).append(job)
         words = self.words(id_, token, result, timeout)
+        return Deferred.fromCoroutine(self._finish_then(words, by_feed))
+
+    async def _finish_then(self, words: tuple[Any, ...], by_feed: dict[str, list[NewJob]]) -> None:
+        while True:
+            try:
+                await self._call_then(words, by_feed)
+                return
+            except SerializerChanged:
+                jobs = [job for some in by_feed.values() for job in some]
+                for repeating in {self._repeating, *[job.repeating for job in jobs]}:
+                    await repeating.renew()
+                words = self.again(words)
+                by_feed = {
+                    name: [job.in_present_serializer() for job in some]
+                    for name, some in by_feed.items()
+                }
+
+    def _call_then(
+        self, words: tuple[Any, ...], by_feed: dict[str, list[NewJob]]
+    ) -> Deferred[None]:
+        id_ = words[0]
         begun = _FINISH_THEN.bind_each(feed=self._name, id=id_)(by_feed)
         new = [word for name, some in by_feed.items() for word in new_words(name, some)]
         command = (*begun, self.forgetting.wanted(), *words, *new)
@@ -106,15 +137,29 @@ class Finishing:
             keep = math.ceil(check_seconds(timeout, "the time to keep a result") * 1000)
         told = int(self._results.wanted(id_))
         if result is NO_RESULT:
-            return id_, token, keep, told, 0, ""
-        stored = self._dumps(result)
+            return id_, token, keep, told, "", ""
+        serializer, stored = self._serialized(result)
+        return id_, token, keep, told, serializer or _AS_STORED, self._checked(stored)
+
+    def again(self, words: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Return the arguments for a job, with its result in the serializer that the feed has now.
+
+        :raises InvalidInput: if that cannot take the result.
+        """
+        id_, token, keep, told, old, stored = words
+        if old in ("", _AS_STORED):
+            return words
+        serializer, stored = self._serialized(loaded(stored, old))
+        return id_, token, keep, told, serializer, self._checked(stored)
+
+    def _checked(self, stored: str | bytes) -> bytes:
         if isinstance(stored, str):
             stored = encode(stored, TEXT)  # a result that cannot be sent must fail alone
         if len(stored) > LEAST:
             refusal = self._pub.redis.limits.refusal(len(stored), 0, "a result")
             if refusal is not None:
                 raise refusal
-        return id_, token, keep, told, 1, stored
+        return stored
 
     def many(self, jobs: Sequence[tuple[Any, ...]], claim: int) -> Deferred[list[Any]]:
         """Finish jobs, and claim the next ones.
@@ -131,6 +176,7 @@ class Finishing:
     def _found_old(self, reply: list[Any]) -> list[Any]:
         with parsing:
             old = [to_text(id_) for id_ in reply[4]]
+            self._follow(reply[1])
         self.forgetting.found(old)
         return reply
 
@@ -142,10 +188,15 @@ class Finishing:
         command = (*self._begin_forget(ids), MOST, *ids)
         return self._pub.redis.call(_FORGET, command, TEXT)
 
-    def _is_finished(self, reply: list[Any], words: tuple[Any, ...]) -> None:
+    def _is_finished(self, reply: list[Any], words: tuple[Any, ...]) -> Any:
         with parsing:
             status = reply[2][0]
-        self.answered(words, status)
+        try:
+            self.answered(words, status)
+        except SerializerChanged:
+            words = self.again(words)
+            return self.many([words], 0).addCallback(self._is_finished, words)
+        return None
 
     def answered(self, words: tuple[Any, ...], status: int | bytes) -> None:
         """Take the answer for one job.
@@ -153,11 +204,14 @@ class Finishing:
         :param words: its :meth:`words`.
         :param status: 1, or the error.
         :raises JobNotClaimed: if the job was not finished.
+        :raises SerializerChanged: if it was not, and can be finished with :meth:`again`.
         """
         id_, token, _, _, has_result, result = words
         if status != 1:
-            self._claims.lost(id_, token)
-            raise from_reply(to_text(status))
+            error = from_reply(to_text(status))
+            if not isinstance(error, SerializerChanged):
+                self._claims.lost(id_, token)
+            raise error
         self._claims.ended(id_, token)
         # Callers that wait on this publisher need not wait for the message.
         if has_result:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Iterable
+from collections.abc import AsyncIterable, Callable, Iterable
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
 from twisted.internet.defer import Deferred
@@ -18,7 +19,7 @@ from txthoonk.consumers._deadlines import Timekeeper
 from txthoonk.consumers._get_queue import Scripts
 from txthoonk.consumers._result_waiters import Results
 from txthoonk.job._changes import Changes
-from txthoonk.job._claiming import Claiming
+from txthoonk.job._claiming import Claiming, none
 from txthoonk.job._deadlines import Deadlines
 from txthoonk.job._endings import Claimed, NoFeed, ends
 from txthoonk.job._expiry import Expiry
@@ -31,7 +32,7 @@ from txthoonk.job._outcomes import Outcomes
 from txthoonk.job._putting import PUT, NewJob, Putting, check_new_id, check_new_jobs
 from txthoonk.job._results import ResultScripts
 from txthoonk.protocol._encoding import TEXT
-from txthoonk.types._base import to_text
+from txthoonk.types._base import storing, to_text
 from txthoonk.types._bulk import Progressed, put_many, with_ids
 from txthoonk.wire._checks import check_seconds
 from txthoonk.wire._job_options import PutOptions, load_claim_options
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 __all__ = ["Claim", "Job", "calls_of", "timekeeper_of"]
 
 _GET = load("job/get")
+_EDIT = load("job/edit")
 
 
 class Claim(Claimed):
@@ -138,22 +140,30 @@ class Job(JobNames):
 
     NO_RESULT: ClassVar[object] = NO_RESULT
 
-    def __init__(self, pub: Publisher, name: str, serializer: str = "text") -> None:
-        super().__init__(pub, name, serializer)
+    def __init__(
+        self, pub: Publisher, name: str, serializer: str = "text", *, follow: bool = True
+    ) -> None:
+        super().__init__(pub, name, serializer, follow=follow)
         room = pub.waiting_room
         self._claims = room.claims(name, lambda room: Claims(room, name, pub.uuid))
         calls = ResultScripts(pub, name)
         self._results = room.results(name, lambda room: Results(room, name, calls))
         self._claiming = Claiming(pub, name, self._claims)
         self._finishing = Finishing(
-            pub, name, self._claims, self._results, lambda result: self._dumps(result)
+            pub, name, self._claims, self._results, self._serialized, self._repeating, self._follow
         )
         self._changes = Changes(pub, name, self._results.gone)
         self._inspection = Inspection(pub, name)
         self._expiry = Expiry(self._claiming.end_stalled, self._claims, name)
         self._outcomes = Outcomes(name, self._results, self._load_bytes, self._inspection.failure)
         self._deadlines = Deadlines(self, self._RESTORE)
-        self._putting = Putting(pub, name, self._PUSHES, self._deadlines.look)
+        self._putting = Putting(pub, name, self._repeating, self._PUSHES, self._deadlines.look)
+        self._bind_items()
+
+    def _bind_items(self) -> None:
+        super()._bind_items()
+        self._edit = (*_EDIT.bind(self.name), self._assumed)
+        self._putting.use(self._assumed)
         self._put = self._putting.plain
 
     def _scripts(self) -> Scripts:
@@ -168,7 +178,7 @@ class Job(JobNames):
 
     # -- putting ------------------------------------------------------------------
 
-    @passing
+    @storing(0)
     def put(
         self,
         item: Any,
@@ -200,7 +210,10 @@ class Job(JobNames):
         id_ = new_id() if id_ is None else check_new_id(id_)
         push, stored = self._push(priority), self._dumps(item)
         if delay is None and at is None and not options:
-            return self.pub.redis.call_together(PUT, self._put[push], (id_, stored))
+            prefix, repeating = self._put[push], self._repeating
+            if repeating.waits:
+                return repeating.repeat(PUT, prefix, (id_, stored))
+            return self.pub.redis.call_together(PUT, prefix, (id_, stored), TEXT, repeating)
         return self._putting.put(push, id_, stored, delay, at, options)
 
     publish = put
@@ -251,11 +264,8 @@ class Job(JobNames):
         check_thread()
         send = self._putting.many(self._push(priority), options)
         some = items if ids is None else with_ids(items, ids)
-        pair: Any = self._new_pair if ids is None else self._given_pair
+        pair: Any = partial(self._new_pair if ids is None else _given_pair, self._dumps)
         return Deferred.fromCoroutine(put_many(some, pair, send, progress, bool(priority)))
-
-    def _given_pair(self, both: tuple[Any, str]) -> tuple[str, str | bytes]:
-        return check_new_id(both[1]), self._dumps(both[0])
 
     # -- claiming -----------------------------------------------------------------
 
@@ -276,7 +286,8 @@ class Job(JobNames):
         """
         return self._get(timeout)
 
-    def _receive(self, time: bytes, *parts: bytes) -> Claim:
+    def _receive(self, time: bytes, serializer: bytes | int, *parts: bytes) -> Claim:
+        self._follow(serializer)
         with parsing:
             id_, item, cancelled = parts
             number = cancelled if type(cancelled) is bytes else int(cancelled)
@@ -436,7 +447,7 @@ class Job(JobNames):
 
     # -- changing jobs without a claim --------------------------------------------
 
-    @deferring
+    @storing(1)
     def edit(self, id_: str, item: Any) -> Deferred[None]:
         """Replace the item of a job in any state.
 
@@ -449,7 +460,8 @@ class Job(JobNames):
             :class:`~txthoonk.errors.InvalidInput` or
             :class:`~txthoonk.errors.FeedDoesNotExist`.
         """
-        return self._changes.edit(check_id(id_), self._dumps(item))
+        words = (check_id(id_), self._dumps(item))
+        return self._repeating.call(_EDIT, self._edit, words).addCallback(none)
 
     @deferring
     def retry(self, id_: str) -> Deferred[None]:
@@ -577,6 +589,12 @@ class Job(JobNames):
         return self._inspection.progress(check_id(id_))
 
 
+def _given_pair(
+    dumps: Callable[[Any], str | bytes], both: tuple[Any, str]
+) -> tuple[str, str | bytes]:
+    return check_new_id(both[1]), dumps(both[0])
+
+
 def calls_of(job: Job) -> JobCalls[Claim]:
     """Return what a worker calls on a feed."""
     finishing, claims = job._finishing, job._claims
@@ -584,6 +602,7 @@ def calls_of(job: Job) -> JobCalls[Claim]:
         words=finishing.words,
         finish_many=finishing.many,
         answered=finishing.answered,
+        again=finishing.again,
         claimed=job._claimed,
         held=job._held,
         stall=job._claiming.end_stalled,

@@ -22,6 +22,7 @@ class JobCalls(Generic[AnyClaim]):
     :ivar words: builds the arguments of ``job/finish`` from id, token and result.
     :ivar finish_many: finishes jobs, given by their ``words``, and claims some others.
     :ivar answered: takes the answer to a finish, from its ``words`` and the status.
+    :ivar again: builds the ``words`` of a finish again, when the feed's serializer has changed.
     :ivar claimed: makes a claim from id, item, number of cancellations or
         options, and time.
     :ivar held: returns the id of a job and the token of its claim.
@@ -35,6 +36,7 @@ class JobCalls(Generic[AnyClaim]):
     words: Callable[[str, str, Any], Words]
     finish_many: Callable[[Sequence[Words], int], Deferred[list[Any]]]
     answered: Callable[[Words, int | bytes], None]
+    again: Callable[[Words], Words]
     claimed: Callable[[str, bytes, int | bytes, str], AnyClaim]
     held: Callable[[str], tuple[str, str]]
     stall: Callable[[str, str, str], Deferred[None]]

@@ -20,8 +20,8 @@ class JobNames(TakenFeed):
     _KIND = "job"
     _RESTORE = "LPUSH"
 
-    def __init__(self, pub: Publisher, name: str, serializer: str) -> None:
-        super().__init__(pub, name, serializer)
+    def __init__(self, pub: Publisher, name: str, serializer: str, *, follow: bool = True) -> None:
+        super().__init__(pub, name, serializer, follow=follow)
         self.feed_published = feed_key("published", name)
         self.feed_cancelled = feed_key("cancelled", name)
         self.feed_finishes = feed_key("finishes", name)

@@ -20,6 +20,7 @@ from txthoonk.wire._scripts import Script, load
 
 if TYPE_CHECKING:
     from txthoonk.types._interfaces import Publisher
+    from txthoonk.types._repeating import Repeating
 
 __all__ = ["PUT", "NewJob", "Putting", "check_new_id", "check_new_jobs", "new_words"]
 
@@ -36,19 +37,33 @@ class NewJob:
     :ivar feed: the name of the feed.
     :ivar id: the id that it will have.
     :ivar pub: the publisher of the feed.
-    :ivar words: its part of the arguments of the script.
+    :ivar words: its part of the arguments of the script, without the serializer.
+    :ivar serializer: the serializer that has made its item; empty if the item is as stored.
+    :ivar repeating: repeats calls when the serializer of the feed has changed.
     """
 
     feed: str
     id: str
     pub: Publisher = attr.field(repr=False)
-    words: tuple[str | int | bytes, ...] = attr.field(repr=False)
+    words: tuple[Any, ...] = attr.field(repr=False)
+    serializer: str = attr.field(repr=False)
+    repeating: Repeating = attr.field(repr=False)
+
+    def in_present_serializer(self) -> NewJob:
+        """Return the job with its item in the serializer that the feed has now.
+
+        :raises InvalidInput: if that cannot take the item.
+        """
+        script = "job/finish_then"
+        (serializer,), words = self.repeating.present(script, (self.serializer,), self.words)
+        return attr.evolve(self, words=words, serializer=serializer)
 
 
 def new_words(feed: str, jobs: Sequence[NewJob]) -> Iterable[str | int | bytes]:
     """Return the arguments of ``job/finish_then`` for the new jobs of one feed."""
     channels = [feed_channel(event, feed) for event in ("event", "publishes", "delayed")]
-    return (feed, *channels, len(jobs), *chain.from_iterable(job.words for job in jobs))
+    words = chain.from_iterable((*job.words, job.serializer) for job in jobs)
+    return (feed, *channels, len(jobs), *words)
 
 
 class Putting:
@@ -56,6 +71,7 @@ class Putting:
 
     :ivar plain: LPUSH or RPUSH -> the beginning of a call for jobs without delay and options.
 
+    :param repeating: repeats calls when the serializer of the feed has changed.
     :param pushes: LPUSH and RPUSH.
     :param look_due: moves delayed jobs that are due into the line.
     """
@@ -64,16 +80,32 @@ class Putting:
         self,
         pub: Publisher,
         name: str,
+        repeating: Repeating,
         pushes: Iterable[str],
         look_due: Callable[[], Deferred[Any]],
     ) -> None:
         self._pub = pub
         self._name = name
+        self._repeating = repeating
+        self._pushes = pushes
         self._look_due = look_due
         self._put = PUT.bind(name)
         self._put_later = _PUT_LATER.bind(name)
         self._last: tuple[Any, ...] = ()  # calls with the same options go together
-        self.plain = {push: (*self._put, push, "0", "") for push in pushes}
+        self._serializer = ""
+        self.plain: dict[str, tuple[Any, ...]] = {}
+
+    def use(self, serializer: str) -> None:
+        """Put items of this serializer from now on; empty: items as they are stored."""
+        self._serializer = serializer
+        self.plain = {push: (*self._put, push, "0", "", serializer) for push in self._pushes}
+
+    def now(self, prefix: tuple[Any, ...], group: tuple[str, str | bytes]) -> Deferred[str]:
+        """Put a job without delay."""
+        repeating = self._repeating
+        if repeating.waits:
+            return repeating.repeat(PUT, prefix, group)
+        return self._pub.redis.call_together(PUT, prefix, group, TEXT, repeating)
 
     def put(
         self,
@@ -87,12 +119,13 @@ class Putting:
         """Put a job that is delayed, or has options."""
         given = dump_options(options, delay)
         if delay is None and at is None:
-            if self._last[-3:] != (push, "0", given):
-                self._last = (*self._put, push, "0", given)
-            return self._pub.redis.call_together(PUT, self._last, (id_, stored))
+            last = (push, "0", given, self._serializer)
+            if self._last[-4:] != last:
+                self._last = (*self._put, *last)
+            return self.now(self._last, (id_, stored))
         due = check_time(delay, at)
-        command = (*self._put_later, push, id_, stored, *due, given)
-        called = self._pub.redis.call(_PUT_LATER, command, TEXT)
+        prefix, words = (*self._put_later, self._serializer), (push, id_, stored, *due, given)
+        called = self._repeating.call(_PUT_LATER, prefix, words)
         return called.addCallback(self._is_later, id_)
 
     def _is_later(self, milliseconds: str, id_: str) -> Any:
@@ -117,12 +150,13 @@ class Putting:
         due: tuple[str | int, ...] = ("", "")
         if delay is not None or at is not None:
             due = check_time(delay, at)
-        return NewJob(self._name, id_, self._pub, (push, id_, stored, *due, given))
+        words = (push, id_, stored, *due, given)
+        return NewJob(self._name, id_, self._pub, words, self._serializer, self._repeating)
 
     def many(self, push: str, options: Any) -> Callable[[list[str | bytes]], Deferred[list[str]]]:
         """Return a function that puts jobs, given as id, item, id, item, and so on."""
-        call, command = self._pub.redis.call, (*self._put, push, "1", dump_options(options))
-        return lambda words: call(PUT, (*command, *words), TEXT)
+        prefix = (*self._put, push, "1", dump_options(options), self._serializer)
+        return lambda words: self._repeating.call(PUT, prefix, tuple(words))
 
 
 def check_new_id(id_: object) -> str:

@@ -10,14 +10,15 @@ from collections.abc import Callable
 from itertools import chain
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.python.failure import Failure
 
-from txthoonk.errors import InvalidResponse, shown
+from txthoonk.errors import InvalidResponse, SerializerChanged, shown
 from txthoonk.protocol._encoding import TEXT, Encoding
+from txthoonk.protocol._interfaces import Repeater
 from txthoonk.wire._scripts import Script
 
-__all__ = ["MORE", "MOST_BYTES", "Rests", "Together", "only"]
+__all__ = ["MORE", "MOST_BYTES", "Rests", "Together", "again", "only"]
 
 #: The last element of a script's reply when it left work to its ``rest``.
 MORE = "MORE"
@@ -32,6 +33,7 @@ class Together:
     :ivar script: the script that they call; None for a command.
     :ivar prefix: the words before the groups.
     :ivar encoding: how to decode the replies.
+    :ivar repeater: sends the calls again if the feed's serializer has changed; None: they fail.
 
     :param refused: called with each reply that is an error, before the caller gets it.
     """
@@ -42,11 +44,13 @@ class Together:
         prefix: tuple[Any, ...],
         encoding: Encoding,
         refused: Callable[[Exception], object] = lambda _: None,
+        repeater: Repeater | None = None,
     ) -> None:
         self.script = script
         self.prefix = prefix
         self.encoding = encoding
         self._refused = refused
+        self.repeater = repeater
         self._groups: list[tuple[Any, ...]] = []
         self._calls: list[Deferred[Any]] = []
         self._bytes = 0
@@ -99,9 +103,26 @@ class Together:
                 call.callback(answer)
 
     def failed(self, reason: Failure) -> None:
-        """Fail all calls."""
-        for call in self._calls:
-            call.errback(Failure(reason.value))
+        """Fail all calls, or have them sent again."""
+        script, prefix, repeater = self.script, self.prefix, self.repeater
+        for group, call in zip(self._groups, self._calls, strict=True):
+            again(Failure(reason.value), repeater, script, prefix, group).chainDeferred(call)
+
+
+def again(
+    reason: Failure,
+    repeater: Repeater | None,
+    script: Script | None,
+    prefix: tuple[Any, ...],
+    group: tuple[Any, ...],
+) -> Deferred[Any]:
+    """Have a call that failed sent again if the feed's serializer has changed.
+
+    :return: fires the reply; fails with *reason* if nothing is sent again.
+    """
+    if repeater is None or script is None or not reason.check(SerializerChanged):
+        return fail(reason)
+    return repeater.repeat(script, prefix, group)
 
 
 def only(answers: Any, refused: Callable[[Exception], object] = lambda _: None) -> Any:

@@ -30,9 +30,9 @@ from txthoonk.errors import (
     from_reply,
     shown,
 )
-from txthoonk.protocol._batching import MOST_BYTES, Rests, Together, only
+from txthoonk.protocol._batching import MOST_BYTES, Rests, Together, again, only
 from txthoonk.protocol._encoding import RAW, TEXT, Encoding, pack, safe
-from txthoonk.protocol._interfaces import MisplacedListener
+from txthoonk.protocol._interfaces import MisplacedListener, Repeater
 from txthoonk.protocol._limits import LEAST, Limits, is_too_big
 from txthoonk.protocol._opening import (
     NEVER_CONNECTED,
@@ -261,6 +261,7 @@ class RedisProtocol(Protocol):
         prefix: tuple[Any, ...],
         group: tuple[Any, ...],
         encoding: Encoding = TEXT,
+        repeater: Repeater | None = None,
     ) -> Deferred[Any]:
         """Call a script for a group of arguments, in a batch with other calls of this turn.
 
@@ -271,18 +272,20 @@ class RedisProtocol(Protocol):
             calls that pass the identical object share a batch.
         :param group: ``str`` and ``bytes``.
         :param encoding: how to decode the reply.
+        :param repeater: sends the call again if the feed's serializer has changed; None: the call
+            fails then.
         :return: fires the reply to this group.
         """
         if get_ident() != self._thread:
             raise wrong_thread()
         together = self._together
         if together is None and not self._may_wait():
-            return self._call_alone(script, prefix, group, encoding)
+            return self._call_alone(script, prefix, group, encoding, repeater)
         size = sum(map(len, group))
         if size >= MOST_BYTES:  # if the server refuses its size, no other call fails with it
-            return self._call_alone(script, prefix, group, encoding)
+            return self._call_alone(script, prefix, group, encoding, repeater)
         if together is None or together.prefix is not prefix or together.full:
-            together = self._begin_together(script, prefix, encoding)
+            together = self._begin_together(script, prefix, encoding, repeater)
         return together.add(group, size)
 
     def _call_alone(
@@ -291,6 +294,7 @@ class RedisProtocol(Protocol):
         prefix: tuple[Any, ...],
         group: tuple[Any, ...],
         encoding: Encoding,
+        repeater: Repeater | None,
     ) -> Deferred[Any]:
         command = (*prefix, *group)
         if script is None:
@@ -298,7 +302,8 @@ class RedisProtocol(Protocol):
         called = self.call(script, command, encoding)
         if script.rest is not None:
             called.addCallback(self._rests.after, 1, script.rest, prefix)
-        return called.addCallback(only, self._failed)
+        to_repeat = (repeater, script, prefix, group)
+        return called.addCallbacks(only, again, (self._failed,), {}, to_repeat, {})
 
     def _may_wait(self) -> bool:
         """Return whether calls are under way, so that waiting for the end of the turn is free."""
@@ -310,13 +315,17 @@ class RedisProtocol(Protocol):
         )
 
     def _begin_together(
-        self, script: Script | None, prefix: tuple[Any, ...], encoding: Encoding
+        self,
+        script: Script | None,
+        prefix: tuple[Any, ...],
+        encoding: Encoding,
+        repeater: Repeater | None,
     ) -> Together:
         if self._together is not None:
             self._send_together()
         elif not self._reading:
             cast(Any, self.transport).reactor.callLater(0, self._turn_ended)
-        self._together = Together(script, prefix, encoding, self._failed)
+        self._together = Together(script, prefix, encoding, self._failed, repeater)
         return self._together
 
     def _turn_ended(self) -> None:
@@ -326,11 +335,14 @@ class RedisProtocol(Protocol):
     def _send_together(self) -> None:
         together, self._together = cast(Together, self._together), None
         script, command, encoding = together.script, together.command, together.encoding
+        repeater = together.repeater
         try:
             packed = pack(command, encoding)
         except InvalidData:
             prefix = together.prefix
-            together.send_each(lambda group: self._call_alone(script, prefix, group, encoding))
+            together.send_each(
+                lambda group: self._call_alone(script, prefix, group, encoding, repeater)
+            )
             return
         self._unsent += together.calls - 1
         if script is None:

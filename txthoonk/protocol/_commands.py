@@ -21,6 +21,7 @@ from txthoonk.protocol._client import RedisProtocol
 
 if TYPE_CHECKING:
     from txthoonk.protocol._encoding import TEXT, Encoding
+    from txthoonk.protocol._interfaces import Repeater
     from txthoonk.protocol._limits import Limits
     from txthoonk.wire._scripts import Script
 
@@ -237,7 +238,12 @@ class Commands:
         def call(self, script: Script, command: Words, encoding: Encoding) -> Deferred[Any]: ...
 
         def call_together(
-            self, script: Script | None, prefix: Words, group: Words, encoding: Encoding = TEXT
+            self,
+            script: Script | None,
+            prefix: Words,
+            group: Words,
+            encoding: Encoding = TEXT,
+            repeater: Repeater | None = None,
         ) -> Deferred[Any]: ...
 
     def send(self, command: str | bytes, *args: Any) -> Deferred[Any]:

@@ -2,31 +2,43 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Callable, Iterable
+from functools import partial, wraps
+from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, NoReturn, ParamSpec, TypeVar
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
+from twisted.python.failure import Failure
 from twisted.python.reflect import safe_str
 
 from txthoonk._support._deferreds import deferring, passing
 from txthoonk._support._replies import MISFITS, parsing
 from txthoonk.errors import (
     Conflict,
+    InvalidInput,
     InvalidItem,
     NoHistory,
+    WrongThread,
     shown,
 )
 from txthoonk.events import ITEM_KINDS, Event, parse_cursor, parse_entry
 from txthoonk.history._reads import Look, look, read_item
 from txthoonk.protocol._encoding import RAW, TEXT
 from txthoonk.serializers import get_serializer
+from txthoonk.types._repeating import Repeating
 from txthoonk.wire._checks import check_whole
 from txthoonk.wire._feed_config import Config
 from txthoonk.wire._keys import check_id, check_name, feed_channel, feed_key
+from txthoonk.wire._settings import SETTINGS, setting_from
 
 if TYPE_CHECKING:
     from txthoonk.types._interfaces import Publisher
 
-__all__ = ["BaseFeed", "to_text"]
+__all__ = ["BaseFeed", "storing", "to_text"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+AnyFeed = TypeVar("AnyFeed", bound="BaseFeed")
+Storing = Callable[Concatenate[AnyFeed, P], Deferred[T]]
 
 SLICE = 1000  # events to read in one call
 
@@ -38,6 +50,31 @@ def to_text(data: Any) -> str:
     except MISFITS:
         with parsing:
             raise
+
+
+def storing(at: int) -> Callable[[Storing[AnyFeed, P, T]], Storing[AnyFeed, P, T]]:
+    """Decorate a method that stores an item, so that it returns a failed Deferred.
+
+    If the serializer cannot take the item, the feed may have another serializer by now, which can.
+
+    :param at: the place of the item among the arguments after ``self``.
+    """
+
+    def decorate(function: Storing[AnyFeed, P, T]) -> Storing[AnyFeed, P, T]:
+        @wraps(function)
+        def call(self: AnyFeed, /, *args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
+            try:
+                return function(self, *args, **kwargs)
+            except WrongThread:
+                raise
+            except BaseException:  # noqa: BLE001  (users' serializers raise anything)
+                failed = Failure()
+            items = (*args[at : at + 1], *[kwargs[name] for name in kwargs if name == "item"])
+            return self._once_more(failed, items, partial(function, self, *args, **kwargs))
+
+        return call
+
+    return decorate
 
 
 class BaseFeed:
@@ -58,11 +95,15 @@ class BaseFeed:
     #: The kinds of events that have channels in the contract.
     _KINDS: ClassVar[tuple[str, ...]] = tuple(ITEM_KINDS)
 
-    def __init__(self, pub: Publisher, name: str, serializer: str = "text") -> None:
+    def __init__(
+        self, pub: Publisher, name: str, serializer: str = "text", *, follow: bool = True
+    ) -> None:
         """Create the object.  This sends nothing to Redis, so the feed need not exist.
 
         :param serializer: the name of the serializer in the feed's configuration.  The methods
             of *pub* that fire a feed read it from there.
+        :param follow: whether to use the serializer of the configuration, as soon as a reply
+            names another one.  If not, items are read and stored with *serializer* in any case.
         :raises InvalidInput: for a bad name or an unknown serializer.
         """
         self.pub = pub
@@ -75,17 +116,100 @@ class BaseFeed:
         self.feed_history = feed_key("history", name)
         self.channel_event = feed_channel("event", name)
         self._read_items = ("HMGET", self.feed_items)
+        self._repeating = Repeating(
+            pub, self._reload, lambda: self._assumed, lambda item: self._dumps(item)
+        )
+        self._follows = follow
         self._use_serializer(serializer)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r}>"
 
+    # -- the serializer ---------------------------------------------------------------
+
     def _use_serializer(self, name: str) -> None:
         serializer = get_serializer(name)
         self.serializer = name
-        self._dumps = serializer.dumps
-        self._loads = serializer.loads
+        # What scripts compare with the configuration, so that no item is stored that readers
+        # cannot read; empty: they do not compare.
+        self._assumed = name if self._follows else ""
+        self._last_read: bytes | int = b""  # in the last reply
+        self._reads = True
+        self._dumps: Callable[[Any], str | bytes] = serializer.dumps
+        self._loads: Callable[[Any], Any] = serializer.loads
         self._encoding = RAW if serializer.binary else TEXT
+
+    def _bind_items(self) -> None:
+        """Prepare the calls that name the serializer, at first and after each change."""
+
+    def _follow(self, stored: bytes | int) -> None:
+        """Learn the serializer that a reply names; 0: the default.
+
+        Calls that store items then wait for the configuration, to keep their order.
+        """
+        if stored == self._last_read:
+            return
+        name = SETTINGS["serializer"].default if stored == 0 else to_text(stored)
+        try:
+            learned = self._learn(name)
+        except InvalidInput as error:  # only other programs have this serializer
+            self._read_nothing(error)
+        else:
+            if learned:
+                self._repeating.renew().addErrback(lambda _: None)  # the next call meets it again
+        self._last_read = stored
+
+    def _learn(self, name: str) -> bool:
+        """Use another serializer, unless the object does not follow the configuration."""
+        if not self._assumed or (name == self._assumed and self._reads):
+            return False
+        self._use_serializer(name)
+        self._bind_items()
+        return True
+
+    def _read_nothing(self, error: InvalidInput) -> None:
+        """Fail to load items, until a reply names a serializer that this program has."""
+
+        def refuse(_: object) -> NoReturn:
+            raise error
+
+        self._reads = False
+        self._loads, self._encoding = refuse, RAW
+
+    def _reload(self) -> Deferred[None]:
+        """Read the configuration, and use its serializer."""
+
+        def learn(config: dict[str, str]) -> None:
+            try:
+                self._learn(setting_from(config, "serializer"))
+            except InvalidInput as error:
+                raise InvalidInput(f"feed {self.name!r}: {error}") from None
+
+        return self.pub.get_config(self.name).addCallback(learn)
+
+    def _once_more(
+        self, failed: Failure, items: Iterable[object], call: Callable[[], Deferred[T]]
+    ) -> Deferred[T]:
+        """Repeat a call if its items were refused, and there is a new serializer."""
+        used = self._assumed
+        if not used or not self.pub.redis.usable or all(map(self._takes, items)):
+            return fail(failed)
+
+        def again() -> Deferred[T]:
+            return fail(failed) if self._assumed == used else call()
+
+        return self._repeating.hold(again)
+
+    def _takes(self, item: object) -> bool:
+        try:
+            self._dumps(item)
+        except BaseException:  # noqa: BLE001  (a custom serializer may raise anything)
+            return False
+        return True
+
+    def _serialized(self, item: Any) -> tuple[str, str | bytes]:
+        """Return the serializer, and an item as it makes it."""
+        return self._assumed, self._dumps(item)
 
     def _load(self, data: Any, id_: str) -> Any:
         """Deserialize an item from a reply in ``_encoding``; None if there is no item."""
@@ -242,8 +366,8 @@ class BaseFeed:
     def set_config(self, conf: Config, *, force: bool = False) -> Deferred[None]:
         """Change the configuration; values that are not given stay.
 
-        This object uses a new ``serializer`` as soon as it is stored.  Other objects of the same
-        feed keep theirs, and stored items stay as they are.
+        This object uses a new ``serializer`` from then on.  Other objects of the same feed, in
+        all programs, use it from their next call on.  Stored items stay as they are.
 
         :param force: see :meth:`~txthoonk.client.ThoonkPub.feed`.
         :return: fires None; fails with
@@ -252,11 +376,13 @@ class BaseFeed:
             that feeds of this type do not have, or :class:`~txthoonk.errors.InvalidInput`.
         """
 
-        def stored(_: None) -> None:
-            if "serializer" in conf:
-                self._use_serializer(str(conf["serializer"]))
+        changed = self.pub.set_config(self.name, conf, force=force)
+        return changed.addCallback(lambda _: self._configured(conf))
 
-        return self.pub.set_config(self.name, conf, force=force).addCallback(stored)
+    def _configured(self, conf: Config) -> Deferred[None] | None:
+        if not self._assumed or conf.get("serializer", self._assumed) == self._assumed:
+            return None
+        return self._repeating.renew()
 
     def delete_feed(self) -> Deferred[bool]:
         """Delete the feed with all its keys.

@@ -38,8 +38,10 @@ class OrderedFeed(BaseFeed):
 
     get_id = BaseFeed.get_item
 
-    def __init__(self, pub: Publisher, name: str, serializer: str = "text") -> None:
-        super().__init__(pub, name, serializer)
+    def __init__(
+        self, pub: Publisher, name: str, serializer: str = "text", *, follow: bool = True
+    ) -> None:
+        super().__init__(pub, name, serializer, follow=follow)
         self.channel_publish = feed_channel("publish", name)
         self.channel_retract = feed_channel("retract", name)
         self._retract = self._RETRACT.bind(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from twisted.internet.defer import Deferred
@@ -50,8 +51,10 @@ class TakenFeed(BaseFeed):
     #: Where maintenance puts lost ids back: LPUSH for the end of the line, RPUSH for its front.
     _RESTORE: ClassVar[str]
 
-    def __init__(self, pub: Publisher, name: str, serializer: str = "text") -> None:
-        super().__init__(pub, name, serializer)
+    def __init__(
+        self, pub: Publisher, name: str, serializer: str = "text", *, follow: bool = True
+    ) -> None:
+        super().__init__(pub, name, serializer, follow=follow)
         self.feed_transit = feed_key("transit", name)
         self.feed_delivering = feed_key("delivering", name)
         self.feed_claimed = feed_key("claimed", name)
@@ -68,10 +71,11 @@ class TakenFeed(BaseFeed):
     def _put_back(self) -> Any:
         return _PUT_BACK, _PUT_BACK.bind(self.name)
 
-    def _receive(self, time: bytes, *parts: bytes) -> Any:
+    def _receive(self, time: bytes, serializer: bytes | int, *parts: bytes) -> Any:
         """Build the result of a get.
 
         :param time: the time in the reply of the script.
+        :param serializer: the name of the feed's serializer in that reply; 0 for the default.
         """
         raise NotImplementedError
 
@@ -112,14 +116,14 @@ class TakenFeed(BaseFeed):
         """
         check_thread()
         send = self._putter(self._push(priority))
-        pair = self._new_pair
+        pair = partial(self._new_pair, self._dumps)
         return Deferred.fromCoroutine(put_many(items, pair, send, progress, bool(priority)))
 
-    def _new_pair(self, item: Any) -> tuple[str, str | bytes]:
-        return new_id(), self._dumps(item)
+    def _new_pair(self, dumps: Callable[[Any], str | bytes], item: Any) -> tuple[str, str | bytes]:
+        return new_id(), dumps(item)
 
     def _putter(self, push: str) -> Callable[[list[str | bytes]], Deferred[list[str]]]:
-        """Return a function that puts id, item, id, item, ..."""
+        """Return a function that puts id, item, id, item, ..., in the present serializer."""
         raise NotImplementedError
 
     def pause(self) -> Deferred[None]:

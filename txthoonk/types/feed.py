@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 
-from txthoonk._support._deferreds import deferring, passing
+from txthoonk._support._deferreds import deferring
 from txthoonk.history._reads import scored_ids
 from txthoonk.protocol._encoding import TEXT
 from txthoonk.protocol._slices import read_scored
+from txthoonk.types._base import storing
 from txthoonk.types._stored import OrderedFeed
 from txthoonk.wire._keys import check_id, feed_channel, new_id
 from txthoonk.wire._scripts import load
@@ -37,12 +38,18 @@ class Feed(OrderedFeed):
     _RETRACT = load("feed/retract")
     _GET_RANGE = load("feed/get_range")
 
-    def __init__(self, pub: Publisher, name: str, serializer: str = "text") -> None:
-        super().__init__(pub, name, serializer)
+    def __init__(
+        self, pub: Publisher, name: str, serializer: str = "text", *, follow: bool = True
+    ) -> None:
+        super().__init__(pub, name, serializer, follow=follow)
         self.channel_edit = feed_channel("edit", name)
-        self._publish = _PUBLISH.bind(name)
+        self._bind_items()
 
-    @passing
+    def _bind_items(self) -> None:
+        super()._bind_items()
+        self._publish = (*_PUBLISH.bind(self.name), self._assumed)
+
+    @storing(0)
     def publish(
         self, item: Any, id_: str | None = None, expect: int | None = None
     ) -> Deferred[str]:
@@ -63,11 +70,16 @@ class Feed(OrderedFeed):
             :class:`~txthoonk.errors.NoHistory`.
         """
         id_ = new_id() if id_ is None else check_id(id_)
+        repeating = self._repeating
+        expected = "" if expect is None else self._expectation(expect)
+        group = (id_, self._dumps(item), expected)
+        if repeating.waits:
+            published = repeating.repeat(_PUBLISH, self._publish, group)
+        else:
+            redis = self.pub.redis
+            published = redis.call_together(_PUBLISH, self._publish, group, TEXT, repeating)
         if expect is None:
-            group = (id_, self._dumps(item), "")
-            return self.pub.redis.call_together(_PUBLISH, self._publish, group)
-        group = (id_, self._dumps(item), self._expectation(expect))
-        published = self.pub.redis.call_together(_PUBLISH, self._publish, group)
+            return published
         return published.addCallback(self._unless_conflict, id_)
 
     @deferring

@@ -25,6 +25,7 @@ class PythonQueue(Queue):
     def _use_serializer(self, name: str) -> None:
         super()._use_serializer("bytes")
         self.serializer = "a pickle"
+        self._assumed = ""  # no configuration switches it on or off
         self._dumps = _dumps
         self._loads = _loads
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 
-from txthoonk._support._deferreds import deferring, passing
+from txthoonk._support._deferreds import deferring
 from txthoonk._support._replies import parsing
 from txthoonk.consumers._get_queue import Scripts
 from txthoonk.protocol._encoding import TEXT
-from txthoonk.types._base import to_text
+from txthoonk.types._base import storing, to_text
 from txthoonk.types._taken import TakenFeed
 from txthoonk.wire._keys import new_id
 from txthoonk.wire._scripts import load
@@ -36,9 +36,15 @@ class Queue(TakenFeed):
     _KIND = "queue"
     _RESTORE = "RPUSH"
 
-    def __init__(self, pub: Publisher, name: str, serializer: str = "text") -> None:
-        super().__init__(pub, name, serializer)
-        self._put = {push: (*_PUT.bind(name), push) for push in self._PUSHES}
+    def __init__(
+        self, pub: Publisher, name: str, serializer: str = "text", *, follow: bool = True
+    ) -> None:
+        super().__init__(pub, name, serializer, follow=follow)
+        self._bind_items()
+
+    def _bind_items(self) -> None:
+        super()._bind_items()
+        self._put = {push: (*_PUT.bind(self.name), push, self._assumed) for push in self._PUSHES}
 
     def _scripts(self) -> Scripts:
         return Scripts(
@@ -48,7 +54,7 @@ class Queue(TakenFeed):
             delivered=(_DELIVERED, _DELIVERED.bind(self.name)),
         )
 
-    @passing
+    @storing(0)
     def put(self, item: Any, priority: int = TakenFeed.NORMAL) -> Deferred[str]:
         """Put an item into the line.
 
@@ -58,14 +64,17 @@ class Queue(TakenFeed):
             :class:`~txthoonk.errors.InvalidInput` or
             :class:`~txthoonk.errors.FeedDoesNotExist`.
         """
-        prefix = self._put[self._push(priority)]
-        return self.pub.redis.call_together(_PUT, prefix, (new_id(), self._dumps(item)))
+        prefix, group = self._put[self._push(priority)], (new_id(), self._dumps(item))
+        repeating = self._repeating
+        if repeating.waits:
+            return repeating.repeat(_PUT, prefix, group)
+        return self.pub.redis.call_together(_PUT, prefix, group, TEXT, repeating)
 
     publish = put
 
     def _putter(self, push: str) -> Callable[[list[str | bytes]], Deferred[list[str]]]:
-        call, command = self.pub.redis.call, self._put[push]
-        return lambda words: call(_PUT, (*command, *words), TEXT)
+        call, prefix = self._repeating.call, self._put[push]
+        return lambda words: call(_PUT, prefix, tuple(words))
 
     def get(self, timeout: float = 0) -> Deferred[Any]:
         """Take the next item; wait for one if there is none.
@@ -83,7 +92,8 @@ class Queue(TakenFeed):
         """
         return self._get(timeout)
 
-    def _receive(self, time: bytes, *parts: bytes) -> Any:
+    def _receive(self, time: bytes, serializer: bytes | int, *parts: bytes) -> Any:
+        self._follow(serializer)
         with parsing:
             id_, item = parts
         return self._load_bytes(item, to_text(id_))

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 
-from txthoonk._support._deferreds import deferring, passing
+from txthoonk._support._deferreds import deferring
 from txthoonk.errors import InvalidInput, InvalidType, shown
 from txthoonk.protocol._batching import only
 from txthoonk.protocol._encoding import TEXT
+from txthoonk.types._base import storing
 from txthoonk.types._stored import OrderedFeed
 from txthoonk.wire._keys import check_id, feed_channel, feed_key
 from txthoonk.wire._scripts import load
@@ -87,14 +88,20 @@ class SortedFeed(OrderedFeed):
     _RETRACT = load("sorted_feed/retract")
     _GET_RANGE = load("sorted_feed/get_range")
 
-    def __init__(self, pub: Publisher, name: str, serializer: str = "text") -> None:
-        super().__init__(pub, name, serializer)
+    def __init__(
+        self, pub: Publisher, name: str, serializer: str = "text", *, follow: bool = True
+    ) -> None:
+        super().__init__(pub, name, serializer, follow=follow)
         self.feed_id_incr = feed_key("idincr", name)
         self.channel_edit = feed_channel("edit", name)
         self.channel_position = feed_channel("position", name)
-        self._publish = _PUBLISH.bind(name)
-        self._edit = _EDIT.bind(name)
         self._move = _MOVE.bind(name)
+        self._bind_items()
+
+    def _bind_items(self) -> None:
+        super()._bind_items()
+        self._publish = (*_PUBLISH.bind(self.name), self._assumed)
+        self._edit = (*_EDIT.bind(self.name), self._assumed)
 
     def append(self, item: Any) -> Deferred[str]:
         """Publish a new item at the end.
@@ -112,12 +119,15 @@ class SortedFeed(OrderedFeed):
         """Publish a new item at the beginning; see :meth:`append`."""
         return self._publish_at_end(_BEGIN, item)
 
-    @passing
+    @storing(1)
     def _publish_at_end(self, place: tuple[str, str, str], item: Any) -> Deferred[str]:
         group = (self._dumps(item), *place)
-        return self.pub.redis.call_together(_PUBLISH, self._publish, group)
+        repeating = self._repeating
+        if repeating.waits:
+            return repeating.repeat(_PUBLISH, self._publish, group)
+        return self.pub.redis.call_together(_PUBLISH, self._publish, group, TEXT, repeating)
 
-    @deferring
+    @storing(1)
     def publish_before(self, before_id: str, item: Any) -> Deferred[str]:
         """Publish a new item before another one: O(n) for n items.
 
@@ -127,17 +137,17 @@ class SortedFeed(OrderedFeed):
         """
         return self._publish_beside(_before(before_id), item)
 
-    @deferring
+    @storing(1)
     def publish_after(self, after_id: str, item: Any) -> Deferred[str]:
         """Publish a new item after another one; see :meth:`publish_before`."""
         return self._publish_beside(_after(after_id), item)
 
     def _publish_beside(self, place: tuple[str, str, str], item: Any) -> Deferred[str]:
         # Not in a batch: each may take long, and Redis does nothing else in the meantime.
-        command = (*self._publish, self._dumps(item), *place)
-        return self.pub.redis.call(_PUBLISH, command, TEXT).addCallback(only)
+        words = (self._dumps(item), *place)
+        return self._repeating.call(_PUBLISH, self._publish, words).addCallback(only)
 
-    @deferring
+    @storing(1)
     def edit(self, id_: str, item: Any, expect: int | None = None) -> Deferred[None]:
         """Replace an item; its place stays.
 
@@ -151,9 +161,8 @@ class SortedFeed(OrderedFeed):
             :class:`~txthoonk.errors.NoHistory`.
         """
         id_ = check_id(id_)
-        command = (*self._edit, id_, self._dumps(item), self._expectation(expect))
-        edited = self.pub.redis.call(_EDIT, command, TEXT)
-        return edited.addCallback(self._edited, id_)
+        words = (id_, self._dumps(item), self._expectation(expect))
+        return self._repeating.call(_EDIT, self._edit, words).addCallback(self._edited, id_)
 
     def _edited(self, reply: Any, id_: str) -> None:
         self._unless_conflict(reply, id_)

@@ -27,11 +27,14 @@ from txthoonk.consumers._patience import Retry
 from txthoonk.errors import (
     ConnectionLost,
     FeedDoesNotExist,
+    FeedError,
     FeedTypeMismatch,
+    InvalidInput,
     InvalidItem,
     InvalidResponse,
     JobNotClaimed,
     NotSent,
+    SerializerChanged,
     shown,
 )
 from txthoonk.job._expiry import EXPIRED
@@ -210,8 +213,8 @@ class FeedConsumer:
         for run, status in zip(sent, statuses, strict=True):
             try:
                 learn(run.words, status)
-            except JobNotClaimed as error:
-                self._not_finished(error)
+            except (JobNotClaimed, SerializerChanged) as error:
+                self._not_finished(run, error)
         got = len(claims) // 3
         # If jobs are big, a call claims fewer than are available.
         more = got == claim or sum(map(len, claims[1::3])) >= BIG
@@ -230,11 +233,19 @@ class FeedConsumer:
         """Take the reply to a call that finished one job."""
         try:
             self._jobs.answered(run.words, _check_reply(reply, 1)[2][0])
-        except JobNotClaimed as error:
-            self._not_finished(error)
+        except (JobNotClaimed, SerializerChanged) as error:
+            self._not_finished(run, error)
 
-    def _not_finished(self, error: JobNotClaimed) -> None:
-        self._log.warn("nothing came of a finish: {error}", error=error)
+    def _not_finished(self, run: Run, error: FeedError) -> None:
+        if not isinstance(error, SerializerChanged):
+            self._log.warn("nothing came of a finish: {error}", error=error)
+            return
+        try:
+            run.words = self._jobs.again(run.words)
+        except InvalidInput:  # the feed's new serializer cannot take the result
+            self._blame(run, Failure())
+        else:
+            self.finish(run)
 
     def _take(self, time: str, claims: list[Any]) -> None:
         """Keep the claimed jobs until their handlers start."""
@@ -426,9 +437,10 @@ class FeedConsumer:
 def _check_reply(reply: Any, count: int) -> Any:
     """Check the shape of a reply of ``job/finish`` to *count* finishes."""
     try:
-        time, _, statuses, claims, _ = reply
+        time, serializer, statuses, claims, _ = reply
         sound = (
             type(time) is bytes
+            and (serializer == 0 or type(serializer) is bytes)
             and len(statuses) == count
             and (statuses.count(1) == count or all(map(_is_status, statuses)))
             and len(claims) % 3 == 0

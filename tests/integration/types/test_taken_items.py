@@ -122,7 +122,7 @@ class PythonQueueTests(RedisTestCase):
             await self.assertFailure(self.pub_.queue("other", {"serializer": name}), InvalidInput)
         await self.raw.send("HSET", "feed.config:q", "serializer", "json")
         await self.queue.put(Trap())
-        queue = Queue(self.pub_, "q", "bytes")
+        queue = Queue(self.pub_, "q", "bytes", follow=False)
         self.assertEqual(pickle.dumps(Trap(), 2), await queue.get())
         self.assertFalse(Trap.sprung)
         await self.queue.put(Trap())

@@ -95,7 +95,7 @@ class GetTests(ClaimTestCase):
         job = Job(self.pub, "j", "json")
         got = job.get()
         self.main.sent()
-        self.main.answer([b"5.5", 0, b"a", b"{", 0])
+        self.main.answer([b"5.5", b"json", b"a", b"{", 0])
         self.failureResultOf(got, InvalidItem)
         self.ends(job.stall("a"), b"a", self.token().encode(), b"")
 
@@ -118,7 +118,7 @@ class EndTests(ClaimTestCase):
                 claim.token.encode(),
                 b"",
                 b"0",
-                b"0",
+                b"",
                 b"",
             )
             self.assertEqual(self.claims.tokens, {"a": claim.token})
@@ -130,14 +130,14 @@ class EndTests(ClaimTestCase):
     def test_claimed_elsewhere(self) -> None:
         """The id of a job that this publisher did not claim names any claim."""
         self.get("b")
-        self.ends(self.job.finish("a"), b"0", b"%d" % MOST, b"a", b"", b"", b"0", b"0", b"")
+        self.ends(self.job.finish("a"), b"0", b"%d" % MOST, b"a", b"", b"", b"0", b"", b"")
 
     def test_late_finish(self) -> None:
         """A finish with a lost claim fails; a later claim of the job stays."""
         first, second = self.get(time="5.5"), self.get(time="6.5")
         late = self.ends(
             self.job.finish(first, "done"),
-            *(b"0", b"%d" % MOST, b"a", first.token.encode(), b"", b"0", b"1", b"done"),
+            *(b"0", b"%d" % MOST, b"a", first.token.encode(), b"", b"0", b"text", b"done"),
         )
         self.finished(b"NOTCLAIMED job 'a' of feed 'j' is not claimed")
         self.assertEqual([type(error) for error in late], [JobNotClaimed])

@@ -256,7 +256,7 @@ class ResultOutageTests(ResultTestCase):
         self.job.finish("a", "done")
         (finish,) = self.main.sent()
         # No token; the configured time; "0": keep the result for the waits, too.
-        self.assertEqual(finish[-6:], [b"a", b"", b"", b"0", b"1", b"done"])
+        self.assertEqual(finish[-6:], [b"a", b"", b"", b"0", b"text", b"done"])
         self.main.answer([b"5.5", 0, [1], [], []])
         self.assertEqual(self.successResultOf(result), ("item", "done"))
         self.looked(b"9.5")

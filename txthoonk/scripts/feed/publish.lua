@@ -16,12 +16,13 @@
 --   3 channel feed.publish:[feed]
 --   4 channel feed.edit:[feed]
 --   5 channel feed.retract:[feed]
---   6.. id, item, the revision that the item must have (0 if it must not exist; empty
+--   6 the serializer of the items, empty if they are as stored
+--   7.. id, item, the revision that the item must have (0 if it must not exist; empty
 --     for any), and the same for each further item; they are published in this order
 -- Reply: for each item its id; or CONFLICT, the revision of the present item and that item,
 --   if the revision is another one; or the error of this item only. Then MORE, if there are
 --   still too many items: trim drops them
--- Errors: NOFEED, NOTCONFIGURED, CONFIGNOTHASH, SCOREINFINITE, NOHISTORY
+-- Errors: NOFEED, NOTCONFIGURED, CONFIGNOTHASH, OTHERSERIALIZER, SCOREINFINITE, NOHISTORY
 -- Events: for each item feed.retract for each dropped item, oldest first, then
 --   feed.publish for a new id or feed.edit for a known one
 -- Cost: O(log n) for each item and for each dropped item: at most one for each, and up to
@@ -32,6 +33,7 @@
 --- include not_configured
 --- include config_value
 --- include open_feed
+--- include other_serializer
 --- include lost_history
 --- include open_history
 --- include no_history
@@ -50,10 +52,10 @@
 --- include remove_items
 --- include keep_history
 local feeds, config, revision, history, publishes, items, ids = unpack(KEYS)
-local name, event, publish, edit, retract = unpack(ARGV, 1, 5)
+local name, event, publish, edit, retract, used = unpack(ARGV, 1, 6)
 
-local failure, limit, max, kind = open_feed(feeds, config, name, 'max_length')
-failure = failure or lost_history(config, name, kind, revision)
+local failure, limit, max, kind, serializer = open_feed(feeds, config, name, 'max_length', 'serializer')
+failure = failure or lost_history(config, name, kind, revision) or other_serializer(name, serializer, used)
 if max == nil and not failure then
   failure = select(2, config_value(config, 'max_length'))
 end
@@ -108,7 +110,7 @@ local function put(id, item, expect)
 end
 
 local replies = {}
-for at = 6, #ARGV, 3 do
+for at = 7, #ARGV, 3 do
   replies[#replies + 1] = put(ARGV[at], ARGV[at + 1], ARGV[at + 2])
 end
 if left > 0 then

@@ -14,6 +14,7 @@
 --   3 channel feed.publish:[feed]
 --   4 channel feed.edit:[feed]
 --   5 channel feed.retract:[feed]
+--   6 the serializer: see publish
 -- Reply: MORE if there are still too many items, else nothing
 -- Errors: NOFEED, NOTCONFIGURED
 -- Events: feed.retract for each dropped item, oldest first
@@ -33,7 +34,7 @@
 --- include remove_items
 --- include keep_history
 local feeds, config, revision, history, publishes, items, ids = unpack(KEYS)
-local name, event, _, _, retract = unpack(ARGV, 1, 5)
+local name, event, _, _, retract, _ = unpack(ARGV, 1, 6)
 
 local failure, limit, max = open_feed(feeds, config, name, 'max_length')
 if failure then

@@ -10,7 +10,7 @@ local function new_jobs(feeds, key, at, finishing_name, finishing_id)
     local feed = {name = name, event = event, channel = channel, due_channel = due_channel, jobs = {},
       revision = revision, history = history, publishes = publishes, items = items, ids = ids,
       published = published, delayed = delayed, later = later, options = options}
-    local failure, limit, _, kind = open_feed(feeds, config, name)
+    local failure, limit, serializer, kind = open_feed(feeds, config, name, 'serializer')
     failure = failure or wrong_type(name, kind, 'job', config)
     if failure then
       return found, failure
@@ -19,15 +19,16 @@ local function new_jobs(feeds, key, at, finishing_name, finishing_id)
     local wanted = {}
     at, key = at + 5, key + 10
     for _ = 1, tonumber(count) do
-      local push, id, item, due, absolute, given = unpack(ARGV, at, at + 5)
+      local push, id, item, due, absolute, given, used = unpack(ARGV, at, at + 6)
+      failure = failure or other_serializer(name, serializer, used)
       feed.jobs[#feed.jobs + 1] = {push = push, id = id, item = item, due = due, absolute = absolute,
         given = given}
       if name ~= finishing_name or id ~= finishing_id then
         wanted[#wanted + 1] = id
       end
-      at = at + 6
+      at = at + 7
     end
-    if #wanted > 0 then
+    if #wanted > 0 and not failure then
       failure = select(2, jobs_exist(items, delayed, options, name, wanted))
     end
     if failure then

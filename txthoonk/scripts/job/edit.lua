@@ -12,10 +12,11 @@
 --   1 name of the feed
 --   2 channel feed.event:[feed]
 --   3 channel feed.edit:[feed]
---   4 id
---   5 item
+--   4 the serializer of the item: see put
+--   5 id
+--   6 item
 -- Reply: 1
--- Errors: NOFEED, NOTCONFIGURED, NOITEM
+-- Errors: NOFEED, NOTCONFIGURED, NOITEM, OTHERSERIALIZER
 -- Events: feed.edit, unless the job is delayed
 -- Cost: O(1)
 
@@ -23,15 +24,17 @@
 --- include feed_missing
 --- include not_configured
 --- include open_feed
+--- include other_serializer
 --- include open_history
 --- include item_missing
 --- include change
 --- include announce
 --- include keep_history
 local feeds, config, revision, history, publishes, items, later = unpack(KEYS)
-local name, event, channel, id, item = unpack(ARGV)
+local name, event, channel, used, id, item = unpack(ARGV)
 
-local failure, limit = open_feed(feeds, config, name)
+local failure, limit, serializer = open_feed(feeds, config, name, 'serializer')
+failure = failure or other_serializer(name, serializer, used)
 if failure then
   return failure
 end

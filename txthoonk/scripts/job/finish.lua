@@ -31,13 +31,13 @@
 --   9 the most ids of old results to reply
 --   10.. for each job to finish: its id; the token of its claim, empty for any claim; how long
 --     to keep the result, in milliseconds, empty for the configured time; 1 if the caller
---     delivers the result to its waiters itself, else 0: then it is kept for them; 1 if there
---     is a result, else 0; the result, or empty
--- Reply: the time of the claims in milliseconds; 1 if the feed is paused, else 0; an array:
---   for each job 1, or the error NOTCLAIMED as text; an array: for each claim its id, item,
---   and how often it was cancelled, and more if it has options: see get; an array of ids of
---   results in excess of keep_results, for forget
--- Errors: NOFEED, NOTCONFIGURED, NOTCLAIMED, WRONGFEEDTYPE
+--     delivers the result to its waiters itself, else 0: then it is kept for them; the serializer
+--     of the result, * if it is as stored, empty if there is none; the result, or empty
+-- Reply: the time of the claims in milliseconds; the feed's serializer, 0 for text; an array:
+--   for each job 1, or the error NOTCLAIMED or OTHERSERIALIZER as text; an array: for each claim
+--   its id, item, and how often it was cancelled, and more if it has options: see get; an array
+--   of ids of results in excess of keep_results, for forget
+-- Errors: NOFEED, NOTCONFIGURED, NOTCLAIMED, WRONGFEEDTYPE, OTHERSERIALIZER
 -- Events: job.finish if there is a result, feed.finishes, for each job; feed.claimed for each
 --   claim; in the end feed.ended, with the result if there is one, for each job whose result is
 --   wanted
@@ -47,6 +47,7 @@
 --- include feed_missing
 --- include not_configured
 --- include open_feed
+--- include other_serializer
 --- include wrong_type
 --- include open_history
 --- include not_claimed
@@ -72,8 +73,8 @@ local feeds, config, revision, history, publishes, items, ids = unpack(KEYS, 1, 
 local claimed, cancelled, published, finishes, results, claims, failures, progress, options = unpack(KEYS, 8, 16)
 local name, event, finish, finished, claim, ended, owner, count, forget = unpack(ARGV, 1, 9)
 
-local failure, limit, paused, kind, most, age = open_feed(feeds, config, name, 'paused',
-  'keep_results', 'keep_results_for')
+local failure, limit, paused, kind, most, age, serializer = open_feed(feeds, config, name, 'paused',
+  'keep_results', 'keep_results_for', 'serializer')
 failure = failure or wrong_type(name, kind, 'job', config)
 if failure then
   return failure
@@ -81,7 +82,7 @@ end
 most = whole(most)
 local time, events = now(), {}
 local done, statuses, stored, scores, entries = finishing(name, items, claimed, claims, results, {unpack(KEYS, 17)},
-  {unpack(ARGV, 10)}, finish, finished, events)
+  {unpack(ARGV, 10)}, finish, finished, serializer, events)
 paused = paused and paused ~= '0'
 local known = filled(cancelled, failures, progress, options)
 local taken = to_claim(ids, items, claimed, cancelled, options, known, paused and 0 or tonumber(count), owner,
@@ -128,5 +129,5 @@ return change(function(undo)
       redis.pcall('PUBLISH', ended .. one.id, one.result and one.id .. '\0' .. one.result or one.id)
     end
   end
-  return {string.format('%.17g', time), paused and 1 or 0, statuses, taken.reply, old}
+  return {string.format('%.17g', time), serializer or 0, statuses, taken.reply, old}
 end)

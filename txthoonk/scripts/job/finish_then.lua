@@ -37,9 +37,9 @@
 --   7.. the job to finish, in six words: see finish; for each other feed its name, its channels
 --     feed.event, feed.publishes and feed.delayed, and how many jobs are put; and for each of
 --     these LPUSH or RPUSH, its id, its item, when it is due and 1 if that is since 1970, else 0
---     (see put_later; empty for at once), and its options (see put)
+--     (see put_later; empty for at once), its options, and the serializer of its item (see put)
 -- Reply: an array of ids of results in excess of keep_results, for forget
--- Errors: NOFEED, NOTCONFIGURED, NOTCLAIMED, WRONGFEEDTYPE, JOBEXISTS
+-- Errors: NOFEED, NOTCONFIGURED, NOTCLAIMED, WRONGFEEDTYPE, OTHERSERIALIZER, JOBEXISTS
 -- Events: job.finish if there is a result, feed.finishes; then for each new job
 --   feed.publishes, or feed.delayed if it is due before all other delayed jobs; in the end
 --   feed.ended, with the result if there is one, if the result is wanted
@@ -49,6 +49,7 @@
 --- include feed_missing
 --- include not_configured
 --- include open_feed
+--- include other_serializer
 --- include wrong_type
 --- include open_history
 --- include not_claimed
@@ -83,7 +84,8 @@ local feeds, config, revision, history, publishes, items, claimed, cancelled = u
 local published, finishes, results, claims, failures, progress, options, kept = unpack(KEYS, 9, 16)
 local name, event, finish, finished, ended, forget, id = unpack(ARGV, 1, 7)
 
-local failure, limit, most, kind, age = open_feed(feeds, config, name, 'keep_results', 'keep_results_for')
+local failure, limit, most, kind, age, serializer = open_feed(feeds, config, name, 'keep_results',
+  'keep_results_for', 'serializer')
 failure = failure or wrong_type(name, kind, 'job', config)
   or not_claimed(name, id, ARGV[8], claim_of(claimed, claims, id))
 if failure then
@@ -91,11 +93,11 @@ if failure then
 end
 most = whole(most)
 local time, events = now(), {}
-local done, _, stored, scores, entries = finishing(name, items, claimed, claims, results, {kept},
-  {unpack(ARGV, 7, 12)}, finish, finished, events)
+local done, statuses, stored, scores, entries = finishing(name, items, claimed, claims, results, {kept},
+  {unpack(ARGV, 7, 12)}, finish, finished, serializer, events)
 local found, refused = new_jobs(feeds, 17, 13, name, id)
-if refused then
-  return refused
+if refused or statuses[1] ~= 1 then
+  return refused or {err = statuses[1]}
 end
 redis.call('GET', finishes)
 local log = open_history(limit, event, revision, history, publishes, items)

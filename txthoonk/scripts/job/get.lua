@@ -22,8 +22,8 @@
 --   5 the most jobs
 --   6 the id that BLMOVE has moved to feed.transit, empty if there is none: it comes
 --     first, and counts
--- Reply: the time of the claim in milliseconds; 1 if the feed is paused, else 0; then for
---   each job its id, item, and how often it was cancelled; for a job with options that is a
+-- Reply: the time of the claim in milliseconds; 1 if the feed is paused, else its
+--   serializer, 0 for text; then for each job its id, item, and how often it was cancelled; for a job with options that is a
 --     text: how often it was cancelled, 1 if it has expired, else 0, and its feed.options
 -- Errors: NOFEED, NOTCONFIGURED, WRONGFEEDTYPE
 -- Events: feed.claimed for each job
@@ -51,7 +51,7 @@ local feeds, config, revision, history, publishes, items = unpack(KEYS, 1, 6)
 local ids, transit, delivering, claimed, cancelled, claims, options = unpack(KEYS, 7)
 local name, event, channel, owner, count, moved = unpack(ARGV)
 
-local failure, limit, paused, kind = open_feed(feeds, config, name, 'paused')
+local failure, limit, paused, kind, serializer = open_feed(feeds, config, name, 'paused', 'serializer')
 failure = failure or wrong_type(name, kind, 'job', config)
 if failure then
   return failure
@@ -79,7 +79,7 @@ return change(function()
   write_claims(ids, claimed, claims, taken)
   announce(events, log)
   keep_history(log, events)
-  return {time, 0, unpack(taken.reply)}
+  return {time, serializer or 0, unpack(taken.reply)}
 end, function()
   return {
     removed > 0 and function() redis.call('LPUSH', transit, moved) end,

@@ -20,9 +20,10 @@
 --   5 1: all of them or none; 0: those that do not exist yet
 --   6 the options of each: in how many milliclock it expires, 0 for never; its max_failures, -
 --     for that of the feed; and those that only workers use, as JSON; empty for none
---   7.. id, item, id, item, ...
+--   7 the serializer of the items, empty if they are as stored
+--   8.. id, item, id, item, ...
 -- Reply: for each its id, or the error of this one only
--- Errors: NOFEED, NOTCONFIGURED, JOBEXISTS, WRONGFEEDTYPE
+-- Errors: NOFEED, NOTCONFIGURED, JOBEXISTS, WRONGFEEDTYPE, OTHERSERIALIZER
 -- Events: feed.publishes for each
 -- Cost: O(log n) for each
 
@@ -30,6 +31,7 @@
 --- include feed_missing
 --- include not_configured
 --- include open_feed
+--- include other_serializer
 --- include wrong_type
 --- include open_history
 --- include jobs_exist
@@ -44,19 +46,20 @@
 --- include write_options
 local feeds, config, revision, history, publishes, items, ids = unpack(KEYS, 1, 7)
 local published, delayed, transit, options = unpack(KEYS, 8)
-local name, event, channel, push, all, given = unpack(ARGV, 1, 6)
+local name, event, channel, push, all, given, used = unpack(ARGV, 1, 7)
 
-local failure, limit, _, kind = open_feed(feeds, config, name)
+local failure, limit, serializer, kind = open_feed(feeds, config, name, 'serializer')
 failure = failure or wrong_type(name, kind, 'job', config)
+  or other_serializer(name, serializer, used)
 if failure then
   return failure
 end
 local wanted = {}
-for at = 7, #ARGV, 2 do
+for at = 8, #ARGV, 2 do
   wanted[#wanted + 1] = ARGV[at]
 end
 local answers, taken, others = jobs_exist(items, delayed, options, name, wanted)
-local new, words, events = to_put(7, channel, answers)
+local new, words, events = to_put(8, channel, answers)
 if #new == 0 or (taken and all == '1') then
   return all == '1' and taken or answers
 end

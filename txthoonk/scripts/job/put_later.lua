@@ -10,20 +10,22 @@
 -- ARGV
 --   1 name of the feed
 --   2 channel feed.delayed:[feed]
---   3 LPUSH or RPUSH: see put
---   4 id
---   5 item
---   6 when it is due, in milliseconds from now or since 1970
---   7 1 if that is since 1970, else 0
---   8 its options: see put
+--   3 the serializer of the item: see put
+--   4 LPUSH or RPUSH: see put
+--   5 id
+--   6 item
+--   7 when it is due, in milliseconds from now or since 1970
+--   8 1 if that is since 1970, else 0
+--   9 its options: see put
 -- Reply: in how many milliseconds it is due; 0 or less if it is already due
--- Errors: NOFEED, NOTCONFIGURED, JOBEXISTS, WRONGFEEDTYPE
+-- Errors: NOFEED, NOTCONFIGURED, JOBEXISTS, WRONGFEEDTYPE, OTHERSERIALIZER
 -- Events: feed.delayed, if it is due before all other delayed jobs
 -- Cost: O(log n)
 
 --- include feed_missing
 --- include not_configured
 --- include open_feed
+--- include other_serializer
 --- include wrong_type
 --- include jobs_exist
 --- include now
@@ -34,10 +36,11 @@
 --- include delay
 --- include write_options
 local feeds, config, items, delayed, later, options = unpack(KEYS)
-local name, channel, push, id, item, due, absolute, given = unpack(ARGV)
+local name, channel, used, push, id, item, due, absolute, given = unpack(ARGV)
 
-local failure, _, _, kind = open_feed(feeds, config, name)
+local failure, _, serializer, kind = open_feed(feeds, config, name, 'serializer')
 failure = failure or wrong_type(name, kind, 'job', config)
+  or other_serializer(name, serializer, used)
 if failure then
   return failure
 end

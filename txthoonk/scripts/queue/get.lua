@@ -12,8 +12,8 @@
 --   2 the most items
 --   3 the id that BLMOVE has moved to feed.transit, empty if there is none: it comes
 --     first, and counts
--- Reply: the time of the get in milliseconds; 1 if the feed is paused, else 0; id, item,
---   id, item, ...
+-- Reply: the time of the get in milliseconds; 1 if the feed is paused, else its
+--   serializer, 0 for text; id, item, id, item, ...
 -- Errors: NOFEED, NOTCONFIGURED, WRONGFEEDTYPE
 -- Events: none
 -- Cost: O(log n) for each item
@@ -28,7 +28,7 @@
 local feeds, ids, items, transit, delivering, config = unpack(KEYS)
 local name, count, moved = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 
-local failure, _, paused, kind = open_feed(feeds, config, name, 'paused')
+local failure, _, paused, kind, serializer = open_feed(feeds, config, name, 'paused', 'serializer')
 failure = failure or wrong_type(name, kind, 'queue', config)
 if failure then
   return failure
@@ -37,7 +37,7 @@ local time = string.format('%.17g', now())
 if paused and paused ~= '0' then
   return {time, 1}
 end
-local reply, held = {time, 0}, {}
+local reply, held = {time, serializer or 0}, {}
 local item = moved ~= '' and arrived(items, transit, delivering, moved)
 local found, contents, line = front_of(ids, items, delivering, count, moved, item)
 for index, id in ipairs(found) do

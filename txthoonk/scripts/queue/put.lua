@@ -13,9 +13,10 @@
 --   1 name of the feed
 --   2 channel feed.event:[feed]
 --   3 LPUSH: to the end of the line, RPUSH: to its front; in this order
---   4.. id, item, id, item, ...
+--   4 the serializer of the items, empty if they are as stored
+--   5.. id, item, id, item, ...
 -- Reply: their ids
--- Errors: NOFEED, NOTCONFIGURED, WRONGFEEDTYPE
+-- Errors: NOFEED, NOTCONFIGURED, WRONGFEEDTYPE, OTHERSERIALIZER
 -- Events: only in the history
 -- Cost: O(1) for each
 
@@ -23,6 +24,7 @@
 --- include feed_missing
 --- include not_configured
 --- include open_feed
+--- include other_serializer
 --- include wrong_type
 --- include open_history
 --- include undo_count
@@ -33,10 +35,11 @@
 --- include keep_history
 --- include to_put
 local feeds, config, revision, history, publishes, items, ids, transit = unpack(KEYS)
-local name, event, push = unpack(ARGV, 1, 3)
+local name, event, push, used = unpack(ARGV, 1, 4)
 
-local failure, limit, _, kind = open_feed(feeds, config, name)
+local failure, limit, serializer, kind = open_feed(feeds, config, name, 'serializer')
 failure = failure or wrong_type(name, kind, 'queue', config)
+  or other_serializer(name, serializer, used)
 if failure then
   return failure
 end
@@ -44,7 +47,7 @@ local log = open_history(limit, event, revision, history, publishes)
 if log then
   log.apart = true
 end
-local new, words, events = to_put(4, false, {})
+local new, words, events = to_put(5, false, {})
 local step, recalled = 0, {}
 return change(function()
   if push == 'RPUSH' then

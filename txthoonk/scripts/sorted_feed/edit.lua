@@ -11,12 +11,13 @@
 --   1 name of the feed
 --   2 channel feed.event:[feed]
 --   3 channel feed.publish:[feed]
---   4 id
---   5 item
---   6 the revision that the item must have; empty for any
+--   4 the serializer of the item: see publish
+--   5 id
+--   6 item
+--   7 the revision that the item must have; empty for any
 -- Reply: 1; or CONFLICT, the revision of the present item and that item, if the revision is
 --   another one; if there is no item, 0 and nil
--- Errors: NOFEED, NOTCONFIGURED, NOITEM, NOHISTORY, WRONGFEEDTYPE
+-- Errors: NOFEED, NOTCONFIGURED, NOITEM, NOHISTORY, WRONGFEEDTYPE, OTHERSERIALIZER
 -- Events: feed.publish
 -- Cost: O(1)
 
@@ -24,6 +25,7 @@
 --- include feed_missing
 --- include not_configured
 --- include open_feed
+--- include other_serializer
 --- include wrong_type
 --- include open_history
 --- include no_history
@@ -35,10 +37,11 @@
 --- include announce
 --- include keep_history
 local feeds, config, revision, history, publishes, items = unpack(KEYS)
-local name, event, publish, id, item, expect = unpack(ARGV)
+local name, event, publish, used, id, item, expect = unpack(ARGV)
 
-local failure, limit, _, kind = open_feed(feeds, config, name)
+local failure, limit, serializer, kind = open_feed(feeds, config, name, 'serializer')
 failure = failure or wrong_type(name, kind, 'sorted_feed', config)
+  or other_serializer(name, serializer, used)
 if failure then
   return failure
 end

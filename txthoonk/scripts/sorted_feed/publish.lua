@@ -14,11 +14,12 @@
 --   2 channel feed.event:[feed]
 --   3 channel feed.publish:[feed]
 --   4 channel feed.position:[feed]
---   5.. item; its position: begin:, :end, :id or id:; the same as a word: begin, end, before
+--   5 the serializer of the items, empty if they are as stored
+--   6.. item; its position: begin:, :end, :id or id:; the same as a word: begin, end, before
 --     or after; the id that it is before or after, else empty; and the same for each further
 --     item; they are published in this order
 -- Reply: for each item its id, or the error of this item only
--- Errors: NOFEED, NOTCONFIGURED, NOITEM, WRONGFEEDTYPE
+-- Errors: NOFEED, NOTCONFIGURED, NOITEM, WRONGFEEDTYPE, OTHERSERIALIZER
 -- Events: for each item feed.publish, feed.position
 -- Cost: for each item O(1) at the ends, O(n) before or after another item
 
@@ -26,6 +27,7 @@
 --- include feed_missing
 --- include not_configured
 --- include open_feed
+--- include other_serializer
 --- include wrong_type
 --- include open_history
 --- include item_missing
@@ -36,10 +38,11 @@
 --- include insert_at
 --- include keep_history
 local feeds, config, revision, history, publishes, items, ids, idincr = unpack(KEYS)
-local name, event, publish, position = unpack(ARGV, 1, 4)
+local name, event, publish, position, used = unpack(ARGV, 1, 5)
 
-local failure, limit, _, kind = open_feed(feeds, config, name)
+local failure, limit, serializer, kind = open_feed(feeds, config, name, 'serializer')
 failure = failure or wrong_type(name, kind, 'sorted_feed', config)
+  or other_serializer(name, serializer, used)
 if failure then
   return failure
 end
@@ -78,7 +81,7 @@ local function put(item, place, where, relative)
 end
 
 local replies = {}
-for at = 5, #ARGV, 4 do
+for at = 6, #ARGV, 4 do
   replies[#replies + 1] = put(ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3])
 end
 return replies
