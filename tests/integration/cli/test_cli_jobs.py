@@ -173,7 +173,7 @@ class JobCommandTests(CommandTestCase):
         self.assertEqual(await self.thoonk("cancel", "j", "a", "b"), (0, "", ""))
         self.assertEqual(await self.thoonk("stall", "j", "c"), (0, "", ""))
         expected = (
-            "available 2\nclaimed   1\nstalled   1\npublishes 4\nfinishes  0\n"
+            "available 2\nclaimed   1\nstalled   1\ndelayed   0\npublishes 4\nfinishes  0\n"
             "available\tb\navailable\ta\nclaimed\td\nstalled\tc\n"
         )
         self.assertEqual(await self.thoonk("jobs", "j"), (0, expected, ""))
@@ -181,7 +181,8 @@ class JobCommandTests(CommandTestCase):
         self.assertEqual(await self.thoonk("retract", "j", "a"), (0, "", ""))
         _, out, _ = await self.thoonk("jobs", "j", "--json")
         ids = {"available": ["c", "b"], "claimed": ["d"], "stalled": [], "delayed": []}
-        counts = {"available": 2, "claimed": 1, "stalled": 0, "publishes": 4, "finishes": 0}
+        counts = {"available": 2, "claimed": 1, "stalled": 0, "delayed": 0}
+        counts |= {"publishes": 4, "finishes": 0}
         self.assertEqual(json.loads(out), {**counts, "ids": ids})
         self.assertEqual(await self.thoonk("item", "j", "d"), (0, "work\n", ""))
 
