@@ -15,7 +15,7 @@ from tests.support import RedisTestCase, server_url
 from tests.support.fuzzing import QUICK, Log
 from tests.support.waiting import until
 from txthoonk import Event, Thoonk
-from txthoonk.cli._watch import as_json, as_text
+from txthoonk.cli._watch import as_json, as_lines
 from txthoonk.types import Claim
 from txthoonk.worker import Worker
 
@@ -46,7 +46,7 @@ class Seen:
 
     def __call__(self, event: Event) -> None:
         as_json(event)
-        as_text(event, datetime.now())
+        as_lines(event, datetime.now())
         self.kinds.append(event.kind)
         if isinstance(event.item, str) and event.item.startswith("good"):
             self.good.append(event.item)

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from txthoonk.cli._watch import as_json, as_text
+from txthoonk.cli._watch import as_json, as_lines
 from txthoonk.events import ITEM_KINDS, Event
 from txthoonk.subscriptions._decoder import Source
 
@@ -60,4 +60,5 @@ class MessageTests(SynchronousTestCase):
         """As text or JSON, an event leaves out fields without a value."""
         event = Event("retract", "a", "1")
         self.assertEqual(as_json(event), '{"kind": "retract", "feed": "a", "id": "1"}')
-        self.assertEqual(as_text(event, datetime(2026, 1, 1, 9, 5)), "09:05:00  retract   a  1")
+        lines = as_lines(event, datetime(2026, 1, 1, 9, 5))
+        self.assertEqual(lines, [["09:05:00", "retract ", "a", "1"]])

@@ -80,11 +80,14 @@ async def load_lines(
     def show_progress(end: str) -> None:
         seconds = time.monotonic() - begin
         rate = load.count / max(seconds, 1e-9)
-        text = f"{done} {load.count:,} items in {seconds:.1f} s ({rate:,.0f} items/s)"
+        items = "item" if load.count == 1 else "items"
+        text = f"{done} {load.count:,} {items} in {seconds:.1f} s ({rate:,.0f} items/s)"
         say(text, end)
 
     progress = LoopingCall(show_progress, end="\r")
-    if sys.stderr.isatty():
+    if sys.stdin.isatty():
+        say("reading items from the keyboard, one a line; Ctrl-D ends the input")
+    elif sys.stderr.isatty():
         progress.start(PROGRESS_INTERVAL)
     try:
         await load.run(sys.stdin.fileno())

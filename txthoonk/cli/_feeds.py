@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+from typing import Any
 
 import click
+from twisted.internet.defer import DeferredList
 
 from txthoonk.cli._command import Session, command, id_option, json_option
 from txthoonk.cli._common import CommandError, existing, item_from, load_lines
-from txthoonk.cli._output import show, show_json
+from txthoonk.cli._output import show, show_json, show_rows
 from txthoonk.cli._settings_help import settings_help
 from txthoonk.cli._watch import as_json as event_as_json
 from txthoonk.client import ThoonkPub
 from txthoonk.errors import FeedDoesNotExist
+from txthoonk.events import Event
 from txthoonk.types import Feed, Job, Queue, SortedFeed
 from txthoonk.types._base import BaseFeed
 
@@ -27,12 +30,23 @@ force_option = click.option(
 )
 
 
-@command("thoonk feeds", "thoonk feeds --url redis://redis.example.org/2")
-async def feeds(session: Session) -> None:
-    """List the names of all feeds."""
+@command("thoonk feeds", "thoonk feeds --url redis://redis.example.org/2", "thoonk feeds --json")
+@json_option
+async def feeds(session: Session, as_json: bool) -> None:
+    """List the names of all feeds, with --json also their types."""
     async with session.publisher() as pub:
-        for name in sorted(await pub.get_feed_names()):
-            show(name)
+        names = sorted(await pub.get_feed_names())
+        if not as_json:
+            for name in names:
+                show(name)
+            return
+        reads = [pub.get_config(name) for name in names]
+        configs: list[tuple[bool, Any]] = await DeferredList(reads, consumeErrors=True)
+        for name, (found, config) in zip(names, configs, strict=True):
+            if found:
+                show_json(feed=name, type=config.get("type", "feed"))
+            elif config.check(FeedDoesNotExist) is None:  # it was not deleted meanwhile
+                show_json(feed=name, type=None, error=config.getErrorMessage())
 
 
 @command(
@@ -138,11 +152,12 @@ async def items(session: Session, feed: str, as_json: bool) -> None:
     """Show all items of a feed with their ids, in order."""
     async with session.publisher() as pub:
         source: Feed | SortedFeed = await existing(pub, feed, Feed, SortedFeed)
-        for id_, content in (await source.get_all()).items():
-            if as_json:
-                show_json(id=id_, item=content)
-            else:
-                show(f"{id_}\t{content}")
+        found = await source.get_all()
+        if not as_json:
+            show_rows(found.items())
+            return
+        for id_, content in found.items():
+            show_json(id=id_, item=content)
 
 
 @command("thoonk item news greeting")
@@ -174,12 +189,17 @@ async def history(
     """
     async with session.publisher() as pub:
         source: BaseFeed = await existing(pub, feed, Feed, SortedFeed, Queue, Job)
-        for event in await source.get_history(since, count):
-            if as_json:
-                show(event_as_json(event))
-            else:
-                details = (event.cursor, event.kind, event.id, event.position, event.item)
-                show("\t".join([detail for detail in details if detail is not None]))
+        events = await source.get_history(since, count)
+        if not as_json:
+            show_rows(map(_details, events), marked=1)
+            return
+        for event in events:
+            show(event_as_json(event))
+
+
+def _details(event: Event) -> list[str]:
+    details = (event.cursor, event.kind, event.id, event.position, event.item)
+    return [detail for detail in details if detail is not None]
 
 
 @command("thoonk retract news greeting")

@@ -5,17 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import attr
 import click
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, FirstError, gatherResults
 
 from txthoonk.cli._command import Session, command, id_option, json_option, seconds_option
 from txthoonk.cli._common import CommandError, existing, item_from, load_lines
-from txthoonk.cli._output import OutputError, check_output, flush, show, show_json
+from txthoonk.cli._output import OutputError, check_output, flush, show, show_json, show_rows
 from txthoonk.errors import FeedError, InvalidInput
-from txthoonk.types import Job, PythonQueue, Queue
+from txthoonk.types import Job, JobFailure, PythonQueue, Queue
 
 __all__ = ["COMMANDS"]
 
@@ -110,7 +110,10 @@ def _show_taken(source: Queue | Job, got: Any, as_json: bool) -> None:
 @click.argument("feed")
 @json_option
 async def jobs(session: Session, feed: str, as_json: bool) -> None:
-    """Count the jobs of a feed, and show their ids by state."""
+    """Count the jobs of a feed, and show their ids by state.
+
+    A job that has failed is shown with its last failure.
+    """
     async with session.publisher() as pub:
         job: Job = await existing(pub, feed, Job)
         counts = await job.stats()
@@ -120,9 +123,20 @@ async def jobs(session: Session, feed: str, as_json: bool) -> None:
             return
         for name, count in counts.items():
             show(f"{name:10}{count}")
-        for state in _STATES:
-            for id_ in ids[state]:
-                show(f"{state}\t{id_}")
+        reasons = {one.id: _reason(one) for one in await job.get_failures()}
+        show_rows(
+            [
+                [state, id_, *filter(None, [reasons.get(id_)])]
+                for state in _STATES
+                for id_ in ids[state]
+            ],
+            marked=0,
+        )
+
+
+def _reason(failure: JobFailure) -> str:
+    """Give the first line of a failure."""
+    return f"{failure.type}: {failure.message}".splitlines()[0]
 
 
 @command("thoonk finish mail bob", "thoonk finish mail bob sent --keep 3600")
@@ -211,17 +225,6 @@ async def failures(session: Session, feed: str, ids: tuple[str, ...], as_json: b
                     show(f"    {line}")
 
 
-@command("thoonk edit mail bob 'write to Robert'")
-@click.argument("feed")
-@click.argument("id_", metavar="ID")
-@click.argument("item")
-async def edit(session: Session, feed: str, id_: str, item: str) -> None:
-    """Replace the item of a job."""
-    async with session.publisher() as pub:
-        job: Job = await existing(pub, feed, Job, stored=False)
-        await job.edit(id_, item_from(job, os.fsencode(item)))
-
-
 async def _on_each_feed(
     session: Session, names: tuple[str, ...], change: Callable[[Any], Deferred[None]]
 ) -> None:
@@ -264,14 +267,29 @@ async def drain(session: Session, feed: str, delayed: bool) -> None:
 @timeout_option
 @json_option
 async def result(session: Session, feed: str, id_: str, timeout: float, as_json: bool) -> None:
-    """Show the result of a job; wait until it is finished."""
+    """Show the result of a job; wait until it is finished.
+
+    Fails if the job is stalled, and shows why.
+    """
     async with session.publisher() as pub:
         job: Job = await existing(pub, feed, Job)
-        content, found = await job.get_result(id_, timeout)
+        content, found = await _result(job, id_, timeout)
         if as_json:
             show_json(id=id_, item=content, result=found)
         else:
             show(found)
+
+
+async def _result(job: Job, id_: str, timeout: float) -> tuple[Any, Any]:
+    """Wait for the item and the result of a job, or until it is stalled."""
+    both: list[Deferred[Any]] = [job.get_result(id_, timeout), job.wait(id_, timeout)]
+    try:
+        found: tuple[Any, Any] = (await gatherResults(both, consumeErrors=True))[0]
+    except FirstError as first:
+        for one in both:
+            one.cancel()
+        raise cast(BaseException, first.subFailure.value) from None
+    return found
 
 
 @command("thoonk maintain", "thoonk maintain mail")
@@ -299,6 +317,6 @@ async def maintain(session: Session, feeds: tuple[str, ...], as_json: bool) -> N
 
 
 COMMANDS = (
-    *(put, get, jobs, finish, cancel, stall, retry, failures, edit),
+    *(put, get, jobs, finish, cancel, stall, retry, failures),
     *(pause, resume, drain, result, maintain),
 )

@@ -16,11 +16,11 @@ from twisted.internet.task import react
 from twisted.python.failure import Failure
 
 from txthoonk import __version__
-from txthoonk.cli import _feeds, _jobs
+from txthoonk.cli import _feeds, _jobs, _sorted_feeds
 from txthoonk.cli._command import CONNECTION, HELP_NAMES, Call, Session, Where
 from txthoonk.cli._common import CommandError
 from txthoonk.cli._ending import Ending
-from txthoonk.cli._output import OutputError, drop_output, flush, prepare_streams, say
+from txthoonk.cli._output import OutputError, coloured, drop_output, flush, prepare_streams, say
 from txthoonk.cli._watch import watch
 from txthoonk.cli.top._command import top
 from txthoonk.connections._url import parse_url, without_passwords
@@ -43,7 +43,7 @@ class _Group(click.Group):
 thoonk = _Group(
     "thoonk",
     help="Live feeds, queues and jobs on Redis.",
-    commands=[*_feeds.COMMANDS, *_jobs.COMMANDS, top, watch],
+    commands=[*_feeds.COMMANDS, *_sorted_feeds.COMMANDS, *_jobs.COMMANDS, top, watch],
     params=[*CONNECTION],
     context_settings=HELP_NAMES,
     no_args_is_help=False,
@@ -145,7 +145,7 @@ async def _run(reactor: Any, where: Where, call: Call) -> int:
 
 
 def _complain(message: str) -> int:
-    say(f"thoonk: {' '.join(message.split())}")
+    say(f"{coloured('thoonk:', 'red', sys.stderr)} {' '.join(message.split())}")
     return 1
 
 

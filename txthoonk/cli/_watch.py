@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -13,14 +14,17 @@ from twisted.internet.defer import Deferred
 from txthoonk._values import Progress
 from txthoonk.cli._command import Session, command, json_option
 from txthoonk.cli._common import CommandError
-from txthoonk.cli._output import OutputError, flush, say, show
-from txthoonk.errors import InvalidItem
+from txthoonk.cli._output import OutputError, flush, say, show, show_line
+from txthoonk.errors import InvalidItem, ThoonkError
 from txthoonk.events import Event
 from txthoonk.service import Thoonk
 from txthoonk.subscriptions import Subscription
+from txthoonk.types import Job
 from txthoonk.wire._glob import glob_matcher, is_pattern
 
-__all__ = ["as_json", "as_text", "watch"]
+__all__ = ["as_json", "as_lines", "watch"]
+
+FAILURES = ("cancel", "stall")  # kinds of events of jobs that failed
 
 
 @command(
@@ -91,10 +95,14 @@ class _Watcher:
             await self._subscribe(text)
 
     def _subscribe(self, text: str) -> Deferred[Subscription]:
-        def take(event: Event) -> None:
+        def take(event: Event) -> Deferred[None] | None:
             matching = (other for other, matches in self._matchers.items() if matches(event.feed))
-            if next(matching) == text:
-                self._show(event)
+            if next(matching) != text:
+                return None
+            if event.kind in FAILURES:
+                return Deferred.fromCoroutine(self._show_failure(event))
+            self._show(event)
+            return None
 
         if is_pattern(text):
             return self._thoonk.subscribe_pattern(text, take, snapshot=self._snapshot)
@@ -104,10 +112,23 @@ class _Watcher:
         if self.ended.called:
             return
         try:
-            show(as_json(event) if self._as_json else as_text(event, datetime.now()))
+            if self._as_json:
+                show(as_json(event))
+            else:
+                for line in as_lines(event, datetime.now()):
+                    show_line(line, marked=1)
             flush()
         except OutputError as error:
             self.ended.errback(error)
+
+    async def _show_failure(self, event: Event) -> None:
+        """Show an event of a job that failed, with the reason if it is recorded."""
+        failure = None
+        with suppress(ThoonkError):  # the event counts, even if its reason cannot be read
+            failure = await Job(self._thoonk, event.feed).get_failure(event.id or "")
+        if failure is not None:
+            event = event._replace(reason=f"{failure.type}: {failure.message}")
+        self._show(event)
 
 
 def _text(item: Any) -> str:
@@ -134,14 +155,12 @@ def as_json(event: Event) -> str:
     return json.dumps(given)
 
 
-def as_text(event: Event, now: datetime) -> str:
-    """Write an event for people: one line, or one for each item of a snapshot."""
+def as_lines(event: Event, now: datetime) -> list[list[str]]:
+    """Write an event for people: the words of one line, or of one for each item of a snapshot."""
     words = [f"{now:%H:%M:%S}", f"{event.kind:8}", event.feed]
     if event.kind == "snapshot":
-        lines = ["  ".join([*words, id_, _text(item)]) for id_, item in event.item]
-        return "\n".join(lines) or "  ".join([*words, "(no items)"])
+        lines = [[*words, id_, _text(item)] for id_, item in event.item]
+        return lines or [[*words, "(no items)"]]
     item = None if event.item is None else _text(event.item)
-    words += [
-        detail for detail in (event.id, event.position, item, event.reason) if detail is not None
-    ]
-    return "  ".join(words)
+    details = (event.id, event.position, item, event.reason)
+    return [[*words, *(detail for detail in details if detail is not None)]]

@@ -22,6 +22,15 @@ class ShortCommandTests(CommandTestCase):
         )
         self.assertEqual(await self.thoonk("create", "a"), (0, "", ""))
         self.assertEqual(await self.thoonk("feeds"), (0, "a\nb\n", ""))
+        await self.publisher.job("j")
+        await self.raw.set("feed.config:a", "{}")
+        _, out, _ = await self.thoonk("feeds", "--json")
+        a, b, j = map(json.loads, out.splitlines())
+        self.assertEqual((a["feed"], a["type"]), ("a", None))
+        self.assertIn("feed.config:a", a["error"])
+        self.assertEqual(b, {"feed": "b", "type": "feed"})
+        self.assertEqual(j, {"feed": "j", "type": "job"})
+        await self.publisher.delete_feed("j")
         self.assertEqual(
             await self.thoonk("config", "b"), (0, "max_length=2\ntitle=a=b\ntype=feed\n", "")
         )
@@ -170,7 +179,7 @@ class RunningCommandTests(CommandTestCase):
         child.transport.write(b"1\n2\n{oops\n")
         self.assertEqual(await child.ended, 1)
         self.assertIn("is not JSON", child.err)
-        self.assertRegex(child.err, r"published \d items")
+        self.assertRegex(child.err, r"published \d items?")
 
     async def test_publishInterrupted(self) -> None:
         """Ctrl-C ends a ``publish`` that waits for input, with the status of an interrupt."""
@@ -212,17 +221,26 @@ class RunningCommandTests(CommandTestCase):
             self.assertEqual([event for event in shown if event["feed"] == name], expected)
 
     async def test_watchOnATerminal(self) -> None:
-        """On a terminal, ``watch`` prints each event as one line without control characters."""
-        child = self.child("watch", "news", terminal=True)
-        await child.seen("watching")
+        """On a terminal, ``watch`` prints an event as one line, in color and cut to fit."""
         news = await self.publisher.feed("news")
-        await news.publish("two\nlines \x1b[2J\u202e", "1")
-        await child.seen("lines")
+        await news.publish("first", "1")
+        await news.publish("second", "2")
+        child = self.child("watch", "news", "--snapshot", terminal=True)
+        await child.seen("watching")
+        await news.publish("two\nlines \x1b[2J\u202e" + "x" * 1000, "3")
+        await news.retract("1")
+        await child.seen("retract")
         child.transport.signalProcess("INT")
         await child.ended
+        lines = [line[10:] for line in child.out.split("\r\n") if line[2:3] == ":"]
+        self.assertEqual(lines[0], "\x1b[36msnapshot\x1b[0m  news  1  first")
+        self.assertEqual(lines[1], "\x1b[36msnapshot\x1b[0m  news  2  second")
         self.assertRegex(
-            child.out, r"\d\d:\d\d:\d\d  publish   news  1  two\\nlines \\x1b\[2J\\u202e\r\n"
+            lines[2],
+            r"^\x1b\[32mpublish \x1b\[0m  news  3  two\\nlines \\x1b\[2J\\u202ex+\.\.\.$",
         )
+        self.assertEqual(len(lines[2]) - len("\x1b[32m\x1b[0m") + 10, 80)
+        self.assertIn("\x1b[31mretract \x1b[0m  news  1", lines[3])
 
     async def test_watchLosesItsConnection(self) -> None:
         """``watch`` reports a lost connection, continues, and says which feed may miss events."""
@@ -312,7 +330,17 @@ class RunningCommandTests(CommandTestCase):
         self.assertEqual(await child.ended, 0)
         shown = os.read(controller, 10_000).decode()
         os.close(controller)
-        self.assertRegex(shown, r"published \d items in 0\.\d s .*\rpublished 1 items")
+        self.assertRegex(shown, r"published \d items? in 0\.\d s .*\rpublished 1 item in")
+
+    async def test_keyboard(self) -> None:
+        """At a keyboard, ``publish`` without an item says what it reads, and how to end that."""
+        child = self.child("publish", "news", terminal=True)
+        await child.seen("reading items from the keyboard, one a line; Ctrl-D ends the input")
+        child.transport.write(b"typed\n\x04")
+        await child.seen("published 1 item in")
+        await child.ended
+        news = await self.publisher.feed("news")
+        self.assertEqual(list((await news.get_all()).values()), ["typed"])
 
 
 class SignalTests(CommandTestCase):

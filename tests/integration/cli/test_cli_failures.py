@@ -37,6 +37,25 @@ class FailureCommandTests(CommandTestCase):
         self.assertEqual(await self.thoonk("retry", "j", "a"), (0, "", ""))
         self.assertEqual(await self.thoonk("get", "j"), (0, "a\t8\n", ""))
 
+    async def test_reason(self) -> None:
+        """``jobs``, ``result`` and ``watch`` show why a job failed."""
+        child = self.child("watch", "j", "k")
+        await child.seen("watching")
+        retried = await self.publisher.job("k", {"max_failures": 3})
+        for job in (self.job, retried):
+            await job.put("eight", id_="a")
+            await job.get()
+            await job.fail("a", ValueError("not a number\nat all"))
+        await child.seen("cancel    k  a  ValueError: not a number")
+        self.assertIn("stall     j  a  ValueError: not a number", child.out)
+        child.transport.signalProcess(signal.SIGINT)
+        await child.ended
+        _, out, _ = await self.thoonk("jobs", "j")
+        self.assertIn("stalled\ta\tValueError: not a number\n", out)
+        status, out, err = await self.thoonk("result", "j", "a")
+        self.assertEqual((status, out), (1, ""))
+        self.assertIn("'a' of feed 'j' is stalled: ValueError: not a number", err)
+
     async def test_edit_nothing(self) -> None:
         """``edit`` fails if the feed has no job with that id."""
         status, out, err = await self.thoonk("edit", "j", "a", "8")

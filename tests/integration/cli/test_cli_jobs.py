@@ -30,6 +30,48 @@ class SortedFeedCommandTests(CommandTestCase):
         self.assertEqual((status, out), (1, ""))
         self.assertIn("'7'", err)
 
+    async def test_places(self) -> None:
+        """``append``, ``prepend``, ``insert`` and ``move`` place items; ``edit`` replaces one."""
+        await self.thoonk("create", "todo", "type=sorted_feed", "serializer=json")
+        for words in (
+            ("append", "todo", '"1"'),
+            ("prepend", "todo", '"2"'),
+            ("insert", "todo", '"3"', "--after", "2"),
+            ("insert", "todo", '"4"', "--before", "2"),
+        ):
+            self.assertEqual(await self.thoonk(*words), (0, f"{words[2][1]}\n", ""))
+        todo = await self.publisher.sorted_feed("todo")
+        self.assertEqual(await todo.get_ids(), list("4231"))
+        for place, order in (
+            (("--first",), "1423"),
+            (("--last",), "4231"),
+            (("--before", "2"), "4123"),
+            (("--after", "3"), "4231"),
+        ):
+            self.assertEqual(await self.thoonk("move", "todo", "1", *place), (0, "", ""))
+            self.assertEqual(await todo.get_ids(), list(order))
+        self.assertEqual(await self.thoonk("edit", "todo", "1", '"new"'), (0, "", ""))
+        self.assertEqual(await todo.get_item("1"), "new")
+
+    async def test_noPlace(self) -> None:
+        """A missing or second place, and an item that does not exist, are errors."""
+        await self.thoonk("create", "todo", "type=sorted_feed")
+        await self.publisher.feed("news")
+        for words, text in [
+            (("insert", "todo", "x"), "give one of --before and --after"),
+            (("insert", "todo", "x", "--before", "1", "--after", "2"), "give one of --before"),
+            (("insert", "todo", "x", "--before", "7"), "'7'"),
+            (("move", "todo", "1"), "give one of --before, --after, --first and --last"),
+            (("move", "todo", "1", "--first", "--last"), "give one of --before"),
+            (("move", "todo", "7", "--first"), "'7'"),
+            (("edit", "todo", "7", "x"), "'7'"),
+            (("append", "news", "x"), "not sorted_feed"),
+            (("edit", "news", "1", "x"), "'thoonk publish --id'"),
+        ]:
+            status, out, err = await self.thoonk(*words)
+            self.assertEqual((status, out, err.count("\n")), (1, "", 1))
+            self.assertIn(text, err)
+
 
 SECOND = '{"id": "2", "item": "two"}\n'
 
@@ -131,7 +173,7 @@ class JobCommandTests(CommandTestCase):
         self.assertEqual(await self.thoonk("cancel", "j", "a", "b"), (0, "", ""))
         self.assertEqual(await self.thoonk("stall", "j", "c"), (0, "", ""))
         expected = (
-            "available 2\nclaimed   1\nstalled   1\npublishes 4\nfinishes  0\n"
+            "available 2\nclaimed   1\nstalled   1\ndelayed   0\npublishes 4\nfinishes  0\n"
             "available\tb\navailable\ta\nclaimed\td\nstalled\tc\n"
         )
         self.assertEqual(await self.thoonk("jobs", "j"), (0, expected, ""))
@@ -139,7 +181,8 @@ class JobCommandTests(CommandTestCase):
         self.assertEqual(await self.thoonk("retract", "j", "a"), (0, "", ""))
         _, out, _ = await self.thoonk("jobs", "j", "--json")
         ids = {"available": ["c", "b"], "claimed": ["d"], "stalled": [], "delayed": []}
-        counts = {"available": 2, "claimed": 1, "stalled": 0, "publishes": 4, "finishes": 0}
+        counts = {"available": 2, "claimed": 1, "stalled": 0, "delayed": 0}
+        counts |= {"publishes": 4, "finishes": 0}
         self.assertEqual(json.loads(out), {**counts, "ids": ids})
         self.assertEqual(await self.thoonk("item", "j", "d"), (0, "work\n", ""))
 
