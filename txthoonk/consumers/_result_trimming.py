@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["MOST", "Forgetting"]
 
 MOST = 500  # results that one call deletes
-PAUSE = 0.02  # seconds from the last call to the next look
+PAUSE = 0.1  # seconds from the last call to the next look
 
 
 class Forgetting:

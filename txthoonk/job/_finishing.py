@@ -185,7 +185,7 @@ class Finishing:
 
         :return: fires the ids of further old results.
         """
-        command = (*self._begin_forget(ids), MOST, *ids)
+        command = (*self._begin_forget(ids), MOST)
         return self._pub.redis.call(_FORGET, command, TEXT)
 
     def _is_finished(self, reply: list[Any], words: tuple[Any, ...]) -> Any:

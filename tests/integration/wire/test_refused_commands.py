@@ -167,7 +167,7 @@ def compared(pub: Any, _: object) -> Deferred[Any]:
 
 
 def forgotten(pub: Any, _: object) -> Deferred[Any]:
-    return called_each(pub, "job/forget", ["a"], 10, "a", feed=FEED)
+    return called_each(pub, "job/forget", ["a"], 10, feed=FEED)
 
 
 async def told_elsewhere(pub: Any) -> None:

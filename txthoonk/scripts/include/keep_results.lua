@@ -5,13 +5,8 @@ local function keep_results(results, time, stored, most, age)
   -- program may have set any age, but Redis limits expiry times.
   local longest = 1e12
   local configured = age and age > 0 and age * 1000 or most > 0 and 315360000000 or 0
-  local keys, stale, entries, texts = {}, {}, {}, {}
-  for index, one in ipairs(stored) do
-    keys[index] = one.key
-    stale[index] = one.wanted and redis.call('EXISTS', one.key) == 1
-  end
-  redis.call('DEL', unpack(keys))
-  for index, one in ipairs(stored) do
+  local unkept, entries, texts, lives = {}, {}, {}, {}
+  for _, one in ipairs(stored) do
     -- For an unfinished job, the index has the time until which its result is wanted, unless
     -- it still has the kept result of an earlier job with that id.
     local wanted = tonumber(one.wanted or nil)
@@ -19,11 +14,21 @@ local function keep_results(results, time, stored, most, age)
       redis.call('ZREM', results, one.id)
     end
     local keep = math.min(one.keep or configured, longest)
-    local until_ = keep > 0 and time + keep or not one.told and not stale[index] and wanted or 0
-    if one.result and until_ > time then
-      redis.call('RPUSH', one.key, one.result, one.item or '')
-      redis.call('PEXPIRE', one.key, math.ceil(math.min(until_ - time, longest)))
-      texts[until_] = texts[until_] or string.format('%.17g', until_)
+    local until_ = keep > 0 and time + keep
+      or wanted and not one.told and #one.earlier == 0 and wanted or 0
+    if not one.result or until_ <= time then
+      unkept[#unkept + 1] = one.key
+    else
+      if redis.pcall('RPUSH', one.key, one.result, one.item or '') ~= 2 then
+        -- The key has the result of an earlier job with this id.
+        redis.call('DEL', one.key)
+        redis.call('RPUSH', one.key, one.result, one.item or '')
+      end
+      if not texts[until_] then
+        texts[until_] = string.format('%.17g', until_)
+        lives[until_] = string.format('%.0f', math.ceil(math.min(until_ - time, longest)))
+      end
+      redis.call('PEXPIRE', one.key, lives[until_])
       entries[#entries + 1] = texts[until_]
       entries[#entries + 1] = one.id
       if most > 0 and wanted and wanted > time then
@@ -31,6 +36,9 @@ local function keep_results(results, time, stored, most, age)
         redis.call('ZADD', results, string.format('%.17g', wanted), one.id .. '\0')
       end
     end
+  end
+  if #unkept > 0 then
+    redis.call('DEL', unpack(unkept))
   end
   if #entries > 0 then
     redis.call('ZADD', results, unpack(entries))

@@ -7,7 +7,6 @@
 --   4.. feed.jobfinished:[feed]\0[id]  list
 -- ARGV
 --   1 the most ids to reply
---   2.. the ids, in the order of those keys
 -- Reply: ids of old results, if there are still too many; none if another process has already
 --   removed all of these: then that process goes on
 -- Errors: none
@@ -18,8 +17,11 @@
 --- include now
 --- include old_results
 local config, items, results = unpack(KEYS, 1, 3)
-local kept, count, ids = {unpack(KEYS, 4)}, tonumber(ARGV[1]), {unpack(ARGV, 2)}
-
+local kept, count, ids = {unpack(KEYS, 4)}, tonumber(ARGV[1]), {}
+for index, key in ipairs(kept) do
+  -- The name of a feed has no NUL.
+  ids[index] = string.sub(key, string.find(key, '\0', 1, true) + 1)
+end
 local most = whole(redis.call('HGET', config, 'keep_results'))
 local gone, keys = {}, {}
 local there = #ids > 0 and redis.call('HMGET', items, unpack(ids))
