@@ -36,6 +36,7 @@ bench-peers: $(VENV)/.bench ## beside other clients and job queues, too, which i
 chaos: $(VENV)/.test ## workers killed and frozen, connections cut, servers restarted: minutes
 	$(BIN)/python -m tests.chaos._jobs
 	$(BIN)/python -m tests.chaos
+	TXTHOONK_CHAOS_CHANGES=50000 $(BIN)/python -m twisted.trial tests.integration.test_chaos_subscriptions
 
 model: $(VENV)/.test ## models of the feed types beside the real thing, by chance: minutes
 	TXTHOONK_MODEL_EXAMPLES=1000 $(BIN)/python -m twisted.trial tests.model

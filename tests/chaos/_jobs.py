@@ -23,12 +23,13 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.defer import Deferred, DeferredList, gatherResults
+from twisted.internet.defer import Deferred, DeferredList, TimeoutError, gatherResults
 from twisted.internet.task import deferLater, react
 
 from tests.chaos._jobs_put import NOTHING, Putting
 from tests.chaos._jobs_verdict import Verdict
 from tests.support.children import Child
+from tests.support.waiting import until, until_answer
 from txthoonk import ConnectionLost, Job, Thoonk, ThoonkError
 from txthoonk.testing import RedisServer
 
@@ -239,13 +240,18 @@ class Chaos:
 
     async def until_done(self) -> None:
         """Wait until all jobs are done, and all waits for results have ended."""
-        end = self.reactor.seconds() + END
-        while left := await self.left():
-            if self.reactor.seconds() > end:
-                self.wrong.append(f"not done after {END:g} seconds: {left}")
-                return
+        for _ in range(2):  # the first pass finds what is in transit, the second ends it
             await self.restore()
-            await deferLater(self.reactor, 0.2)
+        done = Deferred.fromCoroutine(self._until_done()).addTimeout(END, self.reactor)
+        try:
+            await done
+        except TimeoutError:
+            left = {**await self.left(), **self.waits()}
+            self.wrong.append(f"not done after {END:g} seconds: {left}")
+
+    async def _until_done(self) -> None:
+        await until_answer(self.server.endpoint(), self.left, lambda left: not left)
+        await until(lambda: not self.waits())
 
     async def restore(self) -> None:
         """Put back what is in transit, as maintenance does after half a minute."""
@@ -255,15 +261,20 @@ class Chaos:
                 await self.thoonk.redis.send("ZADD", f"feed.delivering:{name}", "XX", 1, id_)
 
     async def left(self) -> dict[str, int]:
-        """Return the number of jobs and waits that are not done."""
+        """Return the number of jobs that are not done."""
         count: Counter[str] = Counter()
         for name in FEEDS:
             stalled = await self.thoonk.redis.send("SCARD", f"feed.stalled:{name}")
             items = await self.thoonk.redis.send("HLEN", f"feed.items:{name}")
             delayed = await self.thoonk.redis.send("ZCARD", f"feed.delayed:{name}")
             count[f"jobs of {name}"] = items - stalled + delayed
-            ends = self.putting.told[name].values()
-            count[f"who waits for jobs of {name}"] = sum(end is NOTHING for end in ends)
+        return dict(+count)
+
+    def waits(self) -> dict[str, int]:
+        """Return the number of waits for results that have not ended."""
+        count: Counter[str] = Counter()
+        for name, told in self.putting.told.items():
+            count[f"who waits for jobs of {name}"] = sum(end is NOTHING for end in told.values())
         return dict(+count)
 
     async def end_workers(self) -> None:

@@ -11,7 +11,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.connections import PING, Endpoint, Peer
-from tests.support.wire import NUMBER, OK, SCRIPTS, resp
+from tests.support.wire import NUMBER, OK, SCRIPTS, outcome, resp
 from txthoonk.service import Thoonk
 from txthoonk.types import Queue
 
@@ -84,6 +84,12 @@ class ServiceTestCase(SynchronousTestCase):
     def changed(self, state: str, reason: BaseException | None) -> None:
         self.states.append(state)
         self.reasons.append(reason)
+
+    def connecting(self, url: str = URL, **arguments: Any) -> list[Any]:
+        """Begin connect(), until two attempts are pending; return a list that gets its outcome."""
+        found = outcome(self.make(url, **arguments).connect())
+        self.clock.advance(0)
+        return found
 
     def start(self, url: str = URL, **arguments: Any) -> Thoonk:
         """Start a service whose two attempts to connect are pending."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from tests.support import RedisTestCase
+from tests.support import RedisTestCase, pairs
 from txthoonk.errors import (
     Conflict,
     FeedDoesNotExist,
@@ -42,21 +42,30 @@ class RecordTests(HistoryTestCase):
         events = await feed.get_history()
         self.assertEqual(told(events), list(expected))
         self.assertEqual(await feed.revision(), len(expected))
-        epoch = (await self.epoch()).decode()
-        self.assertEqual({event.epoch for event in events}, {epoch})
+        epoch = await self.epoch()
+        self.assertEqual({event.epoch for event in events}, {epoch.decode()})
+        stored = [
+            (entry.decode(), dict(pairs([word.decode() for word in words])))
+            for entry, words in await self.raw.send("XRANGE", "feed.history:x", "-", "+")
+        ]
+        more = ["more" in fields for _, fields in stored]  # is another event of the same change
         heard = [
-            message.decode().split("\0", 3)
+            message
             for channel, message in await self.spied.messages(own=True)
             if channel == b"feed.event:x"
         ]
-        self.assertEqual(
-            [(int(words[1].rstrip("+")), words[2], *words[3].split("\0", 1)) for words in heard],
-            [
-                (r, kind, id_, *([rest] if rest is not None else []))
-                for r, kind, id_, rest in expected
-            ],
-        )
-        self.assertEqual({words[0] for words in heard}, {epoch})
+        entries, messages = [], []
+        for (number, kind, id_, rest), goes_on in zip(expected, more, strict=True):
+            fields = {"kind": kind, "id": id_}
+            if rest is not None:
+                fields["position" if kind == "position" else "item"] = rest
+            entries.append((f"{number}-0", {**fields, **({"more": "1"} if goes_on else {})}))
+            plus = "+" if goes_on else ""
+            parts = [f"{number}{plus}", kind, id_, *([rest] if rest is not None else [])]
+            messages.append(b"\0".join([epoch, *(part.encode() for part in parts)]))
+        self.assertEqual(stored, entries)
+        self.assertEqual(heard, messages)
+        self.assertFalse(more[-1])
 
     async def setUp(self) -> None:
         await super().setUp()

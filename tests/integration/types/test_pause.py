@@ -11,6 +11,7 @@ from tests.support import RedisTestCase, server_url
 from tests.support.job_delay import timeless
 from txthoonk.errors import Empty
 from txthoonk.service import Thoonk
+from txthoonk.testing import check_feed
 from txthoonk.types import Job, Queue
 
 reactor: Any = installed_reactor
@@ -289,6 +290,10 @@ class DrainTests(PauseTestCase):
         left = await self.job.get_ids("available")
         self.assertEqual(total + len(left), 5005)
         self.assertLessEqual(set(left), set(ids))
+        # What was drained has no records left, and what stays is whole.
+        self.assertEqual(sorted(await self.job.get_ids()), sorted(left))
+        self.assertEqual([await self.job.get_item(id_) for id_ in left], ["new"] * len(left))
+        self.assertEqual(await check_feed(self.pub_, "j"), [])
 
     async def test_empty_line(self) -> None:
         """A job that is put into an empty line right after a drain is not drained."""

@@ -201,6 +201,8 @@ class HalfThereTests(SortedFeedTestCase):
             ("publish_after", "lost", "new"),
             ("move_before", "lost", "1"),
             ("move_after", "lost", "1"),
+            ("move", ":lost", "1"),
+            ("move", "lost:", "1"),
         ):
             called = getattr(self.feed, verb)(*arguments)
             error = await self.assertFailure(called, ItemDoesNotExist)
@@ -208,7 +210,13 @@ class HalfThereTests(SortedFeedTestCase):
             self.assertEqual(await self.state(), before, verb)
         self.assertEqual(await self.spied.messages(own=True), [])
         self.assertEqual(await self.feed.get_item("lost"), "old")
+        self.assertIs(await self.feed.has_id("lost"), True)
+        # What reads the order does not have it.
         self.assertEqual(await self.feed.get_ids(), ["1", "2"])
+        self.assertEqual(await self.feed.length(), 2)
+        in_order = [("1", "i1"), ("2", "i2")]
+        self.assertEqual(list((await self.feed.get_all()).items()), in_order)
+        self.assertEqual(await self.feed.get_range(0, -1), in_order)
 
     async def test_item_without_id_is_moved(self) -> None:
         """Moving an item that is not in the order inserts it at the given position."""

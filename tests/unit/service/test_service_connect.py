@@ -20,8 +20,7 @@ from txthoonk.types import Queue
 class ConnectTests(ServiceTestCase):
     def test_connects(self) -> None:
         """connect() fires the service once publisher and subscriber have answered PING."""
-        connected = outcome(self.make().connect())
-        self.clock.advance(0)
+        connected = self.connecting()
         self.assertEqual(len(self.endpoint.pending), 2)
         self.accept()
         self.assertEqual((connected, self.states), ([], ["connecting"]))
@@ -81,8 +80,7 @@ class ConnectTests(ServiceTestCase):
 
     def test_one_is_lost_meanwhile(self) -> None:
         """The service is connected when both connections are up at the same time."""
-        connected = outcome(self.make().connect())
-        self.clock.advance(0)
+        connected = self.connecting()
         pub = self.accept()
         self.endpoint.lose(pub)
         self.accept()
@@ -105,8 +103,7 @@ class ConnectTests(ServiceTestCase):
 
     def test_silent(self) -> None:
         """connect() fails when the peer accepts the connection but does not answer."""
-        failed = outcome(self.make().connect())
-        self.clock.advance(0)
+        failed = self.connecting()
         self.endpoint.accept()
         self.endpoint.accept()
         self.clock.advance(10)
@@ -120,8 +117,7 @@ class ConnectTests(ServiceTestCase):
             (b"-WRONGPASS invalid username-password pair", AuthenticationError),
             (b"-ERR Client sent AUTH, but no password is set", ResponseError),
         ):
-            failed = outcome(self.make(f"redis://me:{SECRET}@there/0").connect())
-            self.clock.advance(0)
+            failed = self.connecting(f"redis://me:{SECRET}@there/0")
             self.endpoint.accept().answer(line + b"\r\n")
             self.settle()
             self.assertIsInstance(failed[0], error)
@@ -130,8 +126,7 @@ class ConnectTests(ServiceTestCase):
 
     def test_refused_database(self) -> None:
         """A database that does not exist fails connect() at once."""
-        failed = outcome(self.make("redis://there/99").connect())
-        self.clock.advance(0)
+        failed = self.connecting("redis://there/99")
         self.endpoint.accept().answer(b"-ERR DB index is out of range\r\n")
         self.settle()
         self.assertIn("out of range", str(failed[0]))
@@ -139,8 +134,7 @@ class ConnectTests(ServiceTestCase):
 
     def test_no_credentials(self) -> None:
         """A server that requires credentials fails connect() at once."""
-        failed = outcome(self.make().connect())
-        self.clock.advance(0)
+        failed = self.connecting()
         self.accept()
         self.endpoint.accept().answer(b"-NOAUTH Authentication required.\r\n")
         self.settle()
@@ -149,8 +143,7 @@ class ConnectTests(ServiceTestCase):
 
     def test_cluster(self) -> None:
         """A node of a cluster fails connect() at once."""
-        failed = outcome(self.make().connect())
-        self.clock.advance(0)
+        failed = self.connecting()
         peer = self.endpoint.accept()
         peer.answer()
         peer.answer(resp("# Server\r\nrun_id:a\r\n# Cluster\r\ncluster_enabled:1\r\n"))
@@ -167,8 +160,7 @@ class ConnectTests(ServiceTestCase):
             b"-BUSY Redis is busy running a script",
             b"-ERR max number of clients reached",
         ):
-            connected = outcome(self.make().connect())
-            self.clock.advance(0)
+            connected = self.connecting()
             self.endpoint.accept().answer(line + b"\r\n")
             self.endpoint.accept().answer(line + b"\r\n")
             self.settle()
@@ -210,8 +202,7 @@ class ConnectTests(ServiceTestCase):
 
     def test_cancelled_after_a_refusal(self) -> None:
         """An earlier refusal is not reported as the reason of a later failure."""
-        failed = outcome(self.make().connect())
-        self.clock.advance(0)
+        failed = self.connecting()
         self.endpoint.accept().answer(b"-NOAUTH Authentication required.\r\n")
         self.settle()
         self.assertIsInstance(failed[0], AuthenticationError)

@@ -133,8 +133,7 @@ class OutageTests(ServiceTestCase):
 
     def test_no_waiting(self) -> None:
         """With wait=0 calls fail at once, and connect() still waits."""
-        connected = outcome(self.make(wait=0).connect())
-        self.clock.advance(0)
+        connected = self.connecting(wait=0)
         self.failureResultOf(self.thoonk.redis.get("a"), NotSent)
         registering = self.thoonk.register_handler("create", print)
         self.clock.advance(0)
