@@ -456,7 +456,7 @@ class ShippedTests(SynchronousTestCase):
                 ):
                     used |= set(range(int(begin), int(begin) + int(more) + 1))
                 for begin in re.findall(r"new_jobs\(\w+, (\d+), \d+, ", source):
-                    used |= set(range(int(begin), int(begin) + 10)) if each == "KEYS" else set()
+                    used |= set(range(int(begin), int(begin) + 11)) if each == "KEYS" else set()
                 # Whether the script loops over the values of the last number.
                 loops = (
                     f"#{each}" in source
