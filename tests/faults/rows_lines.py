@@ -111,6 +111,12 @@ JOBS = (
         states.job,
     ),
     write(
+        "Job.put (with options)",
+        "Job.put",
+        lambda pub, _: Job(pub, FEED).put("three", id_="c", expires=600, max_failures=2),
+        states.job,
+    ),
+    write(
         "Job.put_many",
         "Job.put_many",
         lambda pub, _: Job(pub, FEED).put_many(["three", "four"], ids=["c", "d"]),
@@ -148,6 +154,14 @@ JOBS = (
         "Job.finish (the result is kept)",
         "Job.finish",
         lambda pub, claim: Job(pub, FEED).finish(claim, "ONE", timeout=600),
+        states.claimed,
+    ),
+    write(
+        "Job.finish (and put others)",
+        "Job.finish",
+        lambda pub, claim: Job(pub, FEED).finish(
+            claim, "ONE", then=[Job(pub, FEED).new("next", id_="next", expires=600)]
+        ),
         states.claimed,
     ),
     write(

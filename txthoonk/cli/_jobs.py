@@ -31,6 +31,7 @@ ids_argument = click.argument("ids", metavar="ID...", nargs=-1, required=True)
 @command(
     "thoonk put mail 'write to Ann'",
     "thoonk put mail 'write to Bob' --id bob --delay 3600",
+    "thoonk put mail 'code 1234' --expires 300 --max-failures 3 --time-limit 20",
     "thoonk put mail < letters.txt",
 )
 @click.argument("feed")
@@ -38,6 +39,11 @@ ids_argument = click.argument("ids", metavar="ID...", nargs=-1, required=True)
 @click.option("--high", is_flag=True, help="Put it before all others.")
 @id_option(help="The id of the job; not for queues.")
 @seconds_option("--delay", help="Make the job available only after this time; not for queues.")
+@seconds_option("--expires", help="Stall the job if it is claimed only after this time.")
+@click.option(
+    "--max-failures", type=int, metavar="N", help="Stall the job when it has failed N times."
+)
+@seconds_option("--time-limit", help="How long a handler may take for the job.")
 async def put(
     session: Session,
     feed: str,
@@ -45,14 +51,22 @@ async def put(
     high: bool,
     id_: str | None,
     delay: float | None,
+    expires: float | None,
+    max_failures: int | None,
+    time_limit: float | None,
 ) -> None:
     """Put an item or job, or each line of standard input.
 
     Prints the id of the item.
     """
+    given = {"expires": expires, "max_failures": max_failures, "time_limit": time_limit}
+    options: Any = {name: value for name, value in given.items() if value is not None}
     async with session.publisher() as pub:
         target: Queue | Job = await existing(pub, feed, Queue, Job, stored=False)
         priority = target.HIGH if high else target.NORMAL
+        if options and not isinstance(target, Job):
+            names = " and ".join(f"--{name.replace('_', '-')}" for name in options)
+            raise CommandError(f"feed {feed!r} is a queue: {names} go with jobs")
         if item is None:
             if id_ is not None or delay is not None:
                 raise CommandError(
@@ -60,12 +74,12 @@ async def put(
                     "their own, and are available at once"
                 )
             await load_lines(
-                session.reactor, target, lambda data: target.put(data, priority), "put"
+                session.reactor, target, lambda data: target.put(data, priority, **options), "put"
             )
             return
         data = item_from(target, os.fsencode(item))
         if isinstance(target, Job):
-            show(await target.put(data, priority, id_, delay=delay))
+            show(await target.put(data, priority, id_, delay=delay, **options))
         elif id_ is None and delay is None:
             show(await target.put(data, priority))
         else:

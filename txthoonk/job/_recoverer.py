@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred
 
 from txthoonk._support._replies import parsing
 from txthoonk.consumers._deadlines import MOST
+from txthoonk.job._expiry import EXPIRED
 from txthoonk.types._recoverer import SLICE, Pass, numbers
 from txthoonk.wire._scripts import load
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["JobPass"]
 
 _EXPIRE_CLAIMS = load("job/expire_claims")
+_EXPIRE = load("job/expire")
 _TRIM_STALLED = load("job/trim_stalled")
 _TIDY = load("job/tidy")
 
@@ -50,6 +52,7 @@ class JobPass(Pass):
     async def _steps(self) -> None:
         await self._expire_claims()
         await self._put_due()
+        await self._expire_jobs()
         await self._trim_stalled()
         for part in ("claims", "failures", "progress", "options"):
             await self._tidy(part)
@@ -62,6 +65,15 @@ class JobPass(Pass):
             with parsing:
                 moved = int(due[0])
             self._counts["due"] += moved
+
+    async def _expire_jobs(self) -> None:
+        """Stall expired jobs, as long as all that were checked had expired."""
+        stalled = SLICE
+        while stalled == SLICE:
+            reply = await self._call(_EXPIRE, EXPIRED, SLICE)
+            with parsing:
+                stalled = int(reply)
+            self._counts["stalled"] += stalled
 
     async def _trim_stalled(self) -> None:
         looked = 1

@@ -14,6 +14,7 @@ from twisted.application.service import MultiService
 from twisted.logger import Logger
 from twisted.python.usage import UsageError
 
+from txthoonk.errors import InvalidInput
 from txthoonk.tap._options import (
     ServiceOptions,
     Setting,
@@ -22,6 +23,7 @@ from txthoonk.tap._options import (
     whole_number,
     yes_or_no,
 )
+from txthoonk.wire._checks import check_time_limits
 from txthoonk.worker._by_name import is_async
 from txthoonk.worker._worker import Handler, Worker
 
@@ -142,6 +144,17 @@ class Options(ServiceOptions):
             "10",
         ),
         Setting(
+            "time-limit",
+            "Seconds that a handler may take. Then the job fails, and the handler is cancelled; "
+            "a thread is lost until its function returns.",
+            seconds,
+        ),
+        Setting(
+            "soft-time-limit",
+            "Seconds until a handler is cancelled so that it can clean up; not with --in-thread.",
+            seconds,
+        ),
+        Setting(
             "in-thread",
             "Run the handler in threads; it is a plain function that can block.",
             yes_or_no,
@@ -170,6 +183,12 @@ class Options(ServiceOptions):
                     raise ValueError(f"feed {feed!r} is given twice")
         if self["in-thread"] and is_async(self["handler"]):
             raise UsageError("a coroutine function cannot run in a thread: omit --in-thread")
+        if self["in-thread"] and self["soft-time-limit"] is not None:
+            raise UsageError("a thread cannot be interrupted: use --time-limit with --in-thread")
+        try:
+            check_time_limits(self["time-limit"], self["soft-time-limit"])
+        except InvalidInput as error:
+            raise UsageError(str(error)) from None
 
 
 def makeService(options: Options) -> MultiService:
@@ -182,6 +201,8 @@ def makeService(options: Options) -> MultiService:
         thoonk=thoonk,
         in_thread=options["in-thread"],
         grace=options["grace"],
+        time_limit=options["time-limit"],
+        soft_time_limit=options["soft-time-limit"],
         maintenance=not options["no-maintenance"],
         name=options["name"],
     )

@@ -102,7 +102,7 @@ class Worker(StoppingService):
             later is dropped.  A function in a thread cannot be ended and keeps its thread.
         :param soft_time_limit: seconds until a handler is cancelled with
             :class:`SoftTimeLimitExceeded`, so that it can clean up; None for no limit.  A job can
-            have time limits of its own, which :meth:`Job.put` sets.
+            have time limits of its own, which :meth:`txthoonk.types.Job.put` sets.
         :param maintenance: whether to run :class:`~txthoonk.Maintenance` for the feeds.
         :param name: the name that other programs see; None for host and process id.
         :param reactor: for timeouts; with *in_thread* it must also support threads.  None for

@@ -141,6 +141,22 @@ class QueueCommandTests(CommandTestCase):
             self.assertEqual((status, out), (1, ""))
             self.assertIn("--id", err)
 
+    async def test_options(self) -> None:
+        """``put`` gives a job options of its own, and refuses them for a queue."""
+        job = await self.publisher.job("j")
+        await self.publisher.queue("q")
+        words = ("--expires", "60", "--max-failures", "2", "--time-limit", "5")
+        self.assertEqual((await self.thoonk("put", "j", "x", *words))[0], 0)
+        options = (await job.get()).options
+        assert options is not None
+        self.assertEqual((options.max_failures, options.time_limit), (2, 5))
+        status, out, err = await self.thoonk("put", "q", "x", "--expires", "60")
+        self.assertEqual((status, out), (1, ""))
+        self.assertIn("feed 'q' is a queue: --expires go with jobs", err)
+        status, _, err = await self.thoonk("put", "j", "x", "--max-failures", "-1")
+        self.assertEqual(status, 1)
+        self.assertIn("max_failures must be from 0 to", err)
+
 
 class JobCommandTests(CommandTestCase):
     async def setUp(self) -> None:

@@ -147,6 +147,21 @@ class ExpiryTests(OptionsTestCase):
         self.assertEqual(await self.stats(), (1, 1, 1, 0))
         await self.checked()
 
+    async def test_maintenance(self) -> None:
+        """Maintenance stalls expired jobs at the front of the line, if no process gets them."""
+        await self.put("a", "b", expires=60)
+        await self.put("c")
+        await self.put("d", expires=60)
+        for id_ in "ad":
+            await self.expire(id_)
+        waiting = self.job.wait("d")
+        self.assertEqual((await self.job.maintenance())["stalled"], 2)
+        with self.assertRaisesRegex(JobStalled, "Expired: no worker claimed the job"):
+            await waiting
+        self.assertEqual(await self.job.get_ids("available"), ["c", "b"])
+        self.assertEqual((await self.job.maintenance())["stalled"], 0)
+        await self.checked()
+
     async def test_waits_on(self) -> None:
         """A get goes on to wait, as long as it has to, after a job that has expired."""
         await self.put("a", expires=60)

@@ -111,7 +111,7 @@ class PauseTests(PauseTestCase):
                 get = feed.get()
                 await self.blocked(1)
                 await other.pause()
-                await gatherResults([other.put("low"), other.put("high", other.HIGH)])  # type: ignore[arg-type]
+                await gatherResults([other.put("low"), other.put("high", other.HIGH)])
                 await self.blocked(0)
                 await feed.pub.redis.ping()
                 await self.until_gone(feed.feed_transit)

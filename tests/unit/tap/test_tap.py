@@ -56,6 +56,8 @@ class OptionsTests(SynchronousTestCase):
                 "handler": __import__("os").path.join,
                 "concurrency": 1,
                 "grace": 10.0,
+                "time-limit": None,
+                "soft-time-limit": None,
                 "in-thread": False,
                 "name": None,
                 "redis-file": None,

@@ -113,3 +113,15 @@ class HandlerTests(SynchronousTestCase):
         parsed(*words)
         refused = self.assertRaises(UsageError, parsed, *words, "--in-thread")
         self.assertRegex(str(refused), "coroutine function .* omit --in-thread")
+
+    def test_time_limits(self) -> None:
+        """Time limits that cannot be used are refused."""
+        self.write("tap_limited.py", "def work(claim): pass\n")
+        words = ["--handler", "tap_limited.work"]
+        parsed(*words, "--time-limit", "5", "--soft-time-limit", "4")
+        for more, error in (
+            (["--time-limit", "0"], "time_limit must be above 0"),
+            (["--time-limit", "5", "--soft-time-limit", "5"], "soft_time_limit must be below"),
+            (["--in-thread", "--soft-time-limit", "5"], "cannot be interrupted"),
+        ):
+            self.assertRegex(str(self.assertRaises(UsageError, parsed, *words, *more)), error)

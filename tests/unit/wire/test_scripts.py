@@ -33,6 +33,7 @@ STACK = 5000  # words that unpack may return: Lua's stack holds some 8,000
 #: What is unpacked as a whole -> the highest number of words, from the limits of a call.
 WHOLE = {
     "job/drain some": _changes.SLICE,
+    "job/expire some": _recoverer.SLICE,
     "job/drain gone": _changes.SLICE,
     "job/due due": _deadlines.MOST,
     "job/finish KEYS, 17": _schedule.MOST,
@@ -455,7 +456,7 @@ class ShippedTests(SynchronousTestCase):
                 ):
                     used |= set(range(int(begin), int(begin) + int(more) + 1))
                 for begin in re.findall(r"new_jobs\(\w+, (\d+), \d+, ", source):
-                    used |= set(range(int(begin), int(begin) + 10)) if each == "KEYS" else set()
+                    used |= set(range(int(begin), int(begin) + 11)) if each == "KEYS" else set()
                 # Whether the script loops over the values of the last number.
                 loops = (
                     f"#{each}" in source
@@ -539,6 +540,7 @@ class CallerTests(SynchronousTestCase):
         "job/drain": lambda pub: Job(pub, "cats")._changes._drain_some("line", 1),
         "job/due": lambda pub: Job(pub, "cats")._deadlines.look(),
         "job/edit": lambda pub: Job(pub, "cats").edit("id", "item"),
+        "job/expire": lambda pub: job_pass(pub)._expire_jobs(),
         "job/expire_claims": lambda pub: job_pass(pub)._expire_claims(),
         "job/fail": lambda pub: Job(pub, "cats").fail("id", ValueError()),
         "job/finish": lambda pub: Job(pub, "cats").finish("id", "result", 1),

@@ -5,11 +5,11 @@ local function new_jobs(feeds, key, at, finishing_name, finishing_id)
   local found = {}
   while at <= #ARGV do
     local config, revision, history, publishes, items = unpack(KEYS, key, key + 4)
-    local ids, published, delayed, later, options = unpack(KEYS, key + 5, key + 9)
+    local ids, published, delayed, later, transit, options = unpack(KEYS, key + 5, key + 10)
     local name, event, channel, due_channel, count = unpack(ARGV, at, at + 4)
     local feed = {name = name, event = event, channel = channel, due_channel = due_channel, jobs = {},
       revision = revision, history = history, publishes = publishes, items = items, ids = ids,
-      published = published, delayed = delayed, later = later, options = options}
+      published = published, delayed = delayed, later = later, transit = transit, options = options}
     local failure, limit, serializer, kind = open_feed(feeds, config, name, 'serializer')
     failure = failure or wrong_type(name, kind, 'job', config)
     if failure then
@@ -17,7 +17,7 @@ local function new_jobs(feeds, key, at, finishing_name, finishing_id)
     end
     feed.limit = limit
     local wanted = {}
-    at, key = at + 5, key + 10
+    at, key = at + 5, key + 11
     for _ = 1, tonumber(count) do
       local push, id, item, due, absolute, given, used = unpack(ARGV, at, at + 6)
       failure = failure or other_serializer(name, serializer, used)
@@ -35,6 +35,7 @@ local function new_jobs(feeds, key, at, finishing_name, finishing_id)
       return found, failure
     end
     redis.call('LLEN', ids)
+    redis.call('LLEN', transit)
     redis.call('ZCARD', published)
     redis.call('ZCARD', delayed)
     redis.call('HLEN', later)

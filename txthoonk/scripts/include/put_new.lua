@@ -11,6 +11,9 @@ local function put_new(undo, feed, time)
       undo[#undo + 1] = function() undo_count(feed.publishes, 1) end
       set_field(undo, feed.items, job.id, job.item)
       set_member(undo, feed.published, job.id, string.format('%.17g', time))
+      if job.push == 'RPUSH' then
+        recall(undo, feed.transit, feed.ids)
+      end
       push_id(undo, job.push, feed.ids, job.id)
       add_event(feed.events, 'put', feed.channel, job.id, job.item)
     end

@@ -26,7 +26,8 @@
 --   23 feed.published:[other]          sorted set
 --   24 feed.delayed:[other]            sorted set
 --   25 feed.later:[other]              hash
---   26.. feed.options:[other]          hash         and then all ten of the next feed
+--   26 feed.transit:[other]           list
+--   27.. feed.options:[other]          hash         and then all eleven of the next feed
 -- ARGV
 --   1 name of the feed
 --   2 channel feed.event:[feed]
@@ -76,6 +77,7 @@
 --- include delay
 --- include write_options
 --- include new_jobs
+--- include recall
 --- include put_new
 --- include open_new
 --- include announce_new
