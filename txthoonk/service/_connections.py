@@ -19,6 +19,7 @@ from txthoonk.connections._interfaces import Listener
 from txthoonk.connections._keepalive import text_of
 from txthoonk.connections._offline_queue import OfflineQueue
 from txthoonk.connections._reconnecting import Connection
+from txthoonk.connections._reports import Reports
 from txthoonk.connections._servers import Servers
 from txthoonk.consumers._room import WaitingRoom
 from txthoonk.errors import ConnectionLost, WrongServer
@@ -60,6 +61,7 @@ class Connections:
         self._queue = queue
         self._waiting_room = waiting_room
         options["policy"] = policy or self.back_off
+        options["reports"] = Reports(options["name"], connections=2)
         both = _Both(self, all_up, one_down)
         follow = _Follow(self, servers, waiting_room, sub)
         self.publisher: Connection[Redis] = Connection(

@@ -13,7 +13,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 
-from txthoonk.errors import FeedDoesNotExist, InvalidInput
+from txthoonk.errors import FeedDoesNotExist, FeedTypeMismatch
 from txthoonk.events import CHANNELS, Event
 from txthoonk.history._reads import read_items, read_snapshot, scored_ids
 from txthoonk.history._recovery import NOWHERE, Position, Step, step
@@ -23,17 +23,13 @@ from txthoonk.subscriptions._decoder import Source
 from txthoonk.subscriptions._feed_state import MISSING, FeedState, State, make_state
 from txthoonk.subscriptions._interfaces import Reader
 
-__all__ = ["Assembly", "Unordered"]
+__all__ = ["Assembly"]
 
 SLICE = 1000  # items in one call, and in one snapshot event
 PART = 5000  # ids or events that one turn of the reactor adds to the state
 PAUSE, LONGEST_PAUSE = 0.1, 5.0  # seconds before the state is read again
 ATTEMPTS = 3  # by revisions, while a program goes on writing without them
 HELD = 100_000  # events that are held until the order is known
-
-
-class Unordered(InvalidInput):
-    """A queue or job feed has no order, and so no state."""
 
 
 class Assembly:
@@ -91,7 +87,7 @@ class Assembly:
     async def read(self) -> State:
         """Read the state.
 
-        :raises Unordered: if the feed's type has no order.
+        :raises FeedTypeMismatch: if it is a queue or a job feed, which have no state.
         """
         attempts = 1
         state = await self._attempt()
@@ -171,9 +167,9 @@ class Assembly:
         self.absent = False
         self._source.learn(found.type, found.serializer)
         if found.verdict == "neither":
-            raise Unordered(
-                f"feed {self._source.feed!r} is of type {found.type!r}: only feeds and sorted "
-                "feeds have a state to give a snapshot of"
+            raise FeedTypeMismatch(
+                f"feed {self._source.feed!r} is of type {found.type!r}, which has no snapshot: "
+                "only feeds and sorted feeds have one"
             )
         if found.epoch is None or self._by_messages:
             await passed

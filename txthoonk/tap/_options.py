@@ -9,12 +9,13 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 import attr
 from twisted.application.service import IService, MultiService
+from twisted.internet.error import CannotListenError
 from twisted.python.usage import Options, UsageError
 
 from txthoonk import __version__
@@ -178,6 +179,19 @@ class ServiceOptions(Options):
         self._environment = os.environ if environment is None else environment
         self._sources: dict[str, str] = {}
 
+    def parseOptions(self, options: Sequence[str] | None = None) -> None:
+        """Parse the words of a command line.
+
+        :raises UsageError: if they are wrong and the caller is not ``twist`` or ``twistd``, which
+            would print all options after the error. For these, end the process.
+        """
+        try:
+            super().parseOptions(options)  # type: ignore[no-untyped-call]
+        except UsageError as error:
+            if self.parent is None:
+                raise
+            _exit(self.parent, f"{error} (--help lists the options)", os.EX_USAGE)
+
     def opt_version(self) -> None:
         """Show the version of txthoonk and exit."""
         print("txthoonk", __version__)
@@ -265,10 +279,36 @@ class ServiceOptions(Options):
         if self["metrics-port"] is not None:
             where = {"port": self["metrics-port"], "interface": self["metrics-host"]}
             services.append(self._metrics_service()(self.thoonk, workers, **where))
-        every = MultiService()
+        every = _Services(self.parent)
         for one in services:
             one.setServiceParent(every)
         return every
+
+
+class _Services(MultiService):
+    """All services of a plugin.
+
+    :param parent: the options of ``twist``, which would show an error at the start as a
+        traceback; None: another program starts the services.
+    """
+
+    def __init__(self, parent: Options | None) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._parent = parent
+
+    def startService(self) -> None:
+        try:
+            super().startService()  # type: ignore[no-untyped-call]
+        except CannotListenError as error:
+            if self._parent is None:
+                raise
+            _exit(self._parent, f"--metrics-port: {error}", 1)
+
+
+def _exit(parent: Options, message: str, status: int) -> NoReturn:
+    """End the process with a line on standard error that names the plugin."""
+    print(f"{parent.subCommand}: {message}", file=sys.stderr)
+    sys.exit(status)
 
 
 def _collector(setting: Setting) -> Callable[[ServiceOptions, str], None]:

@@ -9,7 +9,7 @@ from twisted.internet.defer import CancelledError, Deferred, gatherResults
 
 from tests.support.mirror import Items, MirrorTestCase, Watch
 from tests.support.subscriptions import Model, briefs, change
-from txthoonk.errors import ConnectionLost, InvalidInput, InvalidItem
+from txthoonk.errors import ConnectionLost, FeedTypeMismatch, InvalidInput, InvalidItem
 from txthoonk.events import Event
 
 
@@ -140,7 +140,7 @@ class MirrorTests(MirrorTestCase):
         await self.writer.queue("q")
         await self.writer.job("j")
         for name in ("q", "j", "", "a\0b"):
-            await self.assertFailure(self.thoonk.mirror(name), InvalidInput)
+            await self.assertFailure(self.thoonk.mirror(name), FeedTypeMismatch, InvalidInput)
         await self.unsubscribed_to(before)
         await self.thoonk.close()
         await self.assertFailure(self.thoonk.mirror("x"), ConnectionLost)

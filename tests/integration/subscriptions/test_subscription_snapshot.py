@@ -16,7 +16,7 @@ from tests.support.subscriptions import (
     replayed,
     take,
 )
-from txthoonk.errors import InvalidInput
+from txthoonk.errors import FeedTypeMismatch
 from txthoonk.events import Event
 from txthoonk.subscriptions import Subscription
 
@@ -212,7 +212,7 @@ class SnapshotTests(SubscriptionTestCase):
             for history in (0, 10):
                 await getattr(self.writer, type_)(f"{type_}{history}", {"history": history})
                 subscribing = self.thoonk.subscribe(f"{type_}{history}", snapshot=True)
-                error = await self.assertFailure(subscribing, InvalidInput)
+                error = await self.assertFailure(subscribing, FeedTypeMismatch)
                 self.assertIn(type_, str(error))
                 await self.unsubscribed_to(before)
 

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 from typing import Any
 from unittest import mock
 from urllib.request import urlopen
@@ -152,8 +153,19 @@ class WorkerTests(PluginTestCase):
         child = self.worker("shuot", "--job work")
         self.assertEqual(await child.ended, (64, None))
         self.assertRegex(
-            child.err, r"^Error: --handler: module 'tasks' has no attribute 'shuot'.*tasks.py\)\n"
+            child.err,
+            r"^thoonk-worker: --handler: module 'tasks' has no attribute 'shuot' "
+            r"\(in .*tasks.py\) \(--help lists the options\)\n$",
         )
+
+    async def test_port_in_use(self) -> None:
+        """A metrics port that is in use ends the process with one line."""
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            port = listening.getsockname()[1]
+            child = self.worker("shout", f"--job work --metrics-port {port}")
+            self.assertEqual(await child.ended, (1, None))
+        self.assertIn("thoonk-worker: --metrics-port: Couldn't listen on", child.err)
+        self.assertEqual(child.err.count("\n"), 1)
 
 
 class EndTests(PluginTestCase):

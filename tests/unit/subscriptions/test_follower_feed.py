@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.logger import capturedLogs, formatEvent
+
 from tests.support.followers import (
     ANEW,
     NOFEED,
@@ -17,9 +19,9 @@ from tests.support.followers import (
     snapshot,
     state,
 )
+from txthoonk.errors import FeedTypeMismatch
 from txthoonk.history._reads import REASONS
 from txthoonk.history._recovery import UNRECORDED, Position
-from txthoonk.subscriptions._snapshot import Unordered
 from txthoonk.subscriptions.following import _catching_up
 
 
@@ -184,7 +186,7 @@ class SnapshotTests(FollowerTestCase):
         self.make(snapshot=True)
         self.follower.ready()
         self.answer(["neither", "queue", None])
-        self.assertIsInstance(self.first[0], Unordered)
+        self.assertIsInstance(self.first[0], FeedTypeMismatch)
         self.make(snapshot=True, strict=False)
         self.follower.ready()
         self.answer(["neither", "queue", None])
@@ -193,6 +195,21 @@ class SnapshotTests(FollowerTestCase):
         self.answer(found(9, verdict="trimmed"))
         seen = [change(6), resync(REASONS["trimmed"], "a", 9)]
         self.assertEqual((self.first, self.seen(), self.reader.sent()), ([None], seen, []))
+
+    def test_made_anew_without_a_state(self) -> None:
+        """A feed that is made anew as a job feed gives a resync, and a line in the log."""
+        self.make(snapshot=True)
+        self.follower.ready()
+        self.answer(state(5, a="x"))
+        self.seen()
+        self.tell(of_the_feed("delete"), of_the_feed("create"))
+        with capturedLogs() as logged:
+            self.answer(["neither", "job", None])
+        text = "feed 'news' is of type 'job', which has no snapshot"
+        self.assertIn(f"the feed cannot be read: {text}", self.seen()[-1].reason)
+        (line,) = [formatEvent(event) for event in logged]
+        self.assertIn(text, line)
+        self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_unordered_too_late(self) -> None:
         """A feed without a state is followed on the next connection as well."""

@@ -360,8 +360,15 @@ class PluginTests(SynchronousTestCase):
         """``--log-json`` is refused by ``twistd``."""
         options = ServerOptions()
         words = ["-n", "thoonk-maintenance", "--log-json"]
-        refused = self.assertRaises(UsageError, options.parseOptions, words)
-        self.assertEqual(str(refused), "--log-json: works with twist only, not with twistd")
+        said = io.StringIO()
+        self.patch(sys, "stderr", said)
+        end = self.assertRaises(SystemExit, options.parseOptions, words)
+        self.assertEqual(end.code, 64)
+        self.assertEqual(
+            said.getvalue(),
+            "thoonk-maintenance: --log-json: works with twist only, not with twistd "
+            "(--help lists the options)\n",
+        )
 
 
 class DocumentedTests(SynchronousTestCase):

@@ -18,7 +18,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from txthoonk.errors import ConnectionLost, ThoonkError
+from txthoonk.errors import ConnectionLost, FeedTypeMismatch, ThoonkError
 from txthoonk.events import CHANNELS, Event
 from txthoonk.history._reads import REASONS, Standing
 from txthoonk.history._recovery import NOWHERE, SLOW, Position, Step, is_known, step
@@ -513,7 +513,10 @@ class Follower:
             return
         if reason.check(ConnectionLost):  # the service was stopped
             return
-        self._log.failure("feed {feed!r} cannot be read", reason, feed=self._source.feed)
+        if reason.check(FeedTypeMismatch):  # made anew as a queue or job feed
+            self._log.warn("{error}", error=reason.getErrorMessage())
+        else:
+            self._log.failure("feed {feed!r} cannot be read", reason, feed=self._source.feed)
         owed.resync(f"the feed cannot be read: {reason.getErrorMessage()}")
         if self._state in (READING, APPLYING, LIVE):
             self.move_to(NOWHERE)

@@ -17,13 +17,14 @@ from txthoonk.errors import (
     ConnectionLost,
     FeedDoesNotExist,
     FeedNotConfigured,
+    FeedTypeMismatch,
     NotSent,
     ResponseError,
 )
 from txthoonk.history._reads import Look, look
 from txthoonk.subscriptions._decoder import Source
 from txthoonk.subscriptions._interfaces import Reader, ReadingListener, Taker
-from txthoonk.subscriptions._snapshot import Assembly, Unordered
+from txthoonk.subscriptions._snapshot import Assembly
 
 __all__ = ["Reading", "Superseded"]
 
@@ -170,7 +171,7 @@ class Reading:
         self._listener.apply_to(assembly.live)
         try:
             state = await self._still(assembly.read())
-        except Unordered:
+        except FeedTypeMismatch:
             self.check()
             self._assembly = None
             if not self._listener.go_without_state(assembly.held):
