@@ -31,6 +31,7 @@ __all__ = [
     "look",
     "read_item",
     "read_items",
+    "read_order",
     "read_snapshot",
     "scored_ids",
 ]
@@ -39,6 +40,7 @@ _COMPARE = load("history/compare")
 _compared = _COMPARE.bind_each()
 _LOOK = load("history/look")
 _ITEM = load("history/item")
+_ORDER = load("history/order")
 _SNAPSHOT = load("history/snapshot")
 ITEMS = load("history/items")
 
@@ -159,7 +161,7 @@ class Snapshot:
     """The order of a feed and its first items, read at one moment.
 
     :ivar verdict: ``ok``, ``off`` (no history), or ``neither`` (feeds of that type have no order).
-    :ivar ids: all ids, in order.
+    :ivar ids: the first 5,000 ids, in order.
     :ivar items: the items of the first ids, as they are stored; None: the id has no item.
     """
 
@@ -180,7 +182,7 @@ def read_snapshot(
     message: str,
     always: bool = False,
 ) -> Deferred[Snapshot]:
-    """Read the order of a feed, and its first items: O(n) for n items.
+    """Read the first 5,000 ids of a feed's order, and its first items.
 
     :param count: how many items to read at most. Big items make it fewer.
     :param channel: the script publishes *message* here when it reads, if the feed keeps no
@@ -204,6 +206,27 @@ def _snapshot(reply: list[Any]) -> Snapshot:
     if None in ids or len(items) > len(ids):
         raise ValueError(f"{len(items)} items of {len(ids)} ids")
     return Snapshot(verdict, type_, serializer or "text", epoch, int(top or 0), ids, items)
+
+
+def read_order(
+    redis: Commands, feed: str, first: int, last: int, channel: str, message: str
+) -> Deferred[tuple[str | None, int, list[str]]]:
+    """Read the ids of a sorted feed from one rank to another, inclusive, and the position.
+
+    :param channel: the script publishes *message* here when it reads, unless that is empty.
+    :return: fires the epoch and the revision, if the feed keeps a history, and the ids.
+    """
+    command = (*_ORDER.bind(feed), first, last, channel, message)
+    return redis.call(_ORDER, command, TEXT).addCallback(_order)
+
+
+@parses
+def _order(reply: list[Any]) -> tuple[str | None, int, list[str]]:
+    epoch, top, ids = reply
+    _check_texts(epoch, *ids)
+    if None in ids:
+        raise ValueError("an order without an id")
+    return epoch, int(top or 0), ids
 
 
 def read_items(

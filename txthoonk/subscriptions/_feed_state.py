@@ -91,30 +91,38 @@ _HEAD, _TAIL = "\0head", "\0tail"
 
 
 class SortedState:
-    """A sorted feed: a doubly linked list."""
+    """A sorted feed: a doubly linked list.
+
+    :ivar is_partial: whether it has only the first items of the feed so far. Then an item that
+        moves behind the last of them leaves the state, and :meth:`extend` adds it later.
+    """
 
     def __init__(self, ids: Iterable[str] = ()) -> None:
         self.items: dict[str, Any] = {}
+        self.is_partial = False
+        self._moved_in: list[str] = []
         self._new: dict[str, Any] = {}  # items whose position has not come yet
         self._next = {_HEAD: _TAIL}
         self._previous = {_TAIL: _HEAD}
         self.extend(dict.fromkeys(ids, MISSING))
 
     def extend(self, items: dict[str, Any]) -> None:
-        """Add items at the end."""
+        """Add items at the end, except those that it has."""
         last = self._previous[_TAIL]
-        for id_ in items:
+        for id_, item in items.items():
             if id_ not in self.items:
+                self.items[id_] = item
                 self._next[last], self._previous[id_] = id_, last
                 last = id_
         self._next[last], self._previous[_TAIL] = _TAIL, last
-        self.items.update(items)
 
     def apply(self, event: Event) -> bool:
         """Apply an event. Return False while a new item waits for its position."""
         items, id_ = self.items, event.id
         if id_ is None:
             return not self._new
+        if self.is_partial and event.kind != "position":
+            self._new.clear()  # it was the edit of an item that is not known yet
         if event.kind == "publish" or event.kind == "edit":
             if id_ in items:
                 items[id_] = event.item
@@ -134,20 +142,38 @@ class SortedState:
             self.items[id_] = self._new.pop(id_)
         elif id_ in self.items:
             self._unlink(id_)
-        else:
+        elif not self.is_partial:
             return
-        self._link(self._previous_of(position), id_)
+        before = self._previous_of(position)
+        if before is not None:
+            if id_ not in self.items:
+                self.items[id_] = MISSING
+                self._moved_in.append(id_)
+            self._link(before, id_)
+        elif self.is_partial:
+            self.items.pop(id_, None)
+        else:
+            self._link(self._previous[_TAIL], id_)
 
-    def _previous_of(self, position: str) -> str:
-        """Return the id after which the position is."""
+    def _previous_of(self, position: str) -> str | None:
+        """Return the id after which the position is; None: after the last, or an unknown one."""
         if position == "begin:":
             return _HEAD
-        if position != ":end" and position.startswith(":"):
-            return self._previous.get(position[1:], self._previous[_TAIL])
-        relative = position[:-1]
-        if position == ":end" or relative not in self._next:
-            return self._previous[_TAIL]
-        return relative
+        if position == ":end":
+            return None
+        if position.startswith(":"):
+            return self._previous.get(position[1:])
+        return position[:-1] if position[:-1] in self._next else None
+
+    def complete(self) -> list[str]:
+        """Learn that all items of the feed are known.
+
+        :return: ids that :meth:`extend` did not add, because they moved among the first items.
+        """
+        self.is_partial = False
+        self._new.clear()
+        moved_in, self._moved_in = self._moved_in, []
+        return moved_in
 
     def _link(self, before: str, id_: str) -> None:
         after = self._next[before]

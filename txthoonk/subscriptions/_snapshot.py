@@ -1,26 +1,29 @@
 """The state of a feed, read while the feed goes on changing.
 
-First the order is read, with the position. For a big plain feed this takes several calls: there,
-each event shows the new place of its item. Then the items are read in slices, and each event that
-arrives meanwhile is applied. A slice may be newer than the last event that has arrived. So the
-state is complete when all events that were published before the last slice was read have arrived.
+First the order is read, with the position. For a big feed this takes several calls, and events
+wait meanwhile. In a plain feed, each event shows the new place of its item. In a sorted feed, they
+are applied to the part of the order that is known, up to the moment at which the next part was
+read. Then the items are read in slices, and each event that arrives meanwhile is applied. A slice
+may be newer than the last event that has arrived. So the state is complete when all events that
+were published before the last slice was read have arrived.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import takewhile
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 
 from txthoonk.errors import FeedDoesNotExist, FeedTypeMismatch
 from txthoonk.events import CHANNELS, Event
-from txthoonk.history._reads import read_items, read_snapshot, scored_ids
+from txthoonk.history._reads import Snapshot, read_items, read_order, read_snapshot, scored_ids
 from txthoonk.history._recovery import NOWHERE, Position, Step, step
 from txthoonk.protocol._encoding import TEXT
-from txthoonk.protocol._slices import IDS, read_scored
+from txthoonk.protocol._slices import DETOURS, IDS, OVERLAP, read_scored
 from txthoonk.subscriptions._decoder import Source
-from txthoonk.subscriptions._feed_state import MISSING, FeedState, State, make_state
+from txthoonk.subscriptions._feed_state import MISSING, FeedState, SortedState, State, make_state
 from txthoonk.subscriptions._interfaces import Reader
 
 __all__ = ["Assembly"]
@@ -175,8 +178,17 @@ class Assembly:
             await passed
         else:
             self.position = Position(found.epoch, found.top)
+        if found.type == "sorted_feed":
+            state = SortedState(found.ids)
+            self._fill(state, found.ids[: len(found.items)], found.items)
+            ids = await self._read_rest(state, found.ids) if len(found.ids) == IDS else found.ids
+            return ids, state, len(found.items)
+        return await self._read_plain(found)
+
+    async def _read_plain(self, found: Snapshot) -> tuple[list[str], State, int]:
+        """Read the rest of the order of a plain feed."""
         ids, done = found.ids, len(found.items)
-        if len(ids) == IDS and found.type != "sorted_feed":
+        if len(ids) == IDS:
             ids, done = await read_scored(self._read_some_ids), 0
         state = make_state(found.type)
         for first in range(0, len(ids), PART):
@@ -185,6 +197,64 @@ class Assembly:
             state.extend(dict.fromkeys(ids[first : first + PART], MISSING))
         self._fill(state, found.ids[: len(found.items)], found.items)
         return ids, state, done
+
+    async def _read_rest(self, state: SortedState, ids: list[str]) -> list[str]:
+        """Read the rest of the order of a sorted feed.
+
+        :return: the ids that were read.
+        """
+        state.is_partial = True
+        ids, detours = list(ids), 0
+        while not self._broken and not self._stopped:
+            first, last = 0, -1  # everything at once
+            if detours < DETOURS:
+                first = max(0, len(state.items) - OVERLAP)
+                last = first + IDS - 1
+            some = await self._read_some_order(state, first, last)
+            known = len(state.items)
+            if known >= first:  # otherwise more items have gone than the parts overlap
+                new = some[known - first :]
+                state.extend(dict.fromkeys(new, MISSING))
+                ids += new
+                if len(some) < IDS or last == -1:
+                    break
+            detours += len(state.items) == known
+        ids += state.complete()
+        self.left, self._whole = [], True
+        return ids
+
+    async def _read_some_order(self, state: State, first: int, last: int) -> list[str]:
+        """Read a part of the order, and apply the events that are older to the state."""
+        older = 0
+
+        def read() -> None:
+            nonlocal older
+            older = len(self.held)
+
+        by_marks = self.position.epoch is None or self._by_messages
+        message, passed = self._reader.mark(read) if by_marks else ("", succeed(None))
+        redis, channel = self._reader.redis, self._reader.mark_channel
+        try:
+            epoch, top, some = await read_order(
+                redis, self._source.feed, first, last, channel, message
+            )
+            await passed
+        finally:
+            passed.addErrback(lambda _: None)
+            passed.cancel()
+        if not by_marks:
+            older = await self._held_up_to(epoch, top)
+        for event in self.held[:older]:
+            self._apply(state, event)
+        del self.held[:older]
+        return some
+
+    async def _held_up_to(self, epoch: str | None, top: int) -> int:
+        """Wait for all events up to a position. Return how many of them are held."""
+        self._broken = self._broken or epoch != self.position.epoch
+        if top > max((event.revision or 0 for event in self.held), default=self.position.revision):
+            await self._reader.ping()
+        return sum(1 for _ in takewhile(lambda event: (event.revision or 0) <= top, self.held))
 
     async def _read_some_ids(self, score: str, skipped: int) -> list[str]:
         """Read a part of a long order. Events that arrive meanwhile are held."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from random import Random
 from typing import Any
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
 
 from tests.support import RedisTestCase, server_url
+from tests.support.mirror import Watch
 from txthoonk import Thoonk
 from txthoonk.protocol._client import RedisProtocol
 from txthoonk.protocol._slices import IDS
@@ -149,6 +151,54 @@ class ManyTests(BigTestCase):
     async def test_mirror_without_history(self) -> None:
         """A mirror of a feed without history equals the feed, whatever changes meanwhile."""
         await self.check_mirror({})
+
+    async def check_sorted_mirror(self, history: int) -> None:
+        feed = await self.pub_.sorted_feed("x", {"history": history})
+        await self.fill("RPUSH", feed.feed_ids, self.ids)
+        await self.fill("HSET", feed.feed_items, self.items)
+        added = self.added()
+        thoonk = await Thoonk(await server_url()).connect()
+        self.addCleanup(thoonk.close)
+        following = thoonk.mirror("x")
+        random, left = Random(history), list(self.ids)
+        while not following.called:
+            near, far = random.sample(left, 2)
+            gone = left.pop(random.randrange(len(left)))
+            await gatherResults(
+                [  # type: ignore[arg-type]
+                    feed.append("last"),
+                    feed.prepend("first"),
+                    feed.edit(near, "edited"),
+                    feed.move_before(far, near),
+                    feed.move(*random.choice([("begin:", far), (":end", far), (f"{near}:", far)])),
+                    feed.retract(gone),
+                ]
+            )
+        mirror = await following
+        watch = Watch(mirror)
+        await feed.append("the end")
+        await watch.until(list((await feed.get_all()).items()))
+        self.assertEqual(list(added), ["SortedState"])
+        self.assertLessEqual(added["SortedState"], IDS + 1000)
+
+    async def test_sorted_mirror(self) -> None:
+        """A mirror of a big sorted feed equals it, whatever moves while the mirror starts."""
+        await self.check_sorted_mirror(10_000)
+
+    async def test_sorted_mirror_without_history(self) -> None:
+        """So does a mirror of a big sorted feed without a history."""
+        await self.check_sorted_mirror(0)
+
+    async def test_sorted_mirror_at_rest(self) -> None:
+        """The order of a big sorted feed is read in slices for a mirror."""
+        feed = await self.pub_.sorted_feed("x")
+        await self.fill("RPUSH", feed.feed_ids, self.ids)
+        await self.fill("HSET", feed.feed_items, self.items)
+        thoonk = await Thoonk(await server_url()).connect()
+        self.addCleanup(thoonk.close)
+        mirror = await thoonk.mirror("x")
+        self.assertEqual(list(mirror), self.ids)
+        self.bounded()
 
     async def test_sorted_feed(self) -> None:
         """The items of a sorted feed are read in slices, its order in one reply."""

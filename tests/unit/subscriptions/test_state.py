@@ -10,7 +10,14 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.fuzzing import QUICK
 from txthoonk.events import Event
-from txthoonk.subscriptions._feed_state import MISSING, FeedState, SortedState, State, make_state
+from txthoonk.subscriptions._feed_state import (
+    MISSING,
+    FeedState,
+    SortedState,
+    State,
+    make_state,
+    slices,
+)
 
 
 def event(kind: str, id_: str | None = None, value: Any = None) -> Event:
@@ -114,6 +121,100 @@ class ModelTests(SynchronousTestCase):
     def test_sorted_feed(self, ids: list[str], changes: list[Any]) -> None:
         """After any events, a sorted feed is equal to a list."""
         self.compare(SortedState(ids), Sorted(ids), changes)
+
+
+OPERATIONS = st.lists(
+    st.tuples(
+        st.sampled_from(["new", "move", "edit", "retract", "read"]),
+        st.integers(0, 20),
+        st.integers(0, 20),
+    ),
+    max_size=40,
+)
+
+
+class PartialTests(SynchronousTestCase):
+    """The order of a sorted feed that is read in parts, while the feed changes."""
+
+    def begin(self, count: int) -> None:
+        """Store some items, and read the first two."""
+        self.server = Sorted([str(number) for number in range(count)])
+        self.state = SortedState()
+        self.state.is_partial = True
+        self.last_id = count
+        self.known: set[str] = set()
+        self.read(0, 0)
+
+    def change(self, *event: Any) -> None:
+        self.server.apply(*event)
+        apply(self.state, event)
+
+    def beside(self, at: int, place: int) -> str:
+        """Choose a position."""
+        if not self.server.order or place < 4:
+            return ("begin:", ":end")[place % 2]
+        return (":{}", "{}:")[place % 2].format(self.server.order[at])
+
+    def read(self, at: int, _: int) -> None:
+        known = len(self.state.items)
+        some = self.server.order[known : known + 2]
+        self.known.update(some)
+        self.state.extend(dict.fromkeys(some, MISSING))
+
+    def new(self, at: int, place: int) -> None:
+        self.last_id += 1
+        self.change("publish", str(self.last_id), "new")
+        self.change("position", str(self.last_id), self.beside(at, place))
+
+    def move(self, at: int, place: int) -> None:
+        id_ = self.server.order[at]
+        position = self.beside(place % len(self.server.order), place)
+        if id_ not in position:
+            self.change("position", id_, position)
+
+    def edit(self, at: int, value: int) -> None:
+        kind = ("publish", "edit")[value % 2]
+        self.change(kind, self.server.order[at], f"edited {value}")
+
+    def retract(self, at: int, _: int) -> None:
+        self.change("retract", self.server.order[at], None)
+
+    @QUICK
+    @given(st.integers(0, 12), OPERATIONS)
+    def test_any(self, count: int, operations: list[Any]) -> None:
+        """The state always has the first items; when all are read, it is complete."""
+        self.begin(count)
+        for name, at, value in operations:
+            if self.server.order:
+                getattr(self, name)(at % len(self.server.order), value)
+            known = len(self.state.items)
+            self.assertEqual(list(self.state.order()), self.server.order[:known])
+        while len(self.state.items) < len(self.server.order):
+            self.read(0, 0)
+        self.known.update(self.state.complete())
+        self.assertEqual(list(self.state.order()), self.server.order)
+        for id_, item in whole(self.state):
+            if item is MISSING:
+                self.assertIn(id_, self.known)
+            else:
+                self.assertEqual(item, self.server.items[id_])
+        self.new(0, 1)
+        self.assertEqual(list(self.state.order()), self.server.order)
+
+
+class SlicesTests(SynchronousTestCase):
+    def test_slices(self) -> None:
+        """All slices but the last say that another one follows; unknown items are left out."""
+        for count, expected in (
+            (0, [("", False)]),
+            (2, [("01", False)]),
+            (3, [("01", True), ("2", False)]),
+        ):
+            state = make_state("feed")
+            state.extend({str(number): "x" for number in range(count)})
+            state.extend({"none": MISSING})
+            found = [("".join(id_ for id_, _ in some), more) for some, more in slices(state, 2)]
+            self.assertEqual(found, expected)
 
 
 class FeedStateTests(SynchronousTestCase):

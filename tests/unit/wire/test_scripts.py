@@ -15,7 +15,7 @@ from txthoonk.client import ThoonkPub
 from txthoonk.consumers import _deadlines, _get_queue, _result_trimming, _result_waiters, _syncer
 from txthoonk.consumers._heartbeat import Renewal
 from txthoonk.errors import _SCRIPT_CODES, ThoonkError
-from txthoonk.history._reads import compare, read_items, read_snapshot
+from txthoonk.history._reads import compare, read_items, read_order, read_snapshot
 from txthoonk.job import _changes
 from txthoonk.job._recoverer import JobPass
 from txthoonk.job._results import ResultScripts
@@ -535,6 +535,7 @@ class CallerTests(SynchronousTestCase):
         "history/item": lambda pub: Feed(pub, "cats").get_item("id", with_revision=True),
         "history/items": lambda pub: read_items(pub.redis, "cats", ["id"]),
         "history/look": lambda pub: Feed(pub, "cats").revision(),
+        "history/order": lambda pub: read_order(pub.redis, "cats", 0, 9, "mine", "0"),
         "history/snapshot": lambda pub: read_snapshot(pub.redis, "cats", 9, "mine", "0"),
         "job/cancel": lambda pub: Job(pub, "cats").cancel("id"),
         "job/drain": lambda pub: Job(pub, "cats")._changes._drain_some("line", 1),

@@ -17,10 +17,10 @@
 --   5 1 to publish the message in any case
 -- Reply: ok (or off if the feed keeps no history, neither if its type has no order), its type
 --   and its serializer, the present epoch and revision if it has a history, the ids in their
---   order (of a plain feed up to 5000), and the items of the first ids
+--   order, up to 5000, and the items of the first ids
 -- Errors: NOFEED, NOTCONFIGURED
 -- Events: none; the message, if there is no history
--- Cost: O(n) for n items of a sorted feed, whose whole order is read at once; else bounded
+-- Cost: O(m) for m items
 
 --- include whole
 --- include feed_missing
@@ -43,7 +43,7 @@ local sorted = kind == 'sorted_feed'
 if not sorted and kind and kind ~= 'feed' then
   return {'neither', kind, serializer or false}
 end
-local order = redis.call(sorted and 'LRANGE' or 'ZRANGE', ids, 0, sorted and -1 or 4999)
+local order = redis.call(sorted and 'LRANGE' or 'ZRANGE', ids, 0, 4999)
 local contents = some_items(items, order, tonumber(most))
 local log = open_history(limit, '', revision, history, publishes, items)
 if log and (log.void or log.server) then
