@@ -146,6 +146,9 @@ class Followed(Protocol):
     def move_to(self, position: Position) -> None:
         """Take another position."""
 
+    def has_items(self, ids: Iterable[str]) -> None:
+        """Learn the ids of the feed's items."""
+
     def hold(self, events: Iterable[Event] | None = None) -> None:
         """Hold live events again.
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.internet.defer import gatherResults
+
 from tests.support.mirror import Watch
 from tests.support.subscriptions import SubscriptionTestCase, briefs, next_of, take
 
@@ -42,15 +44,16 @@ class SortedFeedTests(SubscriptionTestCase):
             ]
             await feed.edit("2", "edited")
             await feed.prepend("new")
-            await feed.edit("2", "last")
+            await gatherResults([feed.edit("2", "last"), feed.move_first("2")])
             for subscription in heard:
                 self.assertEqual(
-                    briefs(await take(subscription, 4)),
+                    briefs(await take(subscription, 5)),
                     [
                         ("edit", "2", "edited"),
                         ("publish", "4", "new"),
                         ("position", "4", "begin:"),
                         ("edit", "2", "last"),
+                        ("position", "2", "begin:"),
                     ],
                 )
                 subscription.stop()

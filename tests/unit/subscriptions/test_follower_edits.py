@@ -7,6 +7,7 @@ from typing import Any
 from tests.support.followers import OFF, FollowerTestCase, found, of_the_feed
 from txthoonk.errors import ConnectionLost, ResponseError
 from txthoonk.events import Event
+from txthoonk.subscriptions.following import _unpaired
 from txthoonk.subscriptions.following._follower import Follower
 
 SORTED: list[Any] = ["off", "sorted_feed", None]
@@ -56,12 +57,61 @@ class EditTests(FollowerTestCase):
     def test_edits(self) -> None:
         """Several edits are delivered in their order, and one PING is enough for the last."""
         self.start()
-        self.tell(publish("1"), publish("2"), publish("1"))
+        self.tell(publish("1"), publish("2"), publish("3"))
         self.assertEqual(self.seen(), [edit("1"), edit("2")])
         self.next_turn()
         self.assertEqual(self.seen(), [])
         self.reader.pings.pop().callback(None)
-        self.assertEqual((self.seen(), self.reader.pauses), ([edit("1")], []))
+        self.assertEqual((self.seen(), self.reader.pauses), ([edit("3")], []))
+
+    def test_known(self) -> None:
+        """The edit of an item that was seen before is delivered at once, also before a move."""
+        self.start()
+        self.tell(publish("1"), position("1"), position("2"), edit("3"))
+        self.next_turn()
+        self.seen()
+        for id_ in "123":
+            self.tell(publish(id_), position(id_))
+            self.assertEqual(self.seen(), [edit(id_), position(id_)])
+        self.assertEqual((self.reader.pings, self.reader.pauses), ([], []))
+
+    def test_known_from_the_state(self) -> None:
+        """The items of a snapshot are known."""
+        self.make(snapshot=True)
+        self.follower.ready()
+        self.answer(["off", "sorted_feed", None, None, None, ["1"], ["x"]])
+        self.reader.pass_mark()
+        self.tell(publish("1"), position("1"))
+        self.assertEqual(self.seen()[1:], [edit("1"), position("1")])
+
+    def test_forgotten(self) -> None:
+        """Ids are known until their items, the feed or the connection is gone."""
+
+        def lose() -> None:
+            self.follower.lost()
+            self.follower.ready()
+            self.answer(SORTED)
+
+        for go in (
+            lambda: self.tell(Event("retract", "news", "1")),
+            lambda: self.tell(of_the_feed("delete")),
+            lose,
+        ):
+            self.start()
+            self.tell(edit("1"))
+            go()
+            self.seen()
+            self.tell(publish("1"), position("1"))
+            self.assertEqual(self.seen(), [publish("1"), position("1")])
+
+    def test_many_known(self) -> None:
+        """The ids that were seen last are known."""
+        self.patch(_unpaired, "LIMIT", 2)
+        self.start()
+        self.tell(edit("1"), edit("2"), edit("3"))
+        self.seen()
+        self.tell(publish("1"), position("1"), publish("3"))
+        self.assertEqual(self.seen(), [publish("1"), position("1"), edit("3")])
 
     def test_late_position(self) -> None:
         """A position may arrive after the PING was sent."""

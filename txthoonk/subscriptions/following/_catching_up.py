@@ -239,6 +239,7 @@ class CatchUp:
         self._replayed = True
         follower.hold(left)
         follower.move_to(position)
+        follower.has_items(state.items)
         owed.started()
         self._reading.check()
         feed, type_ = self._source.feed, self._source.type

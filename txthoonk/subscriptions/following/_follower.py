@@ -37,7 +37,13 @@ from txthoonk.subscriptions.following._states import (
     READING,
     next_state,
 )
-from txthoonk.subscriptions.following._unpaired import Unpaired, as_edit, may_be_edit, pairs
+from txthoonk.subscriptions.following._unpaired import (
+    SeenIds,
+    Unpaired,
+    as_edit,
+    may_be_edit,
+    pairs,
+)
 
 __all__ = ["Follower"]
 
@@ -83,6 +89,7 @@ class Follower:
         "_reader",
         "_restraint",
         "_room",
+        "_seen",
         "_sought",
         "_source",
         "_state",
@@ -135,6 +142,7 @@ class Follower:
         self.live: Callable[[Event], object] = _ignore
         self.held = NONE_HELD
         self.unpaired: Event | None = None
+        self._seen: SeenIds | None = None
         self._catching_up: CatchUp | None = None
         self._room: Deferred[Any] | None = None
         self._sought: Event | None = None
@@ -221,6 +229,7 @@ class Follower:
         """
         if self.is_live and self.epoch is None and not self.agrees(found):
             self._publishes = 0
+            self._forget_items()
             self._owed.gap = REASONS["lost"]
             self._read()
 
@@ -266,6 +275,7 @@ class Follower:
     def _go_down(self, input_: str = "go down") -> None:
         self._enter(input_, _ignore)
         self._leave()
+        self._forget_items()
         self.held = NONE_HELD
         self._listener.settled(self._source.feed)
 
@@ -323,7 +333,11 @@ class Follower:
             self._listener.went_live(self._source.feed, self.absent)
 
     def _deliver(self) -> None:
-        is_sorted = self._source.type == "sorted_feed"
+        is_sorted = self._source.type == "sorted_feed" and self.epoch is None
+        if not is_sorted:
+            self._seen = None
+        elif self._seen is None:
+            self._seen = SeenIds()
         self._enter("deliver", self._live_sorted if is_sorted else self._live)
 
     def _pause(self) -> None:
@@ -366,22 +380,39 @@ class Follower:
             self._pause()
 
     def _live_sorted(self, event: Event) -> None:
-        """Deliver the next event of a sorted feed, an edit as one."""
+        """Deliver the next event of a sorted feed without a history, an edit as one."""
         publish, self.unpaired = self.unpaired, None
         if publish is not None:
-            self._live(publish if pairs(publish, event) else as_edit(publish))
+            self._see(publish if pairs(publish, event) else as_edit(publish))
             self.live(event)  # the state may have changed
-        elif self.epoch is None and may_be_edit(event):
+        elif self._seen is None or not may_be_edit(event):
+            self._see(event)
+        elif event.id in self._seen:
+            self._see(as_edit(event))
+        else:
             self.unpaired = event
             self._pairing.add(self)
-        else:
-            self._live(event)
+
+    def _see(self, event: Event) -> None:
+        if self._seen is not None and event.kind not in CHANNELS:
+            self._seen.see(event)
+        self._live(event)
 
     def no_position(self, publish: Event) -> None:
         """Deliver an edit: no position follows the event that was kept back."""
         if self.unpaired is publish:
             self.unpaired = None
-            self._live(as_edit(publish))
+            self._see(as_edit(publish))
+
+    def has_items(self, ids: Iterable[str]) -> None:
+        """Learn the ids of the feed's items."""
+        if self._source.type == "sorted_feed" and self.epoch is None:
+            self._seen = SeenIds(ids)
+
+    def _forget_items(self) -> None:
+        """Forget the ids of items: there may be another feed, with the same ids."""
+        if self._seen is not None:
+            self._seen = SeenIds()
 
     def _not_next(self, event: Event) -> None:
         if event.kind in CHANNELS:
@@ -433,6 +464,7 @@ class Follower:
             self._owed.state_wanted = self._owed.snapshot
         if event.kind != "config":
             self.move_to(NOWHERE)
+            self._forget_items()
             self.absent = event.kind == "delete"
             self._publishes = 0
         self._taker.force(event)
@@ -490,6 +522,7 @@ class Follower:
         before = self._state, self._catching_up
         self.drop_held()
         self.move_to(NOWHERE)
+        self._forget_items()
         self._owed.state_wanted = self._owed.snapshot
         self._owed.resync(reason)
         if (self._state, self._catching_up) != before:

@@ -1,15 +1,19 @@
 """Edits in sorted feeds that keep no history (contract: Sorted feed).
 
-An edit is a message on ``feed.publish``, like a new item. But the writer of a new item publishes
-its position in the same step, so no other message of the feed comes between the two. A follower
-keeps such a message back until the next one of the feed shows what it is. If none follows at once,
-a PING shows it: its reply comes after all that was published before.
+An edit is a message on ``feed.publish``, like a new item. If the follower has seen the id before,
+it is an edit. Otherwise the next message decides: the writer of a new item publishes its position
+in the same step, so no other message of the feed comes between the two. A follower keeps the first
+message back until then. If none follows at once, a PING decides: its reply comes after all that
+was published before.
+
+An item that the follower has not seen looks new if it is edited and moved at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
+from itertools import islice
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
@@ -17,7 +21,9 @@ from twisted.internet.defer import Deferred
 from txthoonk.errors import ConnectionLost, ResponseError
 from txthoonk.events import Event
 
-__all__ = ["Unpaired", "as_edit", "may_be_edit", "pairs"]
+__all__ = ["SeenIds", "Unpaired", "as_edit", "may_be_edit", "pairs"]
+
+LIMIT = 100_000  # ids that a follower remembers
 
 
 def may_be_edit(event: Event) -> bool:
@@ -33,6 +39,30 @@ def pairs(publish: Event, following: Event) -> bool:
 def as_edit(publish: Event) -> Event:
     """Make the event of an edit of a message that had no position."""
     return publish._replace(kind="edit")
+
+
+class SeenIds:
+    """The ids of items that a follower has seen, and that exist: the last ones, up to a limit.
+
+    :param ids: those of the feed's state.
+    """
+
+    __slots__ = ("_ids",)
+
+    def __init__(self, ids: Iterable[str] = ()) -> None:
+        self._ids: dict[str | None, None] = dict.fromkeys(islice(ids, LIMIT))
+
+    def __contains__(self, id_: str | None) -> bool:
+        return id_ in self._ids
+
+    def see(self, event: Event) -> None:
+        """Note what an event says of its item."""
+        if event.kind == "retract":
+            self._ids.pop(event.id, None)
+        else:
+            self._ids[event.id] = None
+            if len(self._ids) > LIMIT:
+                del self._ids[next(iter(self._ids))]
 
 
 class Holder(Protocol):
