@@ -23,6 +23,27 @@ redis.call('PUBLISH', 'feed.position:' .. ARGV[1], ARGV[2] .. '\\0' .. ARGV[3])
 """
 
 
+# As thoonk.py publishes a new item, with its time in seconds.
+PY_PUBLISH = """
+redis.call('ZADD', 'feed.ids:' .. ARGV[1], redis.call('TIME')[1], ARGV[2])
+redis.call('HSET', 'feed.items:' .. ARGV[1], ARGV[2], ARGV[3])
+redis.call('INCR', 'feed.publishes:' .. ARGV[1])
+redis.call('PUBLISH', 'feed.publish:' .. ARGV[1], ARGV[2] .. '\\0' .. ARGV[3])
+"""
+
+
+class FeedTests(SubscriptionTestCase):
+    async def test_seconds(self) -> None:
+        """A mirror of a feed with a history has its order, whatever the scores of others."""
+        feed = await self.writer.feed("x", {"history": 100})
+        await feed.publish("1", "ours")
+        watch = Watch(await self.thoonk.mirror("x"))
+        await self.raw.send("EVAL", PY_PUBLISH, 0, "x", "theirs", "2")
+        await watch.until([("theirs", "2"), ("ours", "1")])
+        await feed.publish("3", "last")
+        await watch.until([("theirs", "2"), ("ours", "1"), ("last", "3")])
+
+
 class SortedFeedTests(SubscriptionTestCase):
     async def foreign(self, script: str, *words: str) -> None:
         await self.raw.send("EVAL", script, 0, "x", *words)
