@@ -48,7 +48,7 @@ def suite(wanted: Callable[[str], bool]) -> TestSuite:
 
     :param wanted: whether a package, or a part of ``tests.integration``, is one of them.
     """
-    loaded: TestSuite = TestLoader().loadByNames(filter(wanted, _names()), recurse=True)
+    loaded: TestSuite = TestLoader().loadByNames([*filter(wanted, _names())], recurse=True)
     return loaded
 
 

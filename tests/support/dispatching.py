@@ -60,12 +60,13 @@ class DispatcherTestCase(SynchronousTestCase):
     def connect(self) -> None:
         """Make a connection, and wire it up as ThoonkSub does."""
         dispatcher = self.dispatcher
-        self.redis = redis = RedisSubscriber()
-        redis.channelSubscribed = lambda name, _: dispatcher.confirmed(name)  # type: ignore
-        redis.channelPatternSubscribed = dispatcher.pattern_confirmed  # type: ignore
-        redis.subscriptionFailed = dispatcher.refused  # type: ignore
-        redis.patternSubscriptionFailed = dispatcher.refused_patterns  # type: ignore
-        redis.patternMessageReceived = dispatcher.pattern_message  # type: ignore
+        self.redis = RedisSubscriber()
+        redis: Any = self.redis  # its hooks are replaced
+        redis.channelSubscribed = lambda name, _: dispatcher.confirmed(name)
+        redis.channelPatternSubscribed = dispatcher.pattern_confirmed
+        redis.subscriptionFailed = dispatcher.refused
+        redis.patternSubscriptionFailed = dispatcher.refused_patterns
+        redis.patternMessageReceived = dispatcher.pattern_message
         redis.route(dispatcher.message, dispatcher.routes, dispatcher.pattern_routes)
         _, self.transport = plug(redis)
         dispatcher.connected(redis)

@@ -23,7 +23,7 @@ class MessageTests(SynchronousTestCase):
     def heard(self, channel: str, message: str) -> list[Event]:
         """Return the events of a message on a channel of the feed ``a:b``."""
         source, heard = Source("a:b"), Heard()
-        source.followers = (heard,)  # type: ignore[assignment]
+        self.patch(source, "followers", (heard,))
         source.channels(tuple(ITEM_KINDS))[channel](message)
         return heard.events
 

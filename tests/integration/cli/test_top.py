@@ -179,7 +179,7 @@ class OverviewTests(RedisTestCase):
             most = max(most, len(under_way))
             return called.addBoth(lambda result: under_way.discard(called) or result)  # type: ignore[call-overload]
 
-        redis.call = counted  # type: ignore[assignment, method-assign]
+        self.patch(redis, "call", counted)
         found, failed = await read_overviews(redis, names)
         self.assertEqual((sorted(found), failed, most), (sorted(names), {}, 16))
         self.assertEqual(await read_overviews(redis, []), ({}, {}))

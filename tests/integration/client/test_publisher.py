@@ -317,7 +317,7 @@ class ChannelTests(PublisherTestCase):
         """publish_channel joins the parts with NUL and fires the number of receivers."""
         other = await self.subscriber()
         confirmed: Deferred[None] = Deferred()
-        other.channelSubscribed = lambda *_: confirmed.callback(None)  # type: ignore
+        self.patch(other, "channelSubscribed", lambda *_: confirmed.callback(None))
         other.subscribe("c")
         await confirmed
         self.assertEqual(await self.pub_.publish_channel("c", "a", "", b"\xff", "é\0"), 2)

@@ -109,7 +109,7 @@ class ResubscriptionTests(ReconnectTestCase):
         """A closed subscriber does not reconnect."""
         factory = ThoonkSubFactory(**self.arguments())
         clock = Clock()
-        factory.clock = clock  # type: ignore[assignment]
+        self.patch(factory, "clock", clock)
         sub = await self.kept(factory)
         await sub.register_handler(CHANNEL, self.heard)
         await sub.close()

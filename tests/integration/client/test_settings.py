@@ -216,8 +216,8 @@ class RefusedTests(PublisherTestCase):
             await self.refused(
                 InvalidInput,
                 words,
-                lambda value=value: job.set_config({"timeout": value}),  # type: ignore[misc]
-                lambda value=value: self.pub_.job("new", {"timeout": value}),  # type: ignore[misc]
+                partial(job.set_config, {"timeout": value}),
+                partial(self.pub_.job, "new", {"timeout": value}),
             )
 
     async def test_settings_of_other_types(self) -> None:
@@ -226,11 +226,11 @@ class RefusedTests(PublisherTestCase):
             await self.refused(
                 FeedTypeMismatch,
                 ("'queue'", repr(name), *types),
-                lambda name=name: self.pub_.create_feed("new", {"type": "queue", name: 3}),  # type: ignore[misc]
-                lambda name=name: self.pub_.queue("new", {name: 3}),  # type: ignore[misc]
-                lambda name=name: self.pub_.queue("work", {name: 3}),  # type: ignore[misc]
-                lambda name=name: self.pub_.set_config("work", {name: 3}),  # type: ignore[misc]
-                lambda name=name: self.pub_.set_config("work", {"title": "t", name: 3}),  # type: ignore[misc]
+                partial(self.pub_.create_feed, "new", {"type": "queue", name: 3}),
+                partial(self.pub_.queue, "new", {name: 3}),
+                partial(self.pub_.queue, "work", {name: 3}),
+                partial(self.pub_.set_config, "work", {name: 3}),
+                partial(self.pub_.set_config, "work", {"title": "t", name: 3}),
             )
         await self.refused(
             FeedTypeMismatch,

@@ -109,12 +109,12 @@ class LateTests(ClaimTestCase):
             await theirs.progress(1, note="theirs")
             await self.nothing_changes(
                 name,
-                lambda v=verb, c=late: v(self.job, c),  # type: ignore[misc]
-                lambda c=late: c.progress(2),  # type: ignore[misc]
+                partial(verb, self.job, late),
+                partial(late.progress, 2),
             )
             self.assertFalse(await self.job.release(late))
             await self.other.finish(theirs, "theirs")
-            await self.nothing_changes(name, lambda v=verb, c=late: v(self.job, c))  # type: ignore[misc]
+            await self.nothing_changes(name, partial(verb, self.job, late))
 
     async def test_by_id(self) -> None:
         """A job's id stands for the last claim that this publisher got."""
@@ -132,7 +132,7 @@ class LateTests(ClaimTestCase):
             await self.time_out()
             again = await self.job.get()
             self.assertNotEqual(again.token, late.token)
-            await self.nothing_changes(name, lambda v=verb, c=late: v(self.job, c))  # type: ignore[misc]
+            await self.nothing_changes(name, partial(verb, self.job, late))
             await self.job.finish("a")
             self.assertEqual(await self.job.get_ids(), [])
 
@@ -194,7 +194,7 @@ class ForeignTests(ClaimTestCase):
             await self.raw.send("ZREM", "feed.claimed:x", "a")
             await self.raw.send("LPUSH", "feed.ids:x", "a")
             await self.claim_as_others()
-            await self.nothing_changes(name, lambda v=verb, c=late: v(self.job, c))  # type: ignore[misc]
+            await self.nothing_changes(name, partial(verb, self.job, late))
             await self.job.retract("a")
 
     async def test_finished_by_others(self) -> None:

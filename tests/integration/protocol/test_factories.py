@@ -34,7 +34,7 @@ class FactoryTests(RedisTestCase):
         """A lost connection is made again, and ``deferred`` fires the new client."""
         reactor = MemoryReactorClock()
         factory = RedisClientFactory()
-        factory.clock = reactor  # type: ignore[assignment]
+        self.patch(factory, "clock", reactor)
         connector = reactor.connectTCP("localhost", 6379, factory)
         clients, asked = [], list[bool]()
         for _ in range(2):

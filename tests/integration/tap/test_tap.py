@@ -250,6 +250,7 @@ class MaintenanceTests(PluginTestCase):
                 await one.put("a", id_="1")
                 await one.get()
                 await self.raw.send("ZINCRBY", f"feed.claimed:{one.name}", -100_000, "1")
+                await self.looked(one.name)
             child = self.twist(f"thoonk-maintenance --interval 0.2 {words}")
             await self.until_gone("feed.claimed:work")
             self.assertEqual(await self.value("feed.ids:work"), [b"1"])

@@ -203,7 +203,7 @@ class HookTests(SubscriberTestCase):
                 raise ZeroDivisionError
             self.calls.append((message,))
 
-        subscriber.messageReceived = fail  # type: ignore[method-assign]
+        self.patch(subscriber, "messageReceived", fail)
         subscriber.dataReceived(
             resp(["message", "a", "bad"])
             + resp(["pmessage", "a*", "a", "bad"])
@@ -219,7 +219,7 @@ class HookTests(SubscriberTestCase):
         def fail(channel: Any, number: int) -> None:
             raise ZeroDivisionError
 
-        subscriber.channelSubscribed = fail  # type: ignore[assignment, method-assign]
+        self.patch(subscriber, "channelSubscribed", fail)
         subscriber.subscribe("a", "b")
         subscriber.dataReceived(resp(["subscribe", "a", 1]) + resp(["subscribe", "b", 2]))
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 2)
@@ -234,7 +234,7 @@ class HookTests(SubscriberTestCase):
             subscriber.unsubscribe(channel)
             subscriber.close()
 
-        subscriber.messageReceived = more  # type: ignore[method-assign]
+        self.patch(subscriber, "messageReceived", more)
         subscriber.subscribe("a")
         subscriber.dataReceived(resp(["subscribe", "a", 1]) + resp(["message", "a", "b"]))
         subscriber.dataReceived(resp(["subscribe", "b", 2]) + resp(["unsubscribe", "a", 1]))

@@ -175,7 +175,7 @@ class HealthTests(ConnectionTestCase):
             if busy:
                 peer.redis.get("a").addErrback(lambda _: None)
             self.wait(HEALTH)
-            clock.read = peer.answer if peer.redis.oldest else None  # type: ignore[assignment]
+            self.patch(clock, "read", peer.answer if peer.redis.oldest else None)
             clock.advance(100)
             self.assertFalse(peer.transport.disconnected)
             self.assertTrue(self.connection.answers)

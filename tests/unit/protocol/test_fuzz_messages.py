@@ -121,7 +121,7 @@ class SourceTests(FuzzTestCase):
         source = Source("f")
         source.learn("feed", serializer)
         self.logged()
-        source.followers = (self,)  # type: ignore[assignment]
+        self.patch(source, "followers", (self,))
         good = source.sink("publish")
         for kind, message in messages:
             self.events.clear()

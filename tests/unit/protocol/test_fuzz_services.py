@@ -48,6 +48,7 @@ SOUND: dict[bytes, Any] = {
     b"job/fail": ["available", 1],
     b"job/stall": 1,
     b"job/forget": [],
+    b"job/expire": 0,
     b"job/expire_claims": [0, 0, 0, 0, None],
     b"job/trim_stalled": [0, 0],
     b"job/tidy": "0",
@@ -196,7 +197,7 @@ class FollowerTests(FollowerTestCase):
     def test_follower(self, replies: list[Any], snapshot: bool, began: bool) -> None:
         """A follower reports a failure, a resync or the next event, whatever the replies are."""
         self.setUp()
-        self.reader.ping = lambda: succeed(None)  # type: ignore[method-assign]
+        self.patch(self.reader, "ping", lambda: succeed(None))
         if began and not snapshot:
             self.start()
             self.tell(change(8))  # the gap causes a look

@@ -336,7 +336,7 @@ class PushTests(SynchronousTestCase):
         """A push message goes to pushReceived."""
         client, _ = redis()
         pushed: list[Any] = []
-        client.pushReceived = pushed.append  # type: ignore[assignment, method-assign]
+        self.patch(client, "pushReceived", pushed.append)
         client.dataReceived(self.PUSH)
         self.assertEqual(pushed, [["invalidate", ["k"]]])
 
@@ -348,7 +348,7 @@ class PushTests(SynchronousTestCase):
             def push(message: Any, kind: Any = kind) -> None:
                 raise kind
 
-            client.pushReceived = push  # type: ignore[method-assign]
+            self.patch(client, "pushReceived", push)
             fired = outcome(client.send("A"))
             client.dataReceived(self.PUSH + OK)
             self.assertEqual(fired, ["OK"])

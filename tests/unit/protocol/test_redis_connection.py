@@ -416,7 +416,7 @@ class CloseTests(SynchronousTestCase):
         """close() fires when the transport ends within abortConnection()."""
         client, transport = redis()
         closed = client.close()
-        transport.abortConnection = lambda: lose(client)  # type: ignore[method-assign]
+        self.patch(transport, "abortConnection", lambda: lose(client))
         closed.cancel()
         self.assertIsNone(self.successResultOf(closed))
 

@@ -42,7 +42,7 @@ class MessageTests(SubscriberTestCase):
         wire = resp(["pmessage", "n*", "news", "hello"])
         subscriber.dataReceived(wire)
         self.assertEqual(self.seen(), [("messageReceived", "news", "hello")])
-        subscriber.patternMessageReceived = self.recorder("pattern")  # type: ignore[method-assign]
+        self.patch(subscriber, "patternMessageReceived", self.recorder("pattern"))
         subscriber.dataReceived(wire)
         self.assertEqual(self.seen(), [("pattern", "n*", "news", "hello")])
 

@@ -49,7 +49,7 @@ class OutageTests(ServiceTestCase):
         """While workers hold claims, their longest rest limits the wait before an attempt."""
         thoonk = self.come_up(retry_policy=None)
         self.assertGreater(thoonk._connections.back_off(30), 10)
-        thoonk.waiting_room.renewal = SimpleNamespace(longest_rest=lambda: 0.3)  # type: ignore[assignment]
+        self.patch(thoonk.waiting_room, "renewal", SimpleNamespace(longest_rest=lambda: 0.3))
         self.lose_both()
         self.clock.advance(0.3)
         self.clock.advance(0)

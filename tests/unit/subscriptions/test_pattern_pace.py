@@ -29,7 +29,7 @@ class PaceTestCase(DispatcherTestCase):
         super().setUp()
         self.reader: Any = Reader()
         self.sources = Sources(self.dispatcher, "marks", lambda: self.redis.send("PING"))
-        self.sources.reader = self.reader  # type: ignore[assignment]
+        self.patch(self.sources, "reader", self.reader)
         self.events: list[Event] = []
         self.subscription = Subscription("news:*", self.events.append)
         self.started: Deferred[Subscription] = follow_pattern(
@@ -71,7 +71,7 @@ class PaceTestCase(DispatcherTestCase):
 
     def connect(self) -> None:
         super().connect()
-        self.redis.channelPatternSubscribed = self.dispatcher.pattern_confirmed  # type: ignore
+        self.patch(self.redis, "channelPatternSubscribed", self.dispatcher.pattern_confirmed)
 
 
 class BeginningTests(PaceTestCase):
