@@ -155,7 +155,13 @@ class Job(JobNames):
         self._changes = Changes(pub, name, self._results.gone)
         self._inspection = Inspection(pub, name)
         self._expiry = Expiry(self._claiming.end_stalled, self._claims, name)
-        self._outcomes = Outcomes(name, self._results, self._load_bytes, self._inspection.failure)
+        self._outcomes = Outcomes(
+            name,
+            self._results,
+            self._load_bytes,
+            self._repeating.renew,
+            self._inspection.failure,
+        )
         self._deadlines = Deadlines(self, self._RESTORE)
         self._putting = Putting(pub, name, self._repeating, self._PUSHES, self._deadlines.look)
         self._bind_items()

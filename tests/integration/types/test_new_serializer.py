@@ -194,6 +194,16 @@ class NewSerializerTests(RedisTestCase):
         self.assertEqual(await self.value("feed.jobfinished:x\0" + "1"), [b'"done"', b"a"])
         self.assertEqual(await waiting, "done")
 
+    async def test_result_of_another_serializer(self) -> None:
+        """A caller that waits for a result learns the serializer that it was made with."""
+        job = await self.pub_.job("x", {"serializer": "json"})
+        await job.put("a", id_="1")
+        waiting = job.wait("1")
+        await self.other.set_config("x", {"serializer": "text"})
+        other = await self.other.job("x")
+        await other.finish(await other.get(), "done")
+        self.assertEqual((await waiting, job.serializer), ("done", "text"))
+
     async def test_finish_and_put(self) -> None:
         """So are jobs that are put with a finish, into this feed and others."""
         job, other = await self.pub_.job("x"), await self.pub_.job("y")
