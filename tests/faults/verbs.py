@@ -56,6 +56,7 @@ _INSIDE = "called by the library's own parts"
 #: Public names that are not verbs, of one class or of all that have them, with the reason.
 LOCAL = {
     "register_feedtype": "makes a method, and sends nothing",
+    "Worker.when_failed": "waits for the worker, and sends nothing",
     "Job.new": "makes a record for finish, and sends nothing",
     "on_change": "keeps a function, and sends nothing",
     "add_listener": "keeps a listener, and sends nothing",

@@ -60,6 +60,9 @@ class Renewed(Protocol):
     def learn_timeout(self, seconds: float) -> None:
         """Take the timeout of the feed's claims; 0 for none."""
 
+    def gone(self) -> None:
+        """Handle that the feed has no configuration: it has vanished."""
+
 
 class RenewingRoom(Room, Protocol):
     """A waiting room that keeps the renewal of its publisher.
@@ -197,7 +200,10 @@ class Renewal:
             timeout, lost = reply[2 * index : 2 * index + 2]
             if renewed in self._all:
                 seconds = _seconds(timeout)
-                renewed.learn_timeout(seconds)
+                if timeout == 0:
+                    renewed.gone()
+                else:
+                    renewed.learn_timeout(seconds)
                 if seconds and seconds != self._all[renewed]:
                     changed.append(seconds)
                 self._all[renewed] = seconds
@@ -209,7 +215,7 @@ class Renewal:
                 self._set_timer(wait)
 
 
-def _seconds(timeout: str | None) -> float:
+def _seconds(timeout: str | int | None) -> float:
     """Parse how long claims last, in seconds; 0: for ever."""
     try:
         seconds = float(timeout or 0)

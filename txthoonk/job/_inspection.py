@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
 
 from txthoonk._support._replies import parses, parsing
 from txthoonk._values import JobFailure, Progress
 from txthoonk.errors import InvalidInput, InvalidItem, shown
-from txthoonk.protocol._encoding import TEXT, Encoding
+from txthoonk.protocol._encoding import TEXT
 from txthoonk.protocol._slices import read_ids, read_set, scan
 from txthoonk.wire._job_records import load_failure, load_progress
 from txthoonk.wire._keys import feed_key
@@ -21,10 +21,10 @@ from txthoonk.wire._scripts import Command, load
 if TYPE_CHECKING:
     from txthoonk.types._interfaces import Publisher
 
-__all__ = ["Inspection"]
+__all__ = ["ITEM", "Inspection"]
 
 _IDS = load("job/ids")
-_ITEM = load("job/item")
+ITEM = load("job/item")
 _STATS = load("job/stats")
 
 _COUNTS = ("available", "claimed", "stalled", "delayed", "publishes", "finishes")
@@ -35,7 +35,7 @@ class Inspection:
 
     def __init__(self, pub: Publisher, name: str) -> None:
         self._pub = pub
-        self._item = _ITEM.bind(name)
+        self._item = (*ITEM.bind(name), "")
         self._stats = _STATS.bind(name)
         self._all = [_IDS.bind(name, part=part) for part in ("items", "later", "items")]
         self._line = feed_key("ids", name)
@@ -46,12 +46,10 @@ class Inspection:
         self._failures = feed_key("failures", name)
         self._progress = feed_key("progress", name)
 
-    def item(self, id_: str, encoding: Encoding) -> Deferred[Any]:
-        """Read the stored item of a job in any state.
-
-        :return: fires the item, None if there is no such job.
-        """
-        return self._pub.redis.call(_ITEM, (*self._item, id_), encoding)
+    def has_item(self, id_: str) -> Deferred[bool]:
+        """Return whether there is a job with that id in any state."""
+        read = self._pub.redis.call(ITEM, (*self._item, id_), TEXT)
+        return read.addCallback(lambda item: item is not None)
 
     # -- failures and progress ----------------------------------------------------
 

@@ -24,7 +24,7 @@ from txthoonk.job._deadlines import Deadlines
 from txthoonk.job._endings import Claimed, NoFeed, ends
 from txthoonk.job._expiry import Expiry
 from txthoonk.job._finishing import Finishing
-from txthoonk.job._inspection import Inspection
+from txthoonk.job._inspection import ITEM, Inspection
 from txthoonk.job._job_calls import JobCalls
 from txthoonk.job._names import JobNames
 from txthoonk.job._no_result import NO_RESULT
@@ -155,7 +155,13 @@ class Job(JobNames):
         self._changes = Changes(pub, name, self._results.gone)
         self._inspection = Inspection(pub, name)
         self._expiry = Expiry(self._claiming.end_stalled, self._claims, name)
-        self._outcomes = Outcomes(name, self._results, self._load_bytes, self._inspection.failure)
+        self._outcomes = Outcomes(
+            name,
+            self._results,
+            self._load_bytes,
+            self._repeating.renew,
+            self._inspection.failure,
+        )
         self._deadlines = Deadlines(self, self._RESTORE)
         self._putting = Putting(pub, name, self._repeating, self._PUSHES, self._deadlines.look)
         self._bind_items()
@@ -163,6 +169,7 @@ class Job(JobNames):
     def _bind_items(self) -> None:
         super()._bind_items()
         self._edit = (*_EDIT.bind(self.name), self._assumed)
+        self._item = (*ITEM.bind(self.name), self._assumed)
         self._putting.use(self._assumed)
         self._put = self._putting.plain
 
@@ -521,7 +528,7 @@ class Job(JobNames):
         """
         if with_revision:
             return super().get_item(id_, with_revision)
-        read = self._inspection.item(check_id(id_), self._encoding)
+        read = self._repeating.read(ITEM, self._item, (check_id(id_),))
         return read.addCallback(self._load, id_)
 
     @deferring
@@ -530,8 +537,7 @@ class Job(JobNames):
 
         :return: fires a bool.
         """
-        read = self._inspection.item(check_id(id_), TEXT)
-        return read.addCallback(lambda item: item is not None)
+        return self._inspection.has_item(check_id(id_))
 
     @deferring
     def get_ids(self, state: str | None = None) -> Deferred[list[str]]:

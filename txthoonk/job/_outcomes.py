@@ -10,7 +10,7 @@ from twisted.python.failure import Failure
 
 from txthoonk._values import JobFailure
 from txthoonk.consumers._result_waiters import Results
-from txthoonk.errors import JobStalled
+from txthoonk.errors import InvalidItem, JobStalled
 
 __all__ = ["Outcomes"]
 
@@ -20,6 +20,7 @@ class Outcomes:
 
     :param results: the callers on this publisher that wait for results.
     :param load: deserializes an item or a result of the job with an id.
+    :param renew: has the feed object learn the serializer that the feed has now.
     :param failure: reads the last failure of a job.
     """
 
@@ -28,20 +29,31 @@ class Outcomes:
         name: str,
         results: Results,
         load: Callable[[bytes, str], Any],
+        renew: Callable[[], Deferred[None]],
         failure: Callable[[str], Deferred[JobFailure | None]],
     ) -> None:
         self._name = name
         self._results = results
         self._load = load
+        self._renew = renew
         self._failure = failure
 
     def result(self, id_: str, seconds: float) -> Deferred[tuple[Any, Any]]:
         """Read the item and the result of a job, or wait until it is finished."""
         return self._results.wait(id_, seconds).addCallback(self._load_result, id_)
 
-    def _load_result(self, found: tuple[bytes | None, Any], id_: str) -> tuple[Any, Any]:
+    def _loaded(self, load: Callable[[], Any]) -> Any:
+        """Load what a job ended with; its serializer may have changed while the caller waited."""
+        try:
+            return load()
+        except InvalidItem:
+            failed = Failure()
+        return self._renew().addCallbacks(lambda _: load(), lambda _: failed)
+
+    def _load_result(self, found: tuple[bytes | None, Any], id_: str) -> Any:
         item, result = found
-        return None if item is None else self._load(item, id_), self._load(result, id_)
+        load = self._load
+        return self._loaded(lambda: (None if item is None else load(item, id_), load(result, id_)))
 
     def end(self, id_: str, seconds: float) -> Deferred[Any]:
         """Wait until a job is finished."""
@@ -49,7 +61,8 @@ class Outcomes:
         return waiting.addCallbacks(self._load_end, self._stalled, (id_,), {}, (id_,), {})
 
     def _load_end(self, found: tuple[bytes | None, bytes | None], id_: str) -> Any:
-        return None if found[1] is None else self._load(found[1], id_)
+        result = found[1]
+        return None if result is None else self._loaded(lambda: self._load(result, id_))
 
     def _stalled(self, reason: Failure, id_: str) -> Any:
         reason.trap(JobStalled)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import importlib
 import math
 import os
@@ -9,8 +10,10 @@ import sys
 import traceback
 from operator import attrgetter
 from types import ModuleType
+from typing import cast
 
 from twisted.application.service import MultiService
+from twisted.internet.interfaces import IReactorCore
 from twisted.logger import Logger
 from twisted.python.usage import UsageError
 
@@ -25,6 +28,7 @@ from txthoonk.tap._options import (
 )
 from txthoonk.wire._checks import check_time_limits
 from txthoonk.worker._by_name import is_async
+from txthoonk.worker._feeds import configs_of
 from txthoonk.worker._worker import Handler, Worker
 
 __all__ = ["Options", "makeService"]
@@ -116,6 +120,14 @@ def _shown(feed: str, weight: float) -> str:
     return repr(feed) if weight == 1 else f"{feed!r} (weight {weight:g})"
 
 
+def _config(text: str) -> tuple[str, str]:
+    """Convert a setting of the feeds."""
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise ValueError(f"{text!r} does not have the form NAME=VALUE, such as timeout=60")
+    return name, value
+
+
 class Options(ServiceOptions):
     """The options of ``twist thoonk-worker``."""
 
@@ -123,9 +135,16 @@ class Options(ServiceOptions):
     settings = (
         Setting(
             "job",
-            "The job feed to work on, created if it does not exist; repeat it for several. "
+            "The job feed to work on; repeat it for several. "
             "FEED=WEIGHT sets the share of the feed while several have jobs.",
             _feed,
+            many=True,
+        ),
+        Setting(
+            "config",
+            "NAME=VALUE: create a feed that does not exist, with this setting; repeat it for "
+            "several. Without it, the worker waits until another program creates the feed.",
+            _config,
             many=True,
         ),
         Setting(
@@ -181,6 +200,8 @@ class Options(ServiceOptions):
             for feed in feeds:
                 if feeds.count(feed) > 1:
                     raise ValueError(f"feed {feed!r} is given twice")
+        with self.blaming("config"):
+            configs_of(dict(self["config"]), feeds)
         if self["in-thread"] and is_async(self["handler"]):
             raise UsageError("a coroutine function cannot run in a thread: omit --in-thread")
         if self["in-thread"] and self["soft-time-limit"] is not None:
@@ -198,6 +219,7 @@ def makeService(options: Options) -> MultiService:
         dict(options["job"]),
         handler,
         concurrency,
+        config=dict(options["config"]) or None,
         thoonk=thoonk,
         in_thread=options["in-thread"],
         grace=options["grace"],
@@ -213,4 +235,20 @@ def makeService(options: Options) -> MultiService:
         url=thoonk.url,
         concurrency=concurrency,
     )
+    worker.when_failed().addCallback(_end_with_error)
     return options.together(worker, (worker,))
+
+
+def _end_with_error(_: BaseException) -> None:
+    """End the process, with exit status 1: the worker has logged why."""
+    from twisted.internet import reactor
+
+    # twist has no exit status of its own.
+    atexit.register(_exit)
+    cast(IReactorCore, reactor).stop()
+
+
+def _exit() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(1)

@@ -28,6 +28,7 @@ from txthoonk.types._repeating import Repeating
 from txthoonk.wire._checks import check_whole
 from txthoonk.wire._feed_config import Config
 from txthoonk.wire._keys import check_id, check_name, feed_channel, feed_key
+from txthoonk.wire._scripts import load
 from txthoonk.wire._settings import SETTINGS, setting_from
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 AnyFeed = TypeVar("AnyFeed", bound="BaseFeed")
 Storing = Callable[Concatenate[AnyFeed, P], Deferred[T]]
+
+_GET_ITEMS = load("feed/get_items")
 
 SLICE = 1000  # events to read in one call
 
@@ -94,6 +97,8 @@ class BaseFeed:
 
     #: The kinds of events that have channels in the contract.
     _KINDS: ClassVar[tuple[str, ...]] = tuple(ITEM_KINDS)
+    #: Whether the type has the setting ``serializer``.
+    _FOLLOWS: ClassVar[bool] = True
 
     def __init__(
         self, pub: Publisher, name: str, serializer: str = "text", *, follow: bool = True
@@ -115,9 +120,13 @@ class BaseFeed:
         self.feed_revision = feed_key("revision", name)
         self.feed_history = feed_key("history", name)
         self.channel_event = feed_channel("event", name)
-        self._read_items = ("HMGET", self.feed_items)
         self._repeating = Repeating(
-            pub, self._reload, lambda: self._assumed, lambda item: self._dumps(item)
+            pub,
+            self._reload,
+            used=lambda: self._assumed,
+            dumps=lambda item: self._dumps(item),
+            load=self._load,
+            encoding=lambda: self._encoding,
         )
         self._follows = follow
         self._use_serializer(serializer)
@@ -132,7 +141,8 @@ class BaseFeed:
         self.serializer = name
         # What scripts compare with the configuration, so that no item is stored that readers
         # cannot read; empty: they do not compare.
-        self._assumed = name if self._follows else ""
+        self._assumed = name if self._follows and self._FOLLOWS else ""
+        self._get_items = (*_GET_ITEMS.bind(self.name), self._assumed)
         self._last_read: bytes | int = b""  # in the last reply
         self._reads = True
         self._dumps: Callable[[Any], str | bytes] = serializer.dumps
@@ -147,9 +157,12 @@ class BaseFeed:
 
         Calls that store items then wait for the configuration, to keep their order.
         """
-        if stored == self._last_read:
-            return
-        name = SETTINGS["serializer"].default if stored == 0 else to_text(stored)
+        if stored != self._last_read:
+            default = SETTINGS["serializer"].default
+            self._follow_name(default if stored == 0 else to_text(stored))
+            self._last_read = stored
+
+    def _follow_name(self, name: str) -> None:
         try:
             learned = self._learn(name)
         except InvalidInput as error:  # only other programs have this serializer
@@ -157,7 +170,6 @@ class BaseFeed:
         else:
             if learned:
                 self._repeating.renew().addErrback(lambda _: None)  # the next call meets it again
-        self._last_read = stored
 
     def _learn(self, name: str) -> bool:
         """Use another serializer, unless the object does not follow the configuration."""
@@ -239,7 +251,7 @@ class BaseFeed:
 
     @passing
     def get_item(self, id_: str, with_revision: bool = False) -> Deferred[Any]:
-        """Read one item (one HMGET for all items that you read in one turn of the reactor).
+        """Read one item (one call for all items that you read in one turn of the reactor).
 
         :param with_revision: whether to read its revision too, for the ``expect`` of a change.
         :return: fires the item, or None if there is no such item; with *with_revision* the item
@@ -253,7 +265,7 @@ class BaseFeed:
             both = read_item(self.pub.redis, self.name, id_)
             return both.addCallback(self._with_revision, id_)
         redis, encoding = self.pub.redis, self._encoding
-        read = redis.call_together(None, self._read_items, (id_,), encoding)
+        read = redis.call_together(_GET_ITEMS, self._get_items, (id_,), encoding, self._repeating)
         if self.serializer == "text":
             return read
         return read.addCallback(self._load, id_)
@@ -306,7 +318,9 @@ class BaseFeed:
         events: list[Event] = []
         while True:
             most = SLICE if count is None else min(SLICE, count - len(events))
-            found = self._having_history(await look(self.pub.redis, self.name, epoch, since, most))
+            found = await look(self.pub.redis, self.name, epoch, since, most)
+            self._follow_name(found.serializer)
+            found = self._having_history(found)
             events += [self._event(parse_entry(self.name, found.epoch, e)) for e in found.entries]
             if not found.entries or events[-1].revision == found.top or len(events) == count:
                 return events

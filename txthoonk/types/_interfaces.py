@@ -36,6 +36,11 @@ class Publisher(Sender, Protocol):
     def set_config(self, name: str, config: Config, *, force: bool = False) -> Deferred[None]:
         """Change a feed's configuration."""
 
+    def create_feed(
+        self, name: str, config: Config | None = None, *, force: bool = False
+    ) -> Deferred[None]:
+        """Create a feed."""
+
     def delete_feed(self, name: str) -> Deferred[bool]:
         """Delete a feed."""
 

@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 
 from txthoonk._support._deferreds import passing
 from txthoonk.errors import SerializerChanged
-from txthoonk.protocol._encoding import TEXT
+from txthoonk.protocol._encoding import TEXT, Encoding
 from txthoonk.serializers import get_serializer
 
 if TYPE_CHECKING:
@@ -66,6 +66,8 @@ class Repeating:
     :param reload: reads the configuration, and has the feed object use it.
     :param used: returns the name of the serializer that the feed object uses.
     :param dumps: serializes an item with it.
+    :param load: deserializes the item with an id.
+    :param encoding: returns how to decode the replies that items are read from.
     """
 
     def __init__(
@@ -74,12 +76,16 @@ class Repeating:
         reload: Callable[[], Deferred[None]],
         used: Callable[[], str],
         dumps: Callable[[Any], str | bytes],
+        load: Callable[[Any, str], Any],
+        encoding: Callable[[], Encoding],
     ) -> None:
         self.waits = False
         self._pub = pub
         self._reload = reload
         self._used = used
         self._dumps = dumps
+        self._load = load
+        self._encoding = encoding
         self._held: deque[tuple[Callable[[], Deferred[Any]], Deferred[Any]]] = deque()
 
     def call(self, script: Script, prefix: Words, words: Words) -> Deferred[Any]:
@@ -102,7 +108,29 @@ class Repeating:
 
     def repeat(self, script: Script, prefix: Words, group: Words) -> Deferred[Any]:
         """Repeat a call that was batched: see :class:`txthoonk.protocol._interfaces.Repeater`."""
-        return self.hold(partial(self._call_together, script, prefix, group))
+        if script.name in ITEMS:
+            return self.hold(partial(self._call_together, script, prefix, group))
+        read = self.hold(partial(self._read_together, script, prefix, group))
+        # Feed objects do not load text that is decoded as text.
+        return read.addCallback(self._load, group[0]) if prefix[-1] == "text" else read
+
+    def _read_together(self, script: Script, prefix: Words, group: Words) -> Deferred[Any]:
+        prefix = (*prefix[:-1], self._used())
+        read = self._pub.redis.call_together(script, prefix, group, self._encoding())
+        return read.addErrback(self._not_read, self._read_together, script, prefix, group)
+
+    def read(self, script: Script, prefix: Words, words: Words) -> Deferred[Any]:
+        """Call a script that reads items.
+
+        :return: fires the reply of the script, in the encoding of the present serializer.
+        """
+        prefix = (*prefix[:-1], self._used())
+        read = self._pub.redis.call(script, (*prefix, *words), self._encoding())
+        return read.addErrback(self._not_read, self.read, script, prefix, words)
+
+    def _not_read(self, reason: Failure, again: Callable[..., Any], *call: Any) -> Any:
+        reason.trap(SerializerChanged)
+        return self.hold(partial(again, *call))
 
     def _call_together(self, script: Script, prefix: Words, group: Words) -> Deferred[Any]:
         prefix, group = self.present(script.name, prefix, group)

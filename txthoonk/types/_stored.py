@@ -45,8 +45,11 @@ class OrderedFeed(BaseFeed):
         self.channel_publish = feed_channel("publish", name)
         self.channel_retract = feed_channel("retract", name)
         self._retract = self._RETRACT.bind(name)
-        self._get_range = self._GET_RANGE.bind(name)
         self._some_items = ITEMS.bind(name)
+
+    def _bind_items(self) -> None:
+        super()._bind_items()
+        self._get_range = (*self._GET_RANGE.bind(self.name), self._assumed)
 
     @deferring
     def retract(self, id_: str, expect: int | None = None) -> Deferred[bool]:
@@ -97,8 +100,7 @@ class OrderedFeed(BaseFeed):
         return Deferred.fromCoroutine(self._get_all())
 
     async def _get_all(self) -> dict[str, Any]:
-        command = (*self._get_range, 0, SLICE - 1, 1)
-        reply = await self.pub.redis.call(self._GET_RANGE, command, self._encoding)
+        reply = await self._repeating.read(self._GET_RANGE, self._get_range, (0, SLICE - 1, 1))
         with parsing:
             ids, items = reply
             is_all = len(items) == len(ids) < SLICE
@@ -132,8 +134,7 @@ class OrderedFeed(BaseFeed):
         """
         for what, rank in (("start", start), ("stop", stop)):
             check_whole(rank, f"the rank {what}", -MOST_WHOLE)
-        command = (*self._get_range, start, stop, 0)
-        read = self.pub.redis.call(self._GET_RANGE, command, self._encoding)
+        read = self._repeating.read(self._GET_RANGE, self._get_range, (start, stop, 0))
         return read.addCallback(self._pairs)
 
     def get_ids(self) -> Deferred[list[str]]:

@@ -22,10 +22,11 @@ class PythonQueue(Queue):
     this class unpickles; no configuration makes another one do so.
     """
 
+    _FOLLOWS = False  # no configuration switches it on or off
+
     def _use_serializer(self, name: str) -> None:
         super()._use_serializer("bytes")
         self.serializer = "a pickle"
-        self._assumed = ""  # no configuration switches it on or off
         self._dumps = _dumps
         self._loads = _loads
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
+from collections.abc import Callable
 from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -44,11 +45,13 @@ from txthoonk.protocol._transient import refused
 from txthoonk.types._base import to_text
 from txthoonk.wire._job_records import dump_failure
 from txthoonk.worker._end_calls import EndCalls
+from txthoonk.worker._feeds import WAITS, create
 from txthoonk.worker._schedule import MOST, Schedule
 from txthoonk.worker._suspects import Suspects
 
 if TYPE_CHECKING:
     from txthoonk.types import Claim, Job
+    from txthoonk.wire._feed_config import Config
     from txthoonk.worker._interfaces import Run, WorkerCalls
 
 __all__ = ["MOST", "FeedConsumer"]
@@ -78,16 +81,28 @@ class FeedConsumer:
 
     :param worker: what this object calls on its worker.
     :param schedule: decides when to call and when to wait.
+    :param config: creates the feed again when it has vanished; None: waits for it.
+    :param cannot: called if the feed can never be worked on.
     """
 
     _log = Logger()
 
     def __init__(
-        self, worker: WorkerCalls, schedule: Schedule[FeedConsumer], job: Job, weight: float
+        self,
+        worker: WorkerCalls,
+        schedule: Schedule[FeedConsumer],
+        job: Job,
+        weight: float,
+        config: Config | None,
+        cannot: Callable[[Failure], None],
     ) -> None:
         self._room = room = job.pub.waiting_room
         self._worker = worker
         self._schedule = schedule
+        self._config = config
+        self._cannot = cannot
+        self._creating: Deferred[Any] | None = None
+        self._vanished = False
         self.job = job
         calls = self._jobs = calls_of(job)
         self.words = calls.words
@@ -130,6 +145,8 @@ class FeedConsumer:
         """Stop repeating calls."""
         self._ended = True
         self._suspects.end()
+        if self._creating is not None:
+            self._creating.cancel()
         self._retry.stop()
         self._watch_retry.stop()
         self._end_calls.stop()
@@ -305,6 +322,7 @@ class FeedConsumer:
     def _failed(self, reason: Failure) -> None:
         if not self._ended:
             self._retry.later(reason)
+            self._blame_feed(reason)
         self._schedule.update(self)
         self._worker.soon()
 
@@ -317,6 +335,39 @@ class FeedConsumer:
         if self._finished:
             self._schedule.speak(self)
         self._worker.soon()
+
+    # -- a feed that has vanished ------------------------------------------------------
+
+    def _blame_feed(self, reason: Failure) -> None:
+        if reason.check(FeedTypeMismatch):
+            self._cannot(reason)
+        elif reason.check(FeedDoesNotExist):
+            self.gone()
+
+    def gone(self) -> None:
+        """Create the feed again, or say that the worker waits for it, because it has vanished."""
+        if self._config is None:
+            if not self._vanished:
+                self._vanished = True
+                self._log.warn(WAITS, name=self.job.name)
+        elif self._creating is None and self._open:
+            creating = Deferred.fromCoroutine(create(self.job.pub, self.job.name, self._config))
+            self._creating = creating
+            creating.addCallbacks(self._created, self._not_created)
+
+    def _created(self, is_new: bool) -> None:
+        self._creating = None
+        if is_new:
+            self._log.warn("feed {name!r} had vanished: created again", name=self.job.name)
+        if not self._ended:
+            self.resume()
+
+    def _not_created(self, reason: Failure) -> None:
+        # The next renewal of the claims finds out again that the feed is missing.
+        self._creating = None
+        if not reason.check(ConnectionLost, CancelledError):
+            text = "feed {name!r} had vanished, and cannot be created: {error}"
+            self._log_limit.error(text, name=self.job.name, error=reason.getErrorMessage())
 
     # -- waiting for the next job ------------------------------------------------------
 
@@ -361,6 +412,7 @@ class FeedConsumer:
             self._unreadable(error)
         elif not reason.check(CancelledError) and not self._ended:
             self._watch_retry.later(reason)
+            self._blame_feed(reason)
         self._schedule.watch_ended(self)
         self._worker.soon()
 
@@ -425,6 +477,7 @@ class FeedConsumer:
 
     def learn_timeout(self, seconds: float) -> None:
         """Warn once if claims have no timeout."""
+        self._vanished = False
         if not seconds and not self._warned:
             self._warned = True
             self._log.warn(

@@ -6,7 +6,7 @@ import os
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.internet.interfaces import IReactorTime
@@ -20,9 +20,10 @@ from txthoonk.job._thread_claim import ThreadClaim
 from txthoonk.service import Thoonk
 from txthoonk.types import Claim, Job
 from txthoonk.wire._checks import check_seconds
+from txthoonk.wire._feed_config import Config
 from txthoonk.worker._by_name import ByName, Key, check_handler
 from txthoonk.worker._feed_consumer import FeedConsumer
-from txthoonk.worker._feeds import Feeds, open_feed, weighted
+from txthoonk.worker._feeds import Feeds, configs_of, open_feed, weighted
 from txthoonk.worker._handlers import BackOff, Ended, Handlers, back_off
 from txthoonk.worker._maintenance import Maintenance
 from txthoonk.worker._schedule import Schedule
@@ -67,6 +68,7 @@ class Worker(StoppingService):
         *,
         handlers: Mapping[str, Handler] | None = None,
         key: Key = "task",
+        config: Config | Mapping[str, Config] | None = None,
         thoonk: Thoonk | None = None,
         in_thread: bool = False,
         grace: float = 10.0,
@@ -80,8 +82,7 @@ class Worker(StoppingService):
         """Make the worker; it begins when it is started.
 
         :param feeds: a job feed or its name, several of them, or a mapping of them to weights.
-            While several feeds have jobs, each gets its share.  A feed that does not exist is
-            created, with a ``timeout`` of 60 seconds and ``max_failures`` 10.
+            While several feeds have jobs, each gets its share.
         :param handler: gets a :class:`~txthoonk.types.Claim`, and returns the result, or a
             Deferred or a coroutine of it.
         :param handlers: instead of one handler, a mapping of names to handlers.  A job without
@@ -89,6 +90,12 @@ class Worker(StoppingService):
         :param key: where a job has the name of its handler: a field of the item, or a function
             that gets the claim and returns the name.
         :param concurrency: the number of jobs that are worked on at a time, from 1.
+        :param config: creates a feed that does not exist with this configuration, at the start
+            and when it has vanished, for example because Redis has lost its data.  Where you do
+            not say otherwise, it has a ``timeout`` of 60 seconds and ``max_failures`` 10.  For
+            several feeds it can be a mapping of their names to their configurations.  An existing
+            feed keeps its configuration.  Without it, the worker waits until another program
+            creates the feed.
         :param thoonk: opens the feeds that are given by name.
         :param in_thread: run the handler, a plain function, in one of the worker's own threads;
             it has *concurrency* of them.  The handler's claim is a
@@ -110,6 +117,7 @@ class Worker(StoppingService):
         :raises InvalidInput: for options that cannot be used.
         """
         self._feeds = weighted(feeds, thoonk)
+        self._configs = configs_of(config, self.feed_names)
         if (handler is None) == (handlers is None):
             raise InvalidInput("a worker needs a handler, or handlers by name: one of the two")
         if not callable(back_off):
@@ -149,6 +157,8 @@ class Worker(StoppingService):
         self._consumers: list[FeedConsumer] = []
         self._handlers: Handlers | None = None
         self._opening: list[Deferred[Any]] = []
+        self._error: BaseException | None = None
+        self._failing: list[Deferred[BaseException]] = []
 
     @property
     def feed_names(self) -> list[str]:
@@ -180,11 +190,14 @@ class Worker(StoppingService):
         super().startService()
 
     def _begin(self) -> None:
+        self._error = None
         if self._thoonk is not None:
             self._thoonk.attach(self)
         handlers = self._handlers = self._make_handlers()
         for feed, weight in self._feeds.items():
-            opening = Deferred.fromCoroutine(open_feed(feed, self._thoonk, self._reactor))
+            pub: Any = self._thoonk if isinstance(feed, str) else feed.pub
+            config = self._configs.get(feed if isinstance(feed, str) else feed.name)
+            opening = Deferred.fromCoroutine(open_feed(feed, pub, self._reactor, config))
             self._opening.append(opening)
             opening.addCallbacks(self._opened, self._not_opened, callbackArgs=(handlers, weight))
 
@@ -214,7 +227,8 @@ class Worker(StoppingService):
             self._handlers.soon()
 
     def _opened(self, job: Job, handlers: Handlers, weight: float) -> None:
-        consumer = FeedConsumer(handlers, handlers.schedule, job, weight)
+        config = self._configs.get(job.name)
+        consumer = FeedConsumer(handlers, handlers.schedule, job, weight, config, self._cannot)
         self._consumers.append(consumer)
         job.pub.attach(self)
         renewal_of(job.pub, self._reactor).add(consumer)
@@ -227,7 +241,42 @@ class Worker(StoppingService):
 
     def _not_opened(self, reason: Failure) -> None:
         if not reason.check(CancelledError):
-            self._log.failure("a feed cannot be worked on", reason)
+            self._cannot(reason)
+
+    def _cannot(self, reason: Failure) -> None:
+        """Stop, because a feed can never be worked on."""
+        if not self.running or self._error is not None:
+            return
+        self._error = error = cast(BaseException, reason.value)
+        if isinstance(error, ThoonkError):
+            self._log.critical(
+                "worker {name!r} stops: {error}", name=self.about["name"], error=error
+            )
+        else:
+            self._log.failure("a worker stops", reason)
+        stopped = self.stopService()
+        stopped.addCallback(self._has_failed, error)
+
+    def _has_failed(self, _: None, error: BaseException) -> None:
+        waiting, self._failing = self._failing, []
+        for one in waiting:
+            one.callback(error)
+
+    def when_failed(self) -> Deferred[BaseException]:
+        """Wait until the worker stops by itself, because it cannot work on one of its feeds.
+
+        The reason is in the feed: it is of another type, its configuration cannot be read, or its
+        serializer is unknown.
+
+        :return: fires the error once the worker has stopped; never fires if that does not happen.
+        """
+        failing: Deferred[BaseException] = Deferred(self._forget_failing)
+        self._failing.append(failing)
+        return failing
+
+    def _forget_failing(self, failing: Deferred[BaseException]) -> None:
+        if failing in self._failing:
+            self._failing.remove(failing)
 
     # -- stop -------------------------------------------------------------------------
 

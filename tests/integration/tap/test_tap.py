@@ -85,16 +85,18 @@ class PluginTestCase(RedisTestCase, ProgramTestCase):
 
 class WorkerTests(PluginTestCase):
     async def test_works(self) -> None:
-        """A worker finishes the jobs of all its feeds, and creates feeds that do not exist."""
+        """A worker finishes the jobs of all its feeds, and creates those that do not exist."""
         job = await self.job()
         await job.put_many(["a", "b", "c"], ids=["1", "2", "3"])
-        child = self.worker("shout", "--concurrency 2", THOONK_JOB="work=2,other")
+        words = "--concurrency 2 --config timeout=5 --config serializer=json"
+        child = self.worker("shout", words, THOONK_JOB="work=2,other")
         found = [await job.get_result(id_) for id_ in ("1", "2", "3")]
         self.assertEqual(found, [("a", "A"), ("b", "B"), ("c", "C")])
         await child.seen('"connected to ')
         other = await self.created("other")
         self.assertEqual(
-            await other.get_config(), {"type": "job", "timeout": "60", "max_failures": "10"}
+            await other.get_config(),
+            {"type": "job", "timeout": "5", "max_failures": "10", "serializer": "json"},
         )
         self.assertEqual(await self.end(child), KILLED)
         self.assertEqual((await job.stats())["finishes"], 3)
@@ -103,6 +105,24 @@ class WorkerTests(PluginTestCase):
         """Wait until a feed is created; return it."""
         await self.until_answer(lambda: self.publisher.feed_exists(name))
         return await self.publisher.job(name)
+
+    async def test_waits(self) -> None:
+        """Without --config it waits until another program creates the feed."""
+        child = self.worker("shout", "--job work")
+        await child.seen("feed 'work' does not exist")
+        job = await self.job()
+        self.assertEqual(await job.get_result(await job.put("a")), ("a", "A"))
+        self.assertEqual(await self.end(child), KILLED)
+
+    async def test_other_type(self) -> None:
+        """A feed of another type ends the process with one line of log and exit status 1."""
+        await self.publisher.queue("line")
+        await self.job()
+        child = self.worker("shout", "--job work --job line")
+        self.assertEqual(await child.ended, (1, None))
+        self.assertEqual(
+            f"{child.out}{child.err}".count("feed 'line' is of type 'queue', not 'job'"), 1
+        )
 
     async def test_command_line(self) -> None:
         """The command line overrides variables, and the handler may run in threads."""

@@ -150,6 +150,39 @@ class NewSerializerTests(RedisTestCase):
             self.assertEqual(last.item if type_ == "job" else last, "c")
             await self.other.delete_feed("x")
 
+    async def test_reads(self) -> None:
+        """All verbs that read items read them with the serializer of the feed."""
+        reads: Any = (
+            lambda feed: feed.get_item("1"),
+            lambda feed: feed.get_all(),
+            lambda feed: feed.get_range(0, -1),
+            lambda feed: feed.get_history(),
+            lambda feed: gatherResults([feed.get_item("1") for _ in range(3)]),
+        )
+        expected = [[1], {"1": [1]}, [("1", [1])], [[1]], [[1]] * 3]
+        for type_ in ("feed", "sorted_feed"):
+            for read, items in zip(reads, expected, strict=True):
+                feed = await self.changed(type_, serializer="text", history=9)
+                writer = await getattr(self.other, type_)("x")
+                await (writer.publish([1], "1") if type_ == "feed" else writer.publish([1]))
+                found = await read(feed)
+                if items == [[1]]:
+                    found = [event.item for event in found if event.item is not None]
+                self.assertEqual(found, items)
+                self.assertEqual((feed.serializer, await feed.get_item("1")), ("json", [1]))
+                await self.other.set_config("x", {"serializer": "text"})
+                self.assertEqual(await feed.get_item("1"), "[1]")
+                await self.other.delete_feed("x")
+        job = await self.changed("job")
+        await (await self.other.job("x")).put([1], id_="1")
+        self.assertEqual(await job.get_item("1"), [1])
+
+    async def test_read_of_a_deleted_feed(self) -> None:
+        """A feed that does not exist has no items, whatever the serializer was."""
+        feed = await self.pub_.feed("x", {"serializer": "json"})
+        await self.other.delete_feed("x")
+        self.assertEqual((await feed.get_item("1"), await feed.get_all()), (None, {}))
+
     async def test_finish(self) -> None:
         """A result is kept in the new serializer, and read with it."""
         job = await self.pub_.job("x")
@@ -160,6 +193,16 @@ class NewSerializerTests(RedisTestCase):
         await job.finish(claim, "done", timeout=100)
         self.assertEqual(await self.value("feed.jobfinished:x\0" + "1"), [b'"done"', b"a"])
         self.assertEqual(await waiting, "done")
+
+    async def test_result_of_another_serializer(self) -> None:
+        """A caller that waits for a result learns the serializer that it was made with."""
+        job = await self.pub_.job("x", {"serializer": "json"})
+        await job.put("a", id_="1")
+        waiting = job.wait("1")
+        await self.other.set_config("x", {"serializer": "text"})
+        other = await self.other.job("x")
+        await other.finish(await other.get(), "done")
+        self.assertEqual((await waiting, job.serializer), ("done", "text"))
 
     async def test_finish_and_put(self) -> None:
         """So are jobs that are put with a finish, into this feed and others."""

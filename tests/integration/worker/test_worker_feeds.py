@@ -115,7 +115,7 @@ class ShareTests(FeedsTestCase):
         other = await self.service().connect()
         third: Job = await other.job("z")
         feeds = {"x": 1, "new": 2.5, third: 1}
-        worker = self.work(self.brief, 3, feeds, thoonk=self.thoonk)
+        worker = self.work(self.brief, 3, feeds, thoonk=self.thoonk, config={})
         await self.put("a")
         await third.put("item")
         await self.until_answer(lambda: self.thoonk.feed_exists("new"))
@@ -123,14 +123,6 @@ class ShareTests(FeedsTestCase):
         await until(lambda: sorted(self.names) == ["new", "x", "z"])
         await other.close()
         self.assertEqual(worker.running, 0)
-
-    async def test_other_type(self) -> None:
-        """A feed of another type is reported, and the worker works on the others."""
-        await self.thoonk.queue("q")
-        self.work(self.brief, 1, ["q", "x"], thoonk=self.thoonk)
-        await self.put("a")
-        await self.comes_to(0, 0, 0, 1)
-        self.assertIn("cannot work on feed 'q' yet", self.texts()[0])
 
     async def test_two_workers(self) -> None:
         """Two workers of one process on one feed have separate entries."""

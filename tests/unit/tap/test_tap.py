@@ -53,6 +53,7 @@ class OptionsTests(SynchronousTestCase):
                 "redis": "redis://localhost:6379/0",
                 "ca-file": None,
                 "job": [("a", 1.0)],
+                "config": [],
                 "handler": __import__("os").path.join,
                 "concurrency": 1,
                 "grace": 10.0,

@@ -32,6 +32,7 @@ from txthoonk.worker._schedule import _Unknown
 STACK = 5000  # words that unpack may return: Lua's stack holds some 8,000
 #: What is unpacked as a whole -> the highest number of words, from the limits of a call.
 WHOLE = {
+    "feed/get_items ARGV, 3": _batching.MOST_CALLS,
     "job/drain some": _changes.SLICE,
     "job/expire some": _recoverer.SLICE,
     "job/drain gone": _changes.SLICE,
@@ -525,6 +526,7 @@ class CallerTests(SynchronousTestCase):
                 self.assertRegex(arguments[int(number) - 1], r"\A[0-9a-f]{32}\Z", name)
 
     CALLS: dict[str, Any] = {
+        "feed/get_items": lambda pub: Feed(pub, "cats").get_item("id"),
         "feed/get_range": lambda pub: Feed(pub, "cats").get_all(),
         "feed/publish": lambda pub: Feed(pub, "cats").publish("item", "id"),
         "feed/retract": lambda pub: Feed(pub, "cats").retract("id"),

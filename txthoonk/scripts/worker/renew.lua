@@ -9,8 +9,8 @@
 --   1 the age in milliseconds from which records of other workers are removed
 --   2.. for each feed: the worker, as [owner]:[number], where the owner is that of its claims;
 --     its record, empty if it ends; how many claims; and for each its id and token
--- Reply: for each feed the configured timeout, nil if there is none, and an array: the indexes
---   of the claims that are not valid any more, from 0
+-- Reply: for each feed the configured timeout, nil if there is none, the number 0 if the feed has no
+--   configuration; and an array: the indexes of the claims that are not valid any more, from 0
 -- Errors: none
 -- Events: none
 -- Cost: O(log n) for each claim, O(w) for w workers of a feed
@@ -31,7 +31,8 @@ for first = 1, #KEYS, 4 do
   if type(timeout) == 'table' and not string.find(timeout.err, 'WRONGTYPE', 1, true) then
     return timeout
   end
-  if redis.call('EXISTS', config) == 1 then
+  local exists = redis.call('EXISTS', config) == 1
+  if exists then
     tell_worker(workers, ARGV[at], ARGV[at + 1], time, most)
   end
   local lost, last = {}, at + 2 + 2 * ARGV[at + 2]
@@ -44,7 +45,7 @@ for first = 1, #KEYS, 4 do
       lost[#lost + 1] = (index - at - 3) / 2
     end
   end
-  reply[#reply + 1] = type(timeout) == 'string' and timeout
+  reply[#reply + 1] = not exists and 0 or type(timeout) == 'string' and timeout
   reply[#reply + 1] = lost
   at = last + 1
 end
