@@ -5,10 +5,10 @@ takes an item for each get.  *Waiting*: there were too few items, so BLMOVE on a
 own moves the next id to ``feed.transit``; then the line asks again with this id.  If no get waits
 for the id any more, the line puts it back to the front of the feed.
 
-When memory is full, servers refuse BLMOVE: some when it is sent, some also when an id ends its wait.
-The line then asks, because taking is allowed, and waits with BRPOP, which is never refused.  The id
-is then in no list, and the script that takes it must know that.  If the connection is lost, the id is
-in no state, and maintenance restores it.
+When memory is full, servers refuse BLMOVE when it is sent, and some also when an id ends its wait.
+The line then asks, because taking is allowed, and waits with BRPOP, which is never refused.  The
+id is then in no list, and the script that takes it must know that.  If the connection is lost, the
+id is in no state, and maintenance restores it.
 
 In a patient room (see :mod:`txthoonk.consumers._room`) the line can also *rest* while gets wait:
 until the publisher has a connection again, or for a moment after the line lost the connection on
