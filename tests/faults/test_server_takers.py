@@ -84,6 +84,45 @@ class WorkerTests(TakerTestCase):
 
 
 class ConsumerTests(TakerTestCase):
+    async def test_waiting(self) -> None:
+        """A get that waits goes on while the server is a replica, or its disk is full."""
+        for fault in (self.faulty.replica, self.faulty.full_disk):
+            for pub in (await self.thoonk(), await self.pub()):
+                feeds: list[Any] = [await pub.queue("q"), await pub.job("j")]
+                gets = [feed.get() for feed in feeds]
+                await self.blocked(2)
+                listed = (await self.raw.send("CLIENT", "LIST")).decode().splitlines()
+                async with fault():
+                    refusals = await self.faulty.info("total_error_replies")
+                    for line in listed:
+                        if " cmd=blmove " in line:
+                            client = line.split()[0][3:]
+                            await self.raw.send("CLIENT", "UNBLOCK", client, "ERROR")
+                    await self.refused_since(refusals + 2)
+                    for get in gets:
+                        self.assertNoResult(get)
+                for feed in feeds:
+                    await feed.put("item")
+                item, claim = [await get for get in gets]
+                self.assertEqual((item, claim.item), ("item", "item"))
+                await pub.close()
+                await self.raw.send("FLUSHALL")
+
+    async def test_waiting_while_loading(self) -> None:
+        """A get that waits goes on when the server loads its data again."""
+        pub = await self.pub()
+        queue = await pub.queue("q")
+        await self.faulty.fill()
+        get = queue.get()
+        await self.blocked(1)
+        listed = (await self.raw.send("CLIENT", "LIST")).decode().splitlines()
+        (client,) = (line.split()[0][3:] for line in listed if " cmd=blmove " in line)
+        async with self.faulty.loading(1):
+            await self.faulty.other.send("CLIENT", "UNBLOCK", client, "ERROR")
+            self.assertNoResult(get)
+        await queue.put("item")
+        self.assertEqual(await get, "item")
+
     async def test_delivered(self) -> None:
         """An item whose deletion was refused is deleted later, and is not delivered again.
 

@@ -25,6 +25,7 @@ RULE = re.compile(r"^ +ACL SETUSER news-(\w+) (.*)$", re.MULTILINE)
 RARE = {
     "eval": "sent again, if the scripts were flushed in between",
     "select": "the database of the URL, if that is not 0",
+    "brpop": "waiting while memory is full",
     "ping": "whether a connection is alive",
 }
 

@@ -5,6 +5,11 @@ takes an item for each get.  *Waiting*: there were too few items, so BLMOVE on a
 own moves the next id to ``feed.transit``; then the line asks again with this id.  If no get waits
 for the id any more, the line puts it back to the front of the feed.
 
+When memory is full, servers refuse BLMOVE when it is sent, and some also when an id ends its wait.
+The line then asks, because taking is allowed, and waits with BRPOP, which is never refused.  The
+id is then in no list, and the script that takes it must know that.  If the connection is lost, the
+id is in no state, and maintenance restores it.
+
 In a patient room (see :mod:`txthoonk.consumers._room`) the line can also *rest* while gets wait:
 until the publisher has a connection again, or for a moment after the line lost the connection on
 which it waited.  The line does not repeat a call that was in flight on a lost connection; it asks
@@ -41,7 +46,7 @@ from txthoonk.errors import (
 )
 from txthoonk.protocol._encoding import RAW, TEXT
 from txthoonk.protocol._slices import BIG
-from txthoonk.protocol._transient import Passing, passes, passing
+from txthoonk.protocol._transient import Passing, memory_is_full, passes, passing
 from txthoonk.wire._scripts import Script
 
 if TYPE_CHECKING:
@@ -147,6 +152,8 @@ class Line:
         self._blocks = 0  # number of BLMOVE calls so far
         self._moved = b""  # the id that BLMOVE has moved, until a call takes it
         self._moved_at = 0.0
+        self._popped = False  # whether BRPOP has taken it instead
+        self._full = False  # whether the last BLMOVE was refused because memory is full
         self._retry = Retry(room, f"an item of {name!r}", self.resume)
         self._closing: list[Deferred[None]] = []
 
@@ -219,6 +226,8 @@ class Line:
         self._again = False
         count = min(len(self._gets), MOST)
         command = (*self._prefix, count, self._moved)
+        if self._popped and self._moved:
+            command = (*command, "1")
         asked = self._pub.redis.call(self._script, command, RAW)
         asked.addCallback(self._understood)
         asked.addCallbacks(self._deal, self._cannot_ask, callbackArgs=(count,))
@@ -240,15 +249,20 @@ class Line:
         if reason.check(FeedDoesNotExist):
             self._feed_gone(reason)
         elif self._passes(reason, self._known > 0):
+            late = [] if self._room.patient else self._take_late()
             # Without a connection there is no retry: resume() asks as soon as there is one.
             if self._room.up and passing(reason.value) is not Passing.CONNECTION:
                 self._retry.later(reason)
             self._rest()
+            _fail(late, reason)
         else:
             self._fail_gets(reason)
 
     def _passes(self, reason: Failure, worked: bool) -> bool:
-        return self._room.patient and passes(reason.value, worked)
+        if self._room.patient:
+            return passes(reason.value, worked)
+        # Not the connection: it does not come back.
+        return passing(reason.value) in (Passing.TIME, Passing.SERVER)
 
     def _fail_gets(self, reason: Failure) -> None:
         gets = self._all_gets()
@@ -258,9 +272,7 @@ class Line:
     def _feed_gone(self, reason: Failure) -> None:
         """Fail the gets that began without a feed; the others wait for the next one."""
         self._resumed.end()
-        late = [get for get in self._gets if get.number > self._known]
-        for get in late:
-            self._take_off(get)
+        late = self._take_late()
         if not self._gets:
             self._rest()
         elif self._moved:  # another process still puts items
@@ -271,6 +283,13 @@ class Line:
             self._begin_wait()
         _fail(late, reason)
 
+    def _take_late(self) -> list[_Get]:
+        """Remove the gets that began after the last answer, and return them."""
+        late = [get for get in self._gets if get.number > self._known]
+        for get in late:
+            self._take_off(get)
+        return late
+
     def _deal(self, reply: list[Any], count: int) -> None:
         """Fire the gets with the items."""
         self._known = self._newest
@@ -278,7 +297,7 @@ class Line:
         if self._serializer == 1:  # paused
             self._hold()
             return
-        self._moved = b""
+        self._moved, self._popped = b"", False
         self._resumed.end()
         width = self._width
         self._taken.extend(reply[at : at + width] for at in range(2, len(reply), width))
@@ -358,10 +377,11 @@ class Line:
             waiter.callback(None)
 
     def _give_back(self) -> None:
-        """Put back an id that BLMOVE has moved for no get."""
+        """Put back an id that BLMOVE or BRPOP has taken for no get."""
         moved, self._moved = self._moved, b""
+        popped, self._popped = self._popped, False
         if moved:
-            self._put_back.add([moved, b""])
+            self._put_back.add([moved, b"-" if popped else b""])
 
     # -- waiting --------------------------------------------------------------
 
@@ -388,24 +408,35 @@ class Line:
         """Wait for the next id; return an empty one if the wait was ended."""
         health = self._room.health
         self._blocked = True
+        full, self._full = self._full, False
         if health is not None:
             health.blocked(self)
         try:
-            moved = await self._block(redis)
+            moved = await self._block(redis, full)
             # A check ends the wait only to get an answer; then the wait goes on.
             while moved is None and self._gets and self._known == self._newest:
-                moved = await self._block(redis)
+                moved = await self._block(redis, full)
+            self._popped = full
             return moved or b""
+        except ResponseError as error:
+            if full or not memory_is_full(error):
+                raise
+            self._full = True
+            return b""  # an id may be in the line
         finally:
             self._blocked = False
             if health is not None:
                 health.answered(self, redis)
 
-    async def _block(self, redis: WaitingConnection) -> bytes | None:
+    async def _block(self, redis: WaitingConnection, full: bool) -> bytes | None:
         self._blocks += 1
         seconds = 0 if redis.client_id else self._brief
-        block = ("BLMOVE", self._ids, self._transit, "RIGHT", "LEFT", seconds)
-        moved: bytes | None = await redis.request(block, RAW)
+        if full:
+            popped: list[bytes] | None = await redis.request(("BRPOP", self._ids, seconds), RAW)
+            moved = popped[1] if popped else None
+        else:
+            block = ("BLMOVE", self._ids, self._transit, "RIGHT", "LEFT", seconds)
+            moved = await redis.request(block, RAW)
         self._waited = True
         if self._room.health is not None:
             self._room.health.clear(redis)
@@ -434,7 +465,7 @@ class Line:
         if self._busy or not self._gets:
             return
         if self._moved and self._room.reactor.seconds() - self._moved_at > FRESH:
-            self._moved = b""
+            self._moved, self._popped = b"", False
         self._ask()
 
     def check(self) -> None:

@@ -103,6 +103,9 @@ class ResultCalls(Protocol):
     ) -> Deferred[tuple[int, list[str]]]:
         """Call ``job/listen``; fires the parts of its reply."""
 
+    def ended(self, ids: Iterable[str]) -> Deferred[tuple[list[str], list[str]]]:
+        """Call ``job/ended``; fires the parts of its reply."""
+
     def leave(self) -> Deferred[Any]:
         """Record that this publisher no longer listens to the results of all jobs."""
 

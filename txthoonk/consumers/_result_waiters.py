@@ -11,6 +11,9 @@ Other implementations do not publish there, so the listeners pass on the results
 While other publishers may depend on them, the listeners continue for some time after their last
 call has ended, so that other publishers can take their place.
 
+Other implementations do not announce every end of a job, so
+:mod:`txthoonk.consumers._second_looks` looks from time to time.
+
 In a patient room (see :mod:`txthoonk.consumers._room`) the calls look again whenever a
 connection was lost that would have announced their result.  They renew their notes often enough
 for a note to last until the subscriber listens.  A job may be finished while there is no note,
@@ -21,7 +24,7 @@ lost, and the calls fail.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
@@ -32,6 +35,7 @@ from txthoonk._support._replies import parsing
 from txthoonk.consumers._interfaces import ResultCalls
 from txthoonk.consumers._passing_on import MOST_HEARD, MOST_IDS, PassingOn
 from txthoonk.consumers._patience import CheckedRoom, Retry
+from txthoonk.consumers._second_looks import SecondLooks
 from txthoonk.consumers._subscriber import Handlers, ResultSub, Wanted, remove
 from txthoonk.errors import (
     ConnectionLost,
@@ -72,6 +76,7 @@ class _Wait(Deferred[Any]):
     :cvar until_end: whether the wait also ends when the job ends without a result, or stalls.
     :cvar searching: whether a search for the result is in progress.
     :cvar sub: the subscriber that has listened since before the job was last seen unfinished.
+    :cvar since: when the job was last seen so, in seconds.
     :cvar handler: the handler of the job's own channel, while the call listens to it.
     """
 
@@ -80,6 +85,7 @@ class _Wait(Deferred[Any]):
     until_end = False
     searching = False
     sub: ResultSub | None = None
+    since = 0.0
     handler: tuple[ResultSub, int] | None = None
     timer: IDelayedCall | None = None
 
@@ -107,6 +113,7 @@ class Results:
         self._timer: IDelayedCall | None = None
         self._others = PassingOn(calls.pass_on)
         self._asking = False
+        self._looks = SecondLooks(room, calls.ended, self._settled, self._vanished, self.stalled)
 
     # -- waiting calls --------------------------------------------------------
 
@@ -157,6 +164,7 @@ class Results:
     def _nobody_left(self) -> None:
         self._room.outages.end_wait(self)
         self._retry.stop()
+        self._looks.stop()
         self._stop_timer()
         if self._room.health is not None:
             self._room.health.silent(self)
@@ -233,7 +241,9 @@ class Results:
                 state, *data = await self._look_up(id_, noted)
             else:  # the note stays: other publishers may want the result, too
                 state, *data = await self._look_up(id_, b"", LEASE)
-            wait.sub = sub
+            wait.sub, wait.since = sub, self._room.reactor.seconds()
+            if self._waits:
+                self._looks.begin()
         if state == b"stalled":
             self.stalled(id_)
         elif state == b"kept":
@@ -305,6 +315,18 @@ class Results:
                 self._fail(
                     Empty(f"job {id_!r} of feed {self._name!r} ended without a result"), id_, wait
                 )
+
+    def _settled(self) -> Iterator[tuple[str, float]]:
+        """List the jobs whose ends the subscriber would announce, and when they were looked up."""
+        for id_, waits in self._waits.items():
+            seen = [wait.since for wait in waits if wait.sub is not None and not wait.searching]
+            if seen:
+                yield id_, max(seen)
+
+    def _vanished(self, id_: str) -> None:
+        """Look for the result of a job that is gone."""
+        for wait in list(self._waits.get(id_, ())):
+            self._seek(id_, wait, seen=wait.query is not None)
 
     def drop(self, error: ConnectionLost) -> None:
         """Fail all calls that wait, and stop listening."""
@@ -404,8 +426,7 @@ class Results:
         if answer == FULL:
             self._full_until = self._room.reactor.seconds() + LINGER
         for id_ in gone:
-            for wait in list(self._waits.get(id_, ())):
-                self._seek(id_, wait, seen=wait.query is not None)
+            self._vanished(id_)
         return answer > 0
 
     async def _listen_to(self, id_: str, wait: _Wait, sub: ResultSub) -> None:

@@ -422,7 +422,7 @@ class Job(JobNames):
 
         Several callers can read the same result.  All callers that wait on this publisher share
         one connection.  A job that another publisher retracts, or that thoonk.py finishes without
-        a result, leaves no message: set a timeout if that can happen.
+        a result, leaves no message; it is noticed some seconds later, after 30 at most.
 
         :param timeout: seconds to wait, fractions allowed; 0 for no limit.
         :return: fires (item, result); the item is None if an older implementation did not keep
@@ -438,12 +438,12 @@ class Job(JobNames):
     def wait(self, id_: str, timeout: float = 0) -> Deferred[Any]:
         """Wait until a job is finished.
 
-        A job that another publisher or its maintenance retracts or drains leaves no message: set
-        a timeout if that can happen.
+        A job that another publisher or its maintenance retracts or drains leaves no message; nor
+        does one that thoonk.py finishes without a result, or stalls.  The wait notices that some
+        seconds later, after 30 at most.
 
         :param timeout: seconds to wait, fractions allowed; 0 for no limit.
-        :return: fires the result, None if there is none, also if this publisher retracts the
-            job; fails with
+        :return: fires the result, None if there is none, also if the job is retracted; fails with
             :class:`~txthoonk.errors.JobStalled`, with the failure, if the job is stalled,
             :class:`~txthoonk.errors.Empty` after *timeout*, or at once if there is no such job
             and no kept result of it (also if it ended while a connection was lost), and

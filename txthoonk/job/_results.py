@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ResultScripts"]
 
+_ENDED = load("job/ended")
 _LISTEN = load("job/listen")
 _PASS_ON = load("job/pass_on")
 _RESULT = load("job/result")
@@ -28,6 +29,7 @@ class ResultScripts:
     def __init__(self, pub: Publisher, name: str) -> None:
         self._pub = pub
         self._name = name
+        self._ended = _ENDED.bind(name)
         self._listen = _LISTEN.bind(name, instance=pub.uuid)
         self._pass_on = _PASS_ON.bind_each(feed=name)
         self._leave = ("ZREM", feed_key("listeners", name), pub.uuid)
@@ -45,6 +47,11 @@ class ResultScripts:
         called = self._pub.redis.call(_LISTEN, (*self._listen, *words), TEXT)
         return called.addCallback(_listened)
 
+    def ended(self, ids: Iterable[str]) -> Deferred[tuple[list[str], list[str]]]:
+        """Find out which jobs are gone, and which are stalled."""
+        called = self._pub.redis.call(_ENDED, (*self._ended, *ids), TEXT)
+        return called.addCallback(_parts)
+
     def leave(self) -> Deferred[Any]:
         """Unregister as a listener."""
         return self._pub.redis.request(self._leave, TEXT)
@@ -55,6 +62,12 @@ class ResultScripts:
         for id_, result in results.items():
             words += (id_, int(result is not None), result or b"")
         return self._pub.redis.call(_PASS_ON, (*self._pass_on(results), *words), TEXT)
+
+
+@parses
+def _parts(reply: list[list[str]]) -> tuple[list[str], list[str]]:
+    gone, stalled = reply
+    return [str(id_) for id_ in gone], [str(id_) for id_ in stalled]
 
 
 @parses

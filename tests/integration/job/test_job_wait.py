@@ -9,6 +9,7 @@ from twisted.internet.defer import CancelledError, Deferred, gatherResults
 
 from tests.support import RedisTestCase
 from tests.support.job_delay import timeless
+from txthoonk.consumers import _second_looks
 from txthoonk.errors import Empty, JobStalled
 from txthoonk.types import Job
 
@@ -141,14 +142,76 @@ class EndTests(WaitTestCase):
         self.assertIsNone(await waiting)
 
     async def test_retracted_elsewhere(self) -> None:
-        """wait() does not notice that another publisher retracts the job: no event says so."""
+        """wait() notices that another publisher retracts the job, although no event says so."""
+        self.patch(_second_looks, "FIRST", 0.05)
         await self.claimed()
-        waiting = await self.waiting(self.job, 0)
+        waiting = await self.waiting(self.job)
         await self.worker.retract("a")
-        await self.job.pub.redis.ping()
-        self.assertNoResult(waiting)
-        waiting.cancel()
-        await self.assertFailure(waiting, CancelledError)
+        self.assertIsNone(await waiting)
+
+    async def foreign(self, end: str) -> None:
+        """End a claimed job as thoonk.py does."""
+        words = {
+            "finish": (
+                ("ZREM", "feed.claimed:x", "a"),
+                ("HDEL", "feed.cancelled:x", "a"),
+                ("ZREM", "feed.published:x", "a"),
+                ("INCR", "feed.finishes:x"),
+                ("HDEL", "feed.items:x", "a"),
+            ),
+            "retract": (
+                ("HDEL", "feed.items:x", "a"),
+                ("HDEL", "feed.cancelled:x", "a"),
+                ("ZREM", "feed.published:x", "a"),
+                ("SREM", "feed.stalled:x", "a"),
+                ("ZREM", "feed.claimed:x", "a"),
+                ("LREM", "feed.ids:x", 1, "a"),
+            ),
+            "stall": (
+                ("ZREM", "feed.claimed:x", "a"),
+                ("HDEL", "feed.cancelled:x", "a"),
+                ("SADD", "feed.stalled:x", "a"),
+                ("ZREM", "feed.published:x", "a"),
+            ),
+        }
+        await self.raw.send("MULTI")
+        for command in words[end]:
+            await self.raw.send(*command)
+        await self.raw.send("EXEC")
+
+    async def test_other_implementations(self) -> None:
+        """wait() and get_result() notice each end of a job that thoonk.py does not announce."""
+        self.patch(_second_looks, "FIRST", 0.05)
+        for end, gone in (("finish", True), ("retract", True), ("stall", False)):
+            await self.claimed()
+            waiting = await self.waiting(self.job)
+            result = self.job.get_result("a")
+            await self.job.pub.redis.ping()
+            await self.foreign(end)
+            if gone:
+                self.assertIsNone(await waiting)
+                await self.assertFailure(result, Empty)
+            else:
+                await self.assertFailure(waiting, JobStalled)
+                self.assertNoResult(result)
+                result.cancel()
+                await self.assertFailure(result, CancelledError)
+            await self.job.retract("a")
+            await self.nothing_left()
+
+    async def test_result_from_elsewhere(self) -> None:
+        """A look does not get ahead of a result that thoonk.py publishes."""
+        self.patch(_second_looks, "FIRST", 0.001)
+        for _ in range(20):
+            await self.claimed()
+            waiting = await self.waiting(self.job)
+            await self.raw.send("MULTI")
+            await self.raw.send("HDEL", "feed.items:x", "a")
+            await self.raw.send("ZREM", "feed.claimed:x", "a")
+            await self.raw.send("ZREM", "feed.published:x", "a")
+            await self.raw.send("PUBLISH", "job.finish:x", "a\0done")
+            await self.raw.send("EXEC")
+            self.assertEqual(await waiting, "done")
 
 
 class WaitTests(WaitTestCase):

@@ -185,6 +185,10 @@ def listens(pub: Any, _: object) -> Deferred[Any]:
     return ResultScripts(pub, FEED).listen(["a"], 10.0, 3, 10.0)
 
 
+def looked_again(pub: Any, _: object) -> Deferred[Any]:
+    return ResultScripts(pub, FEED).ended(["a", "b", "gone"])
+
+
 def looked(pub: Any, _: object) -> Deferred[Any]:
     return called_each(pub, "worker/look", [FEED])
 
@@ -210,6 +214,7 @@ MORE = (
     write("forget", "", forgotten, states.kept_results),
     write("look", "", looked, states.job),
     write("listen", "", listens, states.claimed),
+    write("look again", "", looked_again, states.stalled),
     write("pass on", "", passed_on, told_elsewhere),
     write("Feed.revision (foreign)", "", lambda pub, _: Feed(pub, FEED).revision(), foreign),
     write("overview", "", lambda pub, _: read_overview(pub.redis, FEED), states.claimed),

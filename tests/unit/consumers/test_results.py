@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.wire import Connection, Endpoint, lose
 from txthoonk.client import ThoonkPub
+from txthoonk.consumers import _second_looks
 from txthoonk.consumers._result_waiters import LEASE_RENEWAL
 from txthoonk.errors import ConnectionLost, Empty, JobStalled, ResponseError
 from txthoonk.protocol import Redis
@@ -24,6 +25,7 @@ FINISHED = [b"5.5", 0, [1], [], []]  # one job, and nothing claimed
 
 class ResultTestCase(SynchronousTestCase):
     def setUp(self) -> None:
+        self.patch(_second_looks, "FIRST", 1000.0)  # later than all that these tests do
         self.clock = Clock()
         self.endpoint = Endpoint()
         self.pub = ThoonkPub(Redis(), reactor=self.clock, endpoint=self.endpoint)

@@ -543,6 +543,7 @@ class CallerTests(SynchronousTestCase):
         "job/drain": lambda pub: Job(pub, "cats")._changes._drain_some("line", 1),
         "job/due": lambda pub: Job(pub, "cats")._deadlines.look(),
         "job/edit": lambda pub: Job(pub, "cats").edit("id", "item"),
+        "job/ended": lambda pub: ResultScripts(pub, "cats").ended(["id"]),
         "job/expire": lambda pub: job_pass(pub)._expire_jobs(),
         "job/expire_claims": lambda pub: job_pass(pub)._expire_claims(),
         "job/fail": lambda pub: Job(pub, "cats").fail("id", ValueError()),

@@ -20,8 +20,8 @@
 --   3 channel feed.claimed:[feed]
 --   4 [owner] of the claims; their token is [owner]:[time of the claim]
 --   5 the most jobs
---   6 the id that BLMOVE has moved to feed.transit, empty if there is none: it comes
---     first, and counts
+--   6.. the id that BLMOVE has moved to feed.transit, empty if there is none: it comes
+--     first, and counts; then 1 if BRPOP has taken it instead
 -- Reply: the time of the claim in milliseconds; 1 if the feed is paused, else its
 --   serializer, 0 for text; then for each job its id, item, and how often it was cancelled; for a job with options that is a
 --     text: how often it was cancelled, 1 if it has expired, else 0, and its feed.options
@@ -49,7 +49,7 @@
 --- include keep_history
 local feeds, config, revision, history, publishes, items = unpack(KEYS, 1, 6)
 local ids, transit, delivering, claimed, cancelled, claims, options = unpack(KEYS, 7)
-local name, event, channel, owner, count, moved = unpack(ARGV)
+local name, event, channel, owner, count, moved, popped = unpack(ARGV, 1, 7)
 
 local failure, limit, paused, kind, serializer = open_feed(feeds, config, name, 'paused', 'serializer')
 failure = failure or wrong_type(name, kind, 'job', config)
@@ -62,7 +62,7 @@ if paused and paused ~= '0' then
 end
 local item = moved ~= ''
   and not redis.call('ZSCORE', claimed, moved)
-  and arrived(items, transit, delivering, moved)
+  and arrived(items, transit, delivering, moved, popped)
 local events = {}
 local taken = to_claim(ids, items, claimed, cancelled, options, filled(cancelled, options), tonumber(count),
   owner, time, channel, events, moved, item)

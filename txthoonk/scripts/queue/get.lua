@@ -10,8 +10,8 @@
 -- ARGV
 --   1 name of the feed
 --   2 the most items
---   3 the id that BLMOVE has moved to feed.transit, empty if there is none: it comes
---     first, and counts
+--   3.. the id that BLMOVE has moved to feed.transit, empty if there is none: it comes
+--     first, and counts; then 1 if BRPOP has taken it instead
 -- Reply: the time of the get in milliseconds; 1 if the feed is paused, else its
 --   serializer, 0 for text; id, item, id, item, ...
 -- Errors: NOFEED, NOTCONFIGURED, WRONGFEEDTYPE
@@ -38,7 +38,7 @@ if paused and paused ~= '0' then
   return {time, 1}
 end
 local reply, held = {time, serializer or 0}, {}
-local item = moved ~= '' and arrived(items, transit, delivering, moved)
+local item = moved ~= '' and arrived(items, transit, delivering, moved, ARGV[4])
 local found, contents, line = front_of(ids, items, delivering, count, moved, item)
 for index, id in ipairs(found) do
   local last = 2 * index
