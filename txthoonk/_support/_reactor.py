@@ -6,6 +6,7 @@ the loop that runs.
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -17,6 +18,7 @@ from typing import Any
 from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 from twisted.internet.base import ReactorBase
 from twisted.internet.main import installReactor
+from twisted.python import threadable
 
 from txthoonk._support._threads import check_thread
 
@@ -46,7 +48,7 @@ def current_reactor() -> Any:
     It is the installed one, or, in a program that asyncio runs, a reactor on the running loop. The
     first one of these is installed, if no other is.
 
-    :raises WrongThread: in a loop in another thread than Twisted's.
+    :raises WrongThread: if another thread runs a reactor.
     """
     loop = _get_running_loop()
     installed: Any = sys.modules.get("twisted.internet.reactor")
@@ -56,9 +58,10 @@ def current_reactor() -> Any:
         return reactor
     if loop in _reactors:
         return _reactors[loop][0]
-    if isinstance(installed, AsyncioSelectorReactor) and installed.running:
+    if _runs_a_loop(installed):
         return installed
     check_thread()
+    before = threadable.ioThread
     made = LoopReactor(loop)
     if installed is None:
         installReactor(made)
@@ -66,12 +69,28 @@ def current_reactor() -> Any:
     # Other threads would keep the program alive if nothing closes the loop.
     made.getThreadPool().threadFactory = _DaemonThread
     _notice_children(loop)
-    ending = _until_shutdown(made, loop)
+    ending = _until_shutdown(made, loop, before)
     _reactors[loop] = made, ending
     step = ending.__anext__()  # the loop closes the generators that have begun
     with suppress(StopIteration):
         step.send(None)
     return made
+
+
+def _runs_a_loop(reactor: Any) -> bool:
+    """Return whether it is an asyncio reactor that the program runs itself."""
+    if isinstance(reactor, LoopReactor):  # of another loop
+        return False
+    return isinstance(reactor, AsyncioSelectorReactor) and reactor.running
+
+
+def _forked() -> None:
+    """Forget the reactor's thread, which a forked process does not have."""
+    if _reactors:
+        threadable.ioThread = None
+
+
+os.register_at_fork(after_in_child=_forked)
 
 
 class _DaemonThread(threading.Thread):
@@ -89,7 +108,9 @@ def _notice_children(loop: AbstractEventLoop) -> None:
         loop.add_signal_handler(signal.SIGCHLD, reapAllProcesses)
 
 
-async def _until_shutdown(reactor: LoopReactor, loop: AbstractEventLoop) -> AsyncGenerator[None]:
+async def _until_shutdown(
+    reactor: LoopReactor, loop: AbstractEventLoop, before: int | None
+) -> AsyncGenerator[None]:
     """Shut the reactor down before the loop is closed.
 
     ``asyncio.run`` and others close all asynchronous generators before they close the loop.
@@ -103,3 +124,4 @@ async def _until_shutdown(reactor: LoopReactor, loop: AbstractEventLoop) -> Asyn
         reactor.fireSystemEvent("shutdown")
         await ended
         reactor.release()
+        threadable.ioThread = before  # type: ignore[assignment]

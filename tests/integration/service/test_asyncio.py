@@ -228,10 +228,10 @@ class ReactorTests(AsyncioTestCase):
         url = self.target.text
 
         async def main() -> None:
-            Thoonk(url)
+            with self.assertRaises(WrongThread):
+                Thoonk(url)
 
-        with self.assertRaises(WrongThread):
-            await deferToThread(lambda: asyncio.run(main()))
+        await deferToThread(run, main())
 
 
 # The first program of the documentation, as asyncio runs it.
