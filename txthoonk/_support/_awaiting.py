@@ -136,14 +136,34 @@ def in_task(coroutine: Coroutine[Any, Any, T], loop: AbstractEventLoop) -> Defer
     """
     task = loop.create_task(_outcome(coroutine))
     _running.add(task)
-    task.add_done_callback(_running.discard)
+    running: _Running[T] = _Running(task)
+    task.add_done_callback(running.ended)
+    return running
 
-    def ended(failure: Failure) -> Failure:
-        if failure.check(asyncio.CancelledError) and task.cancelling():
-            raise CancelledError
-        return failure
 
-    return Deferred.fromFuture(task).addErrback(ended)
+class _Running(Deferred[T]):
+    """Fires the outcome of a task. You can cancel it more than once, like a task."""
+
+    def __init__(self, task: asyncio.Task[T | Failure]) -> None:
+        super().__init__()
+        self._task = task
+
+    def cancel(self) -> None:
+        """Cancel the task, which may take time to end."""
+        if not self.called:
+            self._task.cancel()
+        else:
+            super().cancel()
+
+    def ended(self, task: asyncio.Task[T | Failure]) -> None:
+        """Fire the outcome."""
+        _running.discard(task)
+        outcome: Any = Failure(CancelledError()) if task.cancelled() else task.result()
+        if isinstance(outcome, Failure) and task.cancelling():
+            outcome = (
+                Failure(CancelledError()) if outcome.check(asyncio.CancelledError) else outcome
+            )
+        self.callback(outcome)
 
 
 async def _outcome(coroutine: Coroutine[Any, Any, Any]) -> Any:

@@ -179,7 +179,7 @@ class _Run(ProcessProtocol):
         """Return a Deferred that fires None when the process has ended; at once if it has."""
         if self.status is not None:
             return succeed(None)
-        waiter: Deferred[None] = Deferred(self._waiters.remove)
+        waiter: Deferred[None] = AwaitableDeferred(self._waiters.remove)
         self._waiters.append(waiter)
         return waiter
 

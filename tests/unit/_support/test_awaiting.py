@@ -375,6 +375,38 @@ class HandlerTests(SynchronousTestCase):
         gc.collect()
         self.assertEqual(self.flushLoggedErrors(), [])
 
+    def test_cancelled_before_it_runs(self) -> None:
+        """A handler that is cancelled before its first step does not run."""
+
+        async def main() -> None:
+            doing = begun(asyncio.sleep(100))
+            assert doing is not None
+            later(doing.cancel)
+            self.assertIs((await outcome(doing)).type, CancelledError)
+
+        run(main())
+
+    def test_cancelled_again(self) -> None:
+        """A handler that goes on when it is cancelled can be cancelled again."""
+        seen: list[str] = []
+
+        async def handler() -> None:
+            for name in ("first", "second"):
+                try:
+                    await asyncio.sleep(100)
+                except asyncio.CancelledError:
+                    seen.append(name)
+
+        async def main() -> None:
+            doing = begun(handler())
+            assert doing is not None
+            while len(seen) < 2:
+                await asyncio.sleep(0)
+                doing.cancel()
+            self.assertIsNone(await outcome(doing))
+
+        run(main())
+
     def test_cancel_within(self) -> None:
         """If a Deferred that it awaits is cancelled, it gets Twisted's error, and goes on."""
 
