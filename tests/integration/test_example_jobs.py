@@ -1,9 +1,8 @@
-"""The examples of jobs, queues and sorted feeds, as programs."""
+"""The examples of jobs and queues, as programs."""
 
 from __future__ import annotations
 
 import hashlib
-import re
 from pathlib import Path
 from typing import Any
 
@@ -147,73 +146,6 @@ class FileHashesTests(ExampleTestCase):
         self.assertEqual(await put.ended, (0, None))
         self.assertIn(f"{paths[0]}: given up", put.err)
         self.assertEqual(set(put.out.splitlines()), summed(paths[2]))
-
-
-class TodoTests(ExampleTestCase):
-    async def shown(self, child: Child, *items: str) -> None:
-        """Wait until the last list that a terminal shows is this one."""
-        lines = [f"  {number}  {item}\n" for number, item in enumerate(items, 1)]
-        await child.seen(re.escape("-- to do --\n" + "".join(lines)) + r"(Redis is [^\n]+\n)*\Z")
-
-    async def test_two_terminals(self) -> None:
-        """A command in one terminal changes the list in both."""
-        (command,) = commands("todo.py")
-        command = command.replace("./todo", str(self.folder()))
-        one = self.run_example(command)
-        await self.shown(one)
-        two = self.run_example(command)
-        await self.shown(two)
-        for typing, line, items in (
-            (one, "add bread", ["bread"]),
-            (two, "add milk", ["bread", "milk"]),
-            (one, "top \x1b[2Jeggs", [r"\x1b[2Jeggs", "bread", "milk"]),
-            (two, "move 3 1", ["milk", r"\x1b[2Jeggs", "bread"]),
-            (one, "move 1 2", [r"\x1b[2Jeggs", "milk", "bread"]),
-            (two, "edit 1 six eggs", ["six eggs", "milk", "bread"]),
-            (one, "done 2", ["six eggs", "bread"]),
-        ):
-            typing.type(line)
-            for child in (one, two):
-                await self.shown(child, *items)
-        for wrong in ("done 3", "done 0", "edit 1", "move 1", "fly", "add"):
-            two.out = ""
-            two.type(wrong)
-            await two.seen(r"add TEXT \| top TEXT")
-        two.type("quit")
-        self.assertEqual(await two.ended, (0, None))
-        self.assertEqual(await one.interrupt(), (0, None))
-        self.assertEqual(one.err + two.err, "")
-
-    async def test_first_terminal_ends(self) -> None:
-        """When the terminal that runs Redis ends, another one starts it again."""
-        (command,) = commands("todo.py")
-        command = command.replace("./todo", str(self.folder()))
-        one = self.run_example(command)
-        await self.shown(one)
-        two = self.run_example(command)
-        await self.shown(two)
-        one.type("add bread")
-        await self.shown(two, "bread")
-        one.type("quit")
-        self.assertEqual(await one.ended, (0, None))
-        await two.seen("Redis is back")
-        two.type("add milk")
-        await self.shown(two, "bread", "milk")
-        three = self.run_example(command)
-        await self.shown(three, "bread", "milk")
-        three.type("done 1")
-        await self.shown(two, "milk")
-
-    async def test_typed_while_redis_is_away(self) -> None:
-        """A command entered while Redis is away is executed and shown when it is back."""
-        url = await self.serve()
-        child = self.start("todo.py", "--url", url)
-        await self.shown(child)
-        await self.server.kill()
-        await child.seen("Redis is away")
-        child.type("add bread")
-        await self.serve()
-        await self.shown(child, "bread")
 
 
 class Sender(Protocol):

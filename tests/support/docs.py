@@ -34,7 +34,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 
 from tests.support.children import Child
-from tests.support.docs_blocks import Block
+from tests.support.docs_blocks import ROOT, Block
 
 TIMEOUT = 60.0  # seconds that a program may take for its next output, or for its end
 
@@ -177,10 +177,18 @@ class Story:
             await self._go_on(block, block.terminal)
         elif block.language == "console":
             await self._run_console(block)
+        elif block.language == "literalinclude":
+            self._check_included(block)
         elif block.language in _PARSERS:
             _PARSERS[block.language](block.text)
         else:
             raise AssertionError(f"{block.place}: neither run nor in the list of exceptions")
+
+    def _check_included(self, block: Block) -> None:
+        """Check that an included file is an example: the tests of the examples run it."""
+        path = (ROOT / block.document).parent / block.text
+        if not path.is_file() or ROOT / "examples" not in path.resolve().parents:
+            raise AssertionError(f"{block.place}: {block.text} is no example")
 
     def _here(self, text: str) -> str:
         """Return a text with the Redis of this run."""

@@ -27,8 +27,12 @@ PROGRAMS = (
     "handoff.py",
     "logtail.py",
     "news_feed.py",
+    "orders.py",
     "pubsub.py",
+    "task_queue.py",
     "todo.py",
+    "todo_asgi.py",
+    "wsgi_put.py",
 )
 URL = r"(unix:[^\s\"]+db=0)"
 ITEM_EVENTS = ("publish", "edit", "retract")
@@ -70,6 +74,8 @@ class Child(children.Child):
             return words[1:]
         if words[0] == "twist":
             return ["-m", "twisted", *words[1:]]
+        if words[0] == "uvicorn":
+            return ["-m", *words]
         return ["-c", "from twisted.scripts.twistd import run; run()", *words[1:]]
 
     def outcome(self, ended: Any) -> tuple[int | None, int | None]:

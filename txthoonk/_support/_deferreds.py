@@ -7,6 +7,7 @@ If it runs within a user's call, that call fails.
 
 from __future__ import annotations
 
+from asyncio import _get_running_loop, isfuture
 from collections.abc import Callable
 from functools import wraps
 from types import CoroutineType
@@ -15,6 +16,7 @@ from typing import Any, ParamSpec, TypeVar
 from twisted.internet.defer import Deferred, fail
 from twisted.python.failure import Failure
 
+from txthoonk._support._awaiting import AwaitableDeferred, in_task
 from txthoonk._support._threads import check_thread
 from txthoonk.errors import WrongThread
 
@@ -61,15 +63,21 @@ def deferring(function: Callable[P, Deferred[T]]) -> Callable[P, Deferred[T]]:
 
 
 def begun(result: Any) -> Deferred[Any] | None:
-    """Return the Deferred for the result of a user's function; None if the function is done."""
+    """Return the Deferred for the result of a user's function; None if the function is done.
+
+    Where asyncio's event loop runs, a coroutine becomes a task, and may await futures, too.
+    """
     if isinstance(result, CoroutineType):
-        return Deferred.fromCoroutine(result)
-    return result if isinstance(result, Deferred) else None
+        loop = _get_running_loop()
+        return Deferred.fromCoroutine(result) if loop is None else in_task(result, loop)
+    if isinstance(result, Deferred):
+        return result
+    return Deferred.fromFuture(result) if isfuture(result) else None
 
 
 def also(first: Deferred[None]) -> Deferred[None]:
     """Return a new Deferred that fires with *first*; cancelling it does not cancel *first*."""
-    second: Deferred[None] = Deferred(lambda _: None)
+    second: Deferred[None] = AwaitableDeferred(lambda _: None)
 
     def fire(result: Failure | None) -> Failure | None:
         if not second.called:

@@ -15,6 +15,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
+from txthoonk._support._awaiting import AwaitableDeferred
 from txthoonk.channels._topic import Group, Handler, Topic
 from txthoonk.errors import ConnectionLost
 from txthoonk.events import message_shape
@@ -80,7 +81,7 @@ class Dispatcher:
             topic.keep(id_, tell)
             self._reroute(topic)
             return succeed(id_)
-        added: Deferred[int] = Deferred(lambda _: self.remove(id_))
+        added: Deferred[int] = AwaitableDeferred(lambda _: self.remove(id_))
         topic.waiting[id_] = (added, tell)
         return added
 

@@ -6,6 +6,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint, ITransport
 from twisted.python.failure import Failure
 
+from txthoonk._support._awaiting import AwaitableDeferred
 from txthoonk._support._threads import check_thread
 from txthoonk.client._registry import Publishing
 from txthoonk.connections._wrapper import ThoonkBase
@@ -68,7 +69,7 @@ class ThoonkPub(ThoonkBase[Redis], Publishing):
             waiting for the server.
         """
         check_thread()
-        return Deferred.fromCoroutine(self._close())
+        return AwaitableDeferred.fromCoroutine(self._close())
 
     async def _close(self) -> None:
         self._stop_reconnecting()

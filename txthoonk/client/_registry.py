@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 
+from txthoonk._support._awaiting import AwaitableDeferred
 from txthoonk._support._deferreds import deferring, passing
 from txthoonk._support._replies import parses, parsing
 from txthoonk.client._types import TYPES
@@ -198,7 +199,7 @@ class Publishing:
         :return: fires True once everything is removed; fails with
             :class:`~txthoonk.errors.FeedDoesNotExist`.  Cancel it to remove no more results.
         """
-        return Deferred.fromCoroutine(self._delete(check_name(name)))
+        return AwaitableDeferred.fromCoroutine(self._delete(check_name(name)))
 
     async def _delete(self, name: str) -> bool:
         command = _DELETE.bind(name, instance=self.uuid)
@@ -242,7 +243,7 @@ class Publishing:
 
         :return: fires a set of names.
         """
-        return Deferred.fromCoroutine(read_set(self.redis, FEEDS)).addCallback(set)
+        return AwaitableDeferred.fromCoroutine(read_set(self.redis, FEEDS)).addCallback(set)
 
     @deferring
     def set_config(self, name: str, config: Config, *, force: bool = False) -> Deferred[None]:

@@ -14,6 +14,7 @@ from typing import Any, cast
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall
 
+from txthoonk._support._awaiting import AwaitableDeferred
 from txthoonk._support._threads import check_thread
 from txthoonk.connections._interfaces import Listener
 from txthoonk.connections._keepalive import text_of
@@ -31,7 +32,7 @@ __all__ = ["OfflineQueue"]
 _SENDING = ("request", "call", "call_together")  # methods that are the connection's own
 
 
-class _Queued(Deferred[Any]):
+class _Queued(AwaitableDeferred[Any]):
     """A call that waits for a connection.
 
     :ivar due: when it has waited long enough.

@@ -14,6 +14,7 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from txthoonk._support._awaiting import AwaitableDeferred
 from txthoonk.connections._back_off import back_off
 from txthoonk.connections._interfaces import Listener
 from txthoonk.connections._keepalive import (
@@ -211,7 +212,7 @@ class Connection(Generic[P]):
         link = self._link
         if link is not None and self._states.now is State.CONNECTED and link.redis.usable:
             return succeed(link.redis)
-        waiter: Deferred[P] = Deferred(self._forget_waiter)
+        waiter: Deferred[P] = AwaitableDeferred(self._forget_waiter)
         self._waiters[waiter] = refusable
         return waiter
 

@@ -31,6 +31,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from txthoonk._support._awaiting import AwaitableDeferred
 from txthoonk.consumers._channel_listener import Listening
 from txthoonk.consumers._patience import CheckedRoom, Retry
 from txthoonk.consumers._pool import Pool, WaitingConnection
@@ -68,7 +69,7 @@ FRESH = 20
 Receive = Callable[..., Any]
 
 
-class _Get(Deferred[Any]):
+class _Get(AwaitableDeferred[Any]):
     """A get that waits."""
 
     receive: Receive

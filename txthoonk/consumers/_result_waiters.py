@@ -31,6 +31,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
+from txthoonk._support._awaiting import AwaitableDeferred
 from txthoonk._support._replies import parsing
 from txthoonk.consumers._interfaces import ResultCalls
 from txthoonk.consumers._passing_on import MOST_HEARD, MOST_IDS, PassingOn
@@ -68,7 +69,7 @@ _GONE = [b"gone"]
 _UNFINISHED = (b"active", b"stalled")
 
 
-class _Wait(Deferred[Any]):
+class _Wait(AwaitableDeferred[Any]):
     """A call that waits for one result.
 
     :cvar query: the job's item, once the job is known to be unfinished.

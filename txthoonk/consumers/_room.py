@@ -14,10 +14,11 @@ come and go on their own, and the room replaces them while a call waits.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 
+from txthoonk._support._reactor import current_reactor
 from txthoonk.connections._keepalive import HEALTH, REPLY_TIMEOUT
 from txthoonk.consumers._claims import Claims
 from txthoonk.consumers._deadlines import Timekeeper
@@ -95,9 +96,7 @@ class WaitingRoom:
     def reactor(self) -> Any:
         """The reactor that the publisher was given, or the one that is installed."""
         if self._given_reactor is None:
-            from twisted.internet import reactor
-
-            self._given_reactor = cast(IReactorTime, reactor)
+            self._given_reactor = current_reactor()
         return self._given_reactor
 
     @property

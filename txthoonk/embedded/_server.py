@@ -33,6 +33,8 @@ from twisted.internet.protocol import Factory, ProcessProtocol, Protocol, connec
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
+from txthoonk._support._awaiting import AwaitableDeferred
+from txthoonk._support._reactor import current_reactor
 from txthoonk.embedded import _supervisor
 from txthoonk.embedded._supervisor import Options, State
 from txthoonk.errors import InvalidInput, InvalidType, ThoonkError
@@ -177,7 +179,7 @@ class _Run(ProcessProtocol):
         """Return a Deferred that fires None when the process has ended; at once if it has."""
         if self.status is not None:
             return succeed(None)
-        waiter: Deferred[None] = Deferred(self._waiters.remove)
+        waiter: Deferred[None] = AwaitableDeferred(self._waiters.remove)
         self._waiters.append(waiter)
         return waiter
 
@@ -299,7 +301,7 @@ class RedisServer:
         """
         if self.owned:
             return succeed(self)
-        waiter: Deferred[RedisServer] = Deferred(self._forget)
+        waiter: Deferred[RedisServer] = AwaitableDeferred(self._forget)
         self._waiters.append(waiter)
         if self._starting is None:
             self._starting = Deferred.fromCoroutine(self._bring_up())
@@ -346,9 +348,7 @@ class RedisServer:
     @property
     def _reactor(self) -> Any:
         if self._given_reactor is None:
-            from twisted.internet import reactor
-
-            self._given_reactor = cast(IReactorProcess, reactor)
+            self._given_reactor = current_reactor()
         return self._given_reactor
 
     def _forget(self, waiter: Deferred[RedisServer]) -> None:

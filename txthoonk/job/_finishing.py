@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from txthoonk._support._awaiting import AwaitableDeferred
 from txthoonk._support._replies import parsing
 from txthoonk.consumers._claims import Claims
 from txthoonk.consumers._result_trimming import MOST, Forgetting
@@ -90,7 +91,7 @@ class Finishing:
                 )
             by_feed.setdefault(job.feed, []).append(job)
         words = self.words(id_, token, result, timeout)
-        return Deferred.fromCoroutine(self._finish_then(words, by_feed))
+        return AwaitableDeferred.fromCoroutine(self._finish_then(words, by_feed))
 
     async def _finish_then(self, words: tuple[Any, ...], by_feed: dict[str, list[NewJob]]) -> None:
         while True:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
 
+from txthoonk._support._awaiting import AwaitableDeferred
 from txthoonk._support._replies import parses, parsing
 from txthoonk._values import JobFailure, Progress
 from txthoonk.errors import InvalidInput, InvalidItem, shown
@@ -90,9 +91,11 @@ class Inspection:
         reads: dict[str | None, Callable[[], Deferred[list[str]]]] = {
             "available": lambda: self._ids_in_range("LRANGE", self._line),
             "claimed": lambda: self._ids_in_range("ZRANGE", self._claimed),
-            "stalled": lambda: Deferred.fromCoroutine(read_set(self._pub.redis, self._stalled)),
+            "stalled": lambda: AwaitableDeferred.fromCoroutine(
+                read_set(self._pub.redis, self._stalled)
+            ),
             "delayed": lambda: self._ids_in_range("ZRANGE", self._delayed),
-            None: lambda: Deferred.fromCoroutine(self._all_ids()),
+            None: lambda: AwaitableDeferred.fromCoroutine(self._all_ids()),
         }
         if not isinstance(state, (str, type(None))) or state not in reads:
             raise InvalidInput(
@@ -102,7 +105,7 @@ class Inspection:
 
     def _ids_in_range(self, command: str, key: str) -> Deferred[list[str]]:
         request = self._pub.redis.request
-        return Deferred.fromCoroutine(
+        return AwaitableDeferred.fromCoroutine(
             read_ids(lambda first, last: request((command, key, first, last), TEXT))
         )
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from txthoonk._support._awaiting import AwaitableDeferred
 from txthoonk._support._deferreds import deferring, passing
 from txthoonk._support._replies import parsing
 from txthoonk._support._threads import check_thread
@@ -272,7 +273,9 @@ class Job(JobNames):
         send = self._putting.many(self._push(priority), options)
         some = items if ids is None else with_ids(items, ids)
         pair: Any = partial(self._new_pair if ids is None else _given_pair, self._dumps)
-        return Deferred.fromCoroutine(put_many(some, pair, send, progress, bool(priority)))
+        return AwaitableDeferred.fromCoroutine(
+            put_many(some, pair, send, progress, bool(priority))
+        )
 
     # -- claiming -----------------------------------------------------------------
 
@@ -501,7 +504,7 @@ class Job(JobNames):
             :class:`~txthoonk.errors.FeedDoesNotExist`.  Cancel it to remove no more.
         """
         places = ("line", "delayed") if delayed else ("line",)
-        return Deferred.fromCoroutine(self._changes.drain(places))
+        return AwaitableDeferred.fromCoroutine(self._changes.drain(places))
 
     @deferring
     def maintenance(self) -> Deferred[dict[str, int]]:
@@ -516,7 +519,7 @@ class Job(JobNames):
         :return: fires the counts of a queue, the number of claims ``cancelled``, and the numbers
             of jobs ``stalled``, ``due`` and ``retracted``; fails like that of a queue.
         """
-        return Deferred.fromCoroutine(self._deadlines.maintain())
+        return AwaitableDeferred.fromCoroutine(self._deadlines.maintain())
 
     # -- reading ------------------------------------------------------------------
 
@@ -575,7 +578,7 @@ class Job(JobNames):
 
         :return: fires a list of :class:`~txthoonk.types.JobFailure`, the latest first.
         """
-        return Deferred.fromCoroutine(self._inspection.all_failures())
+        return AwaitableDeferred.fromCoroutine(self._inspection.all_failures())
 
     @deferring
     def get_failure_count(self, id_: str) -> Deferred[int]:

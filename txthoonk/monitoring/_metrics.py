@@ -22,6 +22,7 @@ from twisted.python.failure import Failure
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request, Site
 
+from txthoonk._support._awaiting import AwaitableDeferred
 from txthoonk.errors import InvalidInput, InvalidType, ResponseError, ThoonkError, shown
 from txthoonk.monitoring._collectors import MEASURED, ConnectionMeasures, FeedMeasures, JobMeasures
 from txthoonk.monitoring._inspector import FeedNames, Overview, read_overviews
@@ -287,7 +288,7 @@ class MetricsService(Service):
         if not self.running:
             return succeed(None)
         super().stopService()  # type: ignore[no-untyped-call]
-        return Deferred.fromCoroutine(self._stop())
+        return AwaitableDeferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
         port, self._port = self._port, None

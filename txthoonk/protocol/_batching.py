@@ -13,6 +13,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, fail
 from twisted.python.failure import Failure
 
+from txthoonk._support._awaiting import AwaitableDeferred
 from txthoonk.errors import InvalidResponse, SerializerChanged, shown
 from txthoonk.protocol._encoding import TEXT, Encoding
 from txthoonk.protocol._interfaces import Repeater
@@ -73,7 +74,7 @@ class Together:
         """
         self._groups.append(group)
         self._bytes += size
-        call: Deferred[Any] = Deferred()
+        call: Deferred[Any] = AwaitableDeferred()
         self._calls.append(call)
         return call
 

@@ -8,6 +8,7 @@ from twisted.internet.address import UNIXAddress
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import ITCPTransport, ITransport
 
+from txthoonk._support._awaiting import AwaitableDeferred
 from txthoonk.errors import ConnectionLost, InvalidType
 
 __all__ = ["NEVER_CONNECTED", "Closing", "check_credentials", "greeting", "present", "unbuffer"]
@@ -74,7 +75,7 @@ class Closing:
             if closed in self._waiting:
                 self._waiting.remove(closed)
 
-        closed: Deferred[None] = Deferred(drop)
+        closed: Deferred[None] = AwaitableDeferred(drop)
         self._waiting.append(closed)
         transport.loseConnection()
         return closed

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.defer import Deferred
-
+from txthoonk._support._awaiting import AwaitableDeferred
 from txthoonk.protocol._encoding import Encoding
 from txthoonk.wire._scripts import Script
 
 __all__ = ["Waiting"]
 
 
-class Waiting(Deferred[Any]):
+class Waiting(AwaitableDeferred[Any]):
     """A Deferred in the reply queue, and what is needed to handle its reply.
 
     :cvar encoding: how to decode the reply; None: as the connection does.

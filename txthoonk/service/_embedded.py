@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IProtocolFactory, IStreamClientEndpoint
 from zope.interface import implementer
 
+from txthoonk._support._awaiting import AwaitableDeferred
 from txthoonk.connections._url import Target, parse_url
 from txthoonk.embedded._server import RedisServer
 
@@ -29,7 +30,7 @@ class EmbeddedEndpoint:
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:
         """Start the server if it does not run, and connect to it."""
-        return Deferred.fromCoroutine(self._connect(protocolFactory))
+        return AwaitableDeferred.fromCoroutine(self._connect(protocolFactory))
 
     async def _connect(self, factory: IProtocolFactory) -> Any:
         await self._server.start()

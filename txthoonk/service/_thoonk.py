@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Callable, Collection
-from typing import Any, cast
+from typing import Any
 
 from twisted.internet.defer import (
     CancelledError,
@@ -17,8 +17,10 @@ from twisted.internet.defer import (
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from twisted.logger import Logger
 
+from txthoonk._support._awaiting import AwaitableDeferred
 from txthoonk._support._clock import keep_steady
 from txthoonk._support._deferreds import also, deferring
+from txthoonk._support._reactor import current_reactor
 from txthoonk._support._restartable import StoppingService
 from txthoonk._support._threads import check_thread
 from txthoonk.channels._dispatcher import Dispatcher, Handler
@@ -129,9 +131,7 @@ class Thoonk(Publishing, StoppingService):
         self._target = parse_url(url, db=db, username=username, password=password, ca_file=ca_file)
         _check_options(wait, limit, health, reply_timeout)
         if reactor is None:
-            from twisted.internet import reactor as installed
-
-            reactor = cast(IReactorTime, installed)
+            reactor = current_reactor()
         self._reactor: Any = reactor
         self._wait = wait
         self.uuid = uuid.uuid4().hex
@@ -296,7 +296,7 @@ class Thoonk(Publishing, StoppingService):
             Cancelling it stops the service.
         """
         check_thread()
-        return Deferred.fromCoroutine(self._connect(timeout))
+        return AwaitableDeferred.fromCoroutine(self._connect(timeout))
 
     async def _connect(self, timeout: float | None) -> Thoonk:
         seconds = max(self._wait, 10.0) if timeout is None else check_seconds(timeout, "timeout")
@@ -319,6 +319,14 @@ class Thoonk(Publishing, StoppingService):
         """Stop the service; see :meth:`stopService`."""
         return self.stopService()
 
+    async def __aenter__(self) -> Thoonk:
+        """Connect; see :meth:`connect`."""
+        return await self.connect()
+
+    async def __aexit__(self, *_: object) -> None:
+        """Stop the service; see :meth:`stopService`."""
+        await self.stopService()
+
     def whenConnected(self) -> Deferred[Thoonk]:
         """Wait until all connections are up.
 
@@ -328,7 +336,7 @@ class Thoonk(Publishing, StoppingService):
         check_thread()
         if not self.running:
             return fail(self._not_running())
-        return Deferred.fromCoroutine(self._when_connected(refusable=False))
+        return AwaitableDeferred.fromCoroutine(self._when_connected(refusable=False))
 
     async def _when_connected(self, refusable: bool) -> Thoonk:
         await self._settled()
@@ -442,7 +450,7 @@ class Thoonk(Publishing, StoppingService):
             return fail(self._not_running())
         if self._connections.up["subscriber"] and self._stopping is None:
             return call()
-        waiting = Deferred.fromCoroutine(self._until_subscriber())
+        waiting = AwaitableDeferred.fromCoroutine(self._until_subscriber())
 
         def late(_: object, seconds: float) -> None:
             raise NotSent(

@@ -8,6 +8,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from txthoonk._support._awaiting import AwaitableDeferred
 from txthoonk._support._rate_limit import LogLimit
 from txthoonk._support._replies import parsing
 from txthoonk.channels._dispatcher import Group
@@ -67,7 +68,7 @@ def _started(subscription: Subscription, first: Deferred[None]) -> Deferred[Subs
     def cancelled(_: object) -> None:
         subscription.stop()
 
-    started: Deferred[Subscription] = Deferred(cancelled)
+    started: Deferred[Subscription] = AwaitableDeferred(cancelled)
 
     def fire(_: object) -> None:
         if not started.called:

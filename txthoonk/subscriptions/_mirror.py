@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from txthoonk._support._awaiting import AwaitableDeferred
 from txthoonk._support._threads import check_thread
 from txthoonk.errors import SubscriptionEnded
 from txthoonk.events import Event
@@ -199,7 +200,7 @@ def follow(thoonk: Subscriber, feed: Named | str) -> Deferred[Mirror]:
         if not cancelling:
             started.callback(result)
 
-    started: Deferred[Mirror] = Deferred(cancel)
+    started: Deferred[Mirror] = AwaitableDeferred(cancel)
     mirror._first.addBoth(tell)
     Deferred.fromCoroutine(mirror._follow()).addErrback(mirror._cannot_follow)
     return started

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import attr
 from twisted.internet.defer import Deferred
@@ -16,6 +16,7 @@ from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from txthoonk._support._reactor import current_reactor
 from txthoonk.channels._dispatcher import Dispatcher, Group
 from txthoonk.errors import ConnectionLost
 from txthoonk.events import CHANNELS, ITEM_KINDS, Event, item_channel
@@ -250,9 +251,7 @@ class Sources:
         """Wait until the reactor has done what else there is to do."""
         if self.reader is not None:
             return self.reader.later(0)
-        from twisted.internet import reactor
-
-        return deferLater(cast(Any, reactor), 0)
+        return deferLater(current_reactor(), 0)
 
     # -- the channels for all feeds ---------------------------------------------------
 

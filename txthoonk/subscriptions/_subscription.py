@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from txthoonk._support._awaiting import AwaitableDeferred
 from txthoonk._support._deferreds import begun
 from txthoonk._support._threads import check_thread
 from txthoonk.errors import SubscriptionEnded
@@ -97,7 +98,7 @@ class Subscription(AsyncIterator[Event]):
             return succeed(self._take())
         if self.stopped:
             return fail(self._ended())
-        waiting: Deferred[Event] = Deferred(self._nexts.remove)
+        waiting: Deferred[Event] = AwaitableDeferred(self._nexts.remove)
         self._nexts.append(waiting)
         return waiting
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from twisted.internet.defer import Deferred
 
+from txthoonk._support._awaiting import AwaitableDeferred
 from txthoonk._support._deferreds import deferring
 from txthoonk.client._registry import Publishing
 from txthoonk.embedded._server import RedisServer, ServerError
@@ -35,7 +36,7 @@ def check_feed(publisher: Publishing, name: str, settled: bool = False) -> Defer
         Fails with :class:`~txthoonk.errors.InvalidInput` if the name is not valid, and with
         :class:`~txthoonk.errors.ConnectionLost`.
     """
-    return Deferred.fromCoroutine(_check(publisher, check_name(name), settled))
+    return AwaitableDeferred.fromCoroutine(_check(publisher, check_name(name), settled))
 
 
 async def _check(publisher: Publishing, name: str, settled: bool) -> list[str]:

@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred, fail
 from twisted.python.failure import Failure
 from twisted.python.reflect import safe_str
 
+from txthoonk._support._awaiting import AwaitableDeferred
 from txthoonk._support._deferreds import deferring, passing
 from txthoonk._support._replies import MISFITS, parsing
 from txthoonk.errors import (
@@ -312,7 +313,7 @@ class BaseFeed:
         epoch, revision = ("", None) if since is None else parse_cursor(since)
         if count is not None:
             check_whole(count, "a count")
-        return Deferred.fromCoroutine(self._get_history(epoch, revision, count))
+        return AwaitableDeferred.fromCoroutine(self._get_history(epoch, revision, count))
 
     async def _get_history(self, epoch: str, since: int | None, count: int | None) -> list[Event]:
         events: list[Event] = []

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 
+from txthoonk._support._awaiting import AwaitableDeferred
 from txthoonk._support._deferreds import passing
 from txthoonk.errors import SerializerChanged
 from txthoonk.protocol._encoding import TEXT, Encoding
@@ -163,7 +164,7 @@ class Repeating:
 
         :return: fires the result of the call.
         """
-        call: Deferred[T] = Deferred()
+        call: Deferred[T] = AwaitableDeferred()
         self._held.append((send, call))
         if not self.waits:
             self.waits = True

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 
+from txthoonk._support._awaiting import AwaitableDeferred
 from txthoonk._support._deferreds import deferring
 from txthoonk._support._replies import parses, parsing
 from txthoonk.errors import InvalidInput, InvalidResponse
@@ -97,7 +98,7 @@ class OrderedFeed(BaseFeed):
 
         :return: fires a dict id -> item; fails like :meth:`get_item`.
         """
-        return Deferred.fromCoroutine(self._get_all())
+        return AwaitableDeferred.fromCoroutine(self._get_all())
 
     async def _get_all(self) -> dict[str, Any]:
         reply = await self._repeating.read(self._GET_RANGE, self._get_range, (0, SLICE - 1, 1))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from twisted.internet.defer import Deferred
 
+from txthoonk._support._awaiting import AwaitableDeferred
 from txthoonk._support._deferreds import deferring, passing
 from txthoonk._support._threads import check_thread
 from txthoonk.consumers._get_queue import Line, Scripts
@@ -117,7 +118,9 @@ class TakenFeed(BaseFeed):
         check_thread()
         send = self._putter(self._push(priority))
         pair = partial(self._new_pair, self._dumps)
-        return Deferred.fromCoroutine(put_many(items, pair, send, progress, bool(priority)))
+        return AwaitableDeferred.fromCoroutine(
+            put_many(items, pair, send, progress, bool(priority))
+        )
 
     def _new_pair(self, dumps: Callable[[Any], str | bytes], item: Any) -> tuple[str, str | bytes]:
         return new_id(), dumps(item)
@@ -153,7 +156,7 @@ class TakenFeed(BaseFeed):
 
     def _ids_in_line(self) -> Deferred[list[str]]:
         request, ids = self.pub.redis.request, self.feed_ids
-        return Deferred.fromCoroutine(
+        return AwaitableDeferred.fromCoroutine(
             read_ids(lambda first, last: request(("LRANGE", ids, first, last), TEXT))
         )
 
@@ -177,4 +180,4 @@ class TakenFeed(BaseFeed):
             have no item; fails with
             :class:`~txthoonk.errors.FeedDoesNotExist`.  Cancel it to stop between two slices.
         """
-        return Deferred.fromCoroutine(Pass(self, self._RESTORE).run())
+        return AwaitableDeferred.fromCoroutine(Pass(self, self._RESTORE).run())

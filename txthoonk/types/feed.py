@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 
+from txthoonk._support._awaiting import AwaitableDeferred
 from txthoonk._support._deferreds import deferring
 from txthoonk.history._reads import scored_ids
 from txthoonk.protocol._encoding import TEXT
@@ -92,7 +93,7 @@ class Feed(OrderedFeed):
 
         :return: fires a list of ids.
         """
-        return Deferred.fromCoroutine(read_scored(self._some_ids))
+        return AwaitableDeferred.fromCoroutine(read_scored(self._some_ids))
 
     def _some_ids(self, score: str, skipped: int) -> Deferred[list[str]]:
         return self.pub.redis.request(scored_ids(self.name, score, skipped), TEXT)
