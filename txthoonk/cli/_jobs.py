@@ -13,8 +13,15 @@ from twisted.internet.defer import Deferred, FirstError, gatherResults
 
 from txthoonk.cli._command import Session, command, id_option, json_option, seconds_option
 from txthoonk.cli._common import CommandError, existing, item_from, load_lines
-from txthoonk.cli._output import OutputError, check_output, flush, show, show_json, show_rows
-from txthoonk.errors import FeedError, InvalidInput
+from txthoonk.cli._output import OutputError, check_output, flush, say, show, show_json, show_rows
+from txthoonk.client import ThoonkPub
+from txthoonk.errors import (
+    ConnectionLost,
+    FeedDoesNotExist,
+    FeedError,
+    InvalidInput,
+    ThoonkError,
+)
 from txthoonk.types import Job, JobFailure, PythonQueue, Queue
 
 __all__ = ["COMMANDS"]
@@ -314,20 +321,41 @@ async def maintain(session: Session, feeds: tuple[str, ...], as_json: bool) -> N
 
     Without names, repair all of them.
     """
+    failed = 0
     async with session.publisher() as pub:
-        for name in feeds or sorted(await pub.get_feed_names()):
-            type_ = (await pub.get_config(name)).get("type", "feed")
-            if type_ in _MAINTAINED:
-                counts = await _MAINTAINED[type_](pub, name).maintenance()
-                done = [f"{kind} {count}" for kind, count in counts.items() if count]
-                if as_json:
-                    show_json(feed=name, **counts)
-                else:
-                    show(f"{name}: {', '.join(done) or 'nothing to do'}")
-            elif feeds:
-                raise CommandError(
-                    f"feed {name!r} is of type {type_!r}, which needs no maintenance"
-                )
+        names = feeds or sorted(await pub.get_feed_names())
+        for name in names:
+            try:
+                counts = await _maintained(pub, name, wanted=bool(feeds))
+            except ConnectionLost:
+                raise  # the next feed would fail, too
+            except (CommandError, ThoonkError) as error:
+                if feeds or not isinstance(error, FeedDoesNotExist):  # it was deleted meanwhile
+                    failed += 1
+                    say(f"thoonk: {name}: {error}")
+                continue
+            if counts is None:
+                continue
+            done = [f"{kind} {count}" for kind, count in counts.items() if count]
+            if as_json:
+                show_json(feed=name, **counts)
+            else:
+                show(f"{name}: {', '.join(done) or 'nothing to do'}")
+    if failed:
+        raise CommandError(f"{failed} of {len(names)} feeds could not be maintained")
+
+
+async def _maintained(pub: ThoonkPub, name: str, wanted: bool) -> dict[str, int] | None:
+    """Repair one feed; return what was done, None if its type needs no maintenance.
+
+    :param wanted: whether the user named it.
+    """
+    type_ = (await pub.get_config(name)).get("type", "feed")
+    if type_ in _MAINTAINED:
+        return await _MAINTAINED[type_](pub, name).maintenance()
+    if wanted:
+        raise CommandError(f"feed {name!r} is of type {type_!r}, which needs no maintenance")
+    return None
 
 
 COMMANDS = (

@@ -19,7 +19,7 @@
 --   4 id
 --   5 token of its claim, empty for any claim
 -- Reply: 1
--- Errors: NOFEED, NOTCONFIGURED, NOTCLAIMED
+-- Errors: NOFEED, NOTCONFIGURED, CONFIGNOTHASH, NOTCLAIMED
 -- Events: feed.cancelled
 -- Cost: O(log n)
 

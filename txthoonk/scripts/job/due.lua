@@ -23,7 +23,7 @@
 -- Reply: how many were due; in how many milliseconds the next one is due, nil if there is
 --   none; the feed's timeout in milliseconds, 0 if there is none; the age of the oldest claim
 --   in milliseconds, nil if there is none
--- Errors: NOFEED, NOTCONFIGURED
+-- Errors: NOFEED, NOTCONFIGURED, CONFIGNOTHASH
 -- Events: feed.publishes for each new job, feed.retried for each one that has failed before
 -- Cost: O(log n) for each
 

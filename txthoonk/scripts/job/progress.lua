@@ -18,7 +18,7 @@
 --   5 token of its claim, empty for any claim
 --   6 the progress, as JSON
 -- Reply: 1
--- Errors: NOFEED, NOTCONFIGURED, NOTCLAIMED
+-- Errors: NOFEED, NOTCONFIGURED, CONFIGNOTHASH, NOTCLAIMED
 -- Events: feed.progress
 -- Cost: O(log n)
 
