@@ -30,6 +30,7 @@
 --- include whole
 --- include feed_missing
 --- include not_configured
+--- include in_milliseconds
 --- include open_feed
 --- include open_history
 --- include now
@@ -105,4 +106,4 @@ local following = redis.call('ZRANGE', delayed, 0, 0, 'WITHSCORES')[2]
 local seconds = tonumber(timeout or nil) or 0
 local limit_ = seconds > 0 and seconds <= 1e9 and seconds * 1000 or 0
 return {#due, following and milliseconds(following - time) or false, string.format('%.0f', limit_),
-  oldest and milliseconds(time - oldest) or false}
+  oldest and milliseconds(time - in_milliseconds(oldest)) or false}

@@ -43,6 +43,7 @@
 --- include may_move
 --- include push_id
 --- include announce
+--- include up_to
 --- include old_claims
 --- include note_look
 --- include remove_field

@@ -40,6 +40,7 @@
 --- include not_configured
 --- include open_feed
 --- include open_history
+--- include in_milliseconds
 --- include not_claimed
 --- include claim_of
 --- include now

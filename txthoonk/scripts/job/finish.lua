@@ -50,6 +50,7 @@
 --- include other_serializer
 --- include wrong_type
 --- include open_history
+--- include in_milliseconds
 --- include not_claimed
 --- include now
 --- include front_of

@@ -28,6 +28,7 @@
 --- include not_configured
 --- include open_feed
 --- include open_history
+--- include in_milliseconds
 --- include holds_claim
 --- include claim_of
 --- include first_write

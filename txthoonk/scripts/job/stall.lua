@@ -32,6 +32,7 @@
 --- include not_configured
 --- include open_feed
 --- include open_history
+--- include in_milliseconds
 --- include not_claimed
 --- include claim_of
 --- include now
