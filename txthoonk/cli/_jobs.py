@@ -12,15 +12,13 @@ import click
 from twisted.internet.defer import Deferred, FirstError, gatherResults
 
 from txthoonk.cli._command import Session, command, id_option, json_option, seconds_option
-from txthoonk.cli._common import CommandError, existing, item_from, load_lines
-from txthoonk.cli._output import OutputError, check_output, flush, say, show, show_json, show_rows
+from txthoonk.cli._common import CommandError, existing, for_each, item_from, load_lines
+from txthoonk.cli._output import OutputError, check_output, flush, show, show_json, show_rows
 from txthoonk.client import ThoonkPub
 from txthoonk.errors import (
-    ConnectionLost,
     FeedDoesNotExist,
     FeedError,
     InvalidInput,
-    ThoonkError,
 )
 from txthoonk.types import Job, JobFailure, PythonQueue, Queue
 
@@ -321,28 +319,24 @@ async def maintain(session: Session, feeds: tuple[str, ...], as_json: bool) -> N
 
     Without names, repair all of them.
     """
-    failed = 0
     async with session.publisher() as pub:
-        names = feeds or sorted(await pub.get_feed_names())
-        for name in names:
+
+        async def repair(name: str) -> None:
             try:
                 counts = await _maintained(pub, name, wanted=bool(feeds))
-            except ConnectionLost:
-                raise  # the next feed would fail, too
-            except (CommandError, ThoonkError) as error:
-                if feeds or not isinstance(error, FeedDoesNotExist):  # it was deleted meanwhile
-                    failed += 1
-                    say(f"thoonk: {name}: {error}")
-                continue
+            except FeedDoesNotExist:
+                if feeds:
+                    raise
+                return  # it was deleted meanwhile
             if counts is None:
-                continue
+                return
             done = [f"{kind} {count}" for kind, count in counts.items() if count]
             if as_json:
                 show_json(feed=name, **counts)
             else:
                 show(f"{name}: {', '.join(done) or 'nothing to do'}")
-    if failed:
-        raise CommandError(f"{failed} of {len(names)} feeds could not be maintained")
+
+        await for_each(feeds or sorted(await pub.get_feed_names()), repair, "maintained")
 
 
 async def _maintained(pub: ThoonkPub, name: str, wanted: bool) -> dict[str, int] | None:
