@@ -162,7 +162,7 @@ class Call:
 
 
 def command(*examples: str, endless: bool = False) -> Callable[[Function], click.Command]:
-    """Make a coroutine function a command of the same name.
+    """Make a coroutine function a command of the same name, without an underscore at its end.
 
     :param examples: command lines for ``--help``.
     :param endless: whether the command runs until the user stops it.
@@ -173,7 +173,7 @@ def command(*examples: str, endless: bool = False) -> Callable[[Function], click
             return Call(partial(function, **arguments), endless)
 
         made: click.Command = click.command(
-            function.__name__,
+            function.__name__.removesuffix("_"),
             epilog="\n  ".join(["\b\nExamples:", *examples]),
             context_settings=HELP_NAMES,
         )(update_wrapper(bind, function))

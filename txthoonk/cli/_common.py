@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
@@ -15,12 +15,19 @@ from txthoonk._support._deferreds import deferring
 from txthoonk.cli._output import say
 from txthoonk.cli._stdin import LineLoad
 from txthoonk.client import ThoonkPub
+from txthoonk.client._sources import is_source
 from txthoonk.client._types import TYPES
-from txthoonk.errors import FeedTypeMismatch, InvalidInput
+from txthoonk.errors import (
+    ConnectionLost,
+    FeedDoesNotExist,
+    FeedTypeMismatch,
+    InvalidInput,
+    ThoonkError,
+)
 from txthoonk.types._base import BaseFeed
 from txthoonk.wire._settings import setting_from
 
-__all__ = ["CommandError", "existing", "item_from", "load_lines"]
+__all__ = ["CommandError", "existing", "for_each", "item_from", "load_lines"]
 
 PROGRESS_INTERVAL = 0.2  # seconds between two updates of the progress display
 
@@ -39,8 +46,17 @@ async def existing(
     :param stored: whether to read its items as they are stored, without the serializer.
     :raises FeedDoesNotExist: if there is no feed of that name.
     :raises FeedTypeMismatch: if it has another type.
+    :raises CommandError: if it is a job feed of thoonk.js 0.6 to 1.0.
     """
-    config = await pub.get_config(name)
+    try:
+        config = await pub.get_config(name)
+    except FeedDoesNotExist:
+        if await is_source(pub.redis, name):
+            raise CommandError(
+                f"{name!r} is a job feed of thoonk.js 0.6 to 1.0: "
+                "'thoonk import' takes over its jobs"
+            ) from None
+        raise
     type_ = config.get("type", "feed")
     cls = TYPES.get(type_)
     if cls not in classes:
@@ -49,6 +65,28 @@ async def existing(
     if stored:
         return cls(pub, name, follow=False)
     return cls(pub, name, setting_from(config, "serializer"))
+
+
+async def for_each(
+    names: Collection[str], act: Callable[[str], Awaitable[None]], done: str
+) -> None:
+    """Call *act* with each name; report the feeds for which it fails, and go on.
+
+    :param done: what the others were, such as "maintained".
+    :raises ConnectionLost: if the connection is lost.
+    :raises CommandError: in the end, if it failed for a feed.
+    """
+    failed = 0
+    for name in names:
+        try:
+            await act(name)
+        except ConnectionLost:
+            raise  # the next feed would fail, too
+        except (CommandError, ThoonkError) as error:
+            failed += 1
+            say(f"thoonk: {name}: {error}")
+    if failed:
+        raise CommandError(f"{failed} of {len(names)} feeds could not be {done}")
 
 
 def item_from(feed: BaseFeed, data: bytes) -> Any:

@@ -11,10 +11,11 @@ from twisted.internet.defer import DeferredList
 
 from txthoonk.cli._command import Session, command, id_option, json_option
 from txthoonk.cli._common import CommandError, existing, item_from, load_lines
-from txthoonk.cli._output import show, show_json, show_rows
+from txthoonk.cli._output import say, show, show_json, show_rows
 from txthoonk.cli._settings_help import settings_help
 from txthoonk.cli._watch import as_json as event_as_json
 from txthoonk.client import ThoonkPub
+from txthoonk.client._sources import source_names
 from txthoonk.errors import FeedDoesNotExist
 from txthoonk.events import Event
 from txthoonk.types import Feed, Job, Queue, SortedFeed
@@ -35,6 +36,12 @@ force_option = click.option(
 async def feeds(session: Session, as_json: bool) -> None:
     """List the names of all feeds, with --json also their types."""
     async with session.publisher() as pub:
+        sources = await source_names(pub.redis)
+        if sources:
+            say(
+                f"thoonk: there are job feeds of thoonk.js 0.6 to 1.0, too: {', '.join(sources)} "
+                "('thoonk import' takes over their jobs)"
+            )
         names = sorted(await pub.get_feed_names())
         if not as_json:
             for name in names:

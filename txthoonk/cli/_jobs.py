@@ -12,9 +12,14 @@ import click
 from twisted.internet.defer import Deferred, FirstError, gatherResults
 
 from txthoonk.cli._command import Session, command, id_option, json_option, seconds_option
-from txthoonk.cli._common import CommandError, existing, item_from, load_lines
+from txthoonk.cli._common import CommandError, existing, for_each, item_from, load_lines
 from txthoonk.cli._output import OutputError, check_output, flush, show, show_json, show_rows
-from txthoonk.errors import FeedError, InvalidInput
+from txthoonk.client import ThoonkPub
+from txthoonk.errors import (
+    FeedDoesNotExist,
+    FeedError,
+    InvalidInput,
+)
 from txthoonk.types import Job, JobFailure, PythonQueue, Queue
 
 __all__ = ["COMMANDS"]
@@ -315,19 +320,36 @@ async def maintain(session: Session, feeds: tuple[str, ...], as_json: bool) -> N
     Without names, repair all of them.
     """
     async with session.publisher() as pub:
-        for name in feeds or sorted(await pub.get_feed_names()):
-            type_ = (await pub.get_config(name)).get("type", "feed")
-            if type_ in _MAINTAINED:
-                counts = await _MAINTAINED[type_](pub, name).maintenance()
-                done = [f"{kind} {count}" for kind, count in counts.items() if count]
-                if as_json:
-                    show_json(feed=name, **counts)
-                else:
-                    show(f"{name}: {', '.join(done) or 'nothing to do'}")
-            elif feeds:
-                raise CommandError(
-                    f"feed {name!r} is of type {type_!r}, which needs no maintenance"
-                )
+
+        async def repair(name: str) -> None:
+            try:
+                counts = await _maintained(pub, name, wanted=bool(feeds))
+            except FeedDoesNotExist:
+                if feeds:
+                    raise
+                return  # it was deleted meanwhile
+            if counts is None:
+                return
+            done = [f"{kind} {count}" for kind, count in counts.items() if count]
+            if as_json:
+                show_json(feed=name, **counts)
+            else:
+                show(f"{name}: {', '.join(done) or 'nothing to do'}")
+
+        await for_each(feeds or sorted(await pub.get_feed_names()), repair, "maintained")
+
+
+async def _maintained(pub: ThoonkPub, name: str, wanted: bool) -> dict[str, int] | None:
+    """Repair one feed; return what was done, None if its type needs no maintenance.
+
+    :param wanted: whether the user named it.
+    """
+    type_ = (await pub.get_config(name)).get("type", "feed")
+    if type_ in _MAINTAINED:
+        return await _MAINTAINED[type_](pub, name).maintenance()
+    if wanted:
+        raise CommandError(f"feed {name!r} is of type {type_!r}, which needs no maintenance")
+    return None
 
 
 COMMANDS = (

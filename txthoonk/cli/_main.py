@@ -20,6 +20,7 @@ from txthoonk.cli import _feeds, _jobs, _sorted_feeds
 from txthoonk.cli._command import CONNECTION, HELP_NAMES, Call, Session, Where
 from txthoonk.cli._common import CommandError
 from txthoonk.cli._ending import Ending
+from txthoonk.cli._import import import_
 from txthoonk.cli._output import OutputError, coloured, drop_output, flush, prepare_streams, say
 from txthoonk.cli._watch import watch
 from txthoonk.cli.top._command import top
@@ -43,7 +44,14 @@ class _Group(click.Group):
 thoonk = _Group(
     "thoonk",
     help="Live feeds, queues and jobs on Redis.",
-    commands=[*_feeds.COMMANDS, *_sorted_feeds.COMMANDS, *_jobs.COMMANDS, top, watch],
+    commands=[
+        *_feeds.COMMANDS,
+        *_sorted_feeds.COMMANDS,
+        *_jobs.COMMANDS,
+        import_,
+        top,
+        watch,
+    ],
     params=[*CONNECTION],
     context_settings=HELP_NAMES,
     no_args_is_help=False,

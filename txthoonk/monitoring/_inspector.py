@@ -202,9 +202,16 @@ def _overview(reply: list[Any], feed: str) -> Overview:
     )
 
 
+def _milliseconds(now: float, time: float) -> float:
+    """Return a stored time in milliseconds; other programs may have stored another unit."""
+    if time < now / 20:
+        return time * 1000  # it is in seconds
+    return time / 1000 if time > now * 20 else time  # in microseconds
+
+
 def _seconds(now: float, since: float) -> float:
     """Return the seconds since a stored time; 0 if the time makes no sense."""
-    seconds = (now - since) / 1000
+    seconds = (now - _milliseconds(now, since)) / 1000
     return seconds if 0 <= seconds < LONGEST else 0.0
 
 
@@ -235,7 +242,8 @@ def _held(id_: str, score: str, entry: str, now: float) -> Held:
     owner, _, start = token.rpartition(":")
     claimed = float(score)
     try:
-        known = claimed <= float(time)  # otherwise another implementation has claimed it since
+        # Otherwise another implementation has claimed it since.
+        known = _milliseconds(now, claimed) <= float(time)
         since = float(start) if known else claimed
     except ValueError:
         known, since = False, claimed

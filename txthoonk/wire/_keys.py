@@ -18,6 +18,7 @@ __all__ = [
     "DELFEED",
     "FEEDS",
     "FEED_PATTERNS",
+    "JOBS",
     "KEY_PATTERNS",
     "NEWFEED",
     "SEPARATOR",
@@ -30,12 +31,29 @@ __all__ = [
     "job_finish_channel",
     "kept_result_key",
     "new_id",
+    "source_key",
 ]
 
 SEPARATOR = "\0"
 
 #: The set of all feed names.
 FEEDS = "feeds"
+
+#: The set of the names of all job feeds of thoonk.js 0.6 to 1.0, which are not in ``feeds``.
+JOBS = "jobs"
+
+#: What those consist of: ``job.ids:[name]`` and so on.
+_SOURCE_PARTS = (
+    "config",
+    "ids",
+    "items",
+    "publishes",
+    "published",
+    "claimed",
+    "cancelled",
+    "stalled",
+    "finishes",
+)
 
 #: Channels with the feeds that were created, deleted and configured.
 NEWFEED = "newfeed"
@@ -97,6 +115,11 @@ def feed_key(part: str, feed: str) -> str:
     return f"feed.{part}:{feed}"
 
 
+def source_key(part: str, name: str) -> str:
+    """Build one key of a job feed of thoonk.js 0.6 to 1.0, such as ``job.ids:mail``."""
+    return f"job.{part}:{name}"
+
+
 def feed_channel(event: str, feed: str) -> str:
     """Build one channel of a feed, such as ``feed.publish:news``."""
     return f"feed.{event}:{feed}"
@@ -131,6 +154,8 @@ FEED_PATTERNS = tuple(_FEED_KEYS)
 #: brackets, in their order.
 KEY_PATTERNS: dict[str, Callable[..., str]] = {
     "feeds": lambda: FEEDS,
+    "jobs": lambda: JOBS,
+    **{f"job.{part}:[source]": partial(source_key, part) for part in _SOURCE_PARTS},
     **_FEED_KEYS,
     "feed.[part]:[feed]": feed_key,
     "feed.jobfinished:[feed]\\0[id]": kept_result_key,

@@ -231,6 +231,21 @@ class JobCommandTests(CommandTestCase):
         status, _, err = await self.thoonk("maintain", "news")
         self.assertEqual((status, "needs no maintenance" in err), (1, True))
 
+    async def test_maintain_goes_on(self) -> None:
+        """``maintain`` reports the feeds that it cannot repair, and repairs the others."""
+        await self.publisher.queue("q")
+        await self.raw.send("SADD", "feeds", "a", "b")
+        await self.raw.send("SET", "feed.config:a", '{"type": "job"}')
+        await self.raw.send("HSET", "feed.config:b", "type", "queue")
+        await self.raw.send("SET", "feed.ids:b", "foreign")
+        for named in ((), ("a", "b", "j", "q")):
+            status, out, err = await self.thoonk("maintain", *named)
+            self.assertEqual((status, out), (1, "j: nothing to do\nq: nothing to do\n"))
+            first, second, last = err.splitlines()
+            self.assertIn("feed.config:a", first)
+            self.assertTrue(second.startswith("thoonk: b: WRONGTYPE"), second)
+            self.assertEqual(last, "thoonk: 2 of 4 feeds could not be maintained")
+
     async def test_watch(self) -> None:
         """``watch`` prints every event of a job."""
         child = self.child("watch", "j", "--json")

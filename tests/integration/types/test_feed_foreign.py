@@ -8,7 +8,8 @@ from typing import Any
 from tests.support import pairs
 from tests.support.feed import FeedTestCase
 from tests.support.feed_foreign import JSON_CONFIG, MAKERS
-from txthoonk.errors import ThoonkError
+from txthoonk.errors import ConfigNotReadable, ThoonkError
+from txthoonk.types import Feed, Job, Queue, SortedFeed
 
 # The keys of a plain feed and their types in the contract.
 KEYS = {
@@ -212,6 +213,29 @@ class JsonConfigTests(FeedTestCase):
                 self.assertIn(word, str(error))
             self.assertEqual(await self.state(), before)
         self.assertEqual(await self.spied.messages(own=True), [])
+
+    async def test_made_by_hand(self) -> None:
+        """No object of any type changes a feed with such a configuration."""
+        verbs: list[tuple[Any, ...]]
+        for type_, verbs in (
+            (Feed, [("publish", "new"), ("retract", "1")]),
+            (SortedFeed, [("append", "new"), ("edit", "1", "new"), ("retract", "1")]),
+            (SortedFeed, [("move_first", "1")]),
+            (Queue, [("put", "new"), ("put_many", ["new"]), ("get", 1)]),
+            (Job, [("put", "new"), ("get", 1), ("finish", "1")]),
+            (Job, [("cancel", "1"), ("stall", "1"), ("retry", "1"), ("retract", "1")]),
+            (Job, [("edit", "1", "new"), ("drain",), ("maintenance",)]),
+        ):
+            await self.raw.flushdb()
+            await self.raw.send("SADD", "feeds", "x")
+            await self.raw.send("SET", "feed.config:x", JSON_CONFIG)
+            await self.raw.send("HSET", "feed.items:x", "1", "item")
+            before = await self.state()
+            for verb, *arguments in verbs:
+                called = getattr(type_(self.pub_, "x"), verb)(*arguments)
+                error = await self.assertFailure(called, ConfigNotReadable)
+                self.assertIn("feed.config:x", str(error))
+                self.assertEqual(await self.state(), before, (type_, verb))
 
 
 class HalfThereTests(FeedTestCase):

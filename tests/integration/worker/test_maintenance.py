@@ -10,7 +10,8 @@ from twisted.logger import LogLevel
 from tests.support import RedisTestCase
 from tests.support.logs import observe_log
 from tests.support.maintenance import NO_JOB, NOTHING
-from txthoonk.errors import FeedDoesNotExist
+from txthoonk.errors import FeedDoesNotExist, JobNotClaimed
+from txthoonk.monitoring._inspector import read_overview
 from txthoonk.types import Job, Queue
 
 BIG = 20_000
@@ -124,6 +125,55 @@ class ClaimTests(MaintenanceTestCase):
         self.assertEqual(sum(counts["cancelled"] for counts in done), 1000)
         self.assertEqual(len(set(await self.job.get_ids("available"))), 1000)
         self.assertEqual(await self.job.length(), 1000)
+
+
+class UnitTests(MaintenanceTestCase):
+    """Other programs claim and put in seconds or in microseconds."""
+
+    async def setUp(self) -> None:
+        await super().setUp()
+        self.second = await self.now() / 1000
+
+    async def claim(self, id_: str, score: float) -> None:
+        """Claim a job as another program does."""
+        await self.job.put("item", id_=id_)
+        await self.raw.send("LREM", "feed.ids:x", 1, id_)
+        await self.raw.send("ZADD", "feed.claimed:x", f"{score:.17g}", id_)
+
+    async def test_claims(self) -> None:
+        """Claims in any unit are ended when they are too old, and not before."""
+        for scale, unit in ((1, "s"), (1e3, "ms"), (1e6, "us")):
+            await self.claim(f"new {unit}", self.second * scale)
+            await self.claim(f"old {unit}", (self.second - 1000) * scale)
+        await self.looked()
+        self.assertEqual((await self.job.maintenance())["cancelled"], 3)
+        left = (await self.states())["claimed"]
+        self.assertEqual(sorted(left), [b"new ms", b"new s", b"new us"])
+        overview = await read_overview(self.pub_.redis, "x")
+        self.assertTrue(all(held.seconds < 900 for held in overview.held), overview)
+
+    async def test_nothing_old(self) -> None:
+        """Claims in seconds that are not too old do not make maintenance look again."""
+        await self.claim("a", self.second)
+        await self.job.maintenance()
+        self.assertEqual(await self.raw.exists("feed.overdue:x"), 0)
+
+    async def test_taken_over(self) -> None:
+        """A claim is lost when another program claims the job later, in seconds."""
+        await self.job.put("item", id_="a")
+        claim = await self.job.get()
+        await self.raw.send("ZADD", "feed.claimed:x", f"{self.second + 10:.17g}", "a")
+        await self.assertFailure(self.job.finish(claim), JobNotClaimed)
+
+    async def test_waiting(self) -> None:
+        """The age of the oldest job in line is right in any unit."""
+        for scale in (1, 1e3, 1e6):
+            await self.job.put("item", id_="a")
+            put = (self.second - 100) * scale
+            await self.raw.send("ZADD", "feed.published:x", f"{put:.17g}", "a")
+            oldest = (await read_overview(self.pub_.redis, "x")).oldest
+            self.assertTrue(oldest is not None and 100 <= oldest < 1000, oldest)
+            await self.job.retract("a")
 
 
 class TwoLooksTests(MaintenanceTestCase):
@@ -310,10 +360,10 @@ class LostTests(MaintenanceTestCase):
 
     async def test_several_at_once(self) -> None:
         """With several maintainers, each id is put back once."""
+        await self.pub_.queue("q")
         for number in range(1000):
             await self.raw.send("HSET", "feed.items:q", str(number), "item")
             await self.raw.send("ZADD", "feed.delivering:q", number + 1, str(number))
-        await self.pub_.queue("q")
         pubs = [await self.pub() for _ in range(3)]
         done = await gatherResults([Queue(pub, "q").maintenance() for pub in pubs])
         self.assertEqual(sum(counts["restored"] for counts in done), 1000)

@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.wire import FOLDER, NAMES, commands, plug
+from txthoonk.cli._import import _Import
 from txthoonk.client import ThoonkPub
 from txthoonk.consumers import _deadlines, _get_queue, _result_trimming, _result_waiters, _syncer
 from txthoonk.consumers._heartbeat import Renewal
@@ -140,7 +141,7 @@ def unpacked(part: str) -> set[str]:
 
 def named(pattern: str) -> str:
     """Return the key of a pattern, with the feed and the id of these tests."""
-    for name in ("id", "part"):
+    for name in ("id", "part", "source"):
         pattern = pattern.replace(f"[{name}]", name)
     return pattern.replace("[feed]", "cats").replace("[other]", "cats").replace("\\0", "\0")
 
@@ -590,6 +591,10 @@ class CallerTests(SynchronousTestCase):
         "sorted_feed/move": lambda pub: SortedFeed(pub, "cats").move("7:", "id"),
         "sorted_feed/publish": lambda pub: SortedFeed(pub, "cats").publish_before("7", "item"),
         "sorted_feed/retract": lambda pub: SortedFeed(pub, "cats").retract("id"),
+        "thoonkjs/end_import": lambda pub: _Import(pub, "[source]", "cats", False)._end(),
+        "thoonkjs/take_jobs": lambda pub: _Import(pub, "[source]", "cats", False)._take(
+            ["id"], True
+        ),
         "worker/look": look,
         "worker/renew": lambda pub: Renewal(pub, None)._call([(Holder(pub), "{}", [])]),  # type: ignore[list-item]
     }

@@ -31,7 +31,6 @@
 --- include whole
 --- include feed_missing
 --- include not_configured
---- include config_value
 --- include open_feed
 --- include other_serializer
 --- include lost_history
@@ -56,9 +55,6 @@ local name, event, publish, edit, retract, used = unpack(ARGV, 1, 6)
 
 local failure, limit, max, kind, serializer = open_feed(feeds, config, name, 'max_length', 'serializer')
 failure = failure or lost_history(config, name, kind, revision) or other_serializer(name, serializer, used)
-if max == nil and not failure then
-  failure = select(2, config_value(config, 'max_length'))
-end
 if failure then
   return failure
 end

@@ -16,7 +16,7 @@
 --   5 channel feed.retract:[feed]
 --   6 the serializer: see publish
 -- Reply: MORE if there are still too many items, else nothing
--- Errors: NOFEED, NOTCONFIGURED
+-- Errors: NOFEED, NOTCONFIGURED, CONFIGNOTHASH
 -- Events: feed.retract for each dropped item, oldest first
 -- Cost: O(log n) for each dropped item
 

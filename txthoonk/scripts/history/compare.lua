@@ -22,7 +22,12 @@ for first = 2, #KEYS, 4 do
   if redis.call('SISMEMBER', KEYS[1], ARGV[at]) == 1 then
     local count = redis.call('GET', publishes) or '0'
     local state = redis.call('HMGET', revision, '\0epoch', '\0revision', '\0publishes', '\0length')
-    local kept = tonumber(redis.call('HGET', config, 'history') or 0) or 0
+    -- thoonk.js 0.2 kept no hash: such a feed has no history.
+    local setting = redis.pcall('HGET', config, 'history')
+    if type(setting) == 'table' and not string.find(setting.err, 'WRONGTYPE', 1, true) then
+      return setting
+    end
+    local kept = tonumber(type(setting) == 'string' and setting or 0) or 0
     local known = kept > 0 and state[3] == count
     if state[1] and not (known and tonumber(state[4]) == redis.call('HLEN', items)) then
       state[1] = ''

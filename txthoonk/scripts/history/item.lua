@@ -11,7 +11,7 @@
 --   1 name of the feed
 --   2 id
 -- Reply: the item and its revision; nothing and 0 if there is no such item
--- Errors: NOFEED, NOTCONFIGURED, NOHISTORY
+-- Errors: NOFEED, NOTCONFIGURED, CONFIGNOTHASH, NOHISTORY
 -- Events: none
 -- Cost: O(1)
 
@@ -19,6 +19,7 @@
 --- include feed_missing
 --- include not_configured
 --- include open_feed
+--- include read_anyway
 --- include lost_history
 --- include open_history
 --- include own_revision
@@ -29,7 +30,7 @@ local feeds, config, revision, history, publishes, items = unpack(KEYS)
 local name, id = unpack(ARGV)
 
 local failure, limit, _, kind = open_feed(feeds, config, name)
-failure = failure or lost_history(config, name, kind, revision)
+failure = read_anyway(failure) or lost_history(config, name, kind, revision)
 if failure or not limit then
   return failure or no_history(name)
 end

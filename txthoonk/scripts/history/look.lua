@@ -16,7 +16,7 @@
 --   the feed keeps no history), the feed's type and its serializer, the present epoch and
 --   revision, and if the position is ok, the entries after it: each a revision and the
 --   stream's fields
--- Errors: NOFEED, NOTCONFIGURED
+-- Errors: NOFEED, NOTCONFIGURED, CONFIGNOTHASH
 -- Events: none
 -- Cost: O(m) for m entries
 
@@ -24,6 +24,7 @@
 --- include feed_missing
 --- include not_configured
 --- include open_feed
+--- include read_anyway
 --- include lost_history
 --- include open_history
 --- include judge
@@ -34,7 +35,7 @@ local feeds, config, revision, history, publishes, items = unpack(KEYS)
 local name, epoch, since, most = unpack(ARGV)
 
 local failure, limit, serializer, kind = open_feed(feeds, config, name, 'serializer')
-failure = failure or lost_history(config, name, kind, revision)
+failure = read_anyway(failure) or lost_history(config, name, kind, revision)
 if failure or not limit then
   return failure or {'off', kind or false, serializer or false}
 end

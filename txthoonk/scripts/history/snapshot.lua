@@ -18,7 +18,7 @@
 -- Reply: ok (or off if the feed keeps no history, neither if its type has no order), its type
 --   and its serializer, the present epoch and revision if it has a history, the ids in their
 --   order, up to 5000, and the items of the first ids
--- Errors: NOFEED, NOTCONFIGURED
+-- Errors: NOFEED, NOTCONFIGURED, CONFIGNOTHASH
 -- Events: none; the message, if there is no history
 -- Cost: O(m) for m items
 
@@ -26,6 +26,7 @@
 --- include feed_missing
 --- include not_configured
 --- include open_feed
+--- include read_anyway
 --- include lost_history
 --- include open_history
 --- include some_items
@@ -35,7 +36,7 @@ local feeds, config, revision, history, publishes, items, ids = unpack(KEYS)
 local name, most, channel, message, always = unpack(ARGV)
 
 local failure, limit, serializer, kind = open_feed(feeds, config, name, 'serializer')
-failure = failure or lost_history(config, name, kind, revision)
+failure = read_anyway(failure) or lost_history(config, name, kind, revision)
 if failure then
   return failure
 end

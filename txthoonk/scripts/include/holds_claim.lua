@@ -3,5 +3,5 @@
 local function holds_claim(token, score, entry)
   local held, time = string.match(entry or '', '^(%S+) (%S+)$')
   time = tonumber(time or nil)
-  return score and (token == '' or held == token and time and tonumber(score) <= time)
+  return score and (token == '' or held == token and time and in_milliseconds(score) <= in_milliseconds(time))
 end

@@ -4,7 +4,11 @@ local function note_look(overdue, claimed, time, look)
   if look.more then
     return '0'
   end
-  if redis.call('ZCOUNT', claimed, '-inf', string.format('%.17g', time - look.timeout)) == 0 then
+  local count = 0
+  for _, range in ipairs(up_to(time - look.timeout)) do
+    count = count + redis.call('ZCOUNT', claimed, range[1], range[2])
+  end
+  if count == 0 then
     redis.call('DEL', overdue)
     return false
   end

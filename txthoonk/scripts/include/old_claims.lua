@@ -12,8 +12,12 @@ local function old_claims(overdue, claimed, time, timeout, most)
   end
   local old = {}
   if look.seen and time - look.seen >= look.chance then
-    local before = string.format('%.17g', look.seen - timeout)
-    old = redis.call('ZRANGEBYSCORE', claimed, '-inf', before, 'LIMIT', 0, most)
+    for _, range in ipairs(up_to(look.seen - timeout)) do
+      local more = redis.call('ZRANGEBYSCORE', claimed, range[1], range[2], 'LIMIT', 0, most - #old)
+      for _, id in ipairs(more) do
+        old[#old + 1] = id
+      end
+    end
   end
   look.more = #old == tonumber(most)
   return old, look

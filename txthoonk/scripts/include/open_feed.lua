@@ -1,7 +1,7 @@
 -- Reads the configuration of a feed. Returns the error to reply if the feed does not exist, else
 -- nothing; how many events its history keeps, false for none; the value of one more field, which
--- some scripts need, nil if the configuration cannot be read; the feed's type, false if it has
--- none; and the values of further fields.
+-- some scripts need; the feed's type, false if it has none; and the values of further fields.
+--- include config_value
 local function open_feed(feeds, config, name, ...)
   local values = redis.pcall('HMGET', config, 'type', 'history', ...)
   -- Deleting a feed deletes its configuration, so a type proves that the feed exists. If there is
@@ -9,6 +9,8 @@ local function open_feed(feeds, config, name, ...)
   local failure
   if values.err and not string.find(values.err, 'WRONGTYPE', 1, true) then
     failure = values
+  elseif values.err then
+    failure = feed_missing(feeds, name) or select(2, config_value(config, 'type'))
   elseif not values[1] then
     failure = feed_missing(feeds, name) or not_configured(config, name)
   end

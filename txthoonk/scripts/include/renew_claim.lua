@@ -3,7 +3,7 @@
 local function renew_claim(claimed, claims, id, score, entry, time)
   local token, since = string.match(entry or '', '^(%S+) (%S+)$')
   since = tonumber(since or nil)
-  local known = since and tonumber(score) <= since
+  local known = since and in_milliseconds(score) <= in_milliseconds(since)
   if known then
     redis.call('HSET', claims, id, token .. ' ' .. time)
   end

@@ -12,7 +12,7 @@ local function waiting_since(ids, items, published, claimed)
   for index, id in ipairs(oldest) do
     if not claims[index] and redis.call('HEXISTS', items, id) == 1 then
       local score = redis.call('ZSCORE', published, id)
-      return tonumber(score) < tonumber(since) and score or since
+      return in_milliseconds(score) < in_milliseconds(since) and score or since
     end
   end
   return since

@@ -19,7 +19,7 @@
 --   4 id
 --   5 token of its claim, empty for any claim
 -- Reply: 1
--- Errors: NOFEED, NOTCONFIGURED, NOTCLAIMED
+-- Errors: NOFEED, NOTCONFIGURED, CONFIGNOTHASH, NOTCLAIMED
 -- Events: feed.cancelled
 -- Cost: O(log n)
 
@@ -28,6 +28,7 @@
 --- include not_configured
 --- include open_feed
 --- include open_history
+--- include in_milliseconds
 --- include not_claimed
 --- include claim_of
 --- include first_write

@@ -21,7 +21,7 @@
 --   3 line or delayed: which jobs
 --   4 the most jobs
 -- Reply: how many were checked, and an array: the ids of those that were removed
--- Errors: NOFEED, NOTCONFIGURED
+-- Errors: NOFEED, NOTCONFIGURED, CONFIGNOTHASH
 -- Events: only in the history
 -- Cost: O(log n) for each
 

@@ -23,13 +23,14 @@
 -- Reply: how many were due; in how many milliseconds the next one is due, nil if there is
 --   none; the feed's timeout in milliseconds, 0 if there is none; the age of the oldest claim
 --   in milliseconds, nil if there is none
--- Errors: NOFEED, NOTCONFIGURED
+-- Errors: NOFEED, NOTCONFIGURED, CONFIGNOTHASH
 -- Events: feed.publishes for each new job, feed.retried for each one that has failed before
 -- Cost: O(log n) for each
 
 --- include whole
 --- include feed_missing
 --- include not_configured
+--- include in_milliseconds
 --- include open_feed
 --- include open_history
 --- include now
@@ -105,4 +106,4 @@ local following = redis.call('ZRANGE', delayed, 0, 0, 'WITHSCORES')[2]
 local seconds = tonumber(timeout or nil) or 0
 local limit_ = seconds > 0 and seconds <= 1e9 and seconds * 1000 or 0
 return {#due, following and milliseconds(following - time) or false, string.format('%.0f', limit_),
-  oldest and milliseconds(time - oldest) or false}
+  oldest and milliseconds(time - in_milliseconds(oldest)) or false}

@@ -16,7 +16,7 @@
 --   5 id
 --   6 item
 -- Reply: 1
--- Errors: NOFEED, NOTCONFIGURED, NOITEM, OTHERSERIALIZER
+-- Errors: NOFEED, NOTCONFIGURED, CONFIGNOTHASH, NOITEM, OTHERSERIALIZER
 -- Events: feed.edit, unless the job is delayed
 -- Cost: O(1)
 

@@ -35,7 +35,6 @@
 --- include whole
 --- include feed_missing
 --- include not_configured
---- include config_value
 --- include open_feed
 --- include open_history
 --- include now
@@ -44,6 +43,7 @@
 --- include may_move
 --- include push_id
 --- include announce
+--- include up_to
 --- include old_claims
 --- include note_look
 --- include remove_field
@@ -60,9 +60,6 @@ local published, claimed, cancelled, stalled, claims, failures, progress, failed
 local name, event, cancel_channel, stall_channel, most = unpack(ARGV)
 
 local failure, limit, timeout, _, max = open_feed(feeds, config, name, 'timeout', 'max_failures')
-if timeout == nil and not failure then
-  failure = select(2, config_value(config, 'timeout'))
-end
 if failure then
   return failure
 end

@@ -31,7 +31,7 @@
 --   8 the error, as JSON
 --   9 the delay in milliseconds
 -- Reply: stalled, delayed or available, and how often the job has failed
--- Errors: NOFEED, NOTCONFIGURED, NOTCLAIMED
+-- Errors: NOFEED, NOTCONFIGURED, CONFIGNOTHASH, NOTCLAIMED
 -- Events: feed.delayed if it is due before all other delayed jobs; feed.stalled or feed.cancelled
 -- Cost: O(log n)
 
@@ -40,6 +40,7 @@
 --- include not_configured
 --- include open_feed
 --- include open_history
+--- include in_milliseconds
 --- include not_claimed
 --- include claim_of
 --- include now

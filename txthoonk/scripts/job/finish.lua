@@ -37,7 +37,7 @@
 --   for each job 1, or the error NOTCLAIMED or OTHERSERIALIZER as text; an array: for each claim
 --   its id, item, and how often it was cancelled, and more if it has options: see get; an array
 --   of ids of results in excess of keep_results, for forget
--- Errors: NOFEED, NOTCONFIGURED, NOTCLAIMED, WRONGFEEDTYPE, OTHERSERIALIZER
+-- Errors: NOFEED, NOTCONFIGURED, CONFIGNOTHASH, NOTCLAIMED, WRONGFEEDTYPE, OTHERSERIALIZER
 -- Events: job.finish if there is a result, feed.finishes, for each job; feed.claimed for each
 --   claim; in the end feed.ended, with the result if there is one, for each job whose result is
 --   wanted
@@ -50,6 +50,7 @@
 --- include other_serializer
 --- include wrong_type
 --- include open_history
+--- include in_milliseconds
 --- include not_claimed
 --- include now
 --- include front_of

@@ -40,7 +40,7 @@
 --     these LPUSH or RPUSH, its id, its item, when it is due and 1 if that is since 1970, else 0
 --     (see put_later; empty for at once), its options, and the serializer of its item (see put)
 -- Reply: an array of ids of results in excess of keep_results, for forget
--- Errors: NOFEED, NOTCONFIGURED, NOTCLAIMED, WRONGFEEDTYPE, OTHERSERIALIZER, JOBEXISTS
+-- Errors: NOFEED, NOTCONFIGURED, CONFIGNOTHASH, NOTCLAIMED, WRONGFEEDTYPE, OTHERSERIALIZER, JOBEXISTS
 -- Events: job.finish if there is a result, feed.finishes; then for each new job
 --   feed.publishes, or feed.delayed if it is due before all other delayed jobs; in the end
 --   feed.ended, with the result if there is one, if the result is wanted
@@ -53,6 +53,7 @@
 --- include other_serializer
 --- include wrong_type
 --- include open_history
+--- include in_milliseconds
 --- include not_claimed
 --- include claim_of
 --- include now

@@ -25,7 +25,7 @@
 -- Reply: the time of the claim in milliseconds; 1 if the feed is paused, else its
 --   serializer, 0 for text; then for each job its id, item, and how often it was cancelled; for a job with options that is a
 --     text: how often it was cancelled, 1 if it has expired, else 0, and its feed.options
--- Errors: NOFEED, NOTCONFIGURED, WRONGFEEDTYPE
+-- Errors: NOFEED, NOTCONFIGURED, CONFIGNOTHASH, WRONGFEEDTYPE
 -- Events: feed.claimed for each job
 -- Cost: O(log n) for each job
 

@@ -13,6 +13,7 @@
 -- Events: none
 -- Cost: O(m) for m claims to scan
 
+--- include in_milliseconds
 --- include holds_claim
 local claimed, claims = KEYS[1], KEYS[2]
 local owner, from, count = unpack(ARGV)

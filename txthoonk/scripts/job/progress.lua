@@ -18,7 +18,7 @@
 --   5 token of its claim, empty for any claim
 --   6 the progress, as JSON
 -- Reply: 1
--- Errors: NOFEED, NOTCONFIGURED, NOTCLAIMED
+-- Errors: NOFEED, NOTCONFIGURED, CONFIGNOTHASH, NOTCLAIMED
 -- Events: feed.progress
 -- Cost: O(log n)
 
@@ -27,6 +27,7 @@
 --- include not_configured
 --- include open_feed
 --- include open_history
+--- include in_milliseconds
 --- include not_claimed
 --- include claim_of
 --- include change

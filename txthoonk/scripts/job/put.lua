@@ -23,7 +23,7 @@
 --   7 the serializer of the items, empty if they are as stored
 --   8.. id, item, id, item, ...
 -- Reply: for each its id, or the error of this one only
--- Errors: NOFEED, NOTCONFIGURED, JOBEXISTS, WRONGFEEDTYPE, OTHERSERIALIZER
+-- Errors: NOFEED, NOTCONFIGURED, CONFIGNOTHASH, JOBEXISTS, WRONGFEEDTYPE, OTHERSERIALIZER
 -- Events: feed.publishes for each
 -- Cost: O(log n) for each
 

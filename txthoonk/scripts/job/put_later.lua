@@ -18,7 +18,7 @@
 --   8 1 if that is since 1970, else 0
 --   9 its options: see put
 -- Reply: in how many milliseconds it is due; 0 or less if it is already due
--- Errors: NOFEED, NOTCONFIGURED, JOBEXISTS, WRONGFEEDTYPE, OTHERSERIALIZER
+-- Errors: NOFEED, NOTCONFIGURED, CONFIGNOTHASH, JOBEXISTS, WRONGFEEDTYPE, OTHERSERIALIZER
 -- Events: feed.delayed, if it is due before all other delayed jobs
 -- Cost: O(log n)
 

@@ -19,7 +19,7 @@
 --   3 channel feed.retried:[feed]
 --   4.. id, token of its claim, id, token, ...; the job to take next comes last
 -- Reply: how many were given back; the claims of the others are no longer valid
--- Errors: NOFEED, NOTCONFIGURED
+-- Errors: NOFEED, NOTCONFIGURED, CONFIGNOTHASH
 -- Events: feed.retried for each
 -- Cost: O(log n) for each
 
@@ -28,6 +28,7 @@
 --- include not_configured
 --- include open_feed
 --- include open_history
+--- include in_milliseconds
 --- include holds_claim
 --- include claim_of
 --- include first_write

@@ -14,6 +14,7 @@
 -- Cost: O(log n)
 
 --- include feed_missing
+--- include in_milliseconds
 --- include not_claimed
 --- include claim_of
 --- include now

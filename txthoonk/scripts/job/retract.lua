@@ -26,7 +26,7 @@
 --   2 channel feed.event:[feed]
 --   3 id
 -- Reply: 1, or 0 if there is no such job
--- Errors: NOFEED, NOTCONFIGURED
+-- Errors: NOFEED, NOTCONFIGURED, CONFIGNOTHASH
 -- Events: only in the history
 -- Cost: O(log n) for a claimed or stalled job, O(n) for one in line
 

@@ -18,7 +18,7 @@
 --   3 channel feed.retried:[feed]
 --   4 id
 -- Reply: 1
--- Errors: NOFEED, NOTCONFIGURED, NOTSTALLED
+-- Errors: NOFEED, NOTCONFIGURED, CONFIGNOTHASH, NOTSTALLED
 -- Events: feed.retried
 -- Cost: O(log n)
 

@@ -23,7 +23,7 @@
 --   5 token of its claim, empty for any claim
 --   6 the reason, as JSON; empty: the record of an earlier failure stays
 -- Reply: 1
--- Errors: NOFEED, NOTCONFIGURED, NOTCLAIMED
+-- Errors: NOFEED, NOTCONFIGURED, CONFIGNOTHASH, NOTCLAIMED
 -- Events: feed.stalled
 -- Cost: O(log n)
 
@@ -32,6 +32,7 @@
 --- include not_configured
 --- include open_feed
 --- include open_history
+--- include in_milliseconds
 --- include not_claimed
 --- include claim_of
 --- include now

@@ -16,7 +16,7 @@
 --   2 channel feed.event:[feed]
 --   3 the most jobs
 -- Reply: how many were changed, and how many of them were removed
--- Errors: NOFEED, NOTCONFIGURED
+-- Errors: NOFEED, NOTCONFIGURED, CONFIGNOTHASH
 -- Events: only in the history
 -- Cost: O(log n) for each, and for up to as many without a time of stalling
 

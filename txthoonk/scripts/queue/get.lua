@@ -14,7 +14,7 @@
 --     first, and counts; then 1 if BRPOP has taken it instead
 -- Reply: the time of the get in milliseconds; 1 if the feed is paused, else its
 --   serializer, 0 for text; id, item, id, item, ...
--- Errors: NOFEED, NOTCONFIGURED, WRONGFEEDTYPE
+-- Errors: NOFEED, NOTCONFIGURED, CONFIGNOTHASH, WRONGFEEDTYPE
 -- Events: none
 -- Cost: O(log n) for each item
 

@@ -16,7 +16,7 @@
 --   4 the serializer of the items, empty if they are as stored
 --   5.. id, item, id, item, ...
 -- Reply: their ids
--- Errors: NOFEED, NOTCONFIGURED, WRONGFEEDTYPE, OTHERSERIALIZER
+-- Errors: NOFEED, NOTCONFIGURED, CONFIGNOTHASH, WRONGFEEDTYPE, OTHERSERIALIZER
 -- Events: only in the history
 -- Cost: O(1) for each
 

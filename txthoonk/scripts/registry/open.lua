@@ -25,6 +25,7 @@
 --   22 feed.workers:[feed]     hash
 --   23 feed.maintained:[feed]  string
 --   24 feed.overdue:[feed]     string
+--   25 feed.options:[feed]     hash
 -- ARGV
 --   1 name of the feed
 --   2 channel newfeed

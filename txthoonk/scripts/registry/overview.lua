@@ -27,6 +27,7 @@
 
 --- include whole
 --- include now
+--- include in_milliseconds
 --- include waiting_since
 local config, ids, items, publishes, published, claimed, stalled, delayed = unpack(KEYS, 1, 8)
 local finishes, workers, claims, delivering = unpack(KEYS, 9)

@@ -17,7 +17,7 @@
 --   7 the revision that the item must have; empty for any
 -- Reply: 1; or CONFLICT, the revision of the present item and that item, if the revision is
 --   another one; if there is no item, 0 and nil
--- Errors: NOFEED, NOTCONFIGURED, NOITEM, NOHISTORY, WRONGFEEDTYPE, OTHERSERIALIZER
+-- Errors: NOFEED, NOTCONFIGURED, CONFIGNOTHASH, NOITEM, NOHISTORY, WRONGFEEDTYPE, OTHERSERIALIZER
 -- Events: feed.publish
 -- Cost: O(1)
 

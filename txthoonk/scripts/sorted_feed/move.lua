@@ -17,7 +17,7 @@
 --   6 the same as a word: begin, end, before or after
 --   7 the id that it is before or after, else empty
 -- Reply: 1, or 0 if the position is next to the item itself, which then stays in its place
--- Errors: NOFEED, NOTCONFIGURED, NOITEM, WRONGFEEDTYPE
+-- Errors: NOFEED, NOTCONFIGURED, CONFIGNOTHASH, NOITEM, WRONGFEEDTYPE
 -- Events: feed.position, unless the item stays in its place
 -- Cost: O(n)
 

@@ -19,7 +19,7 @@
 --     or after; the id that it is before or after, else empty; and the same for each further
 --     item; they are published in this order
 -- Reply: for each item its id, or the error of this item only
--- Errors: NOFEED, NOTCONFIGURED, NOITEM, WRONGFEEDTYPE, OTHERSERIALIZER
+-- Errors: NOFEED, NOTCONFIGURED, CONFIGNOTHASH, NOITEM, WRONGFEEDTYPE, OTHERSERIALIZER
 -- Events: for each item feed.publish, feed.position
 -- Cost: for each item O(1) at the ends, O(n) before or after another item
 

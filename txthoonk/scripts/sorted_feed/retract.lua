@@ -16,7 +16,7 @@
 --   5 the revision that the item must have; empty for any
 -- Reply: 1, or 0 if there is no such item; or CONFLICT, the revision of the present item and
 --   that item, if the revision is another one
--- Errors: NOFEED, NOTCONFIGURED, NOHISTORY, WRONGFEEDTYPE
+-- Errors: NOFEED, NOTCONFIGURED, CONFIGNOTHASH, NOHISTORY, WRONGFEEDTYPE
 -- Events: feed.retract if there is such an item
 -- Cost: O(n)
 

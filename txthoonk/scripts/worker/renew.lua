@@ -15,6 +15,7 @@
 -- Events: none
 -- Cost: O(log n) for each claim, O(w) for w workers of a feed
 
+--- include in_milliseconds
 --- include holds_claim
 --- include claim_of
 --- include now
