@@ -122,11 +122,13 @@ class Standing:
     :ivar epoch: the present epoch, if it keeps a history; empty: a writer that keeps no history
         has changed the feed.
     :ivar revision: the present revision.
+    :ivar last: the last id of a plain feed that keeps no history, if it has items.
     """
 
     publishes: int
     epoch: str | None = None
     revision: int = 0
+    last: str | None = None
 
 
 def compare(redis: Commands, feeds: list[str]) -> Deferred[list[Standing | None]]:
@@ -142,7 +144,10 @@ def compare(redis: Commands, feeds: list[str]) -> Deferred[list[Standing | None]
 def _standings(reply: list[Any], count: int) -> list[Standing | None]:
     if len(reply) != count:
         raise ValueError(f"{len(reply)} answers for {count} feeds")
-    return [found and Standing(int(found[0]), found[1], int(found[2] or 0)) for found in reply]
+    return [
+        found and Standing(int(found[0]), found[1], int(found[2] or 0), found[3])
+        for found in reply
+    ]
 
 
 def scored_ids(feed: str, score: str, skipped: int) -> tuple[str | int, ...]:

@@ -19,6 +19,7 @@ from txthoonk.events import CHANNELS, Event
 from txthoonk.history._reads import REASONS, Look
 
 __all__ = [
+    "ELSEWHERE",
     "FOREIGN",
     "NOWHERE",
     "SLOW",
@@ -178,3 +179,4 @@ def snapshot(feed: str, items: list[tuple[str, Any]], position: Position) -> Eve
 UNRECORDED = "the connection was lost, and the feed keeps no history"
 SLOW = "the subscriber is too slow, and the feed keeps no history"
 FOREIGN = REASONS["foreign"]
+ELSEWHERE = "another program put an item elsewhere than at the end, and the feed keeps no history"

@@ -39,6 +39,9 @@ async def check_sources(reader: Reader, sources: list[Source]) -> None:
 async def _check_some(reader: Reader, sources: list[Source]) -> None:
     differ: list[tuple[Source, bool, Standing | None]]
     differ = [(source, False, None) for source in sources]
+    for source in sources:
+        for one in _live(source):
+            one.begin_check()
     with suppress(ResponseError, InvalidResponse):  # otherwise check each by itself
         found = await compare(reader.redis, [source.feed for source in sources])
         differ = [

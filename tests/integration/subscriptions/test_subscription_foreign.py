@@ -8,6 +8,7 @@ from twisted.internet.defer import gatherResults
 
 from tests.support.mirror import Watch
 from tests.support.subscriptions import SubscriptionTestCase, briefs, next_of, take
+from txthoonk.history._recovery import ELSEWHERE
 
 # As thoonk.js 0.5.5 edits an item of a sorted feed.
 JS_EDIT = """
@@ -42,6 +43,25 @@ class FeedTests(SubscriptionTestCase):
         await watch.until([("theirs", "2"), ("ours", "1")])
         await feed.publish("3", "last")
         await watch.until([("theirs", "2"), ("ours", "1"), ("last", "3")])
+
+    async def test_seconds_without_history(self) -> None:
+        """Without a history, the next check finds that the order is another one."""
+        feed = await self.writer.feed("x")
+        await feed.publish("1", "ours")
+        mirror, heard = await self.thoonk.mirror("x"), await self.thoonk.subscribe("x")
+        watch = Watch(mirror)
+        await feed.publish("2", "last")
+        await watch.until([("ours", "1"), ("last", "2")])
+        await self.thoonk._sources.check()
+        self.assertEqual([event.kind for event in watch.events], ["publish"])
+        await self.raw.send("EVAL", PY_PUBLISH, 0, "x", "theirs", "3")
+        await watch.until([("ours", "1"), ("last", "2"), ("theirs", "3")])
+        await self.thoonk._sources.check()
+        await watch.until([("theirs", "3"), ("ours", "1"), ("last", "2")])
+        self.assertIn(ELSEWHERE, [event.reason for event in watch.events])
+        # A subscription that has no state does not depend on the order.
+        self.assertEqual([event.kind for event in await take(heard, 2)], ["publish", "publish"])
+        self.assertEqual(heard.backlog, 0)
 
 
 class SortedFeedTests(SubscriptionTestCase):

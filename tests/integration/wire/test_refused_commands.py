@@ -22,7 +22,7 @@ from tests.faults.verbs import VERBS
 from tests.support import READERS, RedisTestCase
 from tests.support.wire import NAMES
 from txthoonk.errors import ResponseError, ThoonkError
-from txthoonk.history._reads import read_items, read_snapshot
+from txthoonk.history._reads import read_items, read_order, read_snapshot
 from txthoonk.job._job import calls_of
 from txthoonk.job._results import ResultScripts
 from txthoonk.monitoring._inspector import read_overview
@@ -162,6 +162,10 @@ def snapped(pub: Any, _: object) -> Deferred[Any]:
     return read_snapshot(pub.redis, FEED, 10, "feed.mark:x", "mark", True)
 
 
+def ordered(pub: Any, _: object) -> Deferred[Any]:
+    return read_order(pub.redis, FEED, 0, -1, "feed.mark:x", "mark")
+
+
 def compared(pub: Any, _: object) -> Deferred[Any]:
     return called_each(pub, "history/compare", [FEED], FEED)
 
@@ -210,6 +214,7 @@ MORE = (
     write("trim", "", trimmed, too_many),
     write("snapshot", "", snapped, foreign),
     write("items", "", lambda pub, _: read_items(pub.redis, FEED, ["a"]), states.feed),
+    write("order", "", ordered, states.sorted_feed),
     write("compare", "", compared, states.feed),
     write("forget", "", forgotten, states.kept_results),
     write("look", "", looked, states.job),

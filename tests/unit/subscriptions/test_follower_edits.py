@@ -1,12 +1,13 @@
-"""Edits of sorted feeds without a history: a publish that has no position is one."""
+"""What messages without a revision do not say: edits in sorted feeds, and places in plain ones."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from tests.support.followers import OFF, FollowerTestCase, found, of_the_feed
+from tests.support.followers import OFF, FollowerTestCase, found, of_the_feed, state
 from txthoonk.errors import ConnectionLost, ResponseError
 from txthoonk.events import Event
+from txthoonk.history._reads import Standing
 from txthoonk.subscriptions.following import _unpaired
 from txthoonk.subscriptions.following._follower import Follower
 
@@ -23,6 +24,42 @@ def edit(id_: str) -> Event:
 
 def position(id_: str) -> Event:
     return Event("position", "news", id_, position=":end")
+
+
+class OrderTests(FollowerTestCase):
+    """A plain feed without a history, whose last id shows if an item went elsewhere."""
+
+    def is_compared(self, last: str | None, *meanwhile: Event) -> bool:
+        """Compare with what the server has. Return whether the state is read again."""
+        self.follower.begin_check()
+        self.tell(*meanwhile)
+        self.follower.compare(Standing(1, last=last))
+        return bool(self.reader.sent())
+
+    def begin(self) -> None:
+        self.make(snapshot=True)
+        self.follower.ready()
+        self.answer(state(None, a="x"))
+        self.reader.pass_mark()
+        self.reader.sent()
+
+    def test_elsewhere(self) -> None:
+        """If the newest item is not the last one, the state is read again."""
+        self.begin()
+        self.assertFalse(self.is_compared("a"))
+        self.tell(publish("b"))
+        self.assertFalse(self.is_compared("b"))
+        self.assertTrue(self.is_compared("a"))
+        self.answer(OFF)
+
+    def test_cannot_be_known(self) -> None:
+        """Other events, and events that arrive meanwhile, leave it open."""
+        self.begin()
+        self.tell(publish("b"))
+        self.assertFalse(self.is_compared(None))
+        self.assertFalse(self.is_compared("a", publish("c")))
+        self.tell(Event("retract", "news", "c"))
+        self.assertFalse(self.is_compared("a"))
 
 
 class EditTests(FollowerTestCase):

@@ -21,7 +21,7 @@ from twisted.python.failure import Failure
 from txthoonk.errors import ConnectionLost, FeedTypeMismatch, ThoonkError
 from txthoonk.events import CHANNELS, Event
 from txthoonk.history._reads import REASONS, Standing
-from txthoonk.history._recovery import NOWHERE, SLOW, Position, Step, is_known, step
+from txthoonk.history._recovery import ELSEWHERE, NOWHERE, SLOW, Position, Step, is_known, step
 from txthoonk.subscriptions._decoder import Source
 from txthoonk.subscriptions._interfaces import NO_LISTENER, FollowerListener, Reader, Taker
 from txthoonk.subscriptions.following._catching_up import ANEW, GONE, CatchUp, no_such
@@ -80,8 +80,10 @@ class Follower:
 
     __slots__ = (
         "_catching_up",
+        "_checked",
         "_known",
         "_listener",
+        "_newest",
         "_owed",
         "_pairing",
         "_publishes",
@@ -148,6 +150,8 @@ class Follower:
         self._sought: Event | None = None
         self._restraint: Restraint | None = None
         self._publishes = 0
+        self._newest: Event | None = None  # the last one of a plain feed's snapshot subscription
+        self._checked: Event | None = None
         self.absent = False
         self._known = NOWHERE
         self.epoch: str | None = None
@@ -206,11 +210,23 @@ class Follower:
             self._owed.gap = GONE
             self._read()
 
+    def begin_check(self) -> None:
+        """Remember what was the newest event before the server is asked."""
+        self._checked = self._newest
+
+    def _is_last(self, last: str | None) -> bool:
+        """Return whether the newest event's item is last in the feed, as far as can be known."""
+        newest = self._newest
+        if newest is None or newest is not self._checked or newest.kind == "retract":
+            return True
+        return last is None or newest.id == last
+
     def agrees(self, found: Standing | None) -> bool:
         """Return whether the position is the server's.
 
-        Without a history there is no position. Then return whether the feed still exists, and its
-        counter of publishes has not gone back.
+        Without a history there is no position. Then return whether the feed still exists, its
+        counter of publishes has not gone back, and if snapshots are wanted, its order is as the
+        messages show it.
         """
         if self.epoch is not None:
             position = (self.epoch, self.revision)
@@ -220,7 +236,7 @@ class Follower:
         if found.publishes < self._publishes:
             return False
         self._publishes = found.publishes
-        return True
+        return self._is_last(found.last)
 
     def compare(self, found: Standing | None) -> None:
         """Compare a feed without a history with what the server has.
@@ -228,9 +244,10 @@ class Follower:
         All messages that were published before *found* was read must have arrived.
         """
         if self.is_live and self.epoch is None and not self.agrees(found):
+            lost = found is None or found.publishes < self._publishes
             self._publishes = 0
             self._forget_items()
-            self._owed.gap = REASONS["lost"]
+            self._owed.gap = REASONS["lost"] if lost else ELSEWHERE
             self._read()
 
     @property
@@ -338,7 +355,12 @@ class Follower:
             self._seen = None
         elif self._seen is None:
             self._seen = SeenIds()
-        self._enter("deliver", self._live_sorted if is_sorted else self._live)
+        self._newest = None
+        if is_sorted:
+            live = self._live_sorted
+        else:
+            live = self._live_newest if self._owed.snapshot and self.epoch is None else self._live
+        self._enter("deliver", live)
 
     def _pause(self) -> None:
         """Wait for room. What cannot be delivered now is read then."""
@@ -378,6 +400,11 @@ class Follower:
         if not self._put(event if self._source.loads is None else self._source.loaded(event)):
             self.revision = before
             self._pause()
+
+    def _live_newest(self, event: Event) -> None:
+        """Deliver the next event of a plain feed without a history to one who has its state."""
+        self._newest = event
+        self._live(event)
 
     def _live_sorted(self, event: Event) -> None:
         """Deliver the next event of a sorted feed without a history, an edit as one."""
