@@ -124,7 +124,7 @@ class ConfigurationTests(DataTestCase):
         await self.thoonk.subscribe_pattern("*", events.append)
         await self.thoonk.set_config("f", {"title": "x"})
         await self.raw.send("HSET", "feed.config:f", "serializer", "pickle")
-        plain = Queue(self.thoonk, "f")
+        plain = Queue(self.thoonk, "f", follow=False)
         await plain.put(pickle)
         await until(lambda: [event.item for event in events].count(pickle) == 2)
         self.assertEqual(await plain.get(1), pickle.decode())
