@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Callable, Iterable
+from collections.abc import AsyncIterable, Iterable
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Unpack
@@ -22,7 +22,7 @@ from txthoonk.consumers._result_waiters import Results
 from txthoonk.job._changes import Changes
 from txthoonk.job._claiming import Claiming, none
 from txthoonk.job._deadlines import Deadlines
-from txthoonk.job._endings import Claimed, NoFeed, ends
+from txthoonk.job._endings import Claimed, NoFeed, ends, held
 from txthoonk.job._expiry import Expiry
 from txthoonk.job._finishing import Finishing
 from txthoonk.job._inspection import ITEM, Inspection
@@ -30,7 +30,7 @@ from txthoonk.job._job_calls import JobCalls
 from txthoonk.job._names import JobNames
 from txthoonk.job._no_result import NO_RESULT
 from txthoonk.job._outcomes import Outcomes
-from txthoonk.job._putting import PUT, NewJob, Putting, check_new_id, check_new_jobs
+from txthoonk.job._putting import PUT, NewJob, Putting, check_new_id, check_new_jobs, given_pair
 from txthoonk.job._results import ResultScripts
 from txthoonk.protocol._encoding import TEXT
 from txthoonk.types._base import storing, to_text
@@ -147,6 +147,7 @@ class Job(JobNames):
         super().__init__(pub, name, serializer, follow=follow)
         room = pub.waiting_room
         self._claims = room.claims(name, lambda room: Claims(room, name, pub.uuid))
+        self._held = partial(held, self._claims)
         calls = ResultScripts(pub, name)
         self._results = room.results(name, lambda room: Results(room, name, calls))
         self._claiming = Claiming(pub, name, self._claims)
@@ -241,8 +242,7 @@ class Job(JobNames):
         The arguments and the errors of bad ones are those of :meth:`put`.
         """
         id_ = new_id() if id_ is None else check_new_id(id_)
-        words = (self._push(priority), id_, self._dumps(item), delay, at, options)
-        return self._putting.new(*words)
+        return self._putting.new(self._push(priority), id_, self._dumps(item), delay, at, options)
 
     @passing
     def put_many(
@@ -272,10 +272,8 @@ class Job(JobNames):
         check_thread()
         send = self._putting.many(self._push(priority), options)
         some = items if ids is None else with_ids(items, ids)
-        pair: Any = partial(self._new_pair if ids is None else _given_pair, self._dumps)
-        return AwaitableDeferred.fromCoroutine(
-            put_many(some, pair, send, progress, bool(priority))
-        )
+        pair: Any = partial(self._new_pair if ids is None else given_pair, self._dumps)
+        return AwaitableDeferred.fromCoroutine(put_many(some, pair, send, progress, bool(priority)))
 
     # -- claiming -----------------------------------------------------------------
 
@@ -317,13 +315,6 @@ class Job(JobNames):
 
     # -- ending a claim -----------------------------------------------------------
 
-    def _held(self, id_: str | Claim) -> tuple[str, str]:
-        """Return the id of a job and the token of its claim; an empty token means any claim."""
-        if isinstance(id_, Claim):
-            return id_.id, id_.token
-        id_ = check_id(id_)
-        return id_, self._claims.token(id_)
-
     @deferring
     def finish(
         self,
@@ -349,12 +340,8 @@ class Job(JobNames):
             :class:`~txthoonk.errors.InvalidInput` or
             :class:`~txthoonk.errors.FeedDoesNotExist`.
         """
-        held, jobs = self._held(id_), check_new_jobs(then)
-        if jobs:
-            finished = self._finishing.finish_then(*held, result, timeout, jobs)
-        else:
-            finished = self._finishing.finish(*held, result, timeout)
-        return ends(id_, "finished", finished)
+        words = (*self._held(id_), result, timeout, check_new_jobs(then))
+        return ends(id_, "finished", self._finishing.finish(*words))
 
     @deferring
     def cancel(self, id_: str | Claim) -> Deferred[None]:
@@ -503,8 +490,7 @@ class Job(JobNames):
         :return: fires the number of jobs removed; fails with
             :class:`~txthoonk.errors.FeedDoesNotExist`.  Cancel it to remove no more.
         """
-        places = ("line", "delayed") if delayed else ("line",)
-        return AwaitableDeferred.fromCoroutine(self._changes.drain(places))
+        return AwaitableDeferred.fromCoroutine(self._changes.drain(delayed))
 
     @deferring
     def maintenance(self) -> Deferred[dict[str, int]]:
@@ -596,12 +582,6 @@ class Job(JobNames):
             with :class:`~txthoonk.errors.InvalidItem` if it cannot be read.
         """
         return self._inspection.progress(check_id(id_))
-
-
-def _given_pair(
-    dumps: Callable[[Any], str | bytes], both: tuple[Any, str]
-) -> tuple[str, str | bytes]:
-    return check_new_id(both[1]), dumps(both[0])
 
 
 def calls_of(job: Job) -> JobCalls[Claim]:
