@@ -96,6 +96,7 @@ class HardLimitTests(WorkerTestCase):
         await self.comes_to(0, 0, 0, 1)
         await until(lambda: worker.lost_threads == 0)
         self.assertEqual(len(raised), 2)
+        self.assertIn("its thread is lost until it returns", self.texts()[0])
 
 
 class SoftLimitTests(WorkerTestCase):
