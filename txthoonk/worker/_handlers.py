@@ -332,6 +332,8 @@ class Handlers:
 
     def _cancel(self, run: Run, outcome: str) -> None:
         run.over = True
+        if run.limited is not None:
+            run.limited.stop()
         self._report(run, outcome)
         if not self._cancel_handler(run):
             self._leave(run)
