@@ -79,7 +79,8 @@ class Finishing:
         """Finish one job, and put others; see :meth:`txthoonk.types.Job.finish`."""
         words = self.words(id_, token, result, timeout)
         if then:
-            return Deferred.fromCoroutine(self._finish_then(words, self._by_feed(then)))
+            finishing = self._finish_then(words, self._by_feed(then))
+            return AwaitableDeferred.fromCoroutine(finishing)
         return self.many([words], 0).addCallback(self._is_finished, words)
 
     def _by_feed(self, jobs: Sequence[NewJob]) -> dict[str, list[NewJob]]:

@@ -273,7 +273,8 @@ class Job(JobNames):
         send = self._putting.many(self._push(priority), options)
         some = items if ids is None else with_ids(items, ids)
         pair: Any = partial(self._new_pair if ids is None else given_pair, self._dumps)
-        return AwaitableDeferred.fromCoroutine(put_many(some, pair, send, progress, bool(priority)))
+        putting = put_many(some, pair, send, progress, bool(priority))
+        return AwaitableDeferred.fromCoroutine(putting)
 
     # -- claiming -----------------------------------------------------------------
 
