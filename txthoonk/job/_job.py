@@ -55,14 +55,11 @@ class Claim(Claimed):
     Pass it to :meth:`Job.finish` and the other verbs instead of the id, or call its own methods.
     They fail, and change nothing, if the claim was lost, by a timeout or otherwise.
 
-    A claim that you make yourself, ``Claim(id, item, cancelled)``, has no token and no feed: to
-    test a handler with it, set ``job`` if the handler uses it.
-
     :ivar id: the id of the job.
     :ivar item: the item that was put.
     :ivar cancelled: how often claims on the job were cancelled before.
     :ivar token: identifies this claim among all claims on the job; empty stands for any of them.
-    :ivar job: the :class:`Job` feed that it was claimed from.
+    :ivar job: the :class:`Job` feed; set it on a claim that you make yourself to test a handler.
     :ivar options: the :class:`JobOptions` that the job was put with; None if it has none.
     :ivar ending: how the claim is being ended by its methods, for workers; None before that.
     """
@@ -88,11 +85,7 @@ class Claim(Claimed):
         return self.job._progressed(self, done, total, note)
 
     def finish(
-        self,
-        result: Any = NO_RESULT,
-        timeout: float | None = None,
-        *,
-        then: Iterable[NewJob] = (),
+        self, result: Any = NO_RESULT, timeout: float | None = None, *, then: Iterable[NewJob] = ()
     ) -> Deferred[None]:
         """Finish the job: :meth:`Job.finish`.
 
@@ -209,8 +202,7 @@ class Job(JobNames):
         :param id_: text without NUL, not empty; None for a random id.
         :param delay: seconds from now until it is due, fractions allowed.
         :param at: when it is due: seconds since 1970, or an aware ``datetime``.
-        :param options: ``expires``, ``max_failures``, ``back_off``, ``time_limit`` and
-            ``soft_time_limit`` of this job: see :class:`PutOptions`.
+        :param options: ``expires`` and other options of this job: see :class:`PutOptions`.
         :return: fires the id; fails with
             :class:`~txthoonk.errors.JobExists` if there is a job with the id in any state,
             :class:`~txthoonk.errors.InvalidInput` or
