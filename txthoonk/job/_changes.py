@@ -56,10 +56,10 @@ class Changes:
             self._removed(id_)
         return bool(removed)
 
-    async def drain(self, places: tuple[str, ...]) -> int:
-        """Remove all jobs in some places: ``line`` and ``delayed``."""
+    async def drain(self, delayed: bool) -> int:
+        """Remove all available jobs, and delayed ones too if that is given."""
         total = 0
-        for place in places:
+        for place in ("line", "delayed") if delayed else ("line",):
             total += await self._drain_place(place)
         return total
 

@@ -8,10 +8,12 @@ from typing import Any, NamedTuple, TypeVar
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from txthoonk.consumers._claims import Claims
 from txthoonk.errors import InvalidInput
 from txthoonk.wire._job_options import JobOptions
+from txthoonk.wire._keys import check_id
 
-__all__ = ["Claimed", "Ending", "NoFeed", "ends"]
+__all__ = ["Claimed", "Ending", "NoFeed", "ends", "held"]
 
 Fired = TypeVar("Fired")
 
@@ -62,6 +64,14 @@ class Ending:
             function(self._reason)
         else:
             self._waiting = function
+
+
+def held(claims: Claims, id_: str | Claimed) -> tuple[str, str]:
+    """Return the id of a job and the token of its claim; an empty token means any claim."""
+    if isinstance(id_, Claimed):
+        return id_.id, id_.token
+    id_ = check_id(id_)
+    return id_, claims.token(id_)
 
 
 def ends(id_: str | Claimed, outcome: str, called: Deferred[Fired]) -> Deferred[Fired]:

@@ -73,15 +73,17 @@ class Finishing:
     def _make_forgetting(self, room: WaitingRoom) -> Forgetting:
         return Forgetting(room, self.forget)
 
-    def finish(self, id_: str, token: str, result: Any, timeout: float | None) -> Deferred[None]:
-        """Finish one job; see :meth:`txthoonk.types.Job.finish`."""
+    def finish(
+        self, id_: str, token: str, result: Any, timeout: float | None, then: Sequence[NewJob]
+    ) -> Deferred[None]:
+        """Finish one job, and put others; see :meth:`txthoonk.types.Job.finish`."""
         words = self.words(id_, token, result, timeout)
+        if then:
+            finishing = self._finish_then(words, self._by_feed(then))
+            return AwaitableDeferred.fromCoroutine(finishing)
         return self.many([words], 0).addCallback(self._is_finished, words)
 
-    def finish_then(
-        self, id_: str, token: str, result: Any, timeout: float | None, jobs: Sequence[NewJob]
-    ) -> Deferred[None]:
-        """Finish one job and put others; see :meth:`txthoonk.types.Job.finish`."""
+    def _by_feed(self, jobs: Sequence[NewJob]) -> dict[str, list[NewJob]]:
         by_feed: dict[str, list[NewJob]] = {}
         for job in jobs:
             if job.pub is not self._pub:
@@ -90,8 +92,7 @@ class Finishing:
                     f"needs the same: make it by the Thoonk of feed {self._name!r}"
                 )
             by_feed.setdefault(job.feed, []).append(job)
-        words = self.words(id_, token, result, timeout)
-        return AwaitableDeferred.fromCoroutine(self._finish_then(words, by_feed))
+        return by_feed
 
     async def _finish_then(self, words: tuple[Any, ...], by_feed: dict[str, list[NewJob]]) -> None:
         while True:

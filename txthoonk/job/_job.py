@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Callable, Iterable
+from collections.abc import AsyncIterable, Iterable
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Unpack
@@ -22,7 +22,7 @@ from txthoonk.consumers._result_waiters import Results
 from txthoonk.job._changes import Changes
 from txthoonk.job._claiming import Claiming, none
 from txthoonk.job._deadlines import Deadlines
-from txthoonk.job._endings import Claimed, NoFeed, ends
+from txthoonk.job._endings import Claimed, NoFeed, ends, held
 from txthoonk.job._expiry import Expiry
 from txthoonk.job._finishing import Finishing
 from txthoonk.job._inspection import ITEM, Inspection
@@ -30,7 +30,7 @@ from txthoonk.job._job_calls import JobCalls
 from txthoonk.job._names import JobNames
 from txthoonk.job._no_result import NO_RESULT
 from txthoonk.job._outcomes import Outcomes
-from txthoonk.job._putting import PUT, NewJob, Putting, check_new_id, check_new_jobs
+from txthoonk.job._putting import PUT, NewJob, Putting, check_new_id, check_new_jobs, given_pair
 from txthoonk.job._results import ResultScripts
 from txthoonk.protocol._encoding import TEXT
 from txthoonk.types._base import storing, to_text
@@ -55,14 +55,11 @@ class Claim(Claimed):
     Pass it to :meth:`Job.finish` and the other verbs instead of the id, or call its own methods.
     They fail, and change nothing, if the claim was lost, by a timeout or otherwise.
 
-    A claim that you make yourself, ``Claim(id, item, cancelled)``, has no token and no feed: to
-    test a handler with it, set ``job`` if the handler uses it.
-
     :ivar id: the id of the job.
     :ivar item: the item that was put.
     :ivar cancelled: how often claims on the job were cancelled before.
     :ivar token: identifies this claim among all claims on the job; empty stands for any of them.
-    :ivar job: the :class:`Job` feed that it was claimed from.
+    :ivar job: the :class:`Job` feed; set it on a claim that you make yourself to test a handler.
     :ivar options: the :class:`JobOptions` that the job was put with; None if it has none.
     :ivar ending: how the claim is being ended by its methods, for workers; None before that.
     """
@@ -88,11 +85,7 @@ class Claim(Claimed):
         return self.job._progressed(self, done, total, note)
 
     def finish(
-        self,
-        result: Any = NO_RESULT,
-        timeout: float | None = None,
-        *,
-        then: Iterable[NewJob] = (),
+        self, result: Any = NO_RESULT, timeout: float | None = None, *, then: Iterable[NewJob] = ()
     ) -> Deferred[None]:
         """Finish the job: :meth:`Job.finish`.
 
@@ -147,6 +140,7 @@ class Job(JobNames):
         super().__init__(pub, name, serializer, follow=follow)
         room = pub.waiting_room
         self._claims = room.claims(name, lambda room: Claims(room, name, pub.uuid))
+        self._held = partial(held, self._claims)
         calls = ResultScripts(pub, name)
         self._results = room.results(name, lambda room: Results(room, name, calls))
         self._claiming = Claiming(pub, name, self._claims)
@@ -208,8 +202,7 @@ class Job(JobNames):
         :param id_: text without NUL, not empty; None for a random id.
         :param delay: seconds from now until it is due, fractions allowed.
         :param at: when it is due: seconds since 1970, or an aware ``datetime``.
-        :param options: ``expires``, ``max_failures``, ``back_off``, ``time_limit`` and
-            ``soft_time_limit`` of this job: see :class:`PutOptions`.
+        :param options: ``expires`` and other options of this job: see :class:`PutOptions`.
         :return: fires the id; fails with
             :class:`~txthoonk.errors.JobExists` if there is a job with the id in any state,
             :class:`~txthoonk.errors.InvalidInput` or
@@ -241,8 +234,7 @@ class Job(JobNames):
         The arguments and the errors of bad ones are those of :meth:`put`.
         """
         id_ = new_id() if id_ is None else check_new_id(id_)
-        words = (self._push(priority), id_, self._dumps(item), delay, at, options)
-        return self._putting.new(*words)
+        return self._putting.new(self._push(priority), id_, self._dumps(item), delay, at, options)
 
     @passing
     def put_many(
@@ -272,10 +264,9 @@ class Job(JobNames):
         check_thread()
         send = self._putting.many(self._push(priority), options)
         some = items if ids is None else with_ids(items, ids)
-        pair: Any = partial(self._new_pair if ids is None else _given_pair, self._dumps)
-        return AwaitableDeferred.fromCoroutine(
-            put_many(some, pair, send, progress, bool(priority))
-        )
+        pair: Any = partial(self._new_pair if ids is None else given_pair, self._dumps)
+        putting = put_many(some, pair, send, progress, bool(priority))
+        return AwaitableDeferred.fromCoroutine(putting)
 
     # -- claiming -----------------------------------------------------------------
 
@@ -317,13 +308,6 @@ class Job(JobNames):
 
     # -- ending a claim -----------------------------------------------------------
 
-    def _held(self, id_: str | Claim) -> tuple[str, str]:
-        """Return the id of a job and the token of its claim; an empty token means any claim."""
-        if isinstance(id_, Claim):
-            return id_.id, id_.token
-        id_ = check_id(id_)
-        return id_, self._claims.token(id_)
-
     @deferring
     def finish(
         self,
@@ -349,12 +333,8 @@ class Job(JobNames):
             :class:`~txthoonk.errors.InvalidInput` or
             :class:`~txthoonk.errors.FeedDoesNotExist`.
         """
-        held, jobs = self._held(id_), check_new_jobs(then)
-        if jobs:
-            finished = self._finishing.finish_then(*held, result, timeout, jobs)
-        else:
-            finished = self._finishing.finish(*held, result, timeout)
-        return ends(id_, "finished", finished)
+        words = (*self._held(id_), result, timeout, check_new_jobs(then))
+        return ends(id_, "finished", self._finishing.finish(*words))
 
     @deferring
     def cancel(self, id_: str | Claim) -> Deferred[None]:
@@ -503,8 +483,7 @@ class Job(JobNames):
         :return: fires the number of jobs removed; fails with
             :class:`~txthoonk.errors.FeedDoesNotExist`.  Cancel it to remove no more.
         """
-        places = ("line", "delayed") if delayed else ("line",)
-        return AwaitableDeferred.fromCoroutine(self._changes.drain(places))
+        return AwaitableDeferred.fromCoroutine(self._changes.drain(delayed))
 
     @deferring
     def maintenance(self) -> Deferred[dict[str, int]]:
@@ -596,12 +575,6 @@ class Job(JobNames):
             with :class:`~txthoonk.errors.InvalidItem` if it cannot be read.
         """
         return self._inspection.progress(check_id(id_))
-
-
-def _given_pair(
-    dumps: Callable[[Any], str | bytes], both: tuple[Any, str]
-) -> tuple[str, str | bytes]:
-    return check_new_id(both[1]), dumps(both[0])
 
 
 def calls_of(job: Job) -> JobCalls[Claim]:

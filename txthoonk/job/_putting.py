@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from txthoonk.types._interfaces import Publisher
     from txthoonk.types._repeating import Repeating
 
-__all__ = ["PUT", "NewJob", "Putting", "check_new_id", "check_new_jobs", "new_words"]
+__all__ = ["PUT", "NewJob", "Putting", "check_new_id", "check_new_jobs", "given_pair", "new_words"]
 
 PUT: Script = load("job/put")
 _PUT_LATER = load("job/put_later")
@@ -164,6 +164,13 @@ def check_new_id(id_: object) -> str:
     if not check_id(id_):
         raise InvalidInput("the id of a job must not be empty: an empty id in the line means none")
     return str(id_)
+
+
+def given_pair(
+    dumps: Callable[[Any], str | bytes], both: tuple[Any, str]
+) -> tuple[str, str | bytes]:
+    """Return the id and the stored item of a new job, from its item and its id."""
+    return check_new_id(both[1]), dumps(both[0])
 
 
 def check_new_jobs(jobs: Iterable[NewJob]) -> list[NewJob]:

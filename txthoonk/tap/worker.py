@@ -8,9 +8,10 @@ import math
 import os
 import sys
 import traceback
+from collections.abc import Mapping
 from operator import attrgetter
 from types import ModuleType
-from typing import cast
+from typing import Any, cast
 
 from twisted.application.service import MultiService
 from twisted.internet.interfaces import IReactorCore
@@ -27,9 +28,9 @@ from txthoonk.tap._options import (
     yes_or_no,
 )
 from txthoonk.wire._checks import check_time_limits
-from txthoonk.worker._by_name import is_async
+from txthoonk.worker._by_name import ByName, is_async
 from txthoonk.worker._feeds import configs_of
-from txthoonk.worker._worker import Handler, Worker
+from txthoonk.worker._worker import Worker
 
 __all__ = ["Options", "makeService"]
 
@@ -39,8 +40,8 @@ _log = Logger()
 # -- the handler ----------------------------------------------------------------------------
 
 
-def load_handler(name: str) -> Handler:
-    """Import a handler.
+def load_handler(name: str) -> Any:
+    """Import a handler, or a mapping of names to handlers.
 
     :param name: ``package.module.function``, or ``package.module:object.attribute``.
     :raises ValueError: if that fails; the message says why.
@@ -55,9 +56,9 @@ def load_handler(name: str) -> Handler:
         handler = attrgetter(path)(module)
     except AttributeError as error:
         raise ValueError(f"{error} (in {getattr(module, '__file__', None)})") from None
-    if not callable(handler):
+    if not (callable(handler) or isinstance(handler, Mapping)):
         raise ValueError(f"{name!r} cannot be called: its type is {type(handler).__name__!r}")
-    return handler  # type: ignore[no-any-return]
+    return handler
 
 
 def _import(name: str) -> ModuleType:
@@ -151,8 +152,14 @@ class Options(ServiceOptions):
             "handler",
             "The function that works on a job: package.module.function, or "
             "package.module:object.attribute. It gets a claim and returns the result, or a "
-            "Deferred or a coroutine of it. The current directory is searched first.",
+            "Deferred or a coroutine of it. Or a dict of names to such functions: see --key. "
+            "The current directory is searched first.",
             load_handler,
+        ),
+        Setting(
+            "key",
+            "If there are handlers by name, the field of the item that has the name.",
+            default="task",
         ),
         Setting("concurrency", "How many jobs to work on at a time.", whole_number(1), "1"),
         Setting(
@@ -202,6 +209,9 @@ class Options(ServiceOptions):
                     raise ValueError(f"feed {feed!r} is given twice")
         with self.blaming("config"):
             configs_of(dict(self["config"]), feeds)
+        if isinstance(self["handler"], Mapping):
+            with self.blaming("handler"):
+                self["handler"] = ByName(self["handler"], self["key"], self["in-thread"])
         if self["in-thread"] and is_async(self["handler"]):
             raise UsageError("a coroutine function cannot run in a thread: omit --in-thread")
         if self["in-thread"] and self["soft-time-limit"] is not None:

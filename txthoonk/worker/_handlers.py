@@ -260,7 +260,14 @@ class Handlers:
         else:
             self._report(run, ending.outcome)
         self._cancel_handler(run)
-        if run in run.consumer.runs:
+        if not self._limits.interrupts:
+            self._log.warn(
+                "the function of job {id!r} of feed {name!r} ran longer than its time_limit, and "
+                "goes on: its thread is lost until it returns",
+                id=run.claim.id,
+                name=run.consumer.job.name,
+            )
+        elif run in run.consumer.runs:
             self._log.warn(
                 "the handler of job {id!r} of feed {name!r} goes on after it was cancelled: what "
                 "it returns is dropped",
@@ -325,6 +332,8 @@ class Handlers:
 
     def _cancel(self, run: Run, outcome: str) -> None:
         run.over = True
+        if run.limited is not None:
+            run.limited.stop()
         self._report(run, outcome)
         if not self._cancel_handler(run):
             self._leave(run)

@@ -25,9 +25,9 @@ class TimeLimits:
 
     :param hard: seconds until the claim is failed; None for no limit.
     :param soft: seconds until the handler is cancelled; None for no limit.
-    :param interrupts: whether a handler can be cancelled; if not, no soft limit counts.
     :raises InvalidInput: for limits that cannot be used.
 
+    :ivar interrupts: whether a handler can be cancelled; if not, no soft limit counts.
     :ivar any: whether there is a limit.
     """
 
@@ -35,7 +35,7 @@ class TimeLimits:
         check_time_limits(hard, soft)
         self._hard = hard
         self._soft = soft
-        self._interrupts = interrupts
+        self.interrupts = interrupts
         self.any = (hard, soft) != (None, None)
 
     def of(self, options: JobOptions | None) -> tuple[float | None, float | None]:
@@ -44,7 +44,7 @@ class TimeLimits:
         if options is not None:
             hard = hard if options.time_limit is None else options.time_limit
             soft = soft if options.soft_time_limit is None else options.soft_time_limit
-        return hard, soft if self._interrupts else None
+        return hard, soft if self.interrupts else None
 
 
 class Limited:

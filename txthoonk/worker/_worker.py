@@ -119,7 +119,7 @@ class Worker(StoppingService):
         self._feeds = weighted(feeds, thoonk)
         self._configs = configs_of(config, self.feed_names)
         if (handler is None) == (handlers is None):
-            raise InvalidInput("a worker needs a handler, or handlers by name: one of the two")
+            raise InvalidType("a worker needs a handler, or handlers by name: one of the two")
         if not callable(back_off):
             raise InvalidType(f"back_off must be callable: {shown(back_off)}")
         if in_thread and soft_time_limit is not None:

@@ -96,6 +96,7 @@ class HardLimitTests(WorkerTestCase):
         await self.comes_to(0, 0, 0, 1)
         await until(lambda: worker.lost_threads == 0)
         self.assertEqual(len(raised), 2)
+        self.assertIn("its thread is lost until it returns", self.texts()[0])
 
 
 class SoftLimitTests(WorkerTestCase):
@@ -186,13 +187,24 @@ class SoftLimitTests(WorkerTestCase):
         )
 
     async def test_stopped(self) -> None:
-        """A limit does not fire after its worker was stopped."""
+        """No limit is left after its worker was stopped, even if the handler goes on."""
         doing = Doing()
-        worker = self.work(doing, time_limit=HOUR, soft_time_limit=HOUR / 2)
+        still: Deferred[None] = Deferred()
+
+        async def handler(claim: Claim) -> None:
+            try:
+                await doing(claim)
+            except CancelledError:
+                await still
+
+        worker = self.work(handler, 2, time_limit=HOUR, soft_time_limit=HOUR / 2)
         await self.put("a")
         await doing.begun(1)
         await worker.stopService()
         self.assertEqual(await self.stats(), (1, 0, 0, 0))
+        soon = reactor.seconds() + HOUR / 4
+        self.assertEqual([call for call in reactor.getDelayedCalls() if call.getTime() > soon], [])
+        still.callback(None)
 
 
 class CheckTests(WorkerTestCase):

@@ -55,6 +55,7 @@ class OptionsTests(SynchronousTestCase):
                 "job": [("a", 1.0)],
                 "config": [],
                 "handler": __import__("os").path.join,
+                "key": "task",
                 "concurrency": 1,
                 "grace": 10.0,
                 "time-limit": None,

@@ -11,6 +11,7 @@ from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 
 from txthoonk.tap import worker
+from txthoonk.types import Claim
 
 
 def parsed(*words: str) -> worker.Options:
@@ -45,7 +46,7 @@ class HandlerTests(SynchronousTestCase):
         self.write("tap_later.py", "")
         self.write("colorsys.py", "def ours(claim): pass\n")  # the standard library has one, too
         sys.modules.pop("colorsys", None)
-        self.assertEqual(worker.load_handler("tap_tasks.work")(None).__name__, "tap_later")  # type: ignore[arg-type]
+        self.assertEqual(worker.load_handler("tap_tasks.work")(None).__name__, "tap_later")
         self.assertEqual(worker.load_handler("colorsys.ours").__name__, "ours")
         self.assertEqual(sys.path.count(str(self.folder)), 1)
 
@@ -64,7 +65,7 @@ class HandlerTests(SynchronousTestCase):
             "class Tasks:\n    @staticmethod\n    def work(claim): return 1\n",
         )
         work = worker.load_handler("tap_package.tasks:Tasks.work")
-        self.assertEqual(work(None), 1)  # type: ignore[arg-type]
+        self.assertEqual(work(None), 1)
         self.assertEqual(
             self.refused("tap_package.tasks.Tasks.work"),
             "--handler: No module named 'tap_package.tasks.Tasks'; 'tap_package.tasks' is not a "
@@ -113,6 +114,14 @@ class HandlerTests(SynchronousTestCase):
         parsed(*words)
         refused = self.assertRaises(UsageError, parsed, *words, "--in-thread")
         self.assertRegex(str(refused), "coroutine function .* omit --in-thread")
+
+    def test_by_name(self) -> None:
+        """A dict of names to handlers can be given, and the field that has the name."""
+        self.write("tap_named.py", "handlers = {'send': lambda claim: f'sent {claim.id}'}\n")
+        handler = parsed("--handler", "tap_named.handlers", "--key", "do")["handler"]
+        self.assertEqual(handler(Claim("a", {"do": "send"}, 0)), "sent a")
+        self.write("tap_wrong.py", "handlers = {'send': 5}\n")
+        self.assertIn("a handler must be callable: 5", self.refused("tap_wrong.handlers"))
 
     def test_time_limits(self) -> None:
         """Time limits that cannot be used are refused."""
