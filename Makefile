@@ -2,14 +2,19 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+ASYNCIO = channels service subscriptions.test_subscriptions worker.test_maintenance_service \
+	worker.test_threads worker.test_worker worker.test_worker_failures worker.test_worker_stop
 
-.PHONY: demo test coverage lint docs bench bench-peers chaos model faults clean
+.PHONY: demo test asyncio coverage lint docs bench bench-peers chaos model faults clean
 
 demo: $(VENV)/.examples ## live events from a real file, on a private redis-server
 	$(BIN)/python examples/demo.py
 
 test: $(VENV)/.test ## all tests
 	$(BIN)/python -m twisted.trial tests
+
+asyncio: $(VENV)/.test ## what depends on the reactor, on asyncio's
+	$(BIN)/python -m twisted.trial --reactor=asyncio $(patsubst %,tests.integration.%,$(ASYNCIO))
 
 coverage: $(VENV)/.test ## all tests, and what they do not run; less than the floor is an error
 	$(BIN)/coverage erase

@@ -16,6 +16,7 @@ None of them has a time limit of its own: the timeout of the test ends them.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -23,6 +24,7 @@ from typing import Any, TypeVar
 
 from twisted.internet import reactor as installed_reactor
 from twisted.internet.abstract import FileDescriptor
+from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import connectProtocol
 from twisted.internet.interfaces import IStreamClientEndpoint
@@ -66,7 +68,15 @@ class _Turns:
         if self._timed_calls is None:
             self._timed_calls = reactor.runUntilCurrent
             reactor.runUntilCurrent = self._turn
+            if isinstance(reactor, AsyncioSelectorReactor):
+                self._tick()
         return held
+
+    def _tick(self) -> None:
+        """Make turns of the asyncio reactor, which has none of its own after input."""
+        if self._waiting:
+            reactor.runUntilCurrent()
+            asyncio.get_event_loop().call_later(PAUSE, self._tick)  # it may not run yet
 
     def _turn(self) -> None:
         assert self._timed_calls is not None

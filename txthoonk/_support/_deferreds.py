@@ -70,7 +70,7 @@ def begun(result: Any) -> Deferred[Any] | None:
     if isinstance(result, CoroutineType):
         loop = _get_running_loop()
         return Deferred.fromCoroutine(result) if loop is None else in_task(result, loop)
-    if isinstance(result, Deferred):
+    if result is None or isinstance(result, Deferred):
         return result
     return Deferred.fromFuture(result) if isfuture(result) else None
 

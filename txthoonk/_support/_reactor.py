@@ -58,9 +58,9 @@ def current_reactor() -> Any:
         return reactor
     if loop in _reactors:
         return _reactors[loop][0]
+    check_thread()
     if _runs_a_loop(installed):
         return installed
-    check_thread()
     before = threadable.ioThread
     made = LoopReactor(loop)
     if installed is None:
