@@ -22,7 +22,7 @@
 --   4 the failure to record, as JSON
 --   5 the most jobs to check
 -- Reply: how many were stalled
--- Errors: NOFEED, NOTCONFIGURED
+-- Errors: NOFEED, NOTCONFIGURED, CONFIGNOTHASH
 -- Events: feed.stalled for each
 -- Cost: O(m log n) to check m jobs
 
