@@ -25,6 +25,7 @@ _TAKE = load("thoonkjs/take_jobs")
 _END = load("thoonkjs/end_import")
 
 MOST = 100  # jobs in one call
+MARK = "importing"  # names the source in the configuration while an import is under way
 
 
 @command(
@@ -146,12 +147,12 @@ class _Import:
     async def _begin(self) -> None:
         stored = await self.pub.redis.hgetall(source_key("config", self.source))
         config = {"serializer": "json", **stored, "type": "job"}
-        config.update(paused="1", importing=self.source)
+        config.update({"paused": "1", MARK: self.source})
         try:
             await self.pub.create_feed(self.name, config, force=True)
         except FeedExists:
             present = await self.pub.get_config(self.name)
-            if present.get("importing") != self.source:
+            if present.get(MARK) != self.source:
                 raise CommandError(
                     f"feed {self.name!r} exists already: import it under another name (--as)"
                 ) from None
@@ -184,7 +185,7 @@ class _Import:
 
     async def _take(self, ids: list[str], line: bool) -> None:
         how = (int(self.moves), int(line))
-        command = (*_TAKE.bind(self.name, source=self.source), *how, *ids)
+        command = (*_TAKE.bind(self.name, source=self.source, mark=MARK), *how, *ids)
         reply = await self.pub.redis.call(_TAKE, command, TEXT)
         self.taken += self._number(reply)
         if sys.stderr.isatty():
@@ -192,7 +193,7 @@ class _Import:
 
     async def _end(self) -> int:
         """Open the feed; return how many jobs are in the source."""
-        command = _END.bind(self.name, instance=self.pub.uuid, source=self.source)
+        command = _END.bind(self.name, instance=self.pub.uuid, source=self.source, mark=MARK)
         return self._number(await self.pub.redis.call(_END, (*command, int(self.moves)), TEXT))
 
     def _number(self, reply: list[int]) -> int:

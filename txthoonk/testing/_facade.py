@@ -7,6 +7,7 @@ from twisted.internet.defer import Deferred
 from txthoonk._support._awaiting import AwaitableDeferred
 from txthoonk._support._deferreds import deferring
 from txthoonk.client._registry import Publishing
+from txthoonk.client._sources import is_source
 from txthoonk.embedded._server import RedisServer, ServerError
 from txthoonk.testing._audit import findings
 from txthoonk.testing._feed_dump import read_state
@@ -41,4 +42,9 @@ def check_feed(publisher: Publishing, name: str, settled: bool = False) -> Defer
 
 async def _check(publisher: Publishing, name: str, settled: bool) -> list[str]:
     state = await read_state(publisher.redis, name)
-    return [wrong for _, wrong in findings(state, settled)]
+    found = [wrong for _, wrong in findings(state, settled)]
+    if not state.registered and await is_source(publisher.redis, name):
+        found.append(
+            f"{name!r} is a job feed of thoonk.js 0.6 to 1.0: 'thoonk import' takes over its jobs"
+        )
+    return found

@@ -36,6 +36,7 @@ class ImportTestCase(CommandTestCase):
         self.raw.send("SADD", f"job.stalled:{name}", "b")
         self.raw.send("ZREM", f"job.published:{name}", "b")
         self.raw.send("HSET", f"job.cancelled:{name}", "d", "2")
+        self.raw.send("INCRBY", f"job.publishes:{name}", 5)
         await self.raw.send("SET", f"job.finishes:{name}", "5")
 
     async def source(self) -> dict[bytes, Any]:
@@ -55,7 +56,7 @@ class ImportTestCase(CommandTestCase):
             {"type": "job", "serializer": "json", "color": "red"},
         )
         stats = await job.stats()
-        self.assertEqual((stats["publishes"], stats["finishes"]), (7, 5))
+        self.assertEqual((stats["publishes"], stats["finishes"]), (12, 5))
         self.assertEqual(await job.get(), ("d", {"do": "d"}, 2))
         self.assertEqual((await job.maintenance())["dated"], 1)  # c was in no state
 
@@ -134,7 +135,7 @@ class ImportTests(ImportTestCase):
         self.assertNoResult(waiting)
         await self.thoonk("import")
         self.assertEqual((await waiting).id, "d")
-        await check_feed(self.publisher, "mail")
+        self.assertEqual(await check_feed(self.publisher, "mail"), [])
 
     async def test_taken_name(self) -> None:
         """A feed that exists is not changed."""
@@ -195,6 +196,8 @@ class HintTests(ImportTestCase):
         status, _, err = await self.thoonk("jobs", "mail")
         self.assertEqual(status, 1)
         self.assertIn("'thoonk import' takes over its jobs", err)
+        (found,) = await check_feed(self.publisher, "mail")
+        self.assertIn("'thoonk import' takes over its jobs", found)
 
     async def test_other_programs(self) -> None:
         """A key named jobs of another program is not taken for a registry."""

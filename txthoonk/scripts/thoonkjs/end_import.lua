@@ -20,7 +20,8 @@
 --   2 channel conffeed
 --   3 [instance] uuid of the caller
 --   4 [source]
---   5 1 to remove the source, if no job has been put there meanwhile; 0 to leave it
+--   5 [mark]: see take_jobs
+--   6 1 to remove the source, if no job has been put there meanwhile; 0 to leave it
 -- Reply: the number of jobs in the source; nothing if no import of it into the feed is under way
 -- Errors: none
 -- Events: conffeed
@@ -30,9 +31,9 @@
 --- include first_write
 local feeds, config, publishes, finishes, jobs, their_items = unpack(KEYS)
 local their_publishes, their_finishes = KEYS[9], KEYS[14]
-local name, conffeed, instance, source, removes = unpack(ARGV)
+local name, conffeed, instance, source, mark, removes = unpack(ARGV)
 
-if redis.call('HGET', config, 'importing') ~= source then
+if redis.call('HGET', config, mark) ~= source then
   return {}
 end
 local put, finished = redis.call('GET', their_publishes), redis.call('GET', their_finishes)
@@ -45,7 +46,7 @@ if removes == '1' and left > 0 then
 end
 redis.call('INCRBY', publishes, string.format('%.0f', whole(put)))
 redis.call('INCRBY', finishes, string.format('%.0f', whole(finished)))
-redis.call('HDEL', config, 'importing', 'paused')
+redis.call('HDEL', config, mark, 'paused')
 if removes == '1' then
   redis.call('SREM', jobs, source)
   redis.call('UNLINK', unpack(KEYS, 7, 14))

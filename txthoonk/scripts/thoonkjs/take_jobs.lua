@@ -16,9 +16,10 @@
 --   13 job.stalled:[source]   set
 -- ARGV
 --   1 [source]
---   2 1 to remove the jobs from the source, 0 to leave them there
---   3 1 if the jobs are in line, the next to be delivered first; 0 if they are in no line
---   4.. ids
+--   2 [mark]: the field of the configuration that names the source during the import
+--   3 1 to remove the jobs from the source, 0 to leave them there
+--   4 1 if the jobs are in line, the next to be delivered first; 0 if they are in no line
+--   5.. ids
 -- Reply: how many were taken over; nothing if no import of the source into the feed is under way
 -- Errors: none
 -- Events: none
@@ -29,9 +30,9 @@
 local config, items, ids, published, claimed, cancelled, stalled = unpack(KEYS, 1, 7)
 local their_items, their_ids, their_published = unpack(KEYS, 8, 10)
 local their_claimed, their_cancelled, their_stalled = unpack(KEYS, 11, 13)
-local source, moves, line = ARGV[1], ARGV[2] == '1', ARGV[3] == '1'
+local source, mark, moves, line = ARGV[1], ARGV[2], ARGV[3] == '1', ARGV[4] == '1'
 
-if redis.call('HGET', config, 'importing') ~= source then
+if redis.call('HGET', config, mark) ~= source then
   return {}
 end
 -- A key of a wrong type fails here, before anything has changed.
@@ -43,7 +44,7 @@ redis.call('HLEN', cancelled)
 redis.call('SCARD', stalled)
 redis.call('LLEN', their_ids)
 local jobs = {}
-for _, id in ipairs(fields_from(4)) do
+for _, id in ipairs(fields_from(5)) do
   jobs[#jobs + 1] = {id = id, item = redis.call('HGET', their_items, id),
     put = redis.call('ZSCORE', their_published, id), claim = redis.call('ZSCORE', their_claimed, id),
     count = redis.call('HGET', their_cancelled, id), stalled = redis.call('SISMEMBER', their_stalled, id) == 1}
