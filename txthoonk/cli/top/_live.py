@@ -11,7 +11,7 @@ from typing import Any
 
 from rich.console import RenderableType
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.task import deferLater
+from twisted.internet.task import LoopingCall, deferLater
 
 from txthoonk.cli._command import Session
 from txthoonk.cli._common import CommandError
@@ -29,6 +29,8 @@ from txthoonk.wire._glob import glob_matcher, is_pattern
 __all__ = ["Readings", "read_on", "run"]
 
 INTERVAL = 1.0  # seconds
+LOOK = 1.0  # seconds between two looks at whether the server is silent
+SILENT = 2.0  # seconds without an answer that are a problem
 WORTH_SAYING = 2000  # feeds; fewer are read in no time
 
 
@@ -90,17 +92,25 @@ class Readings:
     """
 
     def __init__(
-        self, pub: Publishing, target: Target, patterns: Sequence[str], **options: Any
+        self,
+        pub: Publishing,
+        target: Target,
+        patterns: Sequence[str],
+        most: int | None = MOST,
+        looked: Callable[[int], object] = lambda count: None,
     ) -> None:
         """Prepare readings.
 
-        :param options: those of :class:`~txthoonk.cli.top._rounds.Rounds`.
+        :param most: see :class:`~txthoonk.cli.top._rounds.Rounds`.
+        :param looked: the same.
         """
         self._target = target
         self._patterns = patterns
         self._matchers = [glob_matcher(pattern) for pattern in patterns]
         names = () if any(map(is_pattern, patterns)) else patterns
-        self._rounds = Rounds(pub.redis, self._is_wanted, names, **options)
+        self._rounds = Rounds(pub.redis, self._is_wanted, names, most, self.looked)
+        self._report = looked
+        self._looks = 0  # since the last call of is_late
         self._time = datetime.now()
         self.problem = ""
 
@@ -116,6 +126,23 @@ class Readings:
             self.problem = ""
         except (ConnectionLost, ResponseError) as error:
             self.problem = f"{error}; trying again"
+
+    def is_late(self, seconds: float) -> bool:
+        """Note the problem if the server is silent.
+
+        :param seconds: how long the reading takes so far.
+        :return: whether it is silent: nothing was read since the last call.
+        """
+        looks, self._looks = self._looks, 0
+        if looks or seconds < SILENT:
+            return False
+        self.problem = f"no answer for {seconds:.0f} s"
+        return True
+
+    def looked(self, count: int) -> None:
+        """Learn that feeds were read."""
+        self._looks += 1
+        self._report(count)
 
     def _is_wanted(self, name: str) -> bool:
         return not self._patterns or any(matches(name) for matches in self._matchers)
@@ -169,10 +196,25 @@ class Readings:
 async def read_on(
     reactor: Any, readings: Readings, interval: float, done: Callable[[], object]
 ) -> None:
-    """Read again and again, but spend at most half of the time on it; call *done* after each."""
+    """Read again and again, but spend at most half of the time on it.
+
+    :param done: is called after each reading, and each second while the server is silent.
+    """
+    begin = 0.0
+
+    def look() -> None:
+        if readings.is_late(reactor.seconds() - begin):
+            done()
+
+    looking = LoopingCall(look)
+    looking.clock = reactor
     while True:
         begin = reactor.seconds()
-        await readings.try_to_read()
+        looking.start(LOOK, now=False)
+        try:
+            await readings.try_to_read()
+        finally:
+            looking.stop()
         done()
         took = reactor.seconds() - begin
         await deferLater(reactor, max(interval - took, took))
