@@ -267,14 +267,17 @@ class Handlers:
                 id=run.claim.id,
                 name=run.consumer.job.name,
             )
-        elif run in run.consumer.runs:
-            self._log.warn(
-                "the handler of job {id!r} of feed {name!r} goes on after it was cancelled: what "
-                "it returns is dropped",
-                id=run.claim.id,
-                name=run.consumer.job.name,
-            )
+        elif run in run.consumer.runs and run.limited is not None:
             self._leave(run)
+            run.limited.linger(partial(self._goes_on, run))
+
+    def _goes_on(self, run: Run) -> None:
+        self._log.warn(
+            "the handler of job {id!r} of feed {name!r} goes on after it was cancelled: what it "
+            "returns is dropped",
+            id=run.claim.id,
+            name=run.consumer.job.name,
+        )
 
     # -- failures, and lost claims ---------------------------------------------------------
 

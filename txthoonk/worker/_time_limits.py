@@ -17,6 +17,8 @@ from txthoonk.worker._errors import SoftTimeLimitExceeded
 
 __all__ = ["Limited", "TimeLimits"]
 
+LINGER = 1.0  # seconds for which a handler that was cancelled may go on without a warning
+
 _CANCELLED = (CancelledError, asyncio.CancelledError)
 
 
@@ -64,6 +66,7 @@ class Limited:
         interrupt: Callable[[], object],
         give_up: Callable[[float], object],
     ) -> None:
+        self._reactor = reactor
         self._calls: list[IDelayedCall] = []
         self._soft = soft
         self._interrupt = interrupt
@@ -80,6 +83,10 @@ class Limited:
         for call in calls:
             if call.active():
                 call.cancel()
+
+    def linger(self, goes_on: Callable[[], object]) -> None:
+        """Call a function if the handler does not end soon; a task of asyncio takes some turns."""
+        self._calls.append(self._reactor.callLater(LINGER, goes_on))
 
     def wrap(self, result: Any) -> Any:
         """Return what a handler has returned; a coroutine gets the error of the soft limit."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from typing import Any
 
@@ -14,6 +15,7 @@ from txthoonk import SoftTimeLimitExceeded, TimeLimitExceeded
 from txthoonk.consumers._heartbeat import renewal_of
 from txthoonk.errors import InvalidInput, InvalidType, JobNotClaimed
 from txthoonk.types import Claim, ThreadClaim
+from txthoonk.worker import _time_limits
 
 BRIEF = 0.02
 
@@ -45,9 +47,11 @@ class HardLimitTests(WorkerTestCase):
                 except CancelledError:
                     going.append(Deferred())
 
+        self.patch(_time_limits, "LINGER", 0.0)
         worker = self.work(handler, time_limit=BRIEF, back_off=lambda _: HOUR)
         await self.put("a", "b")
         self.assertEqual(await self.outcomes(2), ["failed", "failed"])
+        await until(lambda: len(self.texts()) == 2)
         renewal_of(self.thoonk, reactor).renew()
         for one in going:
             if not one.called:
@@ -172,7 +176,7 @@ class SoftLimitTests(WorkerTestCase):
             while True:
                 try:
                     await Deferred()
-                except CancelledError as error:
+                except (CancelledError, asyncio.CancelledError) as error:
                     caught.append(error)
                     if len(caught) == 2:
                         raise
@@ -181,6 +185,7 @@ class SoftLimitTests(WorkerTestCase):
         await self.put("a")
         self.assertEqual(await self.outcomes(1), ["failed"])
         self.assertEqual((await self.failure("a")).type, "TimeLimitExceeded")
+        await until(lambda: len(caught) == 2)
         self.assertEqual(
             [type(error).__name__ for error in caught],
             ["SoftTimeLimitExceeded", "CancelledError"],
