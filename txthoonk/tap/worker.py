@@ -18,7 +18,7 @@ from twisted.internet.interfaces import IReactorCore
 from twisted.logger import Logger
 from twisted.python.usage import UsageError
 
-from txthoonk.errors import InvalidInput
+from txthoonk.errors import FeedTypeMismatch, InvalidInput
 from txthoonk.tap._options import (
     ServiceOptions,
     Setting,
@@ -208,7 +208,10 @@ class Options(ServiceOptions):
                 if feeds.count(feed) > 1:
                     raise ValueError(f"feed {feed!r} is given twice")
         with self.blaming("config"):
-            configs_of(dict(self["config"]), feeds)
+            try:
+                configs_of(dict(self["config"]), feeds)
+            except FeedTypeMismatch as error:
+                raise ValueError(error) from None
         if isinstance(self["handler"], Mapping):
             with self.blaming("handler"):
                 self["handler"] = ByName(self["handler"], self["key"], self["in-thread"])
