@@ -39,6 +39,7 @@ setup(
     package_dir={"": "."},  # an editable install then has tests/ on its path, for trial
     # The plugins go beside Twisted's own, into a folder that must not become a package.
     packages=[*find_packages(include=["txthoonk", "txthoonk.*"]), "twisted.plugins"],
+    py_modules=["_txthoonk_command"],
     package_data={"txthoonk": ["py.typed", "scripts/*/*.lua"]},
     python_requires=">=3.11",
     install_requires=[
@@ -82,6 +83,6 @@ setup(
             "twine",
         ],
     },
-    entry_points={"console_scripts": ["thoonk = txthoonk.cli:main"]},
+    entry_points={"console_scripts": ["thoonk = _txthoonk_command:main"]},
     zip_safe=False,
 )

@@ -55,6 +55,7 @@ INTERNAL = {
     "txthoonk.types._bulk.Progressed",
     "txthoonk.protocol._client.Encoding",
     "txthoonk.protocol._client.Waiting",
+    "txthoonk.protocol._interfaces.Repeater",
     "txthoonk.protocol._waiting.Waiting",
     "txthoonk.wire._scripts.Script",
     "txthoonk.connections._wrapper.AnyRedis",

@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred
 from tests.support import RedisTestCase, children
 from txthoonk.cli import _main as cli
 
-THOONK = [sys.executable, "-c", "from txthoonk.cli import main; main()"]
+THOONK = [sys.executable, "-c", "from _txthoonk_command import main; main()"]
 
 
 class Child(children.Child):

@@ -6,6 +6,7 @@ import io
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -137,3 +138,21 @@ class ImportTests(SynchronousTestCase):
     def test_command(self) -> None:
         """Importing the command line does not load rich, which only ``thoonk top`` needs."""
         self.assertEqual(self.loaded("txthoonk.cli"), {"click"})
+
+    def test_interrupted(self) -> None:
+        """Ctrl-C while Python imports the package ends the command without a traceback."""
+        program = """
+import os, signal, sys
+class Interrupt:
+    def find_spec(name, path, target=None):
+        if name == "txthoonk":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupt)
+signal.signal(signal.SIGINT, signal.{handler})
+from _txthoonk_command import main
+main()
+"""
+        for handler, status in (("default_int_handler", -signal.SIGINT), ("SIG_IGN", 0)):
+            words = [sys.executable, "-c", program.format(handler=handler), "--version"]
+            ended = subprocess.run(words, capture_output=True, text=True)
+            self.assertEqual((ended.returncode, ended.stderr), (status, ""))
