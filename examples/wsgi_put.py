@@ -74,7 +74,8 @@ class Jobs:
 
 # -- as in a view of Django or Flask ------------------------------------------------------
 
-jobs = Jobs(sys.argv[1] if __name__ == "__main__" else os.environ["THOONK_URL"])
+URL = "redis://localhost:6379/0"
+jobs = Jobs(sys.argv[1] if __name__ == "__main__" and sys.argv[1:] else URL)
 
 
 def welcome(address: str) -> None:

@@ -161,6 +161,16 @@ class Call:
     endless: bool = False
 
 
+class _Command(click.Command):
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the words; an error names this command, so that its help is found."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            error.ctx = error.ctx or ctx  # click leaves it out if an option lacks its value
+            raise
+
+
 def command(*examples: str, endless: bool = False) -> Callable[[Function], click.Command]:
     """Make a coroutine function a command of the same name, without an underscore at its end.
 
@@ -175,6 +185,7 @@ def command(*examples: str, endless: bool = False) -> Callable[[Function], click
         made: click.Command = click.command(
             function.__name__.removesuffix("_"),
             epilog="\n  ".join(["\b\nExamples:", *examples]),
+            cls=_Command,
             context_settings=HELP_NAMES,
         )(update_wrapper(bind, function))
         own = {option.name for option in made.params}
@@ -194,6 +205,8 @@ seconds_option = partial(click.option, type=float, metavar="SECONDS")
 def _keep(context: click.Context, option: click.Parameter, value: Any) -> None:
     if value is None:
         return
+    if value == "":  # such as that of a variable that is not set, which must not mean the default
+        raise click.UsageError(f"{option.opts[0]} is empty", context)
     where: Where = context.obj
     setattr(where, option.name, value)
     if where.url is not None and where.url_file is not None:

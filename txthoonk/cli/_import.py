@@ -13,7 +13,7 @@ from txthoonk.cli._common import CommandError, for_each
 from txthoonk.cli._output import say, show
 from txthoonk.client import ThoonkPub
 from txthoonk.client._sources import is_source, source_names
-from txthoonk.errors import FeedExists
+from txthoonk.errors import FeedDoesNotExist, FeedExists
 from txthoonk.protocol._encoding import TEXT
 from txthoonk.protocol._slices import scan
 from txthoonk.wire._keys import NEWFEED, feed_key, source_key
@@ -53,6 +53,8 @@ async def import_(
         raise CommandError("--as gives one feed another name: give exactly one NAME")
     async with session.publisher() as pub:
         found = names or await _all(pub)
+        if not found:
+            say("there is nothing to import")
 
         async def take(name: str) -> None:
             if not await is_source(pub.redis, name):
@@ -78,7 +80,11 @@ async def _all(pub: ThoonkPub) -> list[str]:
 
 async def _type(pub: ThoonkPub, name: str, dry_run: bool) -> None:
     """Give a plain feed the type that it lacks, and announce it."""
-    if "type" in await pub.get_config(name):
+    try:
+        config = await pub.get_config(name)
+    except FeedDoesNotExist:
+        raise CommandError("neither a feed nor a job feed of thoonk.js has this name") from None
+    if "type" in config:
         raise CommandError("it has a type already, and is no job feed of thoonk.js")
     kind = await pub.redis.request(("TYPE", feed_key("ids", name)), TEXT)
     if kind not in ("zset", "none"):

@@ -242,6 +242,10 @@ async def failures(session: Session, feed: str, ids: tuple[str, ...], as_json: b
             if ids:
                 for line in failure.traceback.splitlines():
                     show(f"    {line}")
+        shown = {failure.id for failure in found}
+        if missing := [id_ for id_ in ids if id_ not in shown]:
+            named = ", ".join(map(repr, missing))
+            raise CommandError(f"feed {feed!r} keeps no failure of job {named}")
 
 
 async def _on_each_feed(

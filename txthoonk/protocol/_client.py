@@ -40,6 +40,7 @@ from txthoonk.protocol._opening import (
     check_credentials,
     greeting,
     present,
+    refusal,
     unbuffer,
 )
 from txthoonk.protocol._sizes import Sizes
@@ -485,7 +486,7 @@ class RedisProtocol(Protocol):
                 write(b"".join(held))
 
     def _refused(self, reason: Failure) -> None:
-        self._abort(cast(BaseException, reason.value))
+        self._abort(refusal(cast(BaseException, reason.value), self.db))
 
     def _abort(self, error: BaseException) -> None:
         """Close the connection because of *error*."""

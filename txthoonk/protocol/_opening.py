@@ -9,9 +9,17 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import ITCPTransport, ITransport
 
 from txthoonk._support._awaiting import AwaitableDeferred
-from txthoonk.errors import ConnectionLost, InvalidType
+from txthoonk.errors import ConnectionLost, InvalidType, ResponseError
 
-__all__ = ["NEVER_CONNECTED", "Closing", "check_credentials", "greeting", "present", "unbuffer"]
+__all__ = [
+    "NEVER_CONNECTED",
+    "Closing",
+    "check_credentials",
+    "greeting",
+    "present",
+    "refusal",
+    "unbuffer",
+]
 
 NEVER_CONNECTED = "not connected to Redis yet"
 
@@ -37,6 +45,13 @@ def greeting(username: str | None, password: str | None, db: int) -> list[tuple[
     if db:
         commands.append(("SELECT", db))
     return commands
+
+
+def refusal(error: BaseException, db: int) -> BaseException:
+    """Return the error of a refused greeting; it names a database that the server lacks."""
+    if isinstance(error, ResponseError) and "out of range" in str(error):
+        return ResponseError(f"the server has no database {db} ({error})")
+    return error
 
 
 def present(transport: ITransport | None) -> ITCPTransport:

@@ -122,8 +122,9 @@ COMMON = (
     Setting(
         "redis",
         "The Redis server: redis://[user:password@]host:port/db, rediss:// for TLS, "
-        "unix:///socket?db=N, or a Twisted endpoint. Put a password into the environment or a "
-        "file: other users of the machine can see it on the command line.",
+        "unix:///socket?db=N, a Twisted endpoint, or embedded:/folder, which starts a private "
+        "server. Put a password into the environment or a file: other users of the machine can "
+        "see it on the command line.",
         default="redis://localhost:6379/0",
         variables=("THOONK_REDIS", "THOONK_URL"),
     ),

@@ -206,4 +206,7 @@ class HintTests(ImportTestCase):
         await self.raw.delete("jobs")
         await self.raw.set("jobs", "foreign")
         self.assertEqual(await self.thoonk("feeds"), (0, "", ""))
-        self.assertEqual(await self.thoonk("import"), (0, "", ""))
+        self.assertEqual(await self.thoonk("import"), (0, "", "there is nothing to import\n"))
+        status, _, err = await self.thoonk("import", "mail")
+        self.assertEqual(status, 1)
+        self.assertIn("mail: neither a feed nor a job feed of thoonk.js has this name", err)

@@ -68,6 +68,9 @@ class ParseTests(SynchronousTestCase):
         for words, text in [
             ((), "Missing command. (see thoonk --help)"),
             (("publish",), "Missing argument 'FEED'. (see thoonk publish --help)"),
+            (("insert", "news", "x", "--before"), "an argument. (see thoonk insert --help)"),
+            (("feeds", "--url", ""), "--url is empty (see thoonk feeds --help)"),
+            (("--url-file=", "feeds"), "--url-file is empty (see thoonk --help)"),
             (("history", "news", "--count", "x"), "'x' is not a valid integer"),
             (("items", "news", "more"), "unexpected extra argument (more)"),
             (("publish", "news", "-5"), "write -- before an argument that begins with a hyphen"),

@@ -279,6 +279,8 @@ class HandshakeTests(SynchronousTestCase):
                 client.dataReceived(reply)
             for (reason,) in fired:
                 self.assertIs(type(reason), expected)
+                if expected is ResponseError:
+                    self.assertIn("the server has no database 99", str(reason))
             self.assertTrue(transport.disconnecting)
             late = client.ping()
             text = str(self.failureResultOf(late, ConnectionLost).value)
