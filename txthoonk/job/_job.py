@@ -213,7 +213,7 @@ class Job(JobNames):
         if delay is None and at is None and not options:
             prefix, repeating = self._put[push], self._repeating
             if repeating.waits:
-                return repeating.repeat(PUT, prefix, (id_, stored))
+                return repeating.later(PUT, prefix, (id_, stored))
             return self.pub.redis.call_together(PUT, prefix, (id_, stored), TEXT, repeating)
         return self._putting.put(push, id_, stored, delay, at, options)
 

@@ -104,7 +104,7 @@ class Putting:
         """Put a job without delay."""
         repeating = self._repeating
         if repeating.waits:
-            return repeating.repeat(PUT, prefix, group)
+            return repeating.later(PUT, prefix, group)
         return self._pub.redis.call_together(PUT, prefix, group, TEXT, repeating)
 
     def put(

@@ -3,7 +3,8 @@
 A script that stores items compares the serializer that the caller used with the feed's, and
 refuses the call if they differ.  Then the feed object reads the configuration again.  Until it has
 done so, its later calls wait here, so the order of its calls stays.  Redis replies in the order
-of the requests: with the configuration, all calls that were sent before are answered, too.
+of the requests: with the configuration, all calls that were sent before are answered, too.  Those
+of them that were refused come before the calls that were made meanwhile.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ __all__ = ["Repeating", "loaded"]
 
 T = TypeVar("T")
 Words = tuple[Any, ...]
+Held = deque[tuple[Callable[[], Deferred[Any]], Deferred[Any]]]
 
 #: Script -> which of the words after the serializer is the first item, and from one to the next.
 ITEMS: Mapping[str, tuple[int, int]] = MappingProxyType(
@@ -87,7 +89,8 @@ class Repeating:
         self._dumps = dumps
         self._load = load
         self._encoding = encoding
-        self._held: deque[tuple[Callable[[], Deferred[Any]], Deferred[Any]]] = deque()
+        self._answered: Held = deque()  # the calls that were refused
+        self._made: Held = deque()  # the calls that were made meanwhile
 
     def call(self, script: Script, prefix: Words, words: Words) -> Deferred[Any]:
         """Call a script that stores items.
@@ -105,15 +108,20 @@ class Repeating:
 
     def _refused(self, reason: Failure, *call: Any) -> Deferred[Any]:
         reason.trap(SerializerChanged)
-        return self.hold(partial(self._call, *call))
+        return self._hold(self._answered, partial(self._call, *call))
 
     def repeat(self, script: Script, prefix: Words, group: Words) -> Deferred[Any]:
         """Repeat a call that was batched: see :class:`txthoonk.protocol._interfaces.Repeater`."""
         if script.name in ITEMS:
-            return self.hold(partial(self._call_together, script, prefix, group))
-        read = self.hold(partial(self._read_together, script, prefix, group))
+            again = partial(self._call_together, script, prefix, group)
+            return self._hold(self._answered, again)
+        read = self._hold(self._answered, partial(self._read_together, script, prefix, group))
         # Feed objects do not load text that is decoded as text.
         return read.addCallback(self._load, group[0]) if prefix[-1] == "text" else read
+
+    def later(self, script: Script, prefix: Words, group: Words) -> Deferred[Any]:
+        """Make a batched call once the feed object has read the configuration."""
+        return self.hold(partial(self._call_together, script, prefix, group))
 
     def _read_together(self, script: Script, prefix: Words, group: Words) -> Deferred[Any]:
         prefix = (*prefix[:-1], self._used())
@@ -131,7 +139,7 @@ class Repeating:
 
     def _not_read(self, reason: Failure, again: Callable[..., Any], *call: Any) -> Any:
         reason.trap(SerializerChanged)
-        return self.hold(partial(again, *call))
+        return self._hold(self._answered, partial(again, *call))
 
     def _call_together(self, script: Script, prefix: Words, group: Words) -> Deferred[Any]:
         prefix, group = self.present(script.name, prefix, group)
@@ -164,16 +172,19 @@ class Repeating:
 
         :return: fires the result of the call.
         """
+        return self._hold(self._made, send)
+
+    def _hold(self, held: Held, send: Callable[[], Deferred[T]]) -> Deferred[T]:
         call: Deferred[T] = AwaitableDeferred()
-        self._held.append((send, call))
+        held.append((send, call))
         if not self.waits:
             self.waits = True
             self._reload().addCallbacks(self._send_all, self._fail_all)
         return call
 
     def _send_all(self, _: None) -> None:
-        while self._held:
-            send, call = self._held.popleft()
+        while held := self._answered or self._made:
+            send, call = held.popleft()
             self.waits = False
             sent = _sent(send)
             self.waits = True  # a callback of this call may make others: they come after the rest
@@ -182,7 +193,9 @@ class Repeating:
 
     def _fail_all(self, reason: Failure) -> None:
         self.waits = False
-        held, self._held = self._held, deque()
+        held = [*self._answered, *self._made]
+        self._answered.clear()
+        self._made.clear()
         for _, call in held:
             call.errback(Failure(reason.value))
 

@@ -75,7 +75,7 @@ class Feed(OrderedFeed):
         expected = "" if expect is None else self._expectation(expect)
         group = (id_, self._dumps(item), expected)
         if repeating.waits:
-            published = repeating.repeat(_PUBLISH, self._publish, group)
+            published = repeating.later(_PUBLISH, self._publish, group)
         else:
             redis = self.pub.redis
             published = redis.call_together(_PUBLISH, self._publish, group, TEXT, repeating)

@@ -67,7 +67,7 @@ class Queue(TakenFeed):
         prefix, group = self._put[self._push(priority)], (new_id(), self._dumps(item))
         repeating = self._repeating
         if repeating.waits:
-            return repeating.repeat(_PUT, prefix, group)
+            return repeating.later(_PUT, prefix, group)
         return self.pub.redis.call_together(_PUT, prefix, group, TEXT, repeating)
 
     publish = put

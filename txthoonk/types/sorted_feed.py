@@ -124,7 +124,7 @@ class SortedFeed(OrderedFeed):
         group = (self._dumps(item), *place)
         repeating = self._repeating
         if repeating.waits:
-            return repeating.repeat(_PUBLISH, self._publish, group)
+            return repeating.later(_PUBLISH, self._publish, group)
         return self.pub.redis.call_together(_PUBLISH, self._publish, group, TEXT, repeating)
 
     @storing(1)

@@ -80,6 +80,26 @@ class NewSerializerTests(RedisTestCase):
         self.assertEqual(await feed.get_ids(), ids)
         self.assertEqual(await feed.get_all(), {id_: id_ for id_ in ids})
 
+    async def test_order_of_refused_calls(self) -> None:
+        """A call made while the server refuses earlier ones comes after all of them."""
+        for type_, verb in (
+            ("feed", "publish"),
+            ("sorted_feed", "append"),
+            ("queue", "put"),
+            ("job", "put"),
+        ):
+            feed = await self.changed(type_, serializer="text")
+            store = getattr(feed, verb)
+            first = store("a")
+            third: Any = self.pub_.redis.ping()
+            third.addCallback(lambda _, store=store: store("c"))
+            await gatherResults([first, third, store("b")])
+            ids = await feed.get_ids()
+            stored = await self.value("feed.items:x")
+            order = [stored[id_.encode()] for id_ in ids]
+            self.assertEqual(sorted(order, reverse=type_ == "queue"), order, type_)
+            await self.other.delete_feed("x")
+
     async def test_order_after_own_change(self) -> None:
         """They also keep it when the object itself changes the serializer."""
         feed = await self.pub_.feed("x")

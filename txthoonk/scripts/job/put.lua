@@ -18,7 +18,7 @@
 --   3 channel feed.publishes:[feed]
 --   4 LPUSH: to the end of the line, RPUSH: to its front; in this order
 --   5 1: all of them or none; 0: those that do not exist yet
---   6 the options of each: in how many milliclock it expires, 0 for never; its max_failures, -
+--   6 the options of each: in how many milliseconds it expires, 0 for never; its max_failures, -
 --     for that of the feed; and those that only workers use, as JSON; empty for none
 --   7 the serializer of the items, empty if they are as stored
 --   8.. id, item, id, item, ...
