@@ -35,13 +35,17 @@ class Claimed(_Parts):
 class Ending:
     """A call that ends a claim.
 
-    If it fails, the claim is not ended: then it is no longer the ``ending`` of the claim.
+    If it fails, the claim is not ended by it: then the ``ending`` of the claim is an earlier one
+    that has not failed, or None.
 
     :ivar outcome: ``finished``, ``failed``, ``stalled`` or ``released``.
+
+    :param before: the ending that the claim had before.
     """
 
-    def __init__(self, outcome: str) -> None:
+    def __init__(self, outcome: str, before: Ending | None) -> None:
         self.outcome = outcome
+        self._before = before
         self._answered = False
         self._reason: Failure | None = None
         self._waiting: Callable[[Failure | None], object] | None = None
@@ -52,11 +56,22 @@ class Ending:
         if isinstance(result, Failure):
             self._reason = result
             if claim.ending is self:
-                claim.ending = None
+                claim.ending = self.standing()
         waiting, self._waiting = self._waiting, None
         if waiting is not None:
             waiting(self._reason)
         return result
+
+    def standing(self) -> Ending | None:
+        """Return the last call, of this and those before it, that has not failed."""
+        if self._reason is None:
+            return self
+        return self._before.standing() if self._before is not None else None
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the call has ended the claim."""
+        return self._answered and self._reason is None
 
     def when_answered(self, function: Callable[[Failure | None], object]) -> None:
         """Call a function with the failure of the call, or None, once it is answered."""
@@ -76,8 +91,8 @@ def held(claims: Claims, id_: str | Claimed) -> tuple[str, str]:
 
 def ends(id_: str | Claimed, outcome: str, called: Deferred[Fired]) -> Deferred[Fired]:
     """Note, for its worker, that a call ends a claim, which may be given by its id."""
-    if isinstance(id_, Claimed):
-        id_.ending = Ending(outcome)
+    if isinstance(id_, Claimed) and not (id_.ending is not None and id_.ending.has_ended):
+        id_.ending = Ending(outcome, id_.ending)
         called.addBoth(id_.ending.answer, id_)
     return called
 

@@ -438,6 +438,10 @@ class FeedConsumer:
         )
         self._stall(claim.id, claim.token, EXPIRED)
 
+    def release(self, claim: Claim) -> None:
+        """Give a job back as if it had not been claimed."""
+        self._release([claim])
+
     def _release(self, claims: list[Claim]) -> None:
         """Release jobs.
 

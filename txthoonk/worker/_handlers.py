@@ -150,7 +150,16 @@ class Handlers:
         for run in left:
             run.over = True
         for run in left:
-            self._cancel(run, "released")
+            if run.claim.ending is None:
+                self._cancel(run, "released")
+            else:
+                self._when_ended(run, partial(self._release, run))
+                if not self._cancel_handler(run):
+                    self._leave(run)
+
+    def _release(self, run: Run, _: Failure) -> None:
+        run.consumer.release(run.claim)
+        self._report(run, "released")
 
     # -- one job -------------------------------------------------------------------------
 
@@ -184,7 +193,7 @@ class Handlers:
                     id=claim.id,
                     name=consumer.job.name,
                 )
-            claim.ending.when_answered(partial(self._ended_by_handler, run, claim.ending.outcome))
+            self._when_ended(run, partial(self._failed, run=run))
             return
         try:
             given = NO_RESULT if result is None else result
@@ -200,15 +209,14 @@ class Handlers:
     def _failed(self, reason: Failure, run: Run) -> None:
         if run.limited is not None:
             reason = run.limited.explain(reason)
-        ending = run.claim.ending
-        if ending is not None and not run.over:
+        if run.claim.ending is not None and not run.over:
             self._log.failure(
                 "the handler of job {id!r} of feed {name!r} failed after it had ended the job",
                 reason,
                 id=run.claim.id,
                 name=run.consumer.job.name,
             )
-            ending.when_answered(partial(self._ended_by_handler, run, ending.outcome))
+            self._when_ended(run, partial(self._failed, run=run))
             return
         if not run.over:
             self._report(run, self.record_failure(run.consumer, run.claim, reason))
@@ -216,17 +224,30 @@ class Handlers:
             self._log.failure("a handler that was cancelled failed", reason)
         self._leave(run)
 
+    def _when_ended(self, run: Run, if_not: Callable[[Failure], object]) -> None:
+        """Wait for the answer to the handler's own call that ends the claim."""
+        if run.limited is not None:
+            run.limited.stop()
+        waits, run.if_not_ended = run.if_not_ended is not None, if_not
+        if not waits:
+            self._wait_for_end(run)
+
+    def _wait_for_end(self, run: Run) -> None:
+        ending = run.claim.ending
+        if ending is not None:
+            ending.when_answered(partial(self._ended_by_handler, run, ending.outcome))
+
     def _ended_by_handler(self, run: Run, outcome: str, reason: Failure | None) -> None:
-        """Take the answer to the handler's own call that ended the claim."""
-        if reason is None or run.over:
-            if not run.over:
-                self._report(run, outcome)
-            self._leave(run)
-        elif reason.check(JobNotClaimed):
-            self._report(run, "lost")
-            self._leave(run)
+        if reason is not None and run.claim.ending is not None:  # another of its calls ends it
+            self._wait_for_end(run)
+            return
+        if reason is not None and not reason.check(JobNotClaimed):
+            if_not, run.if_not_ended = run.if_not_ended, None
+            if if_not is not None:
+                if_not(reason)
         else:
-            self._failed(reason, run)
+            self._report(run, "lost" if reason is not None else outcome)
+        self._leave(run)
 
     # -- time limits -----------------------------------------------------------------------
 
@@ -252,13 +273,13 @@ class Handlers:
         if run.over:
             return
         run.over = True
-        ending = run.claim.ending
-        if ending is None:
-            words = f"the handler ran longer than its time_limit of {seconds:g} seconds"
-            reason = Failure(TimeLimitExceeded(words))
-            self._report(run, self.record_failure(run.consumer, run.claim, reason))
+        words = f"the handler ran longer than its time_limit of {seconds:g} seconds"
+        reason = Failure(TimeLimitExceeded(words))
+        if run.claim.ending is None:
+            self._out_of_time(run, reason)
         else:
-            self._report(run, ending.outcome)
+            # If the call has not been sent, cancelling the handler withdraws it.
+            self._when_ended(run, lambda _: self._out_of_time(run, reason))
         self._cancel_handler(run)
         if not self._limits.interrupts:
             self._log.warn(
@@ -270,6 +291,9 @@ class Handlers:
         elif run in run.consumer.runs and run.limited is not None:
             self._leave(run)
             run.limited.linger(partial(self._goes_on, run))
+
+    def _out_of_time(self, run: Run, reason: Failure) -> None:
+        self._report(run, self.record_failure(run.consumer, run.claim, reason))
 
     def _goes_on(self, run: Run) -> None:
         self._log.warn(

@@ -42,6 +42,9 @@ class Consumer(Protocol):
     def stall(self, id_: str, token: str, reason: Failure) -> None:
         """Stall a job, and record why."""
 
+    def release(self, claim: Claim) -> None:
+        """Give a job back as if it had not been claimed."""
+
     def forget(self, claim: HeldClaim) -> None:
         """Forget a claim that was lost."""
 
@@ -56,6 +59,8 @@ class Run:
     :ivar ending: fires when the handler has ended; None if it ended at once.
     :ivar over: whether to ignore how it ends, because the claim was lost, released or failed.
     :ivar limited: its time limits, if it has any.
+    :ivar if_not_ended: what to do if the handler's own call that ends the claim fails; None while
+        its answer need not be waited for.
     """
 
     consumer: Consumer
@@ -65,6 +70,7 @@ class Run:
     ending: Deferred[Any] | None = None
     over: bool = False
     limited: Limited | None = None
+    if_not_ended: Callable[[Failure], object] | None = None
 
 
 class WorkerCalls(Protocol):

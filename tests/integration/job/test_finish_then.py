@@ -83,6 +83,14 @@ class ThenTests(WorkerTestCase):
         self.assertEqual(await self.job.get_ids(), ["a"])
         self.assertEqual((await self.stats(), again.id), ((0, 0, 0, 1), "a"))
 
+    async def test_itself_twice(self) -> None:
+        """Two jobs with the id of the finished one are one too many."""
+        claim = await self.job.get()
+        with self.assertRaisesRegex(JobExists, "already has a job 'a'"):
+            await claim.finish(then=[self.job.new(item, id_="a") for item in ("one", "two")])
+        self.assertEqual(await self.stats(), (0, 1, 0, 0))
+        await self.checked()
+
     async def test_all_or_nothing(self) -> None:
         """If one of the jobs cannot be put, nothing changes, and the claim stays valid."""
         await self.put("b")

@@ -169,6 +169,39 @@ class HandlerTests(WorkerTestCase):
         self.assertIn("failed after it had ended the job", self.texts()[0])
         self.flushLoggedErrors(ValueError)
 
+    async def test_twice(self) -> None:
+        """A second end fails and changes nothing: the first one counts."""
+        doing = Doing()
+
+        async def handler(claim: Claim) -> Any:
+            await claim.finish("mine")
+            with self.assertRaises(JobNotClaimed):
+                await claim.fail("no")
+            self.assertFalse(await claim.release())
+            return await doing(claim)
+
+        self.work(handler)
+        await self.put("a")
+        await doing.begun(1)
+        renewal_of(self.thoonk, reactor).renew()
+        await self.rounds()
+        self.assertEqual(doing.cancelled, [])
+        doing.end("a")
+        self.assertEqual(await self.outcomes(1), ["finished"])
+        self.assertEqual((await self.stats(), self.texts()), ((0, 0, 0, 1), []))
+
+    async def test_twice_at_once(self) -> None:
+        """If a handler ends its job in two ways at the same time, the first one counts."""
+
+        async def handler(claim: Claim) -> None:
+            claim.fail("no", delay=HOUR)
+            claim.finish("mine").addErrback(lambda reason: reason.trap(JobNotClaimed) and None)
+
+        await self.put("a")
+        self.work(handler)
+        self.assertEqual(await self.outcomes(1), ["failed"])
+        self.assertEqual((await self.job.get_ids("delayed"), self.texts()), (["a"], []))
+
     async def test_in_thread(self) -> None:
         """In a thread the methods block, and the worker finishes the job no second time."""
         threads: list[int] = []

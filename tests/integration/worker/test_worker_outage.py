@@ -12,6 +12,7 @@ from twisted.internet.task import deferLater
 
 from tests.support import Recorder
 from tests.support.service import reactor
+from tests.support.service_outage import OutageTestCase
 from tests.support.waiting import until
 from tests.support.worker import Doing, WorkerTestCase
 from txthoonk.connections._url import parse_url
@@ -224,3 +225,52 @@ class DeletedTests(WorkerTestCase):
         doing.end("a", result="old")
         await doing.begun(2)
         self.assertEqual((await self.stats(), len(worker.running_jobs)), ((0, 1, 0, 0), 1))
+
+
+class WithdrawnTests(OutageTestCase):
+    """Handlers that end their jobs while there is no connection, and are cancelled before it."""
+
+    async def ends(self, method: str, **options: Any) -> None:
+        """Call a method of the claim during an outage, in a worker that has some options."""
+        await self.begin()
+        self.job = await self.thoonk.job("x", {"timeout": 60})
+        self.ended: list[str] = []
+        begun: list[Claim] = []
+        ending: Deferred[None] = Deferred()
+
+        async def handler(claim: Claim) -> None:
+            begun.append(claim)
+            if len(begun) == 1:
+                await self.kill()
+                ended = getattr(claim, method)()
+                ending.callback(None)
+                await ended
+
+        options = {"maintenance": False, "back_off": lambda _: 0.0, **options}
+        self.worker = worker = Worker(self.job, handler, **options)
+        worker.ended.append(lambda name, outcome, _: self.ended.append(outcome))
+        self.addCleanup(worker.stopService)
+        worker.startService()
+        await self.job.put("item", id_="a")
+        await ending
+
+    async def test_time_limit(self) -> None:
+        """A job whose handler runs out of time before its finish is sent has failed."""
+        for method in ("finish", "release"):
+            await self.ends(method, time_limit=0.5)
+            await until(lambda: self.ended)
+            await self.restart()
+            await until(lambda: len(self.ended) == 2)
+            self.assertEqual(self.ended, ["failed", "finished"])
+            await self.worker.stopService()
+            stats = await self.job.stats()
+            self.assertEqual((stats["claimed"], stats["available"]), (0, 0))
+
+    async def test_stopped(self) -> None:
+        """A worker that stops before the finish is sent gives the job back."""
+        await self.ends("finish", grace=0.0)
+        stopped = self.worker.stopService()
+        await until(lambda: self.ended)
+        await self.restart()
+        await stopped
+        self.assertEqual((self.ended, await self.job.get_ids("available")), (["released"], ["a"]))

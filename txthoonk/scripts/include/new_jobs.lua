@@ -16,15 +16,17 @@ local function new_jobs(feeds, key, at, finishing_name, finishing_id)
       return found, failure
     end
     feed.limit = limit
-    local wanted = {}
+    local wanted, again = {}, false
     at, key = at + 5, key + 11
     for _ = 1, tonumber(count) do
       local push, id, item, due, absolute, given, used = unpack(ARGV, at, at + 6)
       failure = failure or other_serializer(name, serializer, used)
       feed.jobs[#feed.jobs + 1] = {push = push, id = id, item = item, due = due, absolute = absolute,
         given = given}
-      if name ~= finishing_name or id ~= finishing_id then
+      if again or name ~= finishing_name or id ~= finishing_id then
         wanted[#wanted + 1] = id
+      else
+        again = true
       end
       at = at + 7
     end
