@@ -105,8 +105,8 @@ class Event(NamedTuple):
         return None if self.revision is None else f"{self.epoch}:{self.revision}"
 
 
-def channel_for(event: str) -> tuple[str, str | None]:
-    """Return the channel of an event, and the feed if it is for all feeds but only one is meant.
+def channel_for(event: str) -> str:
+    """Return the channel of an event.
 
     The events of thoonk.py, which may end in ``_notice``, are known.  Any other text is a channel
     already.
@@ -115,9 +115,9 @@ def channel_for(event: str) -> tuple[str, str | None]:
     """
     kind = event.removesuffix("_notice")
     if kind in CHANNELS:
-        return CHANNELS[kind], None
-    if event.startswith("config:"):  # of thoonk.py
-        return CONFFEED, check_name(event.removeprefix("config:"))
+        return CHANNELS[kind]
+    if meant_feed(event) is not None:
+        return CONFFEED
     prefix = f"{event.removesuffix(':')}:"
     if kind in ITEM_KINDS or prefix in _PREFIXES:
         channel = item_channel(_PREFIXES.get(prefix, kind), "[feed]")
@@ -125,7 +125,14 @@ def channel_for(event: str) -> tuple[str, str | None]:
             f"nothing is published on {event!r}: each feed has its own channel. Register "
             f"{channel!r} with the name of the feed, or subscribe_pattern('*') to all feeds"
         )
-    return event, None
+    return event
+
+
+def meant_feed(event: str) -> str | None:
+    """Return the one feed that an event of thoonk.py means, on a channel for all feeds."""
+    if not event.startswith("config:"):
+        return None
+    return check_name(event.removeprefix("config:"))
 
 
 def item_channel(kind: str, feed: str) -> str:

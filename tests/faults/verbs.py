@@ -72,6 +72,7 @@ LOCAL = {
         ("Claim.finish", "Claim.fail", "Claim.release"), "call the verbs of Job with these names"
     ),
     # Followers use these of a Subscription.
-    **dict.fromkeys(("feed_from", "force", "purge", "reserve", "room", "tell"), _INSIDE),
+    **dict.fromkeys(("feed_from", "force", "give_state", "purge", "reserve"), _INSIDE),
+    **dict.fromkeys(("room", "tell"), _INSIDE),
     **dict.fromkeys(("Subscription.put", "Subscription.release"), _INSIDE),
 }

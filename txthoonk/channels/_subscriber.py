@@ -11,7 +11,7 @@ from txthoonk._support._threads import check_thread
 from txthoonk.channels._dispatcher import Dispatcher, Handler
 from txthoonk.connections._wrapper import ThoonkBase
 from txthoonk.errors import ConnectionLost, InvalidType, shown
-from txthoonk.events import channel_for
+from txthoonk.events import channel_for, meant_feed
 from txthoonk.protocol import RedisSubscriber
 from txthoonk.protocol._encoding import TEXT
 
@@ -105,8 +105,7 @@ class ChannelSubscriber(ThoonkBase[RedisSubscriber]):
             it, the handler is removed.
         """
         check_handler(event, handler)
-        channel, feed = channel_for(event)
-        return self._dispatcher.add(channel, handler, feed)
+        return self._dispatcher.add(channel_for(event), handler, meant_feed(event))
 
     def remove_handler(self, id_: int) -> None:
         """Remove a handler. The last one of a channel unsubscribes.

@@ -47,7 +47,13 @@ from txthoonk.errors import (
 )
 from txthoonk.protocol._encoding import RAW, TEXT
 from txthoonk.protocol._slices import BIG
-from txthoonk.protocol._transient import Passing, memory_is_full, passes, passing
+from txthoonk.protocol._transient import (
+    Passing,
+    memory_is_full,
+    passes,
+    passing,
+    refuses_connection,
+)
 from txthoonk.wire._scripts import Script
 
 if TYPE_CHECKING:
@@ -263,7 +269,8 @@ class Line:
         if self._room.patient:
             return passes(reason.value, worked)
         # Not the connection: it does not come back.
-        return passing(reason.value) in (Passing.TIME, Passing.SERVER)
+        error = reason.value
+        return passing(error) in (Passing.TIME, Passing.SERVER) and not refuses_connection(error)
 
     def _fail_gets(self, reason: Failure) -> None:
         gets = self._all_gets()

@@ -136,6 +136,7 @@ class RolesTests(AclTestCase):
         await own.get_config()
         await sorted_.__class__(thoonk, "news:s").get_all()
         await sorted_.__class__(thoonk, "news:s").length()
+        await own.__class__(thoonk, "news:none", "json").get_item("x")
         await thoonk.get_feed_names()
         await thoonk.feed_exists("news:f")
         pattern.stop()
@@ -159,7 +160,9 @@ class RolesTests(AclTestCase):
                 raise ValueError("bad")
             return "done"
 
-        worker = Worker("news:j", handler, thoonk=thoonk, back_off=lambda failures: 0.01)
+        worker = Worker(
+            "news:j", handler, config={}, thoonk=thoonk, back_off=lambda failures: 0.01
+        )
         worker.startService()
         await until(lambda: bool(worker._consumers))
         admins = await self.admin.job("news:j", {"history": 10, "keep_results_for": 60})

@@ -193,6 +193,39 @@ def looked_again(pub: Any, _: object) -> Deferred[Any]:
     return ResultScripts(pub, FEED).ended(["a", "b", "gone"])
 
 
+async def importing(pub: Any) -> None:
+    """Make an import of a job feed of thoonk.js that is under way, with a job in each state."""
+    await pub.create_feed(FEED, {"type": "job", "paused": 1, "importing": "old"}, force=True)
+    for command in (
+        *(("HSET", "job.items:old", id_, "x") for id_ in "abc"),
+        ("LPUSH", "job.ids:old", "a"),
+        *(("ZADD", "job.published:old", "1700000000000", id_) for id_ in "ab"),
+        ("ZADD", "job.claimed:old", "1700000000000", "b"),
+        ("SADD", "job.stalled:old", "c"),
+        ("HSET", "job.cancelled:old", "a", "1"),
+    ):
+        await pub.redis.send(*command)
+
+
+async def imported(pub: Any) -> None:
+    """Make an import of a job feed of thoonk.js that has no more jobs."""
+    await importing(pub)
+    await pub.redis.send("DEL", "job.items:old")
+    await pub.redis.send("SADD", "jobs", "old")
+    await pub.redis.send("MSET", "job.publishes:old", "3", "job.finishes:old", "2")
+
+
+def taken_over(pub: Any, moves: int) -> Deferred[Any]:
+    names = {"source": "old", "mark": "importing"}
+    words = (moves, 1, "a", "b", "c")
+    return called_each(pub, "thoonkjs/take_jobs", [], *words, feed=FEED, **names)
+
+
+def import_ended(pub: Any, removes: int) -> Deferred[Any]:
+    names = {"source": "old", "mark": "importing", "instance": "1"}
+    return called_each(pub, "thoonkjs/end_import", [], removes, feed=FEED, **names)
+
+
 def looked(pub: Any, _: object) -> Deferred[Any]:
     return called_each(pub, "worker/look", [FEED])
 
@@ -219,6 +252,10 @@ MORE = (
     write("forget", "", forgotten, states.kept_results),
     write("look", "", looked, states.job),
     write("listen", "", listens, states.claimed),
+    write("import (copies)", "", lambda pub, _: taken_over(pub, 0), importing),
+    write("import (moves)", "", lambda pub, _: taken_over(pub, 1), importing),
+    write("import (ends)", "", lambda pub, _: import_ended(pub, 0), imported),
+    write("import (removes)", "", lambda pub, _: import_ended(pub, 1), imported),
     write("look again", "", looked_again, states.stalled),
     write("pass on", "", passed_on, told_elsewhere),
     write("Feed.revision (foreign)", "", lambda pub, _: Feed(pub, FEED).revision(), foreign),

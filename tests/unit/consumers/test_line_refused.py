@@ -137,7 +137,7 @@ class PassingTests(LineTestCase):
 
     def test_lasting(self) -> None:
         """An error that does not pass fails a get that waits."""
-        for text in ("NOPERM no", "WRONGTYPE no", "ERR no"):
+        for text in ("NOPERM no", "WRONGTYPE no", "ERR no", "ERR max number of clients reached"):
             self.setUp()
             get = self.queue.get()
             self.waiting().answer(Exception(text))

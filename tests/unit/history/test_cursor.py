@@ -14,6 +14,7 @@ from txthoonk.errors import InvalidInput, InvalidType
 from txthoonk.events import (
     Event,
     channel_for,
+    meant_feed,
     parse_cursor,
     parse_entry,
     parse_event,
@@ -166,8 +167,9 @@ class ChannelTests(SynchronousTestCase):
             ("feed.publish:create", "feed.publish:create"),
             ("mine", "mine"),
         ):
-            self.assertEqual(channel_for(event), (channel, None), event)
-        self.assertEqual(channel_for("config:news"), ("conffeed", "news"))
+            self.assertEqual((channel_for(event), meant_feed(event)), (channel, None), event)
+        self.assertEqual(channel_for("config:news"), "conffeed")
+        self.assertEqual(meant_feed("config:news"), "news")
 
     def test_no_channel(self) -> None:
         """An event without a channel is refused, and the error names the right channel."""

@@ -29,6 +29,9 @@
 
 --- include whole
 --- include first_write
+--- include undo_count
+--- include remove_field
+--- include change
 local feeds, config, publishes, finishes, jobs, their_items = unpack(KEYS)
 local their_publishes, their_finishes = KEYS[9], KEYS[14]
 local name, conffeed, instance, source, mark, removes = unpack(ARGV)
@@ -44,12 +47,24 @@ first_write(feeds)
 if removes == '1' and left > 0 then
   return {left}
 end
-redis.call('INCRBY', publishes, string.format('%.0f', whole(put)))
-redis.call('INCRBY', finishes, string.format('%.0f', whole(finished)))
-redis.call('HDEL', config, mark, 'paused')
-if removes == '1' then
-  redis.call('SREM', jobs, source)
-  redis.call('UNLINK', unpack(KEYS, 7, 14))
-end
-redis.call('PUBLISH', conffeed, name .. '\0' .. instance)
-return {left}
+
+return change(function(undo)
+  local function count(counter, by)
+    redis.call('INCRBY', counter, string.format('%.0f', by))
+    undo[#undo + 1] = function() undo_count(counter, string.format('%.0f', by)) end
+  end
+  count(publishes, whole(put))
+  count(finishes, whole(finished))
+  remove_field(undo, config, mark)
+  remove_field(undo, config, 'paused')
+  if removes == '1' then
+    redis.call('UNLINK', their_items) -- there are none: if Redis refuses it, nothing is gone yet
+    redis.call('SREM', jobs, source)
+    undo[#undo + 1] = function() redis.call('SADD', jobs, source) end
+  end
+  redis.call('PUBLISH', conffeed, name .. '\0' .. instance)
+  if removes == '1' then
+    redis.call('UNLINK', unpack(KEYS, 7, 14))
+  end
+  return {left}
+end)

@@ -27,6 +27,12 @@
 
 --- include now
 --- include fields_from
+--- include set_field
+--- include set_member
+--- include remove_field
+--- include remove_member
+--- include push_id
+--- include change
 local config, items, ids, published, claimed, cancelled, stalled = unpack(KEYS, 1, 7)
 local their_items, their_ids, their_published = unpack(KEYS, 8, 10)
 local their_claimed, their_cancelled, their_stalled = unpack(KEYS, 11, 13)
@@ -35,47 +41,61 @@ local source, mark, moves, line = ARGV[1], ARGV[2], ARGV[3] == '1', ARGV[4] == '
 if redis.call('HGET', config, mark) ~= source then
   return {}
 end
--- A key of a wrong type fails here, before anything has changed.
-redis.call('HLEN', items)
-redis.call('LLEN', ids)
-redis.call('ZCARD', published)
-redis.call('ZCARD', claimed)
-redis.call('HLEN', cancelled)
-redis.call('SCARD', stalled)
-redis.call('LLEN', their_ids)
+-- What cannot be written or undone fails here, before anything has changed: ZADD first, because
+-- Redis refuses it when memory is full.
+redis.call('ZADD', published, 'XX', 0, '\0')
+for _, key in ipairs({items, cancelled}) do redis.call('HDEL', key, '\0') end
+redis.call('ZREM', claimed, '\0')
+for _, key in ipairs({ids, their_ids}) do redis.call('LREM', key, 1, '\0') end
+redis.call('SREM', stalled, '\0')
 local jobs = {}
 for _, id in ipairs(fields_from(5)) do
   jobs[#jobs + 1] = {id = id, item = redis.call('HGET', their_items, id),
     put = redis.call('ZSCORE', their_published, id), claim = redis.call('ZSCORE', their_claimed, id),
     count = redis.call('HGET', their_cancelled, id), stalled = redis.call('SISMEMBER', their_stalled, id) == 1}
 end
-local taken, time = 0, string.format('%.17g', now())
--- The first write may be refused, because this is a replica or because memory is full; then
--- nothing has changed.
-for _, job in ipairs(jobs) do
-  if job.item and redis.call('HSETNX', items, job.id, job.item) == 1 then
-    taken = taken + 1
-    if job.count then
-      redis.call('HSET', cancelled, job.id, job.count)
-    end
-    if job.stalled then
-      redis.call('SADD', stalled, job.id)
-    else
-      redis.call('ZADD', published, job.put or time, job.id)
-    end
-    if job.claim and not job.stalled then
-      redis.call('ZADD', claimed, job.claim, job.id)
-    elseif line and not job.stalled then
-      redis.call('LPUSH', ids, job.id)
-    end
+local time = string.format('%.17g', now())
+
+local function take(undo, job)
+  set_field(undo, items, job.id, job.item)
+  if job.count then set_field(undo, cancelled, job.id, job.count) end
+  if job.stalled then
+    redis.call('SADD', stalled, job.id)
+    undo[#undo + 1] = function() redis.call('SREM', stalled, job.id) end
+    return
   end
-  if moves then
-    redis.call('LREM', their_ids, -1, job.id)
-    redis.call('HDEL', their_items, job.id)
-    redis.call('HDEL', their_cancelled, job.id)
-    redis.call('ZREM', their_published, job.id)
-    redis.call('ZREM', their_claimed, job.id)
-    redis.call('SREM', their_stalled, job.id)
+  set_member(undo, published, job.id, job.put or time)
+  if job.claim then
+    set_member(undo, claimed, job.id, job.claim)
+  elseif line then
+    push_id(undo, 'LPUSH', ids, job.id)
   end
 end
-return {taken}
+
+local function leave(undo, job)
+  remove_field(undo, their_items, job.id)
+  remove_field(undo, their_cancelled, job.id)
+  remove_member(undo, their_published, job.id)
+  remove_member(undo, their_claimed, job.id)
+  if redis.call('SREM', their_stalled, job.id) == 1 then
+    undo[#undo + 1] = function() redis.call('SADD', their_stalled, job.id) end
+  end
+end
+
+return change(function(undo)
+  local taken = 0
+  for _, job in ipairs(jobs) do
+    if job.item and redis.call('HEXISTS', items, job.id) == 0 then
+      taken = taken + 1
+      take(undo, job)
+    end
+    if moves then
+      leave(undo, job)
+    end
+  end
+  -- A place in the line cannot be restored, so this comes last.
+  for _, job in ipairs(moves and jobs or {}) do
+    redis.call('LREM', their_ids, -1, job.id)
+  end
+  return {taken}
+end)
