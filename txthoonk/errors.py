@@ -310,7 +310,9 @@ def shown(value: object) -> str:
         if type(value) is int:
             return f"a number of {value.bit_length()} bits"
         return f"<{type(value).__name__} that cannot be shown: {type(error).__name__}>"
-    return text if len(text) <= SHOWN_LENGTH else f"{text[:SHOWN_LENGTH]}... ({len(text)} long)"
+    if len(text) > SHOWN_LENGTH:
+        text = f"{text[:SHOWN_LENGTH]}... ({len(text)} long)"
+    return f"{text} (await it first)" if hasattr(type(value), "__await__") else text
 
 
 def readable(text: str) -> str:

@@ -85,8 +85,8 @@ class SubscriptionMaker:
             raise InvalidInput(f"a limit must be a whole number from 1: {shown(limit)}")
         if self.sources.reader is None and (since is not None or snapshot):
             raise InvalidInput(
-                "a subscriber alone has no past: since and snapshot need a publisher "
-                "beside it, as Thoonk has"
+                "since and snapshot need a publisher, which ThoonkSub does not have: subscribe "
+                "with Thoonk"
             )
 
 
@@ -96,5 +96,5 @@ def _feed_of(feed: object) -> tuple[str, tuple[str, ...]]:
         return check_name(feed), ALL_KINDS
     name, kinds = getattr(feed, "name", None), getattr(feed, "_KINDS", ALL_KINDS)
     if not isinstance(name, str):
-        raise InvalidType(f"a feed is subscribed to by itself or its name, not {shown(feed)}")
+        raise InvalidType(f"subscribe takes a feed or its name, not {shown(feed)}")
     return name, kinds

@@ -183,10 +183,11 @@ def check_new_jobs(jobs: Iterable[NewJob]) -> list[NewJob]:
         return []
     if isinstance(jobs, (str, bytes, NewJob)) or not isinstance(jobs, Iterable):
         raise InvalidType(f"then takes a list of jobs that Job.new() made: {shown(jobs)}")
-    checked = list(jobs)
-    for job in checked:
+    checked = []
+    for job in jobs:
         if not isinstance(job, NewJob):
             raise InvalidType(f"then takes jobs that Job.new() made: {shown(job)}")
+        checked.append(job)
     if len(checked) > MOST_NEW:
         raise InvalidInput(f"then takes up to {MOST_NEW} jobs, not {len(checked)}")
     return checked

@@ -215,11 +215,12 @@ class Metrics(Service):
 
 
 def _checked(workers: Iterable[Worker] | Worker) -> tuple[Worker, ...]:
-    checked = (workers,) if isinstance(workers, Worker) else tuple(workers)
-    for worker in checked:
+    checked = []
+    for worker in [workers] if isinstance(workers, Worker) else workers:
         if not isinstance(worker, Worker):
             raise InvalidType(f"workers= takes Worker objects, not {shown(worker)}")
-    return checked
+        checked.append(worker)
+    return tuple(checked)
 
 
 class MetricsService(Service):

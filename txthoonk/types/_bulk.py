@@ -117,7 +117,8 @@ async def _each(items: Iterable[Any] | AsyncIterable[Any]) -> AsyncIterator[Any]
         async for item in items:
             yield item
         return
-    if isinstance(items, (str, bytes)) or not isinstance(items, Iterable):
+    # A Deferred iterates without end.
+    if isinstance(items, (str, bytes, Deferred)) or not isinstance(items, Iterable):
         raise InvalidType(f"items must be an iterable of items: {shown(items)}")
     for item in items:
         yield item

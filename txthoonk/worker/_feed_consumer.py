@@ -255,7 +255,7 @@ class FeedConsumer:
 
     def _not_finished(self, run: Run, error: FeedError) -> None:
         if not isinstance(error, SerializerChanged):
-            self._log.warn("nothing came of a finish: {error}", error=error)
+            self._log.warn("a job cannot be finished: {error}", error=error)
             return
         try:
             run.words = self._jobs.again(run.words)
@@ -358,7 +358,9 @@ class FeedConsumer:
     def _created(self, is_new: bool) -> None:
         self._creating = None
         if is_new:
-            self._log.warn("feed {name!r} had vanished: created again", name=self.job.name)
+            self._log.warn(
+                "feed {name!r} did not exist any more: created again", name=self.job.name
+            )
         if not self._ended:
             self.resume()
 
@@ -366,7 +368,7 @@ class FeedConsumer:
         # The next renewal of the claims finds out again that the feed is missing.
         self._creating = None
         if not reason.check(ConnectionLost, CancelledError):
-            text = "feed {name!r} had vanished, and cannot be created: {error}"
+            text = "feed {name!r} does not exist any more, and cannot be created: {error}"
             self._log_limit.error(text, name=self.job.name, error=reason.getErrorMessage())
 
     # -- waiting for the next job ------------------------------------------------------

@@ -171,16 +171,16 @@ def weighted(feeds: Feeds, thoonk: Thoonk | None) -> dict[FeedOrName, float]:
     if not isinstance(feeds, Iterable) or isinstance(feeds, bytes):
         raise InvalidType(f"a worker's feeds must be job feeds, or names: {shown(feeds)}")
     if not isinstance(feeds, Mapping):
-        feeds = list(feeds)
-        for feed in feeds:
-            _check_feed(feed)
-        feeds = dict.fromkeys(feeds, 1.0)
+        # Each is checked before the next: a Deferred that was not awaited iterates without end.
+        feeds = dict.fromkeys(map(_checked, feeds), 1.0)
     if not feeds:
         raise InvalidInput("a worker needs a feed")
     for feed, weight in feeds.items():
-        _check_feed(feed)
+        _checked(feed)
         if isinstance(feed, str) and thoonk is None:
-            raise InvalidInput(f"where is feed {feed!r}? give the Thoonk, too: thoonk=...")
+            raise InvalidInput(
+                f"the worker needs a Thoonk to open feed {feed!r} by its name: pass thoonk="
+            )
         if isinstance(weight, bool) or not isinstance(weight, (int, float)):
             raise InvalidType(f"the weight of a feed must be a number: {shown(weight)}")
         if not 0 < weight < math.inf:
@@ -188,8 +188,9 @@ def weighted(feeds: Feeds, thoonk: Thoonk | None) -> dict[FeedOrName, float]:
     return dict(feeds)
 
 
-def _check_feed(feed: object) -> None:
+def _checked(feed: object) -> FeedOrName:
     if isinstance(feed, str):
-        check_name(feed)
-    elif not isinstance(feed, Job):
+        return check_name(feed)
+    if not isinstance(feed, Job):
         raise InvalidType(f"a worker's feed must be a job feed, or its name: {shown(feed)}")
+    return feed

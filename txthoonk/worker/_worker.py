@@ -321,8 +321,8 @@ class Worker(StoppingService):
             await consumer.settled().addTimeout(END_TIMEOUT, self._reactor)
         except TimeoutError:
             self._log.warn(
-                "not all was said of jobs of {name!r} before the end: they stay claimed until "
-                "the feed's timeout",
+                "Redis did not confirm the end of some jobs of {name!r} in time: they may stay "
+                "claimed until the feed's timeout",
                 name=consumer.job.name,
             )
             timeout = 0.0
