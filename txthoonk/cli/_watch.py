@@ -63,7 +63,7 @@ async def watch(
 
 def _report_state(state: str, reason: BaseException | None) -> None:
     if state == "disconnected":
-        say(f"thoonk: {reason}; trying again")
+        say(f"thoonk: {str(reason).rstrip('.')}; trying again")
 
 
 class _Watcher:

@@ -10,6 +10,7 @@ import sys
 from twisted.trial.unittest import SynchronousTestCase
 
 from txthoonk.cli._output import coloured, show_line, show_rows
+from txthoonk.cli._watch import _report_state
 
 ROWS = [("1", "publish", "hello"), ("\u4e2d\u6587", "stall", "x" * 50, "y"), ("3", "other\n")]
 
@@ -78,3 +79,12 @@ class TerminalTests(OutputTestCase):
         ]:
             show_line(words, marked=0)
             self.assertEqual(self.shown(self.screen)[-1], expected)
+
+
+class StateTests(SynchronousTestCase):
+    def test_disconnected(self) -> None:
+        """A reason of Twisted, which ends with a full stop, becomes a part of one sentence."""
+        said = io.StringIO()
+        self.patch(sys, "stderr", said)
+        _report_state("disconnected", ConnectionError("it was closed cleanly."))
+        self.assertEqual(said.getvalue(), "thoonk: it was closed cleanly; trying again\n")

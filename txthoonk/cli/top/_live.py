@@ -125,7 +125,7 @@ class Readings:
             await self.read()
             self.problem = ""
         except (ConnectionLost, ResponseError) as error:
-            self.problem = f"{error}; trying again"
+            self.problem = f"{str(error).rstrip('.')}; trying again"
 
     def is_late(self, seconds: float) -> bool:
         """Note the problem if the server is silent.
