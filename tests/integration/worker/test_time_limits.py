@@ -92,7 +92,8 @@ class HardLimitTests(WorkerTestCase):
             return "late"
 
         worker = self.work(handler, 2, in_thread=True, time_limit=BRIEF, back_off=lambda _: HOUR)
-        await self.put("a", "b", "c")
+        await self.put("a", "b")
+        await self.put("c", time_limit=HOUR)
         await self.outcomes(2)
         await self.rounds()
         self.assertEqual((worker.lost_threads, await self.stats()), (2, (1, 0, 0, 0)))
