@@ -28,16 +28,7 @@ from twisted.python.usage import UsageError
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
-from txthoonk import (
-    Claim,
-    ConnectionLost,
-    Empty,
-    InvalidInput,
-    Job,
-    JobStalled,
-    Thoonk,
-    Worker,
-)
+from txthoonk import Claim, ConnectionLost, Empty, InvalidInput, Job, JobStalled, Thoonk, Worker
 
 FEED = "orders"
 CONFIG = {"timeout": 60, "max_failures": 3, "keep_results_for": 86400, "history": 1000}

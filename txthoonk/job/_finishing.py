@@ -17,7 +17,7 @@ from txthoonk.consumers._result_waiters import Results
 from txthoonk.consumers._room import WaitingRoom
 from txthoonk.errors import InvalidInput, JobNotClaimed, SerializerChanged, from_reply
 from txthoonk.job._no_result import NO_RESULT
-from txthoonk.job._putting import NewJob, new_words
+from txthoonk.job._putting import NewJob, in_present_serializer, new_words
 from txthoonk.protocol._encoding import RAW, TEXT, encode
 from txthoonk.protocol._limits import LEAST
 from txthoonk.types._base import to_text
@@ -105,7 +105,7 @@ class Finishing:
                     await repeating.renew()
                 words = self.again(words)
                 by_feed = {
-                    name: [job.in_present_serializer() for job in some]
+                    name: [in_present_serializer(job) for job in some]
                     for name, some in by_feed.items()
                 }
 

@@ -22,7 +22,16 @@ if TYPE_CHECKING:
     from txthoonk.types._interfaces import Publisher
     from txthoonk.types._repeating import Repeating
 
-__all__ = ["PUT", "NewJob", "Putting", "check_new_id", "check_new_jobs", "given_pair", "new_words"]
+__all__ = [
+    "PUT",
+    "NewJob",
+    "Putting",
+    "check_new_id",
+    "check_new_jobs",
+    "given_pair",
+    "in_present_serializer",
+    "new_words",
+]
 
 PUT: Script = load("job/put")
 _PUT_LATER = load("job/put_later")
@@ -49,14 +58,14 @@ class NewJob:
     serializer: str = attr.field(repr=False)
     repeating: Repeating = attr.field(repr=False)
 
-    def in_present_serializer(self) -> NewJob:
-        """Return the job with its item in the serializer that the feed has now.
 
-        :raises InvalidInput: if that cannot take the item.
-        """
-        script = "job/finish_then"
-        (serializer,), words = self.repeating.present(script, (self.serializer,), self.words)
-        return attr.evolve(self, words=words, serializer=serializer)
+def in_present_serializer(job: NewJob) -> NewJob:
+    """Return the job with its item in the serializer that its feed has now.
+
+    :raises InvalidInput: if that cannot take the item.
+    """
+    (serializer,), words = job.repeating.present("job/finish_then", (job.serializer,), job.words)
+    return attr.evolve(job, words=words, serializer=serializer)
 
 
 def new_words(feed: str, jobs: Sequence[NewJob]) -> Iterable[str | int | bytes]:

@@ -255,6 +255,10 @@ class Held:
         """Record a timeout."""
         self.learnt.append(seconds)
 
+    def gone(self) -> None:
+        """Record that the feed does not exist, as no timeout."""
+        self.learnt.append(0.0)
+
 
 class RenewalTests(ManyTestCase):
     async def test_thousands(self) -> None:
