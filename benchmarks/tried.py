@@ -30,7 +30,7 @@ from txthoonk.protocol import _client
 from txthoonk.protocol._client import RedisProtocol
 from txthoonk.testing import RedisServer
 from txthoonk.types import feed as feed_type
-from txthoonk.worker._handlers import Handlers
+from txthoonk.worker.running._handlers import Handlers
 
 ITEM = "x" * 100
 PUBLISH = feed_type._PUBLISH

@@ -10,7 +10,7 @@ from twisted.internet.interfaces import IAddress
 from twisted.internet.task import deferLater
 
 from txthoonk.client import ThoonkPub, ThoonkPubFactory
-from txthoonk.connections._url import Target
+from txthoonk.connections.addresses._url import Target
 from txthoonk.errors import ConnectionLost, Empty, JobNotClaimed
 
 T = TypeVar("T")

@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import deferLater, react
 
 from tests.chaos._support import PATIENCE, again_and_again, returning
-from txthoonk.connections._url import parse_url
+from txthoonk.connections.addresses._url import parse_url
 
 AT_A_TIME = 20
 LONGEST = 0.04  # seconds

@@ -29,7 +29,7 @@ from txthoonk import (
     ThoonkPubFactory,
     ThoonkSubFactory,
 )
-from txthoonk.consumers import _patience
+from txthoonk.consumers.gets import _patience
 from txthoonk.protocol._opening import greeting
 
 reactor: Any = installed_reactor

@@ -7,7 +7,7 @@ from typing import Any
 from tests.faults.server_faults import FaultyServer, shared
 from tests.support import RedisTestCase
 from tests.support.server import HalfClock, reactor
-from txthoonk.connections._url import parse_url
+from txthoonk.connections.addresses._url import parse_url
 from txthoonk.service import Thoonk
 
 __all__ = ["ServerFaultTestCase"]

@@ -23,7 +23,7 @@ from tests.faults.server_case import ServerFaultTestCase
 from tests.faults.verbs import Verb
 from tests.support.logs import observe_log
 from tests.support.waiting import until, until_answer
-from txthoonk.consumers import _patience
+from txthoonk.consumers.gets import _patience
 from txthoonk.errors import ResponseError, ThoonkError
 from txthoonk.types import PythonQueue
 

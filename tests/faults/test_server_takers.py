@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from tests.faults.server_case import ServerFaultTestCase
 from tests.support.waiting import until, until_polled
 from txthoonk import Worker
-from txthoonk.consumers import _patience
+from txthoonk.consumers.gets import _patience
 from txthoonk.errors import ResponseError
 
 OLD = 1_000_000_000_000  # milliseconds

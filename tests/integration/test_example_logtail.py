@@ -19,7 +19,7 @@ from tests.support import RedisTestCase, server_url
 from tests.support.examples import ProgramTestCase, item_seen, logtail
 from tests.support.waiting import until, until_answer
 from txthoonk import ConnectionLost, Feed, Thoonk, ThoonkError
-from txthoonk.connections._url import parse_url
+from txthoonk.connections.addresses._url import parse_url
 
 
 class LinesTests(SynchronousTestCase):

@@ -13,7 +13,7 @@ from twisted.internet.task import deferLater
 from tests.support.gate import Gate
 from txthoonk import Thoonk
 from txthoonk.client import ThoonkPubFactory
-from txthoonk.connections._url import Target
+from txthoonk.connections.addresses._url import Target
 from txthoonk.errors import ConnectionLost
 from txthoonk.protocol import Redis
 

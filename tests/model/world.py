@@ -19,7 +19,7 @@ from tests.model.clients import BareClient, Client, Cut, PatientClient, turn
 from tests.model.watcher import Watcher
 from tests.support import Spy
 from tests.support.waiting import until_answer, until_polled
-from txthoonk.connections._url import Target
+from txthoonk.connections.addresses._url import Target
 from txthoonk.protocol import Redis
 
 __all__ = ["World"]

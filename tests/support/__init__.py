@@ -19,7 +19,7 @@ from twisted.trial.unittest import TestCase
 
 from tests.support.waiting import seen, until_answer
 from txthoonk.client import ThoonkPub, ThoonkPubFactory, ThoonkSub, ThoonkSubFactory
-from txthoonk.connections._url import Target, parse_url
+from txthoonk.connections.addresses._url import Target, parse_url
 from txthoonk.events import message_shape
 from txthoonk.protocol import Redis, RedisSubscriber
 from txthoonk.testing import RedisServer

@@ -18,7 +18,7 @@ from twisted.trial.unittest import TestCase
 from tests.support import TIMEOUT, Recorder, children
 from tests.support.children import ROOT
 from txthoonk import ThoonkPubFactory, ThoonkSubFactory
-from txthoonk.connections._url import parse_url
+from txthoonk.connections.addresses._url import parse_url
 
 EXAMPLES = ROOT / "examples"
 PROGRAMS = (

@@ -15,7 +15,7 @@ from tests.support import RedisTestCase, server_url
 from tests.support.fuzzing import QUICK, Log
 from tests.support.waiting import until
 from txthoonk import Event, Thoonk
-from txthoonk.cli._watch import as_json, as_lines
+from txthoonk.cli.verbs._watch import as_json, as_lines
 from txthoonk.types import Claim
 from txthoonk.worker import Worker
 

@@ -11,8 +11,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.support.wire import NUMBER, SCRIPTS, Connection, Endpoint, lose
 from txthoonk.client import ThoonkPub
 from txthoonk.connections._offline_queue import OfflineQueue
-from txthoonk.consumers import _second_looks
 from txthoonk.consumers._room import WaitingRoom
+from txthoonk.consumers.results import _second_looks
 from txthoonk.errors import ConnectionLost
 from txthoonk.protocol import Redis
 from txthoonk.types import Job, Queue

@@ -15,7 +15,7 @@ from twisted.internet.stdio import StandardIO
 from twisted.internet.task import react
 
 from txthoonk.client import ThoonkPubFactory
-from txthoonk.connections._url import parse_url
+from txthoonk.connections.addresses._url import parse_url
 
 
 class Signal(Protocol):

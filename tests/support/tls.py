@@ -18,7 +18,7 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.ssl import PrivateCertificate
 from twisted.python.failure import Failure
 
-from txthoonk.connections._url import Target
+from txthoonk.connections.addresses._url import Target
 
 DAY = datetime.timedelta(days=1)
 

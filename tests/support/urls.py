@@ -6,7 +6,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from txthoonk.connections._url import parse_url
+from txthoonk.connections.addresses._url import parse_url
 from txthoonk.errors import InvalidInput
 
 SECRET = "s3cr3t"

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from txthoonk.cli._watch import as_json, as_lines
+from txthoonk.cli.verbs._watch import as_json, as_lines
 from txthoonk.events import ITEM_KINDS, Event
 from txthoonk.subscriptions._decoder import Source
 

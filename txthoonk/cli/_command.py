@@ -26,7 +26,7 @@ from twisted.python.failure import Failure
 
 from txthoonk.client import ThoonkPub, ThoonkPubFactory
 from txthoonk.connections._keepalive import ping
-from txthoonk.connections._url import Target, parse_url, read_url
+from txthoonk.connections.addresses._url import Target, parse_url, read_url
 from txthoonk.errors import ConnectionLost, ResponseError
 from txthoonk.protocol import Redis
 from txthoonk.service import Thoonk

@@ -16,15 +16,15 @@ from twisted.internet.task import react
 from twisted.python.failure import Failure
 
 from txthoonk import __version__
-from txthoonk.cli import _feeds, _jobs, _sorted_feeds
 from txthoonk.cli._command import CONNECTION, HELP_NAMES, Call, Session, Where
 from txthoonk.cli._common import CommandError
 from txthoonk.cli._ending import Ending
-from txthoonk.cli._import import import_
 from txthoonk.cli._output import OutputError, coloured, drop_output, flush, prepare_streams, say
-from txthoonk.cli._watch import watch
 from txthoonk.cli.top._command import top
-from txthoonk.connections._url import parse_url, without_passwords
+from txthoonk.cli.verbs import _feeds, _jobs, _sorted_feeds
+from txthoonk.cli.verbs._import import import_
+from txthoonk.cli.verbs._watch import watch
+from txthoonk.connections.addresses._url import parse_url, without_passwords
 from txthoonk.errors import ThoonkError
 from txthoonk.testing import RedisServer
 from txthoonk.wire._checks import check_interval

@@ -17,7 +17,7 @@ from txthoonk.errors import FeedDoesNotExist, FeedTypeMismatch, InvalidInput, In
 from txthoonk.interfaces import FeedType
 from txthoonk.protocol._commands import Commands
 from txthoonk.protocol._encoding import TEXT, encode
-from txthoonk.protocol._slices import read_set
+from txthoonk.protocol.bounds._slices import read_set
 from txthoonk.types import Feed, Job, PythonQueue, Queue, SortedFeed
 from txthoonk.wire._feed_config import Config, config_fields, limited_settings
 from txthoonk.wire._keys import FEEDS, SEPARATOR, check_name

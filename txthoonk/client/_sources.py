@@ -5,7 +5,7 @@ from __future__ import annotations
 from txthoonk.errors import ResponseError
 from txthoonk.protocol._commands import Commands
 from txthoonk.protocol._encoding import TEXT
-from txthoonk.protocol._slices import read_set
+from txthoonk.protocol.bounds._slices import read_set
 from txthoonk.wire._keys import JOBS, source_key
 
 __all__ = ["is_source", "source_names"]

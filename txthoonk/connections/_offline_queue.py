@@ -23,8 +23,8 @@ from txthoonk.protocol import Redis
 from txthoonk.protocol._commands import Commands
 from txthoonk.protocol._encoding import TEXT, Encoding
 from txthoonk.protocol._interfaces import Repeater
-from txthoonk.protocol._limits import Limits
 from txthoonk.protocol._opening import check_credentials
+from txthoonk.protocol.bounds._limits import Limits
 from txthoonk.wire._scripts import Script
 
 __all__ = ["OfflineQueue"]
@@ -58,7 +58,7 @@ class OfflineQueue(Commands, Listener[Redis]):
     and EXEC, it is over, and so is a WATCH: send a whole transaction at once.
 
     :ivar db: the database of the connections to come; so are *username* and *password*.
-    :ivar limits: what the servers accept, see :class:`~txthoonk.protocol._limits.Limits`.
+    :ivar limits: what the servers accept, see :class:`~txthoonk.protocol.bounds._limits.Limits`.
 
     :param name: the server, for messages: without a password.
     :param wait: seconds that a call may wait; 0: it fails at once.

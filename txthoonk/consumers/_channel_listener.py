@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
-from txthoonk.consumers._patience import Retry
 from txthoonk.consumers._subscriber import Handlers, Wanted, remove
+from txthoonk.consumers.gets._patience import Retry
 from txthoonk.errors import ConnectionLost, ThoonkError
 from txthoonk.wire._keys import CONFFEED, NEWFEED
 

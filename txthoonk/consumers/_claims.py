@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 
 from txthoonk.errors import ConnectionLost, ThoonkError
 from txthoonk.protocol._encoding import TEXT
-from txthoonk.protocol._slices import scan
+from txthoonk.protocol.bounds._slices import scan
 from txthoonk.wire._scripts import load
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
 from txthoonk.consumers._channel_listener import Listening
-from txthoonk.consumers._patience import Retry
+from txthoonk.consumers.gets._patience import Retry
 from txthoonk.wire._keys import feed_channel
 
 if TYPE_CHECKING:

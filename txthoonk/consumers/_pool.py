@@ -15,8 +15,8 @@ from twisted.internet.endpoints import UNIXClientEndpoint
 from twisted.internet.interfaces import IAddress, ISSLTransport, IStreamClientEndpoint
 from twisted.internet.protocol import Factory
 
-from txthoonk.connections._hosts import tcp_endpoint
 from txthoonk.connections._keepalive import ping
+from txthoonk.connections.addresses._hosts import tcp_endpoint
 from txthoonk.consumers._interfaces import Sender
 from txthoonk.consumers._subscriber import ResultSub
 from txthoonk.errors import (

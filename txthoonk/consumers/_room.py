@@ -1,9 +1,9 @@
 """The parts of a publisher with which its calls wait for items and results.
 
 Gets wait on connections of their own (one for each feed, see
-:mod:`txthoonk.consumers._get_queue`), because a command that blocks delays all commands after it.
-All calls that wait for results share one subscriber (see
-:mod:`txthoonk.consumers._result_waiters`).
+:mod:`txthoonk.consumers.gets._get_queue`), because a command that blocks delays all commands after
+it.  All calls that wait for results share one subscriber (see
+:mod:`txthoonk.consumers.results._result_waiters`).
 
 When a connection of a bare publisher is lost, the calls that wait fail.  In a *patient* room,
 which is the room of a service, they continue to wait until their own timeout: they send nothing
@@ -23,13 +23,13 @@ from txthoonk.connections._keepalive import HEALTH, REPLY_TIMEOUT
 from txthoonk.consumers._claims import Claims
 from txthoonk.consumers._deadlines import Timekeeper
 from txthoonk.consumers._feed_cache import FeedCache
-from txthoonk.consumers._get_queue import Line
 from txthoonk.consumers._outages import Outages
-from txthoonk.consumers._patience import Health
 from txthoonk.consumers._pool import Pool
-from txthoonk.consumers._result_trimming import Forgetting
-from txthoonk.consumers._result_waiters import Results
 from txthoonk.consumers._subscriber import SharedSubscriber
+from txthoonk.consumers.gets._get_queue import Line
+from txthoonk.consumers.gets._patience import Health
+from txthoonk.consumers.results._result_trimming import Forgetting
+from txthoonk.consumers.results._result_waiters import Results
 from txthoonk.errors import ConnectionLost
 from txthoonk.protocol._client import RedisProtocol
 

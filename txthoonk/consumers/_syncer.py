@@ -8,7 +8,7 @@ from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from txthoonk.consumers._patience import Retry
+from txthoonk.consumers.gets._patience import Retry
 from txthoonk.errors import ConnectionLost
 from txthoonk.protocol._encoding import TEXT
 from txthoonk.protocol._transient import refused

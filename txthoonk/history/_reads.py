@@ -18,7 +18,7 @@ from txthoonk.errors import shown
 from txthoonk.events import check_revision
 from txthoonk.protocol._commands import Commands
 from txthoonk.protocol._encoding import TEXT
-from txthoonk.protocol._slices import SCORED
+from txthoonk.protocol.bounds._slices import SCORED
 from txthoonk.wire._keys import feed_key
 from txthoonk.wire._scripts import load
 
@@ -151,7 +151,10 @@ def _standings(reply: list[Any], count: int) -> list[Standing | None]:
 
 
 def scored_ids(feed: str, score: str, skipped: int) -> tuple[str | int, ...]:
-    """Return the command that reads ids of a plain feed: see :mod:`txthoonk.protocol._slices`."""
+    """Return the command that reads ids of a plain feed.
+
+    See :mod:`txthoonk.protocol.bounds._slices`.
+    """
     limit = ("LIMIT", skipped, SCORED, "WITHSCORES")
     return ("ZRANGE", feed_key("ids", feed), score, "+inf", "BYSCORE", *limit)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred
 
 from txthoonk._support._replies import parses, parsing
-from txthoonk.job._claiming import none
+from txthoonk.job.claims._claiming import none
 from txthoonk.protocol._encoding import TEXT
 from txthoonk.wire._keys import feed_key
 from txthoonk.wire._scripts import load

@@ -14,7 +14,7 @@ from txthoonk._support._replies import parses, parsing
 from txthoonk._values import JobFailure, Progress
 from txthoonk.errors import InvalidInput, InvalidItem, shown
 from txthoonk.protocol._encoding import TEXT
-from txthoonk.protocol._slices import read_ids, read_set, scan
+from txthoonk.protocol.bounds._slices import read_ids, read_set, scan
 from txthoonk.wire._job_records import load_failure, load_progress
 from txthoonk.wire._keys import feed_key
 from txthoonk.wire._scripts import Command, load

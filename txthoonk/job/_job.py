@@ -17,21 +17,21 @@ from txthoonk._support._threads import check_thread
 from txthoonk._values import JobFailure, Progress
 from txthoonk.consumers._claims import Claims
 from txthoonk.consumers._deadlines import Timekeeper
-from txthoonk.consumers._get_queue import Scripts
-from txthoonk.consumers._result_waiters import Results
+from txthoonk.consumers.gets._get_queue import Scripts
+from txthoonk.consumers.results._result_waiters import Results
 from txthoonk.job._changes import Changes
-from txthoonk.job._claiming import Claiming, none
 from txthoonk.job._deadlines import Deadlines
-from txthoonk.job._endings import Claimed, NoFeed, ends, held
 from txthoonk.job._expiry import Expiry
-from txthoonk.job._finishing import Finishing
 from txthoonk.job._inspection import ITEM, Inspection
-from txthoonk.job._job_calls import JobCalls
 from txthoonk.job._names import JobNames
 from txthoonk.job._no_result import NO_RESULT
-from txthoonk.job._outcomes import Outcomes
 from txthoonk.job._putting import PUT, NewJob, Putting, check_new_id, check_new_jobs, given_pair
 from txthoonk.job._results import ResultScripts
+from txthoonk.job.claims._claiming import Claiming, none
+from txthoonk.job.claims._endings import Claimed, NoFeed, ends, held
+from txthoonk.job.claims._finishing import Finishing
+from txthoonk.job.claims._job_calls import JobCalls
+from txthoonk.job.claims._outcomes import Outcomes
 from txthoonk.protocol._encoding import TEXT
 from txthoonk.types._base import storing, to_text
 from txthoonk.types._bulk import Progressed, put_many, with_ids
@@ -579,7 +579,7 @@ class Job(JobNames):
 
 def calls_of(job: Job) -> JobCalls[Claim]:
     """Return what a worker calls on a feed."""
-    finishing, claims = job._finishing, job._claims
+    finishing, claims = job.claims._finishing, job._claims
     return JobCalls(
         words=finishing.words,
         finish_many=finishing.many,
@@ -587,7 +587,7 @@ def calls_of(job: Job) -> JobCalls[Claim]:
         again=finishing.again,
         claimed=job._claimed,
         held=job._held,
-        stall=job._claiming.end_stalled,
+        stall=job.claims._claiming.end_stalled,
         release=claims.release,
         ended=claims.ended,
         lost=claims.lost,

@@ -33,7 +33,6 @@ from txthoonk.errors import (
 from txthoonk.protocol._batching import MOST_BYTES, Rests, Together, again, only
 from txthoonk.protocol._encoding import RAW, TEXT, Encoding, pack, safe
 from txthoonk.protocol._interfaces import MisplacedListener, Repeater
-from txthoonk.protocol._limits import LEAST, Limits, is_too_big
 from txthoonk.protocol._opening import (
     NEVER_CONNECTED,
     Closing,
@@ -43,9 +42,10 @@ from txthoonk.protocol._opening import (
     refusal,
     unbuffer,
 )
-from txthoonk.protocol._sizes import Sizes
 from txthoonk.protocol._transient import needs_another_server, refuses_connection
 from txthoonk.protocol._waiting import Waiting
+from txthoonk.protocol.bounds._limits import LEAST, Limits, is_too_big
+from txthoonk.protocol.bounds._sizes import Sizes
 from txthoonk.wire._scripts import Script
 
 __all__ = ["RedisProtocol"]

@@ -22,7 +22,7 @@ from txthoonk.protocol._client import RedisProtocol
 if TYPE_CHECKING:
     from txthoonk.protocol._encoding import TEXT, Encoding
     from txthoonk.protocol._interfaces import Repeater
-    from txthoonk.protocol._limits import Limits
+    from txthoonk.protocol.bounds._limits import Limits
     from txthoonk.wire._scripts import Script
 
 __all__ = ["Commands", "Redis"]

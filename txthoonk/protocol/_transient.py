@@ -17,7 +17,7 @@ from txthoonk.errors import (
     InvalidInput,
     ResponseError,
 )
-from txthoonk.protocol._limits import is_too_big
+from txthoonk.protocol.bounds._limits import is_too_big
 
 __all__ = [
     "Passing",

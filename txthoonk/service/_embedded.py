@@ -10,7 +10,7 @@ from twisted.internet.interfaces import IProtocolFactory, IStreamClientEndpoint
 from zope.interface import implementer
 
 from txthoonk._support._awaiting import AwaitableDeferred
-from txthoonk.connections._url import Target, parse_url
+from txthoonk.connections.addresses._url import Target, parse_url
 from txthoonk.embedded._server import RedisServer
 
 __all__ = ["EmbeddedEndpoint"]

@@ -30,7 +30,7 @@ from txthoonk.client._subscription_maker import SubscriptionMaker
 from txthoonk.connections._keepalive import HEALTH, PONG_TIMEOUT, REPLY_TIMEOUT, text_of
 from txthoonk.connections._offline_queue import OfflineQueue
 from txthoonk.connections._servers import Servers
-from txthoonk.connections._url import parse_url
+from txthoonk.connections.addresses._url import parse_url
 from txthoonk.consumers._room import WaitingRoom
 from txthoonk.embedded._server import RedisServer
 from txthoonk.errors import (

@@ -21,7 +21,7 @@ from txthoonk.events import CHANNELS, Event
 from txthoonk.history._reads import Snapshot, read_items, read_order, read_snapshot, scored_ids
 from txthoonk.history._recovery import NOWHERE, Position, Step, step
 from txthoonk.protocol._encoding import TEXT
-from txthoonk.protocol._slices import DETOURS, IDS, OVERLAP, read_scored
+from txthoonk.protocol.bounds._slices import DETOURS, IDS, OVERLAP, read_scored
 from txthoonk.subscriptions._decoder import Source
 from txthoonk.subscriptions._feed_state import MISSING, FeedState, SortedState, State, make_state
 from txthoonk.subscriptions._interfaces import Reader

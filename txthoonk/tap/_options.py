@@ -19,7 +19,7 @@ from twisted.internet.error import CannotListenError
 from twisted.python.usage import Options, UsageError
 
 from txthoonk import __version__
-from txthoonk.connections._url import read_url
+from txthoonk.connections.addresses._url import read_url
 from txthoonk.service import Thoonk
 from txthoonk.tap._json_log import json_observer
 from txthoonk.wire._checks import check_seconds

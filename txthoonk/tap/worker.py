@@ -28,9 +28,9 @@ from txthoonk.tap._options import (
     yes_or_no,
 )
 from txthoonk.wire._checks import check_time_limits
-from txthoonk.worker._by_name import ByName, is_async
 from txthoonk.worker._feeds import configs_of
 from txthoonk.worker._worker import Worker
+from txthoonk.worker.running._by_name import ByName, is_async
 
 __all__ = ["Options", "makeService"]
 

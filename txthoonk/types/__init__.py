@@ -6,7 +6,7 @@ The job feed is in ``txthoonk.job``, because it is built on top of queues.
 from txthoonk._values import JobFailure, Progress
 from txthoonk.job._job import Claim, Job
 from txthoonk.job._putting import NewJob
-from txthoonk.job._thread_claim import ThreadClaim
+from txthoonk.job.claims._thread_claim import ThreadClaim
 from txthoonk.types._base import BaseFeed
 from txthoonk.types.feed import Feed
 from txthoonk.types.python_queue import PythonQueue

@@ -12,7 +12,7 @@ from twisted.logger import Logger
 
 from txthoonk._support._replies import parses, parsing
 from txthoonk.protocol._encoding import TEXT
-from txthoonk.protocol._slices import scan
+from txthoonk.protocol.bounds._slices import scan
 from txthoonk.wire._scripts import Script, load
 
 if TYPE_CHECKING:

@@ -11,11 +11,11 @@ from twisted.internet.defer import Deferred
 from txthoonk._support._awaiting import AwaitableDeferred
 from txthoonk._support._deferreds import deferring, passing
 from txthoonk._support._threads import check_thread
-from txthoonk.consumers._get_queue import Line, Scripts
 from txthoonk.consumers._room import WaitingRoom
+from txthoonk.consumers.gets._get_queue import Line, Scripts
 from txthoonk.errors import InvalidInput, shown
 from txthoonk.protocol._encoding import TEXT
-from txthoonk.protocol._slices import read_ids
+from txthoonk.protocol.bounds._slices import read_ids
 from txthoonk.types._base import BaseFeed
 from txthoonk.types._bulk import Progressed, put_many
 from txthoonk.types._recoverer import Pass

@@ -10,7 +10,7 @@ from txthoonk._support._awaiting import AwaitableDeferred
 from txthoonk._support._deferreds import deferring
 from txthoonk.history._reads import scored_ids
 from txthoonk.protocol._encoding import TEXT
-from txthoonk.protocol._slices import read_scored
+from txthoonk.protocol.bounds._slices import read_scored
 from txthoonk.types._base import storing
 from txthoonk.types._stored import OrderedFeed
 from txthoonk.wire._keys import check_id, feed_channel, new_id

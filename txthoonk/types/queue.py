@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 
 from txthoonk._support._deferreds import deferring
 from txthoonk._support._replies import parsing
-from txthoonk.consumers._get_queue import Scripts
+from txthoonk.consumers.gets._get_queue import Scripts
 from txthoonk.protocol._encoding import TEXT
 from txthoonk.types._base import storing, to_text
 from txthoonk.types._taken import TakenFeed

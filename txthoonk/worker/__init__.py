@@ -1,6 +1,5 @@
 """A service that works on jobs."""
 
-from txthoonk.worker._by_name import Key
 from txthoonk.worker._errors import (
     NoHandler,
     Retry,
@@ -9,8 +8,9 @@ from txthoonk.worker._errors import (
     TimeLimitExceeded,
 )
 from txthoonk.worker._feeds import Feeds
-from txthoonk.worker._handlers import BackOff
 from txthoonk.worker._worker import Handler, Worker
+from txthoonk.worker.running._by_name import Key
+from txthoonk.worker.running._handlers import BackOff
 
 __all__ = [
     "BackOff",

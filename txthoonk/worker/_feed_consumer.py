@@ -2,7 +2,7 @@
 
 One script call finishes the jobs that are done and claims as many new ones as the worker has
 room for.  If a call claims fewer than it asked for, the feed is empty: then one get waits for
-the next job (:mod:`txthoonk.consumers._get_queue`).  :mod:`txthoonk.worker._schedule`, which
+the next job (:mod:`txthoonk.consumers.gets._get_queue`).  :mod:`txthoonk.worker._schedule`, which
 knows all feeds of the worker, decides when to do which.
 
 A call whose answer was lost with the connection is repeated until Redis answers it.  The tokens of
@@ -24,7 +24,7 @@ from twisted.python.failure import Failure
 
 from txthoonk._support._rate_limit import LogLimit
 from txthoonk.consumers._interfaces import HeldClaim
-from txthoonk.consumers._patience import Retry
+from txthoonk.consumers.gets._patience import Retry
 from txthoonk.errors import (
     ConnectionLost,
     FeedDoesNotExist,
@@ -40,14 +40,14 @@ from txthoonk.errors import (
 )
 from txthoonk.job._expiry import EXPIRED
 from txthoonk.job._job import calls_of
-from txthoonk.protocol._slices import BIG
 from txthoonk.protocol._transient import refused
+from txthoonk.protocol.bounds._slices import BIG
 from txthoonk.types._base import to_text
 from txthoonk.wire._job_records import dump_failure
-from txthoonk.worker._end_calls import EndCalls
 from txthoonk.worker._feeds import WAITS, create
 from txthoonk.worker._schedule import MOST, Schedule
 from txthoonk.worker._suspects import Suspects
+from txthoonk.worker.running._end_calls import EndCalls
 
 if TYPE_CHECKING:
     from txthoonk.types import Claim, Job

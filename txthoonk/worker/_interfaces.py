@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 if TYPE_CHECKING:
     from txthoonk.consumers._interfaces import HeldClaim, Named
     from txthoonk.types import Claim
-    from txthoonk.worker._time_limits import Limited
+    from txthoonk.worker.running._time_limits import Limited
 
 __all__ = ["Consumer", "Run", "WorkerCalls"]
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
-from txthoonk.consumers._patience import Retry
+from txthoonk.consumers.gets._patience import Retry
 from txthoonk.errors import (
     ConnectionLost,
     FeedDoesNotExist,
@@ -26,7 +26,7 @@ from txthoonk.errors import (
 from txthoonk.protocol._transient import refused
 
 if TYPE_CHECKING:
-    from txthoonk.job._job_calls import JobCalls
+    from txthoonk.job.claims._job_calls import JobCalls
     from txthoonk.types import Claim, Job
     from txthoonk.worker._interfaces import Run
 

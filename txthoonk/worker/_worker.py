@@ -16,19 +16,19 @@ from twisted.python.failure import Failure
 from txthoonk._support._restartable import StoppingService
 from txthoonk.consumers._heartbeat import renewal_of
 from txthoonk.errors import InvalidInput, InvalidType, ThoonkError, shown
-from txthoonk.job._thread_claim import ThreadClaim
+from txthoonk.job.claims._thread_claim import ThreadClaim
 from txthoonk.service import Thoonk
 from txthoonk.types import Claim, Job
 from txthoonk.wire._checks import check_seconds
 from txthoonk.wire._feed_config import Config
-from txthoonk.worker._by_name import ByName, Key, check_handler
 from txthoonk.worker._feed_consumer import FeedConsumer
 from txthoonk.worker._feeds import Feeds, configs_of, open_feed, weighted
-from txthoonk.worker._handlers import BackOff, Ended, Handlers, back_off
 from txthoonk.worker._maintenance import Maintenance
 from txthoonk.worker._schedule import Schedule
-from txthoonk.worker._thread_pool import Pool
-from txthoonk.worker._time_limits import TimeLimits
+from txthoonk.worker.running._by_name import ByName, Key, check_handler
+from txthoonk.worker.running._handlers import BackOff, Ended, Handlers, back_off
+from txthoonk.worker.running._thread_pool import Pool
+from txthoonk.worker.running._time_limits import TimeLimits
 
 __all__ = ["Handler", "Worker"]
 

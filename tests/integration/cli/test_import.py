@@ -7,7 +7,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from tests.support.cli import CommandTestCase
-from txthoonk.cli import _import
+from txthoonk.cli.verbs import _import
 from txthoonk.protocol._client import RedisProtocol
 from txthoonk.testing import check_feed
 from txthoonk.types import Job

@@ -18,7 +18,7 @@ from tests.support.proxy import Proxy
 from tests.support.service import reactor
 from tests.support.tls import Authority, TLSServer
 from txthoonk.client import ThoonkPubFactory
-from txthoonk.connections._url import parse_url
+from txthoonk.connections.addresses._url import parse_url
 from txthoonk.errors import ConnectionLost
 from txthoonk.protocol import Redis
 

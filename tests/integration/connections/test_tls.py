@@ -16,7 +16,7 @@ from tests.support import TIMEOUT, RedisTestCase
 from tests.support.tls import DAY, Authority, TLSServer
 from txthoonk import Thoonk
 from txthoonk.client import ThoonkPub, ThoonkPubFactory
-from txthoonk.connections._url import Target, parse_url
+from txthoonk.connections.addresses._url import Target, parse_url
 from txthoonk.errors import ConnectionLost
 
 reactor: Any = installed_reactor

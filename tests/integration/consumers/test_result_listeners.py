@@ -8,7 +8,7 @@ from twisted.internet.defer import CancelledError, Deferred, gatherResults
 
 from tests.support import RedisTestCase
 from tests.support.waiting import until
-from txthoonk.consumers._result_waiters import LISTENERS
+from txthoonk.consumers.results._result_waiters import LISTENERS
 from txthoonk.types import Job
 
 PUBLISHERS = 8

@@ -9,7 +9,7 @@ from twisted.internet.defer import CancelledError, Deferred, gatherResults
 
 from tests.support import RedisTestCase
 from tests.support.job_delay import timeless
-from txthoonk.consumers import _second_looks
+from txthoonk.consumers.results import _second_looks
 from txthoonk.errors import Empty, JobStalled
 from txthoonk.types import Job
 

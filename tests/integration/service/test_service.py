@@ -17,7 +17,7 @@ from tests.support.service import LeakTestCase, reactor
 from tests.support.tls import Authority, TLSServer
 from tests.support.waiting import until
 from txthoonk.client import ThoonkPub, ThoonkSub
-from txthoonk.connections._url import parse_url
+from txthoonk.connections.addresses._url import parse_url
 from txthoonk.errors import AuthenticationError, ConnectionLost, NotSent, ResponseError
 from txthoonk.service import Thoonk
 

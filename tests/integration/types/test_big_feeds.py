@@ -12,7 +12,7 @@ from tests.support import RedisTestCase, server_url
 from tests.support.mirror import Watch
 from txthoonk import Thoonk
 from txthoonk.protocol._client import RedisProtocol
-from txthoonk.protocol._slices import IDS
+from txthoonk.protocol.bounds._slices import IDS
 from txthoonk.subscriptions._feed_state import FeedState, SortedState
 from txthoonk.wire._keys import feed_key
 from txthoonk.worker import Worker

@@ -15,7 +15,7 @@ from txthoonk import SoftTimeLimitExceeded, TimeLimitExceeded
 from txthoonk.consumers._heartbeat import renewal_of
 from txthoonk.errors import InvalidInput, InvalidType, JobNotClaimed
 from txthoonk.types import Claim, ThreadClaim
-from txthoonk.worker import _time_limits
+from txthoonk.worker.running import _time_limits
 
 BRIEF = 0.02
 

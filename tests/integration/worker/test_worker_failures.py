@@ -15,7 +15,7 @@ from txthoonk.consumers import _heartbeat
 from txthoonk.consumers._heartbeat import renewal_of
 from txthoonk.errors import InvalidData, InvalidInput, InvalidItem, InvalidType
 from txthoonk.types import Claim, Job
-from txthoonk.worker._handlers import back_off
+from txthoonk.worker.running._handlers import back_off
 
 
 class FailureTests(WorkerTestCase):

@@ -16,8 +16,8 @@ from tests.support.waiting import until
 from tests.support.worker import Doing, WorkerTestCase
 from txthoonk.errors import InvalidInput, InvalidType
 from txthoonk.types import Claim, Job
-from txthoonk.worker._handlers import SLICE
 from txthoonk.worker._worker import Worker
+from txthoonk.worker.running._handlers import SLICE
 
 LATE = 15.0  # seconds: far more than a job takes, and less than the time to the next maintenance
 CLOCKS = 0.01  # seconds by which the clocks of the test and the server may differ

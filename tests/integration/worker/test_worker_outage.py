@@ -15,7 +15,7 @@ from tests.support.service import reactor
 from tests.support.service_outage import OutageTestCase
 from tests.support.waiting import until
 from tests.support.worker import Doing, WorkerTestCase
-from txthoonk.connections._url import parse_url
+from txthoonk.connections.addresses._url import parse_url
 from txthoonk.errors import ConnectionLost
 from txthoonk.testing import RedisServer
 from txthoonk.types import Claim, Job

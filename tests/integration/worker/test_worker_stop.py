@@ -18,7 +18,7 @@ from tests.support.waiting import until
 from tests.support.worker import Doing, WorkerTestCase
 from txthoonk.types import Claim, Job
 from txthoonk.worker import _worker as worker_module
-from txthoonk.worker._handlers import SLICE
+from txthoonk.worker.running._handlers import SLICE
 
 GRACE = 10.0  # seconds; more than any of these tests takes
 

@@ -11,7 +11,7 @@ from tests.support.wire import Connection
 from txthoonk._support._deferreds import deferring
 from txthoonk._support._replies import MISFITS, parses, parsing
 from txthoonk.client import ThoonkPub
-from txthoonk.consumers._result_waiters import Results
+from txthoonk.consumers.results._result_waiters import Results
 from txthoonk.errors import InvalidInput, InvalidResponse
 from txthoonk.protocol import Redis
 from txthoonk.types import Feed, Job

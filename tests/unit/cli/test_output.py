@@ -10,7 +10,7 @@ import sys
 from twisted.trial.unittest import SynchronousTestCase
 
 from txthoonk.cli._output import coloured, show_line, show_rows
-from txthoonk.cli._watch import _report_state
+from txthoonk.cli.verbs._watch import _report_state
 
 ROWS = [("1", "publish", "hello"), ("\u4e2d\u6587", "stall", "x" * 50, "y"), ("3", "other\n")]
 

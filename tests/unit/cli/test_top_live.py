@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from txthoonk.cli.top._live import Readings, read_on
 from txthoonk.cli.top._terminal import Keys, read_keys
 from txthoonk.cli.top._view import as_lines
-from txthoonk.connections._url import parse_url
+from txthoonk.connections.addresses._url import parse_url
 from txthoonk.errors import NotSent
 
 

@@ -10,8 +10,8 @@ from twisted.internet.endpoints import TCP4ClientEndpoint, UNIXClientEndpoint
 from twisted.internet.testing import MemoryReactorClock
 
 from tests.support.urls import SECRET, RefusingTestCase
-from txthoonk.connections import _endpoint_strings
-from txthoonk.connections._url import parse_url
+from txthoonk.connections.addresses import _endpoint_strings
+from txthoonk.connections.addresses._url import parse_url
 from txthoonk.errors import InvalidInput
 
 

@@ -11,8 +11,8 @@ from twisted.internet.testing import MemoryReactorClock
 
 from tests.support.tls import Authority
 from tests.support.urls import SECRET, RefusingTestCase
-from txthoonk.connections._tls import Secured
-from txthoonk.connections._url import parse_url
+from txthoonk.connections.addresses._tls import Secured
+from txthoonk.connections.addresses._url import parse_url
 from txthoonk.errors import InvalidType
 
 
@@ -79,7 +79,7 @@ class TrustTests(RefusingTestCase):
         program = """
 import sys
 sys.modules["OpenSSL"] = None
-from txthoonk.connections._url import parse_url
+from txthoonk.connections.addresses._url import parse_url
 for url in ("redis://h", "unix:///s", "embedded:", "tcp:h:1", "unix:/s"):
     parse_url(url)
 for url in ("rediss://me:s3cr3t@h", "tls:h:1", "ssl:h:1"):

@@ -11,8 +11,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.urls import SECRET, RefusingTestCase
 from tests.support.wire import redis, sent
-from txthoonk.connections._tls import Secured
-from txthoonk.connections._url import Target, parse_url
+from txthoonk.connections.addresses._tls import Secured
+from txthoonk.connections.addresses._url import Target, parse_url
 from txthoonk.errors import InvalidInput, InvalidType
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from tests.support.claims import EVENT, RETRIED, ClaimTestCase
 from tests.support.wire import outcome
 from txthoonk.consumers import _claims
-from txthoonk.consumers._result_trimming import MOST
+from txthoonk.consumers.results._result_trimming import MOST
 from txthoonk.errors import ConnectionLost, InvalidItem, JobNotClaimed
 from txthoonk.types import Job
 

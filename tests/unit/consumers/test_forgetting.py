@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from txthoonk.consumers._outages import Outages
-from txthoonk.consumers._result_trimming import MOST, PAUSE, Forgetting
+from txthoonk.consumers.results._result_trimming import MOST, PAUSE, Forgetting
 from txthoonk.errors import ConnectionLost
 
 FULL = ["id"] * MOST

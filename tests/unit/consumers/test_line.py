@@ -12,8 +12,8 @@ from tests.support.line import BLMOVE, UNBLOCK, LineTestCase
 from tests.support.wire import NUMBER, Connection, lose
 from txthoonk.client import ThoonkPub
 from txthoonk.connections._back_off import LAST_DELAY
-from txthoonk.consumers._get_queue import MOST, TRIES
 from txthoonk.consumers._pool import SPARE
+from txthoonk.consumers.gets._get_queue import MOST, TRIES
 from txthoonk.errors import ConnectionError, ConnectionLost, Empty, ResponseError
 from txthoonk.protocol import Redis
 from txthoonk.types import Queue

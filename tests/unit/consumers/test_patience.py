@@ -12,7 +12,7 @@ from tests.support.patience import (
     PatienceTestCase,
 )
 from tests.support.wire import lose
-from txthoonk.consumers._get_queue import FRESH
+from txthoonk.consumers.gets._get_queue import FRESH
 from txthoonk.errors import (
     ConnectionLost,
     Empty,

@@ -11,9 +11,9 @@ from tests.support.patience import (
     PatienceTestCase,
 )
 from tests.support.wire import Connection, lose
-from txthoonk.consumers._get_queue import TRIES
-from txthoonk.consumers._patience import MOST_CHECKS, Health
 from txthoonk.consumers._pool import SPARE_TIMEOUT
+from txthoonk.consumers.gets._get_queue import TRIES
+from txthoonk.consumers.gets._patience import MOST_CHECKS, Health
 from txthoonk.errors import ConnectionLost
 from txthoonk.types import Queue
 

@@ -13,7 +13,7 @@ from tests.support.patience import (
     ResultTestCase,
 )
 from tests.support.wire import lose
-from txthoonk.consumers._result_waiters import ATTEMPT, RENEWAL
+from txthoonk.consumers.results._result_waiters import ATTEMPT, RENEWAL
 from txthoonk.errors import ConnectionLost, Empty, ResponseError
 
 

@@ -10,8 +10,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.wire import Connection, Endpoint, lose
 from txthoonk.client import ThoonkPub
-from txthoonk.consumers import _second_looks
-from txthoonk.consumers._result_waiters import LEASE_RENEWAL
+from txthoonk.consumers.results import _second_looks
+from txthoonk.consumers.results._result_waiters import LEASE_RENEWAL
 from txthoonk.errors import ConnectionLost, Empty, JobStalled, ResponseError
 from txthoonk.protocol import Redis
 from txthoonk.types import Job, JobFailure

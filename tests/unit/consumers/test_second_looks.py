@@ -6,7 +6,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from txthoonk.consumers._second_looks import LAST, SecondLooks
+from txthoonk.consumers.results._second_looks import LAST, SecondLooks
 from txthoonk.errors import ConnectionLost
 
 Found = tuple[list[str], list[str]]

@@ -9,7 +9,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
-from txthoonk.protocol._slices import (
+from txthoonk.protocol.bounds._slices import (
     BIG,
     DETOURS,
     IDS,

@@ -11,10 +11,12 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.wire import FOLDER, NAMES, commands, plug
-from txthoonk.cli._import import _Import
+from txthoonk.cli.verbs._import import _Import
 from txthoonk.client import ThoonkPub
-from txthoonk.consumers import _deadlines, _get_queue, _result_trimming, _result_waiters, _syncer
+from txthoonk.consumers import _deadlines, _syncer
 from txthoonk.consumers._heartbeat import Renewal
+from txthoonk.consumers.gets import _get_queue
+from txthoonk.consumers.results import _result_trimming, _result_waiters
 from txthoonk.errors import _SCRIPT_CODES, ThoonkError
 from txthoonk.history._reads import compare, read_items, read_order, read_snapshot
 from txthoonk.job import _changes

@@ -21,7 +21,7 @@ from txthoonk.cli.top._rounds import MOST, Rounds
 from txthoonk.cli.top._terminal import open_screen, read_keys, screen_size, when_resized
 from txthoonk.cli.top._view import UNLIMITED, as_lines, render
 from txthoonk.client._registry import Publishing
-from txthoonk.connections._url import Target
+from txthoonk.connections.addresses._url import Target
 from txthoonk.errors import ConnectionLost, ResponseError
 from txthoonk.wire._checks import check_interval
 from txthoonk.wire._glob import glob_matcher, is_pattern

@@ -8,10 +8,10 @@ from typing import Any
 
 from twisted.python.failure import Failure
 
-from txthoonk.job._endings import Ending
 from txthoonk.job._job import Claim
 from txthoonk.job._no_result import NO_RESULT
 from txthoonk.job._putting import NewJob
+from txthoonk.job.claims._endings import Ending
 
 __all__ = ["ThreadClaim"]
 

@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from txthoonk._values import JobFailure
-from txthoonk.consumers._result_waiters import Results
+from txthoonk.consumers.results._result_waiters import Results
 from txthoonk.errors import InvalidItem, JobStalled
 
 __all__ = ["Outcomes"]

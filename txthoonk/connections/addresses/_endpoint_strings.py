@@ -15,7 +15,7 @@ from twisted.internet.interfaces import (
 from twisted.plugin import getPlugins
 from zope.interface import directlyProvides
 
-from txthoonk.connections._hosts import address_of
+from txthoonk.connections.addresses._hosts import address_of
 from txthoonk.errors import InvalidInput
 
 __all__ = ["ENCRYPTED", "check", "endpoint", "is_known", "masked", "shown"]

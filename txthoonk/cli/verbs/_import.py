@@ -15,7 +15,7 @@ from txthoonk.client import ThoonkPub
 from txthoonk.client._sources import is_source, source_names
 from txthoonk.errors import FeedDoesNotExist, FeedExists
 from txthoonk.protocol._encoding import TEXT
-from txthoonk.protocol._slices import scan
+from txthoonk.protocol.bounds._slices import scan
 from txthoonk.wire._keys import NEWFEED, feed_key, source_key
 from txthoonk.wire._scripts import load
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 
-from txthoonk.consumers._passing_on import MOST_IDS
+from txthoonk.consumers.gets._passing_on import MOST_IDS
 from txthoonk.errors import ThoonkError
 
 if TYPE_CHECKING:

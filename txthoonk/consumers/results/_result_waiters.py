@@ -12,7 +12,7 @@ While other publishers may depend on them, the listeners continue for some time 
 call has ended, so that other publishers can take their place.
 
 Other implementations do not announce every end of a job, so
-:mod:`txthoonk.consumers._second_looks` looks from time to time.
+:mod:`txthoonk.consumers.results._second_looks` looks from time to time.
 
 In a patient room (see :mod:`txthoonk.consumers._room`) the calls look again whenever a
 connection was lost that would have announced their result.  They renew their notes often enough
@@ -34,10 +34,10 @@ from twisted.python.failure import Failure
 from txthoonk._support._awaiting import AwaitableDeferred
 from txthoonk._support._replies import parsing
 from txthoonk.consumers._interfaces import ResultCalls
-from txthoonk.consumers._passing_on import MOST_HEARD, MOST_IDS, PassingOn
-from txthoonk.consumers._patience import CheckedRoom, Retry
-from txthoonk.consumers._second_looks import SecondLooks
 from txthoonk.consumers._subscriber import Handlers, ResultSub, Wanted, remove
+from txthoonk.consumers.gets._passing_on import MOST_HEARD, MOST_IDS, PassingOn
+from txthoonk.consumers.gets._patience import CheckedRoom, Retry
+from txthoonk.consumers.results._second_looks import SecondLooks
 from txthoonk.errors import (
     ConnectionLost,
     Empty,

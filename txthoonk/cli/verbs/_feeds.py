@@ -13,7 +13,7 @@ from txthoonk.cli._command import Session, command, id_option, json_option
 from txthoonk.cli._common import CommandError, existing, item_from, load_lines
 from txthoonk.cli._output import say, show, show_json, show_rows
 from txthoonk.cli._settings_help import settings_help
-from txthoonk.cli._watch import as_json as event_as_json
+from txthoonk.cli.verbs._watch import as_json as event_as_json
 from txthoonk.client import ThoonkPub
 from txthoonk.client._sources import source_names
 from txthoonk.errors import FeedDoesNotExist

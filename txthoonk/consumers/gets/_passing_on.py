@@ -1,6 +1,6 @@
 """Passes on results from a publisher that listens to all jobs to those that listen to some.
 
-See :mod:`txthoonk.consumers._result_waiters`.
+See :mod:`txthoonk.consumers.results._result_waiters`.
 """
 
 from __future__ import annotations

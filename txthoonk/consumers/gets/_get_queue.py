@@ -33,9 +33,9 @@ from twisted.python.failure import Failure
 
 from txthoonk._support._awaiting import AwaitableDeferred
 from txthoonk.consumers._channel_listener import Listening
-from txthoonk.consumers._patience import CheckedRoom, Retry
 from txthoonk.consumers._pool import Pool, WaitingConnection
 from txthoonk.consumers._syncer import Repeated
+from txthoonk.consumers.gets._patience import CheckedRoom, Retry
 from txthoonk.errors import (
     AuthenticationError,
     ConnectionLost,
@@ -46,7 +46,6 @@ from txthoonk.errors import (
     shown,
 )
 from txthoonk.protocol._encoding import RAW, TEXT
-from txthoonk.protocol._slices import BIG
 from txthoonk.protocol._transient import (
     Passing,
     memory_is_full,
@@ -54,6 +53,7 @@ from txthoonk.protocol._transient import (
     passing,
     refuses_connection,
 )
+from txthoonk.protocol.bounds._slices import BIG
 from txthoonk.wire._scripts import Script
 
 if TYPE_CHECKING:

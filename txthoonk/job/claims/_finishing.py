@@ -12,14 +12,14 @@ from twisted.python.failure import Failure
 from txthoonk._support._awaiting import AwaitableDeferred
 from txthoonk._support._replies import parsing
 from txthoonk.consumers._claims import Claims
-from txthoonk.consumers._result_trimming import MOST, Forgetting
-from txthoonk.consumers._result_waiters import Results
 from txthoonk.consumers._room import WaitingRoom
+from txthoonk.consumers.results._result_trimming import MOST, Forgetting
+from txthoonk.consumers.results._result_waiters import Results
 from txthoonk.errors import InvalidInput, JobNotClaimed, SerializerChanged, from_reply
 from txthoonk.job._no_result import NO_RESULT
 from txthoonk.job._putting import NewJob, in_present_serializer, new_words
 from txthoonk.protocol._encoding import RAW, TEXT, encode
-from txthoonk.protocol._limits import LEAST
+from txthoonk.protocol.bounds._limits import LEAST
 from txthoonk.types._base import to_text
 from txthoonk.types._repeating import loaded
 from txthoonk.wire._checks import check_seconds

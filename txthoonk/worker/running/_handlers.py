@@ -22,7 +22,7 @@ from txthoonk.worker._errors import Retry, Stall, TimeLimitExceeded
 from txthoonk.worker._feed_consumer import FeedConsumer
 from txthoonk.worker._interfaces import Consumer, Run
 from txthoonk.worker._schedule import Schedule
-from txthoonk.worker._time_limits import Limited, TimeLimits
+from txthoonk.worker.running._time_limits import Limited, TimeLimits
 
 __all__ = ["BackOff", "Ended", "Handlers", "back_off"]
 

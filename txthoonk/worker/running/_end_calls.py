@@ -9,8 +9,8 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from txthoonk.consumers._patience import Retry
 from txthoonk.consumers._room import WaitingRoom
+from txthoonk.consumers.gets._patience import Retry
 from txthoonk.errors import (
     ConnectionLost,
     FeedDoesNotExist,

@@ -1,7 +1,7 @@
 """Refuses commands of one connection that are too big for its server.
 
-See :mod:`txthoonk.protocol._limits`.  The connection asks for the limits before its first big
-command.
+See :mod:`txthoonk.protocol.bounds._limits`.  The connection asks for the limits before its first
+big command.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Any
 from twisted.internet.defer import Deferred, gatherResults
 
 from txthoonk.protocol._encoding import RAW, Encoding, encode
-from txthoonk.protocol._limits import LEAST, Limits
 from txthoonk.protocol._waiting import Waiting
+from txthoonk.protocol.bounds._limits import LEAST, Limits
 
 __all__ = ["Sizes"]
 

@@ -15,8 +15,8 @@ import attr
 from twisted.internet.endpoints import UNIXClientEndpoint
 from twisted.internet.interfaces import IStreamClientEndpoint
 
-from txthoonk.connections import _endpoint_strings
-from txthoonk.connections._hosts import tcp_endpoint
+from txthoonk.connections.addresses import _endpoint_strings
+from txthoonk.connections.addresses._hosts import tcp_endpoint
 from txthoonk.errors import InvalidInput, InvalidType, shown
 
 __all__ = ["Target", "parse_url", "read_url", "without_passwords"]
@@ -206,7 +206,7 @@ def _trust(said: dict[str, Any], ca_file: str | os.PathLike[str] | None) -> dict
 
 def _tls() -> Any:
     try:
-        from txthoonk.connections import _tls
+        from txthoonk.connections.addresses import _tls
     except ImportError as error:
         raise InvalidInput(f"TLS: run pip install 'txthoonk[tls]' first ({error})") from None
     return _tls

@@ -1,0 +1,1 @@
+"""The commands on feeds, sorted feeds and jobs, and ``watch``."""

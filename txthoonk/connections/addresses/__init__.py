@@ -1,0 +1,1 @@
+"""Where a server is: URLs, endpoint strings, host names, TLS."""

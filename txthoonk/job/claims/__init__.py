@@ -1,0 +1,1 @@
+"""A claim on a job, from the claim to its end: finish, failure, release."""

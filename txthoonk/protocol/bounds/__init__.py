@@ -1,0 +1,1 @@
+"""Bounds of one call: what the server takes, and how large replies are read in slices."""
