@@ -579,7 +579,7 @@ class Job(JobNames):
 
 def calls_of(job: Job) -> JobCalls[Claim]:
     """Return what a worker calls on a feed."""
-    finishing, claims = job.claims._finishing, job._claims
+    finishing, claims = job._finishing, job._claims
     return JobCalls(
         words=finishing.words,
         finish_many=finishing.many,
@@ -587,7 +587,7 @@ def calls_of(job: Job) -> JobCalls[Claim]:
         again=finishing.again,
         claimed=job._claimed,
         held=job._held,
-        stall=job.claims._claiming.end_stalled,
+        stall=job._claiming.end_stalled,
         release=claims.release,
         ended=claims.ended,
         lost=claims.lost,

@@ -125,7 +125,7 @@ class ResultTests(RetentionTestCase):
         jobs = [self.job, *[Job(await self.pub(), "x") for _ in range(2)]]
         await self.raw.send("CONFIG", "RESETSTAT")
         await gatherResults([jobs[n % 3].finish(id_, "result") for n, id_ in enumerate(ids)])
-        await until(lambda: not any(job.claims._finishing.forgetting._busy for job in jobs))
+        await until(lambda: not any(job._finishing.forgetting._busy for job in jobs))
         stats = await self.raw.send("INFO", "commandstats")
         calls = int(re.search(r"cmdstat_evalsha:calls=(\d+)", stats.decode())[1])  # type: ignore[index]
         self.assertLess(calls - len(ids), 30)

@@ -47,7 +47,7 @@ class JobTests(HostileTestCase):
             await self.set("keep_results", value)
             for number in range(12):
                 await self.finished(str(number))
-            await until(lambda: not self.job.claims._finishing.forgetting._busy)
+            await until(lambda: not self.job._finishing.forgetting._busy)
             self.assertEqual(await self.raw.send("ZCARD", "feed.results:x"), most, value)
 
     async def test_keep_stalled(self) -> None:

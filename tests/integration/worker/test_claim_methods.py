@@ -118,12 +118,12 @@ class HandlerTests(WorkerTestCase):
     async def test_not_awaited(self) -> None:
         """The worker waits for the answer to a call that the handler does not wait for."""
         gate: Deferred[Any] = Deferred()
-        finish = self.job.claims._finishing.finish
+        finish = self.job._finishing.finish
 
         def later(*arguments: Any) -> Deferred[None]:
             return gate.addCallback(lambda _: finish(*arguments))
 
-        self.patch(self.job.claims._finishing, "finish", later)
+        self.patch(self.job._finishing, "finish", later)
 
         def handler(claim: Claim) -> None:
             claim.finish()
