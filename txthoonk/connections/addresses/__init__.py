@@ -1,7 +1,6 @@
 """Where the server of a connection is.
 
-URLs and endpoint strings become endpoints; host names are looked up without the thread pool of
-the reactor; TLS is verified.
+URLs and endpoint strings become endpoints.  An address needs no look-up, and TLS is verified.
 """
 
 __all__: list[str] = []
