@@ -52,8 +52,8 @@ class SortedModel(OrderedModel):
             raise Refused(ItemDoesNotExist)
 
     def edit(self, id_: str, item: str, expected: int | None) -> None:
-        self._there(id_)
         self.expect(id_, expected)
+        self._there(id_)
         log = self.look()
         self.items[id_] = item
         self.publishes += 1
