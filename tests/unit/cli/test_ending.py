@@ -15,7 +15,8 @@ from txthoonk.cli._ending import Ending
 class EndingTests(SynchronousTestCase):
     def setUp(self) -> None:
         for number in _ending.SIGNALS:
-            self.addCleanup(signal.signal, number, signal.getsignal(number))
+            # A shell without job control makes what it starts in the background ignore SIGINT.
+            self.addCleanup(signal.signal, number, signal.signal(number, signal.SIG_DFL))
         self.events: list[str] = []
         self.exits = threading.Event()
         self.ending = Ending(self._exit)
