@@ -153,7 +153,7 @@ class RestartTests(WorkerTestCase):
         await self.thoonk.close()
         await self.server.stop()
         thoonk = self.service()
-        self.work(lambda claim: None, feeds="new", thoonk=thoonk)
+        self.work(lambda claim: None, feeds="new", thoonk=thoonk, config={})
         thoonk.startService()
         await until(lambda: thoonk._connections.publisher.failures > 2)
         await self.server.start()
