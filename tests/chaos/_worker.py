@@ -16,6 +16,7 @@ from twisted.internet.task import deferLater, react
 
 from tests.chaos._support import PATIENCE, again_and_again, returning
 from txthoonk.connections.addresses._url import parse_url
+from txthoonk.types import Job
 
 AT_A_TIME = 20
 LONGEST = 0.04  # seconds
@@ -23,7 +24,13 @@ LONGEST = 0.04  # seconds
 
 async def main(reactor: Any, url: str, feed: str) -> None:
     pub = await returning(reactor, parse_url(url))
-    job = await pub.job(feed)
+    jobs: list[Job] = []
+
+    async def open_feed() -> None:
+        jobs.append(await pub.job(feed))
+
+    await again_and_again(reactor, open_feed, lambda: not jobs)
+    job = jobs[0]
 
     async def work() -> None:
         id_, item, _ = await job.get(PATIENCE)
