@@ -48,6 +48,12 @@ def tests(session: nox.Session, server: str) -> None:
 
 
 @nox.session
+def asyncio(session: nox.Session) -> None:
+    """Run the tests that depend on the reactor on asyncio's."""
+    session.run("make", "asyncio", f"VENV={session.virtualenv.location}", external=True)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Check style, types and the contents of the source distribution."""
     session.install("-e", ".[lint]")
