@@ -6,7 +6,7 @@
 
 Then open http://localhost:8080/ in two windows, and change the list in both.  Restart this
 program or Redis meanwhile: the windows continue where they were.  If you change an item that
-another window has just changed, you are told, and nothing is overwritten.
+another window has just changed, you see its change, and nothing is overwritten.
 
 ``todo_asgi.py`` is the same under asyncio.
 """

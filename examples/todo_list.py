@@ -51,7 +51,7 @@ def encoded(event: Event) -> bytes:
     else:
         return b""
     text = f"data: {json.dumps(data)}\n\n"
-    # Whoever resumes after the first slices of a snapshot would miss the others.
+    # A browser that resumed after the first slices of a snapshot would miss the others.
     return (text if event.more else f"id: {event.cursor}\n{text}").encode()
 
 

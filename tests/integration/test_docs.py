@@ -139,7 +139,7 @@ class DocstringTests(RedisTestCase):
         flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
         names |= {"reactor": reactor, "clientFromString": lambda *_: self.target.endpoint(reactor)}
         with contextlib.suppress(Enough):
-            await eval(compile(text, module, "exec", flags), names)  # noqa: S307
+            await eval(compile(text, f"<{module}>", "exec", flags), names)  # noqa: S307
         return names
 
     def test_no_other(self) -> None:
