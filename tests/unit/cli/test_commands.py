@@ -150,9 +150,9 @@ class Interrupt:
     def find_spec(name, path, target=None):
         if name == "txthoonk":
             os.kill(os.getpid(), signal.SIGINT)
-sys.meta_path.insert(0, Interrupt)
 signal.signal(signal.SIGINT, signal.{handler})
 from _txthoonk_command import main
+sys.meta_path.insert(0, Interrupt)  # not before: coverage looks for the package, too
 main()
 """
         for handler, status in (("default_int_handler", -signal.SIGINT), ("SIG_IGN", 0)):
