@@ -108,7 +108,7 @@ class SignalTests(SilenceTestCase):
         self.assertEqual(statuses, [143, 0])
 
     async def test_output_is_stuck(self) -> None:
-        """SIGTERM ends a command whose output nobody reads."""
+        """SIGTERM ends a command whose output is not read."""
         news = await self.publisher.feed("news")
         await news.publish("x" * 1_000_000, "1")
         child = children.Child()
