@@ -274,7 +274,7 @@ class Chaos:
         """Return the number of waits for results that have not ended."""
         count: Counter[str] = Counter()
         for name, told in self.putting.told.items():
-            count[f"callers that wait for jobs of {name}"] = sum(end is NOTHING for end in told.values())
+            count[f"waiting for jobs of {name}"] = sum(end is NOTHING for end in told.values())
         return dict(+count)
 
     async def end_workers(self) -> None:
